@@ -1,0 +1,91 @@
+"""The decision boundary of a classifier: all that a probe may ask of a network, with every pass counted."""
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from dimple.errors import ShapeError
+from dimple.protocols import Classifier
+from dimple.tensors import Box
+
+
+@final
+class Boundary:
+    """The zero set of the score gap `z_y - max_other z`, asked by scores, gaps and gradients only.
+
+    The network behind it may be of any kind and the samples of any shape; a probe cannot tell a point of R^3 from an
+    image. Costs are counted in samples: `forwards` and `backwards` hold how many rows went through each way.
+
+    Args:
+        classifier: maps `(B, *shape)` to scores `(B, K)`, K >= 2.
+        box: the bounds that a search may not leave, or None for all of space.
+
+    Example:
+        >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
+        >>> half_space.gap(torch.tensor([[2.0, 5.0]]), torch.tensor([1]))
+        tensor([4.])
+    """
+
+    def __init__(self, classifier: Classifier, box: Box | None = None) -> None:
+        self.classifier = classifier
+        self.box = box
+        self.forwards = 0
+        self.backwards = 0
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The classifier's scores `(B, K)` for samples `(B, *shape)`, without gradient."""
+        with torch.no_grad():
+            return self._scores(x)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The class of the largest score, `(B,)`; equal scores go to the lowest class."""
+        return self.scores(x).argmax(1)
+
+    def gap(self, x: Tensor, y: Tensor) -> Tensor:
+        """`z_y - max_other z`, `(B,)`: positive where the class `y` wins, zero on its boundary."""
+        return gap_of(self.scores(x), y)
+
+    def gap_and_gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The gap `(B,)` and its gradient with respect to the samples, in their shape."""
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            gap = gap_of(self._scores(leaf), y)
+            (gradient,) = torch.autograd.grad(gap.sum(), leaf)
+        self.backwards += len(x)
+        return gap.detach(), gradient
+
+    def gap_and_rival_gradients(self, x: Tensor, y: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The gap `(B,)`; the gaps to chosen rivals, `z_y - z_rival`, `(B, R)`; their gradients `(B, R, *shape)`.
+
+        Args:
+            rivals: `(B, R)` class numbers other than `y`. Costs one forward and R backwards a sample.
+        """
+        gradients = []
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            scores = self._scores(leaf)
+            gaps = scores.gather(1, y[:, None]) - scores.gather(1, rivals)
+            for column in range(rivals.shape[1]):
+                last = column == rivals.shape[1] - 1
+                (gradient,) = torch.autograd.grad(gaps[:, column].sum(), leaf, retain_graph=not last)
+                gradients.append(gradient)
+        self.backwards += rivals.numel()
+        return gap_of(scores.detach(), y), gaps.detach(), torch.stack(gradients, 1)
+
+    def _scores(self, x: Tensor) -> Tensor:
+        scores = self.classifier(x)
+        if scores.dim() != 2 or len(scores) != len(x) or scores.shape[1] < 2:
+            raise ShapeError(
+                f"the classifier turned {tuple(x.shape)} into {tuple(scores.shape)}; scores are (B, K) with K >= 2: "
+                "wrap a single-logit network in dimple.networks.two_class"
+            )
+        self.forwards += len(x)
+        return scores
+
+
+def gap_of(scores: Tensor, y: Tensor) -> Tensor:
+    """`z_y - max_other z` of scores `(B, K)` and classes `(B,)`."""
+    own = scores.gather(1, y[:, None]).squeeze(1)
+    others = scores.scatter(1, y[:, None], float("-inf"))
+    return own - others.max(1).values

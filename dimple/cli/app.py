@@ -1,0 +1,68 @@
+"""The program `dimple`: its commands, and what becomes of an error or an interrupt."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import dimple
+from dimple.cli import console
+from dimple.cli.probe import probe
+from dimple.cli.scenes import scenes
+from dimple.cli.simulate import simulate
+from dimple.cli.view import view
+from dimple.errors import DimpleError
+
+app = typer.Typer(
+    name="dimple",
+    help="Watch a decision boundary cling to a data manifold and dimple around its points, and measure whether it does.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(simulate)
+app.command()(view)
+app.command()(probe)
+app.command()(scenes)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dimple {dimple.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Watch a decision boundary cling to a data manifold and dimple around its points, and measure whether it does."""
+
+
+def main() -> None:
+    """Run the program: exit 0, or one line on stderr and the code of what went wrong."""
+    console.settle_threads()
+    debug = "--debug" in sys.argv
+    sys.argv[1:] = (["--debug"] if debug else []) + [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        app()
+    except DimpleError as error:
+        if debug:
+            raise
+        console.fail(error)
+    except KeyboardInterrupt:
+        console.note("dimple: interrupted; the same command continues an unfinished run")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        console.close_pipe()
+    except MemoryError:
+        console.note("dimple: out of memory; ask for fewer samples, cells or neighbours")
+        raise SystemExit(7) from None
+    except Exception as error:
+        if debug:
+            raise
+        console.note(f"dimple: internal error, {type(error).__name__}: {error}; --debug shows where, please report it")
+        raise SystemExit(1) from None

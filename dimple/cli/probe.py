@@ -1,0 +1,1 @@
+"""`dimple probe`: the same probes on a network and data of one's own."""

@@ -1,0 +1,82 @@
+"""`dimple simulate`: a scene, from its file to the film and the report."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dimple.cli import console
+
+if TYPE_CHECKING:
+    from dimple.runs import Run
+
+
+def simulate(
+    scene: Annotated[str, typer.Argument(help="A scene file, or the name of a scene that ships (see dimple scenes).")],
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/<scene>-<seed> without it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the scene's seed.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")] = "auto",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one setting; repeatable.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
+    no_film: Annotated[bool, typer.Option("--no-film", help="Draw nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+) -> None:
+    """Train a scene's network, follow its boundary through training, film it and report."""
+    import torch
+
+    from dimple import experiment
+    from dimple.runs.files import without_infinities
+    from dimple.scene import load_scene
+
+    torch.set_num_threads(1)
+    run = experiment.simulate(
+        load_scene(scene, changes or (), seed),
+        out,
+        device=device,
+        force=force,
+        film=not no_film,
+        progress=console.progress,
+    )
+    if as_json:
+        line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
+        typer.echo(json.dumps(without_infinities(line)))
+    else:
+        _print_summary(run)
+
+
+def _print_summary(run: "Run") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    summary: dict[str, Any] = run.info["summary"]
+    out = Console(highlight=False)
+    if "verdict" in summary:
+        out.print(f"cling, then dimple: {summary['verdict'].upper()}", style="bold", markup=False)
+        out.print(f"  {summary['verdict_reason']}", markup=False)
+        out.print(f"  clung at step {summary['cling_step']}, dimpled at step {summary['dimple_step']}", markup=False)
+    table = Table("at the last step", "value", "null", "unit", box=None, pad_edge=False)
+    units = run.units()
+    for name, value in summary["final"].items():
+        if "_null" not in name and not name.endswith("_closed"):
+            table.add_row(name, _number(value), _null(summary["final"], name), units.get(name, ""))
+    out.print(table)
+    for file in ("film.mp4", "report.html", "metrics.parquet"):
+        if (run.path / file).exists():
+            out.print(str(run.path / file), markup=False)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
+
+
+def _null(final: dict[str, float | None], name: str) -> str:
+    """The null of a figure, with its 95 % band where there is one."""
+    if f"{name}_null" not in final:
+        return ""
+    text = _number(final[f"{name}_null"])
+    if f"{name}_null_low" in final:
+        text += f" ({_number(final[f'{name}_null_low'])} to {_number(final[f'{name}_null_high'])})"
+    return text

@@ -1,0 +1,173 @@
+"""The verb `simulate`: a scene into a run folder, stage by stage."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dimple.boundary import Boundary, Mesh
+from dimple.data import ManifoldSamples
+from dimple.errors import DivergedError
+from dimple.experiment.provenance import describe, silent, versions
+from dimple.experiment.summary import summary
+from dimple.networks.adapt import frozen
+from dimple.protocols import Progress
+from dimple.runs import Run
+from dimple.runs.store import mesh_arrays
+from dimple.scene import Scene, scene_text
+from dimple.scene.record import Recorder
+from dimple.tensors import generator, resolve_device
+
+def simulate(
+    scene: Scene,
+    out: Path | str | None = None,
+    *,
+    device: str = "auto",
+    force: bool = False,
+    film: bool = True,
+    progress: Progress = silent,
+) -> Run:
+    """Train the scene's network, measure and extract its boundary at every snapshot, film it, and report.
+
+    The same scene, seed, machine and device give the same numbers to the last bit. An interrupted run continues after
+    its last finished stage when it is simulated into the same folder again.
+
+    Args:
+        out: the run folder; `runs/<name>-<seed>` without it.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        force: replace a run that is already there.
+        film: whether to draw; without it the report has no pictures of the boundary.
+
+    Returns:
+        The finished run; `run.info["summary"]` holds its verdict and final numbers.
+
+    Raises:
+        SceneError, RunError, DivergedError, DeviceError: each with one sentence for the user.
+    """
+    place = resolve_device(device)
+    samples = scene.samples()
+    scene.domain(samples)
+    path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
+    info = {"name": scene.name, "seed": scene.seed, "device": describe(place), "versions": versions()}
+    run = Run.create(path, info, scene_text(scene), force)
+    simulation = Simulation(scene, samples, run, place, progress)
+    stages: dict[str, Callable[[], None]] = {
+        "train": simulation.train,
+        "probe": simulation.probe,
+        "boundary": simulation.boundary,
+    }
+    if film:
+        stages["film"] = simulation.film
+    stages["report"] = simulation.report
+    try:
+        for name, stage in stages.items():
+            if name not in run.info["seconds"]:
+                started = time.perf_counter()
+                stage()
+                run.info["seconds"][name] = round(time.perf_counter() - started, 3)
+                run.save()
+    except KeyboardInterrupt:
+        run.info["status"] = "interrupted"
+        run.save()
+        raise
+    except DivergedError:
+        run.info["status"] = "diverged"
+        run.save()
+        raise
+    run.info["status"] = "complete"
+    run.save()
+    return run
+
+
+@final
+class Simulation:
+    """The stages of one run; each reads what the ones before it left in the folder."""
+
+    def __init__(
+        self, scene: Scene, samples: ManifoldSamples, run: Run, device: torch.device, progress: Progress
+    ) -> None:
+        self.scene = scene
+        self.samples = samples
+        self.run = run
+        self.device = device
+        self.progress = progress
+
+    def network(self) -> nn.Module:
+        """The network before its first update, float32, on the device."""
+        stream = generator(self.scene.seed, "network")
+        return self.scene.network.build(self.scene.manifold.ambient_dim, stream).to(self.device)
+
+    def train(self) -> None:
+        """Fit, writing a snapshot at every scheduled step."""
+        steps = self.scene.snapshots.steps(self.scene.training.steps)
+        x = self.samples.train.float().to(self.device)
+        y = self.samples.train_labels.to(self.device)
+        with self.progress("train", len(steps)) as advance:
+
+            def record(step: int, network: nn.Module, loss: float) -> None:
+                self.run.write_snapshot(step, network.state_dict(), loss)
+                advance()
+
+            self.scene.training.fit(self.network(), x, y, steps, record)
+
+    def snapshots(self) -> Iterator[tuple[int, nn.Module, float]]:
+        """Step, network and loss of every snapshot, in order."""
+        network = self.network()
+        for step in self.run.steps:
+            state, loss = self.run.read_snapshot(step)
+            network.load_state_dict(state)
+            yield step, network, loss
+
+    def probe(self) -> None:
+        """Measure every snapshot; write both tables and the summary."""
+        recorder = Recorder(self.scene, self.samples, self.device)
+        rows, tables = [], []
+        units: dict[str, str] = {}
+        with self.progress("probe", len(self.run.steps)) as advance:
+            for step, network, loss in self.snapshots():
+                row, table, units = recorder.measure(step, network, loss)
+                rows.append(row)
+                tables.append(table)
+                advance()
+        metrics: dict[str, NDArray[Any]] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        metrics["step"] = metrics["step"].astype(np.int64)
+        self.run.write_metrics(metrics, units)
+        self.run.write_points({name: np.concatenate([table[name] for table in tables]) for name in tables[0]}, units)
+        self.run.info["summary"] = summary(metrics)
+
+    def boundary(self) -> None:
+        """Extract the boundary at every snapshot, and keep all that the views draw."""
+        low, high = (corner.tolist() for corner in self.scene.domain(self.samples))
+        arrays = {
+            "train": self.samples.train.numpy(),
+            "labels": self.samples.train_labels.numpy(),
+            "low": np.array(low),
+            "high": np.array(high),
+        }
+        manifold = self.scene.manifold.mesh()
+        if manifold is not None:
+            arrays |= mesh_arrays(Mesh(*manifold), "manifold")
+        with self.progress("boundary", len(self.run.steps)) as advance:
+            for step, network, _ in self.snapshots():
+                level = two_class_level(frozen(network))
+                mesh = self.scene.levelset.extract(level, low, high, self.device)
+                arrays |= mesh_arrays(mesh, f"boundary/{step}")
+                advance()
+        self.run.write_geometry(arrays)
+
+    def film(self) -> None:
+        """Draw the film and the files for ParaView."""
+
+    def report(self) -> None:
+        """Write the page that says what was asked and what came of it."""
+
+
+def two_class_level(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The score of class 1 over class 0: positive where class 1 wins."""
+    boundary = Boundary(network)
+    return lambda x: boundary.gap(x, torch.ones(len(x), dtype=torch.long, device=x.device))

@@ -1,0 +1,52 @@
+"""Plain meshes from which the manifolds that can be drawn are made."""
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+Drawn = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+
+def closed_curve(radius: float, count: int = 256) -> Drawn:
+    """A regular polygon around the origin of the plane: vertices `(count, 2)`, segments `(count, 2)`."""
+    angle = 2 * np.pi * np.arange(count) / count
+    vertices = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return vertices, np.stack([np.arange(count), (np.arange(count) + 1) % count], axis=1)
+
+
+def chart_patch(dim: int, count: int = 32) -> Drawn:
+    """The unit interval in `count` segments, or the unit square in 2 `count`^2 triangles, in chart coordinates."""
+    axis = np.linspace(0, 1, count + 1)
+    if dim == 1:
+        return axis[:, None], np.stack([np.arange(count), np.arange(1, count + 1)], axis=1)
+    vertices = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    corner = (np.arange(count)[:, None] * (count + 1) + np.arange(count)).reshape(-1, 1)
+    right, up = count + 1, 1
+    faces = np.concatenate([corner + [0, right, right + up], corner + [0, right + up, up]])
+    return vertices, faces
+
+
+def icosphere(radius: float, levels: int = 4) -> Drawn:
+    """An icosahedron whose triangles are quartered `levels` times, its vertices on the sphere, wound outwards."""
+    golden = (1 + 5**0.5) / 2
+    corners = np.array([p for a, b in itertools.product((-1, 1), (-golden, golden)) for p in ((0, a, b), (a, b, 0), (b, 0, a))])
+    vertices = corners / np.linalg.norm(corners[0])
+    edge = min(np.linalg.norm(vertices[0] - other) for other in vertices[1:])
+    near = np.linalg.norm(vertices[:, None] - vertices, axis=2) < 1.01 * edge
+    triples = [t for t in itertools.combinations(range(12), 3) if near[t[0], t[1]] and near[t[1], t[2]] and near[t[0], t[2]]]
+    faces = np.array([t if np.linalg.det(vertices[list(t)]) > 0 else t[::-1] for t in triples])
+    for _ in range(levels):
+        vertices, faces = _quartered(vertices, faces)
+    return radius * vertices, faces
+
+
+def _quartered(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Drawn:
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    unique, inverse = np.unique(edges, axis=0, return_inverse=True)
+    middle = vertices[unique].sum(axis=1)
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    a, b, c = (len(vertices) + part for part in np.split(inverse.reshape(-1), 3))
+    i, j, k = faces.T
+    corners = [(i, a, c), (a, j, b), (c, b, k), (a, b, c)]
+    return np.concatenate([vertices, middle]), np.concatenate([np.stack(corner, axis=1) for corner in corners])

@@ -1,0 +1,66 @@
+"""The distance to the decision boundary, landed and verified."""
+
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from dimple.boundary.boundary import Boundary
+from dimple.boundary.crossing import land
+from dimple.probes.base import Measurement, Probe
+from dimple.probes.deepfool import deepfool
+from dimple.probes.restriction import Restriction
+from dimple.protocols import TangentField
+from dimple.settings import Count, NonNegative, settings
+from dimple.tensors import norm, per_sample
+
+
+@final
+@settings
+class Margin(Probe):
+    """How far each sample is from the nearest input that the classifier gives to another class.
+
+    The search is DeepFool; the point it reaches is pulled back along its segment until it lies on the boundary, and
+    the distance of that verified point is reported. It is an upper bound of the true margin. Positive where the
+    sample is classified correctly, negative where it is not (then it is the distance from the predicted class), `inf`
+    where no crossing was found.
+
+    Columns: `margin` (signed, in the norm), `margin_found`, `rival` (the class on the other side).
+    Details: `boundary_point`, `(B, *shape)`.
+
+    Reference: Moosavi-Dezfooli et al. 2016 for the search; Mickisch et al. 2020 for its use along training.
+
+    Example:
+        >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
+        >>> Margin()(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).columns["margin"]
+        tensor([2.])
+    """
+
+    norm: Literal["l2", "linf"] = "l2"
+    steps: Count = 50
+    candidates: Count = 3
+    overshoot: NonNegative = 0.02
+
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+        """Search from the predicted class, land, and give the distance the sign of the prediction."""
+        predicted = boundary.predict(x)
+        points, distance, found = self.search(boundary, x, predicted)
+        columns = {
+            "margin": torch.where(predicted == y, distance, -distance),
+            "margin_found": found,
+            "rival": torch.where(found, boundary.predict(points), predicted),
+        }
+        units = {"margin": f"{self.norm}, input units", "margin_found": "yes or no", "rival": "class"}
+        return Measurement(columns, units, {"boundary_point": points})
+
+    def search(
+        self, boundary: Boundary, x: Tensor, predicted: Tensor, restriction: Restriction | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The landed points `(B, *shape)`, their distances `(B,)` (inf where none) and whether each was found."""
+        reached, found = deepfool(
+            boundary, x, predicted, self.norm, self.steps, self.candidates, self.overshoot, restriction
+        )
+        points, _, gap = land(boundary, x, torch.where(per_sample(found, x), reached, x), predicted)
+        found = found & (gap <= 0)
+        distance = torch.where(found, norm(points - x, self.norm), torch.inf)
+        return points, distance, found

@@ -1,0 +1,54 @@
+"""Several probes at the same samples, side by side in one measurement."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dimple.boundary.boundary import Boundary, gap_of
+from dimple.probes.base import Measurement, Probe
+from dimple.protocols import TangentField
+
+
+def measure(
+    boundary: Boundary,
+    x: Tensor,
+    y: Tensor | None,
+    probes: Sequence[Probe],
+    tangents: TangentField | None = None,
+    *,
+    chunk: int = 256,
+) -> Measurement:
+    """What the classifier says of each sample, and the columns of every probe.
+
+    Args:
+        y: the labels `(B,)`; None for unlabelled samples, which are measured as what they are predicted to be and
+            carry the label -1.
+
+    Returns:
+        Columns `label`, `prediction`, `correct`, `confidence` (softmax of the prediction), `gap`, then the probes'.
+    """
+    scores = torch.cat([boundary.scores(x[start : start + chunk]) for start in range(0, len(x), chunk)])
+    prediction = scores.argmax(1)
+    target = prediction if y is None else y
+    columns = {
+        "label": torch.full_like(prediction, -1) if y is None else y,
+        "prediction": prediction,
+        "correct": prediction == target,
+        "confidence": scores.softmax(1).max(1).values,
+        "gap": gap_of(scores, target),
+    }
+    units = {
+        "label": "class, -1 for none",
+        "prediction": "class",
+        "correct": "yes or no",
+        "confidence": "probability",
+        "gap": "score",
+    }
+    details: dict[str, Tensor] = {}
+    for probe in probes:
+        result = probe(boundary, x, target, tangents, chunk=chunk)
+        columns |= result.columns
+        units |= result.units
+        details |= result.details
+    return Measurement(columns, units, details)

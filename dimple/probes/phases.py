@@ -1,0 +1,73 @@
+"""The two phases of the dimpled manifold model, dated from the metrics of a run, and whether they came in its order."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import final
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Phases:
+    """When the boundary had clung, when it had dimpled, and what that says of the model's prediction.
+
+    Attributes:
+        cling_step: the first recorded step at which the boundary-to-manifold distance had fallen to 1/`fall` of its
+            initial value, or None.
+        dimple_step: the first recorded step from which every training point stays on its right side, or None.
+        fall: the factor that counts as clinging.
+        best_fall: the largest fall, initial distance over distance, seen before `dimple_step`.
+        verdict: `supported`, `contradicted` or `undecided`.
+        reason: the verdict's figures in a sentence.
+    """
+
+    cling_step: int | None
+    dimple_step: int | None
+    fall: float
+    best_fall: float
+    verdict: str
+    reason: str
+
+
+def phases(
+    steps: Sequence[int],
+    distance: Sequence[float],
+    accuracy: Sequence[float],
+    off_share: float,
+    off_share_null: float,
+    fall: float = 5.0,
+) -> Phases:
+    """Date the clinging and the dimpling, and judge the prediction "first cling, then dimple, off the manifold".
+
+    Supported: the distance falls `fall`-fold before the training accuracy stays at 1, and the final off-manifold share
+    of the gradient lies above its null. Contradicted: training ended in full accuracy without one of these.
+    Undecided: training accuracy never came to stay at 1.
+
+    Args:
+        distance: mean boundary-to-manifold distance at each recorded step, the first before training.
+        accuracy: training accuracy at each recorded step.
+        off_share: the final share of the gradient's squared length off the manifold, at manifold points.
+        off_share_null: the same for a random subspace.
+
+    Example:
+        >>> phases([0, 10, 20], [0.5, 0.05, 0.04], [0.5, 0.7, 1.0], 0.9, 0.33).verdict
+        'supported'
+    """
+    dimpled = len(steps)
+    while dimpled > 0 and accuracy[dimpled - 1] >= 1:
+        dimpled -= 1
+    dimple_step = steps[dimpled] if dimpled < len(steps) else None
+    falls = [distance[0] / value if value > 0 else math.inf for value in distance]
+    cling_step = next((step for step, value in zip(steps, falls, strict=True) if value >= fall), None)
+    best = max(falls[: max(dimpled, 1)])
+    above = off_share > off_share_null
+    shares = f"off-manifold share of the gradient {off_share:.2f}, null {off_share_null:.2f}"
+    if dimple_step is None:
+        return Phases(
+            cling_step, None, fall, best, "undecided",
+            f"training accuracy did not come to stay at 1 (it ends at {accuracy[-1]:.3f}); {shares}",
+        )  # fmt: skip
+    supported = best >= fall and above
+    reason = f"the distance fell {best:.1f}-fold before training accuracy reached 1 (asked: {fall:g}-fold); {shares}"
+    verdict = "supported" if supported else "contradicted"
+    return Phases(cling_step, dimple_step, fall, best, verdict, reason)

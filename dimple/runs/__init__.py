@@ -1,0 +1,5 @@
+"""Run folders, and other people's checkpoint files seen as the same trajectory."""
+
+from dimple.runs.store import Run
+
+__all__ = ["Run"]

@@ -1,0 +1,147 @@
+"""One snapshot of a scene measured: a row a point, and the row of the snapshot that sums them up."""
+
+import dataclasses
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dimple.boundary import Boundary
+from dimple.data import ManifoldSamples
+from dimple.networks.adapt import frozen
+from dimple.probes import Margin, Offset, Probe, measure
+from dimple.probes.nulls import margin_ratio
+from dimple.probes.ratios import ratio_row
+from dimple.scene.scene import Scene
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@final
+class Recorder:
+    """Measures the network of a scene at one snapshot after another.
+
+    The training points get every probe of the scene; the test points the margin, which is the null of theirs; the
+    unlabelled probe points the offset, which is the boundary-to-manifold distance. All of it in float64.
+    """
+
+    def __init__(self, scene: Scene, samples: ManifoldSamples, device: torch.device) -> None:
+        self.scene = scene
+        self.samples = samples
+        self.device = device
+        self.dtype = torch.float32 if device.type == "mps" else torch.float64
+        reach = scene.manifold.reach
+        self.probes = [
+            dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
+            for probe in scene.probes
+        ]
+
+    def measure(
+        self, step: int, network: nn.Module, loss: float
+    ) -> tuple[dict[str, float], Arrays, dict[str, str]]:
+        """The metrics of the snapshot, the columns of its points, and the unit of each column of either."""
+        boundary = Boundary(frozen(network).to(self.device, self.dtype))
+        samples = self.samples
+        sets = {
+            "train": (samples.train, samples.train_labels, self.probes),
+            "test": (samples.test, samples.test_labels, [p for p in self.probes if isinstance(p, Margin)]),
+            "probe": (samples.probe, None, [p for p in self.probes if isinstance(p, Offset)]),
+        }
+        parts, units, details = {}, dict(POINT_UNITS), {}
+        for split, (points, labels, probes) in sets.items():
+            columns, extra, probe_units = self._measure_split(boundary, points, labels, probes)
+            parts[split], details[split] = columns, extra
+            units |= probe_units
+        metrics = {"step": float(step), "loss": loss, **self._summary(parts, details)}
+        return metrics, _stack(step, parts), units | METRIC_UNITS
+
+    def _measure_split(
+        self, boundary: Boundary, points: Tensor, labels: Tensor | None, probes: list[Probe]
+    ) -> tuple[Arrays, Arrays, dict[str, str]]:
+        x = points.to(self.device, self.dtype)
+        y = None if labels is None else labels.to(self.device)
+        result = measure(boundary, x, y, probes, self.scene.manifold, chunk=4096)
+        columns = {name: values.cpu().numpy() for name, values in result.columns.items()}
+        draws = {name: values.cpu().numpy() for name, values in result.details.items() if name.endswith("_draws")}
+        return columns, draws, result.units
+
+    def _summary(self, parts: dict[str, Arrays], details: dict[str, Arrays]) -> dict[str, float]:
+        train, test, probe = parts["train"], parts["test"], parts["probe"]
+        row = {
+            "train_accuracy": float((train["prediction"] == train["label"]).mean()),
+            "train_accuracy_null": _majority(train["label"]),
+            "test_accuracy": float((test["prediction"] == test["label"]).mean()),
+            "test_accuracy_null": _majority(test["label"]),
+        }
+        if "offset" in probe:
+            limit = next(p.limit for p in self.probes if isinstance(p, Offset))
+            distance, null = np.abs(probe["offset"]), np.abs(probe["offset_null"])
+            row |= {
+                "boundary_distance": float(np.minimum(distance, limit).mean()),
+                "boundary_distance_null": float(np.minimum(null, limit).mean()),
+                "boundary_found": float(np.isfinite(distance).mean()),
+                "off_share": float(np.nanmean(probe["gradient_off_share"])),
+                "off_share_null": float(probe["gradient_off_share_null"].mean()),
+                "dimple_depth": float(np.median(train["offset"])),
+                "dimple_depth_null": float(np.median(train["offset_null"])),
+            }
+        if "margin" in train:
+            row |= {
+                "margin": float(np.median(train["margin"])),
+                "margin_null": float(np.median(np.abs(test["margin"]))),
+            }
+        if "margin_any" in train:
+            n, d = self.scene.manifold.ambient_dim, self.scene.manifold.dim
+            for way, dims in (("on", d), ("off", n - d)):
+                row |= ratio_row(way, train, details["train"][f"{way}_draws"])
+                row[f"{way}_ratio_closed"] = margin_ratio(n, dims)
+        return row
+
+
+def _majority(labels: NDArray[Any]) -> float:
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def _stack(step: int, parts: dict[str, Arrays]) -> Arrays:
+    """The splits one below the other; what a split was not asked is nan."""
+    names = list(dict.fromkeys(name for columns in parts.values() for name in columns))
+    counts = {split: len(columns["label"]) for split, columns in parts.items()}
+    table: Arrays = {
+        "step": np.full(sum(counts.values()), step),
+        "split": np.concatenate([np.full(count, split) for split, count in counts.items()]),
+        "index": np.concatenate([np.arange(count) for count in counts.values()]),
+    }
+    for name in names:
+        filled = [
+            columns[name].astype(float) if name in columns else np.full(counts[split], np.nan)
+            for split, columns in parts.items()
+        ]
+        table[name] = np.concatenate(filled)
+    for name in ("label", "prediction"):
+        table[name] = table[name].astype(np.int64)
+    return table
+
+
+POINT_UNITS = {
+    "step": "updates",
+    "split": "train, test or probe",
+    "index": "row of the split",
+}
+
+METRIC_UNITS = {
+    "loss": "nats",
+    **{
+        name: "share"
+        for name in ("train_accuracy", "train_accuracy_null", "test_accuracy", "test_accuracy_null")
+    },
+    **{name: "share" for name in ("boundary_found", "off_share", "off_share_null")},
+    **{name: "l2, input units" for name in ("boundary_distance", "boundary_distance_null")},
+    **{name: "l2, input units" for name in ("dimple_depth", "dimple_depth_null", "margin_null")},
+    **{
+        f"{way}_ratio{end}": "ratio to the free margin"
+        for way in ("on", "off")
+        for end in ("", "_null", "_null_low", "_null_high", "_closed")
+    },
+}

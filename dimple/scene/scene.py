@@ -1,0 +1,81 @@
+"""One experiment as a frozen object: what a scene file says, with every default filled in."""
+
+import dataclasses
+import re
+from typing import Annotated, final
+
+import torch
+from annotated_types import MaxLen
+from torch import Tensor
+
+from dimple.boundary.grid import LEVEL_SETS, Grid, LevelSet
+from dimple.data import LABELLINGS, SAMPLINGS, Labelling, ManifoldSamples, Sampling, Synthetic
+from dimple.errors import SceneError
+from dimple.manifolds import MANIFOLDS, Manifold
+from dimple.networks.mlp import MLP
+from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
+from dimple.settings import Seed, settings
+from dimple.training import TRAININGS, Snapshots, Standard, Training
+from dimple.views.film import Film
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+FAMILIES: dict[type, dict[str, type]] = {
+    Labelling: dict(LABELLINGS),
+    LevelSet: dict(LEVEL_SETS),
+    Manifold: dict(MANIFOLDS),
+    Probe: dict(PROBES),
+    Sampling: dict(SAMPLINGS),
+    Training: dict(TRAININGS),
+}
+
+
+@final
+@settings
+class Scene:
+    """A manifold, labelled points on it, a network, its training, and what is measured and drawn on the way.
+
+    Example:
+        >>> from dimple.manifolds import Sphere
+        >>> Scene(manifold=Sphere(dim=2)).training.steps
+        1000
+    """
+
+    _: dataclasses.KW_ONLY
+    name: Annotated[str, MaxLen(64)] = "scene"
+    seed: Seed = 0
+    manifold: Manifold
+    data: Synthetic = Synthetic()
+    network: MLP = MLP()
+    training: Training = Standard()
+    snapshots: Snapshots = Snapshots()
+    probes: tuple[Probe, ...] = (Margin(), OnOff(), Offset())
+    levelset: LevelSet = Grid()
+    film: Film = Film()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise SceneError(f"name is {self.name!r}; names match [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
+        kinds = [type(probe) for probe in self.probes]
+        if len(set(kinds)) != len(kinds):
+            raise SceneError("probes lists a kind twice; give each probe once")
+        n = self.manifold.ambient_dim
+        for side in ("low", "high"):
+            corner = getattr(self.levelset, side)
+            if corner is not None and len(corner) != n:
+                raise SceneError(f"levelset.{side} has {len(corner)} numbers; the space has {n} coordinates")
+
+    def samples(self) -> ManifoldSamples:
+        """The points that the seed gives."""
+        return self.data.draw(self.manifold, self.seed)
+
+    def domain(self, samples: ManifoldSamples) -> tuple[Tensor, Tensor]:
+        """The corners of the box that is drawn: as set, else the manifold's own box widened by a third of its size."""
+        points = torch.cat([samples.train, samples.probe])
+        low, high = points.min(0).values, points.max(0).values
+        pad = (high - low).max() / 3
+        low = low - pad if self.levelset.low is None else low.new_tensor(self.levelset.low)
+        high = high + pad if self.levelset.high is None else high.new_tensor(self.levelset.high)
+        if bool((low >= high).any()):
+            raise SceneError(f"levelset.low {low.tolist()} must be below levelset.high {high.tolist()}")
+        return low, high

@@ -1,0 +1,149 @@
+"""Per-sample arithmetic for samples of any shape, seeds, and the box that a search may not leave."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import final
+
+import torch
+from torch import Tensor
+
+from dimple.errors import DeviceError, ShapeError
+from dimple.settings import Finite, settings
+
+
+@final
+@settings
+class Box:
+    """The axis-parallel box `low <= x <= high` that inputs live in, the same bounds for every coordinate.
+
+    Example:
+        >>> Box(0.0, 1.0).clamp(torch.tensor([[-1.0, 0.5]]))
+        tensor([[0.0000, 0.5000]])
+    """
+
+    low: Finite = 0.0
+    high: Finite = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ShapeError(f"Box: low {self.low} must be below high {self.high}")
+
+    def clamp(self, x: Tensor) -> Tensor:
+        """The nearest point of the box, in every coordinate."""
+        return x.clamp(self.low, self.high)
+
+
+def flatten(x: Tensor) -> Tensor:
+    """Samples `(B, *shape)` as rows `(B, n)`.
+
+    Example:
+        >>> flatten(torch.zeros(4, 3, 2, 2)).shape
+        torch.Size([4, 12])
+    """
+    return x.reshape(len(x), -1)
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """One value a sample `(B,)`, shaped so that it multiplies `like` `(B, *shape)`."""
+    return values.reshape(-1, *([1] * (like.dim() - 1)))
+
+
+def norm(x: Tensor, kind: str = "l2") -> Tensor:
+    """The `l1`, `l2` or `linf` norm of each sample, `(B,)`.
+
+    Example:
+        >>> norm(torch.tensor([[3.0, -4.0]]), "l2"), norm(torch.tensor([[3.0, -4.0]]), "linf")
+        (tensor([5.]), tensor([4.]))
+    """
+    order = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
+    return torch.linalg.vector_norm(flatten(x), ord=order[kind], dim=1)
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each sample of `a` with its partner in `b`, `(B,)`."""
+    return (flatten(a) * flatten(b)).sum(1)
+
+
+def share(part: Tensor, whole: Tensor) -> Tensor:
+    """The squared length of each part over that of its whole, `(B,)`; nan where there is nothing to split.
+
+    Example:
+        >>> share(torch.tensor([[3.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+        tensor([0.3600])
+    """
+    return dot(part, part) / dot(whole, whole)
+
+
+def project(basis: Tensor, x: Tensor) -> Tensor:
+    """The part of each sample within the span of its orthonormal columns: Q Q^T x, in the shape of `x`.
+
+    Args:
+        basis: `(B, n, d)`, or `(n, d)` for one subspace shared by all samples.
+        x: `(B, *shape)` with n numbers a sample.
+    """
+    rows = flatten(x)
+    if basis.dim() == 2:
+        return ((rows @ basis) @ basis.T).reshape(x.shape)
+    coefficients = torch.einsum("bnd,bn->bd", basis, rows)
+    return torch.einsum("bnd,bd->bn", basis, coefficients).reshape(x.shape)
+
+
+def chunks(count: int, size: int) -> Iterator[slice]:
+    """The slices of at most `size` that cover `range(count)` in order."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
+    """`function` applied to `x` chunk by chunk: the same rows with less memory."""
+    if len(x) <= size:
+        return function(x)
+    return torch.cat([function(x[part]) for part in chunks(len(x), size)])
+
+
+def require_samples(x: Tensor, name: str = "x") -> Tensor:
+    """The one shape gate: a finite floating batch with at least one sample, or a `ShapeError` that says what came."""
+    if not x.is_floating_point():
+        raise ShapeError(f"{name} has dtype {x.dtype}; samples are floating point: call {name}.float()")
+    if x.dim() < 2 or x.shape[0] == 0 or x[0].numel() == 0:
+        raise ShapeError(f"{name} has shape {tuple(x.shape)}; samples are (B, *shape) with B >= 1: add a batch axis")
+    if not bool(torch.isfinite(x).all()):
+        raise ShapeError(f"{name} holds nan or inf; drop or repair these samples before measuring them")
+    return x
+
+
+def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
+    """A random stream that belongs to one purpose, so that one more draw here changes no number there.
+
+    Example:
+        >>> a, b = generator(0, "data"), generator(0, "network")
+        >>> bool(torch.rand(1, generator=a) == torch.rand(1, generator=b))
+        False
+    """
+    text = "/".join(str(part) for part in (seed, *purpose))
+    state = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+    return torch.Generator(device).manual_seed(state)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; auto takes a GPU where there is one.
+
+    Raises:
+        DeviceError: if this machine, or this build of torch, does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"device {name!r} is unknown; choose auto, cpu, cuda, cuda:INDEX or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"device {name!r} is not here: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; "
+            "choose cpu or auto"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("device 'mps' is not here; choose cpu or auto")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"device {name!r} is not served; choose auto, cpu, cuda or mps")
+    return device

@@ -1,0 +1,73 @@
+"""The training loop: it hands the network at chosen steps to a callback and writes no file."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from dimple.errors import DivergedError
+from dimple.settings import Count, Fraction, NonNegative, Positive, settings
+
+Record = Callable[[int, nn.Module, float], None]
+
+
+class Training(ABC):
+    """A regime that fits a network to labelled points, full batch."""
+
+    steps: int
+
+    @abstractmethod
+    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_at: list[int], record: Record) -> None:
+        """Train in place.
+
+        Args:
+            x: `(N, *shape)` training samples with classes `y` `(N,)`.
+            record_at: rising steps, at which `record(step, network, loss)` is called before that step's update.
+
+        Raises:
+            DivergedError: at the first recorded step whose loss is not finite.
+        """
+
+
+@final
+@settings
+class Standard(Training):
+    """Cross-entropy on the training points as they are."""
+
+    steps: Count = 1000
+    lr: Positive = 1e-3
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: Fraction = 0.0
+    weight_decay: NonNegative = 0.0
+
+    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_at: list[int], record: Record) -> None:
+        """The plain loop."""
+        optimizer = self._optimizer(network)
+        wanted = set(record_at)
+        for step in range(self.steps + 1):
+            loss = nn.functional.cross_entropy(network(x), y)
+            if step in wanted:
+                value = float(loss.detach())
+                if not torch.isfinite(loss):
+                    raise DivergedError(
+                        f"training.lr is {self.lr}: the loss is {value} at step {step}; choose a smaller one"
+                    )
+                record(step, network, value)
+            if step < self.steps:
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+
+    def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        if self.optimizer == "adam":
+            return torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.SGD(
+            network.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+
+
+TRAININGS: dict[str, type[Training]] = {
+    "standard": Standard,
+}

@@ -1,0 +1,193 @@
+"""Films of a run, made without a display: an mp4, a gif if wanted, still pictures and a sheet of them."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, final
+
+import numpy as np
+from annotated_types import Interval
+from pydantic import Strict
+from PIL import Image
+
+from dimple.errors import DeviceError, RunError
+from dimple.runs.files import replacing
+from dimple.settings import Count, Finite, Flag, NonNegative, settings
+from dimple.views.frame import Frame
+from dimple.views.stage import SIZE, Stage
+
+if TYPE_CHECKING:
+    from imageio_ffmpeg import write_frames  # noqa: F401
+
+STILLS = 6
+
+
+@final
+@settings
+class Film:
+    """How a film is made.
+
+    Attributes:
+        fps: snapshots a second.
+        hold: seconds for which the first and last snapshots stay, and those at which a phase is complete.
+        turn: degrees by which the camera goes round the scene from the first snapshot to the last. A little of it
+            shows depth; at 0 nothing but the boundary moves.
+        quality: the encoder's constant rate factor, lower is better and larger.
+        gif: whether to write a gif, half as wide and high, beside the mp4.
+    """
+
+    fps: Count = 10
+    hold: NonNegative = 1.0
+    turn: Finite = 24.0
+    quality: Annotated[int, Strict(), Interval(ge=0, le=51)] = 20
+    gif: Flag = False
+
+
+def nothing() -> None:
+    """Progress that nobody watches."""
+
+
+def write_film(
+    frames: Sequence[Frame], path: Path | str, film: Film = Film(), advance: Callable[[], None] = nothing
+) -> Path:
+    """Draw the frames and write them as H.264 at `path`, 1280 x 720 pixels.
+
+    Beside it come `stills/step_<step>.png` with the first, the last, the phases' and some snapshots between, a sheet
+    of them under the film's name with the suffix `.png`, and the gif if `film.gif`. Each file appears when it is whole.
+
+    Args:
+        path: of the mp4, in a folder that exists.
+        advance: called after each frame.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DeviceError: if a system library for drawing or the encoder is missing.
+        RunError: if the folder cannot be written, or there are no frames.
+    """
+    path = Path(path)
+    if not frames:
+        raise RunError(f"{path}: a film needs at least one snapshot, and the run has none")
+    chosen = key_frames(frames)
+    stills: dict[int, Image.Image] = {}
+    reel: list[Image.Image] = []
+
+    def pictures() -> Iterator[tuple[Image.Image, int]]:
+        with Stage(frames[0]) as stage:
+            for number, frame in enumerate(frames):
+                picture = stage.draw(frame, film.turn * _progress(number, len(frames)))
+                if number in chosen:
+                    stills[frame.step] = picture
+                if film.gif:
+                    reel.append(picture.resize((SIZE[0] // 2, SIZE[1] // 2), Image.Resampling.LANCZOS))
+                advance()
+                yield picture, repeats(frames, number, film)
+
+    encode(pictures(), path, film)
+    write_stills(stills, path.parent / "stills")
+    write_sheet(list(stills.values()), path.with_suffix(".png"))
+    if film.gif:
+        counts = [repeats(frames, number, film) for number in range(len(frames))]
+        write_gif(reel, counts, film.fps, path.with_suffix(".gif"))
+    return path
+
+
+def key_frames(frames: Sequence[Frame]) -> list[int]:
+    """The places of at most six telling frames: the first and last, each phase's completion, and some between.
+
+    The gaps are filled where they are widest, so that steps of a logarithmic schedule come out evenly.
+
+    Example:
+        >>> from dimple.views.frame import Drawing, PointSet, Timeline
+        >>> steps = np.array([0, 1, 2, 4, 8, 16, 32], dtype=np.int64)
+        >>> blank = Drawing((), PointSet(np.zeros((0, 2)), np.zeros(0, dtype=np.int64)), (0.0, 0.0), (1.0, 1.0))
+        >>> line = Timeline(steps, (), (("clung", 4),))
+        >>> key_frames([Frame("x", int(s), i, blank, (), line) for i, s in enumerate(steps)])
+        [0, 1, 2, 3, 5, 6]
+    """
+    marked = {0, len(frames) - 1, *_phase_places(frames)}
+    while len(marked) < min(STILLS, len(frames)):
+        places = sorted(marked)
+        gap, start = max((after - before, -before) for before, after in zip(places, places[1:], strict=False))
+        marked.add(-start + gap // 2)
+    return sorted(marked)
+
+
+def repeats(frames: Sequence[Frame], number: int, film: Film) -> int:
+    """For how many pictures of the film one snapshot stays."""
+    held = number in (0, len(frames) - 1) or number in _phase_places(frames)
+    return max(1, round(film.hold * film.fps)) if held else 1
+
+
+def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film) -> None:
+    """Feed pictures, each with the number of times it is shown, to the H.264 encoder."""
+    import imageio_ffmpeg
+
+    try:
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        raise DeviceError("no ffmpeg was found for the film; pip install imageio-ffmpeg, or simulate --no-film") from None
+    with replacing(path) as temporary:
+        options = ["-crf", str(film.quality), "-preset", "veryfast", "-movflags", "+faststart", "-threads", "1"]
+        writer = imageio_ffmpeg.write_frames(
+            str(temporary), SIZE, fps=film.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
+            quality=None, output_params=options, macro_block_size=16, ffmpeg_log_level="error",
+        )  # fmt: skip
+        writer.send(None)
+        try:
+            for picture, times in pictures:
+                content = np.ascontiguousarray(picture)
+                for _ in range(times):
+                    writer.send(content)
+        finally:
+            writer.close()
+
+
+def write_stills(stills: dict[int, Image.Image], folder: Path) -> None:
+    """One picture a step, replacing those of an earlier film."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
+    for step, picture in stills.items():
+        with replacing(folder / f"step_{step:08d}.png") as temporary:
+            picture.save(temporary, optimize=True)
+
+
+def write_sheet(pictures: Sequence[Image.Image], path: Path, columns: int = 2) -> None:
+    """All pictures on one, in rows, each three quarters of its size."""
+    width, height = SIZE[0] * 3 // 4, SIZE[1] * 3 // 4
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (min(columns, len(pictures)) * width, rows * height), "white")
+    for number, picture in enumerate(pictures):
+        place = (number % columns * width, number // columns * height)
+        sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), place)
+    with replacing(path) as temporary:
+        sheet.save(temporary, optimize=True)
+
+
+def write_gif(pictures: Sequence[Image.Image], counts: Sequence[int], fps: int, path: Path) -> None:
+    """An endless gif in which each picture stays for its count of ticks."""
+    # Colours are chosen once, from the first and last picture: a palette a frame flickers and triples the size.
+    both = Image.new("RGB", (pictures[0].width, 2 * pictures[0].height))
+    both.paste(pictures[0], (0, 0))
+    both.paste(pictures[-1], (0, pictures[0].height))
+    palette = both.quantize(128)
+    indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    with replacing(path) as temporary:
+        durations = [round(1000 * count / fps) for count in counts]
+        indexed[0].save(temporary, save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False)
+
+
+def _phase_places(frames: Sequence[Frame]) -> set[int]:
+    """Where in the film each phase is first complete."""
+    steps = [frame.step for frame in frames]
+    marks = [step for _, step in frames[0].timeline.phases]
+    return {next(i for i, step in enumerate(steps) if step >= mark) for mark in marks if mark <= steps[-1]}
+
+
+def _progress(number: int, count: int) -> float:
+    """From -1/2 at the first frame to 1/2 at the last, so that the middle of a turn is the camera's own place."""
+    return number / (count - 1) - 0.5 if count > 1 else 0.0

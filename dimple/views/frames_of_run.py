@@ -1,0 +1,141 @@
+"""A run folder turned into frames: the one place where the views read what was recorded."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.boundary.mesh import Mesh
+from dimple.errors import RunError
+from dimple.runs.store import Run
+from dimple.views.cut import choose_plane, section_of
+from dimple.views.frame import Chart, Curve, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
+from dimple.views.relief import Feet
+from dimple.views.wording import NULL, finite_or_nan, null_text, number, words
+
+Columns = dict[str, NDArray[Any]]
+CAPTION = ("train_accuracy", "boundary_distance", "dimple_depth", "off_share")
+# The charts of a film: title, columns, fixed limits of the axis.
+CHARTS = (
+    ("distance from manifold and points to the boundary", ("boundary_distance", "dimple_depth"), None),
+    ("shares", ("off_share", "train_accuracy"), (0.0, 1.04)),
+)
+# In shares of the box's largest side.
+NEAR_SECTION = 0.02
+FOOT_SPACING = 1 / 150
+
+
+def frames_of_run(run: Run) -> list[Frame]:
+    """One frame a snapshot, in the order of the steps.
+
+    Raises:
+        RunError: if the run has no boundary that could be drawn, as in more than three dimensions.
+    """
+    metrics, meshes = run.metrics(), run.meshes()
+    steps = metrics["step"].astype(np.int64)
+    positions, (low, high) = run.positions, run.box
+    if len(low) not in (2, 3) or len(meshes) != len(steps):
+        raise RunError(
+            f"{run.path}: has {len(meshes)} boundaries for {len(steps)} snapshots in R^{len(low)}, so there is nothing "
+            "to draw; scenes in R^2 or R^3 with a level set can be drawn"
+        )
+    timeline = timeline_of(run)
+    predictions = _predictions(run.points(), steps, len(positions["labels"]))
+    manifold = run.manifold_mesh
+    scenery = _Scenery(np.asarray(positions["train"], dtype=np.float64), low, high, manifold)
+    last = PointSet(scenery.train, positions["labels"].astype(np.int64), predictions[-1])
+    scale = scenery.relief_scale(meshes)
+    frames = []
+    for index, (step, mesh) in enumerate(zip(steps, meshes, strict=True)):
+        points = PointSet(last.positions, last.classes, predictions[index])
+        drawing = scenery.drawing(mesh, points)
+        facts = tuple(_fact(metrics, column, index) for column in CAPTION if column in metrics)
+        section = None
+        if scenery.plane is not None:
+            section = section_of(drawing, scenery.plane, NEAR_SECTION * scenery.side)
+        name = str(run.info.get("name", run.path.name))
+        frames.append(Frame(name, int(step), index, drawing, facts, timeline, scale, section))
+    return frames
+
+
+def timeline_of(run: Run) -> Timeline:
+    """The charts of a run, with the steps at which it had clung and dimpled."""
+    metrics, units = run.metrics(), run.units()
+    charts = []
+    for title, columns, limits in CHARTS:
+        present = [column for column in columns if column in metrics]
+        if present:
+            curves = tuple(curve_of(metrics, column) for column in present)
+            unit = units.get(present[0], "") if limits is None else ""
+            charts.append(Chart(title, curves, unit, limits))
+    summary = run.info.get("summary") or {}
+    named = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
+    phases = tuple((name, int(step)) for name, step in named if step is not None)
+    return Timeline(metrics["step"].astype(np.int64), tuple(charts), phases)
+
+
+def curve_of(metrics: Columns, column: str) -> Curve:
+    """A column as a curve, with its null where the run has one."""
+    null = metrics.get(column + NULL)
+    return Curve(words(column), finite_or_nan(metrics[column]), None if null is None else finite_or_nan(null))
+
+
+def _fact(metrics: Columns, column: str, index: int) -> Fact:
+    row = {name: float(values[index]) for name, values in metrics.items()}
+    return Fact(words(column), number(row[column]), null_text(row, column))
+
+
+def _predictions(points: Columns, steps: NDArray[np.int64], count: int) -> list[NDArray[np.int64] | None]:
+    """The predicted classes of the training points at each step; None where the table lacks a step."""
+    train = points["split"] == "train"
+    step, index, prediction = (points[name][train] for name in ("step", "index", "prediction"))
+    result: list[NDArray[np.int64] | None] = []
+    for wanted in steps:
+        rows = step == wanted
+        complete = np.array_equal(np.sort(index[rows]), np.arange(count))
+        result.append(prediction[rows][np.argsort(index[rows])].astype(np.int64) if complete else None)
+    return result
+
+
+class _Scenery:
+    """What all frames of a run share: box, manifold, the way down to it, and the plane of the section."""
+
+    def __init__(
+        self, train: NDArray[np.float64], low: tuple[float, ...], high: tuple[float, ...], manifold: Mesh | None
+    ) -> None:
+        self.train = train
+        self.low = low
+        self.high = high
+        self.manifold = manifold
+        self.side = max(b - a for a, b in zip(low, high, strict=True))
+        self.feet: Feet | None = None
+        self.plane: Plane | None = None
+        if manifold is not None and manifold.ambient_dim == 3 and len(manifold.faces):
+            self.feet = Feet(manifold, FOOT_SPACING * self.side)
+            self.plane = choose_plane(train, self.feet, NEAR_SECTION * self.side)
+
+    def drawing(self, mesh: Mesh, points: PointSet) -> Drawing:
+        """The manifold, and the boundary with its relief."""
+        relief = self.feet.relief(mesh) if self.feet is not None else None
+        layers = [] if self.manifold is None else [Layer(self.manifold, "manifold")]
+        return Drawing((*layers, Layer(mesh, "boundary", relief)), points, self.low, self.high)
+
+    def relief_scale(self, meshes: list[Mesh]) -> float:
+        """A round relief of which the last boundary's, near the training points, uses most; a tenth of the box if none.
+
+        Depths beneath the training points are what the colour has to show, and they are a small part of the box.
+        """
+        last = meshes[-1]
+        if self.feet is None or len(last.faces) == 0:
+            return _round(self.side / 10)
+        away = np.linalg.norm(self.feet.offsets(last.vertices), axis=1)
+        near = away < self.side / 8
+        if not near.any():
+            return _round(self.side / 10)
+        return _round(float(np.quantile(np.abs(self.feet.relief(last)[near]), 0.85)))
+
+
+def _round(value: float) -> float:
+    """The next of 1, 2, 3, 5 times a power of ten that is not below."""
+    power = 10.0 ** np.floor(np.log10(max(value, 1e-12)))
+    return float(next(step * power for step in (1, 2, 3, 5, 10) if step * power >= value * (1 - 1e-9)))

@@ -1,0 +1,138 @@
+"""Drawings of the plane: the two class regions, the boundary between them, the manifold and the points on it."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.spatial import cKDTree
+
+from dimple.boundary.mesh import Mesh
+from dimple.views.frame import Drawing, PointSet, Reals
+from dimple.views.markers import marker, stamp
+from dimple.views.palette import CLASSES, INK, MANIFOLD, PAPER, RULE, tint
+
+# Lines are drawn twice as large and halved, which is how Pillow, whose lines are jagged, gets smooth ones.
+_OVERSAMPLING = 2
+_CELL = 4
+
+
+def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -> Image.Image:
+    """A picture of a drawing in R^2, one unit as long upwards as sideways, the box in the middle.
+
+    Each region has the light hue of its class, the boundary is a dark line, the manifold a grey one; points keep
+    their class's colour and shape, so a point on a ground of another hue is a mistake, and has a ring as well.
+    """
+    scale, corner = _fit(drawing, size)
+    regions = _regions(drawing, size, scale, corner)
+    large = (_OVERSAMPLING * size[0], _OVERSAMPLING * size[1])
+    asked = Image.new("L", large, 0)
+    corners = _pixels(_outline(drawing), size, scale, corner) * _OVERSAMPLING
+    if len(corners) > 2:
+        ImageDraw.Draw(asked).polygon([tuple(place) for place in corners], fill=255)
+    picture = Image.new("RGB", large, PAPER)
+    picture.paste(regions.resize(large, Image.Resampling.BICUBIC), (0, 0), asked)
+    pen = ImageDraw.Draw(picture)
+    for role, colour, width in (("manifold", MANIFOLD, 3), ("boundary", INK, 5)):
+        for layer in drawing.layers:
+            if layer.role == role:
+                _strokes(pen, _pixels(layer.mesh.vertices, size, scale, corner), layer.mesh, colour, width)
+    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    _frame(picture, drawing, size, scale, corner)
+    wrong = drawing.points.wrong
+    for place, label, is_wrong in zip(
+        _pixels(drawing.points.positions, size, scale, corner), drawing.points.classes, wrong, strict=True
+    ):
+        stamp(picture, marker(int(label), marker_size, bool(is_wrong)), *place)
+    return picture
+
+
+def sides(boundary: Mesh, points: Reals) -> NDArray[np.int8]:
+    """On which side of directed segments each point `(N, 2)` lies: 1 on the left, -1 on the right, 0 without segments.
+
+    The nearest segment decides; where two meet in a corner that is nearest, the one that the point faces more
+    squarely does, since the other's line may have it on the wrong side.
+
+    Example:
+        >>> line = Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]]))
+        >>> sides(line, np.array([[0.5, 1.0], [0.5, -1.0]])).tolist()
+        [1, -1]
+    """
+    if len(boundary.faces) == 0:
+        return np.zeros(len(points), dtype=np.int8)
+    start, end = (boundary.vertices[boundary.faces[:, k]] for k in (0, 1))
+    start, end = _short(start, end, max(float(np.ptp(points, axis=0).max()) / 100, 1e-9))
+    run = end - start
+    length = np.linalg.norm(run, axis=1)
+    run = run / np.where(length > 0, length, 1.0)[:, None]
+    _, nearest = cKDTree((start + end) / 2).query(points, k=min(6, len(start)))
+    nearest = nearest.reshape(len(points), -1)
+    offset = points[:, None] - start[nearest]
+    along = (offset * run[nearest]).sum(2).clip(0, length[nearest])
+    gap = offset - along[..., None] * run[nearest]
+    distance = np.linalg.norm(gap, axis=2)
+    squarely = run[nearest][..., 0] * gap[..., 1] - run[nearest][..., 1] * gap[..., 0]
+    tied = distance <= distance.min(1, keepdims=True) * (1 + 1e-6) + 1e-12
+    choice = np.where(tied, np.abs(squarely), -1.0).argmax(1)
+    return np.sign(squarely[np.arange(len(points)), choice]).astype(np.int8)
+
+
+def _short(start: Reals, end: Reals, longest: float) -> tuple[Reals, Reals]:
+    """Segments cut into pieces of at most `longest`, so that the nearest midpoint belongs to the nearest segment."""
+    pieces = np.maximum(np.ceil(np.linalg.norm(end - start, axis=1) / longest), 1).astype(int).clip(max=1000)
+    rows = np.repeat(np.arange(len(start)), pieces)
+    part = np.concatenate([np.arange(count) for count in pieces])[:, None]
+    count = pieces[rows][:, None]
+    return start[rows] + (end - start)[rows] * part / count, start[rows] + (end - start)[rows] * (part + 1) / count
+
+
+def _fit(drawing: Drawing, size: tuple[int, int]) -> tuple[float, Reals]:
+    """Pixels a unit, and the place in the plane of the picture's lower left corner."""
+    low, high = np.array(drawing.low), np.array(drawing.high)
+    scale = float(min((size[0] - 4) / (high[0] - low[0]), (size[1] - 4) / (high[1] - low[1])))
+    return scale, (low + high) / 2 - np.array(size) / (2 * scale)
+
+
+def _pixels(positions: Reals, size: tuple[int, int], scale: float, corner: Reals) -> Reals:
+    places = (positions - corner) * scale
+    return np.stack([places[:, 0], size[1] - places[:, 1]], axis=1)
+
+
+def _regions(drawing: Drawing, size: tuple[int, int], scale: float, corner: Reals) -> Image.Image:
+    """The two tints on a coarse grid over the whole picture."""
+    across, down = size[0] // _CELL, size[1] // _CELL
+    x = corner[0] + (np.arange(across) + 0.5) * _CELL / scale
+    y = corner[1] + (size[1] - (np.arange(down) + 0.5) * _CELL) / scale
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    boundary = drawing.layer("boundary")
+    if boundary is not None and len(boundary.mesh.faces):
+        side = sides(boundary.mesh, grid)
+    else:
+        side = np.full(len(grid), _common_side(drawing.points), dtype=np.int8)
+    hues = np.array([PAPER, tint(CLASSES[1], 0.24), tint(CLASSES[0], 0.24)], dtype=np.uint8)
+    return Image.fromarray(hues[side].reshape(down, across, 3))
+
+
+def _common_side(points: PointSet) -> int:
+    """The side on which all points are predicted to lie, for a picture without a boundary; 0 if that is not known."""
+    predicted = np.unique(points.predictions) if points.predictions is not None else np.zeros(0)
+    return 0 if len(predicted) != 1 else 1 if predicted[0] == 1 else -1
+
+
+def _outline(drawing: Drawing) -> Reals:
+    """Where the classifier was asked, as a polygon."""
+    if drawing.outline is not None:
+        return drawing.outline
+    (left, bottom), (right, top) = drawing.low, drawing.high
+    return np.array([(left, bottom), (right, bottom), (right, top), (left, top)])
+
+
+def _strokes(pen: ImageDraw.ImageDraw, pixels: Reals, mesh: Mesh, colour: tuple[int, int, int], width: int) -> None:
+    ends = (pixels * _OVERSAMPLING)[mesh.faces]
+    for segment in ends:
+        pen.line([tuple(segment[0]), tuple(segment[1])], fill=colour, width=width)
+
+
+def _frame(picture: Image.Image, drawing: Drawing, size: tuple[int, int], scale: float, corner: Reals) -> None:
+    """A thin line around the box."""
+    low, high = _pixels(np.array([drawing.low, drawing.high]), size, scale, corner)
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((low[0], high[1], high[0], low[1]), outline=RULE, width=1)

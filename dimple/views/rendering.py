@@ -1,0 +1,88 @@
+"""Is there an OpenGL library that can draw? Asked of a second process, for a missing one ends the process that asks."""
+
+import ctypes
+import functools
+import os
+import subprocess
+import sys
+
+from dimple.errors import DeviceError
+
+# VTK takes the kind of its windows from this variable, and has no other way to be told.
+WINDOW = "VTK_DEFAULT_OPENGL_WINDOW"
+PACKAGES = "apt-get install libegl1 libgl1-mesa-dri (or libosmesa6)"
+# The library that each kind of window off the screen loads, in order of preference.
+OFF_SCREEN = {
+    "vtkEGLRenderWindow": ("libEGL.so.1",),
+    "vtkOSOpenGLRenderWindow": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so"),
+}
+TINY_RENDER = """
+import vtkmodules.vtkRenderingOpenGL2
+from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+window = vtkRenderWindow()
+window.SetOffScreenRendering(1)
+window.SetSize(8, 8)
+window.AddRenderer(vtkRenderer())
+window.Render()
+raise SystemExit(0 if window.SupportsOpenGL() else 3)
+"""
+
+
+def require_rendering() -> None:
+    """Return if this machine can draw in three dimensions; the answer is found once a process.
+
+    Without a display the kind of window is chosen too: EGL where its library is present, OSMesa otherwise.
+
+    Raises:
+        DeviceError: if neither can draw, naming the system packages to install.
+
+    Example:
+        >>> require_rendering()
+    """
+    problem = _problem()
+    if problem:
+        raise DeviceError(problem)
+
+
+def has_display() -> bool:
+    """Whether a window could appear: always on macOS and Windows, elsewhere if DISPLAY names an X server."""
+    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY"))
+
+
+@functools.cache
+def _problem() -> str:
+    """What keeps this machine from drawing, as one sentence; empty if nothing does."""
+    for window in _candidates():
+        if _draws(window):
+            if window:
+                os.environ[WINDOW] = window
+            return ""
+    return f"no working OpenGL library for drawing in three dimensions was found; install one: {PACKAGES}"
+
+
+def _candidates() -> list[str]:
+    """The kinds of window worth a try; the empty name is VTK's own choice."""
+    if not sys.platform.startswith("linux"):
+        return [""]
+    chosen = os.environ.get(WINDOW)
+    off_screen = [kind for kind, names in OFF_SCREEN.items() if any(_loads(name) for name in names)]
+    first = [chosen] if chosen else [""] if has_display() else []
+    return first + [kind for kind in off_screen if kind != chosen]
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _draws(window: str) -> bool:
+    """Whether a second process survives a tiny render in that kind of window."""
+    environment = {**os.environ, WINDOW: window} if window else dict(os.environ)
+    try:
+        done = subprocess.run([sys.executable, "-c", TINY_RENDER], env=environment, capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

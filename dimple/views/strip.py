@@ -1,0 +1,129 @@
+"""The strip of curves under a film: plotted once a run, then only its cursor moves."""
+
+import dataclasses
+import io
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from dimple.views.frame import Chart, Reals, Timeline
+from dimple.views.palette import CLASSES, INK, MUTED, PAPER, RULE, hexadecimal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DPI = 100
+# Pixels kept free beside each chart for the names of its curves.
+LEGEND = 205
+LINES = (INK, CLASSES[3], CLASSES[2], CLASSES[5])
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """A plotted strip with what the cursor needs to know.
+
+    Attributes:
+        picture: the charts side by side, without a cursor.
+        cursors: a row of pixel coordinates `(T,)` for each chart, where its cursor stands at each snapshot.
+        spans: the top and bottom pixel of each chart.
+        dots: for each curve its pixel places `(T, 2)` and its colour.
+    """
+
+    picture: Image.Image
+    cursors: tuple[Reals, ...]
+    spans: tuple[tuple[float, float], ...]
+    dots: tuple[tuple[Reals, tuple[int, int, int]], ...]
+
+    def at(self, index: int) -> Image.Image:
+        """The strip with its cursor at one snapshot and a dot on every curve."""
+        picture = self.picture.copy()
+        pen = ImageDraw.Draw(picture)
+        for places, (top, bottom) in zip(self.cursors, self.spans, strict=True):
+            pen.line((places[index], top, places[index], bottom), fill=MUTED, width=1)
+        for places, colour in self.dots:
+            x, y = places[index]
+            if np.isfinite(y):
+                pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour, outline=PAPER)
+        return picture
+
+
+def plot_strip(timeline: Timeline, size: tuple[int, int]) -> Strip:
+    """Plot the charts of a timeline side by side in a picture of `size` pixels.
+
+    Solid lines are figures of the run, dashed lines of the same colour their nulls. The axis of steps is logarithmic
+    from step 1 on, as snapshots are; vertical lines mark the completed phases.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=hexadecimal(PAPER))
+    canvas = FigureCanvasAgg(figure)
+    count = max(len(timeline.charts), 1)
+    cursors, spans, dots = [], [], []
+    panels = []
+    for number, chart in enumerate(timeline.charts):
+        left = number / count + 58 / size[0]
+        width = 1 / count - (58 + LEGEND) / size[0]
+        axes = figure.add_axes((left, 26 / size[1], width, 1 - 52 / size[1]))
+        draw_chart(axes, chart, timeline)
+        panels.append((axes, chart))
+    canvas.draw()
+    for axes, chart in panels:
+        bottom, top = axes.get_ylim()
+        ends = axes.transData.transform([(0.0, bottom), (0.0, top)])
+        spans.append((size[1] - float(ends[1, 1]), size[1] - float(ends[0, 1])))
+        for curve, colour in zip(chart.curves, LINES, strict=False):
+            pixels = axes.transData.transform(np.stack([timeline.steps, curve.values], axis=1))
+            dots.append((np.stack([pixels[:, 0], size[1] - pixels[:, 1]], axis=1), colour))
+        cursors.append(axes.transData.transform(np.stack([timeline.steps, 0 * timeline.steps], axis=1))[:, 0])
+    buffer = io.BytesIO()
+    canvas.print_png(buffer)
+    return Strip(Image.open(buffer).convert("RGB").resize(size), tuple(cursors), tuple(spans), tuple(dots))
+
+
+def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5) -> None:
+    """Draw one chart into matplotlib axes: solid figures, dashed nulls, dotted phase marks with their names.
+
+    Args:
+        size: the size of the letters in points.
+    """
+    for curve, colour in zip(chart.curves, LINES, strict=False):
+        axes.plot(timeline.steps, curve.values, color=hexadecimal(colour), linewidth=1.8, label=curve.name)
+        if curve.null is not None:
+            axes.plot(timeline.steps, curve.null, "--", color=hexadecimal(colour), linewidth=1.1)
+    axes.set_xscale("symlog", linthresh=1.0)
+    last = float(timeline.steps[-1]) if len(timeline.steps) else 1.0
+    axes.set_xlim(0, max(last, 1.0) * 1.02)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.minorticks_off()
+    low, high = chart.limits or (0.0, 1.08 * _largest(chart))
+    axes.set_ylim(low, high)
+    for name, step in timeline.phases:
+        axes.axvline(step, color=hexadecimal(MUTED), linewidth=1.0, linestyle=":")
+        axes.annotate(
+            name, (step, 1.0), (-3, -3), xycoords=("data", "axes fraction"), textcoords="offset points", ha="right",
+            va="top", rotation=90, fontsize=size - 1, color=hexadecimal(MUTED),
+        )  # fmt: skip
+    unit = f" [{chart.unit}]" if chart.unit else ""
+    axes.set_title(chart.title + unit, loc="left", fontsize=size, color=hexadecimal(INK), pad=4)
+    axes.tick_params(labelsize=size - 0.5, colors=hexadecimal(MUTED), length=3)
+    axes.set_facecolor("none")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(hexadecimal(RULE))
+    if any(curve.null is not None for curve in chart.curves):
+        axes.plot([], [], "--", color=hexadecimal(MUTED), linewidth=1.1, label="dashed: their nulls")
+    if chart.curves:
+        axes.legend(
+            fontsize=size - 0.5, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.04), handlelength=1.8,
+            labelspacing=0.35, borderaxespad=0.0,
+        )  # fmt: skip
+
+
+def _largest(chart: Chart) -> float:
+    """The largest finite value of the curves and their nulls, 1 if there is none."""
+    values = [v for curve in chart.curves for v in (curve.values, curve.null) if v is not None]
+    finite = [v[np.isfinite(v)] for v in values]
+    return max((float(v.max()) for v in finite if v.size and v.max() > 0), default=1.0)

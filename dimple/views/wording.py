@@ -1,0 +1,80 @@
+"""Column names and numbers as a reader meets them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORDS = {
+    "train_accuracy": "train accuracy",
+    "test_accuracy": "test accuracy",
+    "loss": "training loss",
+    "boundary_distance": "boundary to manifold",
+    "boundary_found": "boundary within reach",
+    "dimple_depth": "dimple depth",
+    "off_share": "off-manifold share",
+    "margin": "margin at training points",
+    "margin_any": "margin in any direction",
+    "margin_on": "margin along the manifold",
+    "margin_off": "margin off the manifold",
+    "on_ratio": "margin along the manifold, of the free one",
+    "off_ratio": "margin off the manifold, of the free one",
+}
+# A null of a figure stands in columns that carry the figure's own name and one of these ends.
+NULL, LOW, HIGH = "_null", "_null_low", "_null_high"
+NULL_ENDS = (NULL, LOW, HIGH)
+
+
+def words(column: str) -> str:
+    """The name of a column in words.
+
+    Example:
+        >>> words("dimple_depth"), words("some_new_column")
+        ('dimple depth', 'some new column')
+    """
+    return WORDS.get(column, column.replace("_", " "))
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; words for what is no number.
+
+    Example:
+        >>> number(0.04333), number(1500.0), number(float("inf")), number(2.5e-7)
+        ('0.0433', '1500', 'none found', '2.5e-07')
+    """
+    if value is None or math.isnan(value):
+        return "not measured"
+    if math.isinf(value):
+        return "none found"
+    if value == 0 or 1e-4 <= abs(value) < 1e5:
+        digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+        return f"{value:.{digits}f}"
+    return f"{value:.3g}"
+
+
+def null_text(row: Mapping[str, Any], column: str) -> str:
+    """The null of a column with its band where there is one; empty where it has no null.
+
+    Example:
+        >>> null_text({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62}, "x")
+        '0.500 (0.400 to 0.620)'
+    """
+    if column + NULL not in row:
+        return ""
+    text = number(row[column + NULL])
+    if column + LOW in row and column + HIGH in row:
+        text += f" ({number(row[column + LOW])} to {number(row[column + HIGH])})"
+    return text
+
+
+def is_null(column: str, columns: Mapping[str, Any]) -> bool:
+    """Whether a column is the null of another one that is there."""
+    return any(column.endswith(end) and column[: -len(end)] in columns for end in NULL_ENDS)
+
+
+def finite_or_nan(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The same numbers with infinities as nan, which plots leave out."""
+    reals = np.asarray(values, dtype=np.float64)
+    return np.where(np.isfinite(reals), reals, np.nan)

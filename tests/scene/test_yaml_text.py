@@ -1,0 +1,88 @@
+"""Files that are no scene: each is refused at once, with its name and, where it has one, its line."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dimple.errors import SceneError
+from dimple.scene.yaml_text import read_text
+
+BAD_BYTES = {
+    "not utf-8": (
+        b"name: a\nnote: caf\xe9\n",
+        ":2: column 10 holds the byte 0xe9, which is not UTF-8; save the file as UTF-8",
+    ),
+    "utf-16": ("name: a".encode("utf-16"), ": is UTF-16; save it as UTF-8"),
+    "nul": (
+        b"name: a\n\nseed: 1\x00\n",
+        ":3: column 8 holds the control character '\\x00'; remove it, or write it as an "
+        'escape in "double quotes"',
+    ),
+    "escape sequence": (
+        b"name: \x1b[31mred\n",
+        ":1: column 7 holds the control character '\\x1b'; remove it, or write it as an "
+        'escape in "double quotes"',
+    ),
+    "tab": (b"film:\n\tspin: true\n", ":2: is indented with a tab; YAML is indented with spaces"),
+    "tab after spaces": (
+        b"a: 1\nfilm:\n  \tspin: true\n",
+        ":3: is indented with a tab; YAML is indented with spaces",
+    ),
+    "huge": (
+        b"#" * 1_000_001,
+        ": is larger than 1 MB; a scene is a page of YAML, keep data in files of their own",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), BAD_BYTES.values(), ids=BAD_BYTES)
+def test_bytes_that_are_no_text_are_placed(tmp_path: Path, data: bytes, message: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(data)
+    with pytest.raises(SceneError) as caught:
+        read_text(file)
+    assert str(caught.value) == f"{file}{message}"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    file = tmp_path / "bom.yaml"
+    file.write_bytes(b"\xef\xbb\xbfname: a")
+    assert read_text(file) == "name: a"
+
+
+def test_a_megabyte_is_allowed(tmp_path: Path) -> None:
+    file = tmp_path / "large.yaml"
+    file.write_bytes(b"#" * 1_000_000)
+    assert len(read_text(file)) == 1_000_000
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    with pytest.raises(SceneError, match="is not a regular file; a scene is a YAML file"):
+        read_text(pipe)
+
+
+def test_a_device_without_end_is_refused() -> None:
+    with pytest.raises(SceneError, match="^/dev/zero: is not a regular file; a scene is a YAML file$"):
+        read_text("/dev/zero")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="is not a regular file; a scene is a YAML file"):
+        read_text(tmp_path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SceneError) as caught:
+        read_text(tmp_path / "none.yaml")
+    assert str(caught.value) == (
+        f"{tmp_path / 'none.yaml'}: there is no such file; `dimple scenes` lists the scenes that ship"
+    )
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "x" * 5000], ids=["nul", "too long"])
+def test_a_name_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(SceneError, match="there is no such file|cannot be read .File name too long"):
+        read_text(name)
