@@ -11,8 +11,6 @@ torch is a CPU build, with one it is the CUDA build. DIMPLE_TORCH=cpu or =cuda d
 requirement with pip's own options: DIMPLE_TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126".
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -37,16 +35,19 @@ class SetupError(Exception):
     """What went wrong, in one sentence, with the end of the tool's own words below it."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: "list[str]") -> int:
     """Run one verb and return its exit code."""
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     verbs = {"demo": demo, "test": test, "lint": lint, "setup": lambda extras: set_up(extras) or 0}
     if verb not in verbs:
         print(__doc__, file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
         return 0 if verb in ("-h", "--help") else 2
+    # Old Pythons must get as far as this sentence, hence the quotes around newer annotations.
     if sys.version_info < (3, 11):
         found = ".".join(map(str, sys.version_info[:3]))
-        print(f"dev.py: dimple needs Python 3.11 or newer, this is {found}; try python3.11 dev.py {verb}", file=sys.stderr)
+        print(
+            f"dev.py: dimple needs Python 3.11 or newer, this is {found}; try python3.11 dev.py {verb}", file=sys.stderr
+        )
         return 2
     os.chdir(ROOT)
     try:
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> int:
         return 130
 
 
-def demo(arguments: list[str]) -> int:
+def demo(arguments: "list[str]") -> int:
     """Simulate the scene of the README into a folder of its own, and say what to look at."""
     set_up([])
     out = Path("runs") / "demo"
@@ -74,13 +75,13 @@ def demo(arguments: list[str]) -> int:
     return code
 
 
-def test(arguments: list[str]) -> int:
+def test(arguments: "list[str]") -> int:
     """Run the tests."""
     set_up(["test"])
     return subprocess.call([str(PYTHON), "-m", "pytest", *arguments])
 
 
-def lint(_: list[str]) -> int:
+def lint(_: "list[str]") -> int:
     """Run every static check, also after one has failed; the exit code of the first failure."""
     set_up(["test", "dev"])
     checks = (
@@ -96,7 +97,7 @@ def lint(_: list[str]) -> int:
     return next((code for code in codes if code), 0)
 
 
-def set_up(extras: list[str]) -> None:
+def set_up(extras: "list[str]") -> None:
     """Bring .venv to the state that the files ask for; at once where it is there already.
 
     The stamp is written last, so that what an interrupt or a full disk left half done is done again.
@@ -105,7 +106,8 @@ def set_up(extras: list[str]) -> None:
         if extra not in EXTRAS:
             raise SetupError(f"there is no extra {extra!r}; choose from {', '.join(EXTRAS)}")
     stamp = read_stamp()
-    # A choice once made is kept until DIMPLE_TORCH says otherwise: a shared checkout may be used with and without a GPU.
+    # A choice once made is kept until DIMPLE_TORCH says otherwise: a checkout may be shared by machines with and
+    # without a GPU.
     choice = os.environ.get("DIMPLE_TORCH") or stamp.get("torch") or ("cuda" if has_gpu() else "cpu")
     current = stamp.get("key") == fingerprint() and stamp.get("torch") == choice and PYTHON.exists()
     wanted = sorted(set(extras) | set(stamp.get("extras", [])))
@@ -130,9 +132,9 @@ def read_stamp() -> dict:
 
 def fingerprint() -> str:
     """A number that changes with everything that decides what is installed."""
-    digest = hashlib.sha256(sys.version.encode() + str(ROOT).encode())
-    for file in ("pyproject.toml", "constraints.txt"):
-        digest.update((ROOT / file).read_bytes())
+    digest = hashlib.sha256(str(ROOT).encode())
+    for file in (ROOT / "pyproject.toml", ROOT / "constraints.txt", VENV / "pyvenv.cfg"):
+        digest.update(file.read_bytes() if file.exists() else b"")
     return digest.hexdigest()
 
 
@@ -144,17 +146,16 @@ def has_gpu() -> bool:
 
 
 def make_environment() -> None:
-    """Make .venv, or make it anew where its Python is gone, is another one, or has no pip."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    if PYTHON.exists():
-        question = [str(PYTHON), "-c", "import sys, pip; print('.'.join(map(str, sys.version_info[:3])))"]
-        answer = subprocess.run(question, capture_output=True, text=True, check=False)
-        if answer.stdout.strip() == version:
+    """Make .venv, or make it anew where its Python is gone, too old, or cannot get a pip."""
+    question = [str(PYTHON), "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+    if PYTHON.exists() and subprocess.run(question, capture_output=True, check=False).returncode == 0:
+        has_pip = [str(PYTHON), "-m", "pip", "--version"]
+        get_pip = [str(PYTHON), "-m", "ensurepip"]
+        if any(subprocess.run(way, capture_output=True, check=False).returncode == 0 for way in (has_pip, get_pip)):
             return
-    say(f"making .venv with Python {version}")
-    made = subprocess.run(
-        [sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True, check=False
-    )
+    say(f"making .venv with Python {'.'.join(map(str, sys.version_info[:3]))}")
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         hint = "on Debian and Ubuntu: apt-get install python3-venv"
         raise SetupError(f"python -m venv failed ({hint})\n{tail(made.stdout + made.stderr)}")
@@ -169,10 +170,9 @@ def pinned(package: str) -> str:
 
 
 def installed_torch() -> str:
-    """The version of torch in .venv, with its local part; empty where there is none that imports."""
-    answer = subprocess.run(
-        [str(PYTHON), "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True, check=False
-    )
+    """The version of torch in .venv, with its local part; empty where there is none."""
+    question = [str(PYTHON), "-c", "from importlib.metadata import version; print(version('torch'))"]
+    answer = subprocess.run(question, capture_output=True, text=True, check=False)
     return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
@@ -195,20 +195,22 @@ def install_torch(choice: str) -> None:
         attempts = [[f"torch=={version}"]]
     else:
         attempts = [shlex.split(choice)]
+    # Where pip sees some build of this version already, only force makes it take the other.
+    force = ["--force-reinstall"] if installed_torch() else []
     words = []
     for attempt in attempts:
         say(f"installing {' '.join(attempt[:1])}" + (f" from {attempt[2]}" if len(attempt) > 2 else ""))
-        failure = pip("install", "--no-deps", *attempt)
+        failure = pip("install", "--no-deps", *force, *attempt)
         if failure is None:
             return
         words.append(failure)
     raise SetupError(
-        f"no build of torch {version} for DIMPLE_TORCH={shlex.quote(choice)} could be installed; set DIMPLE_TORCH to"
-        f" another (see python3 dev.py --help)\n{tail(words[-1])}"
+        f"torch could not be installed as {shlex.quote(choice)} asks; choose another build by DIMPLE_TORCH"
+        f" (see python3 dev.py --help)\n{tail(words[-1])}"
     )
 
 
-def install_dimple(extras: list[str]) -> None:
+def install_dimple(extras: "list[str]") -> None:
     """Install the checkout, editable, and its libraries at the pinned versions, around the torch that is there."""
     text = (ROOT / "constraints.txt").read_text()
     torch = installed_torch() or pinned("torch")
@@ -221,12 +223,19 @@ def install_dimple(extras: list[str]) -> None:
         failure = pip("install", "--constraint", str(constraints), *step)
         if failure is not None:
             raise SetupError(f"pip could not install {step[-1]}\n{tail(failure)}")
-    check = subprocess.run([str(program("dimple")), "--version"], capture_output=True, text=True, check=False)
-    if check.returncode != 0 or not installed_torch():
-        raise SetupError(f"dimple was installed but does not start\n{tail(check.stderr)}")
+    complaint = starts()
+    if complaint:
+        raise SetupError(f"dimple was installed but does not start\n{tail(complaint)}")
 
 
-def pip(*arguments: str) -> str | None:
+def starts() -> str:
+    """What is wrong with the environment; empty where torch and dimple can be imported."""
+    question = [str(PYTHON), "-c", "import torch, dimple"]
+    answer = subprocess.run(question, capture_output=True, text=True, check=False)
+    return "" if answer.returncode == 0 else f"{answer.stderr}\nexit status {answer.returncode}"
+
+
+def pip(*arguments: str) -> "str | None":
     """Run pip quietly; None, or what it said when it failed."""
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

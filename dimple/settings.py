@@ -64,9 +64,7 @@ def settings(cls: type[T]) -> type[T]:
 
     def __post_init__(self: Any) -> None:
         for name, annotation in field_types(type(self)).items():
-            object.__setattr__(
-                self, name, checked(type(self).__name__, name, annotation, getattr(self, name))
-            )
+            object.__setattr__(self, name, checked(type(self).__name__, name, annotation, getattr(self, name)))
         if own_check is not None:
             own_check(self)
 
@@ -120,11 +118,7 @@ def is_plain(annotation: Any) -> bool:
 def _problem(value: Any, error: ValidationError) -> str:
     """One sentence from the first thing that is wrong, with the value where it is wrong."""
     first = error.errors(include_url=False)[0]
-    rule = (
-        re.sub(r"^\w+ should ", "must ", first["msg"])
-        .replace("a valid ", "a ")
-        .replace("a integer", "an integer")
-    )
+    rule = re.sub(r"^\w+ should ", "must ", first["msg"]).replace("a valid ", "a ").replace("a integer", "an integer")
     rule = rule.replace(" after validation", "")
     bad = first["input"] if first["loc"] == () or not isinstance(value, int | float | str) else value
     if isinstance(bad, float) and not math.isfinite(bad):

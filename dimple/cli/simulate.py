@@ -51,6 +51,8 @@ def _print_summary(run: "Run") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from dimple.cli.figures import null, number
+
     summary: dict[str, Any] = run.info["summary"]
     out = Console(highlight=False)
     if "verdict" in summary:
@@ -61,22 +63,8 @@ def _print_summary(run: "Run") -> None:
     units = run.units()
     for name, value in summary["final"].items():
         if "_null" not in name and not name.endswith("_closed"):
-            table.add_row(name, _number(value), _null(summary["final"], name), units.get(name, ""))
+            table.add_row(name, number(value), null(summary["final"], name), units.get(name, ""))
     out.print(table)
     for file in ("film.mp4", "report.html", "metrics.parquet"):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
-
-
-def _null(final: dict[str, float | None], name: str) -> str:
-    """The null of a figure, with its 95 % band where there is one."""
-    if f"{name}_null" not in final:
-        return ""
-    text = _number(final[f"{name}_null"])
-    if f"{name}_null_low" in final:
-        text += f" ({_number(final[f'{name}_null_low'])} to {_number(final[f'{name}_null_high'])})"
-    return text

@@ -2,17 +2,19 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, final
+from typing import final
 
 from dimple.errors import DataError
 from dimple.settings import shown
 
 LARGEST_MEMBER = 64 * 2**20
+AGAIN = "get the archive from its source again"
 _DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError)
 
 
@@ -33,14 +35,14 @@ class Member:
             DataError: if it is a link or a device, larger than 64 MB, or damaged.
         """
         if not self._info.isreg():
-            raise DataError(f"{self.place} is a link or a device, no regular file; get the archive from its source again")
+            raise DataError(f"{self.place} is a link or a device, no regular file; {AGAIN}")
         if self._info.size > LARGEST_MEMBER:
             raise DataError(f"{self.place} has {self._info.size} bytes; the limit is {LARGEST_MEMBER}")
         try:
             content = self._tar.extractfile(self._info)
             return content.read() if content is not None else b""
         except _DAMAGE as error:
-            raise DataError(f"{self.place} cannot be read ({error}); get the archive from its source again") from None
+            raise DataError(f"{self.place} cannot be read ({error}); {AGAIN}") from None
 
 
 def members(path: Path) -> Iterator[Member]:
@@ -51,7 +53,7 @@ def members(path: Path) -> Iterator[Member]:
     """
     names: set[str] = set()
     try:
-        with open(path, "rb") as file, _unpacked(file) as stream:
+        with path.open("rb") as file, _unpacked(file) as stream:
             watched = _Watched(stream)
             with tarfile.open(fileobj=watched, mode="r:") as tar:  # type: ignore[call-overload]
                 for info in tar:
@@ -62,14 +64,14 @@ def members(path: Path) -> Iterator[Member]:
     except DataError:
         raise
     except _DAMAGE as error:
-        raise DataError(f"{path}: is no tar archive, or a damaged one ({error}); get it from its source again") from None
+        raise DataError(f"{path}: is no tar archive, or a damaged one ({error}); {AGAIN}") from None
 
 
-def _unpacked(file: IO[bytes]) -> IO[bytes]:
+def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
     """The stream without its compression; unlike tarfile's own, these notice that a file ends too early."""
-    openers: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
+    openers: dict[bytes, Callable[[io.BufferedReader], io.BufferedIOBase]] = {
         b"\xfd7zXZ\x00": lzma.LZMAFile,
-        b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),  # type: ignore[return-value,arg-type]
+        b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
         b"BZh": bz2.BZ2File,
     }
     magic = file.read(6)
@@ -80,16 +82,16 @@ def _unpacked(file: IO[bytes]) -> IO[bytes]:
 def _check_name(path: Path, name: str, names: set[str]) -> None:
     """Nothing is written, but a name twice or outside the archive says that somebody meant mischief."""
     if name.startswith("/") or ".." in name.split("/"):
-        raise DataError(f"{path}: holds a member named {shown(name)}, outside the archive; get it from its source again")
+        raise DataError(f"{path}: holds a member named {shown(name)}, outside the archive; {AGAIN}")
     if name in names:
-        raise DataError(f"{path}: holds {shown(name)} twice; get it from its source again")
+        raise DataError(f"{path}: holds {shown(name)} twice; {AGAIN}")
     names.add(name)
 
 
 def _check_end(path: Path, watched: "_Watched") -> None:
     """A block of zeros ends an archive; tarfile takes any unreadable header, or none, for the end."""
     if watched.last.count(0) != 512:
-        raise DataError(f"{path}: ends too early or is damaged; get it from its source again")
+        raise DataError(f"{path}: ends too early or is damaged; {AGAIN}")
     while watched.read(2**20):
         continue
 
@@ -98,7 +100,7 @@ def _check_end(path: Path, watched: "_Watched") -> None:
 class _Watched:
     """A stream that remembers the last block read from it."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream
         self.last = b""
 

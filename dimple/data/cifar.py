@@ -69,10 +69,10 @@ def _read_archive(path: Path, split: str) -> Pixels:
 
 
 def _check_official(path: Path) -> None:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != OFFICIAL_SHA256:
-        raise DataError(f"{path}: has the size of cifar-10-binary.tar.gz and another sha256, {digest}; download it again")
+        raise DataError(f"{path}: has the size of cifar-10-binary.tar.gz but sha256 {digest}; download it again")
 
 
 def _holds_records(path: Path) -> bool:

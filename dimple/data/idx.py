@@ -17,6 +17,7 @@ PREFIXES = {"train": "train", "test": "t10k"}
 FOLDERS = ("", "raw", "MNIST/raw")
 UNSIGNED_BYTES = 8
 LARGEST = 2**32
+AGAIN = "get the file from its source again"
 
 
 def read_mnist(path: Path, split: str) -> Pixels:
@@ -33,7 +34,7 @@ def read_mnist(path: Path, split: str) -> Pixels:
     labels_path = _find(path, f"{PREFIXES[split]}-labels", 1)
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if len(images) != len(labels):
-        raise DataError(f"{images_path}: has {len(images)} images, {labels_path.name} {len(labels)} labels; get both again")
+        raise DataError(f"{images_path}: has {len(images)} images for {len(labels)} labels; get the four files again")
     if not images.size:
         raise DataError(f"{images_path}: holds no images")
     return Pixels(images[:, None], checked_labels(labels, CLASSES, str(labels_path)), CLASSES)
@@ -57,20 +58,20 @@ def read_idx(path: Path, axes: int) -> NDArray[Any]:
         DataError: if the file is anything else, or its length is not what the header says.
     """
     try:
-        with open(path, "rb") as raw:
+        with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if packed else open(path, "rb") as file:
+        with gzip.open(path) if packed else path.open("rb") as file:
             header = file.read(4 + 4 * axes)
             if len(header) < 4 + 4 * axes or header[:4] != bytes((0, 0, UNSIGNED_BYTES, axes)):
-                raise DataError(f"{path}: is no IDX file of unsigned bytes with {axes} axes; get it from its source again")
+                raise DataError(f"{path}: is no IDX file of unsigned bytes with {axes} axes; {AGAIN}")
             shape = struct.unpack(f">{axes}I", header[4:])
             expected = int(np.prod(shape, dtype=object))
             if expected > LARGEST:
                 raise DataError(f"{path}: its header claims {expected} bytes; the limit is {LARGEST}")
             content = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); get it from its source again") from None
+        raise DataError(f"{path}: cannot be read ({error}); {AGAIN}") from None
     if len(content) != expected:
         found = "more" if len(content) > expected else f"only {len(content)}"
-        raise DataError(f"{path}: its header claims {expected} bytes and {found} follow; get it from its source again")
+        raise DataError(f"{path}: its header claims {expected} bytes and {found} follow; {AGAIN}")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)

@@ -20,6 +20,7 @@ from dimple.settings import shown
 from dimple.tensors import Box
 
 Split = Literal["train", "test"]
+UNIT = Box(0.0, 1.0)
 
 
 @final
@@ -41,7 +42,7 @@ class Images:
     classes: tuple[str, ...]
     source: str
     levels: int = 255
-    box: Box = Box(0.0, 1.0)
+    box: Box = UNIT
 
     def __len__(self) -> int:
         """How many images there are, N."""

@@ -1,6 +1,7 @@
 """NumPy archives with the arrays x_train, y_train, x_test and y_test."""
 
 import io
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ from dimple.data.pixels import Pixels, checked_labels
 from dimple.errors import DataError
 
 LARGEST = 2**34
+MOST_CLASSES = 10_000
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -33,13 +35,15 @@ def read_npz(path: Path, split: str) -> Pixels:
         raise DataError(f"{path}: is no readable .npz file ({error}); write it again with numpy.savez") from None
     if values.ndim not in (3, 4) or labels.ndim != 1 or not values.size:
         raise DataError(
-            f"{path}: x_{split} has shape {values.shape} and y_{split} {labels.shape}; images are (N, C, H, W) or (N, H, W), "
-            "labels (N,), N >= 1"
+            f"{path}: x_{split} has shape {values.shape} and y_{split} {labels.shape}; images are (N, C, H, W) or "
+            "(N, H, W), labels (N,), N >= 1"
         )
     if len(values) != len(labels):
         raise DataError(f"{path}: x_{split} has {len(values)} images and y_{split} {len(labels)} labels; give one each")
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path}: y_{split} has dtype {labels.dtype}; labels are integers")
+    if int(labels.max()) >= MOST_CLASSES:
+        raise DataError(f"{path}: y_{split} has label {labels.max()}; class numbers are below {MOST_CLASSES}")
     classes = tuple(str(number) for number in range(max(2, int(labels.max()) + 1)))
     values = _in_range(values, f"{path}: x_{split}")
     return Pixels(
@@ -58,7 +62,7 @@ def _array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
     with archive.open(info) as file:
         try:
             shape, fortran, dtype = HEADERS[npy.read_magic(file)](file)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, SyntaxError, tokenize.TokenError) as error:
             raise DataError(f"{place} is no .npy array ({error}); write it with numpy.savez") from None
         if dtype.hasobject:
             raise DataError(f"{place} holds Python objects; save numbers, as uint8 or float32")

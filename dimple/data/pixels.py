@@ -13,6 +13,7 @@ from dimple.errors import DataError
 from dimple.settings import shown
 
 LONGEST_SIDE = 4096
+FORMATS = ("JPEG", "PNG")
 BITS = {"L": "8-bit grey", "RGB": "8-bit RGB"}
 
 
@@ -43,7 +44,7 @@ def decoded(content: bytes, place: str) -> NDArray[np.uint8]:
         DataError: if it is no such picture, is damaged, or has a side longer than 4096 pixels.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if max(image.size) > LONGEST_SIDE:
                 raise DataError(f"{place}: is {_size(image)} pixels; images have at most {LONGEST_SIDE} a side")
             if image.mode not in BITS:

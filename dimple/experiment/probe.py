@@ -21,7 +21,7 @@ from dimple.experiment.provenance import describe, silent, versions
 from dimple.experiment.request import ProbeRequest
 from dimple.probes import LocalPCA, measure
 from dimple.probes.nulls import margin_ratio, verdict
-from dimple.probes.ratios import ratio_row
+from dimple.probes.ratios import median, ratio_row
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.files import write_table
@@ -68,8 +68,8 @@ def probe(
         run.save()
         raise
     run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
-    last_network = list(trajectory)[-1][1]
-    write_page(run, request, images, last_network, measuring)
+    *_, (_, last) = trajectory
+    write_page(run, images, last, measuring.probes, measuring.tangents, place)
     run.drop_parts()
     run.info["status"] = "complete"
     run.save()
@@ -151,17 +151,17 @@ def summary_row(table: Arrays, n: int, d: int) -> dict[str, Any]:
         "step": int(table["step"][0]),
         "samples": len(correct),
         "accuracy": float(correct.mean()),
-        "confidence": float(np.median(table["confidence"])),
+        "confidence": median(table["confidence"]),
     }
     if not correct.any():
         return row
     if "margin" in table:
         margins = table["margin"][correct]
-        row["margin"] = float(np.median(margins))
+        row["margin"] = median(margins)
         row["margin_found"] = float(np.isfinite(margins).mean())
     if "margin_any" in table:
         columns = {name: values[correct] for name, values in table.items()}
-        row["margin_any"] = float(np.median(columns["margin_any"]))
+        row["margin_any"] = median(columns["margin_any"])
         for way, dims in (("on", d), ("off", n - d)):
             row |= ratio_row(way, columns, columns[f"{way}_draws"])
             row[f"{way}_ratio_closed"] = margin_ratio(n, dims)

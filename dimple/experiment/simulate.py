@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dimple.boundary import Boundary, Mesh
+from dimple.boundary.grid import NoLevelSet
 from dimple.data import ManifoldSamples
 from dimple.errors import DivergedError
 from dimple.experiment.provenance import describe, silent, versions
@@ -22,6 +23,10 @@ from dimple.runs.store import mesh_arrays
 from dimple.scene import Scene, scene_text
 from dimple.scene.record import Recorder
 from dimple.tensors import generator, resolve_device
+from dimple.views.film import write_film
+from dimple.views.frames_of_run import frames_of_run
+from dimple.views.report import write_report
+from dimple.views.vtk_files import write_boundary_series
 
 def simulate(
     scene: Scene,
@@ -159,12 +164,27 @@ class Simulation:
                 arrays |= mesh_arrays(mesh, f"boundary/{step}")
                 advance()
         self.run.write_geometry(arrays)
+        if self.drawable:
+            write_boundary_series(self.run.meshes(), self.run.steps, self.run.path)
 
     def film(self) -> None:
-        """Draw the film and the files for ParaView."""
+        """Draw the film, where the space has two or three dimensions to draw."""
+        if not self.drawable:
+            return
+        frames = frames_of_run(self.run)
+        with self.progress("film", len(frames)) as advance:
+            write_film(frames, self.run.path / "film.mp4", self.scene.film, advance)
 
     def report(self) -> None:
         """Write the page that says what was asked and what came of it."""
+        with self.progress("report", 1) as advance:
+            write_report(self.run, self.run.path / "report.html")
+            advance()
+
+    @property
+    def drawable(self) -> bool:
+        """Whether there is a boundary to draw."""
+        return self.scene.manifold.ambient_dim in (2, 3) and not isinstance(self.scene.levelset, NoLevelSet)
 
 
 def two_class_level(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:

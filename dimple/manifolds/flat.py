@@ -1,19 +1,97 @@
-"""Flat boxes: the segment, the rectangle and their kin in any dimension, placed at a constant offset."""
+"""Flat boxes: the segment, the rectangle and their kin in any dimension, wherever they lie in R^n."""
 
+import math
+from abc import abstractmethod
 from typing import final
 
 import torch
 from torch import Tensor
 
 from dimple.errors import SceneError
-from dimple.manifolds.base import Manifold
-from dimple.manifolds.patches import Drawn, chart_patch
-from dimple.settings import Finite, settings
+from dimple.manifolds.base import Chart, Manifold
+from dimple.manifolds.patches import Drawn, patch
+from dimple.settings import Finite, Positive, settings
+
+
+class Affine(Manifold):
+    """A box in R^n from `corner` along d `edges` that are orthogonal to one another."""
+
+    @property
+    @abstractmethod
+    def corner(self) -> Tensor:
+        """Where all chart coordinates are 0, `(n,)` float64."""
+
+    @property
+    @abstractmethod
+    def edges(self) -> Tensor:
+        """The orthogonal edges as columns `(n, d)` float64."""
+
+    @property
+    def reach(self) -> float:
+        """Infinite: a convex set has one nearest point to everything."""
+        return float("inf")
+
+    @property
+    def volume(self) -> float:
+        """The product of the edges' lengths."""
+        return math.prod(torch.linalg.vector_norm(self.edges, dim=0).tolist())
+
+    def room(self, x: Tensor) -> Tensor:
+        """Infinite everywhere."""
+        return x.new_full((len(x),), float("inf"))
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Uniform chart coordinates."""
+        unit = torch.rand(count, self.dim, generator=generator, dtype=torch.float64, device=generator.device)
+        return self.embed(unit)
+
+    def embed(self, unit: Tensor) -> Tensor:
+        """Chart coordinates in [0, 1]^d, `(B, d)`, as points `(B, n)`."""
+        return self.corner.to(unit) + unit @ self.edges.to(unit).T
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """The share of each edge that leads to the foot of the perpendicular."""
+        edges = self.edges.to(x)
+        return (((x - self.corner.to(x)) @ edges) / (edges * edges).sum(0)).clamp(0, 1)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Clamp the chart coordinates."""
+        return self.embed(self.coordinates(x))
+
+    def tangent_basis(self, x: Tensor) -> Tensor:
+        """The directions of the edges, everywhere."""
+        edges = self.edges.to(x)
+        return (edges / torch.linalg.vector_norm(edges, dim=0)).expand(len(x), -1, -1)
+
+    def second_form(self, x: Tensor) -> Tensor:
+        """Zero: it is flat."""
+        return x.new_zeros(len(x), self.ambient_dim, self.dim, self.dim)
+
+    def geodesic(self, a: Tensor, b: Tensor) -> Tensor:
+        """Straight lines."""
+        a, b = self.project(a), self.project(b)
+        return torch.linalg.vector_norm(a[:, None] - b[None], dim=-1)
+
+    def grid(self, per_side: int) -> Tensor | None:
+        """Ends included; the middle where there is one point a side."""
+        axis = torch.linspace(0, 1, per_side).double() if per_side > 1 else torch.full((1,), 0.5).double()
+        return self.embed(torch.cartesian_prod(*[axis] * self.dim).reshape(-1, self.dim))
+
+    def unfold(self) -> tuple[Manifold, Chart]:
+        """The unit cell and its embedding."""
+        return Cell((0.0,) * self.dim, (1.0,) * self.dim, (False,) * self.dim), self.embed
+
+    def triangulation(self) -> Drawn | None:
+        """The segment or the rectangle; nothing beyond two dimensions."""
+        if self.dim > 2:
+            return None
+        unit, faces = patch((32,) * self.dim)
+        return self.embed(torch.from_numpy(unit)).numpy(), faces
 
 
 @final
 @settings
-class Flat(Manifold):
+class Flat(Affine):
     """The box `low <= x[:d] <= high` at `x[d:] = offset`: a segment, a plane or a d-flat in R^n, n = d + len(offset).
 
     Example:
@@ -27,10 +105,7 @@ class Flat(Manifold):
     offset: tuple[Finite, ...] = (0.5,)
 
     def __post_init__(self) -> None:
-        if not self.low or len(self.low) != len(self.high):
-            raise SceneError(f"Flat: low has {len(self.low)} numbers and high {len(self.high)}; give d of each, d >= 1")
-        if any(a >= b for a, b in zip(self.low, self.high, strict=True)):
-            raise SceneError(f"Flat: low {self.low} must be below high {self.high} in every coordinate")
+        _require_box("Flat", self.low, self.high)
 
     @property
     def dim(self) -> int:
@@ -43,17 +118,18 @@ class Flat(Manifold):
         return len(self.low) + len(self.offset)
 
     @property
-    def reach(self) -> float:
-        """Infinite: a convex set has one nearest point to everything."""
-        return float("inf")
+    def corner(self) -> Tensor:
+        """The low end."""
+        return torch.tensor(self.low + self.offset, dtype=torch.float64)
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Uniform in the box, constant elsewhere."""
-        unit = torch.rand(count, self.dim, generator=generator, dtype=torch.float64, device=generator.device)
-        return self.embed(unit)
+    @property
+    def edges(self) -> Tensor:
+        """Along the first d axes."""
+        sides = torch.tensor(self.high, dtype=torch.float64) - torch.tensor(self.low, dtype=torch.float64)
+        return torch.eye(self.ambient_dim, self.dim, dtype=torch.float64) * sides
 
     def embed(self, unit: Tensor) -> Tensor:
-        """Chart coordinates in [0, 1]^d, `(B, d)`, as points `(B, n)`."""
+        """Chart coordinates in [0, 1]^d, `(B, d)`, as points `(B, n)`, without a product of matrices."""
         low, high = unit.new_tensor(self.low), unit.new_tensor(self.high)
         constant = unit.new_tensor(self.offset).expand(len(unit), -1)
         return torch.cat([low + unit * (high - low), constant], dim=1)
@@ -63,14 +139,159 @@ class Flat(Manifold):
         inside = torch.minimum(torch.maximum(x[:, : self.dim], x.new_tensor(self.low)), x.new_tensor(self.high))
         return torch.cat([inside, x.new_tensor(self.offset).expand(len(x), -1)], dim=1)
 
-    def tangent_basis(self, x: Tensor) -> Tensor:
-        """The first d axes, everywhere."""
-        eye = torch.eye(self.ambient_dim, dtype=x.dtype, device=x.device)
-        return eye[:, : self.dim].expand(len(x), -1, -1)
 
-    def mesh(self) -> Drawn | None:
-        """The segment or the rectangle; nothing beyond two dimensions in three."""
-        if self.dim > 2 or self.ambient_dim not in (2, 3):
-            return None
-        unit, faces = chart_patch(self.dim)
-        return self.embed(torch.from_numpy(unit)).numpy(), faces
+@final
+@settings
+class Segment(Affine):
+    """The straight line from `start` to `end`, in as many dimensions as they have coordinates.
+
+    Example:
+        >>> Segment(start=(0.0, 0.0), end=(0.6, 0.8)).volume
+        1.0
+    """
+
+    start: tuple[Finite, ...] = (0.0, 0.5)
+    end: tuple[Finite, ...] = (1.0, 0.5)
+
+    def __post_init__(self) -> None:
+        if len(self.start) != len(self.end) or self.start == self.end:
+            raise SceneError(
+                f"Segment: start {self.start} and end {self.end} make no segment; give two points of one space"
+            )
+
+    @property
+    def dim(self) -> int:
+        """A curve."""
+        return 1
+
+    @property
+    def ambient_dim(self) -> int:
+        """The coordinates of its ends."""
+        return len(self.start)
+
+    @property
+    def corner(self) -> Tensor:
+        """The start."""
+        return torch.tensor(self.start, dtype=torch.float64)
+
+    @property
+    def edges(self) -> Tensor:
+        """From start to end."""
+        return (torch.tensor(self.end, dtype=torch.float64) - self.corner)[:, None]
+
+
+@final
+@settings
+class Plane(Affine):
+    """The square of side `size` around `centre` in R^3, square to `normal`.
+
+    Example:
+        >>> Plane(normal=(0.0, 0.0, 2.0)).distance(torch.tensor([[0.5, 0.5, 0.7]]))
+        tensor([0.2000])
+    """
+
+    centre: tuple[Finite, Finite, Finite] = (0.5, 0.5, 0.5)
+    normal: tuple[Finite, Finite, Finite] = (0.0, 0.0, 1.0)
+    size: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        if not any(self.normal):
+            raise SceneError("Plane: normal is (0, 0, 0); give a direction")
+
+    @property
+    def dim(self) -> int:
+        """A surface."""
+        return 2
+
+    @property
+    def ambient_dim(self) -> int:
+        """Space."""
+        return 3
+
+    @property
+    def corner(self) -> Tensor:
+        """Half the edges from the centre."""
+        return torch.tensor(self.centre, dtype=torch.float64) - self.edges.sum(1) / 2
+
+    @property
+    def edges(self) -> Tensor:
+        """Two axes of space, as nearly as they lie in the plane, right-handed with the normal."""
+        normal = torch.tensor(self.normal, dtype=torch.float64)
+        normal = normal / torch.linalg.vector_norm(normal)
+        # The axis that is least like the normal makes the best-conditioned start.
+        axis = torch.eye(3, dtype=torch.float64)[int(normal.abs().argmin())]
+        first = axis - (axis @ normal) * normal
+        first = first / torch.linalg.vector_norm(first)
+        return self.size * torch.stack([first, torch.linalg.cross(normal, first)], dim=1)
+
+
+@final
+@settings
+class Cell(Affine):
+    """A box of parameters: open axes end at `low` and `high`, closed ones begin again there.
+
+    It is what charts are defined on. Along a closed axis `project` leaves a point where it is, for the chart goes on.
+    """
+
+    low: tuple[Finite, ...]
+    high: tuple[Finite, ...]
+    closed: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        _require_box("Cell", self.low, self.high)
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return len(self.low)
+
+    @property
+    def ambient_dim(self) -> int:
+        """The same: it fills its space."""
+        return len(self.low)
+
+    @property
+    def corner(self) -> Tensor:
+        """The low end."""
+        return torch.tensor(self.low, dtype=torch.float64)
+
+    @property
+    def edges(self) -> Tensor:
+        """Along the axes."""
+        return torch.diag(torch.tensor(self.high, dtype=torch.float64) - self.corner)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Clamp the open axes."""
+        inside = torch.minimum(torch.maximum(x, x.new_tensor(self.low)), x.new_tensor(self.high))
+        return torch.where(torch.tensor(self.closed, device=x.device), x, inside)
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """In [0, 1]; closed axes modulo their period."""
+        unit = (x - x.new_tensor(self.low)) / (x.new_tensor(self.high) - x.new_tensor(self.low))
+        return torch.where(torch.tensor(self.closed, device=x.device), unit % 1, unit.clamp(0, 1))
+
+    def axes(self, counts: tuple[int, ...]) -> list[Tensor]:
+        """`counts[i]` even steps along each axis i; the ends are among them where the axis is open."""
+        unit = [
+            torch.arange(count, dtype=torch.float64) / (count if closed else max(count - 1, 1))
+            for count, closed in zip(counts, self.closed, strict=True)
+        ]
+        return [a + t * (b - a) for a, b, t in zip(self.low, self.high, unit, strict=True)]
+
+    def nodes(self, count: int) -> Tensor:
+        """A lattice of about `count` points; random ones beyond three dimensions, where a lattice is too coarse."""
+        if self.dim > 3:
+            return super().nodes(count)
+        side = round(count ** (1 / self.dim))
+        return torch.cartesian_prod(*self.axes((side,) * self.dim)).reshape(-1, self.dim)
+
+    def grid(self, per_side: int) -> Tensor | None:
+        """Ends included on open axes."""
+        return torch.cartesian_prod(*self.axes((per_side,) * self.dim)).reshape(-1, self.dim)
+
+
+def _require_box(owner: str, low: tuple[float, ...], high: tuple[float, ...]) -> None:
+    if not low or len(low) != len(high):
+        raise SceneError(f"{owner}: low has {len(low)} numbers and high {len(high)}; give d of each, d >= 1")
+    if any(a >= b for a, b in zip(low, high, strict=True)):
+        raise SceneError(f"{owner}: low {low} must be below high {high} in every coordinate")

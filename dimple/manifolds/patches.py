@@ -4,6 +4,9 @@ import itertools
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 Drawn = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -15,16 +18,28 @@ def closed_curve(radius: float, count: int = 256) -> Drawn:
     return vertices, np.stack([np.arange(count), (np.arange(count) + 1) % count], axis=1)
 
 
-def chart_patch(dim: int, count: int = 32) -> Drawn:
-    """The unit interval in `count` segments, or the unit square in 2 `count`^2 triangles, in chart coordinates."""
-    axis = np.linspace(0, 1, count + 1)
-    if dim == 1:
-        return axis[:, None], np.stack([np.arange(count), np.arange(1, count + 1)], axis=1)
-    vertices = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    corner = (np.arange(count)[:, None] * (count + 1) + np.arange(count)).reshape(-1, 1)
-    right, up = count + 1, 1
+def patch(counts: tuple[int, ...]) -> Drawn:
+    """The unit interval in segments or the unit square in triangles, `counts` steps a side, in chart coordinates."""
+    axes = [np.linspace(0, 1, count + 1) for count in counts]
+    if len(counts) == 1:
+        steps = np.arange(counts[0])
+        return axes[0][:, None], np.stack([steps, steps + 1], axis=1)
+    vertices = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    right, up = counts[1] + 1, 1
+    corner = (np.arange(counts[0])[:, None] * right + np.arange(counts[1])).reshape(-1, 1)
     faces = np.concatenate([corner + [0, right, right + up], corner + [0, right + up, up]])
     return vertices, faces
+
+
+def welded(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Drawn:
+    """The same mesh with vertices that lie in one place made one, so that a closed patch closes, twisted or not."""
+    size = float(np.linalg.norm(vertices.max(0) - vertices.min(0)))
+    pairs = cKDTree(vertices).query_pairs(1e-9 * size, output_type="ndarray")
+    joined = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(vertices),) * 2)
+    count, label = connected_components(joined, directed=False)
+    first = np.full(count, len(vertices))
+    np.minimum.at(first, label, np.arange(len(vertices)))
+    return vertices[first], label[faces].astype(np.int64)
 
 
 def icosphere(radius: float, levels: int = 4) -> Drawn:

@@ -1,27 +1,26 @@
 """Round spheres of any dimension; the circle is the one of dimension 1."""
 
+import math
+from abc import abstractmethod
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dimple.manifolds.base import Manifold
+from dimple.manifolds.base import Chart, Manifold
+from dimple.manifolds.flat import Cell
 from dimple.manifolds.patches import Drawn, closed_curve, icosphere
 from dimple.settings import Count, Positive, settings
 
 
-@final
-@settings
-class Sphere(Manifold):
-    """The sphere S^d of a given radius around the origin of R^(d+1).
+class Round(Manifold):
+    """The sphere S^d of some radius around the origin of R^(d+1)."""
 
-    Example:
-        >>> Sphere(dim=2, radius=0.5).distance(torch.tensor([[2.0, 0.0, 0.0]]))
-        tensor([1.5000])
-    """
-
-    dim: Count = 2  # type: ignore[assignment]
-    radius: Positive = 1.0
+    @property
+    @abstractmethod
+    def rho(self) -> float:
+        """The radius."""
 
     @property
     def ambient_dim(self) -> int:
@@ -31,7 +30,18 @@ class Sphere(Manifold):
     @property
     def reach(self) -> float:
         """The radius: the centre is as near to every point as to any other."""
-        return self.radius
+        return self.rho
+
+    @property
+    def volume(self) -> float:
+        """2 pi^((d+1)/2) / Gamma((d+1)/2) r^d."""
+        half = (self.dim + 1) / 2
+        return math.exp(math.log(2) + half * math.log(math.pi) - math.lgamma(half) + self.dim * math.log(self.rho))
+
+    def room(self, x: Tensor) -> Tensor:
+        """The distance to the centre from inside; infinite outside."""
+        length = torch.linalg.vector_norm(x, dim=1)
+        return torch.where(length < self.rho, length, float("inf"))
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Normalised Gaussian vectors: uniform in area by symmetry."""
@@ -43,11 +53,11 @@ class Sphere(Manifold):
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         pole = torch.zeros_like(x)
         pole[..., -1] = 1
-        return self.radius * torch.where(length > 0, x / length.clamp(min=torch.finfo(x.dtype).tiny), pole)
+        return self.rho * torch.where(length > 0, x / length.clamp(min=torch.finfo(x.dtype).tiny), pole)
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """All columns but one of the Householder reflection that takes the last axis to the outward normal."""
-        normal = self.project(x) / self.radius
+        normal = self.project(x) / self.rho
         sign = torch.where(normal[:, -1:] >= 0, 1.0, -1.0).to(x.dtype)
         v = normal * sign
         v = torch.cat([v[:, :-1], v[:, -1:] + 1], dim=1)
@@ -55,8 +65,97 @@ class Sphere(Manifold):
         reflection = eye - 2 * v[:, :, None] * v[:, None, :] / (v * v).sum(1)[:, None, None]
         return reflection[:, :, :-1]
 
-    def mesh(self) -> Drawn | None:
-        """A regular polygon, or a subdivided icosahedron; nothing beyond three dimensions."""
+    def normal_basis(self, x: Tensor) -> Tensor:
+        """The outward normal."""
+        return (self.project(x) / self.rho)[:, :, None]
+
+    def second_form(self, x: Tensor) -> Tensor:
+        """Towards the centre with curvature 1/r, the same in every direction."""
+        eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
+        return torch.einsum("bn,ij->bnij", -self.project(x) / self.rho**2, eye)
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """The azimuth of the first two axes over 2 pi, then the polar angle from each further axis over pi."""
+        angles = [torch.atan2(x[:, 1], x[:, 0]) / (2 * math.pi) % 1]
+        for axis in range(2, self.ambient_dim):
+            angles.append(torch.atan2(torch.linalg.vector_norm(x[:, :axis], dim=1), x[:, axis]) / math.pi)
+        return torch.stack(angles, dim=1)
+
+    def geodesic(self, a: Tensor, b: Tensor) -> Tensor:
+        """Great circles; by the arc tangent, which is exact for near points and for antipodes."""
+        a, b = self.project(a)[:, None], self.project(b)[None]
+        return (
+            2 * self.rho * torch.atan2(torch.linalg.vector_norm(a - b, dim=-1), torch.linalg.vector_norm(a + b, dim=-1))
+        )
+
+    def grid(self, per_side: int) -> Tensor | None:
+        """Even steps around a circle; spheres beyond it have no regular grid."""
+        source, chart = self.unfold()
+        points = source.grid(per_side) if self.dim == 1 else None
+        return None if points is None else chart(points)
+
+    def unfold(self) -> tuple[Manifold, Chart]:
+        """A circle from its angle; a sphere, which no single chart covers, is its own source."""
+        if self.dim > 1:
+            return super().unfold()
+        return Cell((0.0,), (2 * math.pi,), (True,)), lambda u: self.rho * torch.cat([u.cos(), u.sin()], dim=1)
+
+    def triangulation(self) -> Drawn | None:
+        """A regular polygon, or a subdivided icosahedron; nothing beyond surfaces."""
         if self.dim == 1:
-            return closed_curve(self.radius)
-        return icosphere(self.radius) if self.dim == 2 else None
+            return closed_curve(self.rho)
+        return icosphere(self.rho) if self.dim == 2 else None
+
+    def quadrature(self, count: int) -> tuple[Tensor, Tensor]:
+        """On the 2-sphere Gauss's rule in height by even azimuths, which is exact for polynomials."""
+        if self.dim != 2:
+            return super().quadrature(count)
+        side = max(4, round((count / 2) ** 0.5))
+        height, weight = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(side))
+        angle = torch.arange(2 * side, dtype=torch.float64) * (math.pi / side)
+        z, turn = (part.reshape(-1) for part in torch.meshgrid(height, angle, indexing="ij"))
+        ring = (1 - z * z).sqrt()
+        points = self.rho * torch.stack([ring * turn.cos(), ring * turn.sin(), z], dim=1)
+        return points, weight.repeat_interleave(2 * side) * (math.pi / side * self.rho**2)
+
+
+@final
+@settings
+class Sphere(Round):
+    """The sphere S^d of a given radius around the origin of R^(d+1).
+
+    Example:
+        >>> Sphere(dim=2, radius=0.5).distance(torch.tensor([[2.0, 0.0, 0.0]]))
+        tensor([1.5000])
+    """
+
+    dim: Count = 2  # type: ignore[assignment]
+    radius: Positive = 1.0
+
+    @property
+    def rho(self) -> float:
+        """The radius."""
+        return self.radius
+
+
+@final
+@settings
+class Circle(Round):
+    """The circle of a given radius around the origin of the plane.
+
+    Example:
+        >>> Circle(radius=0.5).volume
+        3.14159...
+    """
+
+    radius: Positive = 1.0
+
+    @property
+    def dim(self) -> int:
+        """A curve."""
+        return 1
+
+    @property
+    def rho(self) -> float:
+        """The radius."""
+        return self.radius

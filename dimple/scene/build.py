@@ -60,40 +60,28 @@ def _field(node: Node, annotation: Any, path: str, default: Any, families: Famil
         raise SceneError(
             f"{node.place}: {path} is {shown(node.plain())}; it must be a list, one item a line after `- `"
         )
-    return tuple(
-        _member(item, form, join(path, index), None, families) for index, item in enumerate(node.content)
-    )
+    return tuple(_member(item, form, join(path, index), None, families) for index, item in enumerate(node.content))
 
 
 def _member(node: Node, form: Form, path: str, default: Any, families: Families) -> Any:
     """The object that a mapping describes, starting from `default` where that is of the same class."""
     if not isinstance(node.content, dict):
-        example = (
-            "{kind: " + next(iter(form.table)) + "}"
-            if form.table
-            else f"{{{keys_of(form.cls, None)[0]}: ...}}"
-        )
-        raise SceneError(
-            f"{node.place}: {path} is {shown(node.plain())}; it must be a mapping such as {example}"
-        )
+        example = "{kind: " + next(iter(form.table)) + "}" if form.table else f"{{{keys_of(form.cls, None)[0]}: ...}}"
+        raise SceneError(f"{node.place}: {path} is {shown(node.plain())}; it must be a mapping such as {example}")
     cls = form.cls if form.table is None else _pick(node, form.table, path, default)
     entries = {key: child for key, child in node.content.items() if form.table is None or key != "kind"}
     known = keys_of(cls, form.table)
     for key, child in entries.items():
         if key not in known:
             hint = f"did you mean {nearest!r}? " if (nearest := _nearest(key, known)) else ""
-            raise SceneError(
-                f"{child.place}: unknown key {join(path, key)}; {hint}(known: {', '.join(known)})"
-            )
+            raise SceneError(f"{child.place}: unknown key {join(path, key)}; {hint}(known: {', '.join(known)})")
     values = {}
     for name, annotation in field_types(cls).items():
         standard = getattr(default, name) if type(default) is cls else default_of(cls, name)
         given = entries.get(name)
         if given is None and standard is dataclasses.MISSING:
             raise SceneError(f"{node.place}: the key {join(path, name)} is missing; add a line `{name}: ...`")
-        values[name] = (
-            standard if given is None else _field(given, annotation, join(path, name), standard, families)
-        )
+        values[name] = standard if given is None else _field(given, annotation, join(path, name), standard, families)
     return _construct(cls, values, node, path)
 
 

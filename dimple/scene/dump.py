@@ -54,11 +54,11 @@ def _kind(cls: type, table: Mapping[str, type]) -> str:
 class _Dumper(yaml.SafeDumper):
     """Block mappings, lists of numbers in one line, quotes around what YAML 1.1 or 1.2 takes for no word."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, _data: Any) -> bool:
         """An object that occurs twice is written twice: scene files have no aliases."""
         return True
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML names it
         """Indent the items of a list below their key."""
         return super().increase_indent(flow, False)
 

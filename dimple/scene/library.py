@@ -1,6 +1,7 @@
 """Finding and reading scene files: those that ship with the package by name, any other by path."""
 
 import difflib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def load_scene(name: str, changes: Sequence[str] = (), seed: int | None = None) 
     path = find_scene(name)
     node = parse_yaml(read_text(path), str(path))
     if isinstance(node.content, dict) and "name" not in node.content:
-        changes = [f"name={path.stem}", *changes]
+        changes = [f"name={json.dumps(path.stem)}", *changes]
     for change in changes:
         node = override(node, change)
     if seed is not None:

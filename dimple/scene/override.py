@@ -33,9 +33,7 @@ def override(node: Node, assignment: str) -> Node:
     key, equals, text = assignment.partition("=")
     steps = _steps(key.strip())
     if not equals or not steps:
-        raise UsageError(
-            f"--set {shown(assignment)}: write --set key.path=value, as in --set training.steps=500"
-        )
+        raise UsageError(f"--set {shown(assignment)}: write --set key.path=value, as in --set training.steps=500")
     place = "--set " + _name(steps)
     return _put(node, steps, 0, parse_value(text, place))
 
@@ -62,13 +60,8 @@ def _put(node: Node, steps: list[Step], depth: int, value: Node) -> Node:
     step, path, content = steps[depth], _name(steps[:depth]), node.content
     if isinstance(content, list) and isinstance(step, int):
         if step >= len(content):
-            raise SceneError(
-                f"{value.place}: {path} has {len(content)} items, counted from 0; there is no item {step}"
-            )
-        items = [
-            _put(item, steps, depth + 1, value) if index == step else item
-            for index, item in enumerate(content)
-        ]
+            raise SceneError(f"{value.place}: {path} has {len(content)} items, counted from 0; there is no item {step}")
+        items = [_put(item, steps, depth + 1, value) if index == step else item for index, item in enumerate(content)]
         return replace(node, content=items)
     if isinstance(step, int) or not isinstance(content, dict | None):
         held = "is not written out in the scene" if content is None else f"is {shown(node.plain())}"

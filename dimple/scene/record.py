@@ -13,7 +13,7 @@ from dimple.data import ManifoldSamples
 from dimple.networks.adapt import frozen
 from dimple.probes import Margin, Offset, Probe, measure
 from dimple.probes.nulls import margin_ratio
-from dimple.probes.ratios import ratio_row
+from dimple.probes.ratios import median, ratio_row
 from dimple.scene.scene import Scene
 
 Arrays = dict[str, NDArray[Any]]
@@ -84,13 +84,13 @@ class Recorder:
                 "boundary_found": float(np.isfinite(distance).mean()),
                 "off_share": float(np.nanmean(probe["gradient_off_share"])),
                 "off_share_null": float(probe["gradient_off_share_null"].mean()),
-                "dimple_depth": float(np.median(train["offset"])),
-                "dimple_depth_null": float(np.median(train["offset_null"])),
+                "dimple_depth": median(train["offset"]),
+                "dimple_depth_null": median(train["offset_null"]),
             }
         if "margin" in train:
             row |= {
-                "margin": float(np.median(train["margin"])),
-                "margin_null": float(np.median(np.abs(test["margin"]))),
+                "margin": median(train["margin"]),
+                "margin_null": median(np.abs(test["margin"])),
             }
         if "margin_any" in train:
             n, d = self.scene.manifold.ambient_dim, self.scene.manifold.dim

@@ -26,9 +26,7 @@ LONGEST_INTEGER = 100
 NULL = re.compile(r"~|null|Null|NULL|")
 BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(
-    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-)
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 @final
@@ -112,7 +110,7 @@ def parse_value(text: str, place: str) -> Node:
         >>> parse_value("[1, 2.5]", "--set film.size").plain()
         [1, 2.5]
     """
-    require_printable(text, lambda line: place)
+    require_printable(text, lambda _: place)
     return _Walk(text, place, by_line=False).document()
 
 
@@ -216,15 +214,11 @@ class _Walk:
             line = self.line
             key = self._key(event, path, depth)
             if key in entries:
-                lines_of_both = f" (lines {lines[key]} and {line})" if self.by_line else ""
-                raise SceneError(
-                    f"{self.place(line)}: duplicate key {join(path, key)}{lines_of_both}; keep one of them"
-                )
+                both = f" (lines {lines[key]} and {line})" if self.by_line and lines[key] != line else ""
+                raise SceneError(f"{self.place(line)}: duplicate key {join(path, key)}{both}; keep one of them")
             value = self._node(next(self.events), join(path, key), depth + 1)
             # An error about a section is looked for at its key, not at the first line within.
-            entries[key] = (
-                value if self.place(line) == value.place else replace(value, place=self.place(line))
-            )
+            entries[key] = value if self.place(line) == value.place else replace(value, place=self.place(line))
             lines[key] = line
         return entries
 
@@ -234,9 +228,7 @@ class _Walk:
             raise SceneError(f"{place}: a list or a mapping cannot be a key; keys are words")
         node = self._node(event, path, depth)
         if node.content == "<<":
-            raise SceneError(
-                f"{place}: merge keys (<<) are not allowed; write the keys out where they are used"
-            )
+            raise SceneError(f"{place}: merge keys (<<) are not allowed; write the keys out where they are used")
         if not isinstance(node.content, str):
             raise SceneError(f"{place}: the key {shown(node.content)} is not a word; keys are words")
         return node.content

@@ -28,9 +28,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         with file.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except OSError as error:
-        raise SceneError(
-            f"{path}: cannot be read ({error.strerror}); check its name and permissions"
-        ) from None
+        raise SceneError(f"{path}: cannot be read ({error.strerror}); check its name and permissions") from None
     return decode(data, str(path))
 
 
@@ -42,9 +40,7 @@ def decode(data: bytes, file: str) -> str:
         'name: a'
     """
     if len(data) > LARGEST:
-        raise SceneError(
-            f"{file}: is larger than 1 MB; a scene is a page of YAML, keep data in files of their own"
-        )
+        raise SceneError(f"{file}: is larger than 1 MB; a scene is a page of YAML, keep data in files of their own")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SceneError(f"{file}: is UTF-16; save it as UTF-8")
     try:

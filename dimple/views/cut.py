@@ -92,9 +92,10 @@ def section_of(drawing: Drawing, plane: Plane, tolerance: float) -> Section:
     near = np.abs((points.positions - plane.origin) @ plane.normal) <= tolerance
     predictions = None if points.predictions is None else points.predictions[near]
     kept = PointSet(plane.coordinates(points.positions[near]), points.classes[near], predictions)
-    low, high = _window(drawing, plane)
+    outline = box_outline(drawing, plane)
+    low, high = _window(drawing, outline)
     note = f"section through {int(near.sum())} of {len(near)} training points"
-    return Section(plane, Drawing(layers, kept, low, high, box_outline(drawing, plane)), note)
+    return Section(plane, Drawing(layers, kept, low, high, outline), note)
 
 
 def box_outline(drawing: Drawing, plane: Plane) -> Reals:
@@ -116,9 +117,10 @@ def box_outline(drawing: Drawing, plane: Plane) -> Reals:
     return np.asarray(points[np.argsort(np.arctan2(away[:, 1], away[:, 0]))], dtype=np.float64)
 
 
-def _window(drawing: Drawing, plane: Plane) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The square around the centre of the box, as seen in the plane, with the box's largest side."""
-    low, high = np.array(drawing.low), np.array(drawing.high)
-    centre = plane.coordinates((low + high)[None] / 2)[0]
-    half = float((high - low).max()) / 2
-    return tuple(float(c) - half for c in centre), tuple(float(c) + half for c in centre)
+def _window(drawing: Drawing, outline: Reals) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The cut box's bounds, at most as wide and high as the box's largest side, around the middle of the cut."""
+    half = max(b - a for a, b in zip(drawing.low, drawing.high, strict=True)) / 2
+    low, high = outline.min(0), outline.max(0)
+    centre = (low + high) / 2
+    low, high = np.maximum(low, centre - half), np.minimum(high, centre + half)
+    return tuple(map(float, low)), tuple(map(float, high))

@@ -124,12 +124,13 @@ class Curve:
 @final
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """Curves that share an axis; `limits` fixes it, otherwise it starts at zero and ends above the largest value."""
+    """Curves that share an axis; `limits` fixes it, otherwise it holds zero and all values, or `logarithmic` all."""
 
     title: str
     curves: tuple[Curve, ...]
     unit: str = ""
     limits: tuple[float, float] | None = None
+    logarithmic: bool = False
 
 
 @final

@@ -9,9 +9,10 @@ from dimple.boundary.mesh import Mesh
 from dimple.errors import RunError
 from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
-from dimple.views.frame import Chart, Curve, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
+from dimple.views.figures import curve_of
+from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
 from dimple.views.relief import Feet
-from dimple.views.wording import NULL, finite_or_nan, null_text, number, words
+from dimple.views.wording import null_text, number, words
 
 Columns = dict[str, NDArray[Any]]
 CAPTION = ("train_accuracy", "boundary_distance", "dimple_depth", "off_share")
@@ -72,12 +73,6 @@ def timeline_of(run: Run) -> Timeline:
     named = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
     phases = tuple((name, int(step)) for name, step in named if step is not None)
     return Timeline(metrics["step"].astype(np.int64), tuple(charts), phases)
-
-
-def curve_of(metrics: Columns, column: str) -> Curve:
-    """A column as a curve, with its null where the run has one."""
-    null = metrics.get(column + NULL)
-    return Curve(words(column), finite_or_nan(metrics[column]), None if null is None else finite_or_nan(null))
 
 
 def _fact(metrics: Columns, column: str, index: int) -> Fact:

@@ -31,12 +31,13 @@ def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -
     picture = Image.new("RGB", large, PAPER)
     picture.paste(regions.resize(large, Image.Resampling.BICUBIC), (0, 0), asked)
     pen = ImageDraw.Draw(picture)
+    if len(corners) > 2:
+        pen.line([tuple(place) for place in (*corners, corners[0])], fill=RULE, width=2)
     for role, colour, width in (("manifold", MANIFOLD, 3), ("boundary", INK, 5)):
         for layer in drawing.layers:
             if layer.role == role:
                 _strokes(pen, _pixels(layer.mesh.vertices, size, scale, corner), layer.mesh, colour, width)
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    _frame(picture, drawing, size, scale, corner)
     wrong = drawing.points.wrong
     for place, label, is_wrong in zip(
         _pixels(drawing.points.positions, size, scale, corner), drawing.points.classes, wrong, strict=True
@@ -129,10 +130,3 @@ def _strokes(pen: ImageDraw.ImageDraw, pixels: Reals, mesh: Mesh, colour: tuple[
     ends = (pixels * _OVERSAMPLING)[mesh.faces]
     for segment in ends:
         pen.line([tuple(segment[0]), tuple(segment[1])], fill=colour, width=width)
-
-
-def _frame(picture: Image.Image, drawing: Drawing, size: tuple[int, int], scale: float, corner: Reals) -> None:
-    """A thin line around the box."""
-    low, high = _pixels(np.array([drawing.low, drawing.high]), size, scale, corner)
-    pen = ImageDraw.Draw(picture)
-    pen.rectangle((low[0], high[1], high[0], low[1]), outline=RULE, width=1)

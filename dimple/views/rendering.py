@@ -24,6 +24,7 @@ window.SetOffScreenRendering(1)
 window.SetSize(8, 8)
 window.AddRenderer(vtkRenderer())
 window.Render()
+print(window.GetClassName())
 raise SystemExit(0 if window.SupportsOpenGL() else 3)
 """
 
@@ -31,7 +32,8 @@ raise SystemExit(0 if window.SupportsOpenGL() else 3)
 def require_rendering() -> None:
     """Return if this machine can draw in three dimensions; the answer is found once a process.
 
-    Without a display the kind of window is chosen too: EGL where its library is present, OSMesa otherwise.
+    Where no window can appear, the kind of off-screen drawing is chosen too: EGL where its library is present, OSMesa
+    otherwise.
 
     Raises:
         DeviceError: if neither can draw, naming the system packages to install.
@@ -39,25 +41,27 @@ def require_rendering() -> None:
     Example:
         >>> require_rendering()
     """
-    problem = _problem()
-    if problem:
-        raise DeviceError(problem)
+    if not window_kind():
+        raise DeviceError(f"no working OpenGL library for drawing in three dimensions was found; install one: {PACKAGES}")
 
 
 def has_display() -> bool:
-    """Whether a window could appear: always on macOS and Windows, elsewhere if DISPLAY names an X server."""
-    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY"))
+    """Whether a window can appear: an X server answers, or the system needs none; finds out once a process."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY")) and window_kind() not in OFF_SCREEN
 
 
 @functools.cache
-def _problem() -> str:
-    """What keeps this machine from drawing, as one sentence; empty if nothing does."""
+def window_kind() -> str:
+    """VTK's name for the kind of window that it can draw in here; empty if there is none."""
     for window in _candidates():
-        if _draws(window):
-            if window:
-                os.environ[WINDOW] = window
-            return ""
-    return f"no working OpenGL library for drawing in three dimensions was found; install one: {PACKAGES}"
+        kind = _try(window)
+        if kind in OFF_SCREEN:
+            os.environ[WINDOW] = kind
+        if kind:
+            return kind
+    return ""
 
 
 def _candidates() -> list[str]:
@@ -66,7 +70,7 @@ def _candidates() -> list[str]:
         return [""]
     chosen = os.environ.get(WINDOW)
     off_screen = [kind for kind, names in OFF_SCREEN.items() if any(_loads(name) for name in names)]
-    first = [chosen] if chosen else [""] if has_display() else []
+    first = [chosen] if chosen else [""] if os.environ.get("DISPLAY") else []
     return first + [kind for kind in off_screen if kind != chosen]
 
 
@@ -78,11 +82,13 @@ def _loads(library: str) -> bool:
     return True
 
 
-def _draws(window: str) -> bool:
-    """Whether a second process survives a tiny render in that kind of window."""
+def _try(window: str) -> str:
+    """The kind of window in which a second process survived a tiny render, asked for by name; empty if it did not."""
     environment = {**os.environ, WINDOW: window} if window else dict(os.environ)
     try:
-        done = subprocess.run([sys.executable, "-c", TINY_RENDER], env=environment, capture_output=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", TINY_RENDER], env=environment, capture_output=True, timeout=60, text=True
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

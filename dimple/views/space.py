@@ -1,5 +1,6 @@
 """Scenes in space, drawn by VTK: made once, then a snapshot costs one change of a mapper's input and a render."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
@@ -8,9 +9,9 @@ from PIL import Image
 
 from dimple.boundary.mesh import Mesh
 from dimple.views.camera import VIEW_ANGLE, Camera
-from dimple.views.frame import Drawing, Frame, Layer, Reals, Section
+from dimple.views.frame import Drawing, Frame, Layer, Plane, Reals, Section
 from dimple.views.markers import marker, stamp
-from dimple.views.palette import INK, MANIFOLD, PAPER, RULE, relief_colours
+from dimple.views.palette import INK, MANIFOLD, PAPER, RULE, class_colour, relief_colours
 from dimple.views.relief import vertex_normals
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ class Space:
         near, far = self.plotter.camera.clipping_range
         depth = near * far / (far - stored * (far - near))
         return Image.fromarray(np.asarray(pixels)), depth
+
+    def see_through(self) -> None:
+        """Make the boundary translucent, or opaque again."""
+        self._boundary.prop.opacity = 0.35 if self._boundary.prop.opacity == 1 else 1.0
 
     def close(self) -> None:
         """Free the plotter and what it holds in the graphics memory."""
@@ -204,3 +209,67 @@ def _nothing(place: Sequence[float]) -> "pv.PolyData":
 def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
     """Components within [0, 1], as pyvista takes them."""
     return colour[0] / 255, colour[1] / 255, colour[2] / 255
+
+
+def add_markers(plotter: "pv.Plotter", drawing: Drawing) -> None:
+    """Solid markers at the points: a ball for class 0, an octahedron for class 1, a cube for others."""
+    import pyvista as pv
+
+    points = drawing.points
+    radius = 0.012 * max(b - a for a, b in zip(drawing.low, drawing.high, strict=True))
+    solids = {
+        0: pv.Sphere(radius=radius, theta_resolution=16, phi_resolution=16),
+        1: pv.PlatonicSolid("octahedron", radius=1.4 * radius),
+    }
+    for label in np.unique(points.classes):
+        cloud = pv.PolyData(points.positions[points.classes == label])
+        solid = solids.get(int(label), pv.Cube(x_length=2 * radius, y_length=2 * radius, z_length=2 * radius))
+        shapes = cloud.glyph(geom=solid, scale=False, orient=False)
+        colour = _unit(class_colour(int(label)))
+        plotter.add_mesh(shapes, color=colour, ambient=0.35, name=f"class {label}", reset_camera=False, render=False)
+
+
+def in_space(frame: Frame) -> Frame:
+    """A frame of the plane laid on a floor in space, its curves as upright walls; frames of space as they are.
+
+    Each wall of the boundary shows, on either face, the colour of the class on that side.
+    """
+    flat = frame.drawing
+    if flat.ambient_dim == 3:
+        return frame
+    side = max(b - a for a, b in zip(flat.low, flat.high, strict=True))
+    half = 0.02 * side
+    layers = []
+    for layer in flat.layers:
+        if layer.role == "boundary":
+            faces = [walls(layer.mesh, half, shift * 1e-3 * side) for shift in (1, -1)]
+            count = len(faces[0].vertices)
+            both = Mesh(
+                np.concatenate([face.vertices for face in faces]), np.concatenate([faces[0].faces, faces[1].faces + count])
+            )
+            depth = np.repeat([frame.relief_scale, -frame.relief_scale], count)
+            layers.append(Layer(both, "boundary", depth))
+        else:
+            layers.append(Layer(walls(layer.mesh, half / 2, 0.0), layer.role))
+    points = dataclasses.replace(flat.points, positions=np.insert(flat.points.positions, 2, 0.0, axis=1))
+    drawing = Drawing(tuple(layers), points, (*flat.low, -half), (*flat.high, half))
+    floor = Plane(np.zeros(3), np.eye(3)[:2])
+    return dataclasses.replace(frame, drawing=drawing, section=Section(floor, flat))
+
+
+def walls(curve: Mesh, half: float, shift: float) -> Mesh:
+    """Segments of the plane swept from height -half to half, each moved by `shift` to its left.
+
+    Example:
+        >>> walls(Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]])), 0.5, 0.25).vertices[:2].tolist()
+        [[0.0, 0.25, -0.5], [1.0, 0.25, -0.5]]
+    """
+    ends = curve.vertices[curve.faces]
+    run = ends[:, 1] - ends[:, 0]
+    length = np.linalg.norm(run, axis=1, keepdims=True)
+    left = np.stack([-run[:, 1], run[:, 0]], axis=1) / np.where(length > 0, length, 1.0)
+    flat = (ends + shift * left[:, None]).reshape(-1, 2)
+    count = len(flat)
+    a, b = np.arange(count, dtype=np.int64).reshape(-1, 2).T
+    faces = np.concatenate([np.stack([a, a + count, b], 1), np.stack([b, a + count, b + count], 1)])
+    return Mesh(np.concatenate([np.insert(flat, 2, height, axis=1) for height in (-half, half)]), faces)

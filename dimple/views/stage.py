@@ -3,10 +3,11 @@
 from types import TracebackType
 from typing import final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from dimple.views.camera import look
 from dimple.views.frame import Fact, Frame
+from dimple.views.lettering import font
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import CLASSES, INK, MANIFOLD, MUTED, PAPER, RULE, class_colour, relief_colours, tint
 from dimple.views.plane import draw_plane
@@ -70,10 +71,11 @@ class Stage:
         _legend(picture, frame)
         bottom = _facts(pen, frame)
         if frame.section is not None:
-            side = min(ASIDE[2] - ASIDE[0], ASIDE[3] - bottom - 26)
-            left = ASIDE[0] + (ASIDE[2] - ASIDE[0] - side) // 2
-            pen.text((left + 2, bottom), frame.section.note, MUTED, font(12))
-            picture.paste(draw_plane(frame.section.drawing, (side, side), 9), (left, bottom + 18))
+            pen.text((ASIDE[0], bottom), frame.section.note, MUTED, font(12))
+            width, height = ASIDE[2] - ASIDE[0], ASIDE[3] - bottom - 18
+            across, up = (b - a for a, b in zip(frame.section.drawing.low, frame.section.drawing.high, strict=True))
+            size = (width, min(height, round(width * up / across)))
+            picture.paste(draw_plane(frame.section.drawing, size, 9), (ASIDE[0], bottom + 18))
         picture.paste(self._strip.at(frame.index), STRIP[:2])
         return picture
 
@@ -94,13 +96,6 @@ class Stage:
         picture = large.reduce(SUPERSAMPLING)
         stamp_points(picture, depth, frame.drawing, camera)
         return picture
-
-
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The typeface that matplotlib ships, so that pictures are the same on every machine."""
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf", size)
 
 
 def _facts(pen: ImageDraw.ImageDraw, frame: Frame) -> int:

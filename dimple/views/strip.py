@@ -98,13 +98,18 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5
     axes.set_xlim(0, max(last, 1.0) * 1.02)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()
-    low, high = chart.limits or (0.0, 1.08 * _largest(chart))
-    axes.set_ylim(low, high)
+    if chart.logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(*(chart.limits or _span(chart)))
     for name, step in timeline.phases:
         axes.axvline(step, color=hexadecimal(MUTED), linewidth=1.0, linestyle=":")
+        place = (step, _height_at(chart, timeline, step))
+        below = (axes.transData - axes.transAxes).transform(place)[1] > 0.5
         axes.annotate(
-            name, (step, 1.0), (-3, -3), xycoords=("data", "axes fraction"), textcoords="offset points", ha="right",
-            va="top", rotation=90, fontsize=size - 1, color=hexadecimal(MUTED),
+            name, (step, 0.0 if below else 1.0), (-3, 3 if below else -3), xycoords=("data", "axes fraction"),
+            textcoords="offset points", ha="right", va="bottom" if below else "top", rotation=90, fontsize=size - 1,
+            color=hexadecimal(MUTED),
         )  # fmt: skip
     unit = f" [{chart.unit}]" if chart.unit else ""
     axes.set_title(chart.title + unit, loc="left", fontsize=size, color=hexadecimal(INK), pad=4)
@@ -122,8 +127,16 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5
         )  # fmt: skip
 
 
-def _largest(chart: Chart) -> float:
-    """The largest finite value of the curves and their nulls, 1 if there is none."""
+def _height_at(chart: Chart, timeline: Timeline, step: int) -> float:
+    """The mean of the curves at a step, away from which a label is put."""
+    place = min(int(np.searchsorted(timeline.steps, step)), len(timeline.steps) - 1)
+    heights = np.array([curve.values[place] for curve in chart.curves])
+    return float(heights[np.isfinite(heights)].mean()) if np.isfinite(heights).any() else 0.0
+
+
+def _span(chart: Chart) -> tuple[float, float]:
+    """From zero, or the smallest value below it, to a little above the largest value of the curves and their nulls."""
     values = [v for curve in chart.curves for v in (curve.values, curve.null) if v is not None]
-    finite = [v[np.isfinite(v)] for v in values]
-    return max((float(v.max()) for v in finite if v.size and v.max() > 0), default=1.0)
+    finite = np.concatenate([np.zeros(1), *[v[np.isfinite(v)] for v in values]])
+    low, high = float(finite.min()), float(finite.max())
+    return 1.08 * low, 1.08 * high if high > 0 else max(1.0 + low, 0.1)

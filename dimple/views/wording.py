@@ -15,7 +15,7 @@ WORDS = {
     "boundary_found": "boundary within reach",
     "dimple_depth": "dimple depth",
     "off_share": "off-manifold share",
-    "margin": "margin at training points",
+    "margin": "margin",
     "margin_any": "margin in any direction",
     "margin_on": "margin along the manifold",
     "margin_off": "margin off the manifold",
@@ -23,8 +23,8 @@ WORDS = {
     "off_ratio": "margin off the manifold, of the free one",
 }
 # A null of a figure stands in columns that carry the figure's own name and one of these ends.
-NULL, LOW, HIGH = "_null", "_null_low", "_null_high"
-NULL_ENDS = (NULL, LOW, HIGH)
+NULL, LOW, HIGH, CLOSED = "_null", "_null_low", "_null_high", "_closed"
+ENDS = (NULL, LOW, HIGH, CLOSED)
 
 
 def words(column: str) -> str:
@@ -55,7 +55,7 @@ def number(value: float | None) -> str:
 
 
 def null_text(row: Mapping[str, Any], column: str) -> str:
-    """The null of a column with its band where there is one; empty where it has no null.
+    """The null of a column with its band and closed form where there are such; empty where it has no null.
 
     Example:
         >>> null_text({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62}, "x")
@@ -66,12 +66,14 @@ def null_text(row: Mapping[str, Any], column: str) -> str:
     text = number(row[column + NULL])
     if column + LOW in row and column + HIGH in row:
         text += f" ({number(row[column + LOW])} to {number(row[column + HIGH])})"
+    if column + CLOSED in row:
+        text += f", isotropic {number(row[column + CLOSED])}"
     return text
 
 
 def is_null(column: str, columns: Mapping[str, Any]) -> bool:
     """Whether a column is the null of another one that is there."""
-    return any(column.endswith(end) and column[: -len(end)] in columns for end in NULL_ENDS)
+    return any(column.endswith(end) and column[: -len(end)] in columns for end in ENDS)
 
 
 def finite_or_nan(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -83,16 +83,12 @@ VALUES = {
     "film: {caption: 5}": "film.caption is 5; it must be a string",
     "film: {size: [640, 0]}": "film.size[1] is 0; it must be greater than or equal to 1",
     "film: {size: [640, 3.5]}": "film.size[1] is 3.5; it must be an integer",
-    "film: {size: [640, 10000000000]}": (
-        "film.size[1] is 10000000000; it must be less than or equal to 1000000000"
-    ),
+    "film: {size: [640, 10000000000]}": ("film.size[1] is 10000000000; it must be less than or equal to 1000000000"),
     "film: {size: [640]}": "film.size is [640]; it must have at least 2 items",
     "film: {size: [1, 2, 3]}": "film.size is [1, 2, 3]; it must have at most 2 items, not 3",
     "film: {size: 640}": "film.size is 640; it must be a tuple",
     "backdrop: {offset: [0, [1]]}": "backdrop.offset[1] is [1]; it must be a number",
-    "backdrop: {offset: [0], corners: [[0, 1], [0, .nan]]}": (
-        "backdrop.corners[1][1] is nan; it must be finite"
-    ),
+    "backdrop: {offset: [0], corners: [[0, 1], [0, .nan]]}": ("backdrop.corners[1][1] is nan; it must be finite"),
     "probes: [{kind: margin, norm: l3}]": "probes[0].norm is 'l3'; it must be 'l2' or 'linf'",
     "probes: [{kind: margin}, {kind: margin, steps: 0}]": (
         "probes[1].steps is 0; it must be greater than or equal to 1"

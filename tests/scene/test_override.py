@@ -76,8 +76,7 @@ def test_sections_and_lists_that_the_file_leaves_out_are_made() -> None:
 MISTAKES = {
     "sed=1": "--set sed: unknown key sed; did you mean 'seed'? "
     "(known: shape, name, seed, torus, probes, film, backdrop)",
-    "shape.minro=1": "--set shape.minro: unknown key shape.minro; did you mean 'minor'? "
-    "(known: kind, major, minor)",
+    "shape.minro=1": "--set shape.minro: unknown key shape.minro; did you mean 'minor'? (known: kind, major, minor)",
     "shpe.minor=1": "--set shpe.minor: unknown key shpe; did you mean 'shape'? "
     "(known: shape, name, seed, torus, probes, film, backdrop)",
     "seed=-1": "--set seed: seed is -1; it must be greater than or equal to 0",
@@ -90,8 +89,8 @@ MISTAKES = {
     "probes.7.steps=1": "--set probes[7].steps: probes has 2 items, counted from 0; there is no item 7",
     "probes.margin.steps=1": "--set probes.margin.steps: probes is [{'kind': 'spectrum'}, {'kind': 'margin', "
     "'steps': 50}] and has no key margin; give the whole, as in --set 'probes=...'",
-    "backdrop.corners.0=1": "--set backdrop.corners[0]: backdrop.corners is not written out in the scene and has "
-    "no list item 0; give the whole, as in --set 'backdrop.corners=...'",
+    "backdrop.corners.0=1": "--set backdrop.corners[0]: backdrop.corners is not written out in the scene "
+    "and has no list item 0; give the whole, as in --set 'backdrop.corners=...'",
     "seed.low=1": "--set seed.low: seed is 0 and has no key low; give the whole, as in --set 'seed=...'",
     "seed=[1": "--set seed: is not YAML at column 3: expected ',' or ']', but got '<stream end>'",
     "seed=!!int 1": "--set seed: tags are not allowed ('tag:yaml.org,2002:int'); write the plain value",
@@ -113,6 +112,4 @@ def test_a_mistake_names_the_flag(assignment: str, message: str) -> None:
 def test_what_is_no_assignment_is_a_mistake_of_usage(assignment: str) -> None:
     with pytest.raises(UsageError) as caught:
         override(parse_yaml(edited(), "x.yaml"), assignment)
-    assert str(caught.value) == (
-        f"--set {assignment!r}: write --set key.path=value, as in --set training.steps=500"
-    )
+    assert str(caught.value) == (f"--set {assignment!r}: write --set key.path=value, as in --set training.steps=500")

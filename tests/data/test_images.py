@@ -1,0 +1,171 @@
+"""Images from every form that they travel in, compared with the arrays that the files were made of."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from dimple.data.images import Images, load_images
+from dimple.errors import DataError, UsageError
+from dimple.tensors import Box
+from tests.data.image_files import CLASSES, cifar, packed, png_folder, png_members, record_folder, record_members
+
+
+def test_digits_are_those_of_scikit_learn_split_without_loss() -> None:
+    bunch = load_digits()
+    train, test = load_images("digits", "train"), load_images("digits", "test")
+    everything = torch.cat([train.x, test.x]).flatten(1)
+    expected = torch.from_numpy(bunch.data).float() / 16
+    assert len(train) + len(test) == 1797
+    assert torch.equal(everything.sort(0).values, expected.sort(0).values)
+    assert train.shape == (1, 8, 8)
+    assert float(train.x.max()) == 1.0
+    for number, count in enumerate(np.bincount(bunch.target)):
+        assert int((test.y == number).sum()) == count // 5
+    same = [number for number in range(len(test)) if bool((train.x == test.x[number]).flatten(1).all(1).any())]
+    assert same == []
+
+
+def test_mnist_is_the_published_one(shared_data: Path) -> None:
+    train = load_images(f"mnist:{shared_data / 'mnist'}", "train")
+    test = load_images(f"mnist:{shared_data / 'mnist'}", "test")
+    assert (len(train), len(test)) == (60_000, 10_000)
+    assert train.y[:6].tolist() == [5, 0, 4, 1, 9, 2]
+    assert test.y[:6].tolist() == [7, 2, 1, 0, 4, 1]
+    # The mean grey level that everybody normalises MNIST with.
+    assert float(train.pixels.double().mean() / 255) == pytest.approx(0.1307, abs=5e-5)
+
+
+def test_cifar_has_a_thousand_test_images_a_class(shared_data: Path) -> None:
+    archive = shared_data / "cifar10" / "cifar10-imagefolder.tar.xz"
+    test = load_images(f"cifar10:{archive}", "test")
+    assert test.y.bincount().tolist() == [1000] * 10
+    assert test.classes == CLASSES
+    assert test.pixels.dtype == torch.uint8
+    # The means that everybody normalises CIFAR-10 with; the test set and the recompression differ a little.
+    means = test.pixels.double().mean(dim=(0, 2, 3)) / 255
+    torch.testing.assert_close(means, torch.tensor([0.4914, 0.4822, 0.4465]).double(), rtol=0, atol=0.005)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["records", "records inside", "binary.tar.gz", "binary.tar", "folder", "folder.tar.xz", "a folder with an archive"],
+)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_form_of_cifar_holds_the_same_images(form: str, split: str, tmp_path: Path) -> None:
+    sets = {"train": cifar(20, 0), "test": cifar(10, 1)}
+    path = tmp_path / "data"
+    match form:
+        case "records":
+            record_folder(path, sets)
+        case "records inside":
+            record_folder(path / "cifar-10-batches-bin", sets)
+        case "binary.tar.gz" | "binary.tar":
+            path = packed(tmp_path / form, record_members(sets))
+        case "folder":
+            png_folder(path, sets)
+        case "folder.tar.xz":
+            # The archive's order is not to be trusted.
+            path = packed(tmp_path / form, dict(reversed(png_members(sets).items())))
+        case _:
+            packed(path / "cifar.tar.bz2", png_members(sets))
+    images = load_images(f"cifar10:{path}", split)  # type: ignore[arg-type]
+    assert_same(images, *sets[split], in_class_order="folder" in form)
+    assert images.classes == CLASSES
+    assert images.box == Box(0.0, 1.0)
+
+
+def assert_same(images: Images, pixels: NDArray[np.uint8], labels: NDArray[np.int64], in_class_order: bool) -> None:
+    order = np.argsort(labels, kind="stable") if in_class_order else np.arange(len(labels))
+    assert images.y.tolist() == labels[order].tolist()
+    assert torch.equal(images.x, torch.from_numpy(pixels[order]).float() / 255)
+
+
+def test_a_part_of_the_classes_keeps_its_numbers_as_cifar_and_counts_anew_as_a_folder(tmp_path: Path) -> None:
+    pixels, _ = cifar(4, 0)
+    png_folder(tmp_path, {"train": (pixels, np.array([3, 3, 8, 8])), "test": (pixels, np.array([1, 3, 8, 8]))})
+    assert load_images(f"cifar10:{tmp_path}", "train").y.tolist() == [3, 3, 8, 8]
+    plain = load_images(f"folder:{tmp_path}", "train")
+    # The class that only the test split has keeps its place.
+    assert plain.classes == ("automobile", "cat", "ship")
+    assert plain.y.tolist() == [1, 1, 2, 2]
+    with_other = tmp_path / "train" / "zebra"
+    with_other.mkdir()
+    with pytest.raises(DataError, match="'zebra' is no class of the data set; its classes are airplane"):
+        load_images(f"cifar10:{tmp_path}", "train")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("mark", ["-", "."])
+@pytest.mark.parametrize("inside", [".", "MNIST/raw"])
+def test_idx_files_are_read_packed_or_not(suffix: str, mark: str, inside: str, tmp_path: Path) -> None:
+    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    folder = tmp_path / inside
+    folder.mkdir(parents=True, exist_ok=True)
+    images, labels = struct.pack(">4I", 0x803, 2, 3, 4) + pixels.tobytes(), struct.pack(">2I", 0x801, 2) + bytes([7, 0])
+    for kind, content in [(f"images{mark}idx3", images), (f"labels{mark}idx1", labels)]:
+        (folder / f"t10k-{kind}-ubyte{suffix}").write_bytes(gzip.compress(content) if suffix else content)
+    found = load_images(f"mnist:{tmp_path}", "test")
+    assert torch.equal(found.pixels[:, 0], torch.from_numpy(pixels))
+    assert found.y.tolist() == [7, 0]
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_npz_arrays_come_back_as_they_were(fortran: bool, compressed: bool, tmp_path: Path) -> None:
+    stream = np.random.Generator(np.random.PCG64(0))
+    floats, grey = stream.random((5, 2, 3, 4)), stream.integers(0, 256, (3, 4, 4)).astype(np.uint8)
+    write = np.savez_compressed if compressed else np.savez
+    order = np.asfortranarray if fortran else np.ascontiguousarray
+    write(
+        tmp_path / "x.npz",
+        x_train=order(floats),
+        y_train=np.array([0, 1, 2, 1, 0]),
+        x_test=order(grey),
+        y_test=np.array([0, 1, 1]),
+    )
+    train, test = load_images(f"npz:{tmp_path / 'x.npz'}", "train"), load_images(f"npz:{tmp_path / 'x.npz'}", "test")
+    assert torch.equal(train.x, torch.from_numpy(floats).float())
+    assert torch.equal(test.x[:, 0], torch.from_numpy(grey).float() / 255)
+    assert train.classes == ("0", "1", "2")
+
+
+def test_a_batch_is_those_rows_of_the_whole() -> None:
+    images = load_images("digits", "test")
+    x, y = images.batch(torch.tensor([3, 0, 3]))
+    assert torch.equal(x, images.x[[3, 0, 3]])
+    assert torch.equal(y, images.y[[3, 0, 3]])
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"), [([], "at least one index"), ([0, 355], "image 355 does not exist"), ([-1], "image -1")]
+)
+def test_images_that_do_not_exist_are_a_usage_error(indices: list[int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_images("digits", "test").batch(indices)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("minst:x", "did you mean 'mnist'"),
+        ("digit", "did you mean 'digits'"),
+        ("", "choose digits, cifar10:PATH"),
+        ("cifar10:", "write cifar10:PATH"),
+        ("cifar10", "write cifar10:PATH"),
+        ("hf://x", "names no data set"),
+    ],
+)
+def test_a_specification_that_names_nothing_is_a_usage_error(spec: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_images(spec, "test")
+
+
+def test_a_third_split_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="choose train or test"):
+        load_images("digits", "valid")  # type: ignore[arg-type]

@@ -1,0 +1,276 @@
+"""Image files that cannot be what they were named as: each is refused with one line that names it."""
+
+import io
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dimple.data import cifar as cifar_module
+from dimple.data.images import load_images
+from dimple.errors import DataError
+from tests.data.image_files import cifar, packed, png, png_folder, png_members, record_folder, record_members
+
+SETS = {"train": cifar(20, 0), "test": cifar(10, 1)}
+
+
+def refused(spec: str, message: str, split: str = "test") -> str:
+    with pytest.raises(DataError, match=message) as caught:
+        load_images(spec, split)  # type: ignore[arg-type]
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def picture(mode: str, size: tuple[int, int] = (32, 32), kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def huge_png(side: int) -> bytes:
+    """A PNG file whose header claims a picture of `side` x `side` pixels."""
+    content = bytearray(picture("L"))
+    content[16:24] = struct.pack(">2I", side, side)
+    import zlib
+
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+PICTURES: dict[str, tuple[bytes, str]] = {
+    "huge": (huge_png(9000), "9000 x 9000 pixels; images have at most 4096"),
+    "a bomb": (huge_png(60_000), "at most 4096 a side"),
+    "truncated": (png(SETS["test"][0][0])[:900], "no readable JPEG or PNG"),
+    "empty": (b"", "no readable JPEG or PNG"),
+    "text": (b"hello", "no readable JPEG or PNG"),
+    "gif": (picture("L", kind="GIF"), "no readable JPEG or PNG"),
+    "palette": (picture("P"), "of kind P; save it as 8-bit grey or 8-bit RGB"),
+    "16 bits": (picture("I;16"), "of kind I;16"),
+    "cmyk": (picture("CMYK", kind="JPEG"), "of kind CMYK"),
+    "transparent": (picture("RGBA"), "of kind RGBA"),
+    "black and white": (picture("1"), "of kind 1"),
+    "another size": (picture("RGB", (32, 31)), r"'truck/zzzz.png' is 3 x 31 x 32, the images before it 3 x 32 x 32"),
+    "grey among colours": (picture("L"), r"'truck/zzzz.png' is 1 x 32 x 32"),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_a_bad_picture_is_named(kind: str, form: str, tmp_path: Path) -> None:
+    content, message = PICTURES[kind]
+    path = tmp_path / "data"
+    if form == "folder":
+        png_folder(path, SETS)
+        (path / "test" / "truck" / "zzzz.png").write_bytes(content)
+    else:
+        path = packed(tmp_path / "data.tar.gz", png_members(SETS) | {"test/truck/zzzz.png": content})
+    assert "truck/zzzz.png" in refused(f"cifar10:{path}", message)
+    assert len(load_images(f"cifar10:{path}", "train")) == 20
+
+
+def test_folders_without_images_are_refused(tmp_path: Path) -> None:
+    refused(f"cifar10:{tmp_path}", "holds 0 archives and neither train/CLASS")
+    refused(f"folder:{tmp_path}", "has no folder 'test'")
+    (tmp_path / "test" / "cat").mkdir(parents=True)
+    (tmp_path / "test" / "cat" / "notes.txt").write_text("none yet")
+    refused(f"cifar10:{tmp_path}", "holds no images")
+    refused(f"cifar10:{tmp_path}", "has no folder 'train'", "train")
+    refused(f"folder:{tmp_path / 'nowhere'}", "no such file or folder")
+
+
+def test_images_of_another_size_are_no_cifar(tmp_path: Path) -> None:
+    small = np.zeros((2, 1, 8, 8), dtype=np.uint8)
+    png_folder(tmp_path, {"test": (small, np.array([0, 1]))})
+    refused(f"cifar10:{tmp_path}", r"have shape \(1, 8, 8\); those of CIFAR-10 have \(3, 32, 32\)")
+    assert load_images(f"folder:{tmp_path}", "test").shape == (1, 8, 8)
+
+
+def test_damaged_records_are_refused_with_their_offset(tmp_path: Path) -> None:
+    record_folder(tmp_path / "bin", SETS)
+    file = tmp_path / "bin" / "test_batch.bin"
+    good = file.read_bytes()
+    file.write_bytes(good[:-1])
+    refused(
+        f"cifar10:{tmp_path / 'bin'}",
+        f"has {10 * 3073 - 1} bytes, so a record of 3073 is cut short at offset {9 * 3073}",
+    )
+    file.write_bytes(b"")
+    refused(f"cifar10:{tmp_path / 'bin'}", "has 0 bytes")
+    file.write_bytes(good[: 2 * 3073] + b"\xff" + good[2 * 3073 + 1 :])
+    refused(f"cifar10:{tmp_path / 'bin'}", f"has label 255 at offset {2 * 3073}")
+    file.unlink()
+    refused(f"cifar10:{tmp_path / 'bin'}", "lacks test_batch.bin")
+
+
+def test_the_python_edition_is_refused_with_the_one_to_use(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "cifar-10-python.tar.gz", {"cifar-10-batches-py/data_batch_1": b"\x80\x02}."})
+    refused(f"cifar10:{archive}", r"pickles can run code; use cifar-10-binary\.tar\.gz")
+    (tmp_path / "py").mkdir()
+    (tmp_path / "py" / "data_batch_1").write_bytes(b"\x80\x02}.")
+    refused(f"cifar10:{tmp_path / 'py'}", r"use cifar-10-binary\.tar\.gz")
+
+
+def test_an_archive_of_the_official_size_must_have_the_official_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = packed(tmp_path / "cifar-10-binary.tar.gz", record_members(SETS))
+    monkeypatch.setattr(cifar_module, "OFFICIAL_BYTES", archive.stat().st_size)
+    refused(f"cifar10:{archive}", "has the size of cifar-10-binary.tar.gz but sha256 [0-9a-f]{64}; download it again")
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "tar.bz2"])
+@pytest.mark.parametrize("kept", [0.3, 0.7, 0.9])
+def test_an_archive_cut_short_is_never_a_smaller_data_set(suffix: str, kept: float, tmp_path: Path) -> None:
+    archive = packed(tmp_path / f"data.{suffix}", png_members(SETS))
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(kept * len(content))])
+    refused(f"folder:{archive}", "archive", "train")
+
+
+def test_a_damaged_header_within_an_archive_is_not_its_end(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "data.tar", png_members(SETS))
+    content = bytearray(archive.read_bytes())
+    place = content.index(b"test/cat/")
+    content[place] ^= 1
+    archive.write_bytes(content)
+    refused(f"folder:{archive}", "ends too early or is damaged")
+
+
+def link(name: str, kind: bytes, target: str = "/etc/hostname") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+MEMBERS: dict[str, tuple[tarfile.TarInfo, str]] = {
+    "outside": (tarfile.TarInfo("../test/cat/x.png"), "outside the archive"),
+    "absolute": (tarfile.TarInfo("/test/cat/x.png"), "outside the archive"),
+    "symbolic link": (link("test/cat/x.png", tarfile.SYMTYPE), "link or a device"),
+    "hard link": (link("test/cat/x.png", tarfile.LNKTYPE), "link or a device"),
+    "device": (link("test/cat/x.png", tarfile.CHRTYPE), "link or a device"),
+    "fifo": (link("test/cat/x.png", tarfile.FIFOTYPE), "link or a device"),
+    "twice": (tarfile.TarInfo("test/airplane/0000.png"), "twice"),
+    "long name": (tarfile.TarInfo(f"test/cat/{'x' * 5000}.png"), "no readable JPEG or PNG"),
+    "escape codes": (tarfile.TarInfo("test/cat/\x1b[31m.png"), r"\\x1b"),
+}
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_a_mischievous_member_is_refused_and_nothing_is_written(kind: str, tmp_path: Path) -> None:
+    info, message = MEMBERS[kind]
+    archive = packed(tmp_path / "data.tar", png_members(SETS))
+    with tarfile.open(archive, "a") as opened:
+        opened.addfile(info)
+    text = refused(f"cifar10:{archive}", message)
+    assert len(text) < 400
+    assert "\x1b" not in text
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_archives_that_hold_something_else_are_refused(tmp_path: Path) -> None:
+    refused(f"cifar10:{packed(tmp_path / 'a.tar.gz', {'notes.txt': b'x'})}", "holds neither train/CLASS")
+    refused(f"folder:{packed(tmp_path / 'b.tar.gz', {'notes.txt': b'x'})}", "holds no images")
+    (tmp_path / "c.tar").write_bytes(b"no archive")
+    refused(f"cifar10:{tmp_path / 'c.tar'}", "no tar archive, or a damaged one")
+    (tmp_path / "d.tar").write_bytes(b"")
+    refused(f"cifar10:{tmp_path / 'd.tar'}", "no tar archive, or a damaged one")
+    refused(f"cifar10:{tmp_path}", "holds 4 archives")
+
+
+def idx(folder: Path, images: bytes, labels: bytes) -> str:
+    folder.mkdir()
+    (folder / "t10k-images-idx3-ubyte").write_bytes(images)
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(labels)
+    return f"mnist:{folder}"
+
+
+GOOD_IMAGES = struct.pack(">4I", 0x803, 2, 2, 2) + bytes(8)
+GOOD_LABELS = struct.pack(">2I", 0x801, 2) + bytes([1, 9])
+IDX: dict[str, tuple[bytes, bytes, str]] = {
+    "magic": (struct.pack(">4I", 0xD03, 2, 2, 2) + bytes(8), GOOD_LABELS, "no IDX file of unsigned bytes with 3 axes"),
+    "swapped": (GOOD_LABELS, GOOD_IMAGES, "no IDX file"),
+    "header cut": (GOOD_IMAGES[:9], GOOD_LABELS, "no IDX file"),
+    "short": (GOOD_IMAGES[:-1], GOOD_LABELS, "claims 8 bytes and only 7 follow"),
+    "long": (GOOD_IMAGES + b"x", GOOD_LABELS, "claims 8 bytes and more follow"),
+    "lying": (struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2), GOOD_LABELS, "the limit is"),
+    "counts": (GOOD_IMAGES, struct.pack(">2I", 0x801, 3) + bytes(3), "has 2 images for 3 labels"),
+    "label": (GOOD_IMAGES, struct.pack(">2I", 0x801, 2) + bytes([1, 10]), "label 1 is 10"),
+    "none": (struct.pack(">4I", 0x803, 0, 2, 2), struct.pack(">2I", 0x801, 0), "holds no images"),
+    "gzip cut": (b"\x1f\x8b\x08\x00", GOOD_LABELS, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("kind", IDX)
+def test_a_bad_idx_file_is_named(kind: str, tmp_path: Path) -> None:
+    images, labels, message = IDX[kind]
+    assert "t10k-" in refused(idx(tmp_path / "mnist", images, labels), message)
+
+
+def test_missing_idx_files_are_named(tmp_path: Path) -> None:
+    refused(f"mnist:{tmp_path}", "lacks train-images-idx3-ubyte.gz", "train")
+    (tmp_path / "file").touch()
+    refused(f"mnist:{tmp_path / 'file'}", "is no folder")
+
+
+def member(header: str, content: bytes = b"") -> bytes:
+    """A .npy file with any header at all."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + content
+
+
+def arrays(**changes: object) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        values = {"x_test": np.zeros((2, 1, 2, 2), np.uint8), "y_test": np.array([0, 1])} | changes
+        np.savez(path, **{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
+
+    return write
+
+
+def raw(content: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x_test.npy", content)
+
+    return write
+
+
+NPZ: dict[str, tuple[Callable[[Path], None], str]] = {
+    "objects": (arrays(x_test=np.array([{}, []], dtype=object)), "holds Python objects"),
+    "four pebibytes": (
+        raw(member("{'descr': '|u1', 'fortran_order': False, 'shape': (4503599627370496,)}")),
+        "claims shape",
+    ),
+    "negative": (raw(member("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -1)}", b"x")), "claims shape"),
+    "no header": (raw(member("{'descr'")), "no .npy array"),
+    "no npy": (raw(b"hello"), "no .npy array"),
+    "missing": (arrays(y_test=None), "y_test is missing; the file holds x_test.npy"),
+    "lengths": (arrays(y_test=np.array([0, 1, 1])), "has 2 images and y_test 3 labels"),
+    "nan": (arrays(x_test=np.array([[[0.0, np.nan]], [[0, 0]]])), r"x_test\[0, 0, 1\] is nan; floats lie within"),
+    "out of range": (arrays(x_test=np.array([[[0.0, 1.0]], [[0, 255.0]]])), r"x_test\[1, 0, 1\] is 255\.0"),
+    "integers": (arrays(x_test=np.zeros((2, 1, 2), np.int64)), "has dtype int64"),
+    "axes": (arrays(x_test=np.zeros((2, 4), np.uint8)), r"has shape \(2, 4\)"),
+    "empty": (arrays(x_test=np.zeros((0, 1, 2, 2), np.uint8), y_test=np.zeros(0, np.int64)), "N >= 1"),
+    "float labels": (arrays(y_test=np.array([0.0, 1.0])), "labels are integers"),
+    "negative label": (arrays(y_test=np.array([0, -1])), "label 1 is -1"),
+    "no zip": (lambda path: path.write_bytes(b"PK nothing") and None, "no readable .npz"),
+}
+
+
+@pytest.mark.parametrize("kind", NPZ)
+def test_a_bad_npz_file_is_named(kind: str, tmp_path: Path) -> None:
+    write, message = NPZ[kind]
+    path = tmp_path / "images.npz"
+    write(path)
+    assert str(path) in refused(f"npz:{path}", message)
+
+
+def test_a_giant_label_makes_no_giant_list_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "images.npz"
+    arrays(y_test=np.array([0, 2**40]))(path)
+    refused(f"npz:{path}", "has label 1099511627776; class numbers are below")

@@ -1,0 +1,49 @@
+"""The distance along the normals, on boundaries whose height over a plane is known."""
+
+import pytest
+import torch
+
+from dimple.boundary import Boundary
+from dimple.manifolds import Flat, Sphere
+from dimple.probes import Offset
+from dimple.tensors import generator
+from tests.oracles import ball
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def test_the_height_of_a_wavy_sheet_over_a_plane() -> None:
+    def height(x: torch.Tensor) -> torch.Tensor:
+        return 0.1 * torch.sin(7 * x[:, 0]) * torch.cos(5 * x[:, 1])
+
+    sheet = Boundary(lambda x: torch.stack([height(x) - (x[:, 2] - 0.5), (x[:, 2] - 0.5) - height(x)], dim=1))
+    x = Flat().sample(80, generator(0, "points"))
+    result = Offset(limit=0.5)(sheet, x, torch.zeros(80, dtype=torch.long), Flat())
+    torch.testing.assert_close(result.columns["offset"], height(x), rtol=1e-6, atol=1e-8)
+
+
+def test_a_concentric_sphere_is_everywhere_equally_far_and_off_the_manifold() -> None:
+    sphere = Sphere(dim=2, radius=1.0)
+    x = sphere.sample(50, generator(1, "points"))
+    result = Offset(limit=1.0)(ball(1.2), x, torch.ones(50, dtype=torch.long), sphere).columns
+    assert (result["offset"] - 0.2).abs().max() < 1e-7
+    assert (result["gradient_off_share"] - 1).abs().max() < 1e-12
+    assert bool((result["offset_null"] > result["offset"] - 1e-9).all())
+
+
+def test_the_nearer_of_two_sheets_counts_whichever_way_it_lies() -> None:
+    def level(x: torch.Tensor) -> torch.Tensor:
+        return (x[:, 2] - 0.3) * (0.8 - x[:, 2])
+
+    sheets = Boundary(lambda x: torch.stack([-level(x), level(x)], dim=1))
+    x = torch.tensor([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    plane = Flat(offset=(0.5,))
+    result = Offset(limit=1.0)(sheets, x, torch.tensor([1, 0]), plane)
+    torch.testing.assert_close(result.columns["offset"], torch.tensor([0.2, -0.2]), rtol=0, atol=1e-8)
+
+
+def test_beyond_the_limit_there_is_nothing() -> None:
+    sphere = Sphere(dim=2, radius=1.0)
+    x = sphere.sample(10, generator(1, "points"))
+    result = Offset(limit=0.1)(ball(1.2), x, torch.ones(10, dtype=torch.long), sphere)
+    assert bool(torch.isinf(result.columns["offset"]).all())

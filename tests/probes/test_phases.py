@@ -1,0 +1,27 @@
+"""The dates of the phases and the verdict on made-up trajectories."""
+
+from dimple.probes import phases
+
+STEPS = [0, 1, 10, 100, 1000]
+
+
+def test_cling_then_dimple_off_the_manifold_is_supported() -> None:
+    found = phases(STEPS, [1.0, 0.5, 0.1, 0.08, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3)
+    assert (found.cling_step, found.dimple_step, found.verdict) == (10, 1000, "supported")
+    assert found.best_fall == 12.5
+
+
+def test_walls_are_reported_as_a_contradiction() -> None:
+    found = phases(STEPS, [1.0, 0.9, 0.8, 0.6, 0.1], [0.5, 0.6, 0.9, 1.0, 1.0], 0.2, 1 / 3)
+    assert (found.dimple_step, found.verdict) == (100, "contradicted")
+    assert "1.2-fold" in found.reason
+
+
+def test_clinging_without_leaving_the_manifold_is_a_contradiction() -> None:
+    found = phases(STEPS, [1.0, 0.5, 0.1, 0.1, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.2, 1 / 3)
+    assert found.verdict == "contradicted"
+
+
+def test_unfinished_training_decides_nothing() -> None:
+    found = phases(STEPS, [1.0, 0.5, 0.1, 0.1, 0.1], [0.5, 1.0, 0.6, 0.8, 0.9], 0.9, 1 / 3)
+    assert (found.dimple_step, found.verdict) == (None, "undecided")

@@ -1,0 +1,90 @@
+"""Checkpoint files as a trajectory."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from dimple.errors import ModelError, UsageError
+from dimple.networks.load import build_model
+from dimple.runs.checkpoints import Checkpoints
+from dimple.tensors import generator
+
+X = torch.rand(3, 1, 8, 8, generator=generator(0, "images"))
+
+
+def write(folder: Path, names: list[str]) -> list[nn.Module]:
+    """Different networks in files of these names."""
+    networks = [build_model("digits_convnet", generator(number, "network")) for number in range(len(names))]
+    for name, network in zip(names, networks, strict=True):
+        safetensors.torch.save_file(network.state_dict(), folder / name)
+    return networks
+
+
+def test_files_come_in_natural_order_with_the_networks_that_were_saved(tmp_path: Path) -> None:
+    networks = write(tmp_path, ["epoch10.pt", "epoch2.pt", "epoch0.pt"])
+    found = Checkpoints.glob(str(tmp_path / "*.pt"), "digits_convnet")
+    assert [path.name for path in found.paths] == ["epoch0.pt", "epoch2.pt", "epoch10.pt"]
+    assert len(found) == 3
+    steps, classifiers = zip(*found, strict=True)
+    assert steps == (0, 2, 10)
+    for network, classifier in zip(reversed(networks), classifiers, strict=True):
+        assert torch.equal(network(X), classifier(X))
+        assert not classifier.training
+        assert not any(parameter.requires_grad for parameter in classifier.parameters())
+    assert [step for step, _ in found] == [0, 2, 10]
+
+
+@pytest.mark.parametrize(
+    ("names", "steps"),
+    [
+        (["net-7.pt", "net-70.pt"], [7, 70]),
+        (["a_step=100.ckpt", "a_step=1200.ckpt"], [100, 1200]),
+        (["ckpt_1.pth.tar", "ckpt_2.pth.tar"], [1, 2]),
+        (["best.pt", "last.pt"], [0, 1]),
+        (["best.pt", "net5.pt"], [0, 1]),
+        (["a-12fca82f.pt", "b-d509ac18.pt"], [0, 1]),
+        (["seed1_epoch9.pt", "seed2_epoch3.pt"], [0, 1]),
+        (["width16_epoch1.pt", "width16_epoch2.pt"], [1, 2]),
+    ],
+)
+def test_the_step_is_the_last_number_of_a_name_where_these_rise(
+    names: list[str], steps: list[int], tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert Checkpoints([tmp_path / name for name in reversed(names)], "digits_convnet").steps == steps
+
+
+def test_an_own_module_serves_as_the_model_and_is_not_changed(tmp_path: Path) -> None:
+    networks = write(tmp_path, ["a1.pt", "a2.pt"])
+    own = build_model("digits_convnet", generator(9, "network"))
+    before = copy.deepcopy(own.state_dict())
+    outputs = [classifier(X) for _, classifier in Checkpoints.glob(f"{tmp_path}/a*", own)]
+    assert all(torch.equal(network(X), output) for network, output in zip(networks, outputs, strict=True))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in own.state_dict().items())
+    assert own.training
+
+
+def test_a_bad_file_is_met_when_it_is_its_turn(tmp_path: Path) -> None:
+    write(tmp_path, ["net1.pt"])
+    (tmp_path / "net2.pt").write_bytes(b"")
+    turns = iter(Checkpoints.glob(f"{tmp_path}/*.pt", "digits_convnet"))
+    assert next(turns)[0] == 1
+    with pytest.raises(ModelError, match=r"net2\.pt: is empty"):
+        next(turns)
+
+
+def test_files_that_are_not_there_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no file matches the pattern"):
+        Checkpoints.glob(f"{tmp_path}/*.pt", "digits_convnet")
+    with pytest.raises(ModelError, match="no checkpoint files"):
+        Checkpoints([], "digits_convnet")
+    with pytest.raises(ModelError, match=r"net\.pt: no such checkpoint file"):
+        Checkpoints([tmp_path / "net.pt"], "digits_convnet")
+    (tmp_path / "net.pt").touch()
+    with pytest.raises(UsageError, match="did you mean 'digits_convnet'"):
+        Checkpoints([tmp_path / "net.pt"], "digit_convnet")

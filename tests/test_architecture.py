@@ -1,0 +1,90 @@
+"""What the import contracts cannot see: when a library is loaded, and how large and how deep the package is."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "dimple"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = {"matplotlib", "napari", "pyvista", "ray", "vtk", "vtkmodules"}
+EMPTY_NAMES = {"utils", "util", "helpers", "common", "core", "misc", "manager"}
+FUNCTION_LINES = 40
+MODULE_LINES = 300
+
+every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+
+
+def imported_at_once(statements: list[ast.stmt]) -> Iterator[str]:
+    """The packages that loading a module loads: also those under `if`, `try` and in class bodies."""
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            yield (statement.module or "").partition(".")[0]
+        elif isinstance(statement, ast.If) and ast.unparse(statement.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            yield from imported_at_once(statement.orelse)
+        elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            for branch in ("body", "orelse", "finalbody", "handlers"):
+                yield from imported_at_once(getattr(statement, branch, []))
+
+
+def code_lines(function: ast.FunctionDef) -> int:
+    """The lines of a function from its first statement on, its docstring left out."""
+    first = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return function.end_lineno - first[0].lineno + 1 if first else 0
+
+
+def test_the_import_scan_finds_what_hides() -> None:
+    source = """
+import typing
+if typing.TYPE_CHECKING:
+    import napari
+else:
+    import ray
+try:
+    import pyvista.plotting
+except ImportError:
+    from matplotlib import pyplot
+class Late:
+    import vtk
+def drawn():
+    import vtkmodules
+"""
+    found = set(imported_at_once(ast.parse(source).body))
+    assert found == {"typing", "ray", "pyvista", "matplotlib", "vtk"}
+
+
+@every_module
+def test_drawing_libraries_are_imported_inside_functions(module: Path) -> None:
+    assert not HEAVY & set(imported_at_once(ast.parse(module.read_text()).body))
+
+
+@pytest.mark.parametrize("name", ["dimple", "dimple.cli"])
+def test_neither_the_package_nor_its_command_line_loads_torch(name: str) -> None:
+    slow = {"torch", "scipy", "sklearn", "pyarrow", *HEAVY}
+    program = f"import {name}, sys; print(*({slow!r} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == []
+
+
+@every_module
+def test_names_say_what_is_inside(module: Path) -> None:
+    assert not EMPTY_NAMES & set(module.relative_to(PACKAGE).with_suffix("").parts)
+
+
+@every_module
+def test_no_module_lies_deeper_than_its_stage(module: Path) -> None:
+    assert len(module.relative_to(PACKAGE).parts) <= 2
+
+
+@every_module
+def test_modules_and_functions_stay_short(module: Path) -> None:
+    text = module.read_text()
+    assert text.count("\n") <= MODULE_LINES
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    long = {node.name: code_lines(node) for node in functions if code_lines(node) > FUNCTION_LINES}
+    assert long == {}

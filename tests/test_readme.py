@@ -1,0 +1,89 @@
+"""The README tells the truth: its Python runs, its commands and options exist, its files are there."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from dimple.cli.app import app
+from dimple.scene import load_scene
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+README = (CHECKOUT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The contents of the fenced blocks in one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def command_lines() -> list[str]:
+    """Every line of the README's shell blocks that calls the program, continued lines joined."""
+    text = "\n".join(blocks("sh")).replace("\\\n", " ")
+    return [line.partition("#")[0].strip() for line in text.splitlines() if line.startswith("dimple ")]
+
+
+def program() -> TyperGroup:
+    """The program as its help sees it."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+@pytest.mark.parametrize("source", blocks("python"), ids=lambda source: source.strip().splitlines()[-1][:40])
+def test_python_blocks_run(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(source, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_scene_blocks_load(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "scene.yaml"
+    file.write_text(text)
+    assert load_scene(str(file)).name == "sphere_in_3d"
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_commands_and_options_exist(line: str) -> None:
+    words = line.split()
+    command = program().commands[words[1]]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    options = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
+    assert options <= known
+
+
+def test_every_command_of_the_program_is_described() -> None:
+    missing = [name for name in program().commands if f"`dimple {name}" not in README]
+    assert missing == []
+
+
+def test_setup_commands_are_those_that_dev_py_knows() -> None:
+    verbs = re.findall(r"^python3 dev\.py (\w+)", "\n".join(blocks("sh")), re.MULTILINE)
+    assert verbs[:2] == ["demo", "test"]
+    answer = subprocess.run(
+        [sys.executable, "dev.py", "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    for verb in verbs:
+        assert f"python3 dev.py {verb}" in answer.stdout
+
+
+def test_the_check_script_runs_the_test_command_of_the_readme() -> None:
+    script = (CHECKOUT / ".ci" / "run").read_text().splitlines()
+    assert "python3 dev.py test" in script
+
+
+def test_links_lead_to_files() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    missing = [target for target in targets if "://" not in target and not (CHECKOUT / target).exists()]
+    assert missing == []
+
+
+def test_extras_are_those_of_the_package() -> None:
+    named = set(re.findall(r"dimple\[(\w+)\]", README))
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert named <= set(project["optional-dependencies"])
