@@ -87,29 +87,24 @@ class Folds:
             x = u * torch.where(u > 0, layer.high, layer.low)
         return torch.cat(found, dim=1)
 
-    def affine(self, patterns: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The affine maps that hold in the regions `patterns` `(B, U)`.
+    def units_after(self, patterns: Tensor) -> Tensor:
+        """The units of all layers but the first as affine maps in the regions `patterns` `(B, U)`: `(B, n + 1, U - w)`.
 
-        Returns:
-            Of every layer its units as maps of the point, `(B, n + 1, w)` with the constant last; the first layer's map
-            is everyone's, `(1, n + 1, w)`. Of the gap `(B, n + 1)`.
+        The constant is last; the pattern of the last layer does not matter.
         """
         first = self.layers[0]
-        maps = [torch.cat([first.weight.T, first.bias[None]])[None]]
-        start = 0
-        for layer, after in itertools.zip_longest(self.layers, self.layers[1:]):
+        maps = torch.cat([first.weight.T, first.bias[None]])[None].expand(len(patterns), -1, -1)
+        found, start = [], 0
+        for layer, after in itertools.pairwise(self.layers):
             width = len(layer.bias)
             slopes = torch.where(patterns[:, start : start + width], layer.high, layer.low)
-            out = maps[-1] * slopes[:, None, :]
             start += width
-            if after is not None:
-                out = out.reshape(-1, width) @ after.weight.T
-                out = out.reshape(len(patterns), -1, len(after.bias))
-                out[:, -1] += after.bias
-                maps.append(out)
-        gap = out @ self.weight
-        gap[:, -1] += self.bias
-        return maps, gap
+            maps = ((maps * slopes[:, None]).reshape(-1, width) @ after.weight.T).reshape(len(maps), -1, len(after.bias))
+            maps[:, -1] += after.bias
+            found.append(maps)
+        if not found:
+            return maps.new_zeros(len(patterns), self.inputs + 1, 0)
+        return found[0] if len(found) == 1 else torch.cat(found, dim=2)
 
 
 def folds(classifier: object, label: int, others: int | None = None) -> Folds:

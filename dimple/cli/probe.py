@@ -20,6 +20,7 @@ def probe(
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files, measured one after another.")
     ] = None,
+    state_key: Annotated[str | None, typer.Option(help="Which state dict, where a file holds several.")] = None,
     data: Annotated[str, typer.Option(help="digits, cifar10:PATH or mnist:DIR.")] = "digits",
     probes: Annotated[
         list[str] | None, typer.Option("--probe", help="margin, onoff, offset; repeatable. [default: margin, onoff]")
@@ -44,6 +45,7 @@ def probe(
         data=data,
         weights=weights,
         checkpoints=checkpoints,
+        state_key=state_key,
         probes=tuple(probes or ("margin", "onoff")),
         norm=norm,  # type: ignore[arg-type]
         samples=samples,

@@ -112,9 +112,11 @@ def load_images(spec: str, split: Split) -> Images:
     if not name:
         raise UsageError(f"data {shown(spec)} names no path; write {kind}:PATH")
     path = Path(name).expanduser()
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; check the path in {spec!r}")
     try:
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder; check the path in {spec!r}")
+        if not (path.is_file() or path.is_dir()):
+            raise DataError(f"{path}: is no regular file and no folder; check the path in {spec!r}")
         pixels = READERS[kind](path, split)
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None

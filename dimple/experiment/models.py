@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from dimple.data import Images, load_images
-from dimple.errors import ModelError, UsageError
+from dimple.errors import UsageError
 from dimple.experiment.request import ProbeRequest
-from dimple.networks import build_model, frozen, load_weights
+from dimple.networks import build_model, frozen, load_weights, matched
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
 from dimple.tensors import generator
@@ -41,16 +41,17 @@ def load_trajectory(
         UsageError: if no weights are named for a network that cannot be trained on the spot.
         ModelError: if the network cannot take these images, or has another number of classes.
     """
+    def fit(network: nn.Module) -> nn.Module:
+        return matched(network, images.shape, len(images.classes), f"--model {request.model}", f"--data {request.data}")
+
     if request.checkpoints is not None:
-        series = Checkpoints.glob(request.checkpoints, request.model)
-        require_fit(next(iter(series))[1], images, request)
-        return series
-    network = build_model(request.model)
-    require_fit(frozen(network), images, request)
+        network = fit(build_model(request.model))
+        return Checkpoints.glob(request.checkpoints, network, request.state_key)
+    network = fit(build_model(request.model, generator(request.seed, "network")))
     if request.weights is not None:
-        load_weights(network, request.weights)
+        load_weights(network, request.weights, request.state_key)
     elif request.model == "digits_convnet" and request.data == "digits":
-        network = train_digits(request, device, progress)
+        train_digits(network.to(device), progress)
     elif ":" not in request.model:
         raise UsageError(
             f"--model {request.model} has no weights of its own; name a file with --weights, or a series with "
@@ -59,35 +60,11 @@ def load_trajectory(
     return Single(frozen(network))
 
 
-def require_fit(network: nn.Module, images: Images, request: ProbeRequest) -> None:
-    """Refuse a network that cannot answer for these images, before any work is done."""
-    x, _ = images.batch(torch.arange(1))
-    try:
-        with torch.no_grad():
-            scores = network(x)
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        shape = " x ".join(map(str, x.shape[1:]))
-        raise ModelError(
-            f"--model {request.model} cannot take the images of --data {request.data}, {shape} ({reason}); "
-            "choose a network for this data"
-        ) from None
-    if scores.shape != (1, len(images.classes)):
-        raise ModelError(
-            f"--model {request.model} gives scores of shape {tuple(scores.shape[1:])}; --data {request.data} has "
-            f"{len(images.classes)} classes"
-        )
-
-
-def train_digits(request: ProbeRequest, device: torch.device, progress: Progress) -> nn.Module:
-    """The small convolutional network, trained on the bundled digits: full batch, a few seconds."""
+def train_digits(network: nn.Module, progress: Progress) -> None:
+    """Train on the bundled digits, full batch: a few seconds."""
     training = load_images("digits", "train")
-    x, y = training.batch(torch.arange(len(training)))
-    torch_state = torch.get_rng_state()
-    torch.random.set_rng_state(generator(request.seed, "digits network").get_state())
-    network = build_model(request.model).to(device)
-    torch.random.set_rng_state(torch_state)
+    device = next(network.parameters()).device
     record_at = list(range(0, DIGITS_TRAINING.steps + 1, 10))
     with progress("train", len(record_at)) as advance:
-        DIGITS_TRAINING.fit(network, x.to(device), y.to(device), record_at, lambda *_: advance())
-    return network
+        x, y = training.x.to(device), training.y.to(device)
+        DIGITS_TRAINING.fit(network, x, y, record_at, lambda *_: advance())

@@ -18,6 +18,7 @@ class ProbeRequest:
         data: `digits`, `cifar10:PATH` or `mnist:DIR`.
         weights: a weights file; without it the digits network is trained on the spot.
         checkpoints: instead, a glob of weights files, measured in their natural order.
+        state_key: which state dict, where the weights file holds several.
         probes: kinds of the table of probes.
         norm: of the margin; the on/off split is always in l2.
         samples: how many test images, drawn by the seed; all of them where there are fewer.
@@ -29,6 +30,7 @@ class ProbeRequest:
     data: str
     weights: str | None = None
     checkpoints: str | None = None
+    state_key: str | None = None
     probes: tuple[str, ...] = ("margin", "onoff")
     norm: Literal["l2", "linf"] = "l2"
     samples: Count = 200

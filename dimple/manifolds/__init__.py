@@ -1,12 +1,50 @@
 """Manifolds with exact geometry; the table's keys are the values of `manifold.kind` in a scene file."""
 
 from dimple.manifolds.base import Manifold
-from dimple.manifolds.flat import Flat
-from dimple.manifolds.sphere import Sphere
+from dimple.manifolds.curves import Arc, Ellipse, Helix, Spiral
+from dimple.manifolds.decoder import Decoder
+from dimple.manifolds.flat import Flat, Plane, Segment
+from dimple.manifolds.fourier import FourierCurve, RandomSurface
+from dimple.manifolds.graphs import Paraboloid, Saddle, Waves
+from dimple.manifolds.pairs import ConcentricSpheres, IntertwinedRolls, LinkedCircles, Moons
+from dimple.manifolds.placement import Lift, Placed
+from dimple.manifolds.rolls import SCurve, SwissRoll
+from dimple.manifolds.sphere import Circle, Sphere
+from dimple.manifolds.tori import CliffordTorus, KleinBottle, Moebius, Torus
+from dimple.manifolds.warp import Warp
 
 MANIFOLDS: dict[str, type[Manifold]] = {
+    "arc": Arc,
+    "circle": Circle,
+    "clifford_torus": CliffordTorus,
+    "concentric_spheres": ConcentricSpheres,
+    "ellipse": Ellipse,
     "flat": Flat,
+    "fourier_curve": FourierCurve,
+    "helix": Helix,
+    "intertwined_rolls": IntertwinedRolls,
+    "klein_bottle": KleinBottle,
+    "lift": Lift,
+    "linked_circles": LinkedCircles,
+    "moebius": Moebius,
+    "moons": Moons,
+    "paraboloid": Paraboloid,
+    "plane": Plane,
+    "random_surface": RandomSurface,
+    "s_curve": SCurve,
+    "saddle": Saddle,
+    "segment": Segment,
     "sphere": Sphere,
+    "spiral": Spiral,
+    "swiss_roll": SwissRoll,
+    "torus": Torus,
+    "warp": Warp,
+    "waves": Waves,
 }
 
-__all__ = ["MANIFOLDS", "Flat", "Manifold", "Sphere"]
+__all__ = [
+    "MANIFOLDS", "Arc", "Circle", "CliffordTorus", "ConcentricSpheres", "Decoder", "Ellipse", "Flat", "FourierCurve",
+    "Helix", "IntertwinedRolls", "KleinBottle", "Lift", "LinkedCircles", "Manifold", "Moebius", "Moons", "Paraboloid",
+    "Placed", "Plane", "RandomSurface", "SCurve", "Saddle", "Segment", "Sphere", "Spiral", "SwissRoll", "Torus",
+    "Warp", "Waves",
+]  # fmt: skip

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dimple.manifolds.base import Chart, Manifold
 from dimple.manifolds.flat import Cell
-from dimple.manifolds.jets import second_derivatives, tangents
+from dimple.manifolds.jets import jet
 from dimple.tensors import chunks
 
 STARTS = 6
@@ -65,19 +65,18 @@ def nearest(source: Manifold, chart: Chart, seeds: Seeds, x: Tensor) -> Tensor:
     count = starts.shape[1]
     targets = x.repeat_interleave(count, dim=0)
     z = starts.reshape(-1, starts.shape[2])
-    # Starts that repeat the best one teach nothing; most points have one basin only.
-    rival = _worth_trying(chart, starts, x)
+    rival = _worth_trying(chart, seeds, starts, x)
     z[rival] = _descend(source, chart, z[rival], targets[rival])
     distance = torch.linalg.vector_norm(chart(z) - targets, dim=1).masked_fill(~rival, float("inf"))
     best = distance.reshape(-1, count).argmin(dim=1)
     return z.reshape(len(x), count, -1)[torch.arange(len(x), device=x.device), best]
 
 
-def _worth_trying(chart: Chart, starts: Tensor, x: Tensor) -> Tensor:
-    """Which starts, as a flat mask: the first, and those not more than twice as far, by squares, plus its spacing."""
+def _worth_trying(chart: Chart, seeds: Seeds, starts: Tensor, x: Tensor) -> Tensor:
+    """Which starts, as a flat mask: the nearest, and those whose basin could hold a nearer point still."""
     images = chart(starts.reshape(-1, starts.shape[2])).reshape(len(x), starts.shape[1], -1)
     distance = torch.linalg.vector_norm(images - x[:, None], dim=2)
-    size = torch.linalg.vector_norm(images.amax((0, 1)) - images.amin((0, 1)))
+    size = torch.linalg.vector_norm(seeds.x.amax(0) - seeds.x.amin(0))
     return (distance <= 2 * distance[:, :1] + 0.1 * size).reshape(-1)
 
 
@@ -106,21 +105,21 @@ def _descend(source: Manifold, chart: Chart, z: Tensor, x: Tensor) -> Tensor:
 
 def _step(source: Manifold, chart: Chart, z: Tensor, x: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
     """The step `(R, m)` in the source and how far it moves the image, `(R,)`."""
-    jacobian = tangents(source, chart, z)
-    residual = chart(z) - x
+    image, jacobian, hessian = jet(source, chart, z)
+    residual = image - x
     slope = torch.einsum("bni,bn->bi", jacobian, residual)
     metric = jacobian.mT @ jacobian
-    curved = metric + torch.einsum("bnij,bn->bij", second_derivatives(source, chart, z), residual)
+    curved = metric + torch.einsum("bnij,bn->bij", hessian, residual)
     positive = torch.linalg.cholesky_ex(curved).info == 0
     # Where the distance is not convex Newton would climb; Gauss-Newton never does.
     matrix = torch.where(positive[:, None, None], curved, metric)
-    matrix = matrix + damping[:, None, None] * metric + 1e-300 * torch.eye(matrix.shape[1]).to(matrix)
+    matrix = matrix + damping[:, None, None] * metric
     held = _held(source, z, slope)
     free = (~held).to(matrix)
     matrix = matrix * free[:, :, None] * free[:, None, :] + torch.diag_embed(held.to(matrix))
     move = -torch.linalg.solve(matrix, slope * free)
-    image = torch.linalg.vector_norm(torch.einsum("bni,bi->bn", jacobian, move), dim=1)
-    return torch.einsum("bmi,bi->bm", source.tangent_basis(z), move), image
+    moved = torch.linalg.vector_norm(torch.einsum("bni,bi->bn", jacobian, move), dim=1)
+    return torch.einsum("bmi,bi->bm", source.tangent_basis(z), move), moved
 
 
 def _held(source: Manifold, z: Tensor, slope: Tensor) -> Tensor:

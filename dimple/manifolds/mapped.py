@@ -11,7 +11,7 @@ from torch import Tensor
 from dimple.manifolds.base import Chart, Manifold, working
 from dimple.manifolds.feet import Seeds, nearest
 from dimple.manifolds.flat import Affine, Cell
-from dimple.manifolds.jets import area_factor, second_derivatives, tangents
+from dimple.manifolds.jets import area_factor, jet, tangents
 from dimple.manifolds.patches import Drawn, patch, welded
 from dimple.manifolds.quadrature import cell_rule
 from dimple.manifolds.search import searched_reach
@@ -119,8 +119,8 @@ class Mapped(Manifold):
     def second_form(self, x: Tensor) -> Tensor:
         """The normal part of the second derivatives, in the orthonormal basis."""
         z = self.locate(x)
-        basis, inverse = _orthonormal(tangents(self.source, self.chart, z))
-        hessian = second_derivatives(self.source, self.chart, z)
+        _, jacobian, hessian = jet(self.source, self.chart, z)
+        basis, inverse = _orthonormal(jacobian)
         hessian = torch.einsum("bnij,bik,bjl->bnkl", hessian, inverse, inverse)
         tangential = torch.einsum("bnk,bmk,bmij->bnij", basis, basis, hessian)
         return (hessian - tangential).to(x.device, x.dtype)

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from dimple.manifolds.base import Chart, Manifold
 from dimple.manifolds.flat import Cell
-from dimple.manifolds.jets import second_derivatives, tangents
+from dimple.manifolds.jets import jet, tangents
 from dimple.tensors import chunks, generator
 
 NODES = 1024
 BEST = 24
-TRIALS = 32
+TRIALS = 16
 ROUNDS = 40
 SHRINK = 0.75
 # Nearer pairs than this share of the size tell the curvature, with much rounding.
@@ -109,7 +109,7 @@ def _sharpest_bend(source: Manifold, chart: Chart, nodes: Tensor, spacing: float
 
     def radius(places: Tensor) -> Tensor:
         z, v = places[:, :m], places[:, m:]
-        jacobian, hessian = tangents(source, chart, z), second_derivatives(source, chart, z)
+        _, jacobian, hessian = jet(source, chart, z)
         return 1 / _bend(jacobian, hessian, v).clamp(min=1e-300)
 
     def move(places: Tensor, scale: float, stream: torch.Generator) -> Tensor:
@@ -117,7 +117,7 @@ def _sharpest_bend(source: Manifold, chart: Chart, nodes: Tensor, spacing: float
         turn = torch.randn(v.shape, generator=stream, dtype=torch.float64) * scale / spacing
         return torch.cat([_stir(source, z, scale, stream), v / v.norm(dim=1, keepdim=True) + turn], dim=1)
 
-    jacobian, hessian = tangents(source, chart, nodes), second_derivatives(source, chart, nodes)
+    _, jacobian, hessian = jet(source, chart, nodes)
     bends = torch.stack([_bend(jacobian, hessian, v) for v in tries])
     best, which = bends.max(dim=0)
     if float(best.max()) <= 1e-12:
@@ -130,8 +130,8 @@ def _bend(jacobian: Tensor, hessian: Tensor, v: Tensor) -> Tensor:
     """|II(v, v)| / |v|^2 for tangents with the coefficients `(B, d)`."""
     tangent = torch.einsum("bni,bi->bn", jacobian, v)
     second = torch.einsum("bnij,bi,bj->bn", hessian, v, v)
-    share = torch.linalg.lstsq(jacobian, second[:, :, None]).solution
-    normal = second - (jacobian @ share)[:, :, 0]
+    share = torch.linalg.solve(jacobian.mT @ jacobian, torch.einsum("bni,bn->bi", jacobian, second))
+    normal = second - torch.einsum("bni,bi->bn", jacobian, share)
     return normal.norm(dim=1) / tangent.square().sum(1)
 
 

@@ -1,6 +1,7 @@
 """What kind of file a weights file is, told by its first bytes, and whether a zip archive is whole."""
 
 import io
+import pickletools
 import zipfile
 import zlib
 from typing import Literal
@@ -67,3 +68,19 @@ def _check_program(archive: zipfile.ZipFile, place: str) -> None:
         raise ModelError(f"{place}: is a TorchScript or exported program, which runs code; save model.state_dict()")
     if not any(name[-1] == "data.pkl" for name in names):
         raise ModelError(f"{place}: is a zip file without torch weights; save model.state_dict() with torch.save")
+
+
+def first_global(content: bytes) -> str | None:
+    """The first Python object that a bare pickle asks for, told from its opcodes, none of which is carried out."""
+    words: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name == "GLOBAL":
+                return shown(str(argument).replace(" ", "."))[1:-1]
+            if opcode.name == "STACK_GLOBAL":
+                return shown(".".join(words[-2:]))[1:-1]
+            if isinstance(argument, str):
+                words.append(argument)
+    except (ValueError, UnicodeError):
+        return None
+    return None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dimple.errors import ModelError
 from dimple.networks.adapt import inner
-from dimple.networks.container import container
+from dimple.networks.container import container, first_global
 from dimple.settings import shown
 
 LARGEST = 2**32
@@ -83,7 +83,9 @@ def parse_weights(content: bytes, place: str, key: str | None = None) -> dict[st
     loaded = _torch(content, place) if container(content, place) == "torch" else _safetensors(content, place)
     candidates = dict(_state_dicts(loaded, place))
     name = _choice(list(candidates), place, key)
-    weights = _unprefixed(candidates[name], place)
+    weights = _unprefixed(candidates[name])
+    if weights.keys() != candidates[name].keys():
+        log.info("%s: the prefix of every name, as of %r, was dropped", place, next(iter(candidates[name])))
     total = 0
     for tensor_name, tensor in weights.items():
         _check_tensor(tensor_name, tensor, place)
@@ -103,7 +105,9 @@ def load_weights(module: nn.Module, path: Path | str, key: str | None = None) ->
             kind of number, or not finite.
     """
     network, weights = inner(module), read_weights(path, key)
-    expected = network.state_dict()
+    state = {name: tensor for name, tensor in network.state_dict().items() if isinstance(tensor, Tensor)}
+    # A network may have such a prefix in its own names; without it on both sides, they can be compared.
+    expected = _unprefixed(state)
     required = {name for name in expected if not name.endswith("num_batches_tracked")}
     problems = _named("missing", sorted(required - weights.keys()))
     problems += _named("surplus", sorted(shown(name)[1:-1] for name in weights.keys() - expected.keys()))
@@ -121,7 +125,8 @@ def load_weights(module: nn.Module, path: Path | str, key: str | None = None) ->
             raise ModelError(f"{path}: {name} is {weights[name].dtype}; the network has {expected[name].dtype}")
         if not bool(torch.isfinite(weights[name]).all()):
             raise ModelError(f"{path}: {name} holds nan or inf; take one from before the training diverged")
-    network.load_state_dict({**expected, **weights})
+    filled = {**expected, **weights}
+    network.load_state_dict({name: filled[bare] for name, bare in zip(state, expected, strict=True)}, strict=False)
 
 
 def _named(what: str, names: list[str]) -> list[str]:
@@ -143,9 +148,10 @@ def _torch(content: bytes, place: str) -> Any:
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         found = _GLOBAL.search(str(error))
-        if found:
+        named = found[1] if found else first_global(content)
+        if named:
             raise ModelError(
-                f"{place}: asks for the Python object {found[1]}, which could run code, and was not opened; "
+                f"{place}: asks for the Python object {named}, which could run code, and was not opened; "
                 "save model.state_dict() instead, or a safetensors file"
             ) from None
         raise ModelError(
@@ -202,11 +208,10 @@ def _choice(names: list[str], place: str, key: str | None) -> str:
     return meant[0]
 
 
-def _unprefixed(weights: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
-    """The same tensors without the prefixes that wrappers put before every one of their names."""
+def _unprefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, in the same order, without the prefixes that wrappers put before every one of their names."""
     result = dict(weights)
-    while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in result)), None):
-        log.info("%s: the prefix %r of every name was dropped", place, prefix)
+    while prefix := next((p for p in PREFIXES if result and all(name.startswith(p) for name in result)), None):
         result = {name.removeprefix(prefix): tensor for name, tensor in result.items()}
     return result
 

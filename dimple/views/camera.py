@@ -34,7 +34,7 @@ class Camera:
         return np.asarray(sight / np.linalg.norm(sight), dtype=np.float64)
 
     def project(self, points: Reals, size: tuple[int, int]) -> tuple[Reals, Reals]:
-        """The pixels `(N, 2)`, y downwards, where points `(N, 3)` appear on a picture of `size`, and their depths `(N,)`."""
+        """The pixels `(N, 2)`, y downwards, where points `(N, 3)` appear on a picture, and their depths `(N,)`."""
         right = np.cross(self.forward, self.up)
         right = right / np.linalg.norm(right)
         up = np.cross(right, self.forward)

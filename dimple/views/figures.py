@@ -48,7 +48,7 @@ def curve_of(columns: Mapping[str, NDArray[Any]], column: str) -> Curve:
 def charts_by_unit(
     columns: Mapping[str, NDArray[Any]], units: Mapping[str, str], without: Collection[str] = ()
 ) -> list[Chart]:
-    """Every figure as a curve: those of one unit share a chart, at most as many as there are colours.
+    """Every figure as a curve: those of one unit share a chart, up to the number of colours.
 
     Args:
         without: names of curves that are drawn elsewhere.
@@ -59,8 +59,9 @@ def charts_by_unit(
             groups.setdefault(units.get(column, ""), []).append(column)
     charts = []
     for unit, names in groups.items():
-        for start in range(0, len(names), len(LINES)):
-            part = names[start : start + len(LINES)]
+        most = len(LINES) if unit else 1
+        for start in range(0, len(names), most):
+            part = names[start : start + most]
             curves = tuple(curve_of(columns, name) for name in part)
             title = words(part[0]) if len(part) == 1 else "further figures"
             charts.append(Chart(title, curves, unit, logarithmic=spans_decades(curves)))
@@ -68,14 +69,15 @@ def charts_by_unit(
 
 
 def spans_decades(curves: Sequence[Curve]) -> bool:
-    """Whether all finite values are positive and the largest is far above the smallest, so that a linear axis hides most.
+    """Whether some sizes are far above others, so that a linear axis would hide most of a curve.
 
     Example:
         >>> spans_decades([Curve("loss", np.array([0.7, 0.001]))])
         True
     """
-    values = np.concatenate([curve.values[np.isfinite(curve.values)] for curve in curves])
-    return len(values) > 0 and float(values.min()) > 0 and float(values.max()) > 20 * float(values.min())
+    values = np.concatenate([np.abs(curve.values[np.isfinite(curve.values)]) for curve in curves])
+    values = values[values > 0]
+    return len(values) > 0 and float(values.max()) > 20 * float(np.quantile(values, 0.1))
 
 
 def chart_pictures(charts: Sequence[Chart], timeline: Timeline) -> list[dict[str, str]]:

@@ -1,23 +1,21 @@
 """Films of a run, made without a display: an mp4, a gif if wanted, still pictures and a sheet of them."""
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, final
+from typing import Annotated, final
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import Strict
 from PIL import Image
+from pydantic import Strict
 
 from dimple.errors import DeviceError, RunError
 from dimple.runs.files import replacing
 from dimple.settings import Count, Finite, Flag, NonNegative, settings
 from dimple.views.frame import Frame
 from dimple.views.stage import SIZE, Stage
-
-if TYPE_CHECKING:
-    from imageio_ffmpeg import write_frames  # noqa: F401
 
 STILLS = 6
 
@@ -109,7 +107,7 @@ def key_frames(frames: Sequence[Frame]) -> list[int]:
     marked = {0, len(frames) - 1, *_phase_places(frames)}
     while len(marked) < min(STILLS, len(frames)):
         places = sorted(marked)
-        gap, start = max((after - before, -before) for before, after in zip(places, places[1:], strict=False))
+        gap, start = max((after - before, -before) for before, after in itertools.pairwise(places))
         marked.add(-start + gap // 2)
     return sorted(marked)
 
@@ -127,7 +125,9 @@ def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film) 
     try:
         imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError:
-        raise DeviceError("no ffmpeg was found for the film; pip install imageio-ffmpeg, or simulate --no-film") from None
+        raise DeviceError(
+            "no ffmpeg for the film was found; pip install imageio-ffmpeg, or simulate --no-film"
+        ) from None
     with replacing(path) as temporary:
         options = ["-crf", str(film.quality), "-preset", "veryfast", "-movflags", "+faststart", "-threads", "1"]
         writer = imageio_ffmpeg.write_frames(

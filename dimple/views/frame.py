@@ -34,7 +34,7 @@ class Layer:
 @final
 @dataclasses.dataclass(frozen=True)
 class PointSet:
-    """Labelled points: positions `(N, n)` and classes `(N,)`, with the predicted classes `(N,)` where they are known."""
+    """Labelled points: positions `(N, n)` and classes `(N,)`, with the predicted classes `(N,)` where known."""
 
     positions: Reals
     classes: Whole
@@ -53,8 +53,8 @@ class PointSet:
 class Drawing:
     """Layers and points within a box of R^2 or R^3 with corners `low` and `high`.
 
-    `outline` `(P, 2)`, the corners of a convex polygon in order, is where in the plane the classifier was asked; without
-    it, in the whole box.
+    `outline` `(P, 2)`, the corners of a convex polygon in order, is where in the plane the classifier was asked;
+    without it, in the whole box.
     """
 
     layers: tuple[Layer, ...]

@@ -73,7 +73,7 @@ def sides(boundary: Mesh, points: Reals) -> NDArray[np.int8]:
     squarely = run[nearest][..., 0] * gap[..., 1] - run[nearest][..., 1] * gap[..., 0]
     tied = distance <= distance.min(1, keepdims=True) * (1 + 1e-6) + 1e-12
     choice = np.where(tied, np.abs(squarely), -1.0).argmax(1)
-    return np.sign(squarely[np.arange(len(points)), choice]).astype(np.int8)
+    return np.asarray(np.sign(squarely[np.arange(len(points)), choice]), dtype=np.int8)
 
 
 def _short(start: Reals, end: Reals, longest: float) -> tuple[Reals, Reals]:

@@ -68,7 +68,7 @@ class Feet:
 
 
 def refined(mesh: Mesh, spacing: float) -> Mesh:
-    """The same surface with every edge at most `spacing` long: each round halves all edges of the triangles too large."""
+    """The same surface with every edge at most `spacing` long: each round quarters the triangles too large."""
     vertices, faces = mesh.vertices, mesh.faces
     for _ in range(10):
         corners = vertices[faces]

@@ -42,7 +42,7 @@ def require_rendering() -> None:
         >>> require_rendering()
     """
     if not window_kind():
-        raise DeviceError(f"no working OpenGL library for drawing in three dimensions was found; install one: {PACKAGES}")
+        raise DeviceError(f"no working OpenGL library to draw in three dimensions was found; install one: {PACKAGES}")
 
 
 def has_display() -> bool:
@@ -87,7 +87,12 @@ def _try(window: str) -> str:
     environment = {**os.environ, WINDOW: window} if window else dict(os.environ)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", TINY_RENDER], env=environment, capture_output=True, timeout=60, text=True
+            [sys.executable, "-c", TINY_RENDER],
+            env=environment,
+            capture_output=True,
+            timeout=60,
+            text=True,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

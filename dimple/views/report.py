@@ -53,7 +53,7 @@ def write_report(run: Run, path: Path | str) -> Path:
         "rows": figure_rows(last | verdicts, units),
         "charts": chart_pictures(charts, timeline),
         "scene": run.scene_text,
-        "reproduce": f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)} --out {shlex.quote(name + '-again')}",
+        "reproduce": f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)} --out {shlex.quote(name)}-again",
         "seconds": [(stage, f"{seconds:.1f}") for stage, seconds in (run.info.get("seconds") or {}).items()],
         "versions": [*(run.info.get("versions") or {}).items(), ("device", run.info.get("device", ""))],
     }
@@ -71,8 +71,8 @@ def _verdict(summary: Mapping[str, Any]) -> dict[str, str] | None:
     """What the run says of the claim; nothing where it was not asked."""
     if "verdict" not in summary:
         return None
-    word, reason = str(summary["verdict"]), str(summary.get("verdict_reason", ""))
-    return {"kind": word, "word": word, "reason": reason[:1].upper() + reason[1:] + ("" if reason.endswith(".") else ".")}
+    reason = str(summary.get("verdict_reason", "")).removesuffix(".") + "."
+    return {"word": str(summary["verdict"]), "reason": reason[:1].upper() + reason[1:]}
 
 
 def _film(path: Path) -> str:

@@ -85,7 +85,8 @@ class Stage:
             picture = Image.new("RGB", self._scene_size, PAPER)
             picture.paste(draw_plane(frame.drawing, size, 13), (24, 54))
             return picture
-        from dimple.views.space import polydata, stamp_points
+        from dimple.views.polydata import polydata
+        from dimple.views.space import stamp_points
 
         camera = look(frame.drawing, frame.section.plane if frame.section else None, turn)
         layer = frame.drawing.layer("boundary")

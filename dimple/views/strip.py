@@ -99,7 +99,7 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()
     if chart.logarithmic:
-        axes.set_yscale("log")
+        _scale_by_decades(axes, chart)
     else:
         axes.set_ylim(*(chart.limits or _span(chart)))
     for name, step in timeline.phases:
@@ -125,6 +125,17 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5
             fontsize=size - 0.5, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.04), handlelength=1.8,
             labelspacing=0.35, borderaxespad=0.0,
         )  # fmt: skip
+
+
+def _scale_by_decades(axes: "Axes", chart: Chart) -> None:
+    """A logarithmic axis; where values are zero or negative, one that is linear around zero, below the small sizes."""
+    values = np.concatenate([curve.values[np.isfinite(curve.values)] for curve in chart.curves])
+    if values.min() > 0:
+        axes.set_yscale("log")
+    else:
+        sizes = np.abs(values[values != 0])
+        axes.set_yscale("symlog", linthresh=float(np.quantile(sizes, 0.1)))
+        axes.axhline(0, color=hexadecimal(RULE), linewidth=0.8)
 
 
 def _height_at(chart: Chart, timeline: Timeline, step: int) -> float:

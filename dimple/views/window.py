@@ -3,15 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final
 
 from dimple.errors import DeviceError, RunError
 from dimple.views.camera import look
 from dimple.views.frame import Frame
 from dimple.views.lettering import font_file
 from dimple.views.palette import INK, MUTED, RULE, Colour
+from dimple.views.polydata import unit
 from dimple.views.rendering import has_display, require_rendering
+from dimple.views.upright import in_space
 
+Place: TypeAlias = Literal["upper_left", "lower_edge"]
 PLAY_MILLISECONDS = 150
 KEYS = "space: play or pause    left, right: one step    Home, End: first, last    o: see through    q: close"
 
@@ -56,22 +59,23 @@ class Viewer:
     """
 
     def __init__(self, frames: Sequence[Frame], off_screen: bool = False, size: tuple[int, int] = (1100, 800)) -> None:
-        from dimple.views.space import Space, add_markers, in_space, polydatas
+        from dimple.views.polydata import polydatas
+        from dimple.views.space import Space, add_markers
 
         self.frames = [in_space(frame) for frame in frames]
         self.index = 0
         self.playing = False
         self._space = Space(self.frames[0], size, off_screen, whole_box=True)
         self._boundaries = polydatas(self.frames)
-        self.plotter = self._space.plotter
+        # Typed loosely: the decorators of pyvista hide what its methods take.
+        self.plotter: Any = self._space.plotter
         add_markers(self.plotter, self.frames[0].drawing)
         first = self.frames[0]
         self._space.look_through(look(first.drawing, first.section.plane if first.section else None), first.drawing)
         self._caption = self._add_text(caption(first), "upper_left", 10, INK)
         self._add_text(KEYS, "lower_edge", 7, MUTED)
         self._slider = self._add_slider()
-        for key, action in self._keys().items():
-            self.plotter.add_key_event(key, action)
+        self._bind_keys()
         self.show(0)
 
     def show(self, index: int) -> None:
@@ -118,8 +122,8 @@ class Viewer:
         """Free the window and what it holds."""
         self._space.close()
 
-    def _keys(self) -> dict[str, Any]:
-        return {
+    def _bind_keys(self) -> None:
+        actions: dict[str, Any] = {
             "space": self.toggle,
             "Right": lambda: self.step(1),
             "Left": lambda: self.step(-1),
@@ -127,10 +131,12 @@ class Viewer:
             "End": lambda: self.step(len(self.frames)),
             "o": self.see_through,
         }
+        for key, action in actions.items():
+            self.plotter.add_key_event(key, action)
 
-    def _add_text(self, text: str, place: str, size: int, colour: Colour) -> Any:
+    def _add_text(self, text: str, place: Place, size: int, colour: Colour) -> Any:
         return self.plotter.add_text(
-            text, position=place, font_size=size, color=_unit(colour), font_file=str(font_file()), name=place
+            text, position=place, font_size=size, color=unit(colour), font_file=str(font_file()), name=place
         )
 
     def _add_slider(self) -> Any:
@@ -139,12 +145,12 @@ class Viewer:
             return None
         slider = self.plotter.add_slider_widget(
             self._slide, (0, len(self.frames) - 1), value=0, pointa=(0.15, 0.075), pointb=(0.85, 0.075), fmt="",
-            interaction_event="always", color=_unit(INK), title="", tube_width=0.003, slider_width=0.022,
+            interaction_event="always", color=unit(INK), title="", tube_width=0.003, slider_width=0.022,
         )  # fmt: skip
         handle = slider.GetRepresentation()
         handle.ShowSliderLabelOff()
         handle.SetSliderLength(0.014)
-        handle.GetTubeProperty().SetColor(*_unit(RULE))
+        handle.GetTubeProperty().SetColor(*unit(RULE))
         return slider
 
     def _slide(self, value: float) -> None:
@@ -158,7 +164,3 @@ def caption(frame: Frame) -> str:
     head = f"{frame.title}\nstep {frame.step:,}" + (f"   {frame.phase}" if frame.phase else "")
     lines = [f"{fact.name} {fact.value}" + (f"  [null {fact.null}]" if fact.null else "") for fact in frame.facts]
     return "\n".join([head, *lines])
-
-
-def _unit(colour: Colour) -> tuple[float, float, float]:
-    return colour[0] / 255, colour[1] / 255, colour[2] / 255

@@ -1,9 +1,11 @@
 """Image files that cannot be what they were named as: each is refused with one line that names it."""
 
 import io
+import os
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,8 +39,6 @@ def huge_png(side: int) -> bytes:
     """A PNG file whose header claims a picture of `side` x `side` pixels."""
     content = bytearray(picture("L"))
     content[16:24] = struct.pack(">2I", side, side)
-    import zlib
-
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     return bytes(content)
 
@@ -82,6 +82,10 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
     refused(f"cifar10:{tmp_path}", "holds no images")
     refused(f"cifar10:{tmp_path}", "has no folder 'train'", "train")
     refused(f"folder:{tmp_path / 'nowhere'}", "no such file or folder")
+    refused(f"folder:{tmp_path / ('x' * 300)}", "cannot be read")
+    os.mkfifo(tmp_path / "pipe")
+    for kind in ("cifar10", "folder", "npz"):
+        refused(f"{kind}:{tmp_path / 'pipe'}", "no regular file")
 
 
 def test_images_of_another_size_are_no_cifar(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """Wrappers that make a classifier of anybody's network."""
 
+import pytest
 import torch
 from torch import Tensor, nn
-
-import pytest
 
 from dimple.errors import ModelError, UsageError
 from dimple.networks.adapt import Normalised, frozen, inner, two_class

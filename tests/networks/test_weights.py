@@ -243,6 +243,16 @@ def test_weights_that_fit_by_name_only_change_nothing(change: dict[str, Tensor],
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+def test_a_network_whose_own_names_begin_like_a_wrapper_gets_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    for prefix in ("", "module.", "_orig_mod.module."):
+        path.write_bytes(saved({f"{prefix}{name}": tensor for name, tensor in linear().items()}))
+        network = nn.DataParallel(nn.Linear(3, 2))
+        load_weights(network, path)
+        assert torch.equal(network.module.weight, linear()["weight"])
+        assert torch.equal(network.module.bias, linear()["bias"])
+
+
 def test_half_precision_weights_and_absent_counters_load_into_a_wrapped_network(tmp_path: Path) -> None:
     stored = build_model("resnet20", generator(5, "stored")).state_dict()
     path = tmp_path / "weights.pt"

@@ -1,0 +1,5 @@
+"""`python -m dimple` is `dimple`."""
+
+from dimple.cli import main
+
+main()

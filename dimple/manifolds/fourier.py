@@ -1,0 +1,154 @@
+"""Random smooth manifolds: band-limited Fourier sums, checked to be embedded."""
+
+import itertools
+import math
+from functools import cached_property
+from typing import Annotated, Literal, final
+
+import torch
+from annotated_types import Interval
+from pydantic import Strict
+from torch import Tensor
+
+from dimple.errors import SceneError
+from dimple.manifolds.curves import Curve
+from dimple.manifolds.flat import Cell
+from dimple.manifolds.jets import tangents
+from dimple.manifolds.mapped import Mapped
+from dimple.manifolds.search import coarse_reach
+from dimple.settings import Count, NonNegative, Positive, Seed, settings
+from dimple.tensors import generator
+
+Few = Annotated[int, Strict(), Interval(ge=1, le=4)]
+# Below this share of its radius a bottleneck between the nodes of a lattice is a crossing.
+CROSSING = 0.01
+
+
+@final
+@settings
+class FourierCurve(Curve):
+    """A random closed curve in R^n: a circle of the given radius and its harmonics 2 .. `frequency`, disturbed at random.
+
+    Args:
+        radius: of the undisturbed circle, in a random plane.
+        amplitude: root mean square of the disturbance in units of the radius, the same in every coordinate together.
+        frequency: the highest harmonic; 1 leaves the circle as it is.
+        seed: which curve.
+
+    Example:
+        >>> FourierCurve(amplitude=0.0).reach < 1.000001
+        True
+    """
+
+    ambient_dim: Count = 3  # type: ignore[assignment]
+    radius: Positive = 1.0
+    amplitude: NonNegative = 0.3
+    frequency: Count = 3
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.ambient_dim < 2:
+            raise SceneError(f"FourierCurve: ambient_dim is {self.ambient_dim}; a closed curve needs at least 2")
+        _require_embedded("FourierCurve", self, self.radius)
+
+    def chart(self, z: Tensor) -> Tensor:
+        """The sum."""
+        phase = z * torch.arange(1, self.frequency + 1).to(z)
+        return torch.cat([phase.cos(), phase.sin()], dim=1) @ self._coefficients.to(z)
+
+    @cached_property
+    def _coefficients(self) -> Tensor:
+        """One row for each cosine, then for each sine, `(2 frequency, n)`."""
+        stream = generator(self.seed, "fourier curve")
+        n, count = self.ambient_dim, self.frequency
+        noise = torch.randn(2, count, n, generator=stream, dtype=torch.float64)
+        plane = torch.linalg.qr(torch.randn(n, 2, generator=stream, dtype=torch.float64)).Q.T
+        noise[:, 0] = 0
+        # A power of the harmonic keeps the bends in bounds; the total is scaled to the amplitude.
+        noise = noise / torch.arange(1, count + 1, dtype=torch.float64)[:, None] ** 2
+        rms = noise.square().sum().div(2).sqrt().clamp(min=1e-300)
+        noise = noise * (self.amplitude / rms)
+        noise[:, 0] = plane
+        return self.radius * noise.reshape(2 * count, n)
+
+
+@final
+@settings
+class RandomSurface(Mapped):
+    """A random smooth d-surface in R^n over a d-torus or a d-cube, with no wave shorter than `1 / frequency` of a side.
+
+    Over the cube it is a flat d-cube of side `size` in a random direction, over the torus a flat torus whose circles
+    have the circumference `size`; both disturbed in all directions by random waves. Needs n > d, n >= 2 d for a torus.
+
+    Args:
+        topology: `torus` or `cube`.
+        size: length of an undisturbed side.
+        amplitude: root mean square of the disturbance in units of `size`.
+        frequency: the most waves that fit along a side.
+        seed: which surface.
+
+    Example:
+        >>> surface = RandomSurface(ambient_dim=10, seed=1)
+        >>> surface.sample(3, torch.Generator()).shape
+        torch.Size([3, 10])
+    """
+
+    dim: Few = 2  # type: ignore[assignment]
+    ambient_dim: Count = 10  # type: ignore[assignment]
+    topology: Literal["torus", "cube"] = "torus"
+    size: Positive = 1.0
+    amplitude: NonNegative = 0.05
+    frequency: Few = 2
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        least = 2 * self.dim if self.topology == "torus" else self.dim + 1
+        if self.ambient_dim < least:
+            raise SceneError(
+                f"RandomSurface: ambient_dim is {self.ambient_dim}; "
+                f"a {self.topology} of dimension {self.dim} needs at least {least}"
+            )
+        _require_embedded("RandomSurface", self, self.size / (2 * math.pi))
+
+    @cached_property
+    def source(self) -> Cell:
+        """Unit parameters."""
+        return Cell((0.0,) * self.dim, (1.0,) * self.dim, (self.topology == "torus",) * self.dim)
+
+    def chart(self, z: Tensor) -> Tensor:
+        """The undisturbed surface and the waves."""
+        waves, amplitudes, frame = (part.to(z) for part in self._parts)
+        phase = 2 * math.pi * z @ waves.T
+        base = 2 * math.pi * z
+        flat = torch.cat([base.cos(), base.sin()], dim=1) / (2 * math.pi) if self.topology == "torus" else z - 0.5
+        return self.size * (flat @ frame.T + torch.cat([phase.cos(), phase.sin()], dim=1) @ amplitudes)
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Wave vectors `(W, d)`, amplitudes `(2 W, n)`, frame `(n, d or 2 d)`."""
+        stream = generator(self.seed, "random surface")
+        span = range(-self.frequency, self.frequency + 1)
+        # Of a wave and its opposite one is enough.
+        vectors = [wave for wave in itertools.product(span, repeat=self.dim) if wave > (0,) * self.dim]
+        waves = torch.tensor(vectors, dtype=torch.float64)
+        if self.topology == "cube":
+            waves = waves / 2
+        size = (2 * len(waves), self.ambient_dim)
+        amplitudes = torch.randn(size, generator=stream, dtype=torch.float64)
+        amplitudes = amplitudes / torch.linalg.vector_norm(torch.cat([waves, waves]), dim=1, keepdim=True) ** 2
+        amplitudes = amplitudes * (self.amplitude / amplitudes.square().sum().div(2).sqrt())
+        columns = 2 * self.dim if self.topology == "torus" else self.dim
+        frame = torch.randn(self.ambient_dim, columns, generator=stream, dtype=torch.float64)
+        return waves, amplitudes, torch.linalg.qr(frame).Q
+
+
+def _require_embedded(owner: str, manifold: Mapped, radius: float) -> None:
+    """Refuse an amplitude at which the surface folds or crosses itself."""
+    jacobian = tangents(manifold.source, manifold.chart, manifold.source.nodes(400))
+    stretch = torch.linalg.svdvals(jacobian)
+    folded = float(stretch.min()) < 1e-3 * float(stretch.max())
+    if folded or coarse_reach(manifold.source, manifold.chart) < CROSSING * radius:
+        raise SceneError(
+            f"{owner}: seed and amplitude make a surface that {'folds' if folded else 'meets itself'}; "
+            "choose a smaller amplitude, more ambient_dim or another seed"
+        )

@@ -1,0 +1,79 @@
+"""What VTK draws: the layers of a drawing, its box and its section, as pyvista's data objects."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dimple.boundary.mesh import Mesh
+from dimple.views.camera import Camera
+from dimple.views.frame import Drawing, Frame, Layer, Section
+from dimple.views.palette import Colour, relief_colours
+from dimple.views.relief import vertex_normals
+
+if TYPE_CHECKING:
+    import pyvista as pv
+
+
+def polydata(layer: Layer, relief_scale: float) -> "pv.PolyData":
+    """A layer as VTK takes it, with normals and, for a boundary, the colours of its relief."""
+    import pyvista as pv
+
+    mesh = layer.mesh
+    if len(mesh.faces) == 0:
+        return nothing((0.0, 0.0, 0.0))
+    shape = pv.PolyData(np.asarray(mesh.vertices, dtype=np.float32), faces=np.insert(mesh.faces, 0, 3, axis=1).ravel())
+    shape.point_data["Normals"] = vertex_normals(mesh).astype(np.float32)
+    shape.GetPointData().SetActiveNormals("Normals")
+    if layer.role == "boundary":
+        relief = np.zeros(len(mesh.vertices)) if layer.relief is None else layer.relief
+        shape.point_data["colour"] = relief_colours(relief, relief_scale)
+        shape.set_active_scalars("colour")
+    return shape
+
+
+def polydatas(frames: Sequence[Frame]) -> list["pv.PolyData"]:
+    """The boundary of each frame, ready to be swapped in."""
+    blank = Layer(Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64)), "boundary")
+    return [polydata(frame.drawing.layer("boundary") or blank, frame.relief_scale) for frame in frames]
+
+
+def box_edges(drawing: Drawing, camera: Camera | None) -> "pv.PolyData":
+    """The edges of the box as lines; with a camera, only those of the faces that lie behind the box's content."""
+    import pyvista as pv
+
+    low, high = np.array(drawing.low), np.array(drawing.high)
+    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    pairs = [(a, b) for a in range(8) for b in range(a) if np.abs(corners[a] - corners[b]).sum() == 1]
+    if camera is not None:
+        nearest = int(np.linalg.norm(low + corners * (high - low) - camera.position, axis=1).argmin())
+        pairs = [pair for pair in pairs if nearest not in pair]
+    return pv.PolyData(low + corners * (high - low), lines=np.array([[2, a, b] for a, b in pairs]).ravel())
+
+
+def section_line(section: Section) -> "pv.PolyData":
+    """The boundary's cut, put back into space."""
+    import pyvista as pv
+
+    layer = section.drawing.layer("boundary")
+    if layer is None or len(layer.mesh.faces) == 0:
+        return nothing(tuple(section.plane.origin))
+    places = section.plane.origin + layer.mesh.vertices @ section.plane.axes
+    return pv.PolyData(places, lines=np.insert(layer.mesh.faces, 0, 2, axis=1).ravel())
+
+
+def nothing(place: Sequence[float]) -> "pv.PolyData":
+    """A triangle without area: VTK's mappers take no empty surface."""
+    import pyvista as pv
+
+    shape = pv.PolyData(np.repeat(np.array([place], dtype=np.float32), 3, axis=0), faces=np.array([3, 0, 1, 2]))
+    shape.point_data["colour"] = np.full((3, 3), 255, dtype=np.uint8)
+    shape.set_active_scalars("colour")
+    shape.point_data["Normals"] = np.tile(np.array([[0, 0, 1]], dtype=np.float32), (3, 1))
+    shape.GetPointData().SetActiveNormals("Normals")
+    return shape
+
+
+def unit(colour: Colour) -> tuple[float, float, float]:
+    """Components within [0, 1], as pyvista takes them."""
+    return colour[0] / 255, colour[1] / 255, colour[2] / 255

@@ -1,0 +1,132 @@
+"""Scenes whose pictures are known: a boundary that is a sphere around a spherical manifold, a wall across a segment."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dimple.boundary.grid import Grid
+from dimple.boundary.mesh import Mesh
+from dimple.runs.store import Run, mesh_arrays
+from dimple.views.cut import section_of
+from dimple.views.frame import Chart, Curve, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
+from dimple.views.relief import Feet
+
+RADIUS = 0.3
+STEPS = (0, 1, 10, 100)
+# The boundary's radius at each step: absent, far outside, touching from outside, slightly inside.
+RADII = (None, 0.5, 0.32, 0.28)
+LOW, HIGH = (-0.55,) * 3, (0.55,) * 3
+FLOOR = Plane(np.zeros(3), np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]))
+
+
+@functools.cache
+def ball_mesh(radius: float | None, inside: int = 1) -> Mesh:
+    """The sphere of a radius as a boundary, with class `inside` within it."""
+    if radius is None:
+        return Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
+    sign = 1 if inside == 1 else -1
+    return Grid(cells=40).extract(lambda x: sign * (radius - x.norm(dim=1)), LOW, HIGH, torch.device("cpu"))
+
+
+def circle_mesh(radius: float = 1.0, cells: int = 80) -> Mesh:
+    """A circle in the plane, class 1 within it."""
+    return Grid(cells=cells).extract(lambda x: radius - x.norm(dim=1), (-2, -2), (2, 2), torch.device("cpu"))
+
+
+def sphere_points() -> PointSet:
+    """Six points on the axes, classes alternating, the network always right but for the first."""
+    axes = np.concatenate([np.eye(3), -np.eye(3)]) * RADIUS
+    classes = np.array([0, 1, 0, 1, 0, 1], dtype=np.int64)
+    predictions = classes.copy()
+    predictions[0] = 1
+    return PointSet(axes, classes, predictions)
+
+
+def timeline() -> Timeline:
+    """Two charts, one with a null and a hole, over the steps, with both phases."""
+    distance = Curve("distance", np.array([np.nan, 0.2, 0.02, 0.02]), np.array([0.3, 0.3, 0.2, 0.2]))
+    share = Curve("share", np.array([0.2, 0.4, 0.6, 0.8]))
+    charts = (Chart("distances", (distance,), "l2"), Chart("shares", (share,), limits=(0.0, 1.0)))
+    return Timeline(np.array(STEPS, dtype=np.int64), charts, (("clung", 10), ("dimpled", 100)))
+
+
+def space_frames() -> list[Frame]:
+    """A film of the sphere that closes in on the sphere."""
+    manifold = ball_mesh(RADIUS)
+    feet = Feet(manifold, 0.02)
+    frames = []
+    for index, (step, radius) in enumerate(zip(STEPS, RADII, strict=True)):
+        boundary = ball_mesh(radius)
+        layers = (Layer(manifold, "manifold"), Layer(boundary, "boundary", feet.relief(boundary)))
+        drawing = Drawing(layers, sphere_points(), LOW, HIGH)
+        facts = (Fact("train accuracy", "0.833", "0.500"), Fact("loss", "0.1"))
+        section = section_of(drawing, FLOOR, 0.02)
+        frames.append(Frame("ball", step, index, drawing, facts, timeline(), 0.05, section))
+    return frames
+
+
+def plane_frames() -> list[Frame]:
+    """A wall that moves across a segment of five points in the plane."""
+    places = np.array([[x, 0.5] for x in (0.1, 0.3, 0.5, 0.7, 0.9)])
+    classes = np.array([0, 0, 0, 1, 1], dtype=np.int64)
+    segment = Mesh(np.array([[0.0, 0.5], [1.0, 0.5]]), np.array([[0, 1]]))
+    frames = []
+    for index, (step, at) in enumerate(zip(STEPS, (0.2, 0.4, 0.6, 0.6), strict=True)):
+        # Class 1 lies to the right of the wall, which is the left of a segment that runs downwards.
+        wall = Mesh(np.array([[at, 1.0], [at, 0.0]]), np.array([[0, 1]]))
+        points = PointSet(places, classes, (places[:, 0] > at).astype(np.int64))
+        drawing = Drawing((Layer(segment, "manifold"), Layer(wall, "boundary")), points, (0.0, 0.0), (1.0, 1.0))
+        frames.append(Frame("wall", step, index, drawing, (Fact("train accuracy", "1.00"),), timeline()))
+    return frames
+
+
+def write_run(folder: Path, name: str = "ball") -> Run:
+    """A finished run folder with the sphere that closes in on the sphere."""
+    info = {"name": name, "seed": 3, "device": "cpu (1 threads)", "versions": {"dimple": "0.0", "torch": "2.x"}}
+    run = Run.create(folder, info, f"name: {name}\nmanifold: {{kind: sphere}}\n")
+    points = sphere_points()
+    count, frames = len(points.classes), len(STEPS)
+    arrays = {"train": points.positions, "labels": points.classes, "low": np.array(LOW), "high": np.array(HIGH)}
+    arrays |= mesh_arrays(ball_mesh(RADIUS), "manifold")
+    for step, radius in zip(STEPS, RADII, strict=True):
+        run.write_snapshot(step, {"weight": torch.zeros(1)}, 0.5)
+        arrays |= mesh_arrays(ball_mesh(radius), f"boundary/{step}")
+    run.write_geometry(arrays)
+    columns = {
+        "step": np.array(STEPS),
+        "loss": np.array([0.7, 0.5, 0.1, 0.01]),
+        "train_accuracy": np.array([0.5, 0.5, 5 / 6, 5 / 6]),
+        "boundary_distance": np.array([0.3, 0.2, 0.02, 0.02]),
+        "boundary_distance_null": np.array([0.3, 0.3, 0.2, 0.2]),
+        "dimple_depth": np.array([np.inf, 0.2, 0.02, 0.02]),
+        "off_share": np.array([0.3, 0.5, 0.9, 0.9]),
+        "off_share_null": np.full(frames, 1 / 3),
+        "on_ratio": np.full(frames, 2.5),
+        "on_ratio_null": np.full(frames, 1.25),
+        "on_ratio_null_low": np.full(frames, 1.0),
+        "on_ratio_null_high": np.full(frames, 1.5),
+        "on_ratio_closed": np.full(frames, 1.225),
+    }
+    run.write_metrics(columns, {"boundary_distance": "l2, input units", "off_share": "share", "loss": "nats"})
+    rows = {
+        "step": np.repeat(STEPS, count),
+        "split": np.full(count * frames, "train"),
+        "index": np.tile(np.arange(count)[::-1], frames),
+        "label": np.tile(points.classes[::-1], frames),
+        "prediction": np.tile(points.predictions[::-1], frames),
+    }
+    run.write_points(rows, {})
+    run.info["summary"] = {
+        "steps": 100,
+        "snapshots": frames,
+        "cling_step": 10,
+        "dimple_step": None,
+        "verdict": "undecided",
+        "verdict_reason": "training accuracy did not come to stay at 1",
+        "on_ratio_verdict": "above",
+    }
+    run.info["seconds"] = {"train": 1.25, "probe": 2.0}
+    run.save()
+    return run
