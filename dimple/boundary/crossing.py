@@ -23,14 +23,14 @@ def land(
         steps: the most forwards spent on a sample; rows that have landed leave the batch.
 
     Returns:
-        The landed points `(B, *shape)`, each verified to lie on the far side (gap <= 0), within a millionth (float32)
+        The landed points `(B, *shape)`, each verified to lie on the far side (gap <= 0), within a hundred-thousandth (float32)
         or a billionth (float64) of the segment's gap; their fraction `t` of the segment, `(B,)`; their gap, `(B,)`.
         Rows whose `outside` is no crossing at all (gap > 0) come back as they were, with t = 1 and that positive gap.
     """
     low, high = inside.new_zeros(len(inside)), inside.new_ones(len(inside))
     weight_low, weight_high = boundary.gap(inside, y), boundary.gap(outside, y)
     landed_gap, last_side = weight_high.clone(), torch.zeros_like(low)
-    tolerance = 1e-9 if inside.dtype == torch.float64 else 1e-6
+    tolerance = 1e-9 if inside.dtype == torch.float64 else 1e-5
     close_enough = tolerance * (weight_low - weight_high)
     active = torch.nonzero((weight_high <= 0) & (weight_low > 0) & (weight_high < -close_enough)).squeeze(1)
     for step in range(steps):

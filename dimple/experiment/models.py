@@ -42,7 +42,7 @@ def load_trajectory(
         ModelError: if the network cannot take these images, or has another number of classes.
     """
     def fit(network: nn.Module) -> nn.Module:
-        return matched(network, images.shape, len(images.classes), f"--model {request.model}", f"--data {request.data}")
+        return matched(network, images.shape, len(images.classes), request.model, request.data)
 
     if request.checkpoints is not None:
         network = fit(build_model(request.model))

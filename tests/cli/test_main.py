@@ -1,0 +1,141 @@
+"""What a user gets from the command line: results on stdout, one line for a mistake, the right exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dimple.cli import main
+
+SHORT = ["--set", "training.steps=5", "--set", "snapshots.count=3", "--set", "data.test_points=10"]
+SHORT += ["--set", "data.probe_points=10", "--set", "probes=[{kind: margin}]", "--no-film", "--device", "cpu"]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["dimple", *words])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def test_json_is_one_line_and_the_only_thing_on_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    code, stdout, stderr = run(monkeypatch, capsys, "simulate", "line_in_2d", "--out", str(out), "--json", *SHORT)
+    assert (code, stderr) == (0, "")
+    assert stdout.count("\n") == 1
+    line = json.loads(stdout)
+    assert line["run"] == str(out) and line["steps"] == 5
+    assert line["final"]["margin"] is None or line["final"]["margin_null"] is not None
+    assert set(line["seconds"]) == {"train", "probe", "boundary", "report"}
+
+
+def test_scenes_are_listed_with_what_they_show(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, stdout, _ = run(monkeypatch, capsys, "scenes")
+    lines = dict(line.split("  ", 1) for line in stdout.splitlines())
+    assert code == 0
+    assert {"sphere_in_3d", "sphere_in_3d_default", "line_in_2d", "plane_in_3d"} <= set(lines)
+    assert all(text.strip() for text in lines.values())
+
+
+SCENE = "manifold: {kind: sphere}\n"
+BAD_SCENES = [
+    ("manifold: {kind: sphere, raduis: 0.3}", "x.yaml:1: unknown key manifold.raduis; did you mean 'radius'?"),
+    ("manifold: {kind: spher}", "x.yaml:1: manifold.kind is 'spher'; did you mean 'sphere'?"),
+    (SCENE + "seed: 1\nseed: 2", "x.yaml:3: duplicate key seed"),
+    (SCENE + "seed: '1'", "x.yaml:2: seed is '1'; it must be"),
+    (SCENE + "seed: true", "x.yaml:2: seed is True"),
+    ("manifold: {kind: sphere, radius: .nan}", "x.yaml:1: manifold.radius is nan; it must be finite"),
+    ("manifold: {kind: sphere, radius: -1}", "x.yaml:1: manifold.radius is -1"),
+    (SCENE + "training: {steps: 0}", "x.yaml:2: training.steps is 0"),
+    (SCENE + "data: {sampling: {kind: spread, count: -5}}", "x.yaml:2: data.sampling.count is -5"),
+    (SCENE + "name: ../x", "x.yaml:2: name is '../x'; names match"),
+    ("manifold: !!python/object/apply:os.system ['touch hacked']", "x.yaml:1: "),
+    ("seed: 1", "manifold"),
+    ("", "expected one mapping"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_SCENES)
+def test_a_bad_scene_gets_one_line_with_its_place(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.yaml").write_text(text)
+    code, stdout, stderr = run(monkeypatch, capsys, "simulate", "x.yaml")
+    assert (code, stdout) == (3, "")
+    assert stderr.startswith("dimple: ") and stderr.count("\n") == 1
+    assert message in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["simulate", "sphere_in_3"], 3, "did you mean 'sphere_in_3d'?"),
+        (["simulate", "missing.yaml"], 3, "missing.yaml"),
+        (["simulate", "sphere_in_3d", "--set", "training.stepz=3"], 3, "--set training.stepz"),
+        (["simulate", "sphere_in_3d", "--set", "training.steps"], 2, "key.path=value"),
+        (["simulate", "sphere_in_3d", "--device", "cuda:99"], 7, "cuda:99"),
+        (["simulate", "sphere_in_3d", "--device", "gpu"], 7, "'gpu'"),
+        (["simulate", "sphere_in_3d", "--out", "occupied"], 5, "occupied: holds no run.json"),
+        (["simulate", "sphere_in_3d", "--out", "a_file/run"], 5, "a_file/run: cannot be made"),
+        (["view", "nowhere"], 5, "nowhere: no such run folder"),
+        (["probe", "--model", "resnet21"], 2, "did you mean 'resnet"),
+        (["probe", "--model", "resnet20"], 4, "resnet20"),
+        (["probe", "--weights", "none.pt"], 4, "none.pt"),
+        (["probe", "--weights", "empty.pt"], 4, "empty.pt"),
+        (["probe", "--data", "cifar10:empty", "--model", "resnet20"], 4, "empty"),
+        (["probe", "--data", "imagenet:x"], 2, "imagenet"),
+        (["probe", "--probe", "margins"], 2, "margins"),
+        (["probe", "--norm", "l3"], 3, "'l3'"),
+        (["probe", "--samples", "0"], 3, "samples is 0"),
+        (["probe", "--checkpoints", "no*.pt"], 4, "no*.pt"),
+        (["probe", "--weights", "a", "--checkpoints", "b"], 2, "exclude each other"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_its_code(
+    words: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("occupied").mkdir()
+    Path("occupied/thesis.tex").write_text("mine")
+    Path("empty").mkdir()
+    Path("a_file").write_text("")
+    Path("empty.pt").write_text("")
+    found, stdout, stderr = run(monkeypatch, capsys, *words)
+    assert (found, stdout) == (code, ""), stderr
+    assert stderr.count("\n") == 1 and message in stderr
+    assert Path("occupied/thesis.tex").read_text() == "mine"
+    assert not Path("runs").exists()
+
+
+def test_usage_mistakes_are_typers_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, stdout, stderr = run(monkeypatch, capsys, "simulat")
+    assert code == 2 and stdout == "" and "simulate" in stderr
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dimple", "simulate", "nothing.yaml", "--debug"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Traceback" in result.stderr and "SceneError" in result.stderr
+
+
+def test_help_and_version_need_no_torch(tmp_path: Path) -> None:
+    code = "import sys, dimple.cli; assert 'torch' not in sys.modules; print(dimple.__version__)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
