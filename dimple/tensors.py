@@ -56,7 +56,8 @@ def norm(x: Tensor, kind: str = "l2") -> Tensor:
         (tensor([5.]), tensor([4.]))
     """
     order = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
-    return torch.linalg.vector_norm(flatten(x), ord=order[kind], dim=1)
+    result: Tensor = torch.linalg.vector_norm(flatten(x), ord=order[kind], dim=1)
+    return result
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

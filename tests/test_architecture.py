@@ -65,7 +65,7 @@ def test_drawing_libraries_are_imported_inside_functions(module: Path) -> None:
 
 @pytest.mark.parametrize("name", ["dimple", "dimple.cli"])
 def test_neither_the_package_nor_its_command_line_loads_torch(name: str) -> None:
-    slow = {"torch", "scipy", "sklearn", "pyarrow", *HEAVY}
+    slow = {"numba", "torch", "scipy", "sklearn", "pyarrow", *HEAVY}
     program = f"import {name}, sys; print(*({slow!r} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == []

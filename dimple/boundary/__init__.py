@@ -1,8 +1,38 @@
 """The decision boundary: asked by gaps and gradients, landed on, and extracted as a level set."""
 
+from dimple.boundary.adaptive import Adaptive
+from dimple.boundary.automatic import Automatic
 from dimple.boundary.boundary import Boundary
 from dimple.boundary.crossing import land
-from dimple.boundary.grid import LEVEL_SETS, Grid, LevelSet
+from dimple.boundary.folds import folds, is_folded
+from dimple.boundary.grid import Grid, NoLevelSet
+from dimple.boundary.levelset import LevelSet
 from dimple.boundary.mesh import Mesh
+from dimple.boundary.polyhedral import Exact, Polyhedral
+from dimple.boundary.section import Section, restricted
 
-__all__ = ["LEVEL_SETS", "Boundary", "Grid", "LevelSet", "Mesh", "land"]
+LEVEL_SETS: dict[str, type[LevelSet]] = {
+    "adaptive": Adaptive,
+    "auto": Automatic,
+    "exact": Exact,
+    "grid": Grid,
+    "none": NoLevelSet,
+}
+
+__all__ = [
+    "LEVEL_SETS",
+    "Adaptive",
+    "Automatic",
+    "Boundary",
+    "Exact",
+    "Grid",
+    "LevelSet",
+    "Mesh",
+    "NoLevelSet",
+    "Polyhedral",
+    "Section",
+    "folds",
+    "is_folded",
+    "land",
+    "restricted",
+]

@@ -55,16 +55,19 @@ class Boundary:
         self.backwards += len(x)
         return gap.detach(), gradient
 
-    def gap_and_rival_gradients(self, x: Tensor, y: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def gap_and_rival_gradients(self, x: Tensor, y: Tensor, rivals: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
         """The gap `(B,)`; the gaps to chosen rivals, `z_y - z_rival`, `(B, R)`; their gradients `(B, R, *shape)`.
 
         Args:
-            rivals: `(B, R)` class numbers other than `y`. Costs one forward and R backwards a sample.
+            rivals: `(B, R)` class numbers other than `y`, or how many of the highest-scoring others (at most K - 1).
+                Costs one forward and R backwards a sample.
         """
         gradients = []
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
             scores = self._scores(leaf)
+            if isinstance(rivals, int):
+                rivals = best_rivals(scores.detach(), y, rivals)
             gaps = scores.gather(1, y[:, None]) - scores.gather(1, rivals)
             for column in range(rivals.shape[1]):
                 last = column == rivals.shape[1] - 1
@@ -89,3 +92,9 @@ def gap_of(scores: Tensor, y: Tensor) -> Tensor:
     own = scores.gather(1, y[:, None]).squeeze(1)
     others = scores.scatter(1, y[:, None], float("-inf"))
     return own - others.max(1).values
+
+
+def best_rivals(scores: Tensor, y: Tensor, count: int) -> Tensor:
+    """The `count` highest-scoring classes other than `y` (at most K - 1 of them), `(B, R)`."""
+    others = scores.scatter(1, y[:, None], float("-inf"))
+    return others.topk(min(count, scores.shape[1] - 1), dim=1).indices

@@ -1,4 +1,4 @@
-"""Networks of ReLU type read as what they are: affine maps, each folded along the planes where its units change slope."""
+"""Networks of ReLU type read as what they are: affine maps folded along the planes where their units change slope."""
 
 import dataclasses
 import itertools
@@ -71,6 +71,14 @@ class Folds:
         )
         return Folds(layers, self.weight.to(device, dtype), self.bias.to(device, dtype))
 
+    def lifted(self) -> "Folds":
+        """A network of the plane as one of space that does not look at the third coordinate; others as they are."""
+        if self.inputs != 2:
+            return self
+        first = self.layers[0]
+        weight = torch.cat([first.weight, first.weight.new_zeros(len(first.weight), 1)], dim=1)
+        return Folds((dataclasses.replace(first, weight=weight), *self.layers[1:]), self.weight, self.bias)
+
     def level(self, x: Tensor) -> Tensor:
         """The gap at the points `(N, n)`, `(N,)`."""
         for layer in self.layers:
@@ -79,11 +87,14 @@ class Folds:
         return x @ self.weight + self.bias
 
     def patterns(self, x: Tensor) -> Tensor:
-        """Which units are positive at the points `(N, n)`: `(N, U)` bool, the name of the region that holds a point."""
+        """Which units are positive at the points `(N, n)`: `(N, U)` bool, the name of the region that holds a point.
+
+        A unit that does not fold is never counted as positive: its sign changes inside regions.
+        """
         found = []
         for layer in self.layers:
             u = torch.addmm(layer.bias, x, layer.weight.T)
-            found.append(u > 0)
+            found.append((u > 0) & (layer.low != layer.high))
             x = u * torch.where(u > 0, layer.high, layer.low)
         return torch.cat(found, dim=1)
 
@@ -99,7 +110,9 @@ class Folds:
             width = len(layer.bias)
             slopes = torch.where(patterns[:, start : start + width], layer.high, layer.low)
             start += width
-            maps = ((maps * slopes[:, None]).reshape(-1, width) @ after.weight.T).reshape(len(maps), -1, len(after.bias))
+            maps = ((maps * slopes[:, None]).reshape(-1, width) @ after.weight.T).reshape(
+                len(maps), -1, len(after.bias)
+            )
             maps[:, -1] += after.bias
             found.append(maps)
         if not found:
@@ -110,8 +123,8 @@ class Folds:
 def folds(classifier: object, label: int, others: int | None = None) -> Folds:
     """The gap `z_label - max_other z` of a network of ReLU type, exactly, in float64 on the CPU.
 
-    Served are `nn.Sequential`s, nested or not, of Linear, ReLU, LeakyReLU, ReLU6, Hardtanh, `Abs`, Identity, Flatten and
-    Dropout, and their sections. With more than two classes the maximum over the others becomes folds too.
+    Served are `nn.Sequential`s, nested or not, of Linear, ReLU, LeakyReLU, ReLU6, Hardtanh, `Abs`, Identity, Flatten
+    and Dropout, and their sections. With more than two classes the maximum over the others becomes folds too.
 
     Args:
         others: one class to compare with, instead of the largest of all others.
@@ -180,7 +193,9 @@ class _Chain:
         """Take over one layer."""
         if isinstance(module, nn.Linear):
             weight = module.weight.detach().double().cpu()
-            bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach().double().cpu()
+            bias = weight.new_zeros(len(weight))
+            for given in (value for name, value in module.named_parameters() if name == "bias"):
+                bias = given.detach().double().cpu()
             self.affine(weight, bias)
         elif isinstance(module, nn.ReLU):
             self.fold(torch.zeros(1), torch.ones(1))

@@ -45,7 +45,7 @@ class Section:
 
     @classmethod
     def through(cls, points: Tensor) -> "Section":
-        """The section through 3 or 4 samples `(k + 1, *shape)`: the first is the origin, the second lies on the first axis.
+        """The section through 3 or 4 samples `(k + 1, *shape)`; the first is the origin, the second on the first axis.
 
         Three images give the plane that holds them all.
         """
@@ -54,7 +54,7 @@ class Section:
 
     @classmethod
     def off_manifold(cls, boundary: Boundary, x: Tensor, label: int, basis: Tensor) -> "Section":
-        """Along a tangent space at the sample `x` `shape` and, as the last axis, off it where the gap changes fastest.
+        """Along a tangent space at the sample `x` and, as the last axis, off it where the gap changes fastest.
 
         Args:
             basis: `(n, d)` orthonormal tangent directions, d = 1 or 2; dimples of a plane in R^100 are seen as they are.
@@ -87,18 +87,21 @@ class Section:
     def __call__(self, u: Tensor) -> Tensor:
         """Section coordinates `(B, k)` as samples `(B, *shape)`."""
         rows = self.origin.reshape(1, -1) + u.to(self.origin) @ self.axes.T
-        return rows.reshape(len(u), *self.origin.shape)
+        samples: Tensor = rows.reshape(len(u), *self.origin.shape)
+        return samples
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Samples `(B, *shape)` seen from the section: the coordinates `(B, k)` of their nearest points in it."""
-        return flatten(x.to(self.origin) - self.origin) @ self.axes
+        coordinates: Tensor = flatten(x.to(self.origin) - self.origin) @ self.axes
+        return coordinates
 
     def distance(self, x: Tensor) -> Tensor:
         """How far samples `(B, *shape)` are from the section, `(B,)`: what is drawn in it is true at 0 only."""
-        return flatten(x.to(self.origin) - self(self.coordinates(x))).norm(dim=1)
+        off: Tensor = flatten(x.to(self.origin) - self(self.coordinates(x))).norm(dim=1)
+        return off
 
     def fitted_box(self, x: Tensor, pad: float = 1 / 3) -> tuple[list[float], list[float]]:
-        """Corners `low`, `high` in section coordinates that hold the samples, widened by a share of the longest side."""
+        """Corners `low`, `high` in section coordinates that hold the samples, widened by a share of the longest."""
         u = self.coordinates(x)
         low, high = u.min(0).values, u.max(0).values
         width = pad * (high - low).max()
@@ -106,7 +109,7 @@ class Section:
 
     def linear(self) -> nn.Linear:
         """The map as a layer, from `(B, k)` to flat samples `(B, n)`, in float64."""
-        layer = nn.utils.skip_init(nn.Linear, self.dim, self.origin.numel(), dtype=torch.float64)
+        layer: nn.Linear = nn.utils.skip_init(nn.Linear, self.dim, self.origin.numel(), dtype=torch.float64)
         with torch.no_grad():
             layer.weight.copy_(self.axes)
             layer.bias.copy_(self.origin.reshape(-1))
@@ -139,7 +142,7 @@ def restricted(boundary: Boundary, section: Section) -> Boundary:
 
 
 def class_pairs(boundary: Boundary, points: Sequence[Tensor] | Tensor) -> list[tuple[int, int]]:
-    """The pairs of classes `(a, b)`, a < b, that stand first and second at some of the points: those that may meet there."""
+    """The pairs of classes `(a, b)`, a < b, that stand first and second at some of the points: those that may meet."""
     scores = boundary.scores(points if isinstance(points, Tensor) else torch.stack(list(points)))
     top = scores.topk(2, dim=1).indices.sort(dim=1).values
     return [(int(a), int(b)) for a, b in torch.unique(top, dim=0).tolist()]

@@ -1,23 +1,20 @@
-"""Finding every part of a level set in space from few evaluations: a coarse grid, then finer where the values allow more."""
+"""Finding the parts of a level set in space from few evaluations: a coarse grid, finer where the values bend."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from dimple.boundary.levelset import CHUNK, LevelFunction
 from dimple.tensors import in_chunks
 
-LevelFunction = Callable[[Tensor], Tensor]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Rows of a layer's activations that fit the cache of a core: larger chunks are several times slower.
-CHUNK = 4096
 CORNERS = np.array(list(itertools.product((0, 1), repeat=3)), dtype=np.int64)
 CENTRE = np.array(list(itertools.product((0, 1, 2), repeat=3)), dtype=np.int64)
 
@@ -43,6 +40,12 @@ class Lattice:
     def points(self, corners: Ints | Floats) -> Floats:
         """Lattice coordinates `(N, 3)`, whole or not, as points of space."""
         return self.low + corners * self.step
+
+    def cells_of(self, points: Floats) -> Ints:
+        """The cells `(M, 3)` that hold points of space, each once; points outside the box are left out."""
+        inside = np.floor((points - self.low) / self.step)
+        inside = inside[((inside >= 0) & (inside < self.cells)).all(1)].astype(np.int64)
+        return np.unique(inside, axis=0)
 
     def values(self, corners: Ints | Floats) -> Floats:
         """The level at lattice coordinates `(N, 3)`; rounded to float32 points, as a dense grid has them."""
@@ -85,8 +88,8 @@ class Edges:
 def sweep(lattice: Lattice, coarse: int, wary: float = 1.0) -> Edges:
     """Edges of a coarse grid that the level set crosses, and of finer cells where it may hide between the corners.
 
-    A cell whose corners agree is divided when the smallest value is within `wary` times what the values bend inside the
-    cell (their largest mixed second difference), and so are its eighths, down to the lattice itself.
+    A cell whose corners agree is divided when the smallest value is within `wary` times what the values bend in and
+    beside the cell (their largest second difference), and so are its eighths, down to the lattice itself.
 
     Args:
         coarse: cells along each axis of the first grid; divides the lattice's cells, with a power of two left.
@@ -99,12 +102,13 @@ def sweep(lattice: Lattice, coarse: int, wary: float = 1.0) -> Edges:
     found = [_grid_edges(corners, values, stride)]
     blocks = np.stack([values[_window(corner, coarse)] for corner in CORNERS], axis=-1).reshape(-1, 8)
     cells = corners[:-1, :-1, :-1].reshape(-1, 3)
+    bends = _grid_bends(values)
     while wary > 0 and stride > 1:
-        cells = cells[_suspicious(blocks, wary)]
+        cells = cells[_suspicious(blocks, bends, wary)]
         if len(cells) == 0:
             break
         stride //= 2
-        cells, blocks = _divided(lattice, cells, stride)
+        cells, blocks, bends = _divided(lattice, cells, stride)
         found.append(_cell_edges(cells, blocks, stride))
     every = Edges(*(np.concatenate([getattr(e, f.name) for e in found]) for f in dataclasses.fields(Edges)))
     names = np.ravel_multi_index(tuple(every.start.T), (lattice.cells + 1,) * 3) * 3 + every.axis
@@ -155,26 +159,37 @@ def _cell_edges(cells: Ints, blocks: Floats, stride: int) -> Edges:
     return Edges(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _suspicious(blocks: Floats, wary: float) -> NDArray[np.bool_]:
+def _grid_bends(values: Floats) -> Floats:
+    """The largest second difference along an axis at the corners of each cell of a full grid, flat."""
+    bends = np.zeros_like(values)
+    for axis in range(3):
+        inner = np.moveaxis(bends, axis, 0)[1:-1]
+        np.maximum(inner, np.abs(np.diff(np.moveaxis(values, axis, 0), n=2, axis=0)), out=inner)
+    coarse = len(values) - 1
+    found: Floats = np.max([bends[_window(corner, coarse)] for corner in CORNERS], axis=0).reshape(-1)
+    return found
+
+
+def _suspicious(blocks: Floats, bends: Floats, wary: float) -> NDArray[np.bool_]:
     """Which cells, by their eight corner values `(N, 8)`, may hold a part of the level set that no edge shows."""
     cube = blocks.reshape(-1, 2, 2, 2)
-    bends = [
-        np.abs(np.diff(np.diff(cube, axis=first), axis=second)).reshape(len(cube), -1).max(1)
-        for first, second in ((1, 2), (1, 3), (2, 3))
-    ]
+    for first, second in ((1, 2), (1, 3), (2, 3)):
+        mixed = np.abs(np.diff(np.diff(cube, axis=first), axis=second)).reshape(len(cube), -1).max(1)
+        bends = np.maximum(bends, mixed)
     agree = (blocks > 0).all(1) | (blocks <= 0).all(1)
-    suspicious: NDArray[np.bool_] = agree & (np.abs(blocks).min(1) < wary * np.max(bends, axis=0))
+    suspicious: NDArray[np.bool_] = agree & (np.abs(blocks).min(1) < wary * bends)
     return suspicious
 
 
-def _divided(lattice: Lattice, cells: Ints, stride: int) -> tuple[Ints, Floats]:
-    """The eighths of cells, `(8 N, 3)`, of size `stride`, with their corner values `(8 N, 8)`."""
+def _divided(lattice: Lattice, cells: Ints, stride: int) -> tuple[Ints, Floats, Floats]:
+    """The eighths of cells, `(8 N, 3)`, of size `stride`; their corner values `(8 N, 8)`; how much those bend."""
     corners = (cells[:, None] + CENTRE * stride).reshape(-1, 3)
     names, where = np.unique(np.ravel_multi_index(tuple(corners.T), (lattice.cells + 1,) * 3), return_inverse=True)
     asked = np.stack(np.unravel_index(names, (lattice.cells + 1,) * 3), axis=1)
     values = lattice.values(asked)[where].reshape(-1, 3, 3, 3)
-    parts = [
-        np.stack([values[:, i + a, j + b, k + c] for a, b, c in CORNERS], axis=1) for i, j, k in CORNERS
-    ]
+    parts = [np.stack([values[:, i + a, j + b, k + c] for a, b, c in CORNERS], axis=1) for i, j, k in CORNERS]
     eighths = (cells[:, None] + CORNERS * stride).reshape(-1, 3)
-    return eighths, np.stack(parts, axis=1).reshape(-1, 8)
+    bends = np.max(
+        [np.abs(np.diff(values, n=2, axis=axis)).reshape(len(cells), -1).max(1) for axis in (1, 2, 3)], axis=0
+    )
+    return eighths, np.stack(parts, axis=1).reshape(-1, 8), np.repeat(bends, 8)

@@ -4,7 +4,7 @@ Imported only where a walk begins: numba takes a second to load, and compiles on
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -17,15 +17,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # A polygon with more corners than this is a fault of rounding.
 MOST_CORNERS = 128
+# What is nearer than this share of the box is one point.
+POINT = 1e-12
 
 
 def compiled(function: F) -> F:
     """The function as machine code, kept on disk where that is possible."""
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:
         # Neither the package's folder nor the user's cache can be written.
-        return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        return cast(F, numba.njit(nogil=True, error_model="numpy")(function))
 
 
 class Region(NamedTuple):
@@ -86,10 +88,8 @@ def times_to(maps: Floats, signs: Floats, point: Floats, direction: Floats, thre
 
 
 @compiled
-def first_hit(
-    region: Region, point: Floats, direction: Floats, along: int, before: int, times: Floats
-) -> tuple[int, float]:
-    """The first fold or wall on the way, except the two that the way begins on, and when; -1 for none."""
+def first_hit(region: Region, point: Floats, direction: Floats, along: int, times: Floats) -> tuple[int, float]:
+    """The first fold or wall on the way along one of them, and when; -1 for none."""
     width, units = region.first.shape[1], len(region.signs)
     times_to(region.first, region.signs[:width], point, direction, region.threshold, times[:width])
     times_to(region.rest, region.signs[width:], point, direction, region.threshold, times[width:units])
@@ -99,13 +99,27 @@ def first_hit(
         times[units + k] = -value / speed if speed < -1e-14 else np.inf
     if along >= 0:
         times[along] = np.inf
-    if before >= 0:
-        times[before] = np.inf
     hit, time = -1, np.inf
     for k in range(units + 6):
         if times[k] < time:
             hit, time = k, times[k]
     return hit, max(time, 0.0)
+
+
+@compiled
+def sharpest(region: Region, direction: Floats, hit: int, times: Floats, row: Floats, turned: Floats) -> int:
+    """Of the folds that are met together, the one after which the way turns most: the others lie beyond it."""
+    latest = max(times[hit], 0.0) + POINT * region.size
+    best, choice = 2.0, hit
+    for k in range(len(times)):
+        if times[k] <= latest:
+            plane(region, k, row)
+            cross(row, region.level, turned)
+            along = turned[0] * direction[0] + turned[1] * direction[1] + turned[2] * direction[2]
+            along /= np.sqrt(turned[0] ** 2 + turned[1] ** 2 + turned[2] ** 2)
+            if along < best:
+                best, choice = along, k
+    return choice
 
 
 @compiled
@@ -135,10 +149,7 @@ def holds(region: Region, point: Floats) -> bool:
         value = maps[0, column] * point[0] + maps[1, column] * point[1] + maps[2, column] * point[2] + maps[3, column]
         if value * region.signs[k] < slack:
             return False
-    for k in range(6):
-        if region.walls[k, k // 2] * point[k // 2] + region.walls[k, 3] < slack:
-            return False
-    return True
+    return all(region.walls[k, k // 2] * point[k // 2] + region.walls[k, 3] >= slack for k in range(6))
 
 
 @compiled
@@ -154,7 +165,7 @@ def rim(region: Region, point: Floats, times: Floats) -> int:
     axis[least] = 1.0
     cross(axis, region.level, direction)
     direction /= np.sqrt((direction**2).sum())
-    hit, time = first_hit(region, point, direction, -1, -1, times)
+    hit, time = first_hit(region, point, direction, -1, times)
     if hit >= 0:
         point += time * direction
     return hit
@@ -166,45 +177,54 @@ def follow(
 ) -> int:
     """Trace one polygon into `corners` and `folds`; returns their number, 0 if the trace did not close."""
     point, direction = entry[1].copy(), np.empty(3)
-    before, along, last = edges[0], edges[1], edges[2]
+    along, last = edges[1], edges[2]
     count = 0
-    if before < 0:
+    if along < 0:
         along = rim(region, point, times)
         if along < 0:
             return 0
         last = along
     else:
         corners[0], corners[1] = entry[0], entry[1]
-        folds[0], folds[1] = before, along
+        folds[0], folds[1] = edges[0], along
         count = 2
     plane(region, along, rows[0])
-    while count < MOST_CORNERS:
+    trusted = edges[1] < 0
+    for _ in range(MOST_CORNERS):
         # The edge runs in the fold's plane and in the piece's, with the piece on its left.
         cross(rows[0], region.level, direction)
         length = np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
         if not length > 0.0:
             return 0
         direction /= length
-        hit, time = first_hit(region, point, direction, along, before, times)
+        hit, time = first_hit(region, point, direction, along, times)
         if hit < 0:
             return 0
+        if not trusted and time < POINT * region.size:
+            # A third fold meets the entry here, and the far side may go on along that one: look again from the start.
+            trusted, along, count = True, edges[0], 1
+            point[:] = entry[0]
+            plane(region, along, rows[0])
+            continue
+        trusted = True
+        hit = sharpest(region, direction, hit, times, rows[1], rows[2])
         point += time * direction
         plane(region, hit, rows[1])
         settle(point, region.level, rows[0], rows[1], region.size, rows[2:])
         # Where three folds meet in a point, the way home has another name than expected.
-        if hit != last and count > 0 and np.abs(point - corners[0]).max() < 1e-12 * region.size:
+        if hit != last and count > 0 and np.abs(point - corners[0]).max() < POINT * region.size:
             return count
         corners[count], folds[count] = point, hit
         count += 1
         if hit == last:
             return count
-        before, along = along, hit
+        along = hit
         rows[0] = rows[1]
     return 0
 
 
 @compiled
-def trace_all(
+def trace_all(  # noqa: PLR0917 - compiled code takes arrays, not objects
     first: Floats,
     rest: Floats,
     group: Ints,
@@ -226,10 +246,10 @@ def trace_all(
         first: `(4, w)` the first layer's units as maps of (x, y, z, 1); everyone's.
         rest: `(G, 4, U - w)` the other units' maps, of the group that a piece belongs to, `group` `(B,)`.
         patterns: `(B, U)` which units are positive.
-        slopes: `(3, U)` the weight of each unit in the level where it is not positive, and where it is: 0 for all but the
-            last layer's; then 1 for units that fold, 0 for those that do not.
+        slopes: `(3, U)` the weight of each unit in the level where it is not positive, and where it is: 0 for all but
+            the last layer's; then 1 for units that fold, 0 for those that do not.
         walls: `(6, 4)` the box.
-        entry: `(B, 2, 3)` the two corners of the edge that a piece is entered by; for a seed, a point of the piece twice.
+        entry: `(B, 2, 3)` the two corners of the edge that a piece is entered by; for a seed, a point of it twice.
         edges: `(B, 3)` the fold of that edge, the one after it, the one before it; -1 for a seed.
         levels: `(B, 4)` holds the level's constant, and is filled with the level on each piece.
         corners: `(M, 3)` and `folds` `(M,)`: filled with each corner and the fold that the edge after it lies on.
@@ -239,7 +259,13 @@ def trace_all(
         The number of corners written.
     """
     width, units = first.shape[1], patterns.shape[1]
-    times, rows, level, signs, readout = np.empty(units + 6), np.empty((5, 4)), np.empty(4), np.empty(units), np.empty(units)
+    times, rows, level, signs, readout = (
+        np.empty(units + 6),
+        np.empty((5, 4)),
+        np.empty(4),
+        np.empty(units),
+        np.empty(units),
+    )
     total = 0
     for b in range(len(patterns)):
         maps = rest[group[b]]

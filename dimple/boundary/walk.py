@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.boundary.folds import Folds
+from dimple.errors import SceneError
 from dimple.tensors import chunks, generator
 
 Floats = NDArray[np.float64]
@@ -72,7 +73,9 @@ class Pieces:
 
 def joined(parts: list[Pieces]) -> Pieces:
     """Several batches of pieces as one."""
-    return Pieces(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Pieces)))
+    return Pieces(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Pieces))
+    )
 
 
 @final
@@ -131,8 +134,20 @@ class Walk:
         corners, folds = np.empty((count * 8 + MOST_CORNERS, 3)), np.empty(count * 8 + MOST_CORNERS, dtype=np.int64)
         counts = np.empty(count, dtype=np.int64)
         total = trace_all(
-            self.first, rest, group, front.patterns, self.slopes, self.walls, front.entry, front.edges, self.size, self.threshold,
-            levels, corners, folds, counts,
+            self.first,
+            rest,
+            group,
+            front.patterns,
+            self.slopes,
+            self.walls,
+            front.entry,
+            front.edges,
+            self.size,
+            self.threshold,
+            levels,
+            corners,
+            folds,
+            counts,
         )
         closed = counts > 0
         self.open += int((~closed & (front.edges[:, 0] >= 0)).sum())
@@ -140,8 +155,13 @@ class Walk:
             front.patterns[closed], front.keys[closed], levels[closed], counts[closed], corners[:total], folds[:total]
         )
 
+    def _nothing(self) -> Pieces:
+        """No piece at all, in the right shapes."""
+        none = np.zeros(0, dtype=np.int64)
+        return Pieces(np.zeros((0, self.units), dtype=bool), none, np.zeros((0, 4)), none, np.zeros((0, 3)), none)
+
     def enter(self, points: Floats) -> Front:
-        """Seeds: the pieces that hold the points `(N, 3)`, which lie close to the level set; those that hold none are left out when measured."""
+        """Seeds: the pieces at the points `(N, 3)` close to the level set; where there is none, none is measured."""
         patterns = self.network.patterns(torch.from_numpy(points)).numpy()
         keys = self.keys(patterns)
         keep = np.unique(keys, return_index=True)[1]
@@ -166,14 +186,21 @@ class Walk:
         return Front(patterns, keys, entry, names)
 
     def all_pieces(self, points: Floats, most: int) -> Pieces:
-        """Every piece that hangs together with one that holds a point; stops once there are more than `most`."""
-        front = self.enter(points)
-        visited = np.sort(front.keys)
-        parts = [self.measure(front[:0])] if len(front.keys) == 0 else []
-        while len(front.keys) and len(visited) <= most:
-            pieces = self.measure(front)
-            parts.append(pieces)
-            front = self.crossings(pieces)
+        """Every piece that hangs together with one that holds a point.
+
+        Raises:
+            SceneError: once there are more than `most`.
+        """
+        # A seed beside its piece names another region, which may have a piece of its own: only what closed is visited.
+        parts = [self.measure(self.enter(points)) if len(points) else self._nothing()]
+        visited = np.sort(parts[0].keys)
+        while len(parts[-1].keys):
+            if len(visited) > most:
+                raise SceneError(
+                    f"levelset.most is {most}: the boundary has more pieces; raise it, or use kind: adaptive"
+                )
+            front = self.crossings(parts[-1])
             front = front[visited[np.searchsorted(visited, front.keys).clip(max=len(visited) - 1)] != front.keys]
             visited = np.sort(np.concatenate([visited, front.keys]), kind="stable")
+            parts.append(self.measure(front) if len(front.keys) else self._nothing())
         return joined(parts)

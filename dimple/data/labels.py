@@ -1,6 +1,5 @@
-"""Which class a point of the manifold has. Two classes, 0 and 1."""
+"""Which class a point of the manifold has: the rules that need no more than the points, and the table of all."""
 
-from abc import ABC, abstractmethod
 from typing import Annotated, final
 
 import torch
@@ -8,25 +7,13 @@ from annotated_types import Interval
 from pydantic import Strict
 from torch import Tensor
 
+from dimple.data.fields import Centres, ChartCheckerboard, Components, Harmonics, Picture, RandomWaves
+from dimple.data.labelling import Labelling, Rule
 from dimple.errors import SceneError
+from dimple.manifolds import Manifold
 from dimple.settings import Finite, Fraction, Positive, settings
 
 Class = Annotated[int, Strict(), Interval(ge=0, le=1)]
-
-
-class Labelling(ABC):
-    """A rule that labels the training points."""
-
-    @abstractmethod
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The classes `(N,)`, int64, of training points `(N, n)`."""
-
-    def extend(self, x: Tensor, train: Tensor, labels: Tensor) -> Tensor:
-        """The classes of other points `(M, n)` of the manifold: that of the nearest training point.
-
-        Rules that are functions of the place override this with the function itself.
-        """
-        return labels[torch.cdist(x, train).argmin(dim=1)]
 
 
 @final
@@ -71,35 +58,27 @@ class Alternating(Labelling):
 
 @final
 @settings
-class Checkerboard(Labelling):
+class Checkerboard(Rule):
     """Squares of side `cell` in the coordinates of the ambient space, from a corner at `origin` on each axis."""
 
     cell: Positive = 0.25
     origin: Finite = -0.125
 
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def at(self, x: Tensor) -> Tensor:
         """The parity of the square."""
-        return self.extend(x, x, x)
-
-    def extend(self, x: Tensor, train: Tensor, labels: Tensor) -> Tensor:
-        """The same function anywhere."""
         return torch.floor((x - self.origin) / self.cell).long().sum(dim=1) % 2
 
 
 @final
 @settings
-class HalfSpace(Labelling):
+class HalfSpace(Rule):
     """Class 1 where `normal . x > level`."""
 
     normal: tuple[Finite, ...] = (1.0,)
     level: Finite = 0.0
 
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def at(self, x: Tensor) -> Tensor:
         """The side."""
-        return self.extend(x, x, x)
-
-    def extend(self, x: Tensor, train: Tensor, labels: Tensor) -> Tensor:
-        """The same function anywhere."""
         if len(self.normal) != x.shape[1]:
             raise SceneError(f"data.labels.normal has {len(self.normal)} numbers; the space has {x.shape[1]}")
         return (x @ x.new_tensor(self.normal) > self.level).long()
@@ -119,10 +98,47 @@ class Given(Labelling):
         return torch.tensor(self.values)
 
 
+@final
+@settings
+class Noisy(Labelling):
+    """Another rule whose training labels are partly wrong: a share `flip` of them, drawn at random, is another class.
+
+    Points that are not trained on keep the rule's own class, so that a test error is one against the truth.
+    """
+
+    of: Labelling = Alternating()
+    flip: Fraction = 0.1
+
+    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The rule's, with exactly round(flip * N) of them moved on to another class, each equally likely."""
+        right = self.of.labels(x, generator)
+        classes = max(int(right.max()) + 1, 2)
+        wrong = torch.randperm(len(x), generator=generator)[: round(self.flip * len(x))]
+        moved = torch.randint(1, classes, (len(wrong),), generator=generator)
+        noisy = right.clone()
+        noisy[wrong] = (right[wrong] + moved) % classes
+        return noisy
+
+    def extend(self, x: Tensor, train: Tensor, labels: Tensor) -> Tensor:
+        """The rule's own, as far as it does not ask the training points."""
+        return self.of.extend(x, train, labels)
+
+    def on(self, manifold: Manifold) -> Labelling:
+        """The noise over the rule that has seen it."""
+        return Noisy(self.of.on(manifold), self.flip)
+
+
 LABELLINGS: dict[str, type[Labelling]] = {
     "alternating": Alternating,
+    "centres": Centres,
+    "chart_checkerboard": ChartCheckerboard,
     "checkerboard": Checkerboard,
+    "components": Components,
     "given": Given,
     "half_space": HalfSpace,
+    "harmonics": Harmonics,
+    "noisy": Noisy,
+    "picture": Picture,
     "random": Random,
+    "waves": RandomWaves,
 }

@@ -1,5 +1,6 @@
 """Where the training points lie on their manifold."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import final
 
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor
 
 from dimple.errors import SceneError
-from dimple.manifolds import Flat, Manifold
-from dimple.settings import Count, Finite, settings
+from dimple.manifolds import Manifold
+from dimple.settings import Count, Finite, Positive, settings
+from dimple.tensors import generator as stream
 
 
 class Sampling(ABC):
@@ -56,16 +58,95 @@ class Spread(Sampling):
 @final
 @settings
 class Lattice(Sampling):
-    """A regular grid on a flat, `per_side` points along each varying coordinate, ends included."""
+    """A regular grid in the chart of the manifold, `per_side` points along each coordinate, ends included."""
 
     per_side: Count = 5
 
     def points(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         """The grid in chart coordinates, embedded."""
-        if not isinstance(manifold, Flat):
-            raise SceneError("data.sampling.kind is 'lattice', which needs manifold.kind 'flat'; use 'spread' instead")
-        axis = torch.linspace(0, 1, self.per_side, dtype=torch.float64) if self.per_side > 1 else torch.full((1,), 0.5)
-        return manifold.embed(torch.cartesian_prod(*[axis.double()] * manifold.dim).reshape(-1, manifold.dim))
+        points = manifold.grid(self.per_side)
+        if points is None:
+            raise SceneError(
+                f"data.sampling.kind is 'lattice'; {type(manifold).__name__} has no single chart for one: use 'spread'"
+            )
+        return points
+
+
+@final
+@settings
+class Graded(Sampling):
+    """`count` points that thin out along `direction`: the density falls exponentially, by `ratio` from end to end.
+
+    Args:
+        ratio: density at the low end over that at the high end, in units of the uniform one; 1 is uniform.
+        direction: in the ambient space; the first axis where none is given.
+    """
+
+    count: Count = 60
+    ratio: Positive = 10.0
+    direction: tuple[Finite, ...] = ()
+
+    def points(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
+        """Uniform points, kept with a probability that falls with the height."""
+        along = self._along(manifold)
+        heights = manifold.sample(4096, stream(0, "ends")) @ along
+        low, high = float(heights.min()), float(heights.max())
+        kept: list[Tensor] = []
+        while sum(map(len, kept)) < self.count:
+            x = manifold.sample(4 * self.count, generator)
+            height = ((x @ along - low) / max(high - low, 1e-300)).clamp(0, 1)
+            density = self.ratio**-height / max(1.0, 1 / self.ratio)
+            kept.append(x[torch.rand(len(x), generator=generator, dtype=torch.float64) < density])
+        return torch.cat(kept)[: self.count]
+
+    def _along(self, manifold: Manifold) -> Tensor:
+        n = manifold.ambient_dim
+        if len(self.direction) not in (0, n) or (self.direction and not any(self.direction)):
+            raise SceneError(f"data.sampling.direction is {list(self.direction)}; give {n} numbers, not all zero")
+        along = torch.tensor(self.direction or (1.0, *[0.0] * (n - 1)), dtype=torch.float64)
+        return along / math.hypot(*along.tolist())
+
+
+@final
+@settings
+class Imbalanced(Sampling):
+    """`count` points, uniform on each piece of the manifold, the pieces in the proportion of `shares`.
+
+    Each piece gets its share of the points to the nearest whole number, and every piece at least one.
+    """
+
+    count: Count = 60
+    shares: tuple[Positive, ...] = (0.9, 0.1)
+
+    def points(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
+        """Piece by piece."""
+        pieces = manifold.parts
+        if len(self.shares) != len(pieces):
+            raise SceneError(
+                f"data.sampling.shares has {len(self.shares)} numbers; the manifold has {len(pieces)} pieces"
+            )
+        ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0) / sum(self.shares) * self.count
+        rounded = ends.round().long()
+        counts = rounded.diff(prepend=rounded.new_zeros(1)).clamp(min=1)
+        return torch.cat([part.sample(int(n), generator) for part, n in zip(pieces, counts, strict=True)])
+
+
+@final
+@settings
+class Clustered(Sampling):
+    """`count` points in `clusters` heaps around random places: Gaussian steps of `width` along the manifold."""
+
+    count: Count = 60
+    clusters: Count = 6
+    width: Positive = 0.05
+
+    def points(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
+        """Each point in a random heap."""
+        places = manifold.sample(self.clusters, generator)
+        which = torch.randint(self.clusters, (self.count,), generator=generator)
+        basis = manifold.tangent_basis(places)[which]
+        step = self.width * torch.randn(self.count, manifold.dim, generator=generator, dtype=torch.float64)
+        return manifold.project(places[which] + torch.einsum("bnd,bd->bn", basis, step))
 
 
 @final
@@ -91,6 +172,9 @@ class Listed(Sampling):
 
 
 SAMPLINGS: dict[str, type[Sampling]] = {
+    "clustered": Clustered,
+    "graded": Graded,
+    "imbalanced": Imbalanced,
     "lattice": Lattice,
     "listed": Listed,
     "spread": Spread,

@@ -57,14 +57,12 @@ def probe_pictures(images: Images, indices: Tensor, x: Tensor, result: Measureme
     """Each image with the shortest step to the boundary and, where the tangents are known, its two parts."""
     columns = {name: values.cpu() for name, values in result.columns.items()}
     details = {name: values.cpu() for name, values in result.details.items()}
-    if "on_part" in details:
-        on_part, off_part = details["on_part"], details["off_part"]
+    on_part, off_part = details.get("on_part"), details.get("off_part")
+    if on_part is not None and off_part is not None:
         step = on_part + off_part
     else:
         step = details["boundary_point"] - x
-        on_part = off_part = None
-    margin = columns.get("margin", columns.get("margin_any"))
-    assert margin is not None
+    margin = columns["margin" if "margin" in columns else "margin_any"]
     return [
         ProbePicture(
             index=int(indices[row]),

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dimple.boundary import Boundary, Mesh
-from dimple.boundary.grid import NoLevelSet
+from dimple.boundary import Boundary, Mesh, NoLevelSet
 from dimple.data import ManifoldSamples
 from dimple.errors import DivergedError
 from dimple.experiment.provenance import describe, silent, versions
@@ -157,10 +156,11 @@ class Simulation:
         manifold = self.scene.manifold.mesh()
         if manifold is not None:
             arrays |= mesh_arrays(Mesh(*manifold), "manifold")
+        mesh = None
         with self.progress("boundary", len(self.run.steps)) as advance:
             for step, network, _ in self.snapshots():
-                level = two_class_level(frozen(network))
-                mesh = self.scene.levelset.extract(level, low, high, self.device)
+                # The level is the score of class 1 over class 0.
+                mesh = self.scene.levelset.extract(Boundary(frozen(network)), 1, low, high, self.device, mesh)
                 arrays |= mesh_arrays(mesh, f"boundary/{step}")
                 advance()
         self.run.write_geometry(arrays)
@@ -185,9 +185,3 @@ class Simulation:
     def drawable(self) -> bool:
         """Whether there is a boundary to draw."""
         return self.scene.manifold.ambient_dim in (2, 3) and not isinstance(self.scene.levelset, NoLevelSet)
-
-
-def two_class_level(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The score of class 1 over class 0: positive where class 1 wins."""
-    boundary = Boundary(network)
-    return lambda x: boundary.gap(x, torch.ones(len(x), dtype=torch.long, device=x.device))

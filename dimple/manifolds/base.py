@@ -10,6 +10,7 @@ from dimple.errors import SceneError
 from dimple.manifolds.patches import Drawn
 from dimple.manifolds.paths import shortest_paths
 from dimple.tensors import generator as stream
+from dimple.tensors import norm
 
 Chart = Callable[[Tensor], Tensor]
 
@@ -72,7 +73,7 @@ class Manifold(ABC):
 
     def distance(self, x: Tensor) -> Tensor:
         """The Euclidean distance from each of `(B, n)` to the manifold, `(B,)`."""
-        return torch.linalg.vector_norm(x - self.project(x), dim=-1)
+        return norm(x - self.project(x))
 
     def room(self, x: Tensor) -> Tensor:
         """How much farther each point may move straight away from the manifold and still have one nearest point.
@@ -84,7 +85,8 @@ class Manifold(ABC):
 
     def normal_basis(self, x: Tensor) -> Tensor:
         """Orthonormal columns `(B, n, n - d)` that complete `tangent_basis(x)`; their signs are arbitrary."""
-        return torch.linalg.qr(self.tangent_basis(x), mode="complete").Q[:, :, self.dim :]
+        whole: Tensor = torch.linalg.qr(self.tangent_basis(x), mode="complete").Q
+        return whole[:, :, self.dim :]
 
     def shape_operator(self, x: Tensor, normal: Tensor) -> Tensor:
         """The second form along unit normals `(B, n)`: symmetric `(B, d, d)` in the tangent basis."""
@@ -106,7 +108,8 @@ class Manifold(ABC):
                     f"principal_curvatures needs normal=: a manifold of codimension {self.codim} has no single normal"
                 )
             normal = self.normal_basis(x)[:, :, 0]
-        return torch.linalg.eigvalsh(self.shape_operator(x, normal))
+        curvatures: Tensor = torch.linalg.eigvalsh(self.shape_operator(x, normal))
+        return curvatures
 
     def scalar_curvature(self, x: Tensor) -> Tensor:
         """The intrinsic scalar curvature `(B,)`, twice the Gaussian one of a surface, by the equation of Gauss."""
@@ -131,7 +134,7 @@ class Manifold(ABC):
         """Which of `parts` is nearest to each point, `(B,)` int64."""
         return torch.zeros(len(x), dtype=torch.int64, device=x.device)
 
-    def grid(self, per_side: int) -> Tensor | None:  # noqa: ARG002
+    def grid(self, per_side: int) -> Tensor | None:
         """A regular grid of `per_side`^d points `(N, n)` in chart coordinates; None where no single chart serves."""
         return None
 

@@ -15,6 +15,7 @@ from dimple.manifolds.flat import Cell
 from dimple.manifolds.jets import tangents
 from dimple.manifolds.mapped import Mapped
 from dimple.settings import Finite, Positive, settings
+from dimple.tensors import norm
 
 PANELS = 256
 NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(16))
@@ -73,7 +74,7 @@ class Curve(Mapped):
         """The length of each of the short arcs, by 16 points of Gauss's rule."""
         half = (end - start)[:, None] / 2
         z = (start[:, None] + half * (1 + NODES.to(start))).reshape(-1, 1)
-        speed = torch.linalg.vector_norm(tangents(self.source, self.chart, z)[:, :, 0], dim=1)
+        speed = norm(tangents(self.source, self.chart, z)[:, :, 0])
         return (half * WEIGHTS.to(start) * speed.reshape(len(start), -1)).sum(1)
 
 

@@ -75,8 +75,8 @@ def nearest(source: Manifold, chart: Chart, seeds: Seeds, x: Tensor) -> Tensor:
 def _worth_trying(chart: Chart, seeds: Seeds, starts: Tensor, x: Tensor) -> Tensor:
     """Which starts, as a flat mask: the nearest, and those whose basin could hold a nearer point still."""
     images = chart(starts.reshape(-1, starts.shape[2])).reshape(len(x), starts.shape[1], -1)
-    distance = torch.linalg.vector_norm(images - x[:, None], dim=2)
-    size = torch.linalg.vector_norm(seeds.x.amax(0) - seeds.x.amin(0))
+    distance = (images - x[:, None]).square().sum(2).sqrt()
+    size = float((seeds.x.amax(0) - seeds.x.amin(0)).norm())
     return (distance <= 2 * distance[:, :1] + 0.1 * size).reshape(-1)
 
 

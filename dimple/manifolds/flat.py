@@ -1,6 +1,5 @@
 """Flat boxes: the segment, the rectangle and their kin in any dimension, wherever they lie in R^n."""
 
-import math
 from abc import abstractmethod
 from typing import final
 
@@ -11,6 +10,7 @@ from dimple.errors import SceneError
 from dimple.manifolds.base import Chart, Manifold
 from dimple.manifolds.patches import Drawn, patch
 from dimple.settings import Finite, Positive, settings
+from dimple.tensors import norm
 
 
 class Affine(Manifold):
@@ -34,7 +34,7 @@ class Affine(Manifold):
     @property
     def volume(self) -> float:
         """The product of the edges' lengths."""
-        return math.prod(torch.linalg.vector_norm(self.edges, dim=0).tolist())
+        return float(norm(self.edges.T).prod())
 
     def room(self, x: Tensor) -> Tensor:
         """Infinite everywhere."""
@@ -61,7 +61,7 @@ class Affine(Manifold):
     def tangent_basis(self, x: Tensor) -> Tensor:
         """The directions of the edges, everywhere."""
         edges = self.edges.to(x)
-        return (edges / torch.linalg.vector_norm(edges, dim=0)).expand(len(x), -1, -1)
+        return (edges / norm(edges.T)).expand(len(x), -1, -1)
 
     def second_form(self, x: Tensor) -> Tensor:
         """Zero: it is flat."""
@@ -69,8 +69,7 @@ class Affine(Manifold):
 
     def geodesic(self, a: Tensor, b: Tensor) -> Tensor:
         """Straight lines."""
-        a, b = self.project(a), self.project(b)
-        return torch.linalg.vector_norm(a[:, None] - b[None], dim=-1)
+        return torch.cdist(self.project(a), self.project(b), compute_mode="donot_use_mm_for_euclid_dist")
 
     def grid(self, per_side: int) -> Tensor | None:
         """Ends included; the middle where there is one point a side."""

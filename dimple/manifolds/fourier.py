@@ -15,19 +15,19 @@ from dimple.manifolds.curves import Curve
 from dimple.manifolds.flat import Cell
 from dimple.manifolds.jets import tangents
 from dimple.manifolds.mapped import Mapped
-from dimple.manifolds.search import coarse_reach
+from dimple.manifolds.search import searched_reach
 from dimple.settings import Count, NonNegative, Positive, Seed, settings
 from dimple.tensors import generator
 
 Few = Annotated[int, Strict(), Interval(ge=1, le=4)]
-# Below this share of its radius a bottleneck between the nodes of a lattice is a crossing.
+# Where the reach is below this share of the radius, two sheets cross or touch.
 CROSSING = 0.01
 
 
 @final
 @settings
 class FourierCurve(Curve):
-    """A random closed curve in R^n: a circle of the given radius and its harmonics 2 .. `frequency`, disturbed at random.
+    """A random closed curve in R^n: a circle of the given radius, disturbed by random harmonics 2 .. `frequency`.
 
     Args:
         radius: of the undisturbed circle, in a random plane.
@@ -40,7 +40,7 @@ class FourierCurve(Curve):
         True
     """
 
-    ambient_dim: Count = 3  # type: ignore[assignment]
+    ambient_dim: Count = 3
     radius: Positive = 1.0
     amplitude: NonNegative = 0.3
     frequency: Count = 3
@@ -93,8 +93,8 @@ class RandomSurface(Mapped):
         torch.Size([3, 10])
     """
 
-    dim: Few = 2  # type: ignore[assignment]
-    ambient_dim: Count = 10  # type: ignore[assignment]
+    dim: Few = 2
+    ambient_dim: Count = 10
     topology: Literal["torus", "cube"] = "torus"
     size: Positive = 1.0
     amplitude: NonNegative = 0.05
@@ -117,29 +117,40 @@ class RandomSurface(Mapped):
 
     def chart(self, z: Tensor) -> Tensor:
         """The undisturbed surface and the waves."""
-        waves, amplitudes, frame = (part.to(z) for part in self._parts)
-        phase = 2 * math.pi * z @ waves.T
-        base = 2 * math.pi * z
-        flat = torch.cat([base.cos(), base.sin()], dim=1) / (2 * math.pi) if self.topology == "torus" else z - 0.5
-        return self.size * (flat @ frame.T + torch.cat([phase.cos(), phase.sin()], dim=1) @ amplitudes)
+        return self._features(z) @ self._mixing.to(z)
 
     @cached_property
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Wave vectors `(W, d)`, amplitudes `(2 W, n)`, frame `(n, d or 2 d)`."""
-        stream = generator(self.seed, "random surface")
+    def _searched_reach(self) -> float:
+        """In the span of the features, which is isometric and of few dimensions however many the space has."""
+        small = torch.linalg.qr(self._mixing.T, mode="r").R.T
+        return searched_reach(self.source, lambda z: self._features(z) @ small)
+
+    def _features(self, z: Tensor) -> Tensor:
+        """The coordinates of the undisturbed surface, then the waves, `(B, F)`."""
+        phase = 2 * math.pi * z @ self._waves.to(z).T
+        turn = 2 * math.pi * z
+        base = [turn.cos(), turn.sin()] if self.topology == "torus" else [z - 0.5]
+        return torch.cat([*base, phase.cos(), phase.sin()], dim=1)
+
+    @cached_property
+    def _waves(self) -> Tensor:
+        """Wave vectors `(W, d)`: whole numbers of waves on a torus, also halves on a cube."""
         span = range(-self.frequency, self.frequency + 1)
         # Of a wave and its opposite one is enough.
         vectors = [wave for wave in itertools.product(span, repeat=self.dim) if wave > (0,) * self.dim]
-        waves = torch.tensor(vectors, dtype=torch.float64)
-        if self.topology == "cube":
-            waves = waves / 2
-        size = (2 * len(waves), self.ambient_dim)
-        amplitudes = torch.randn(size, generator=stream, dtype=torch.float64)
-        amplitudes = amplitudes / torch.linalg.vector_norm(torch.cat([waves, waves]), dim=1, keepdim=True) ** 2
-        amplitudes = amplitudes * (self.amplitude / amplitudes.square().sum().div(2).sqrt())
+        return torch.tensor(vectors, dtype=torch.float64) / (2 if self.topology == "cube" else 1)
+
+    @cached_property
+    def _mixing(self) -> Tensor:
+        """What each feature adds to each coordinate, `(F, n)`."""
+        stream = generator(self.seed, "random surface")
         columns = 2 * self.dim if self.topology == "torus" else self.dim
         frame = torch.randn(self.ambient_dim, columns, generator=stream, dtype=torch.float64)
-        return waves, amplitudes, torch.linalg.qr(frame).Q
+        base = torch.linalg.qr(frame).Q.T / (2 * math.pi if self.topology == "torus" else 1)
+        lengths = self._waves.norm(dim=1, keepdim=True).repeat(2, 1)
+        noise = torch.randn(len(lengths), self.ambient_dim, generator=stream, dtype=torch.float64) / lengths**2
+        noise = noise * (self.amplitude / noise.square().sum().div(2).sqrt())
+        return self.size * torch.cat([base, noise])
 
 
 def _require_embedded(owner: str, manifold: Mapped, radius: float) -> None:
@@ -147,8 +158,8 @@ def _require_embedded(owner: str, manifold: Mapped, radius: float) -> None:
     jacobian = tangents(manifold.source, manifold.chart, manifold.source.nodes(400))
     stretch = torch.linalg.svdvals(jacobian)
     folded = float(stretch.min()) < 1e-3 * float(stretch.max())
-    if folded or coarse_reach(manifold.source, manifold.chart) < CROSSING * radius:
+    if folded or manifold.reach < CROSSING * radius:
         raise SceneError(
-            f"{owner}: seed and amplitude make a surface that {'folds' if folded else 'meets itself'}; "
+            f"{owner}: seed and amplitude make a surface that {'folds' if folded else 'meets itself, or nearly'}; "
             "choose a smaller amplitude, more ambient_dim or another seed"
         )

@@ -41,7 +41,7 @@ def jet(source: Manifold, chart: Chart, z: Tensor) -> tuple[Tensor, Tensor, Tens
 
 def area_factor(jacobian: Tensor) -> Tensor:
     """How much d-volume grows, `(B,)`: the square root of det J^T J."""
-    return torch.linalg.svdvals(jacobian).prod(dim=1) if jacobian.shape[2] > 1 else jacobian.norm(dim=1)[:, 0]
+    return torch.det(jacobian.mT @ jacobian).clamp(min=0).sqrt()
 
 
 def _along(value: Tensor, place: Tensor, direction: Tensor) -> Tensor:
@@ -53,8 +53,8 @@ def _along(value: Tensor, place: Tensor, direction: Tensor) -> Tensor:
     if not value.requires_grad:
         return torch.zeros_like(value)
     weight = torch.zeros_like(value, requires_grad=True)
-    back = torch.autograd.grad(value, place, weight, create_graph=True, allow_unused=True)[0]
-    if back is None or not back.requires_grad:
+    # A gradient that depends on nothing is zero, not missing.
+    back = torch.autograd.grad(value, place, weight, create_graph=True, materialize_grads=True)[0]
+    if not back.requires_grad:
         return torch.zeros_like(value)
-    found = torch.autograd.grad(back, weight, direction, create_graph=True, allow_unused=True)[0]
-    return torch.zeros_like(value) if found is None else found
+    return torch.autograd.grad(back, weight, direction, create_graph=True, materialize_grads=True)[0]

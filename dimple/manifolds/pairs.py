@@ -13,6 +13,7 @@ from dimple.manifolds.curves import Arc
 from dimple.manifolds.pieces import Pieces
 from dimple.manifolds.placement import Placed
 from dimple.manifolds.rolls import SwissRoll
+from dimple.manifolds.search import searched_gap
 from dimple.manifolds.sphere import Circle, Sphere
 from dimple.settings import Count, Finite, Positive, settings
 
@@ -27,7 +28,7 @@ class ConcentricSpheres(Pieces):
         0.25
     """
 
-    dim: Count = 2  # type: ignore[assignment]
+    dim: Count = 2
     radii: Annotated[tuple[Positive, ...], MinLen(2)] = (0.5, 1.0)
 
     def __post_init__(self) -> None:
@@ -53,13 +54,13 @@ class ConcentricSpheres(Pieces):
 @final
 @settings
 class Moons(Pieces):
-    """Two half circles that reach into each other: the upper one around the origin, the lower one around a place beside.
+    """Two half circles that reach into each other: the upper half of one, the lower half of the other.
 
-    The lower one is centred `apart` radii to the right and `shift` radii up.
+    The first circle is around the origin; the second is centred `apart` radii to the right and `shift` radii up.
 
     Example:
-        >>> Moons().volume / torch.pi
-        2.0
+        >>> Moons(radius=0.5).volume
+        3.14159...
     """
 
     radius: Positive = 1.0
@@ -130,7 +131,18 @@ class IntertwinedRolls(Pieces):
         SwissRoll(self.inner, self.outer, self.turns, self.height)
 
     @cached_property
-    def parts(self) -> tuple[Manifold, ...]:
+    def parts(self) -> tuple[SwissRoll, ...]:
         """Each with its own phase."""
         phases = [2 * math.pi * index / self.rolls for index in range(self.rolls)]
         return tuple(SwissRoll(self.inner, self.outer, self.turns, self.height, phase) for phase in phases)
+
+    @cached_property
+    def gap(self) -> float:
+        """Between the spirals of the first roll and of any other: all are turned alike, and equally high."""
+        first, *others = (part.factors[0] for part in self.parts)
+        return min(searched_gap(first, other) for other in others)
+
+    @property
+    def reach(self) -> float:
+        """The rolls are congruent: the reach of one of them, or half the gap."""
+        return min(self.parts[0].reach, self.gap / 2)

@@ -27,7 +27,7 @@ def patch(counts: tuple[int, ...]) -> Drawn:
     vertices = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     right, up = counts[1] + 1, 1
     corner = (np.arange(counts[0])[:, None] * right + np.arange(counts[1])).reshape(-1, 1)
-    faces = np.concatenate([corner + [0, right, right + up], corner + [0, right + up, up]])
+    faces = np.concatenate([corner + np.array([0, right, right + up]), corner + np.array([0, right + up, up])])
     return vertices, faces
 
 
@@ -45,11 +45,15 @@ def welded(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Drawn:
 def icosphere(radius: float, levels: int = 4) -> Drawn:
     """An icosahedron whose triangles are quartered `levels` times, its vertices on the sphere, wound outwards."""
     golden = (1 + 5**0.5) / 2
-    corners = np.array([p for a, b in itertools.product((-1, 1), (-golden, golden)) for p in ((0, a, b), (a, b, 0), (b, 0, a))])
+    corners = np.array(
+        [p for a, b in itertools.product((-1, 1), (-golden, golden)) for p in ((0, a, b), (a, b, 0), (b, 0, a))]
+    )
     vertices = corners / np.linalg.norm(corners[0])
     edge = min(np.linalg.norm(vertices[0] - other) for other in vertices[1:])
     near = np.linalg.norm(vertices[:, None] - vertices, axis=2) < 1.01 * edge
-    triples = [t for t in itertools.combinations(range(12), 3) if near[t[0], t[1]] and near[t[1], t[2]] and near[t[0], t[2]]]
+    triples = [
+        t for t in itertools.combinations(range(12), 3) if near[t[0], t[1]] and near[t[1], t[2]] and near[t[0], t[2]]
+    ]
     faces = np.array([t if np.linalg.det(vertices[list(t)]) > 0 else t[::-1] for t in triples])
     for _ in range(levels):
         vertices, faces = _quartered(vertices, faces)

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from dimple.manifolds.base import Manifold
 from dimple.manifolds.patches import Drawn
-
-CANDIDATES = 24
-ROUNDS = 200
+from dimple.manifolds.search import searched_gap
 
 
 class Pieces(Manifold):
@@ -41,7 +39,7 @@ class Pieces(Manifold):
 
     @cached_property
     def _searched_gap(self) -> float:
-        return min((distance_between(a, b) for a, b in itertools.combinations(self.parts, 2)), default=float("inf"))
+        return min((searched_gap(a, b) for a, b in itertools.combinations(self.parts, 2)), default=float("inf"))
 
     @property
     def reach(self) -> float:
@@ -127,17 +125,3 @@ class Pieces(Manifold):
         order = [(which == index).nonzero()[:, 0] for index in range(len(self.parts))]
         answers = [question(part, x[rows]) for part, rows in zip(self.parts, order, strict=True) if len(rows)]
         return torch.cat(answers)[torch.cat(order).argsort()]
-
-
-def distance_between(a: Manifold, b: Manifold) -> float:
-    """The least distance between two manifolds, by projecting to and fro from the best of many starts.
-
-    Each projection shortens the distance, and it ends at a local minimum; an upper bound, like any search.
-    """
-    nodes = a.nodes(2048)
-    x = nodes[b.distance(nodes).argsort()[:CANDIDATES]]
-    for _ in range(ROUNDS):
-        before, x = x, a.project(b.project(x))
-        if float((x - before).abs().max()) < 1e-12:
-            break
-    return float(b.distance(x).min())

@@ -138,7 +138,7 @@ class Lift(Placement):
     """
 
     of: Manifold = Sphere()
-    ambient_dim: Count = 10  # type: ignore[assignment]
+    ambient_dim: Count = 10
     frame: Literal["random", "axes"] = "random"
     offset: tuple[Finite, ...] = ()
     seed: Seed = 0
@@ -163,8 +163,9 @@ class Lift(Placement):
         if self.frame == "axes":
             return torch.eye(*size, dtype=torch.float64)
         random = torch.randn(size, generator=generator(self.seed, "lift"), dtype=torch.float64)
-        q, r = torch.linalg.qr(random)
-        return q * torch.where(r.diagonal() < 0, -1.0, 1.0)
+        q: Tensor = torch.linalg.qr(random).Q
+        # The signs that make the frame uniform among all, and the same on every machine.
+        return q * torch.where((q * random).sum(0) < 0, -1.0, 1.0)
 
     @cached_property
     def shift(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The reach of a mapped manifold by search: the narrowest bottleneck and the sharpest bend, whichever is less."""
+"""What no formula gives: the reach of a mapped manifold, and the gap between two, by search."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from dimple.manifolds.base import Chart, Manifold
 from dimple.manifolds.flat import Cell
 from dimple.manifolds.jets import jet, tangents
-from dimple.tensors import chunks, generator
+from dimple.tensors import chunks, generator, norm
 
 NODES = 1024
 BEST = 24
-TRIALS = 16
+TRIALS = 32
 ROUNDS = 40
 SHRINK = 0.75
 # Nearer pairs than this share of the size tell the curvature, with much rounding.
@@ -34,10 +34,25 @@ def searched_reach(source: Manifold, chart: Chart) -> float:
     return min(1 / sharpest if sharpest > 0 else float("inf"), _narrowest(source, chart, nodes, spacing))
 
 
-def coarse_reach(source: Manifold, chart: Chart, count: int = 400) -> float:
-    """The bottlenecks among a few nodes only: zero, or nearly, where the manifold crosses itself."""
-    nodes = source.nodes(count)
-    return float(_pairs(source, chart, nodes)[0].min())
+def searched_gap(a: Manifold, b: Manifold) -> float:
+    """An upper bound of the least distance between two manifolds: the least that was met between points of both."""
+    (source_a, chart_a), (source_b, chart_b) = a.unfold(), b.unfold()
+    nodes_a, nodes_b = source_a.nodes(NODES), source_b.nodes(NODES)
+    distance, partner = torch.cdist(chart_a(nodes_a), chart_b(nodes_b)).min(dim=1)
+    order = distance.argsort()[:BEST]
+    pairs = torch.cat([nodes_a[order], nodes_b[partner[order]]], dim=1)
+    sizes = [nodes_a.shape[1], nodes_b.shape[1]]
+
+    def apart(pairs: Tensor) -> Tensor:
+        one, other = pairs.split(sizes, dim=1)
+        return norm(chart_a(one) - chart_b(other))
+
+    def move(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
+        one, other = pairs.split(sizes, dim=1)
+        return torch.cat([_stir(source_a, one, scale, stream), _stir(source_b, other, scale, stream)], dim=1)
+
+    spacing = max((source.volume / NODES) ** (1 / source.dim) for source in (source_a, source_b))
+    return _improve(apart, move, pairs, spacing)
 
 
 def _narrowest(source: Manifold, chart: Chart, nodes: Tensor, spacing: float) -> float:
@@ -132,7 +147,7 @@ def _bend(jacobian: Tensor, hessian: Tensor, v: Tensor) -> Tensor:
     second = torch.einsum("bnij,bi,bj->bn", hessian, v, v)
     share = torch.linalg.solve(jacobian.mT @ jacobian, torch.einsum("bni,bn->bi", jacobian, second))
     normal = second - torch.einsum("bni,bi->bn", jacobian, share)
-    return normal.norm(dim=1) / tangent.square().sum(1)
+    return norm(normal) / tangent.square().sum(1)
 
 
 def _stir(source: Manifold, z: Tensor, scale: float, stream: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from dimple.manifolds.base import Chart, Manifold
 from dimple.manifolds.flat import Cell
 from dimple.manifolds.patches import Drawn, closed_curve, icosphere
 from dimple.settings import Count, Positive, settings
+from dimple.tensors import norm
 
 
 class Round(Manifold):
@@ -76,10 +77,9 @@ class Round(Manifold):
 
     def coordinates(self, x: Tensor) -> Tensor:
         """The azimuth of the first two axes over 2 pi, then the polar angle from each further axis over pi."""
-        angles = [torch.atan2(x[:, 1], x[:, 0]) / (2 * math.pi) % 1]
-        for axis in range(2, self.ambient_dim):
-            angles.append(torch.atan2(torch.linalg.vector_norm(x[:, :axis], dim=1), x[:, axis]) / math.pi)
-        return torch.stack(angles, dim=1)
+        azimuth = torch.atan2(x[:, 1], x[:, 0]) / (2 * math.pi) % 1
+        polar = [torch.atan2(norm(x[:, :axis]), x[:, axis]) / math.pi for axis in range(2, self.ambient_dim)]
+        return torch.stack([azimuth, *polar], dim=1)
 
     def geodesic(self, a: Tensor, b: Tensor) -> Tensor:
         """Great circles; by the arc tangent, which is exact for near points and for antipodes."""
@@ -129,7 +129,7 @@ class Sphere(Round):
         tensor([1.5000])
     """
 
-    dim: Count = 2  # type: ignore[assignment]
+    dim: Count = 2
     radius: Positive = 1.0
 
     @property

@@ -26,6 +26,8 @@ class Warp(Pieces):
     The derivative of the second term has the norm `strength` at most, so that below 1 the map is a diffeomorphism of
     R^n that stretches no length by more than 1 + strength and shrinks none by more than 1 - strength.
 
+    To have it in many dimensions lift the warp rather than warp the lift: the map costs n^2.
+
     Args:
         of: the manifold.
         strength: 0 leaves it as it is.
@@ -33,8 +35,8 @@ class Warp(Pieces):
         seed: which map.
 
     Example:
-        >>> Warp(Sphere(dim=1), strength=0.0).distance(torch.zeros(1, 2))
-        tensor([1.])
+        >>> Warp(Sphere(dim=1), strength=0.0).distance(torch.tensor([[3.0, 0.0]]))
+        tensor([2.])
     """
 
     of: Manifold = Sphere()

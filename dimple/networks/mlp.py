@@ -49,15 +49,15 @@ class MLP:
         first, last = layers[0], layers[-1]
         assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
         with torch.no_grad():
-            first.weight *= scale
-            first.bias *= self.bias_scale
-            last.weight *= self.output_scale
-            last.bias += torch.tensor([-self.offset / 2, self.offset / 2])
+            first.weight.mul_(scale)
+            first.bias.mul_(self.bias_scale)
+            last.weight.mul_(self.output_scale)
+            last.bias.add_(torch.tensor([-self.offset / 2, self.offset / 2]))
         return nn.Sequential(*layers)
 
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
     bound = 1 / math.sqrt(fan_in)
 
     def uniform(*shape: int) -> Tensor:

@@ -8,10 +8,11 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.boundary.crossing import land
 from dimple.probes.base import Measurement, Probe
+from dimple.probes.closest import closest
 from dimple.probes.deepfool import deepfool
 from dimple.probes.restriction import Restriction
 from dimple.protocols import TangentField
-from dimple.settings import Count, NonNegative, settings
+from dimple.settings import Count, NonNegative, Positive, settings
 from dimple.tensors import norm, per_sample
 
 
@@ -20,15 +21,17 @@ from dimple.tensors import norm, per_sample
 class Margin(Probe):
     """How far each sample is from the nearest input that the classifier gives to another class.
 
-    The search is DeepFool; the point it reaches is pulled back along its segment until it lies on the boundary, and
-    the distance of that verified point is reported. It is an upper bound of the true margin. Positive where the
-    sample is classified correctly, negative where it is not (then it is the distance from the predicted class), `inf`
-    where no crossing was found.
+    The point that the search reaches is pulled back until it lies on the boundary, and the distance of that verified
+    point is reported. It is an upper bound of the true margin. Positive where the sample is classified correctly,
+    negative where it is not (then it is the distance from the predicted class), `inf` where no crossing was found.
+    `method: closest` walks along the boundary to the nearest point that `budget` passes find from each of `starts`
+    (by default more in few dimensions); `method: deepfool` stops at the first crossing, after at most `steps`
+    linearisations of `candidates` rivals.
 
     Columns: `margin` (signed, in the norm), `margin_found`, `rival` (the class on the other side).
     Details: `boundary_point`, `(B, *shape)`.
 
-    Reference: Moosavi-Dezfooli et al. 2016 for the search; Mickisch et al. 2020 for its use along training.
+    Reference: Moosavi-Dezfooli et al. 2016 for DeepFool; Mickisch et al. 2020 for its use along training.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -37,6 +40,9 @@ class Margin(Probe):
     """
 
     norm: Literal["l2", "linf"] = "l2"
+    method: Literal["closest", "deepfool"] = "closest"
+    budget: Positive = 40.0
+    starts: Count | None = None
     steps: Count = 50
     candidates: Count = 3
     overshoot: NonNegative = 0.02
@@ -57,6 +63,9 @@ class Margin(Probe):
         self, boundary: Boundary, x: Tensor, predicted: Tensor, restriction: Restriction | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The landed points `(B, *shape)`, their distances `(B,)` (inf where none) and whether each was found."""
+        if self.method == "closest":
+            nearest = closest(boundary, x, predicted, self.norm, self.budget, self.starts, restriction)
+            return nearest.points, nearest.distance, torch.isfinite(nearest.distance)
         reached, found = deepfool(
             boundary, x, predicted, self.norm, self.steps, self.candidates, self.overshoot, restriction
         )

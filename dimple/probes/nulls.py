@@ -41,7 +41,8 @@ class RandomSubspace:
         """The orthonormal columns `(n, d)`, float64."""
         stream = generator(self.seed, "random subspace", n, self.dim, self.draw)
         gaussian = torch.randn(n, self.dim, generator=stream, dtype=torch.float64)
-        return torch.linalg.qr(gaussian).Q
+        columns: Tensor = torch.linalg.qr(gaussian).Q
+        return columns
 
 
 def margin_ratio(n: int, d: int) -> float:

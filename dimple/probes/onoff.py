@@ -42,7 +42,7 @@ class OnOff(Probe):
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
         """Three searches for the sample, and two for every random subspace."""
         assert tangents is not None
-        search = Margin(steps=self.steps, candidates=self.candidates)
+        search = Margin(method="deepfool", steps=self.steps, candidates=self.candidates)
         free = Boundary(boundary.classifier)
         predicted = free.predict(x)
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)

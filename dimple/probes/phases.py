@@ -12,8 +12,9 @@ class Phases:
     """When the boundary had clung, when it had dimpled, and what that says of the model's prediction.
 
     Attributes:
-        cling_step: the first recorded step at which the boundary-to-manifold distance had fallen to 1/`fall` of its
-            initial value, or None.
+        cling_step: the first recorded step from which the boundary-to-manifold distance stays at or below 1/`fall` of
+            its initial value until the dimpling is done (or training ends), or None. A boundary that only passes the
+            manifold on its way has not clung.
         dimple_step: the first recorded step from which every training point stays on its right side, or None.
         fall: the factor that counts as clinging.
         best_fall: the largest fall, initial distance over distance, seen before `dimple_step`.
@@ -39,9 +40,9 @@ def phases(
 ) -> Phases:
     """Date the clinging and the dimpling, and judge the prediction "first cling, then dimple, off the manifold".
 
-    Supported: the distance falls `fall`-fold before the training accuracy stays at 1, and the final off-manifold share
-    of the gradient lies above its null. Contradicted: training ended in full accuracy without one of these.
-    Undecided: training accuracy never came to stay at 1.
+    Supported: the distance falls `fall`-fold, and stays there, before the training accuracy stays at 1, and the final
+    off-manifold share of the gradient lies above its null. Contradicted: training ended in full accuracy without one
+    of these. Undecided: training accuracy never came to stay at 1.
 
     Args:
         distance: mean boundary-to-manifold distance at each recorded step, the first before training.
@@ -58,7 +59,10 @@ def phases(
         dimpled -= 1
     dimple_step = steps[dimpled] if dimpled < len(steps) else None
     falls = [distance[0] / value if value > 0 else math.inf for value in distance]
-    cling_step = next((step for step, value in zip(steps, falls, strict=True) if value >= fall), None)
+    clung = dimpled
+    while clung > 0 and falls[clung - 1] >= fall:
+        clung -= 1
+    cling_step = steps[clung] if clung < dimpled else None
     best = max(falls[: max(dimpled, 1)])
     above = off_share > off_share_null
     shares = f"off-manifold share of the gradient {off_share:.2f}, null {off_share_null:.2f}"
@@ -67,7 +71,8 @@ def phases(
             cling_step, None, fall, best, "undecided",
             f"training accuracy did not come to stay at 1 (it ends at {accuracy[-1]:.3f}); {shares}",
         )  # fmt: skip
-    supported = best >= fall and above
-    reason = f"the distance fell {best:.1f}-fold before training accuracy reached 1 (asked: {fall:g}-fold); {shares}"
+    stayed = f"and stayed {fall:g}-fold from step {cling_step}" if cling_step is not None else f"but did not stay {fall:g}-fold"
+    reason = f"the distance fell {best:.1f}-fold before training accuracy reached 1 {stayed}; {shares}"
+    supported = cling_step is not None and above
     verdict = "supported" if supported else "contradicted"
     return Phases(cling_step, dimple_step, fall, best, verdict, reason)

@@ -23,7 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 class Recorder:
     """Measures the network of a scene at one snapshot after another.
 
-    The training points get every probe of the scene; the test points the margin, which is the null of theirs; the
+    The training points get every probe of the scene; as many test points the margin, which is the null of theirs; the
     unlabelled probe points the offset, which is the boundary-to-manifold distance. All of it in float64.
     """
 
@@ -43,10 +43,10 @@ class Recorder:
     ) -> tuple[dict[str, float], Arrays, dict[str, str]]:
         """The metrics of the snapshot, the columns of its points, and the unit of each column of either."""
         boundary = Boundary(frozen(network).to(self.device, self.dtype))
-        samples = self.samples
-        sets = {
+        samples, compared = self.samples, len(self.samples.train)
+        sets: dict[str, tuple[Tensor, Tensor | None, list[Probe]]] = {
             "train": (samples.train, samples.train_labels, self.probes),
-            "test": (samples.test, samples.test_labels, [p for p in self.probes if isinstance(p, Margin)]),
+            "test": (samples.test[:compared], samples.test_labels[:compared], [p for p in self.probes if isinstance(p, Margin)]),
             "probe": (samples.probe, None, [p for p in self.probes if isinstance(p, Offset)]),
         }
         parts, units, details = {}, dict(POINT_UNITS), {}
@@ -54,7 +54,7 @@ class Recorder:
             columns, extra, probe_units = self._measure_split(boundary, points, labels, probes)
             parts[split], details[split] = columns, extra
             units |= probe_units
-        metrics = {"step": float(step), "loss": loss, **self._summary(parts, details)}
+        metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summary(parts, details)}
         return metrics, _stack(step, parts), units | METRIC_UNITS
 
     def _measure_split(
@@ -67,14 +67,21 @@ class Recorder:
         draws = {name: values.cpu().numpy() for name, values in result.details.items() if name.endswith("_draws")}
         return columns, draws, result.units
 
+    def _accuracies(self, boundary: Boundary) -> dict[str, float]:
+        """The share of right predictions, and as its null the share that the commonest class alone would get."""
+        samples, row = self.samples, {}
+        for split, x, y in (
+            ("train", samples.train, samples.train_labels),
+            ("test", samples.test, samples.test_labels),
+        ):
+            prediction = boundary.predict(x.to(self.device, self.dtype)).cpu()
+            row[f"{split}_accuracy"] = float((prediction == y).double().mean())
+            row[f"{split}_accuracy_null"] = float(y.bincount().max() / len(y))
+        return row
+
     def _summary(self, parts: dict[str, Arrays], details: dict[str, Arrays]) -> dict[str, float]:
         train, test, probe = parts["train"], parts["test"], parts["probe"]
-        row = {
-            "train_accuracy": float((train["prediction"] == train["label"]).mean()),
-            "train_accuracy_null": _majority(train["label"]),
-            "test_accuracy": float((test["prediction"] == test["label"]).mean()),
-            "test_accuracy_null": _majority(test["label"]),
-        }
+        row: dict[str, float] = {}
         if "offset" in probe:
             limit = next(p.limit for p in self.probes if isinstance(p, Offset))
             distance, null = np.abs(probe["offset"]), np.abs(probe["offset_null"])
@@ -82,7 +89,7 @@ class Recorder:
                 "boundary_distance": float(np.minimum(distance, limit).mean()),
                 "boundary_distance_null": float(np.minimum(null, limit).mean()),
                 "boundary_found": float(np.isfinite(distance).mean()),
-                "off_share": float(np.nanmean(probe["gradient_off_share"])),
+                "off_share": _mean_where_defined(probe["gradient_off_share"]),
                 "off_share_null": float(probe["gradient_off_share_null"].mean()),
                 "dimple_depth": median(train["offset"]),
                 "dimple_depth_null": median(train["offset_null"]),
@@ -100,8 +107,10 @@ class Recorder:
         return row
 
 
-def _majority(labels: NDArray[Any]) -> float:
-    return float(np.bincount(labels).max() / len(labels))
+def _mean_where_defined(values: NDArray[Any]) -> float:
+    """The mean without nan, which marks a gradient of zero; nan if there is nothing else."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
 def _stack(step: int, parts: dict[str, Arrays]) -> Arrays:

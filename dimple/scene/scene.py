@@ -8,7 +8,7 @@ import torch
 from annotated_types import MaxLen
 from torch import Tensor
 
-from dimple.boundary.grid import LEVEL_SETS, Grid, LevelSet
+from dimple.boundary import LEVEL_SETS, Grid, LevelSet
 from dimple.data import LABELLINGS, SAMPLINGS, Labelling, ManifoldSamples, Sampling, Synthetic
 from dimple.errors import SceneError
 from dimple.manifolds import MANIFOLDS, Manifold
@@ -49,7 +49,7 @@ class Scene:
     network: MLP = MLP()
     training: Training = Standard()
     snapshots: Snapshots = Snapshots()
-    probes: tuple[Probe, ...] = (Margin(), OnOff(), Offset())
+    probes: tuple[Probe, ...] = (Margin(starts=4), OnOff(), Offset())
     levelset: LevelSet = Grid()
     film: Film = Film()
 

@@ -77,7 +77,7 @@ def spans_decades(curves: Sequence[Curve]) -> bool:
     """
     values = np.concatenate([np.abs(curve.values[np.isfinite(curve.values)]) for curve in curves])
     values = values[values > 0]
-    return len(values) > 0 and float(values.max()) > 20 * float(np.quantile(values, 0.1))
+    return len(values) > 0 and float(values.max()) > 20 * float(np.quantile(values, 0.1, method="lower"))
 
 
 def chart_pictures(charts: Sequence[Chart], timeline: Timeline) -> list[dict[str, str]]:

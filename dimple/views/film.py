@@ -34,7 +34,7 @@ class Film:
         gif: whether to write a gif, half as wide and high, beside the mp4.
     """
 
-    fps: Count = 10
+    fps: Count = 8
     hold: NonNegative = 1.0
     turn: Finite = 24.0
     quality: Annotated[int, Strict(), Interval(ge=0, le=51)] = 20
@@ -102,7 +102,7 @@ def key_frames(frames: Sequence[Frame]) -> list[int]:
         >>> blank = Drawing((), PointSet(np.zeros((0, 2)), np.zeros(0, dtype=np.int64)), (0.0, 0.0), (1.0, 1.0))
         >>> line = Timeline(steps, (), (("clung", 4),))
         >>> key_frames([Frame("x", int(s), i, blank, (), line) for i, s in enumerate(steps)])
-        [0, 1, 2, 3, 5, 6]
+        [0, 1, 2, 3, 4, 6]
     """
     marked = {0, len(frames) - 1, *_phase_places(frames)}
     while len(marked) < min(STILLS, len(frames)):

@@ -11,7 +11,7 @@ from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
-from dimple.views.relief import Feet
+from dimple.views.relief import Feet, refined
 from dimple.views.wording import null_text, number, words
 
 Columns = dict[str, NDArray[Any]]
@@ -24,6 +24,7 @@ CHARTS = (
 # In shares of the box's largest side.
 NEAR_SECTION = 0.02
 FOOT_SPACING = 1 / 150
+FACET = 1 / 25
 
 
 def frames_of_run(run: Run) -> list[Frame]:
@@ -110,7 +111,13 @@ class _Scenery:
             self.plane = choose_plane(train, self.feet, NEAR_SECTION * self.side)
 
     def drawing(self, mesh: Mesh, points: PointSet) -> Drawing:
-        """The manifold, and the boundary with its relief."""
+        """The manifold, and the boundary with its relief.
+
+        Large triangles are divided first: colours are interpolated between corners, and the manifold beneath a flat
+        facet is curved.
+        """
+        if mesh.ambient_dim == 3:
+            mesh = refined(mesh, FACET * self.side)
         relief = self.feet.relief(mesh) if self.feet is not None else None
         layers = [] if self.manifold is None else [Layer(self.manifold, "manifold")]
         return Drawing((*layers, Layer(mesh, "boundary", relief)), points, self.low, self.high)

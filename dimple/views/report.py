@@ -14,7 +14,7 @@ from dimple.views.frames_of_run import timeline_of
 from dimple.views.page import data_uri, jpeg, write_page
 
 MEANINGS = {
-    "cling_step": ("clung", "the distance from manifold to boundary had fallen to a fifth of its first value"),
+    "cling_step": ("clung", "from here until the dimpling the boundary stays within a fifth of its first distance"),
     "dimple_step": ("dimpled", "every training point stays on its right side from here on"),
 }
 # A film larger than this stays beside the page.

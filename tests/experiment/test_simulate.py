@@ -36,7 +36,8 @@ def test_every_shipped_scene_simulates(name: str, tmp_path: Path) -> None:
     for column in ("boundary_distance", "margin", "margin_on", "margin_off", "dimple_depth", "off_share"):
         assert f"{column}_null" in table, column
         assert run.units()[column]
-    assert len(run.points()["step"]) == len(run.steps) * (len(run.positions["train"]) + 40)
+    count = len(run.positions["train"])
+    assert len(run.points()["step"]) == len(run.steps) * (count + min(count, 20) + 20)
     assert (tmp_path / "run" / "report.html").stat().st_size > 1000
     assert not list(tmp_path.rglob(".dimple-tmp-*"))
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.networks.mlp import MLP
-from dimple.probes import PROBES, LocalPCA, Measurement, Probe, RandomSubspace
+from dimple.probes import PROBES, LocalPCA, Margin, Measurement, Probe, RandomSubspace
 from dimple.tensors import dot, generator, project
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -84,10 +84,13 @@ def test_every_column_has_a_unit(kind: str) -> None:
 
 
 def test_rotating_input_and_classifier_together_changes_no_l2_margin() -> None:
+    # From one start: where further starts are drawn does not turn with the input.
     net, (x, y) = network(), samples()
     rotation = torch.linalg.qr(torch.randn(12, 12, generator=generator(9, "rotation"))).Q
-    plain = probe_of("margin")(Boundary(net), x, y)
-    assert_same(plain, probe_of("margin")(Boundary(lambda z: net(z @ rotation)), x @ rotation.T, y))
+    for method in ("closest", "deepfool"):
+        margin = Margin(method=method, starts=1)  # type: ignore[arg-type]
+        plain = margin(Boundary(net), x, y)
+        assert_same(plain, margin(Boundary(lambda z: net(z @ rotation)), x @ rotation.T, y))
 
 
 def test_on_and_off_add_up_and_are_orthogonal() -> None:

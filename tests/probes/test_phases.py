@@ -17,6 +17,12 @@ def test_walls_are_reported_as_a_contradiction() -> None:
     assert "1.2-fold" in found.reason
 
 
+def test_a_boundary_that_only_passes_the_manifold_has_not_clung() -> None:
+    found = phases(STEPS, [1.0, 0.05, 0.9, 0.5, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3)
+    assert (found.cling_step, found.verdict) == (None, "contradicted")
+    assert "fell 20.0-fold" in found.reason and "did not stay" in found.reason
+
+
 def test_clinging_without_leaving_the_manifold_is_a_contradiction() -> None:
     found = phases(STEPS, [1.0, 0.5, 0.1, 0.1, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.2, 1 / 3)
     assert found.verdict == "contradicted"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dimple.boundary.boundary import Boundary
 from dimple.boundary.grid import Grid
 from dimple.boundary.mesh import Mesh
 from dimple.runs.store import Run, mesh_arrays
@@ -27,12 +28,15 @@ def ball_mesh(radius: float | None, inside: int = 1) -> Mesh:
     if radius is None:
         return Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
     sign = 1 if inside == 1 else -1
-    return Grid(cells=40).extract(lambda x: sign * (radius - x.norm(dim=1)), LOW, HIGH, torch.device("cpu"))
+    ball = Boundary(lambda x: torch.stack([torch.zeros(len(x)), sign * (radius - x.norm(dim=1))], dim=1))
+    return Grid(cells=40).extract(ball, 1, LOW, HIGH, torch.device("cpu"))
 
 
+@functools.cache
 def circle_mesh(radius: float = 1.0, cells: int = 80) -> Mesh:
     """A circle in the plane, class 1 within it."""
-    return Grid(cells=cells).extract(lambda x: radius - x.norm(dim=1), (-2, -2), (2, 2), torch.device("cpu"))
+    disc = Boundary(lambda x: torch.stack([torch.zeros(len(x)), radius - x.norm(dim=1)], dim=1))
+    return Grid(cells=cells).extract(disc, 1, (-2, -2), (2, 2), torch.device("cpu"))
 
 
 def sphere_points() -> PointSet:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from dimple.boundary.mesh import Mesh
+from dimple.tensors import generator
 from dimple.views.cut import box_outline, choose_plane, cut, section_of
 from dimple.views.frame import Drawing, Layer, Plane, PointSet
 from dimple.views.plane import sides
@@ -51,7 +53,7 @@ def test_a_diagonal_plane_cuts_a_cube_in_a_hexagon() -> None:
 def test_the_chosen_plane_holds_the_circle_that_most_points_lie_on() -> None:
     angle = np.linspace(0, 2 * np.pi, 9, endpoint=False)
     tilted = np.array([np.cos(angle), 0.8 * np.sin(angle), 0.6 * np.sin(angle)]).T
-    noise = np.random.default_rng(0).normal(size=(12, 3))
+    noise = torch.randn(12, 3, generator=generator(0, "off the circle"), dtype=torch.float64).numpy()
     others = noise / np.linalg.norm(noise, axis=1, keepdims=True)
     points = RADIUS * np.concatenate([others, tilted])
     plane = choose_plane(points, Feet(ball_mesh(RADIUS), 0.01), 0.012)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dimple.boundary.mesh import Mesh
@@ -14,6 +14,7 @@ from tests.views.material import circle_mesh, plane_frames
 NOBODY = PointSet(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
 
 
+@settings(max_examples=40)
 @given(st.floats(0, 1.9), st.floats(-3.1, 3.1))
 def test_the_side_of_a_circle_is_whether_the_radius_is_smaller(radius: float, angle: float) -> None:
     if abs(radius - 1) < 2e-3:

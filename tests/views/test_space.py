@@ -1,5 +1,7 @@
 """Drawings of space, checked against VTK's own coordinates and the geometry of a sphere."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -65,11 +67,11 @@ def test_points_under_a_bump_are_outlines_and_those_behind_are_left_out(frames: 
         picture, depth = space.picture()
         stamp_points(picture, depth, frames[place].drawing, camera, 15)
         space.close()
-        return int((np.asarray(picture) == CLASSES[label]).all(2).sum())
+        return int((np.abs(np.asarray(picture, dtype=int) - CLASSES[label]).max(2) < 40).sum())
 
-    # Without a boundary all six points are whole; within the sphere of radius 0.32 none is.
+    # The three points of class 0 face the camera, those of class 1 lie behind: the manifold alone hides none of them.
     assert solid(0, 0) > 2 * solid(2, 0) > 0
-    assert solid(0, 1) > 2 * solid(2, 1) > 0
+    assert solid(0, 1) > solid(2, 1) == 0
 
 
 def test_the_frame_of_the_camera_ignores_what_is_shown(frames: list[Frame]) -> None:
@@ -107,7 +109,8 @@ def test_a_whole_frame_says_step_phase_and_section(frames: list[Frame]) -> None:
     with Stage(frames[0]) as stage:
         pictures = [stage.draw(frame) for frame in frames]
     assert {picture.size for picture in pictures} == {SIZE}
-    changes = [np.abs(np.asarray(a, int) - np.asarray(b, int)).mean() for a, b in zip(pictures, pictures[1:], strict=False)]
+    arrays = [np.asarray(picture, dtype=int) for picture in pictures]
+    changes = [np.abs(a - b).mean() for a, b in itertools.pairwise(arrays)]
     assert min(changes) > 0.5
     assert frames[1].phase == ""
     assert frames[2].phase == "clung"

@@ -1,5 +1,6 @@
 """The window, driven without a hand: its keys, its slider, its clock, and one true window on a virtual display."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -71,7 +72,7 @@ def test_space_plays_to_the_end_and_then_from_the_start(viewer: Viewer) -> None:
 
 
 def test_the_slider_goes_where_it_is_put_and_follows(viewer: Viewer) -> None:
-    (slider,) = viewer.plotter.slider_widgets
+    (slider,) = viewer.plotter.widgets.slider_widgets
     slider.GetRepresentation().SetValue(2.2)
     slider.InvokeEvent("InteractionEvent")
     assert viewer.index == 2
@@ -84,7 +85,7 @@ def test_every_snapshot_looks_different(viewer: Viewer) -> None:
     for index in range(4):
         viewer.show(index)
         pictures.append(viewer.plotter.screenshot(return_img=True).astype(int))
-    changes = [np.abs(a - b).mean() for a, b in zip(pictures, pictures[1:], strict=False)]
+    changes = [np.abs(a - b).mean() for a, b in itertools.pairwise(pictures)]
     assert min(changes) > 0.5
 
 
@@ -115,7 +116,9 @@ def test_without_a_display_the_film_and_the_page_are_named(monkeypatch: pytest.M
     monkeypatch.delenv("DISPLAY", raising=False)
     with pytest.raises(DeviceError) as caught:
         open_window(space_frames(), "runs/ball-0")
-    message = "no display for a window (DISPLAY is not set); look at runs/ball-0/film.mp4 or runs/ball-0/report.html instead"
+    message = (
+        "no display for a window (DISPLAY is not set); look at runs/ball-0/film.mp4 or runs/ball-0/report.html instead"
+    )
     assert str(caught.value) == message
     monkeypatch.setenv("DISPLAY", ":9")
     with pytest.raises(DeviceError, match="DISPLAY :9 does not answer"):

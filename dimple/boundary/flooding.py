@@ -1,0 +1,177 @@
+"""The inner loops of the adaptive level set, compiled by numba: sparse blocks of cells, filled from cell to cell.
+
+Imported only where an extraction begins: numba takes a second to load.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.boundary.tracing import compiled
+
+Ints = NDArray[np.int64]
+Small = NDArray[np.int32]
+Single = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+# Points along a block's side: 2^SHIFT.
+SHIFT = 3
+POINTS = 1 << 3 * SHIFT
+
+
+@compiled
+def place(top: Small, x: int, y: int, z: int) -> tuple[int, int]:
+    """The block that holds a lattice point, and its number in it."""
+    mask = (1 << SHIFT) - 1
+    inner = ((x & mask) << 2 * SHIFT) | ((y & mask) << SHIFT) | (z & mask)
+    return top[x >> SHIFT, y >> SHIFT, z >> SHIFT], inner
+
+
+@compiled
+def touch(cells: Ints, top: Small, count: int, most: int) -> int:
+    """Give every cell and its neighbours a block; returns how many blocks there are then."""
+    for c in range(len(cells)):
+        for dx in range(-1, 2, 2):
+            for dy in range(-1, 2, 2):
+                for dz in range(-1, 2, 2):
+                    x = min(max(cells[c, 0] + dx, 0), most) >> SHIFT
+                    y = min(max(cells[c, 1] + dy, 0), most) >> SHIFT
+                    z = min(max(cells[c, 2] + dz, 0), most) >> SHIFT
+                    if top[x, y, z] < 0:
+                        top[x, y, z] = count
+                        count += 1
+    return count
+
+
+@compiled
+def unknown(cells: Ints, top: Small, values: Single) -> Ints:
+    """The corners of the cells whose value has not been asked for, each once; they count as asked for from now on."""
+    found, count = np.empty((len(cells) * 8, 3), dtype=np.int64), 0
+    for c in range(len(cells)):
+        for corner in range(8):
+            x, y, z = cells[c, 0] + (corner >> 2), cells[c, 1] + (corner >> 1 & 1), cells[c, 2] + (corner & 1)
+            block, inner = place(top, x, y, z)
+            if np.isnan(values[block, inner]):
+                values[block, inner] = np.inf
+                found[count, 0], found[count, 1], found[count, 2] = x, y, z
+                count += 1
+    return found[:count].copy()
+
+
+@compiled
+def store(points: Ints, given: Single, top: Small, values: Single) -> None:
+    """Keep the values of lattice points."""
+    for p in range(len(points)):
+        block, inner = place(top, points[p, 0], points[p, 1], points[p, 2])
+        values[block, inner] = given[p]
+
+
+@compiled
+def around(start: Ints, axis: Ints, top: Small, seen: Bytes, cells: int) -> Ints:
+    """The cells that share the given lattice edges and were not seen before."""
+    found, count = np.empty((len(start) * 4, 3), dtype=np.int64), 0
+    for e in range(len(start)):
+        first, second = (axis[e] + 1) % 3, (axis[e] + 2) % 3
+        for corner in range(4):
+            found[count] = start[e]
+            found[count, first] -= corner >> 1
+            found[count, second] -= corner & 1
+            x, y, z = found[count]
+            if min(x, y, z) < 0 or max(x, y, z) >= cells:
+                continue
+            block, inner = place(top, x, y, z)
+            if seen[block, inner] == 0:
+                seen[block, inner] = 1
+                count += 1
+    return found[:count].copy()
+
+
+@compiled
+def open_beside(start: Ints, axis: int, top: Small, seen: Bytes, most: int) -> bool:
+    """Whether one of the four cells that share an edge was not seen yet."""
+    for corner in range(4):
+        one, two = corner >> 1, corner & 1
+        x = start[0] - (one if axis > 0 else 0)
+        y = start[1] - (one if axis == 0 else two if axis == 2 else 0)
+        z = start[2] - (two if axis < 2 else 0)
+        if min(x, y, z) >= 0 and max(x, y, z) < most:
+            block, inner = place(top, x, y, z)
+            if block < 0 or seen[block, inner] == 0:
+                return True
+    return False
+
+
+@compiled
+def changes(cells: Ints, top: Small, seen: Bytes, values: Single, most: int) -> tuple[Ints, Ints]:
+    """The edges of the cells on which the sign changes and beside which some cell was not seen yet."""
+    start, axis = np.empty((len(cells) * 12, 3), dtype=np.int64), np.empty(len(cells) * 12, dtype=np.int64)
+    count = 0
+    sides = np.empty(8, dtype=np.bool_)
+    for c in range(len(cells)):
+        for corner in range(8):
+            block, inner = place(
+                top, cells[c, 0] + (corner >> 2), cells[c, 1] + (corner >> 1 & 1), cells[c, 2] + (corner & 1)
+            )
+            sides[corner] = values[block, inner] >= 0
+        for a in range(3):
+            step = 4 >> a
+            for corner in range(8):
+                if corner & step == 0 and sides[corner] != sides[corner + step]:
+                    start[count, 0] = cells[c, 0] + (corner >> 2)
+                    start[count, 1] = cells[c, 1] + (corner >> 1 & 1)
+                    start[count, 2] = cells[c, 2] + (corner & 1)
+                    axis[count] = a
+                    count += open_beside(start[count], a, top, seen, most)
+    return start[:count].copy(), axis[:count].copy()
+
+
+@compiled
+def triangulate(cells: Ints, top: Small, values: Single, names: Small, table: Small) -> tuple[Ints, Ints, Ints, Single]:
+    """Marching cubes over the cells, vertices shared.
+
+    Args:
+        names: `(blocks, POINTS, 3)` filled with -1; the vertex on the edge that leaves a point along each axis.
+        table: `(256, 16)` edges of the triangles of each case, 3 corner + axis, ended by -1.
+
+    Returns:
+        Triangles `(F, 3)`; of every vertex its edge's start `(V, 3)`, axis `(V,)` and end values `(V, 2)`.
+    """
+    faces = np.empty((len(cells) * 5, 3), dtype=np.int64)
+    start, axis = np.empty((len(cells) * 3 + 64, 3), dtype=np.int64), np.empty(len(cells) * 3 + 64, dtype=np.int64)
+    ends = np.empty((len(cells) * 3 + 64, 2), dtype=np.float32)
+    face, vertex = 0, 0
+    corner_values = np.empty(8, dtype=np.float32)
+    for c in range(len(cells)):
+        case = 0
+        for corner in range(8):
+            block, inner = place(
+                top, cells[c, 0] + (corner >> 2), cells[c, 1] + (corner >> 1 & 1), cells[c, 2] + (corner & 1)
+            )
+            corner_values[corner] = values[block, inner]
+            case |= (corner_values[corner] >= 0) << corner
+        for k in range(15):
+            edge = table[case, k]
+            if edge < 0:
+                break
+            corner, a = edge // 3, edge % 3
+            x, y, z = cells[c, 0] + (corner >> 2), cells[c, 1] + (corner >> 1 & 1), cells[c, 2] + (corner & 1)
+            block, inner = place(top, x, y, z)
+            if names[block, inner, a] < 0:
+                if vertex == len(axis):
+                    start, axis, ends = doubled(start), doubled(axis), doubled(ends)
+                names[block, inner, a] = vertex
+                start[vertex, 0], start[vertex, 1], start[vertex, 2] = x, y, z
+                axis[vertex] = a
+                ends[vertex, 0], ends[vertex, 1] = corner_values[corner], corner_values[corner + (4 >> a)]
+                vertex += 1
+            faces[face, k % 3] = names[block, inner, a]
+            if k % 3 == 2:
+                face += 1
+    return faces[:face].copy(), start[:vertex].copy(), axis[:vertex].copy(), ends[:vertex].copy()
+
+
+@compiled
+def doubled(array: NDArray[Any]) -> NDArray[Any]:
+    """The same rows, and room for as many again."""
+    return np.concatenate((array, array))

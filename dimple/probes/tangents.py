@@ -1,0 +1,139 @@
+"""What a tangent estimate says of itself: its directions, the spectrum behind them, and how far they can be trusted."""
+
+import dataclasses
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+# Below this share of the largest variance a direction counts as noise when gaps are compared.
+FLOOR = 1e-3
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class TangentEstimate:
+    """Tangent spaces at a batch of samples, each with the evidence for it.
+
+    Attributes:
+        basis: orthonormal columns `(B, n, d)`, the most certain first.
+        spectrum: `(B, m)`, falling: the variance along each principal direction, in squared input units, or the
+            squared stretch of each latent direction.
+        residual: `(B,)`, the share from 0 to 1 that the estimate leaves out: of the neighbourhood's variance, or of
+            the sample's own squared length; each field says which.
+        radius: `(B,)`, how far from the sample the estimate had to look, in input units.
+        error: `(B,)`, the angle to the true tangent space that the evidence leads one to expect, radians from 0 to
+            pi / 2; each field says how it is obtained.
+        reliable: `(B,)`, whether it may be used as a tangent space at all; each field says when.
+    """
+
+    basis: Tensor
+    spectrum: Tensor
+    residual: Tensor
+    radius: Tensor
+    error: Tensor
+    reliable: Tensor
+
+    @staticmethod
+    def concatenate(parts: list["TangentEstimate"]) -> "TangentEstimate":
+        """The rows of several estimates by the same field, in order."""
+        names = [field.name for field in dataclasses.fields(TangentEstimate)]
+        return TangentEstimate(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+    def like(self, x: Tensor) -> "TangentEstimate":
+        """The same estimate in the dtype and on the device of the samples that it belongs to."""
+        numbers = (self.basis, self.spectrum, self.residual, self.radius, self.error)
+        return TangentEstimate(*(part.to(x) for part in numbers), reliable=self.reliable.to(x.device))
+
+
+def principal(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The leading directions of the sum of r r^T over the rows r, and all of its eigenvalues that may differ from 0.
+
+    Through the smaller of the two Gram matrices, so that 50 neighbours in R^3072 cost a 50 x 50 eigenproblem.
+
+    Args:
+        rows: `(B, k, n)`, centred and weighted.
+        dim: d <= min(k, n).
+
+    Returns:
+        Orthonormal columns `(B, n, d)`, and the eigenvalues `(B, min(k, n))`, falling.
+
+    Example:
+        >>> principal(torch.tensor([[[3.0, 0.0], [0.0, 1.0]]]), 1)[1]
+        tensor([[9., 1.]])
+    """
+    if rows.shape[2] <= rows.shape[1]:
+        values, vectors = torch.linalg.eigh(rows.mT @ rows)
+        return vectors[:, :, -dim:].flip(2), values.flip(1).clamp(min=0)
+    values, vectors = torch.linalg.eigh(rows @ rows.mT)
+    return orthonormal(rows.mT @ vectors[:, :, -dim:].flip(2)), values.flip(1).clamp(min=0)
+
+
+def orthonormal(columns: Tensor) -> Tensor:
+    """Orthonormal columns with the same span as each of `(B, n, d)`; dependent columns are completed anyhow.
+
+    By the Cholesky factor of the d x d Gram matrix, which for long columns costs far less than Householder's
+    reflections; those take over where the columns are too nearly dependent for it.
+    """
+    tiny = torch.finfo(columns.dtype).tiny
+    scaled = columns / torch.linalg.vector_norm(columns, dim=1, keepdim=True).clamp(min=tiny)
+    factor, failed = torch.linalg.cholesky_ex(scaled.mT @ scaled)
+    result: Tensor = torch.linalg.solve_triangular(factor, scaled.mT, upper=False).mT
+    pivots = torch.diagonal(factor, dim1=1, dim2=2)
+    doubtful = (failed != 0) | ~(pivots.amin(1) > 0.5)
+    if bool(doubtful.any()):
+        result = result.clone()
+        result[doubtful] = torch.linalg.qr(scaled[doubtful]).Q
+    return result
+
+
+def expected_angle(spectrum: Tensor, dim: int, count: Tensor) -> Tensor:
+    """The root mean square angle, in radians, by which sampling turns the d leading principal directions.
+
+    sqrt(sum over i <= d < j of l_i l_j / (count (l_i - l_j)^2)): first order in 1 / count, the angles of the
+    directions added in squares, no more than pi / 2. Bias that every sample shares is not in it.
+
+    Args:
+        spectrum: `(B, m)` eigenvalues l, falling.
+        count: `(B,)`, how many points stand behind each.
+
+    Reference: Anderson 1963, Asymptotic theory for principal component analysis, theorem 1.
+
+    Example:
+        >>> expected_angle(torch.tensor([[1.0, 0.01]]), 1, torch.tensor([100.0]))
+        tensor([0.0101])
+    """
+    kept, left = spectrum[:, :dim, None], spectrum[:, None, dim:]
+    gap = kept - left
+    turned = torch.where(gap > 0, kept * left / gap.square(), torch.inf).sum((1, 2))
+    return (turned / count.clamp(min=1)).sqrt().clamp(max=math.pi / 2)
+
+
+def left_out(spectrum: Tensor, dim: int) -> Tensor:
+    """The share of the variance beyond the d leading directions, `(B,)`; all of it where there is none."""
+    whole = spectrum.sum(1)
+    return torch.where(whole > 0, spectrum[:, dim:].sum(1) / whole, 1.0)
+
+
+def eigengap(spectra: Tensor, n: int, largest: int) -> int:
+    """The number of directions before the widest gap of the spectrum: the ratio of one variance to the next.
+
+    The spectra are scaled to their leading variance and averaged. Variances under a thousandth of it count as zero,
+    and so does the one after the last of R^n, so that a cloud without codimension gets the dimension n.
+
+    Args:
+        spectra: `(B, m)`, falling.
+        n: the ambient dimension.
+        largest: the largest answer; gaps beyond it are not looked at.
+
+    Example:
+        >>> eigengap(torch.tensor([[1.0, 0.8, 0.01, 0.005]]), 4, 3)
+        2
+    """
+    scale = spectra[:, :1].clamp(min=torch.finfo(spectra.dtype).tiny)
+    mean = (spectra / scale).mean(0)
+    if len(mean) >= n:
+        mean = torch.cat([mean[:n], mean.new_zeros(1)])
+    ratios = (mean[:-1] + FLOOR) / (mean[1:] + FLOOR)
+    return int(ratios[: max(1, largest)].argmax()) + 1

@@ -1,0 +1,281 @@
+"""Numbers that are known from elsewhere: areas, curvatures, reaches and geodesics by formula."""
+
+import math
+
+import pytest
+import torch
+
+from dimple.errors import DimpleError, SceneError, ShapeError
+from dimple.manifolds import (
+    Arc,
+    Circle,
+    CliffordTorus,
+    ConcentricSpheres,
+    Decoder,
+    Ellipse,
+    Flat,
+    FourierCurve,
+    Helix,
+    IntertwinedRolls,
+    KleinBottle,
+    Lift,
+    LinkedCircles,
+    Moebius,
+    Moons,
+    Paraboloid,
+    Placed,
+    Plane,
+    RandomSurface,
+    Saddle,
+    SCurve,
+    Segment,
+    Sphere,
+    Spiral,
+    SwissRoll,
+    Torus,
+    Warp,
+    Waves,
+)
+from dimple.manifolds.base import Manifold
+from dimple.manifolds.paths import shortest_paths
+from dimple.manifolds.search import searched_reach
+from dimple.tensors import generator
+
+PI = math.pi
+
+
+def rows(*points: list[float]) -> torch.Tensor:
+    return torch.tensor(points, dtype=torch.float64)
+
+
+VOLUMES = {
+    "circle": (Circle(2.0), 4 * PI),
+    "3-sphere": (Sphere(3, 0.5), 2 * PI**2 / 8),
+    "10-sphere": (Sphere(10), 64 * PI**5 / 945),
+    "ellipse": (Ellipse(2.0, 1.0), 9.688448220547675),
+    "helix": (Helix(1.0, 2 * PI, 1.0), 2 * PI * math.sqrt(2)),
+    "arc": (Arc(2.0, 0.5, 1.0), 1.0),
+    "torus": (Torus(2.0, 0.5), 4 * PI**2),
+    "clifford torus": (CliffordTorus(), 2 * PI**2),
+    "paraboloid over a disc's square": (Paraboloid(bend=0.0), 4.0),
+    "s curve": (SCurve(0.5, 2.0), 3 * PI),
+    "moons": (Moons(0.5), PI),
+    "concentric spheres": (ConcentricSpheres(1, (1.0, 3.0)), 8 * PI),
+    "placed": (Lift(Torus(2.0, 0.5), 20), 4 * PI**2),
+    "plane": (Plane(size=3.0, normal=(1.0, 2.0, 3.0)), 9.0),
+    "flat": (Flat(low=(0.0, 1.0, 2.0), high=(2.0, 3.0, 4.0)), 8.0),
+    # Archimedes' spiral r = b t: b/2 (t sqrt(1 + t^2) + asinh t), from t = 1 to 3.
+    "spiral": (
+        Spiral(1.0, 3.0, 1 / PI),
+        (3 * math.sqrt(10) + math.asinh(3.0) - math.sqrt(2) - math.asinh(1.0)) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes(name: str) -> None:
+    manifold, known = VOLUMES[name]
+    assert manifold.volume == pytest.approx(known, rel=1e-9)
+
+
+def test_the_volume_of_a_warped_sphere_is_integrated_to_many_digits() -> None:
+    assert Warp(Sphere(2, 0.7), strength=0.0).volume == pytest.approx(4 * PI * 0.49, rel=1e-9)
+
+
+REACHES = {
+    "sphere": (Sphere(5, 0.3), 0.3),
+    "ellipse": (Ellipse(1.0, 3.0), 1 / 3),
+    "tube of a torus": (Torus(1.0, 0.4), 0.4),
+    "hole of a torus": (Torus(1.0, 0.8), 0.2),
+    "clifford torus": (CliffordTorus((0.2, 3.0)), 0.2),
+    "arc with a narrow opening": (Arc(1.0, 0.0, 2 * PI - 0.5), math.sin(0.25)),
+    "half circle": (Arc(2.0), 2.0),
+    "concentric spheres": (ConcentricSpheres(2, (0.2, 1.0, 1.3)), 0.15),
+    "linked circles": (LinkedCircles(2.0), 1.0),
+    "flat": (Flat(), math.inf),
+}
+
+
+@pytest.mark.parametrize("name", REACHES)
+def test_reaches_by_formula(name: str) -> None:
+    manifold, known = REACHES[name]
+    assert manifold.reach == pytest.approx(known, rel=1e-12)
+    assert manifold.reach_is_exact
+
+
+@pytest.mark.parametrize("name", ["ellipse", "tube of a torus", "hole of a torus", "arc with a narrow opening"])
+def test_the_search_finds_the_reaches_that_are_known(name: str) -> None:
+    manifold, known = REACHES[name]
+    found = searched_reach(*manifold.unfold())
+    assert known * (1 - 1e-9) <= found <= known * (1 + 1e-5)
+
+
+SEARCHED = {
+    # The end of the letter is nearest to the other arc: (sqrt(5) - 1) / 2 radii from it.
+    "s curve": (SCurve(1.0), (math.sqrt(5) - 1) / 2),
+    "moons": (Moons(), 0.25),
+    "helix of gentle pitch": (Helix(1.0, 2 * PI, 0.4), 2.0),
+    "bowl": (Paraboloid(bend=4.0), 0.25),
+    "pass": (Saddle(bend=-2.0), 0.5),
+    "eggs": (Waves(0.1, 1.0), 1 / (0.1 * (2 * PI) ** 2)),
+    "circle that nothing disturbs": (FourierCurve(5, 0.7, 0.0), 0.7),
+    "sphere that nothing warps": (Warp(Sphere(2, 0.4), strength=0.0), 0.4),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_searched_reaches_where_the_answer_is_known(name: str) -> None:
+    manifold, known = SEARCHED[name]
+    assert manifold.reach == pytest.approx(known, rel=2e-5)
+    assert not manifold.reach_is_exact
+
+
+def test_the_curvatures_of_a_torus() -> None:
+    torus = Torus(2.0, 0.5)
+    outside, inside = rows([2.5, 0.0, 0.0]), rows([1.5, 0.0, 0.0])
+    outward = rows([1.0, 0.0, 0.0])
+    assert torus.principal_curvatures(outside, outward)[0].tolist() == pytest.approx([-2.0, -0.4])
+    assert torus.principal_curvatures(inside, -outward)[0].tolist() == pytest.approx([-2.0, 1 / 1.5])
+    gauss = torus.scalar_curvature(torch.cat([outside, inside])) / 2
+    assert gauss.tolist() == pytest.approx([1 / (0.5 * 2.5), -1 / (0.5 * 1.5)])
+
+
+def test_curvatures_at_one_point_each() -> None:
+    on_helix = Helix(2.0, 2 * PI, 1.0).second_form(rows([2.0, 0.0, 0.0]))
+    assert float(on_helix.norm()) == pytest.approx(2 / 5)
+    assert float(Ellipse(2.0, 1.0).second_form(rows([2.0, 0.0])).norm()) == pytest.approx(2.0)
+    assert Sphere(4, 0.5).scalar_curvature(rows([0, 0, 1.0, 0, 0])).item() == pytest.approx(12 / 0.25)
+    assert Sphere(2, 0.5).principal_curvatures(rows([0, 0, 1.0]))[0].tolist() == pytest.approx([-2.0, -2.0])
+    # The middle line of the band turns by half a turn over a length 2 pi: Gauss's curvature is -1/4 there.
+    assert Moebius(1.0).scalar_curvature(rows([1.0, 0.0, 0.0])).item() / 2 == pytest.approx(-0.25)
+    flat = CliffordTorus((1.0, 2.0)).scalar_curvature(rows([1.0, 0, 0, 2.0]))
+    assert flat.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_principal_curvatures_without_a_normal_need_codimension_one() -> None:
+    with pytest.raises(SceneError, match="codimension 2"):
+        Helix().principal_curvatures(rows([1.0, 0.0, 0.0]))
+
+
+def test_the_medial_axis_is_where_it_is_known() -> None:
+    assert Sphere(2).room(rows([0.25, 0.0, 0.0], [3.0, 0.0, 0.0])).tolist() == [0.25, math.inf]
+    torus = Torus(1.0, 0.4)
+    assert torus.room(rows([1.1, 0.0, 0.0], [0.5, 0.0, 0.0])).tolist() == pytest.approx([0.1, 0.5])
+    # Inside an ellipse, across its flat side, the way is free to the long axis; along the axis to the focal point.
+    ellipse = Ellipse(2.0, 1.0)
+    assert ellipse.room(rows([0.0, 0.5], [1.9, 0.0])).tolist() == pytest.approx([0.5, 0.4], rel=1e-3)
+
+
+def test_closed_geodesics() -> None:
+    assert Sphere(2, 2.0).geodesic(rows([0, 0, 2.0]), rows([0, 0, -2.0], [0, 2.0, 0])).tolist()[0] == pytest.approx(
+        [2 * PI, PI]
+    )
+    a, b = rows([1.0, 0, 2.0, 0]), rows([0, 1.0, 0, -2.0])
+    assert CliffordTorus((1.0, 2.0)).geodesic(a, b).item() == pytest.approx(math.hypot(PI / 2, PI))
+    roll = SwissRoll(height=2.0)
+    ends = roll.project(rows([0.25, 0.0, -1.0], [-1.0, 0.0, 1.0]))
+    length = Spiral().volume
+    assert roll.geodesic(ends, ends)[0, 1].item() == pytest.approx(math.hypot(length, 2.0))
+    half = Ellipse(2.0, 1.0)
+    assert half.geodesic(rows([2.0, 0.0]), rows([-2.0, 0.0])).item() == pytest.approx(half.volume / 2)
+
+
+@pytest.mark.parametrize("manifold", [Sphere(2), SwissRoll()], ids=lambda m: type(m).__name__)
+def test_paths_along_the_graph_are_a_few_per_cent_long_and_take_no_short_cut(manifold: Manifold) -> None:
+    x = manifold.sample(20, generator(0))
+    found, known = shortest_paths(manifold, x, x), manifold.geodesic(x, x)
+    pairs = known > 1
+    ratio = found[pairs] / known[pairs]
+    assert float(ratio.min()) > 0.995
+    assert float(ratio.max()) < 1.05
+    assert float(ratio.mean()) < 1.02
+
+
+def test_a_warp_stretches_no_length_by_more_than_its_strength() -> None:
+    flat = Segment((0.0, 0.0), (3.0, 0.0))
+    warp = Warp(flat, strength=0.4, frequency=5.0)
+    assert 3 * 0.6 < warp.volume < 3 * 1.4
+    x = 2 * torch.randn(100, 2, generator=generator(0), dtype=torch.float64)
+    y = x + 1e-4 * torch.randn(100, 2, generator=generator(1), dtype=torch.float64)
+    stretch = (warp.bend(x) - warp.bend(y)).norm(dim=1) / (x - y).norm(dim=1)
+    assert 0.6 - 1e-6 < float(stretch.min()) < float(stretch.max()) < 1.4 + 1e-6
+    assert float(stretch.max()) > 1.2
+
+
+def test_pieces_are_told_apart() -> None:
+    spheres = ConcentricSpheres(2, (1.0, 2.0, 4.0))
+    assert spheres.component(rows([0.9, 0, 0], [0, 2.5, 0], [0, 0, 9.0])).tolist() == [0, 1, 2]
+    share = spheres.component(spheres.sample(6000, generator(0))).bincount() / 6000
+    assert share.tolist() == pytest.approx([1 / 21, 4 / 21, 16 / 21], abs=0.02)
+    rolls = IntertwinedRolls(rolls=3)
+    # Neighbouring windings stand a third of the pitch apart along the radius, a little less along the normal.
+    assert 0.9 < rolls.gap / ((1.0 - 0.25) / 1.5 / 3) < 1
+    assert len(Lift(LinkedCircles(), 7).parts) == 2
+
+
+def test_a_lift_changes_nothing_but_the_place() -> None:
+    torus = Torus()
+    lift = Lift(torus, ambient_dim=1000, offset=(0.5,), seed=3)
+    x = torus.sample(5, generator(0))
+    y = lift.place(x)
+    assert torch.allclose(torch.cdist(y, y), torch.cdist(x, x), atol=1e-6)
+    assert torch.allclose(lift.axes.T @ lift.axes, torch.eye(3, dtype=torch.float64), atol=1e-12)
+    assert torch.equal(lift.sample(4, generator(1)), lift.place(torus.sample(4, generator(1))))
+    assert torch.allclose(Lift(torus, ambient_dim=5, frame="axes").place(x)[:, :3], x)
+    away = y + 0.3 * torch.linalg.qr(torch.cat([lift.axes, torch.ones(1000, 1).double()], dim=1)).Q[:, 3]
+    assert torch.allclose(lift.distance(away), torch.full((5,), 0.3, dtype=torch.float64))
+
+
+def _network() -> torch.nn.Module:
+    network = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4)).double()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator(0, weight.shape), dtype=torch.float64))
+    return network
+
+
+def test_a_decoder_is_the_curve_that_it_draws() -> None:
+    torch_module = _network()
+    manifold = Decoder(torch_module, dim=1, low=-1.0, high=1.0)
+    z = torch.linspace(-1, 1, 7, dtype=torch.float64)[:, None]
+    x = torch_module(z).detach()
+    assert manifold.ambient_dim == 4
+    assert float(manifold.distance(x).max()) < 1e-12
+    jacobian = torch.func.vmap(torch.func.jacrev(torch_module))(z)[:, :, 0].detach()
+    basis = manifold.tangent_basis(x)[:, :, 0]
+    assert torch.allclose((basis * jacobian).sum(1).abs(), jacobian.norm(dim=1), rtol=1e-6)
+
+
+BAD = {
+    "ambient_dim is 2": lambda: Lift(Torus(), ambient_dim=2),
+    "offset has 2 numbers": lambda: Lift(Torus(), ambient_dim=5, offset=(1.0, 2.0)),
+    "minor is 2.0; it must be below major": lambda: Torus(1.0, 2.0),
+    "minor is 1.0; it must be below major, which is 1.0": lambda: KleinBottle(1.0, 1.0),
+    "half_width is 3.0": lambda: Moebius(1.0, 3.0),
+    "radii .* repeat": lambda: ConcentricSpheres(2, (1.0, 1.0)),
+    "the two arcs meet": lambda: Moons(1.0, 2.0, 0.0),
+    "rolls is 1": lambda: IntertwinedRolls(rolls=1),
+    "inner is 2.0": lambda: SwissRoll(inner=2.0),
+    "stop is 7.0": lambda: Arc(1.0, 0.0, 7.0),
+    "make no segment": lambda: Segment((1.0, 2.0), (1.0, 2.0)),
+    "normal is": lambda: Plane(normal=(0.0, 0.0, 0.0)),
+    "needs at least 4": lambda: RandomSurface(dim=2, ambient_dim=3),
+    "meets itself": lambda: FourierCurve(ambient_dim=2, amplitude=3.0, frequency=5),
+    "ambient_dim is 1": lambda: FourierCurve(ambient_dim=1),
+    "frame must have 2 rows": lambda: Placed(Circle(), ((1.0, 0.0),), (0.0, 0.0)),
+    "columns that are not orthonormal": lambda: Placed(Circle(), ((2.0, 0.0), (0.0, 1.0)), (0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_makes_no_manifold_is_refused_in_one_sentence(message: str) -> None:
+    with pytest.raises(SceneError, match=message) as caught:
+        BAD[message]()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_is_no_decoder_is_refused() -> None:
+    with pytest.raises(ShapeError, match="dim="):
+        Decoder(torch.nn.Linear(3, 7), dim=2)
+    with pytest.raises(DimpleError, match="more than it takes"):
+        Decoder(torch.nn.Linear(2, 2), dim=2)

@@ -1,0 +1,177 @@
+"""The nearest boundary point against geometry that is known, and the laws that the search owes."""
+
+import pytest
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+from dimple.boundary import Boundary, Grid
+from dimple.networks.mlp import MLP
+from dimple.probes.box import dual_norm, smallest_step
+from dimple.probes.closest import BUDGET, CONVERGED, NO_CROSSING, closest
+from dimple.probes.nulls import RandomSubspace
+from dimple.probes.restriction import Restriction
+from dimple.tensors import Box, generator, norm, project
+from tests.oracles import ball, half_space, wedge
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed, "gaussian"))
+
+
+def network(n: int = 12) -> nn.Module:
+    return MLP(widths=(32, 32), input_scale=2.0).build(n, generator(3, "network")).double().requires_grad_(False)
+
+
+def spirals() -> tuple[nn.Module, Tensor]:
+    """A network with a bent boundary in the plane, trained on two arms of a spiral, and points around it."""
+    t = torch.linspace(0.4, 1.6, 60)
+    arm = torch.stack([t * torch.cos(4 * t), t * torch.sin(4 * t)], 1)
+    x, y = torch.cat([arm, -arm]), torch.arange(2).repeat_interleave(60)
+    net = MLP(widths=(48, 48), input_scale=2.0).build(2, generator(0, "spirals")).double()
+    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
+    for _ in range(400):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    return net.requires_grad_(False), x
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_the_step_within_a_box_is_that_of_a_bisection_on_its_multiplier(kind: str) -> None:
+    origin = torch.rand(40, 30, generator=generator(0, "origin"))
+    gradient = gaussian(40, 30, seed=1)
+    wanted = 2.5 * gaussian(40, seed=2)
+    step = smallest_step(origin, gradient, wanted, kind, Box())
+    assert bool(((origin + step >= -1e-12) & (origin + step <= 1 + 1e-12)).all())
+    direction = gradient.sign() * wanted.sign()[:, None]
+    rate = gradient.abs() if kind == "l2" else torch.ones_like(gradient)
+    room = torch.where(direction > 0, 1 - origin, origin)
+    low, high = torch.zeros(40), torch.full((40,), 1e4)
+    for _ in range(200):
+        middle = (low + high) / 2
+        change = (gradient.abs() * torch.minimum(middle[:, None] * rate, room)).sum(1)
+        low, high = torch.where(change < wanted.abs(), middle, low), torch.where(change < wanted.abs(), high, middle)
+    torch.testing.assert_close(step, direction * torch.minimum(high[:, None] * rate, room), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_half_space(kind: str) -> None:
+    normal, x = gaussian(12, seed=1), gaussian(60, 12)
+    boundary = half_space(normal, 0.3)
+    found = closest(boundary, x, boundary.predict(x), kind)
+    exact = (x @ normal - 0.3).abs() / dual_norm(normal, kind)
+    torch.testing.assert_close(found.distance, exact, rtol=1e-9, atol=0)
+    assert bool((found.status == CONVERGED).all())
+    assert bool((found.gap <= 0).all())
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_half_space_in_a_box(kind: str) -> None:
+    """The nearest point of x1 + .2 x2 > 1.1 in the unit square, from two corners where the box is in the way."""
+    boundary = half_space(torch.tensor([1.0, 0.2]), 1.1, Box())
+    found = closest(boundary, torch.tensor([[0.5, 0.5], [0.2, 0.1]]), torch.tensor([0, 0]), kind)
+    torch.testing.assert_close(found.points[1], torch.tensor([1.0, 0.5]) if kind == "l2" else found.points[1])
+    assert abs(float(boundary.gap(found.points, torch.tensor([0, 0])).abs().max())) < 1e-9
+    exact = {"l2": [0.5, 0.8 / 1.04**0.5], "linf": [0.5, 0.8]}[kind]
+    assert float(found.distance[0]) == pytest.approx(exact[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("starts", [1, None])
+def test_ball_from_inside_and_outside(starts: int | None) -> None:
+    x = gaussian(60, 5)
+    boundary = ball(2.0)
+    found = closest(boundary, x, boundary.predict(x), starts=starts)
+    torch.testing.assert_close(found.distance, (2 - x.norm(dim=1)).abs(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_nearer_of_two_rivals_is_found_though_the_other_scores_higher() -> None:
+    found = closest(wedge(near=0.5, far=2.0), torch.zeros(1, 2), torch.tensor([0]), starts=1)
+    assert float(found.distance) == pytest.approx(0.5, rel=1e-9)
+
+
+def test_exact_in_the_plane_to_one_percent() -> None:
+    net, points = spirals()
+    x = points + 0.05 * gaussian(*points.shape)
+    boundary = Boundary(net)
+    plain = Boundary(lambda z: net(z.double()))
+    mesh = Grid(cells=1000).extract(plain, 1, (-3.0, -3.0), (3.0, 3.0), torch.device("cpu"))
+    exact = torch.tensor(cKDTree(mesh.vertices).query(x.numpy())[0])
+    found = closest(boundary, x, boundary.predict(x))
+    # The mesh itself is only known to a part of its cell, .006.
+    assert ((found.distance <= 1.01 * exact + 1e-4).double().mean()) >= 0.99
+    assert bool((found.distance >= exact - 5e-3).all())
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_every_point_is_verified_and_paid_for(kind: str) -> None:
+    net, x = network(), gaussian(50, 12)
+    boundary = Boundary(net, Box(-4.0, 4.0))
+    y = boundary.predict(x)
+    boundary.forwards = boundary.backwards = 0
+    found = closest(boundary, x, y, kind, budget=15.0, starts=3)
+    assert float(found.passes.sum()) == pytest.approx(0.4 * boundary.forwards + 0.6 * boundary.backwards)
+    assert float(found.passes.max()) <= 3 * 15
+    there = torch.isfinite(found.distance)
+    assert bool(there.any())
+    assert bool((boundary.gap(found.points, y)[there] <= 1e-12).all())
+    torch.testing.assert_close(norm(found.points - x, kind)[there], found.distance[there])
+    assert bool((found.status[~there] == NO_CROSSING).all())
+    assert set(found.status[there].tolist()) <= {CONVERGED, BUDGET}
+
+
+def test_without_a_boundary_nothing_is_found_and_a_misclassified_sample_is_its_own_nearest_point() -> None:
+    nowhere = closest(half_space(torch.zeros(2), -1.0), gaussian(3, 2), torch.tensor([1, 1, 1]))
+    assert nowhere.distance.tolist() == [float("inf")] * 3
+    assert nowhere.status.tolist() == [NO_CROSSING] * 3
+    wrong = closest(half_space(torch.tensor([1.0, 0.0]), 0.0), torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
+    assert wrong.distance.tolist() == [0.0]
+    assert wrong.points.tolist() == [[2.0, 1.0]]
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_order_batch_mates_and_score_scale_do_not_matter(kind: str) -> None:
+    net, x = network(), gaussian(24, 12)
+    y = net(x).argmax(1)
+    whole = closest(Boundary(net), x, y, kind).distance
+    order = torch.randperm(24, generator=generator(0, "order"))
+    torch.testing.assert_close(closest(Boundary(net), x[order], y[order], kind).distance, whole[order])
+    torch.testing.assert_close(closest(Boundary(net), x[5:6], y[5:6], kind).distance, whole[5:6])
+    for scale in (1e-4, 1e4):
+        scaled = Boundary(lambda z, scale=scale: scale * net(z))
+        torch.testing.assert_close(closest(scaled, x, y, kind).distance, whole)
+
+
+def test_rotating_and_scaling_input_and_classifier_together_moves_the_point_along() -> None:
+    net, x = network(), gaussian(24, 12)
+    y = net(x).argmax(1)
+    rotation = torch.linalg.qr(gaussian(12, 12, seed=9)).Q
+    plain = closest(Boundary(net), x, y, starts=1)
+    moved = closest(Boundary(lambda z: net(z @ rotation / 3)), 3 * x @ rotation.T, y, starts=1)
+    torch.testing.assert_close(moved.distance, 3 * plain.distance, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_a_restricted_search_stays_in_its_subspace_and_is_never_nearer(off: bool) -> None:
+    net, x = network(), gaussian(24, 12)
+    boundary, basis = Boundary(net), RandomSubspace(4, 0, 0).columns(12).to(x)
+    y = boundary.predict(x)
+    found = closest(boundary, x, y, restriction=Restriction(basis, off))
+    there = torch.isfinite(found.distance)
+    assert bool(there.any())
+    step = (found.points - x)[there]
+    along = project(basis, step)
+    assert float((along if off else step - along).abs().max()) < 1e-9
+    assert bool((found.distance >= closest(boundary, x, y).distance * 0.99).all())
+
+
+def test_more_passes_and_more_starts_are_never_farther_on_the_whole() -> None:
+    net, x = network(), gaussian(60, 12)
+    boundary = Boundary(net)
+    y = boundary.predict(x)
+    means = [float(closest(boundary, x, y, budget=b, starts=1).distance.nanmedian()) for b in (5.0, 15.0, 40.0)]
+    assert means[0] >= means[1] >= means[2]
+    one, five = closest(boundary, x, y, starts=1).distance, closest(boundary, x, y, starts=5).distance
+    assert bool((five <= one).all())

@@ -1,0 +1,198 @@
+"""Pages: everything within, nothing from outside, and what files say never becomes markup."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dimple.errors import RunError
+from dimple.views.figures import charts_by_unit, figure_rows, spans_decades
+from dimple.views.frame import Curve
+from dimple.views.probe_report import ProbePicture, cumulative, image_of, series_charts, write_probe_report
+from dimple.views.report import write_report
+from dimple.views.wording import is_null, null_text, number
+from tests.views.material import write_run
+
+NASTY = "</script><img src=x onerror=alert(1)>"
+UNITS = {"margin": "l2", "margin_on": "l2"}
+
+
+class Page(HTMLParser):
+    """The tags, addresses and text of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.policy = ""
+        self.text = ""
+        self.in_style = False
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        named = dict(attributes)
+        self.tags.append(tag)
+        self.in_style = tag == "style"
+        self.addresses += [named[name] or "" for name in ("src", "href") if name in named]
+        if named.get("http-equiv") == "Content-Security-Policy":
+            self.policy = named["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self.in_style else f" {data}"
+
+
+def alone(page: Page) -> bool:
+    """Whether the page asks for nothing from outside and runs nothing."""
+    return (
+        all(address.startswith("data:") for address in page.addresses)
+        and page.policy.startswith("default-src 'none'; ")
+        and "script" not in page.tags
+    )
+
+
+def probe_picture(index: int, margin: float, channels: int = 3) -> ProbePicture:
+    image = np.full((channels, 4, 4), 0.5)
+    step = np.zeros_like(image)
+    step[:, index % 4, 0] = margin / np.sqrt(channels)
+    return ProbePicture(index, "cat", "dog", margin, image, step, 0.6 * step, 0.4 * step)
+
+
+def test_the_report_of_a_run_states_what_happened(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    page = Page(write_report(run, run.path / "report.html"))
+    assert alone(page)
+    text = " ".join(page.text.split())
+    assert "First clinging, then dimpling: undecided. Training accuracy did not come to stay at 1." in text
+    assert "clung 10 the distance" in text
+    assert "dimpled never" in text
+    assert "margin along the manifold, of the free one 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
+    assert run.scene_text.strip().splitlines()[1] in page.text
+    assert "dimple simulate scene.yaml --seed 3 --out ball-again" in text
+    assert "probe 2.0 s" in text
+
+
+def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    without = Page(write_report(run, run.path / "report.html"))
+    assert "video" not in without.tags
+    (run.path / "film.mp4").write_bytes(b"film")
+    (run.path / "stills").mkdir()
+    Image.new("RGB", (64, 36), "red").save(run.path / "stills" / "step_00000010.png")
+    page = Page(write_report(run, run.path / "report.html"))
+    assert alone(page)
+    assert "data:video/mp4;base64," + base64.b64encode(b"film").decode() in page.addresses
+    assert "step 10: clung" in page.text
+    assert page.tags.count("img") == without.tags.count("img") + 1
+
+
+def test_charts_mark_the_phases_and_are_the_same_every_time(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    first = Page(write_report(run, run.path / "report.html"))
+    again = Page(write_report(run, run.path / "report.html"))
+    assert first.addresses == again.addresses
+    chart = base64.b64decode(first.addresses[0].partition(",")[2]).decode()
+    assert chart.lstrip().startswith("<?xml")
+    assert "clung" in chart
+
+
+def test_names_and_scenes_are_never_markup(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", name=NASTY)
+    page = Page(write_report(run, run.path / "report.html"))
+    assert alone(page)
+    assert NASTY in page.text
+    facts = [(NASTY, NASTY)]
+    page = Page(write_probe_report(tmp_path / "p.html", NASTY, facts, {}, {}, [], [probe_picture(0, 0.5)]))
+    assert alone(page)
+    assert page.text.count(NASTY) >= 3
+
+
+def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be written"):
+        write_report(write_run(tmp_path / "run"), tmp_path / "absent" / "report.html")
+
+
+def test_the_probe_report_ranks_the_images_and_takes_them_apart(tmp_path: Path) -> None:
+    pictures = [probe_picture(k, margin) for k, margin in enumerate((0.4, 0.1, 0.3, 0.2))]
+    columns = {"index": np.arange(3), "margin": np.array([0.1, np.inf, -0.2]), "margin_null": np.array([0.2, 0.3, 0.4])}
+    rows = [{"step": 0, "margin": 0.1, "on_ratio": 3.0, "on_ratio_null": 4.0, "on_ratio_verdict": "below"}]
+    page = Page(write_probe_report(tmp_path / "p.html", "net", [("seed", "0")], columns, UNITS, rows, pictures))
+    assert alone(page)
+    assert re.findall(r"image (\d)", page.text) == ["1", "3", "2", "0"]
+    assert page.text.index("least robust") < page.text.index("image 1") < page.text.index("most robust")
+    assert "36.0% of its squared length" in page.text
+    # One chart of distributions, and five pictures for each of the four images.
+    assert page.tags.count("img") == 1 + 5 * 4
+    assert "below" in page.text
+
+
+def test_without_tangents_only_the_whole_perturbation_is_shown(tmp_path: Path) -> None:
+    image = np.zeros((1, 8, 8))
+    plain = ProbePicture(3, 0, 1, 0.5, image, image + 0.1, None, None)
+    page = Page(write_probe_report(tmp_path / "p.html", "net", [], {}, {}, [], [plain]))
+    assert page.tags.count("img") == 3
+    assert "squared length" not in page.text
+
+
+def test_a_series_of_checkpoints_is_drawn_along_its_steps() -> None:
+    rows = [{"step": k, "margin": 0.1 * k, "accuracy": None if k == 0 else 0.5, "note": "x"} for k in range(3)]
+    assert [chart["title"] for chart in series_charts(rows, UNITS)] == ["margin", "accuracy"]
+    assert series_charts(rows[:1], UNITS) == []
+
+
+def test_shares_count_what_was_never_reached() -> None:
+    values, shares = cumulative(np.array([2.0, np.inf, 1.0, np.nan]))
+    assert (values.tolist(), shares.tolist()) == ([1.0, 2.0], [0.25, 0.5])
+    assert cumulative(np.array([]))[1].tolist() == []
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_magnified_without_blur(channels: int) -> None:
+    pixels = np.zeros((channels, 2, 2))
+    pixels[:, 0, 1], pixels[:, 1, 0] = 2.0, 0.5
+    picture = image_of(pixels)
+    assert picture.size == (112, 112)
+    grey = np.asarray(picture.convert("L"))
+    assert np.unique(grey[:56, :56]).tolist() == [0]
+    assert np.unique(grey[:56, 56:]).tolist() == [255]
+    assert np.unique(grey[56:, :56]).tolist() == [128]
+
+
+def test_a_table_has_each_figure_once_with_its_null() -> None:
+    row = {"step": 5, "x": 1.0, "x_null": 2.0, "x_null_low": 1.5, "x_null_high": 3.0, "x_verdict": "below", "y": None}
+    rows = figure_rows(row, {"x": "l2"})
+    assert rows[0] == {"name": "x", "value": "1.00", "null": "2.00 (1.50 to 3.00)", "verdict": "below", "unit": "l2"}
+    assert [r["value"] for r in rows] == ["1.00", "not measured"]
+
+
+def test_charts_group_by_unit_and_leave_nulls_with_their_figures() -> None:
+    columns = {name: np.ones(2) for name in ("step", "a", "a_null", "b", "c", "d", "e", "f")}
+    units = dict.fromkeys("abcdef", "l2") | {"f": "share"}
+    charts = charts_by_unit(columns, units, without={"b"})
+    assert [[curve.name for curve in chart.curves] for chart in charts] == [["a", "c", "d", "e"], ["f"]]
+    assert charts[0].curves[0].null is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([1.0, 2.0], False), ([0.001, 1.0], True), ([-5.0, 0.0, 0.1], True), ([np.nan], False)]
+)
+def test_decades_are_recognised(values: list[float], expected: bool) -> None:
+    assert spans_decades([Curve("x", np.array(values))]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (1.0, "1.00"), (0.99999, "1.000"), (-0.0123, "-0.0123"), (123456.0, "1.23e+05"), (12345.0, "12345"),
+     (float("nan"), "not measured"), (None, "not measured"), (float("inf"), "none found"), (5e-5, "5e-05")],
+)  # fmt: skip
+def test_numbers_have_three_digits(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_only_nulls_of_figures_that_are_there_are_nulls() -> None:
+    assert is_null("x_null_low", {"x": 1})
+    assert not is_null("x_null", {"y": 1})
+    assert null_text({"x": 1.0}, "x") == ""
