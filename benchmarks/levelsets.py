@@ -2,7 +2,8 @@
 
     python benchmarks/levelsets.py [--quick] [--json FILE]
 
-Every row has what dimple needs, what the peer needs, and peer / ours. All on one thread.
+Every row has what dimple needs, what the peer needs, and peer / ours. All on one thread, in seconds of
+processor time, so that a busy machine tells nearly the same.
 """
 
 import argparse
@@ -50,12 +51,12 @@ def trained(kind: str, activation: type[nn.Module], width: int = 128) -> nn.Sequ
 
 
 def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
-    """The least of several wall times, and the result."""
+    """The least of several processor times, and the result."""
     best, result = np.inf, None
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         result = work()
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
     return best, result
 
 

@@ -161,7 +161,9 @@ class Exact(LevelSet):
         with torch.no_grad():
             seeds = self._seeds(network, *corners)
             if previous is not None and len(previous.vertices):
-                seeds = np.concatenate([seeds, _lifted_points(previous.vertices)])
+                # A hint, not a duty: a few thousand points of the mesh before are enough.
+                thinned = previous.vertices[:: len(previous.vertices) // 4096 + 1]
+                seeds = np.concatenate([seeds, _lifted_points(thinned)])
             network = network.lifted()
             walk = Walk(network, *corners)
             pieces = walk.all_pieces(seeds, self.most)

@@ -57,7 +57,7 @@ class Section:
         """Along a tangent space at the sample `x` and, as the last axis, off it where the gap changes fastest.
 
         Args:
-            basis: `(n, d)` orthonormal tangent directions, d = 1 or 2; dimples of a plane in R^100 are seen as they are.
+            basis: `(n, d)` orthonormal tangent directions, d = 1 or 2: a plane in R^100 is seen with its dimples.
 
         Raises:
             SceneError: if the gradient lies in the tangent space, so that no direction off it is distinguished.

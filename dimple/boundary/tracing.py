@@ -149,7 +149,10 @@ def holds(region: Region, point: Floats) -> bool:
         value = maps[0, column] * point[0] + maps[1, column] * point[1] + maps[2, column] * point[2] + maps[3, column]
         if value * region.signs[k] < slack:
             return False
-    return all(region.walls[k, k // 2] * point[k // 2] + region.walls[k, 3] >= slack for k in range(6))
+    nearest = np.inf
+    for k in range(6):
+        nearest = min(nearest, region.walls[k, k // 2] * point[k // 2] + region.walls[k, 3])
+    return nearest >= slack
 
 
 @compiled

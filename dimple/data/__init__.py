@@ -1,7 +1,8 @@
 """Data: labelled points of manifolds, and images."""
 
 from dimple.data.images import Images, load_images
-from dimple.data.labels import LABELLINGS, Labelling
+from dimple.data.labelling import Labelling
+from dimple.data.labels import LABELLINGS
 from dimple.data.sampling import SAMPLINGS, Sampling
 from dimple.data.synthetic import ManifoldSamples, Synthetic
 

@@ -1,8 +1,8 @@
 """The verbs of the package, as the command line calls them and as a notebook may."""
 
-from dimple.experiment.probe import probe
+from dimple.experiment.probing import probe
 from dimple.experiment.request import ProbeRequest
-from dimple.experiment.simulate import simulate
-from dimple.experiment.view import view
+from dimple.experiment.simulation import simulate
+from dimple.experiment.viewing import view
 
 __all__ = ["ProbeRequest", "probe", "simulate", "view"]

@@ -11,7 +11,8 @@ FAR = 1e12
 
 def dual_norm(rows: Tensor, norm: str) -> Tensor:
     """The largest slope that a step of unit `norm` can have along each gradient of `(..., n)`: `(...)`."""
-    return torch.linalg.vector_norm(rows, ord=2.0 if norm == "l2" else 1.0, dim=-1)
+    lengths: Tensor = torch.linalg.vector_norm(rows, ord=2.0 if norm == "l2" else 1.0, dim=-1)
+    return lengths
 
 
 def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, box: Box | None) -> Tensor:
@@ -49,7 +50,7 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
     at_wall = (slope * room).gather(1, order)
     moving = (slope * rate).gather(1, order).flip(1).cumsum(1).flip(1)
     before = at_wall.cumsum(1) - at_wall
-    # What has changed when the multiplier is at each breakpoint: the coordinates at their walls, and those still moving.
+    # What has changed when the multiplier is at each breakpoint: coordinates at their walls, and those still moving.
     reached = before + breakpoints * moving
     segment = (reached < wanted).sum(1, keepdim=True).clamp(max=slope.shape[1] - 1)
     multiplier = (wanted - before.gather(1, segment)) / moving.gather(1, segment).clamp(min=tiny)

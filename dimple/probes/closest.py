@@ -74,7 +74,7 @@ def closest(
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> closest(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).distance
+        >>> closest(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).distance.round(decimals=3)
         tensor([2.])
     """
     starts = default_starts(flatten(x).shape[1]) if starts is None else starts

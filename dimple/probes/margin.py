@@ -35,7 +35,7 @@ class Margin(Probe):
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> Margin()(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).columns["margin"]
+        >>> Margin()(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).columns["margin"].round(decimals=3)
         tensor([2.])
     """
 

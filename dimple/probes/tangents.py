@@ -41,6 +41,16 @@ class TangentEstimate:
         names = [field.name for field in dataclasses.fields(TangentEstimate)]
         return TangentEstimate(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
+    def rows(self, index: Tensor) -> "TangentEstimate":
+        """The estimates of some of the samples, in the order of `index`."""
+        names = [field.name for field in dataclasses.fields(TangentEstimate)]
+        return TangentEstimate(**{name: getattr(self, name)[index.to(self.basis.device)] for name in names})
+
+    def wide(self, width: int) -> "TangentEstimate":
+        """The same estimates with spectra `(B, width)`, continued by zeros."""
+        missing = self.spectrum.new_zeros(len(self.spectrum), max(0, width - self.spectrum.shape[1]))
+        return dataclasses.replace(self, spectrum=torch.cat([self.spectrum, missing], 1))
+
     def like(self, x: Tensor) -> "TangentEstimate":
         """The same estimate in the dtype and on the device of the samples that it belongs to."""
         numbers = (self.basis, self.spectrum, self.residual, self.radius, self.error)

@@ -13,15 +13,16 @@ from dimple.tensors import flatten
 from dimple.tensors import norm as norm_of
 
 FORWARD, BACKWARD = 0.4, 0.6
-# The share of the projection in a step falls from the first to the second.
-PULL, PULL_LEAST = 0.5, 0.03
+# The share of the projection in a step falls from the first to the second, along a cosine.
+PULL, PULL_LAST = 0.5, 0.03
 # A walk that starts elsewhere is pulled this much less, for it must not leave the pocket that it starts in.
 LOCAL = 0.3
 # How far beyond the boundary a step aims, as a share of the distance: more after each miss, less after each hit.
 AIM_FIRST, AIM_LEAST, AIM_MOST, AIM_BLIND = 0.1, 5e-4, 0.1, 1.0
-AIM_MISSED, AIM_HIT, AIM_NEVER_HIT = 1.5, 0.75, 4.0
-# A walk has settled when its linearised step is this share of the distance. Whoever gains less than GAIN in PATIENCE
-# steps has its pull halved, and has settled when that is below SLOWEST.
+AIM_MISSED, AIM_HIT, AIM_NEVER_HIT, AIM_FINE = 1.5, 0.75, 4.0, 1e-6
+# A walk whose two solutions differ by less than SETTLED, as a share of the distance, aims finely, and has settled when
+# they still do. Whoever gains less than GAIN in PATIENCE steps, or a sixth of all, has its pull halved, and has settled
+# when that is below SLOWEST.
 SETTLED, GAIN, PATIENCE, SLOWEST = 1e-6, 1e-3, 8, 0.02
 
 
@@ -29,7 +30,7 @@ def pull_at(step: int, steps: int) -> float:
     """The share of the projection in one of the steps: all at first, then half of it, falling off to average kinks."""
     if step == 0:
         return 1.0
-    return PULL_LEAST + (PULL - PULL_LEAST) * (1 + math.cos(math.pi * step / steps)) / 2
+    return PULL_LAST + (PULL - PULL_LAST) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 @final
@@ -89,11 +90,12 @@ class Walk:
     def follow(self, steps: int) -> None:
         """Take at most `steps` steps, each a forward and a backward; rows that have settled leave the batch."""
         rows = torch.nonzero(~self.settled).squeeze(1)
+        patience = max(PATIENCE, steps // 6)
         for step in range(steps):
             if len(rows) == 0:
                 return
             self._step(rows, pull_at(step, steps))
-            if step % PATIENCE == PATIENCE - 1:
+            if step % patience == patience - 1:
                 self._slow_down()
             if step % 4 == 3:
                 rows = torch.nonzero(~self.settled).squeeze(1)
@@ -116,17 +118,22 @@ class Walk:
         moved = here - origin
         length, slope = norm_of(moved, self.norm), (gradient * moved).sum(1)
 
+        aimed = self.aim[rows]
         blind = torch.isinf(self.distance[rows]) & (gap > 0)
-        factor = torch.where(gap > 0, AIM_MISSED, AIM_HIT).to(gap)
-        aim = self.aim[rows] * torch.where(blind, AIM_NEVER_HIT, factor)
+        aim = aimed * torch.where(blind, AIM_NEVER_HIT, torch.where(gap > 0, AIM_MISSED, AIM_HIT).to(gap))
         aim = torch.minimum(aim.clamp(min=AIM_LEAST), torch.where(blind, AIM_BLIND, AIM_MOST).to(gap))
-        self.aim[rows] = aim
+        fine = aimed == AIM_FINE
+        aim = torch.where(fine, AIM_FINE, aim)
         beyond = gap + aim * length * dual_norm(gradient, self.norm)
 
         back = moved + smallest_step(here, gradient, -beyond, self.norm, self.box)
         nearest = smallest_step(origin, gradient, slope - beyond, self.norm, self.box)
         left = norm_of(nearest - back, self.norm) / length.clamp(min=torch.finfo(gap.dtype).tiny)
         self._keep(rows, here, gap, slope, left)
+        still = (gap <= 0) & (left <= SETTLED)
+        self.settled[rows] = still & (aimed < AIM_FINE)
+        # Half of the fine aim says that the query to come was aimed finely.
+        self.aim[rows] = torch.where(fine, AIM_FINE / 2, torch.where(still, AIM_FINE, aim))
         self.here[rows] = self._inside(origin + back + (pull * self.pull[rows, None]) * (nearest - back))
 
     def _keep(self, rows: Tensor, here: Tensor, gap: Tensor, slope: Tensor, left: Tensor) -> None:
@@ -136,7 +143,6 @@ class Walk:
         self.points[rows] = torch.where(better[:, None], here, self.points[rows])
         for kept, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope), (self.residual, left)):
             kept[rows] = torch.where(better, new, kept[rows])
-        self.settled[rows] |= better & (left <= SETTLED)
 
     def land(self, forwards: int) -> None:
         """Pull each best point back along its ray by secant steps, as close to the crossing as rounding allows."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -22,7 +23,20 @@ def schema(cls: type, families: Families) -> dict[str, Any]:
         >>> schema(Sphere, {})["properties"]["radius"]
         {'exclusiveMinimum': 0, 'type': 'number', 'default': 1.0}
     """
-    return {"$schema": DIALECT, **_section(cls, None, dataclasses.MISSING, families)}
+    whole = {"$schema": DIALECT, **_section(cls, None, dataclasses.MISSING, families)}
+    nested = {base: table for base, table in families.items() if _holds_itself(base, table, families)}
+    if nested:
+        forms = {base.__name__: Form(base, table) for base, table in nested.items()}
+        whole["$defs"] = {
+            name: _members(form, dataclasses.MISSING, families) for name, form in forms.items()
+        }
+    return whole
+
+
+def _holds_itself(base: type, table: Mapping[str, type], families: Families) -> bool:
+    """Whether a member of the family has a field of the family, so that its schema has no end unless it is named."""
+    forms = [form_of(annotation, families) for cls in table.values() for annotation in field_types(cls).values()]
+    return any(form is not None and form.cls is base for form in forms)
 
 
 def _section(cls: type, kind: str | None, default: Any, families: Families) -> dict[str, Any]:
@@ -32,7 +46,10 @@ def _section(cls: type, kind: str | None, default: Any, families: Families) -> d
     required = [] if kind is None or in_default else ["kind"]
     for name, annotation in field_types(cls).items():
         standard = getattr(default, name) if in_default else default_of(cls, name)
-        properties[name] = _field(annotation, standard, families)
+        form = form_of(annotation, families)
+        # A member's own field of its family goes by reference, or its default would nest without end.
+        inside = form is not None and form.table is not None and cls in form.table.values()
+        properties[name] = _field(annotation, dataclasses.MISSING if inside else standard, families)
         if standard is dataclasses.MISSING:
             required.append(name)
     return {
@@ -60,4 +77,12 @@ def _one(form: Form, default: Any, families: Families) -> dict[str, Any]:
     """One object of a field: of its class, or of any member of its family."""
     if form.table is None:
         return _section(form.cls, None, default, families)
+    if default is dataclasses.MISSING and _holds_itself(form.cls, form.table, families):
+        return {"$ref": f"#/$defs/{form.cls.__name__}"}
+    return _members(form, default, families)
+
+
+def _members(form: Form, default: Any, families: Families) -> dict[str, Any]:
+    """Any member of the family, each with its own keys."""
+    assert form.table is not None
     return {"anyOf": [_section(cls, kind, default, families) for kind, cls in form.table.items()]}

@@ -9,7 +9,7 @@ import torch
 
 from dimple.errors import DivergedError
 from dimple.experiment import simulate
-from dimple.experiment.simulate import Simulation
+from dimple.experiment.simulation import Simulation
 from dimple.runs import Run
 from dimple.scene import load_scene, shipped_scenes
 
