@@ -23,8 +23,8 @@ def land(
         steps: the most forwards spent on a sample; rows that have landed leave the batch.
 
     Returns:
-        The landed points `(B, *shape)`, each verified to lie on the far side (gap <= 0), within a hundred-thousandth (float32)
-        or a billionth (float64) of the segment's gap; their fraction `t` of the segment, `(B,)`; their gap, `(B,)`.
+        The landed points `(B, *shape)`, each verified to lie on the far side (gap <= 0), within a hundred-thousandth
+        (float32) or a billionth (float64) of the segment's gap; their fraction `t` of the segment, `(B,)`; their gap, `(B,)`.
         Rows whose `outside` is no crossing at all (gap > 0) come back as they were, with t = 1 and that positive gap.
     """
     low, high = inside.new_zeros(len(inside)), inside.new_ones(len(inside))

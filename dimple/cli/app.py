@@ -15,7 +15,6 @@ from dimple.errors import DimpleError
 
 app = typer.Typer(
     name="dimple",
-    help="Watch a decision boundary cling to a data manifold and dimple around its points, and measure whether it does.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -23,7 +22,7 @@ app = typer.Typer(
 app.command()(simulate)
 app.command()(view)
 app.command()(probe)
-app.command()(scenes)
+app.add_typer(scenes, name="scenes")
 
 
 def _version(wanted: bool) -> None:

@@ -41,6 +41,7 @@ def load_trajectory(
         UsageError: if no weights are named for a network that cannot be trained on the spot.
         ModelError: if the network cannot take these images, or has another number of classes.
     """
+
     def fit(network: nn.Module) -> nn.Module:
         return matched(network, images.shape, len(images.classes), request.model, request.data)
 

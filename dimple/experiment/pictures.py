@@ -19,7 +19,12 @@ SHOWN = 4
 
 
 def write_page(
-    run: Run, images: Images, network: nn.Module, probes: list[Probe], tangents: TangentField | None, device: torch.device
+    run: Run,
+    images: Images,
+    network: nn.Module,
+    probes: list[Probe],
+    tangents: TangentField | None,
+    device: torch.device,
 ) -> None:
     """report.html of the last measured network, from measurements.parquet and the run's summary."""
     table, units = read_table(run.path / "measurements.parquet")
@@ -58,10 +63,8 @@ def probe_pictures(images: Images, indices: Tensor, x: Tensor, result: Measureme
     columns = {name: values.cpu() for name, values in result.columns.items()}
     details = {name: values.cpu() for name, values in result.details.items()}
     on_part, off_part = details.get("on_part"), details.get("off_part")
-    if on_part is not None and off_part is not None:
-        step = on_part + off_part
-    else:
-        step = details["boundary_point"] - x
+    parts = [part for part in (on_part, off_part) if part is not None]
+    step = torch.stack(parts).sum(0) if parts else details["boundary_point"] - x
     margin = columns["margin" if "margin" in columns else "margin_any"]
     return [
         ProbePicture(

@@ -27,6 +27,6 @@ def describe(device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def silent(stage: str, total: int, /) -> Iterator[Callable[[], None]]:
+def silent(_stage: str, _total: int, /) -> Iterator[Callable[[], None]]:
     """Progress that nobody watches."""
     yield lambda: None

@@ -27,6 +27,7 @@ from dimple.views.frames_of_run import frames_of_run
 from dimple.views.report import write_report
 from dimple.views.vtk_files import write_boundary_series
 
+
 def simulate(
     scene: Scene,
     out: Path | str | None = None,

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,13 +14,40 @@ from torch import Tensor
 
 from dimple.tensors import generator
 
-if TYPE_CHECKING:
-    from dimple.manifolds.base import Manifold
+
+class Surface(Protocol):
+    """What the paths need of a manifold."""
+
+    @property
+    def dim(self) -> int:
+        """The intrinsic dimension."""
+        ...
+
+    @property
+    def reach(self) -> float:
+        """The least distance to the medial axis."""
+        ...
+
+    @property
+    def volume(self) -> float:
+        """The volume."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+    def project(self, x: Tensor, /) -> Tensor:
+        """The nearest points."""
+        ...
+
+    def sample(self, count: int, generator: torch.Generator, /) -> Tensor:
+        """Uniform points."""
+        ...
+
 
 SMALLEST, LARGEST = 3000, 20000
 
 
-def shortest_paths(manifold: "Manifold", a: Tensor, b: Tensor) -> Tensor:
+def shortest_paths(manifold: Surface, a: Tensor, b: Tensor) -> Tensor:
     """The lengths `(A, B)` of shortest paths from each of `(A, n)` to each of `(B, n)`; `inf` where none is found.
 
     The nodes are a fixed uniform cloud and the projections of both; each is joined to its nearest ones. Joints of
@@ -38,7 +65,7 @@ def shortest_paths(manifold: "Manifold", a: Tensor, b: Tensor) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def cloud(manifold: "Manifold") -> NDArray[np.float64]:
+def cloud(manifold: Surface) -> NDArray[np.float64]:
     """Uniform points `(N, n)`, dense enough that neighbours are nearer than the reach, up to a largest number."""
     wanted = manifold.volume / (manifold.reach / 3) ** manifold.dim
     count = min(max(SMALLEST, math.ceil(wanted)), LARGEST)

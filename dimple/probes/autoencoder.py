@@ -6,7 +6,6 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.func import jvp
 
 from dimple.errors import ShapeError
 from dimple.probes.angles import largest_angle
@@ -94,10 +93,22 @@ class AutoencoderJacobian:
         return TangentEstimate(basis, spectrum, torch.where(own > 0, radius / own, 1.0) ** 2, radius, error, reliable)
 
     def _jacobian(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """The images `(B, n)` and the derivative by each latent number `(B, m, n)`, forwards, one at a time."""
-        image, columns = self.decoder(code), []
-        for latent in range(flatten(code).shape[1]):
-            direction = torch.zeros_like(flatten(code))
-            direction[:, latent] = 1
-            columns.append(flatten(jvp(self.decoder, (code,), (direction.reshape(code.shape),))[1]))
-        return flatten(image), torch.stack(columns, 1)
+        """The images `(B, n)` and the derivative by each latent number `(B, m, n)`.
+
+        A column costs no pass for every pixel: the pull-back of a covector is linear in it, so pulling that map back
+        once more pushes a latent direction forward.
+        """
+        with torch.enable_grad():
+            code = code.detach().requires_grad_()
+            image = flatten(self.decoder(code))
+            covector = torch.zeros_like(image, requires_grad=True)
+            (pulled,) = torch.autograd.grad(image, code, covector, create_graph=True, materialize_grads=True)
+            columns = []
+            for latent in range(flatten(code).shape[1]):
+                direction = torch.zeros_like(flatten(code))
+                direction[:, latent] = 1
+                (column,) = torch.autograd.grad(
+                    pulled, covector, direction.reshape(code.shape), retain_graph=True, materialize_grads=True
+                )
+                columns.append(column)
+        return image.detach(), torch.stack(columns, 1)

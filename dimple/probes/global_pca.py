@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dimple.errors import ShapeError
 from dimple.probes.tangents import TangentEstimate, eigengap, expected_angle, left_out, principal
-from dimple.tensors import flatten
+from dimple.tensors import flatten, norm
 
 # A sample is foreign to a subspace beyond this many root mean square distances of the cloud from it.
 FAR = 3
@@ -58,7 +58,7 @@ class GlobalPCA:
     def distance(self, x: Tensor) -> Tensor:
         """How far each sample lies from the affine subspace through the cloud's mean, `(B,)`."""
         rows = flatten(x).to(self.mean) - self.mean
-        return torch.linalg.vector_norm(rows - (rows @ self.columns) @ self.columns.T, dim=1)
+        return norm(rows - (rows @ self.columns) @ self.columns.T)
 
     def estimate(self, x: Tensor) -> TangentEstimate:
         """The subspace at each of the samples `(B, *shape)`, with its evidence.

@@ -73,7 +73,7 @@ class Offset(Probe):
     def along(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
         """The distance to the nearest crossing on the line through each sample, `(B,)`, at most `limit`, else inf.
 
-        The line is walked outwards both ways at once in cells, until a cell holds a change of class, which is landed on.
+        The line is walked outwards both ways at once in cells, until one holds a change of class, which is landed on.
         """
         unit = directions / per_sample(norm(directions).clamp(min=torch.finfo(x.dtype).tiny), x)
         rays, origin, y = torch.cat([unit, -unit]), torch.cat([x, x]), torch.cat([predicted, predicted])

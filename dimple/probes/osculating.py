@@ -1,4 +1,4 @@
-"""The quadratic surface over an estimated tangent plane: what curvature adds to the neighbours is fitted and removed."""
+"""The quadratic surface over an estimated tangent plane: what curvature adds to the neighbours, fitted and removed."""
 
 import math
 

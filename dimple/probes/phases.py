@@ -71,7 +71,11 @@ def phases(
             cling_step, None, fall, best, "undecided",
             f"training accuracy did not come to stay at 1 (it ends at {accuracy[-1]:.3f}); {shares}",
         )  # fmt: skip
-    stayed = f"and stayed {fall:g}-fold from step {cling_step}" if cling_step is not None else f"but did not stay {fall:g}-fold"
+    stayed = (
+        f"and stayed {fall:g}-fold from step {cling_step}"
+        if cling_step is not None
+        else f"but did not stay {fall:g}-fold"
+    )
     reason = f"the distance fell {best:.1f}-fold before training accuracy reached 1 {stayed}; {shares}"
     supported = cling_step is not None and above
     verdict = "supported" if supported else "contradicted"

@@ -1,4 +1,4 @@
-"""The on- and off-manifold margins of many samples as one figure each, beside the band of the same figure for chance."""
+"""The on- and off-manifold margins of many samples as one figure each, beside the band of the same for chance."""
 
 from typing import Any
 
@@ -34,9 +34,7 @@ def ratio_row(way: str, columns: Arrays, draws: NDArray[Any]) -> dict[str, float
     crossed = np.isfinite(free[:, 0])
     ratio = margin[crossed] / free[crossed, 0]
     null_ratios = (
-        np.median(draws[crossed] / free[crossed], axis=0)
-        if crossed.any()
-        else np.full(draws.shape[1], np.nan)
+        np.median(draws[crossed] / free[crossed], axis=0) if crossed.any() else np.full(draws.shape[1], np.nan)
     )
     null_margins = np.median(draws, axis=0)
     row = {f"margin_{way}": median(columns[f"margin_{way}"])}

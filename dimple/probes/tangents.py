@@ -53,8 +53,14 @@ class TangentEstimate:
 
     def like(self, x: Tensor) -> "TangentEstimate":
         """The same estimate in the dtype and on the device of the samples that it belongs to."""
-        numbers = (self.basis, self.spectrum, self.residual, self.radius, self.error)
-        return TangentEstimate(*(part.to(x) for part in numbers), reliable=self.reliable.to(x.device))
+        return TangentEstimate(
+            self.basis.to(x),
+            self.spectrum.to(x),
+            self.residual.to(x),
+            self.radius.to(x),
+            self.error.to(x),
+            self.reliable.to(x.device),
+        )
 
 
 def principal(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,7 @@ class _Dumper(yaml.SafeDumper):
         """An object that occurs twice is written twice: scene files have no aliases."""
         return True
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML names it
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         """Indent the items of a list below their key."""
         return super().increase_indent(flow, False)
 

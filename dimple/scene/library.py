@@ -47,7 +47,9 @@ def find_scene(name: str) -> Path:
 
 
 def load_scene(name: str, changes: Sequence[str] = (), seed: int | None = None) -> Scene:
-    """The scene called `name` (see `find_scene`), with changes such as `training.steps=500`; `name` defaults to the file's.
+    """The scene called `name` (see `find_scene`), with changes such as `training.steps=500`.
+
+    A file that names no scene is named after itself.
 
     Raises:
         SceneError: naming the file and line, or the change, that makes no scene.

@@ -38,15 +38,17 @@ class Recorder:
             for probe in scene.probes
         ]
 
-    def measure(
-        self, step: int, network: nn.Module, loss: float
-    ) -> tuple[dict[str, float], Arrays, dict[str, str]]:
+    def measure(self, step: int, network: nn.Module, loss: float) -> tuple[dict[str, float], Arrays, dict[str, str]]:
         """The metrics of the snapshot, the columns of its points, and the unit of each column of either."""
         boundary = Boundary(frozen(network).to(self.device, self.dtype))
         samples, compared = self.samples, len(self.samples.train)
         sets: dict[str, tuple[Tensor, Tensor | None, list[Probe]]] = {
             "train": (samples.train, samples.train_labels, self.probes),
-            "test": (samples.test[:compared], samples.test_labels[:compared], [p for p in self.probes if isinstance(p, Margin)]),
+            "test": (
+                samples.test[:compared],
+                samples.test_labels[:compared],
+                [p for p in self.probes if isinstance(p, Margin)],
+            ),
             "probe": (samples.probe, None, [p for p in self.probes if isinstance(p, Offset)]),
         }
         parts, units, details = {}, dict(POINT_UNITS), {}
@@ -141,13 +143,10 @@ POINT_UNITS = {
 
 METRIC_UNITS = {
     "loss": "nats",
-    **{
-        name: "share"
-        for name in ("train_accuracy", "train_accuracy_null", "test_accuracy", "test_accuracy_null")
-    },
-    **{name: "share" for name in ("boundary_found", "off_share", "off_share_null")},
-    **{name: "l2, input units" for name in ("boundary_distance", "boundary_distance_null")},
-    **{name: "l2, input units" for name in ("dimple_depth", "dimple_depth_null", "margin_null")},
+    **dict.fromkeys(("train_accuracy", "train_accuracy_null", "test_accuracy", "test_accuracy_null"), "share"),
+    **dict.fromkeys(("boundary_found", "off_share", "off_share_null"), "share"),
+    **dict.fromkeys(("boundary_distance", "boundary_distance_null"), "l2, input units"),
+    **dict.fromkeys(("dimple_depth", "dimple_depth_null", "margin_null"), "l2, input units"),
     **{
         f"{way}_ratio{end}": "ratio to the free margin"
         for way in ("on", "off")

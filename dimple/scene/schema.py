@@ -27,9 +27,7 @@ def schema(cls: type, families: Families) -> dict[str, Any]:
     nested = {base: table for base, table in families.items() if _holds_itself(base, table, families)}
     if nested:
         forms = {base.__name__: Form(base, table) for base, table in nested.items()}
-        whole["$defs"] = {
-            name: _members(form, dataclasses.MISSING, families) for name, form in forms.items()
-        }
+        whole["$defs"] = {name: _members(form, dataclasses.MISSING, families) for name, form in forms.items()}
     return whole
 
 

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from dimple.errors import ModelError, RunError, UsageError
-from dimple.experiment import ProbeRequest, probe
-from dimple.experiment import probing
+from dimple.experiment import ProbeRequest, probe, probing
 from dimple.networks import build_model
 from dimple.runs.files import read_table
 
