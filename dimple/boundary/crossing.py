@@ -24,8 +24,8 @@ def land(
 
     Returns:
         The landed points `(B, *shape)`, each verified to lie on the far side (gap <= 0), within a hundred-thousandth
-        (float32) or a billionth (float64) of the segment's gap; their fraction `t` of the segment, `(B,)`; their gap, `(B,)`.
-        Rows whose `outside` is no crossing at all (gap > 0) come back as they were, with t = 1 and that positive gap.
+        (float32) or a billionth (float64) of the segment's gap; their fraction `t` of the segment, `(B,)`; their gap,
+        `(B,)`. Rows whose `outside` is no crossing at all (gap > 0) come back as they were, with t = 1 and that gap.
     """
     low, high = inside.new_zeros(len(inside)), inside.new_ones(len(inside))
     weight_low, weight_high = boundary.gap(inside, y), boundary.gap(outside, y)

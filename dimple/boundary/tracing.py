@@ -175,13 +175,23 @@ def rim(region: Region, point: Floats, times: Floats) -> int:
 
 
 @compiled
+def edge_direction(fold: Floats, level: Floats, direction: Floats) -> bool:
+    """Set `direction` to that of a fold's meeting with the piece, the piece on its left; False if they are parallel."""
+    cross(fold, level, direction)
+    length = np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
+    if not length > 0.0:
+        return False
+    direction /= length
+    return True
+
+
+@compiled
 def follow(
     region: Region, entry: Floats, edges: Ints, corners: Floats, folds: Ints, times: Floats, rows: Floats
 ) -> int:
     """Trace one polygon into `corners` and `folds`; returns their number, 0 if the trace did not close."""
     point, direction = entry[1].copy(), np.empty(3)
-    along, last = edges[1], edges[2]
-    count = 0
+    along, last, count = edges[1], edges[2], 0
     if along < 0:
         along = rim(region, point, times)
         if along < 0:
@@ -194,12 +204,8 @@ def follow(
     plane(region, along, rows[0])
     trusted = edges[1] < 0
     for _ in range(MOST_CORNERS):
-        # The edge runs in the fold's plane and in the piece's, with the piece on its left.
-        cross(rows[0], region.level, direction)
-        length = np.sqrt(direction[0] ** 2 + direction[1] ** 2 + direction[2] ** 2)
-        if not length > 0.0:
+        if not edge_direction(rows[0], region.level, direction):
             return 0
-        direction /= length
         hit, time = first_hit(region, point, direction, along, times)
         if hit < 0:
             return 0

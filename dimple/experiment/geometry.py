@@ -23,6 +23,8 @@ COVER_POINTS = 8192
 COVER_DRAWS = 5
 SHUFFLES = 20
 SIZE = (900, 720)
+# Of the box around manifold and points, in shares of the largest side.
+RIM = 0.1
 SUPERSAMPLING = 2
 
 
@@ -130,7 +132,7 @@ def _opposite(x: Tensor, y: Tensor, stream: torch.Generator) -> tuple[float, flo
 def write_picture(scene: Scene, path: Path) -> bool:
     """Draw the manifold with its training points as a PNG; False, and no file, where there is nothing to draw.
 
-    Curves and surfaces of the plane and of space can be drawn, in the box and from the side that the film shows.
+    Curves and surfaces of the plane and of space can be drawn, from the side that the film shows.
 
     Raises:
         DeviceError: for a surface in space, where no OpenGL library can draw.
@@ -140,9 +142,12 @@ def write_picture(scene: Scene, path: Path) -> bool:
     if mesh is None:
         return False
     samples = scene.samples()
-    low, high = (tuple(corner.tolist()) for corner in scene.domain(samples))
     points = PointSet(samples.train.numpy(), samples.train_labels.numpy())
-    picture = draw(Drawing((Layer(Mesh(*mesh), "manifold"),), points, low, high))
+    everything = np.concatenate([mesh[0], points.positions])
+    low, high = everything.min(0), everything.max(0)
+    rim = RIM * float((high - low).max())
+    box = (tuple((low - rim).tolist()), tuple((high + rim).tolist()))
+    picture = draw(Drawing((Layer(Mesh(*mesh), "manifold"),), points, *box))
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
     return True

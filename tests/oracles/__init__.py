@@ -8,7 +8,7 @@ from dimple.tensors import Box, flatten
 
 
 def half_space(normal: Tensor, level: float = 0.0, box: Box | None = None) -> Boundary:
-    """Class 1 where normal . x > level, at |normal . x - level| over the normal's dual norm: l2, or l1 for l-infinity."""
+    """Class 1 where normal . x > level, at |normal . x - level| over the dual norm of the normal: l2, or l1."""
     return Boundary(lambda x: _two_scores(flatten(x) @ normal.to(x) - level), box)
 
 

@@ -67,7 +67,7 @@ def test_the_report_of_a_run_states_what_happened(tmp_path: Path) -> None:
     assert alone(page)
     text = " ".join(page.text.split())
     assert "First clinging, then dimpling: undecided. Training accuracy did not come to stay at 1." in text
-    assert "clung 10 the distance" in text
+    assert "clung 10 from here until the dimpling" in text
     assert "dimpled never" in text
     assert "margin along the manifold, of the free one 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
     assert run.scene_text.strip().splitlines()[1] in page.text

@@ -1,0 +1,50 @@
+"""The scenes that ship: each says what it is, covers its corner of the gallery, and runs."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from dimple.boundary import Grid, NoLevelSet
+from dimple.experiment import simulate
+from dimple.probes import Offset
+from dimple.scene import load_scene, shipped_scenes
+
+SCENES = shipped_scenes()
+every_scene = pytest.mark.parametrize("name", SCENES)
+# All dimensions of a curve, a surface and a solid in the spaces of the gallery.
+COVERED = {(1, 2)} | {(d, n) for n in (3, 4, 10, 100, 784) for d in (1, 2, 3) if d < n}
+
+
+def test_the_gallery_is_large_and_covers_the_dimensions() -> None:
+    dimensions = set()
+    for name in SCENES:
+        manifold = load_scene(name).manifold
+        dimensions.add((manifold.dim, manifold.ambient_dim))
+    assert len(SCENES) >= 16
+    assert dimensions >= COVERED
+
+
+@every_scene
+def test_a_scene_opens_with_a_sentence_and_says_what_to_look_for(name: str) -> None:
+    text = SCENES[name].read_text(encoding="utf-8")
+    first = text.partition("\n")[0]
+    assert first.startswith("# ") and first.endswith(".") and len(first) <= 140
+    comment = "".join(line for line in text.splitlines() if line.startswith("#"))
+    assert "What to look for:" in comment
+    assert load_scene(name).name == name
+
+
+@every_scene
+def test_a_scene_runs_for_a_few_steps(name: str, tmp_path: Path) -> None:
+    scene = load_scene(name, ["training.steps=3", "snapshots.count=3"])
+    data = dataclasses.replace(scene.data, test_points=8, probe_points=8)
+    levelset = Grid(cells=12) if isinstance(scene.levelset, Grid) else scene.levelset
+    scene = dataclasses.replace(scene, data=data, probes=(Offset(draws=1),), levelset=levelset)
+    run = simulate(scene, tmp_path / "run", film=False)
+    assert run.info["status"] == "complete"
+    summary = run.info["summary"]
+    assert summary["steps"] == 3 and summary["verdict"] == "undecided"
+    assert 0 < summary["final"]["boundary_distance"] <= min(scene.manifold.reach, 1.0)
+    assert len(run.meshes()) == len(run.steps)
+    assert (scene.manifold.ambient_dim > 3) is isinstance(scene.levelset, NoLevelSet)
