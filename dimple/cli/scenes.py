@@ -48,7 +48,7 @@ manifold: {kind: sphere, dim: 2, radius: 0.3}
 
 # What is measured at every snapshot. In many dimensions `{kind: margin, method: deepfool}` is quicker.
 # probes:
-#   - {kind: margin}
+#   - {kind: margin, starts: 4}
 #   - {kind: onoff}
 #   - {kind: offset}
 
@@ -110,6 +110,7 @@ def _print_geometry(shown: "Geometry") -> None:
         return f"{number(value)}, {number(value / shown.reach)} of the reach" if bent else number(value)
 
     counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(shown.class_counts))
+    met = "met" if shown.is_covered else "not met"
     lines = {
         "dimension": f"{shown.dim} in R^{shown.ambient_dim}, codimension {shown.codim}",
         "pieces": str(shown.pieces),
@@ -118,7 +119,7 @@ def _print_geometry(shown: "Geometry") -> None:
         "training points": f"{shown.points}: {counts}",
         "opposite labels": f"{length(shown.opposite)} apart at least (labels shuffled: {number(shown.opposite_null)})",
         "covering radius": f"{length(shown.cover)} (uniform points: {number(shown.cover_null)})",
-        "theory asks": f"a covering radius below {number(shown.cover_asked)}: {'met' if shown.is_covered else 'not met'}",
+        "theory asks": f"a covering radius below {number(shown.cover_asked)}: {met}",
     }
     for name, text in lines.items():
         typer.echo(f"{name:<15}  {text}")

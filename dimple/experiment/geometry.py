@@ -163,7 +163,7 @@ def draw(drawing: Drawing) -> Image.Image:
 
 
 def _draw_surface(drawing: Drawing, mesh: Mesh) -> Image.Image:
-    """By the renderer of the film, with the manifold in place of the boundary: opaque, so that its far side is hidden."""
+    """By the renderer of the film, the manifold in place of the boundary: opaque, so that it hides its far side."""
     from dimple.views.rendering import require_rendering
     from dimple.views.space import Space, stamp_points
 

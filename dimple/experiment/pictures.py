@@ -31,9 +31,11 @@ def write_page(
     last = {name: values[table["step"] == table["step"].max()] for name, values in table.items()}
     facts = [
         ("model", run.info["name"]),
+        ("weights", run.info["weights"]),
         ("data", images.source),
+        ("seed", str(run.info["seed"])),
         ("device", run.info["device"]),
-        *((name, text) for name, text in run.info["versions"].items()),
+        ("made with", ", ".join(f"{name} {text}" for name, text in run.info["versions"].items())),
     ]
     shown = extreme_rows(last)
     pictures: list[ProbePicture] = []

@@ -55,7 +55,14 @@ def probe(
     place = resolve_device(device)
     images = load_images(request.data, "test")
     trajectory = load_trajectory(request, images, place, progress)
-    info = {"name": request.model, "seed": request.seed, "device": describe(place), "versions": versions()}
+    weights = request.weights or request.checkpoints or "trained on the spot"
+    info = {
+        "name": request.model,
+        "weights": weights,
+        "seed": request.seed,
+        "device": describe(place),
+        "versions": versions(),
+    }
     run = Run.create(out, info, yaml.safe_dump(dataclasses.asdict(request), sort_keys=False), force)
     started = time.perf_counter()
     try:

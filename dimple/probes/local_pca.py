@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from dimple.errors import ShapeError
-from dimple.probes.neighbours import BUDGET, Neighbours
+from dimple.probes.neighbours import Neighbours
 from dimple.probes.osculating import osculate, unknowns
-from dimple.probes.tangents import TangentEstimate, eigengap, expected_angle, left_out, principal
-from dimple.tensors import chunks, flatten
+from dimple.probes.tangents import TangentEstimate, eigengap, expected_angle, left_out, orthonormal
+from dimple.tensors import chunks
 
 # The weight of a neighbour at the share u of the neighbourhood's radius.
 KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -22,6 +22,8 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 # How many points of the cloud vote on its dimension where none is given.
 VOTERS = 256
+# How many numbers the neighbourhoods of one step may hold: they are read four times, so they should stay in the cache.
+BUDGET = 2**19
 
 
 @final
@@ -95,9 +97,10 @@ class LocalPCA:
         points = self.search.points
         voters = points[:: max(1, len(points) // VOTERS)][:VOTERS]
         spectra = []
+        index = self.search.around(voters, self.neighbours + 1)
         for part in self._parts(len(voters)):
-            near, weight, _, _ = self._neighbourhood(voters[part])
-            spectra.append(principal(_weighted(near, weight)[0], 1)[1])
+            near, weight, _, _ = self._neighbourhood(voters[part], index[part])
+            spectra.append(_principal(near, weight, 1)[1][:, : self.neighbours])
         return eigengap(torch.cat(spectra), points.shape[1], (self.neighbours - 1) // 2)
 
     def tangent_basis(self, x: Tensor) -> Tensor:
@@ -110,41 +113,61 @@ class LocalPCA:
         `residual` is the share of the neighbourhood's variance off the basis, `radius` the distance to the farthest
         neighbour that counts, `error` the expected angle (see the class).
         """
-        rows = flatten(x).to(self.search.points)
-        return TangentEstimate.concatenate([self._estimate(rows[part]) for part in self._parts(len(rows))]).like(x)
+        rows = self.search.rows(x)
+        index = self.search.around(rows, self.neighbours + 1)
+        parts = [self._estimate(rows[part], index[part]) for part in self._parts(len(rows))]
+        return TangentEstimate.concatenate(parts).like(x)
 
     def _parts(self, count: int) -> list[slice]:
-        """Chunks whose neighbourhoods fit into the budget, long enough for the search to share its work."""
-        size = BUDGET // (2 * self.neighbours * self.search.points.shape[1])
-        return list(chunks(count, min(2048, max(1, size))))
+        return list(chunks(count, max(1, BUDGET // (self.neighbours * self.search.points.shape[1]))))
 
-    def _neighbourhood(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Neighbours seen from the sample `(B, k, n)`, their weights `(B, k)`, which of them count, and the radius."""
-        distance, index = self.search.nearest(rows, self.neighbours)
-        counts = torch.ones_like(distance, dtype=torch.bool) if self.radius is None else distance <= self.radius
+    def _neighbourhood(self, rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The k + 1 nearest points as seen from the sample `(B, k + 1, n)`, their weights, how many count, how far.
+
+        One of them has no weight: the sample itself if it is a point of the cloud, otherwise the farthest.
+        """
+        near = self.search.points[index].sub_(rows[:, None])
+        distance = torch.linalg.vector_norm(near, dim=2)
+        least = distance.min(1)
+        left = torch.where(least.values == 0, least.indices, distance.argmax(1))
+        counts = torch.ones_like(distance, dtype=torch.bool).scatter(1, left[:, None], False)
+        if self.radius is not None:
+            counts &= distance <= self.radius
         reach = torch.where(counts, distance, 0.0).amax(1)
         scale = reach if self.radius is None else torch.full_like(reach, self.radius)
         share = distance / scale.clamp(min=torch.finfo(distance.dtype).tiny)[:, None]
         weight = torch.where(counts, KERNELS[self.kernel](share), 0.0)
-        return self.search.points[index] - rows[:, None], weight, counts.sum(1), reach
+        return near, weight, counts.sum(1), reach
 
-    def _estimate(self, rows: Tensor) -> TangentEstimate:
-        near, weight, counts, reach = self._neighbourhood(rows)
-        centred, mean = _weighted(near, weight)
-        basis, spectrum = principal(centred, self.dim)
+    def _estimate(self, rows: Tensor, index: Tensor) -> TangentEstimate:
+        near, weight, counts, reach = self._neighbourhood(rows, index)
+        basis, spectrum, offset = _principal(near, weight, self.dim)
+        spectrum = spectrum[:, : self.neighbours]
         # Weights make fewer points of many; the mean has used up one.
         effective = weight.sum(1).square() / weight.square().sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
         error = expected_angle(spectrum, self.dim, effective - 1)
         if self.order == 2:
             basis, error = osculate(near, weight, basis, reach, error)
         error = torch.where(counts > self.dim, error, math.pi / 2)
-        amid = torch.linalg.vector_norm(mean, dim=1) <= 2 * spectrum.sum(1).sqrt()
-        reliable = (error <= self.tolerance) & amid
+        reliable = (error <= self.tolerance) & (offset <= 2 * spectrum.sum(1).sqrt())
         return TangentEstimate(basis, spectrum, left_out(spectrum, self.dim), reach, error, reliable)
 
 
-def _weighted(near: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows about their weighted mean times the roots of their weights, which sum to one, and that mean `(B, n)`."""
+def _principal(near: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Leading directions `(B, n, d)` of weighted points `(B, k, n)`, all variances, and how far off their mean is.
+
+    The points are never centred themselves, which would cost a pass through memory: their Gram matrix is.
+    """
     share = weight / weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
-    mean = torch.einsum("bk,bkn->bn", share, near)
-    return (near - mean[:, None]) * share.sqrt()[:, :, None], mean
+    if near.shape[2] < near.shape[1]:
+        mean = torch.einsum("bk,bkn->bn", share, near)
+        centred = (near - mean[:, None]) * share.sqrt()[:, :, None]
+        values, vectors = torch.linalg.eigh(centred.mT @ centred)
+        return vectors[:, :, -dim:].flip(2), values.flip(1).clamp(min=0), torch.linalg.vector_norm(mean, dim=1)
+    # Rows of `about` turn the points into differences from their mean, times the roots of their weights.
+    about = (torch.eye(near.shape[1]).to(near) - share[:, None]) * share.sqrt()[:, :, None]
+    gram = near @ near.mT
+    values, vectors = torch.linalg.eigh(about @ gram @ about.mT)
+    columns = near.mT @ (about.mT @ vectors[:, :, -dim:].flip(2))
+    offset = torch.einsum("bi,bij,bj->b", share, gram, share).clamp(min=0).sqrt()
+    return orthonormal(columns), values.flip(1).clamp(min=0), offset

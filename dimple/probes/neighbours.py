@@ -62,28 +62,32 @@ class Neighbours:
         Raises:
             ShapeError: if the cloud has no more than `count` points, or samples of another size.
         """
+        rows = self.rows(x)
+        if not 1 <= count < len(self):
+            raise ShapeError(f"{len(self)} points cannot give {count} neighbours each; ask for fewer")
+        index = self.around(rows, count + 1)
+        distance, order = self._distances(rows, index).sort(dim=1, stable=True)
+        keep = (distance[:, :1] == 0).long() + torch.arange(count, device=distance.device)
+        return distance.gather(1, keep), index.gather(1, order).gather(1, keep)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Samples `(B, *shape)` as rows `(B, n)` in the dtype and on the device of the cloud."""
         rows = flatten(x).to(self.points)
         if rows.shape[1] != self.points.shape[1]:
             raise ShapeError(f"a sample has {rows.shape[1]} numbers, a point of the cloud {self.points.shape[1]}")
-        if not 1 <= count < len(self):
-            raise ShapeError(f"{len(self)} points cannot give {count} neighbours each; ask for fewer")
+        return rows
+
+    def around(self, rows: Tensor, count: int) -> Tensor:
+        """Which `count` points are nearest to each of `rows(x)`, `(B, count)` in no order, the sample itself among them."""
         if self.points.shape[1] <= TREE_DIMENSIONS and self.points.device.type == "cpu":
-            distance, index = self._by_tree(rows, count + 1)
-        else:
-            size = max(1, BUDGET // len(self))
-            parts = [self._by_products(rows[part], count + 1) for part in chunks(len(rows), size)]
-            distance, index = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-        first = (distance[:, :1] == 0).long()
-        keep = first + torch.arange(count, device=first.device)
-        return distance.gather(1, keep), index.gather(1, keep)
+            _, index = self._tree.query(rows.numpy(force=True), count, workers=torch.get_num_threads())
+            return torch.from_numpy(index).reshape(len(rows), count)
+        size = max(1, BUDGET // len(self))
+        return torch.cat([self._by_products(rows[part], count) for part in chunks(len(rows), size)])
 
     @cached_property
     def _tree(self) -> Any:
         return KDTree(self.points.numpy(force=True))
-
-    def _by_tree(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        distance, index = self._tree.query(rows.numpy(force=True), count, workers=torch.get_num_threads())
-        return torch.from_numpy(distance).to(rows), torch.from_numpy(index)
 
     @cached_property
     def _centre(self) -> Tensor:
@@ -95,26 +99,27 @@ class Neighbours:
         single = (self.points - self._centre).float()
         return single, single.square().sum(1)
 
-    def _by_products(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def _by_products(self, rows: Tensor, count: int) -> Tensor:
         single, squared = self._single
         centred = (rows - self._centre).float()
         wanted = min(count + SLACK, len(self))
         # Without the sample's own squared length, which changes no order.
-        found = torch.addmm(squared, centred, single.mT, alpha=-2).topk(wanted, largest=False, sorted=False)
-        distance = self._distances(rows, found.indices)
-        distance, order = distance.sort(dim=1, stable=True)
-        index = found.indices.gather(1, order)
-        if wanted < len(self):
-            own = centred.square().sum(1)
-            rounding = 8 * torch.finfo(torch.float32).eps * (own + squared.max())
-            beyond = found.values.amax(1) + own - rounding
-            doubtful = (distance[:, count - 1].square() >= beyond).nonzero().squeeze(1)
-            for part in chunks(len(doubtful), max(1, BUDGET // len(self))):
-                which = doubtful[part]
-                whole = torch.cdist(rows[which], self.points, compute_mode="donot_use_mm_for_euclid_dist")
-                again = whole.topk(wanted, largest=False)
-                distance[which], index[which] = again.values, again.indices
-        return distance[:, :count], index[:, :count]
+        values, index = torch.addmm(squared, centred, single.mT, alpha=-2).topk(wanted, largest=False)
+        found = index[:, :count].clone()
+        if wanted == count:
+            return found
+        own = centred.square().sum(1)
+        rounding = 8 * torch.finfo(torch.float32).eps * (own + squared.max())
+        close = (values[:, count] - values[:, count - 1] <= 2 * rounding).nonzero().squeeze(1)
+        if len(close):
+            distance, order = self._distances(rows[close], index[close]).sort(dim=1, stable=True)
+            found[close] = index[close].gather(1, order)[:, :count]
+            beyond = values[close, -1] + own[close] - rounding[close]
+            hidden = close[distance[:, count - 1].square() >= beyond]
+            for part in chunks(len(hidden), max(1, BUDGET // len(self))):
+                whole = torch.cdist(rows[hidden[part]], self.points, compute_mode="donot_use_mm_for_euclid_dist")
+                found[hidden[part]] = whole.topk(count, largest=False).indices
+        return found
 
     def _distances(self, rows: Tensor, index: Tensor) -> Tensor:
         size = max(1, BUDGET // (index.shape[1] * rows.shape[1]))
