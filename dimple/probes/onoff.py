@@ -1,6 +1,6 @@
 """On and off the data manifold: how far the boundary is each way, and which way the shortest perturbation goes."""
 
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from dimple.probes.margin import Margin
 from dimple.probes.nulls import RandomSubspace, band, energy_share
 from dimple.probes.restriction import Restriction
 from dimple.protocols import TangentField
-from dimple.settings import Count, Seed, settings
+from dimple.settings import Count, Positive, Seed, settings
 from dimple.tensors import flatten, per_sample, project, share
 
 
@@ -21,8 +21,9 @@ class OnOff(Probe):
     """The margin in every direction, only along the tangent space, and only off it; and the shortest step split.
 
     All searches are in l2 and free of the input box, so that they differ in nothing but the directions they may take;
-    the tangent space is that at the sample, held fixed. Each figure has its null: the same search within `draws`
-    random subspaces of the same dimension, as their median and their 95 % band.
+    the tangent space is that at the sample, held fixed. They are DeepFool's, at most `steps` linearisations, or, at
+    twice the cost, the closer ones that a `budget` of passes finds from one start (`method: closest`). Each figure has
+    its null: the same search within `draws` random subspaces of the same dimension, as their median and 95 % band.
 
     Columns: `margin_any`, `margin_on`, `margin_off` (l2, signed as the margin), `on_share` (of the squared length of
     the shortest step) and `gradient_off_share` (of the squared length of the gap's gradient at the sample), each with
@@ -35,14 +36,15 @@ class OnOff(Probe):
     needs_tangents: ClassVar[bool] = True
 
     draws: Count = 20
+    method: Literal["closest", "deepfool"] = "deepfool"
     steps: Count = 20
-    candidates: Count = 3
+    budget: Positive = 15.0
     seed: Seed = 0
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
         """Three searches for the sample, and two for every random subspace."""
         assert tangents is not None
-        search = Margin(method="deepfool", steps=self.steps, candidates=self.candidates)
+        search = Margin(method=self.method, budget=self.budget, starts=1, steps=self.steps)
         free = Boundary(boundary.classifier)
         predicted = free.predict(x)
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)

@@ -1,6 +1,7 @@
 """The split against a half-space, where every restricted margin has a closed form, and its null against theory."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from tests.oracles import half_space
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def test_restricted_margins_of_a_half_space_are_exact() -> None:
+@pytest.mark.parametrize("method", ["deepfool", "closest"])
+def test_restricted_margins_of_a_half_space_are_exact(method: Literal["deepfool", "closest"]) -> None:
     stream = torch.Generator().manual_seed(0)
     normal, x = torch.randn(10, generator=stream), torch.randn(30, 10, generator=stream)
     tangents = RandomSubspace(dim=3, seed=1, draw=0)
     q = tangents.columns(10)
-    result = OnOff()(half_space(normal), x, torch.ones(30, dtype=torch.long), tangents).columns
+    result = OnOff(method=method)(half_space(normal), x, torch.ones(30, dtype=torch.long), tangents).columns
     signed = x @ normal
     on, off = (q.T @ normal).norm(), (normal - q @ q.T @ normal).norm()
     torch.testing.assert_close(result["margin_on"], signed / on, rtol=1e-7, atol=0)
