@@ -1,6 +1,7 @@
 """Distances to the decision boundary against passes and seconds, beside other libraries on the same images.
 
-    python benchmarks/margins.py [--quick] [--samples N] [--model NAME --weights FILE --data SPEC] [--json FILE]
+    python benchmarks/margins.py [--quick] [--samples N] [--model NAME --weights FILE --data SPEC] [--only TEXT]
+                                 [--json FILE]
 
 Without weights it trains the small convnet on the bundled digits. Foolbox, adv-lib and torchattacks run where they can
 be imported; the table says which could not. Every distance is that of a point verified in one pass of the plain
@@ -135,7 +136,9 @@ def measure(network: nn.Module, x: Tensor, y: Tensor, kind: str, attack: Attack)
     }
 
 
-def compared(case: str, network: nn.Module, x: Tensor, y: Tensor, budgets: tuple[int, ...]) -> list[Row]:
+def compared(
+    case: str, network: nn.Module, x: Tensor, y: Tensor, budgets: tuple[int, ...], only: list[str]
+) -> list[Row]:
     """Every method of every library that is here, in both norms, as a printed table and as rows."""
     rows = []
     for kind in ("l2", "linf"):
@@ -149,6 +152,8 @@ def compared(case: str, network: nn.Module, x: Tensor, y: Tensor, budgets: tuple
                 print(f"{family.__name__.removesuffix('_attacks')}: not run, {error}")
                 continue
             for library, method, attack in methods:
+                if only and not any(text in method for text in only):
+                    continue
                 row = measure(network, x, y, kind, attack)
                 rows.append({"case": case, "norm": kind, "method": method, "library": library, **row})
                 numbers = f"{row['passes']:6.1f} {row['median']:9.5f} {row['mean']:9.5f} {row['found']:6.3f}"
@@ -197,13 +202,15 @@ def main() -> None:
     parser.add_argument("--model", default="digits_convnet")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--data", default="digits")
+    parser.add_argument("--only", action="append", default=[], help="methods whose name holds this; repeatable")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.samples = min(options.samples, 32) if options.quick else options.samples
     network, x, y = prepared(options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = compared(f"{options.model} {options.data}", network, x, y, QUICK if options.quick else BUDGETS)
+        budgets = QUICK if options.quick else BUDGETS
+        rows = compared(f"{options.model} {options.data}", network, x, y, budgets, options.only)
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
         draw(rows, options.json.with_suffix(".png"))

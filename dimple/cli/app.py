@@ -13,6 +13,8 @@ from dimple.cli.simulate import simulate
 from dimple.cli.view import view
 from dimple.errors import DimpleError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="dimple",
     no_args_is_help=True,
@@ -48,13 +50,15 @@ def main() -> None:
     sys.argv[1:] = (["--debug"] if debug else []) + [word for word in sys.argv[1:] if word != "--debug"]
     try:
         app()
+    except SystemExit as stop:
+        # The command-line library turns an interrupt into this exit code and says nothing.
+        if stop.code == INTERRUPTED:
+            console.note("dimple: interrupted; the same command continues an unfinished run")
+        raise
     except DimpleError as error:
         if debug:
             raise
         console.fail(error)
-    except KeyboardInterrupt:
-        console.note("dimple: interrupted; the same command continues an unfinished run")
-        raise SystemExit(130) from None
     except BrokenPipeError:
         console.close_pipe()
     except MemoryError:

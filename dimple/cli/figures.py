@@ -10,7 +10,7 @@ def number(value: float | None) -> str:
 
 
 def null(row: Mapping[str, Any], name: str) -> str:
-    """The null of a figure, with its 95 % band where there is one."""
+    """The null of a figure, with its band where there is one."""
     if f"{name}_null" not in row:
         return ""
     text = number(row[f"{name}_null"])

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimple.cli import console
+from dimple.errors import UsageError
 
 if TYPE_CHECKING:
+    from dimple.experiment import ProbeRequest
     from dimple.runs import Run
 
 
@@ -21,7 +23,7 @@ def probe(
         str | None, typer.Option(help="A quoted glob of weights files, measured one after another.")
     ] = None,
     state_key: Annotated[str | None, typer.Option(help="Which state dict, where a file holds several.")] = None,
-    data: Annotated[str, typer.Option(help="digits, cifar10:PATH or mnist:DIR.")] = "digits",
+    data: Annotated[str, typer.Option(help="digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.")] = "digits",
     probes: Annotated[
         list[str] | None, typer.Option("--probe", help="margin, onoff, offset; repeatable. [default: margin, onoff]")
     ] = None,
@@ -40,14 +42,14 @@ def probe(
     from dimple import experiment
     from dimple.runs.files import without_infinities
 
-    request = experiment.ProbeRequest(
+    request = _request(
         model=model,
         data=data,
         weights=weights,
         checkpoints=checkpoints,
         state_key=state_key,
         probes=tuple(probes or ("margin", "onoff")),
-        norm=norm,  # type: ignore[arg-type]
+        norm=norm,
         samples=samples,
         seed=seed,
         neighbours=neighbours,
@@ -61,6 +63,17 @@ def probe(
         typer.echo(json.dumps(without_infinities(line)))
     else:
         _print_summary(run)
+
+
+def _request(**settings: Any) -> "ProbeRequest":
+    """The request, its mistakes named by their flags."""
+    from dimple.experiment import ProbeRequest
+    from dimple.settings import SettingError
+
+    try:
+        return ProbeRequest(**settings)
+    except SettingError as error:
+        raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
 
 
 def _print_summary(run: "Run") -> None:

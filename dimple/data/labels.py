@@ -103,7 +103,8 @@ class Given(Labelling):
 class Noisy(Labelling):
     """Another rule whose training labels are partly wrong: a share `flip` of them, drawn at random, is another class.
 
-    Points that are not trained on keep the rule's own class, so that a test error is one against the truth.
+    Points that are not trained on keep the class of a rule that is a function of the place, so that a test error is
+    one against the truth; under a rule that asks the nearest training point they inherit the flips.
     """
 
     of: Labelling = Alternating()

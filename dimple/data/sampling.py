@@ -112,7 +112,7 @@ class Graded(Sampling):
 class Imbalanced(Sampling):
     """`count` points, uniform on each piece of the manifold, the pieces in the proportion of `shares`.
 
-    Each piece gets its share of the points to the nearest whole number, and every piece at least one.
+    Each piece gets its share of the points to within one, but at least one, which the largest pieces make room for.
     """
 
     count: Count = 60
@@ -125,9 +125,13 @@ class Imbalanced(Sampling):
             raise SceneError(
                 f"data.sampling.shares has {len(self.shares)} numbers; the manifold has {len(pieces)} pieces"
             )
+        if self.count < len(pieces):
+            raise SceneError(f"data.sampling.count is {self.count}; the manifold has {len(pieces)} pieces: give more")
         ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0) / sum(self.shares) * self.count
         rounded = ends.round().long()
         counts = rounded.diff(prepend=rounded.new_zeros(1)).clamp(min=1)
+        while counts.sum() > self.count:
+            counts[counts.argmax()] -= 1
         return torch.cat([part.sample(int(n), generator) for part, n in zip(pieces, counts, strict=True)])
 
 

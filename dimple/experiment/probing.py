@@ -1,6 +1,7 @@
 """The verb `probe`: the package's probes on an image network, or on a series of its checkpoints."""
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.data import Images, load_images
 from dimple.errors import DataError
-from dimple.experiment.models import load_trajectory
+from dimple.experiment.models import Single, load_trajectory
 from dimple.experiment.pictures import write_page
 from dimple.experiment.provenance import describe, silent, versions
 from dimple.experiment.request import ProbeRequest
@@ -23,7 +24,7 @@ from dimple.probes import LocalPCA, measure
 from dimple.probes.nulls import margin_ratio, verdict
 from dimple.probes.ratios import median, ratio_row
 from dimple.protocols import Progress
-from dimple.runs import Run
+from dimple.runs import Checkpoints, Run
 from dimple.runs.files import write_table
 from dimple.tensors import chunks, generator, resolve_device
 
@@ -63,7 +64,8 @@ def probe(
         "device": describe(place),
         "versions": versions(),
     }
-    run = Run.create(out, info, yaml.safe_dump(dataclasses.asdict(request), sort_keys=False), force)
+    asked = dataclasses.asdict(request) | {"contents": fingerprints(request, images, trajectory)}
+    run = Run.create(out, info, yaml.safe_dump(asked, sort_keys=False), force)
     started = time.perf_counter()
     try:
         measuring = Measuring(request, images, run, place)
@@ -146,13 +148,23 @@ class Measuring:
         self.run.save()
 
 
+def fingerprints(request: ProbeRequest, images: Images, trajectory: Single | Checkpoints) -> dict[str, str]:
+    """The sha256 of the images and of each weights file: a measurement goes on only with the same contents."""
+    paths = trajectory.paths if isinstance(trajectory, Checkpoints) else [Path(request.weights or "")]
+    contents = {"images": hashlib.sha256(images.pixels.numpy().tobytes()).hexdigest()}
+    return contents | {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+
+
 def sample_indices(count: int, wanted: int, seed: int) -> Tensor:
     """Rows of a set of `count`, rising: `wanted` of them without repetition, or all."""
     return torch.randperm(count, generator=generator(seed, "test images"))[:wanted].sort().values
 
 
 def summary_row(table: Arrays, n: int, d: int) -> dict[str, Any]:
-    """Accuracy, medians over the correctly classified samples, and the ratios beside their nulls."""
+    """Accuracy and median confidence of all samples; margins, ratios and shares of the correctly classified ones.
+
+    Margins and ratios are medians, shares are means; each that has a null stands beside it.
+    """
     correct = table["correct"]
     row: dict[str, Any] = {
         "step": int(table["step"][0]),
@@ -166,6 +178,11 @@ def summary_row(table: Arrays, n: int, d: int) -> dict[str, Any]:
         margins = table["margin"][correct]
         row["margin"] = median(margins)
         row["margin_found"] = float(np.isfinite(margins).mean())
+    if "offset" in table:
+        row["offset"] = median(table["offset"][correct])
+        row["offset_null"] = median(table["offset_null"][correct])
+        row["offset_found"] = float(np.isfinite(table["offset"][correct]).mean())
+        row |= _shares(table, correct, "gradient_off_share")
     if "margin_any" in table:
         columns = {name: values[correct] for name, values in table.items()}
         row["margin_any"] = median(columns["margin_any"])
@@ -175,7 +192,13 @@ def summary_row(table: Arrays, n: int, d: int) -> dict[str, Any]:
             row[f"{way}_ratio_verdict"] = verdict(
                 row[f"{way}_ratio"], row[f"{way}_ratio_null_low"], row[f"{way}_ratio_null_high"]
             )
-        for share in ("on_share", "gradient_off_share"):
-            row[share] = float(np.nanmean(columns[share]))
-            row[f"{share}_null"] = float(columns[f"{share}_null"][0])
+        row |= _shares(table, correct, "on_share") | _shares(table, correct, "gradient_off_share")
     return row
+
+
+def _shares(table: Arrays, rows: NDArray[Any], name: str) -> dict[str, float]:
+    """The mean of a share where it is defined, and its null."""
+    values = table[name][rows]
+    defined = values[~np.isnan(values)]
+    mean = float(defined.mean()) if len(defined) else float("nan")
+    return {name: mean, f"{name}_null": float(table[f"{name}_null"][0])}

@@ -15,7 +15,7 @@ class ProbeRequest:
 
     Args:
         model: a name of the table of models, or `package.module:factory`.
-        data: `digits`, `cifar10:PATH` or `mnist:DIR`.
+        data: `digits`, `cifar10:PATH`, `mnist:DIR`, `folder:DIR` or `npz:FILE`.
         weights: a weights file; without it the digits network is trained on the spot.
         checkpoints: instead, a glob of weights files, measured in their natural order.
         state_key: which state dict, where the weights file holds several.

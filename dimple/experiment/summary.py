@@ -20,6 +20,8 @@ def summary(metrics: dict[str, NDArray[Any]]) -> dict[str, Any]:
             metrics["train_accuracy"].tolist(),
             final_row["off_share"],
             final_row["off_share_null"],
+            off_share_error=final_row["off_share_error"],
+            found=float(metrics["boundary_found"][0]),
         )
         result |= {
             "cling_step": dated.cling_step,

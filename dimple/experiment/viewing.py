@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dimple.errors import RunError
 from dimple.runs import Run
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.window import open_window
@@ -15,4 +16,6 @@ def view(path: Path | str) -> None:
         DeviceError: without a display, naming the film and the report instead.
     """
     run = Run.open(path)
+    if not (run.path / "geometry.safetensors").is_file():
+        raise RunError(f"{run.path}: holds no boundary to look at; open {run.path / 'report.html'} in a browser")
     open_window(frames_of_run(run), run.path)

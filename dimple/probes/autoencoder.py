@@ -24,7 +24,9 @@ class AutoencoderJacobian:
 
     The tangent space is that of the decoder's image at D(E(x)), which is not x: the distance between them is the
     estimate's `radius`. Where it exceeds `tolerance`, the size of the steps that one means to split, the estimate
-    speaks of another place than the one asked for, and is not called reliable.
+    speaks of another place than the one asked for, and is not called reliable. An autoencoder that smooths the data,
+    such as small waves, is wrong about their tangents while its reconstructions are near, and cannot know it: set the
+    tolerance well below the size of what bends, or compare with `LocalPCA` on the same data.
 
     Args:
         encoder: maps samples `(B, *shape)` to codes `(B, m)` or of any other shape with m numbers.

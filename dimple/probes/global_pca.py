@@ -150,7 +150,8 @@ class ClassPCA:
     def _which(self, x: Tensor) -> Tensor:
         """The row of each sample's class in `classes`."""
         if self.classify is None:
-            return torch.stack([field.distance(x) for field in self.fields]).argmin(0)
+            nearest: Tensor = torch.stack([field.distance(x) for field in self.fields]).argmin(0)
+            return nearest
         labels = self.classify(x).to(self.classes)
         same = labels[:, None] == self.classes
         if not bool(same.any(1).all()):
@@ -158,4 +159,5 @@ class ClassPCA:
             raise ShapeError(
                 f"ClassPCA: samples of class {missing[0]}; the cloud has the classes {self.classes.tolist()}"
             )
-        return same.to(torch.int8).argmax(1)
+        columns: Tensor = same.nonzero()[:, 1]
+        return columns

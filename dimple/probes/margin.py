@@ -15,6 +15,8 @@ from dimple.protocols import TangentField
 from dimple.settings import Count, NonNegative, Positive, settings
 from dimple.tensors import norm, per_sample
 
+LANDING_STEPS = 60
+
 
 @final
 @settings
@@ -65,11 +67,13 @@ class Margin(Probe):
         """The landed points `(B, *shape)`, their distances `(B,)` (inf where none) and whether each was found."""
         if self.method == "closest":
             nearest = closest(boundary, x, predicted, self.norm, self.budget, self.starts, restriction)
-            return nearest.points, nearest.distance, torch.isfinite(nearest.distance)
-        reached, found = deepfool(
-            boundary, x, predicted, self.norm, self.steps, self.candidates, self.overshoot, restriction
-        )
-        points, _, gap = land(boundary, x, torch.where(per_sample(found, x), reached, x), predicted)
+            reached, found = nearest.points, torch.isfinite(nearest.distance)
+        else:
+            reached, found = deepfool(
+                boundary, x, predicted, self.norm, self.steps, self.candidates, self.overshoot, restriction
+            )
+        # Scores that saturate leave a search far beyond the crossing; the steps are spent on such samples alone.
+        points, _, gap = land(boundary, x, torch.where(per_sample(found, x), reached, x), predicted, LANDING_STEPS)
         found = found & (gap <= 0)
         distance = torch.where(found, norm(points - x, self.norm), torch.inf)
         return points, distance, found

@@ -78,7 +78,7 @@ class Neighbours:
         return rows
 
     def around(self, rows: Tensor, count: int) -> Tensor:
-        """Which `count` points are nearest to each of `rows(x)`, `(B, count)` in no order, the sample itself among them."""
+        """The rows of the `count` points nearest to each of `rows(x)`, `(B, count)` unordered, itself among them."""
         if self.points.shape[1] <= TREE_DIMENSIONS and self.points.device.type == "cpu":
             _, index = self._tree.query(rows.numpy(force=True), count, workers=torch.get_num_threads())
             return torch.from_numpy(index).reshape(len(rows), count)

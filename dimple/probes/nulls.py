@@ -63,7 +63,11 @@ def energy_share(n: int, d: int) -> float:
 
 
 def band(draws: Tensor, coverage: float = 0.95) -> tuple[Tensor, Tensor]:
-    """The central band of the draws along the last axis, with `coverage` of them between its ends."""
+    """The central band of the draws along the last axis, with `coverage` of them between its ends.
+
+    Of k draws, the k + 1 gaps are equally likely to hold a further one: with 20 draws the band is from the smallest to
+    the largest and holds 90 % of further draws; 95 % need 39.
+    """
     tail = (1 - coverage) / 2
     ordered = draws.sort(dim=-1).values
     last = ordered.shape[-1] - 1

@@ -27,7 +27,7 @@ class Offset(Probe):
     near in every direction is near, but does not cling.
 
     Columns: `offset` (signed, positive where correct; `inf` where no crossing lies within the limit), `offset_null`
-    (median over the draws), `gradient_off_share` and its null.
+    (median over the draws), `gradient_off_share` and its null. Details: `offset_draws`, `(B, draws)`, unsigned.
 
     Reference: Shamir, Melamed, BenShmuel 2021, the clinging and the dimpling phase.
 
@@ -55,20 +55,22 @@ class Offset(Probe):
         n, d = basis.shape[1:]
         _, gradient = boundary.gap_and_gradient(x, predicted)
         off = gradient - project(basis, gradient)
+        # A gradient along the manifold has no off-manifold part to follow, only rounding: no crossing is found then.
+        off = torch.where(per_sample(share(off, gradient) > 1e-12, off), off, 0.0)
         draws = []
         for draw in range(self.draws):
             columns = RandomSubspace(d, self.seed, draw).columns(n).to(x)
             draws.append(self.along(boundary, x, predicted, gradient - project(columns, gradient)))
-        null = torch.stack(draws, dim=1).median(dim=1).values
+        null = torch.stack(draws, dim=1)
         off_share = share(off, gradient)
         columns_out = {
             "offset": sign * self.along(boundary, x, predicted, off),
-            "offset_null": sign * null,
+            "offset_null": sign * null.median(dim=1).values,
             "gradient_off_share": off_share,
             "gradient_off_share_null": torch.full_like(off_share, energy_share(n, n - d)),
         }
         units = {name: "share" if "share" in name else "l2, input units" for name in columns_out}
-        return Measurement(columns_out, units)
+        return Measurement(columns_out, units, {"offset_draws": null})
 
     def along(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
         """The distance to the nearest crossing on the line through each sample, `(B,)`, at most `limit`, else inf.

@@ -23,7 +23,7 @@ class OnOff(Probe):
     All searches are in l2 and free of the input box, so that they differ in nothing but the directions they may take;
     the tangent space is that at the sample, held fixed. They are DeepFool's, at most `steps` linearisations, or, at
     twice the cost, the closer ones that a `budget` of passes finds from one start (`method: closest`). Each figure has
-    its null: the same search within `draws` random subspaces of the same dimension, as their median and 95 % band.
+    its null: the same search within `draws` random subspaces of the same dimension, as their median and band.
 
     Columns: `margin_any`, `margin_on`, `margin_off` (l2, signed as the margin), `on_share` (of the squared length of
     the shortest step) and `gradient_off_share` (of the squared length of the gap's gradient at the sample), each with
@@ -57,7 +57,7 @@ class OnOff(Probe):
         _, gradient = free.gap_and_gradient(x, predicted)
         columns = {"margin_any": sign * distance, "on_share": share(on_part, step)}
         columns["on_share_null"] = torch.full_like(distance, energy_share(n, d))
-        columns["gradient_off_share"] = 1 - share(project(basis, gradient), gradient)
+        columns["gradient_off_share"] = share(gradient - project(basis, gradient), gradient)
         columns["gradient_off_share_null"] = torch.full_like(distance, energy_share(n, n - d))
         details = {"on_part": on_part, "off_part": step - on_part}
         for name, off in (("on", False), ("off", True)):

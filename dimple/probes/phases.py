@@ -37,6 +37,8 @@ def phases(
     off_share: float,
     off_share_null: float,
     fall: float = 5.0,
+    off_share_error: float = 0.0,
+    found: float = 1.0,
 ) -> Phases:
     """Date the clinging and the dimpling, and judge the prediction "first cling, then dimple, off the manifold".
 
@@ -49,6 +51,9 @@ def phases(
         accuracy: training accuracy at each recorded step.
         off_share: the final share of the gradient's squared length off the manifold, at manifold points.
         off_share_null: the same for a random subspace.
+        off_share_error: the standard error of `off_share`; the share counts as above its null by twice that.
+        found: the share of points whose first distance lay within the search's limit. The others were counted with the
+            limit itself, so that falls are at least what is reported.
 
     Example:
         >>> phases([0, 10, 20], [0.5, 0.05, 0.04], [0.5, 0.7, 1.0], 0.9, 0.33).verdict
@@ -64,8 +69,10 @@ def phases(
         clung -= 1
     cling_step = steps[clung] if clung < dimpled else None
     best = max(falls[: max(dimpled, 1)])
-    above = off_share > off_share_null
-    shares = f"off-manifold share of the gradient {off_share:.2f}, null {off_share_null:.2f}"
+    above = off_share - 2 * off_share_error > off_share_null
+    spread = f" +- {2 * off_share_error:.2f}" if off_share_error else ""
+    shares = f"off-manifold share of the gradient {off_share:.2f}{spread}, null {off_share_null:.2f}"
+    least = "at least " if found < 1 else ""
     if dimple_step is None:
         return Phases(
             cling_step, None, fall, best, "undecided",
@@ -76,7 +83,7 @@ def phases(
         if cling_step is not None
         else f"but did not stay {fall:g}-fold"
     )
-    reason = f"the distance fell {best:.1f}-fold before training accuracy reached 1 {stayed}; {shares}"
+    reason = f"the distance fell {least}{best:.1f}-fold before training accuracy came to stay at 1 {stayed}; {shares}"
     supported = cling_step is not None and above
     verdict = "supported" if supported else "contradicted"
     return Phases(cling_step, dimple_step, fall, best, verdict, reason)

@@ -27,20 +27,26 @@ def ratio_row(way: str, columns: Arrays, draws: NDArray[Any]) -> dict[str, float
     Args:
         way: `on` or `off`.
         columns: with `margin_any` and `margin_<way>`.
-        draws: the restricted margins within random subspaces, `(B, draws)`.
+        draws: the restricted margins within random subspaces, `(B, draws)`, unsigned; they take the sign of the
+            sample, and their medians are taken as that of the figure is.
     """
-    free = np.abs(columns["margin_any"])[:, None]
-    margin = np.abs(columns[f"margin_{way}"])
+    signed_free, margin = columns["margin_any"], columns[f"margin_{way}"]
+    free = np.abs(signed_free)[:, None]
     crossed = np.isfinite(free[:, 0])
-    ratio = margin[crossed] / free[crossed, 0]
-    null_ratios = (
-        np.median(draws[crossed] / free[crossed], axis=0) if crossed.any() else np.full(draws.shape[1], np.nan)
-    )
-    null_margins = np.median(draws, axis=0)
-    row = {f"margin_{way}": median(columns[f"margin_{way}"])}
-    row |= _with_band(f"margin_{way}_null", null_margins)
-    row[f"{way}_ratio"] = median(ratio) if crossed.any() else float("nan")
-    return row | _with_band(f"{way}_ratio_null", null_ratios)
+    signed_draws = np.sign(signed_free)[:, None] * draws
+    row = {f"margin_{way}": median(margin), f"margin_{way}_found": float(np.isfinite(margin).mean())}
+    row |= _with_band(f"margin_{way}_null", _medians(signed_draws))
+    row[f"margin_{way}_found_null"] = float(np.isfinite(draws).mean())
+    if not crossed.any():
+        names = ("", "_null", "_null_low", "_null_high")
+        return row | {f"{way}_ratio{end}": float("nan") for end in names}
+    row[f"{way}_ratio"] = median(np.abs(margin)[crossed] / free[crossed, 0])
+    return row | _with_band(f"{way}_ratio_null", _medians(draws[crossed] / free[crossed]))
+
+
+def _medians(draws: NDArray[Any]) -> NDArray[Any]:
+    """The lower median over the samples, for each draw."""
+    return np.array([median(column) for column in draws.T])
 
 
 def _with_band(name: str, draws: NDArray[Any]) -> dict[str, float]:

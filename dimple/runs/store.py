@@ -1,6 +1,7 @@
 """A run folder: what was asked, the snapshots, what was measured, and how far it got."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, final
@@ -18,6 +19,11 @@ from dimple.errors import RunError
 from dimple.runs.files import read_table, write_bytes, write_json, write_table
 
 FORMAT = 1
+# The names of all that a run writes into its folder.
+OURS = re.compile(
+    r"(scene\.yaml|run\.json|snapshots|parts|stills|(metrics|points|measurements)\.parquet|geometry\.safetensors"
+    r"|film\.(mp4|gif|png)|report\.html|boundary\.pvd|boundary_\d+\.vtp|\.dimple-tmp-.*)"
+)
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -72,12 +78,12 @@ class Run:
                 existing = cls.open(path)
                 if not force:
                     return existing._continued(info, asked)
-                shutil.rmtree(path)
+                existing.clear()
             path.mkdir(parents=True, exist_ok=True)
         except RunError:
             raise
         except OSError as error:
-            raise RunError(f"{path}: cannot be made ({error.strerror}); choose another --out") from None
+            raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another --out") from None
         run = cls(path, {"format": FORMAT, **info, "status": "running", "seconds": {}})
         write_bytes(path / "scene.yaml", asked.encode())
         run.save()
@@ -93,6 +99,18 @@ class Run:
         self.info["status"] = "running"
         self.save()
         return self
+
+    def clear(self) -> None:
+        """Delete what a run consists of.
+
+        Raises:
+            RunError: if the folder holds anything else, or is no run of ours; then nothing is deleted.
+        """
+        strange = [entry.name for entry in self.path.iterdir() if not OURS.fullmatch(entry.name)]
+        if strange or not {"status", "seconds"} <= self.info.keys():
+            what = f"also holds {sorted(strange)[0]!r}" if strange else "has a run.json of something else"
+            raise RunError(f"{self.path}: {what}, so it is not replaced; choose another --out")
+        shutil.rmtree(self.path)
 
     def save(self) -> None:
         """Write `info` to run.json."""

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
 from dimple.networks.adapt import frozen
-from dimple.probes import Margin, Offset, Probe, measure
-from dimple.probes.nulls import margin_ratio
+from dimple.probes import Margin, Offset, OnOff, Probe, measure
+from dimple.probes.nulls import band, margin_ratio
 from dimple.probes.ratios import median, ratio_row
 from dimple.scene.scene import Scene
 
@@ -37,6 +37,11 @@ class Recorder:
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
             for probe in scene.probes
         ]
+        # Runs of different seeds have nulls of their own.
+        self.probes = [
+            dataclasses.replace(probe, seed=probe.seed + scene.seed) if isinstance(probe, Offset | OnOff) else probe
+            for probe in self.probes
+        ]
 
     def measure(self, step: int, network: nn.Module, loss: float) -> tuple[dict[str, float], Arrays, dict[str, str]]:
         """The metrics of the snapshot, the columns of its points, and the unit of each column of either."""
@@ -57,6 +62,7 @@ class Recorder:
             parts[split], details[split] = columns, extra
             units |= probe_units
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summary(parts, details)}
+        units["margin_null"] = units.get("margin", "")
         return metrics, _stack(step, parts), units | METRIC_UNITS
 
     def _measure_split(
@@ -86,20 +92,28 @@ class Recorder:
         row: dict[str, float] = {}
         if "offset" in probe:
             limit = next(p.limit for p in self.probes if isinstance(p, Offset))
-            distance, null = np.abs(probe["offset"]), np.abs(probe["offset_null"])
+            distance = np.abs(probe["offset"])
+            null_draws = np.minimum(details["probe"]["offset_draws"], limit).mean(axis=0)
+            low, high = (float(end) for end in band(torch.from_numpy(null_draws)))
             row |= {
                 "boundary_distance": float(np.minimum(distance, limit).mean()),
-                "boundary_distance_null": float(np.minimum(null, limit).mean()),
+                "boundary_distance_null": median(null_draws),
+                "boundary_distance_null_low": low,
+                "boundary_distance_null_high": high,
+                "boundary_limit": limit,
                 "boundary_found": float(np.isfinite(distance).mean()),
                 "off_share": _mean_where_defined(probe["gradient_off_share"]),
                 "off_share_null": float(probe["gradient_off_share_null"].mean()),
+                "off_share_error": _standard_error(probe["gradient_off_share"]),
                 "dimple_depth": median(train["offset"]),
                 "dimple_depth_null": median(train["offset_null"]),
+                "dimple_found": float(np.isfinite(train["offset"]).mean()),
             }
         if "margin" in train:
             row |= {
                 "margin": median(train["margin"]),
-                "margin_null": median(np.abs(test["margin"])),
+                "margin_null": median(test["margin"]),
+                "margin_found": float(np.isfinite(train["margin"]).mean()),
             }
         if "margin_any" in train:
             n, d = self.scene.manifold.ambient_dim, self.scene.manifold.dim
@@ -113,6 +127,12 @@ def _mean_where_defined(values: NDArray[Any]) -> float:
     """The mean without nan, which marks a gradient of zero; nan if there is nothing else."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
+
+
+def _standard_error(values: NDArray[Any]) -> float:
+    """The standard error of that mean, the points taken as independent."""
+    defined = values[~np.isnan(values)]
+    return float(defined.std(ddof=1) / np.sqrt(len(defined))) if len(defined) > 1 else float("nan")
 
 
 def _stack(step: int, parts: dict[str, Arrays]) -> Arrays:
@@ -144,9 +164,11 @@ POINT_UNITS = {
 METRIC_UNITS = {
     "loss": "nats",
     **dict.fromkeys(("train_accuracy", "train_accuracy_null", "test_accuracy", "test_accuracy_null"), "share"),
-    **dict.fromkeys(("boundary_found", "off_share", "off_share_null"), "share"),
-    **dict.fromkeys(("boundary_distance", "boundary_distance_null"), "l2, input units"),
-    **dict.fromkeys(("dimple_depth", "dimple_depth_null", "margin_null"), "l2, input units"),
+    **dict.fromkeys(("boundary_found", "dimple_found", "margin_found"), "share"),
+    **dict.fromkeys(("off_share", "off_share_null", "off_share_error"), "share"),
+    **{f"boundary_distance{end}": "l2, input units" for end in ("", "_null", "_null_low", "_null_high")},
+    **dict.fromkeys(("boundary_limit", "dimple_depth", "dimple_depth_null"), "l2, input units"),
+    **{f"margin_{way}_found{end}": "share" for way in ("on", "off") for end in ("", "_null")},
     **{
         f"{way}_ratio{end}": "ratio to the free margin"
         for way in ("on", "off")

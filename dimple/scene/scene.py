@@ -8,7 +8,7 @@ import torch
 from annotated_types import MaxLen
 from torch import Tensor
 
-from dimple.boundary import LEVEL_SETS, Grid, LevelSet
+from dimple.boundary import LEVEL_SETS, Grid, LevelSet, NoLevelSet
 from dimple.data import LABELLINGS, SAMPLINGS, Labelling, ManifoldSamples, Sampling, Synthetic
 from dimple.errors import SceneError
 from dimple.manifolds import MANIFOLDS, Manifold
@@ -71,6 +71,11 @@ class Scene:
 
     def domain(self, samples: ManifoldSamples) -> tuple[Tensor, Tensor]:
         """The corners of the box that is drawn: as set, else the manifold's own box widened by a third of its size."""
+        n = self.manifold.ambient_dim
+        if n not in {2, 3} and not isinstance(self.levelset, NoLevelSet):
+            raise SceneError(
+                f"levelset: a boundary is drawn in 2 or 3 dimensions, not {n}; set levelset to {{kind: none}}"
+            )
         points = torch.cat([samples.train, samples.probe])
         low, high = points.min(0).values, points.max(0).values
         pad = (high - low).max() / 3

@@ -7,7 +7,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor, nn
 
-from dimple.errors import DivergedError
+from dimple.errors import DivergedError, SceneError
 from dimple.settings import Count, Fraction, NonNegative, Positive, settings
 
 Record = Callable[[int, nn.Module, float], None]
@@ -41,6 +41,10 @@ class Standard(Training):
     optimizer: Literal["adam", "sgd"] = "adam"
     momentum: Fraction = 0.0
     weight_decay: NonNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if self.momentum and self.optimizer != "sgd":
+            raise SceneError(f"momentum is {self.momentum}; {self.optimizer} has none: set optimizer to sgd")
 
     def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_at: list[int], record: Record) -> None:
         """The plain loop."""

@@ -31,20 +31,20 @@ def test_a_scene_opens_with_a_sentence_and_says_what_to_look_for(name: str) -> N
     first = text.partition("\n")[0]
     assert first.startswith("# ") and first.endswith(".") and len(first) <= 140
     comment = "".join(line for line in text.splitlines() if line.startswith("#"))
-    assert "What to look for:" in comment
+    assert "What to look for" in comment
     assert load_scene(name).name == name
 
 
 @every_scene
 def test_a_scene_runs_for_a_few_steps(name: str, tmp_path: Path) -> None:
     scene = load_scene(name, ["training.steps=3", "snapshots.count=3"])
-    data = dataclasses.replace(scene.data, test_points=8, probe_points=8)
+    data = dataclasses.replace(scene.data, test_points=20, probe_points=20)
     levelset = Grid(cells=12) if isinstance(scene.levelset, Grid) else scene.levelset
     scene = dataclasses.replace(scene, data=data, probes=(Offset(draws=1),), levelset=levelset)
     run = simulate(scene, tmp_path / "run", film=False)
     assert run.info["status"] == "complete"
     summary = run.info["summary"]
     assert summary["steps"] == 3 and summary["verdict"] == "undecided"
-    assert 0 < summary["final"]["boundary_distance"] <= min(scene.manifold.reach, 1.0)
+    assert 0 < summary["final"]["boundary_distance"] <= min(scene.manifold.reach, 1.0) * (1 + 1e-9)
     assert len(run.meshes()) == len(run.steps)
-    assert (scene.manifold.ambient_dim > 3) is isinstance(scene.levelset, NoLevelSet)
+    assert scene.manifold.ambient_dim <= 3 or isinstance(scene.levelset, NoLevelSet)
