@@ -95,7 +95,8 @@ class Mapped(Manifold):
         highest = self._highest_factor
         while True:
             kept: list[Tensor] = []
-            while sum(map(len, kept)) < count:
+            # Once at least, so that no points at all also have a shape.
+            while not kept or sum(map(len, kept)) < count:
                 z = self.source.sample(max(2 * count, 64), generator)
                 factor = in_chunks(self._factor, z, CHUNK)
                 if float(factor.max()) > highest:

@@ -8,13 +8,16 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from dimple.errors import ShapeError
+from dimple.probes.tangents import principal
 from dimple.tensors import chunks, flatten
 
 # Up to this dimension a tree on the CPU beats comparing everything with everything.
 TREE_DIMENSIONS = 8
+# How many points of the cloud choose the axes of the tree in more dimensions, and how many samples try it out.
+AXES_FROM, TRIAL = 256, 64
 # How many numbers one step may hold: 128 MiB in single precision.
 BUDGET = 2**25
-# Single precision finds this many candidates more than asked for, from which double precision chooses.
+# A search by projections or in single precision finds this many candidates more than asked for, to choose from.
 SLACK = 8
 
 
@@ -22,9 +25,11 @@ SLACK = 8
 class Neighbours:
     """The points of a cloud, ready to be asked which of them are nearest to a sample.
 
-    In few dimensions a k-d tree answers. Otherwise, and on a GPU, matrix products in single precision give some more
-    candidates than needed, whose distances are then computed from the differences themselves; where rounding could
-    have hidden a nearer point, that sample is compared with the whole cloud again. So the answer is exact.
+    In few dimensions a k-d tree answers. In more it holds the cloud's projection on a few principal directions, which
+    brings no two points farther apart: its candidates are the answer where the last of them is farther than what
+    was found. Where that fails, as for images, and on a GPU, matrix products in single precision give the candidates,
+    and where rounding could have hidden a nearer point, the sample is compared with the whole cloud again. So the
+    answer is exact whichever way it is found.
 
     Args:
         cloud: `(N, *shape)`, N >= 2.
@@ -79,19 +84,65 @@ class Neighbours:
 
     def around(self, rows: Tensor, count: int) -> Tensor:
         """The rows of the `count` points nearest to each of `rows(x)`, `(B, count)` unordered, itself among them."""
-        if self.points.shape[1] <= TREE_DIMENSIONS and self.points.device.type == "cpu":
-            _, index = self._tree.query(rows.numpy(force=True), count, workers=torch.get_num_threads())
-            return torch.from_numpy(index).reshape(len(rows), count)
-        size = max(1, BUDGET // len(self))
-        return torch.cat([self._by_products(rows[part], count) for part in chunks(len(rows), size)])
+        if self.points.device.type != "cpu":
+            return self._by_comparison(rows, count)
+        if self.points.shape[1] <= TREE_DIMENSIONS:
+            return self._candidates(rows, count)[0]
+        first, failed = self._by_projection(rows[:TRIAL], count)
+        if failed * 2 > len(first) or len(rows) <= TRIAL:
+            return torch.cat([first, self._by_comparison(rows[TRIAL:], count)])
+        return torch.cat([first, self._by_projection(rows[TRIAL:], count)[0]])
+
+    @cached_property
+    def _axes(self) -> Tensor:
+        """Orthonormal columns `(n, r)` along which the cloud is wide."""
+        some = self.points[:: max(1, len(self) // AXES_FROM)][:AXES_FROM] - self._centre
+        return principal(some[None], min(TREE_DIMENSIONS, len(some)))[0][0]
+
+    def _low(self, rows: Tensor) -> Tensor:
+        """What the tree holds of points: all of them in few dimensions, otherwise their projection."""
+        if self.points.shape[1] <= TREE_DIMENSIONS:
+            return rows
+        return torch.cat([(rows[part] - self._centre) @ self._axes for part in chunks(len(rows), self._step(1))])
+
+    def _step(self, count: int) -> int:
+        """How many samples with `count` points each one step may hold."""
+        return max(1, BUDGET // (count * self.points.shape[1]))
+
+    def _candidates(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        low = self._low(rows).numpy(force=True)
+        distance, index = self._tree.query(low, count, workers=torch.get_num_threads())
+        shape = (len(rows), count)
+        return torch.from_numpy(index).reshape(shape), torch.from_numpy(distance).reshape(shape)
+
+    def _by_projection(self, rows: Tensor, count: int) -> tuple[Tensor, int]:
+        """The nearest points, and for how many samples the projection could not tell."""
+        wanted = min(count + SLACK, len(self))
+        index, low = self._candidates(rows, wanted)
+        distance, order = self._distances(rows, index).sort(dim=1, stable=True)
+        found = index.gather(1, order)[:, :count]
+        length = torch.linalg.vector_norm(rows - self._centre, dim=1) + self._longest
+        bound = low[:, -1].to(rows) - 8 * torch.finfo(rows.dtype).eps * length
+        failed = (distance[:, count - 1] >= bound).nonzero().squeeze(1)
+        if wanted < len(self) and len(failed):
+            found[failed] = self._by_comparison(rows[failed], count)
+        return found, len(failed)
+
+    def _by_comparison(self, rows: Tensor, count: int) -> Tensor:
+        parts = [self._by_products(rows[part], count) for part in chunks(len(rows), max(1, BUDGET // len(self)))]
+        return torch.cat([rows.new_zeros((0, count), dtype=torch.long), *parts])
 
     @cached_property
     def _tree(self) -> Any:
-        return KDTree(self.points.numpy(force=True))
+        return KDTree(self._low(self.points).numpy(force=True))
 
     @cached_property
     def _centre(self) -> Tensor:
         return self.points.mean(0)
+
+    @cached_property
+    def _longest(self) -> Tensor:
+        return self._single[1].max().sqrt().to(self.points)
 
     @cached_property
     def _single(self) -> tuple[Tensor, Tensor]:
@@ -122,10 +173,8 @@ class Neighbours:
         return found
 
     def _distances(self, rows: Tensor, index: Tensor) -> Tensor:
-        size = max(1, BUDGET // (index.shape[1] * rows.shape[1]))
+        # Small steps: what was gathered should still be in the cache when it is subtracted and squared.
+        parts = chunks(len(rows), max(1, self._step(index.shape[1]) // 64))
         return torch.cat(
-            [
-                torch.linalg.vector_norm(self.points[index[part]] - rows[part, None], dim=2)
-                for part in chunks(len(rows), size)
-            ]
+            [torch.linalg.vector_norm(self.points[index[part]].sub_(rows[part, None]), dim=2) for part in parts]
         )

@@ -106,7 +106,7 @@ class _Scenery:
         self.side = max(b - a for a, b in zip(low, high, strict=True))
         self.feet: Feet | None = None
         self.plane: Plane | None = None
-        if manifold is not None and manifold.ambient_dim == 3 and len(manifold.faces):
+        if manifold is not None and manifold.ambient_dim == 3 and manifold.faces.shape[1] == 3 and len(manifold.faces):
             self.feet = Feet(manifold, FOOT_SPACING * self.side)
             self.plane = choose_plane(train, self.feet, NEAR_SECTION * self.side)
 

@@ -22,6 +22,10 @@ def polydata(layer: Layer, relief_scale: float) -> "pv.PolyData":
     mesh = layer.mesh
     if len(mesh.faces) == 0:
         return nothing((0.0, 0.0, 0.0))
+    if mesh.faces.shape[1] == 2:
+        return pv.PolyData(
+            np.asarray(mesh.vertices, dtype=np.float32), lines=np.insert(mesh.faces, 0, 2, axis=1).ravel()
+        )
     shape = pv.PolyData(np.asarray(mesh.vertices, dtype=np.float32), faces=np.insert(mesh.faces, 0, 3, axis=1).ravel())
     shape.point_data["Normals"] = vertex_normals(mesh).astype(np.float32)
     shape.GetPointData().SetActiveNormals("Normals")

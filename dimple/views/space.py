@@ -53,7 +53,12 @@ class Space:
         )  # fmt: skip
         self._section: Any = None
         manifold = frame.drawing.layer("manifold")
-        if manifold is not None and len(manifold.mesh.faces):
+        if manifold is not None and len(manifold.mesh.faces) and manifold.mesh.faces.shape[1] == 2:
+            self.plotter.add_mesh(
+                polydata(manifold, 1.0), color=unit(MANIFOLD), line_width=6.0, lighting=False, name="manifold",
+                reset_camera=False, render=False,
+            )  # fmt: skip
+        elif manifold is not None and len(manifold.mesh.faces):
             self.plotter.add_mesh(
                 polydata(manifold, 1.0), color=unit(MANIFOLD), opacity=0.2, smooth_shading=True, lighting=True,
                 specular=0.0, name="manifold", reset_camera=False, render=False, scalars=None,
