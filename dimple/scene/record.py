@@ -84,7 +84,7 @@ class Recorder:
         ):
             prediction = boundary.predict(x.to(self.device, self.dtype)).cpu()
             row[f"{split}_accuracy"] = float((prediction == y).double().mean())
-            row[f"{split}_accuracy_null"] = float(y.bincount().max() / len(y))
+            row[f"{split}_accuracy_null"] = int(y.bincount().max()) / len(y)
         return row
 
     def _summary(self, parts: dict[str, Arrays], details: dict[str, Arrays]) -> dict[str, float]:

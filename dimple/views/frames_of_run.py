@@ -12,7 +12,7 @@ from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
 from dimple.views.relief import Feet, refined
-from dimple.views.wording import null_text, number, words
+from dimple.views.wording import NULL, number, words
 
 Columns = dict[str, NDArray[Any]]
 CAPTION = ("train_accuracy", "boundary_distance", "dimple_depth", "off_share")
@@ -78,7 +78,9 @@ def timeline_of(run: Run) -> Timeline:
 
 def _fact(metrics: Columns, column: str, index: int) -> Fact:
     row = {name: float(values[index]) for name, values in metrics.items()}
-    return Fact(words(column), number(row[column]), null_text(row, column))
+    # The band of a null stands in the report; beside a picture there is room for one number.
+    null = number(row[column + NULL]) if column + NULL in row else ""
+    return Fact(words(column), number(row[column]), null)
 
 
 def _predictions(points: Columns, steps: NDArray[np.int64], count: int) -> list[NDArray[np.int64] | None]:
