@@ -38,11 +38,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
     count, quick = (2000, True) if options.quick else (10_000, False)
-    rows = [*speed(count, 100, torch.float64), *speed(count, 3072, torch.float32), *accuracy(quick)]
-    print(f"{'case':58} {'ours':>10} {'peer':>10} {'ratio':>8}  unit, peer")
+    sizes = ((100, torch.float32), (100, torch.float64), (3072, torch.float32))
+    rows = [line for n, dtype in sizes for line in speed(count, n, dtype)] + accuracy(quick)
+    print(f"{'case':62} {'ours':>10} {'peer':>10} {'ratio':>8}  unit, peer")
     for row in rows:
         print(
-            f"{row['case']:58} {row['ours']:10.4g} {row['peer']:10.4g} {row['ratio']:8.3g}  "
+            f"{row['case']:62} {row['ours']:10.4g} {row['peer']:10.4g} {row['ratio']:8.3g}  "
             f"{row['unit']}, {row['peer_name']}"
         )
     if options.json:
@@ -87,7 +88,7 @@ def speed(count: int, n: int, dtype: torch.dtype) -> list[dict[str, Any]]:
     loop(cloud[:200], 2, NEIGHBOURS, cloud[:50])
     ours, our_wall, our_cpu = timed(lambda: LocalPCA(cloud, 2, NEIGHBOURS).tangent_basis(cloud))
     peer, peer_wall, peer_cpu = timed(lambda: loop(cloud, 2, NEIGHBOURS, cloud))
-    case = f"{count} points in R^{n}, k {NEIGHBOURS}"
+    case = f"{count} points in R^{n}, k {NEIGHBOURS}, {str(dtype).removeprefix('torch.')}"
     errors = [float(largest_angle(basis[:1000].double(), truth).median()) for basis in (ours, peer)]
     return [
         row(f"time, {case}", our_wall, peer_wall, LOOP, "s"),

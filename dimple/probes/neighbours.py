@@ -1,5 +1,7 @@
 """The nearest points of a cloud, exactly, in few dimensions and in thousands, without ever holding all distances."""
 
+import contextlib
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, final
 
@@ -175,6 +177,21 @@ class Neighbours:
     def _distances(self, rows: Tensor, index: Tensor) -> Tensor:
         # Small steps: what was gathered should still be in the cache when it is subtracted and squared.
         parts = chunks(len(rows), max(1, self._step(index.shape[1]) // 64))
-        return torch.cat(
-            [torch.linalg.vector_norm(self.points[index[part]].sub_(rows[part, None]), dim=2) for part in parts]
-        )
+        with one_thread():
+            return torch.cat([torch.linalg.vector_norm(self.seen(rows[part], index[part]), dim=2) for part in parts])
+
+    def seen(self, rows: Tensor, index: Tensor) -> Tensor:
+        """Points of the cloud, by rows `(B, k)`, as seen from the samples: their differences `(B, k, n)`."""
+        points = self.points.index_select(0, index.reshape(-1)).reshape(*index.shape, -1)
+        return points.sub_(rows[:, None])
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread meanwhile: over many small steps several threads wait longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -15,7 +15,7 @@ from dimple.probes.autoencoder import AutoencoderJacobian
 from dimple.probes.global_pca import ClassPCA, GlobalPCA
 from dimple.probes.local_pca import LocalPCA
 from dimple.probes.neighbours import Neighbours
-from dimple.probes.tangents import eigengap, expected_angle, orthonormal, principal
+from dimple.probes.tangents import eigengap, expected_angle, leading, orthonormal, principal
 from dimple.tensors import generator
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -40,6 +40,21 @@ def test_the_nearest_points_are_those_that_a_full_comparison_finds(n: int, offse
     truth = whole.topk(7, largest=False)
     torch.testing.assert_close(distance, truth.values, rtol=1e-9, atol=0)
     assert torch.equal(index, truth.indices)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spread", ["ball", "pairs"])
+def test_neighbours_are_exact_where_no_projection_tells_them_apart(dtype: torch.dtype, spread: str) -> None:
+    cloud = torch.randn(600, 60, generator=generator(0, "cloud"))
+    if spread == "pairs":
+        # Hundreds of points nearer to each other than single precision resolves at their distance from the mean.
+        cloud = torch.cat([cloud[:2].repeat(150, 1) + 1e-5 * cloud[:300], cloud[300:]])
+    cloud = cloud.to(dtype)
+    distance, _ = Neighbours(cloud).nearest(cloud[:200], 12)
+    whole = (cloud[:200, None].double() - cloud.double()).norm(dim=2)
+    whole[torch.arange(200), torch.arange(200)] = torch.inf
+    truth = whole.topk(12, largest=False).values
+    torch.testing.assert_close(distance.double(), truth, rtol=1e-6, atol=0)
 
 
 def test_of_several_points_that_equal_the_sample_one_is_left_out() -> None:
@@ -162,6 +177,24 @@ def test_both_gram_matrices_give_the_singular_vectors(shape: tuple[int, int]) ->
     _, singular, right = torch.linalg.svd(rows)
     torch.testing.assert_close(spectrum, singular**2)
     assert largest_angle(basis, right[:, :2].mT).max() < 1e-7
+
+
+def test_leading_directions_are_those_of_the_full_decomposition_with_a_gap_and_without() -> None:
+    frame = torch.linalg.qr(torch.randn(50, 40, 40, generator=generator(0, "frames"))).Q
+    fast = torch.cat([torch.tensor([3.0, 3.0, 2.0]), torch.full((37,), 1e-3)])
+    for spectrum in (fast, torch.linspace(1.0, 0.1, 40), torch.zeros(40)):
+        matrix = (frame * spectrum) @ frame.mT
+        vectors = leading(matrix, 3)
+        torch.testing.assert_close(vectors.mT @ vectors, torch.eye(3).expand(50, 3, 3), rtol=0, atol=1e-12)
+        if spectrum.any():
+            assert largest_angle(vectors, frame[:, :, :3]).max() < 1e-9
+
+
+def test_the_basis_alone_is_that_of_the_estimate() -> None:
+    cloud = noisy(500, 0.02)
+    for order in (1, 2):
+        field = LocalPCA(cloud, 2, 30, order=order)  # type: ignore[arg-type]
+        assert largest_angle(field.tangent_basis(cloud[:50]), field.estimate(cloud[:50]).basis).max() < 1e-9
 
 
 def test_the_expected_angle_is_that_of_repeated_gaussian_samples() -> None:
