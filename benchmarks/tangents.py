@@ -99,7 +99,7 @@ def speed(count: int, n: int, dtype: torch.dtype) -> list[dict[str, Any]]:
 
 def accuracy(quick: bool) -> list[dict[str, Any]]:
     """The error on clean spheres in R^100 against the number of points, at the k that is best for each side."""
-    counts, queries = ((500, 2000), 60) if quick else ((500, 2000, 8000), 200)
+    counts, queries = ((500, 2000), 60) if quick else ((500, 2000, 8000), 1000)
     rows = []
     for dim in (2, 3):
         sphere = Lift(of=Sphere(dim=dim), ambient_dim=100)
