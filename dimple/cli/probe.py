@@ -84,11 +84,13 @@ def _print_summary(run: "Run") -> None:
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
-    table = Table("step", "figure", "value", "null", "verdict", box=None, pad_edge=False)
+    units: dict[str, str] = run.info["summary"]["units"]
+    table = Table("step", "figure", "value", "null", "verdict", "unit", box=None, pad_edge=False)
     for row in rows:
         for name, value in row.items():
             if name != "step" and "_null" not in name and not name.endswith(("_closed", "_verdict")):
-                table.add_row(str(row["step"]), name, number(value), null(row, name), row.get(f"{name}_verdict", ""))
+                beside = null(row, name), row.get(f"{name}_verdict", ""), units.get(name, "")
+                table.add_row(str(row["step"]), name, number(value), *beside)
     out.print(table)
     for file in ("report.html", "measurements.parquet"):
         out.print(str(run.path / file), markup=False)

@@ -30,6 +30,13 @@ from dimple.tensors import chunks, generator, resolve_device
 
 Arrays = dict[str, NDArray[Any]]
 CHUNK = 100
+# Of the figures that sum up many samples, where they are not medians of a column in the column's own unit.
+SUMMARY_UNITS = {
+    "samples": "images",
+    "accuracy": "share",
+    **dict.fromkeys(("margin_found", "offset_found", "margin_on_found", "margin_off_found"), "share"),
+    **dict.fromkeys(("on_ratio", "off_ratio"), "ratio to the free margin"),
+}
 
 
 def probe(
@@ -144,7 +151,10 @@ class Measuring:
         joined = {name: np.concatenate([table[name] for table in tables]) for name in names}
         write_table(self.run.path / "measurements.parquet", joined, self.run.info["units"])
         dims = self.images.batch(self.indices[:1])[0].numel(), self.request.dim
-        self.run.info["summary"] = {"rows": [summary_row(table, *dims) for table in tables]}
+        units = self.run.info["units"] | SUMMARY_UNITS
+        rows = [summary_row(table, *dims) for table in tables]
+        shown = dict.fromkeys(name for row in rows for name in row)
+        self.run.info["summary"] = {"rows": rows, "units": {name: units[name] for name in shown if name in units}}
         self.run.save()
 
 
