@@ -4,9 +4,9 @@ Shape words: `B` samples of a batch, `N` points, `K` classes, `n` ambient dimens
 dimension, `*shape` the shape of one sample (`n` for a point, `channels height width` for an image).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -24,6 +24,15 @@ class Classifier(Protocol):
     """Anything that maps samples `(B, *shape)` to scores `(B, K)`, K >= 2: every `nn.Module`, every lambda."""
 
     def __call__(self, x: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class InSeries(Protocol):
+    """A classifier that is others one after the other, so that who reads layers can read through it."""
+
+    def in_series(self) -> Sequence[object]:
+        """The parts, in the order in which samples go through them."""
+        ...
 
 
 class TangentField(Protocol):

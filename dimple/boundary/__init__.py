@@ -3,11 +3,13 @@
 from dimple.boundary.adaptive import Adaptive
 from dimple.boundary.automatic import Automatic
 from dimple.boundary.boundary import Boundary
+from dimple.boundary.certify import Certificate, certify
 from dimple.boundary.crossing import land
 from dimple.boundary.folds import folds, is_folded
 from dimple.boundary.grid import Grid, NoLevelSet
 from dimple.boundary.levelset import LevelSet
 from dimple.boundary.mesh import Mesh
+from dimple.boundary.pairs import Surface, class_regions, extract_pairs
 from dimple.boundary.polyhedral import Exact, Polyhedral
 from dimple.boundary.section import Section, restricted
 
@@ -24,6 +26,7 @@ __all__ = [
     "Adaptive",
     "Automatic",
     "Boundary",
+    "Certificate",
     "Exact",
     "Grid",
     "LevelSet",
@@ -31,6 +34,10 @@ __all__ = [
     "NoLevelSet",
     "Polyhedral",
     "Section",
+    "Surface",
+    "certify",
+    "class_regions",
+    "extract_pairs",
     "folds",
     "is_folded",
     "land",

@@ -32,7 +32,8 @@ class Adaptive(LevelSet):
 
     Args:
         cells: along each axis; rounded up to a multiple of a power of two.
-        wary: how suspicious the sweep is; 0 trusts the coarse grid.
+        budget: how many values the sweep may ask for each cell that the surface crosses, beside the two that following
+            it takes; 0 trusts the coarse grid.
         snap: whether every vertex is brought onto the level set, along its own edge, so that the topology stays.
 
     Example:
@@ -43,7 +44,7 @@ class Adaptive(LevelSet):
     """
 
     cells: Count = 128
-    wary: NonNegative = 1.0
+    budget: NonNegative = 1.5
     snap: Flag = True
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None
@@ -64,7 +65,7 @@ class Adaptive(LevelSet):
         cells = -(-self.cells // coarse) * coarse
         cells = coarse << max(0, (cells // coarse - 1).bit_length())
         lattice = Lattice(level_function(boundary, label), low, high, cells, device)
-        edges = bisected(lattice, sweep(lattice, coarse, self.wary))
+        edges = bisected(lattice, sweep(lattice, coarse, self.budget))
         hints = None if previous is None else lattice.cells_of(previous.vertices)
         faces, start, axis, values = follow(lattice, edges.start, edges.axis, hints)
         if len(faces) == 0:
@@ -78,8 +79,8 @@ class Adaptive(LevelSet):
         return Mesh(vertices, faces)
 
     def _coarse(self) -> int:
-        """Cells of the sweep: an eighth of the lattice's, within 16 and 64."""
-        return min(max(16, 1 << (self.cells // 8).bit_length() - 1), 64, self.cells)
+        """Cells of the sweep: an eighth of the lattice's, within 32 and 64."""
+        return min(max(32, 1 << (self.cells // 8).bit_length() - 1), 64, self.cells)
 
 
 def follow(lattice: Lattice, start: Ints, axis: Ints, hints: Ints | None) -> tuple[Ints, Ints, Ints, Floats]:

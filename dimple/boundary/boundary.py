@@ -1,5 +1,6 @@
 """The decision boundary of a classifier: all that a probe may ask of a network, with every pass counted."""
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -42,15 +43,18 @@ class Boundary:
         """The class of the largest score, `(B,)`; equal scores go to the lowest class."""
         return self.scores(x).argmax(1)
 
-    def gap(self, x: Tensor, y: Tensor) -> Tensor:
-        """`z_y - max_other z`, `(B,)`: positive where the class `y` wins, zero on its boundary."""
-        return gap_of(self.scores(x), y)
+    def gap(self, x: Tensor, y: Tensor, towards: Tensor | None = None) -> Tensor:
+        """`z_y - max_other z`, `(B,)`: positive where the class `y` wins, zero on its boundary.
 
-    def gap_and_gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        With `towards` `(B,)`, `max_other z - z_towards`: positive until that class wins, zero on its boundary.
+        """
+        return gap_of(self.scores(x), y, towards)
+
+    def gap_and_gradient(self, x: Tensor, y: Tensor, towards: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The gap `(B,)` and its gradient with respect to the samples, in their shape."""
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
-            gap = gap_of(self._scores(leaf), y)
+            gap = gap_of(self._scores(leaf), y, towards)
             (gradient,) = torch.autograd.grad(gap.sum(), leaf)
         self.backwards += len(x)
         return gap.detach(), gradient
@@ -76,6 +80,38 @@ class Boundary:
         self.backwards += rivals.numel()
         return gap_of(scores.detach(), y), gaps.detach(), torch.stack(gradients, 1)
 
+    def gap_hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The gap's gradient, and the map that multiplies directions `(B, *shape)` by the gap's Hessian at `x`.
+
+        Zero for networks of ReLU type, which are linear piece by piece. A product costs about two backwards.
+        """
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            gap = gap_of(self._scores(leaf), y)
+            (gradient,) = torch.autograd.grad(gap.sum(), leaf, create_graph=True)
+        self.backwards += len(x)
+
+        def product(direction: Tensor) -> Tensor:
+            self.backwards += 2 * len(x)
+            if not gradient.requires_grad:
+                return torch.zeros_like(direction)
+            (image,) = torch.autograd.grad(
+                gradient, leaf, direction, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            return image
+
+        return gradient.detach(), product
+
+    def scores_and_gradient(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The scores `(B, K)`, a function of them `(B,)`, such as a loss, and its gradient in the shape of `x`."""
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            scores = self._scores(leaf)
+            values = function(scores)
+            (gradient,) = torch.autograd.grad(values.sum(), leaf)
+        self.backwards += len(x)
+        return scores.detach(), values.detach(), gradient
+
     def _scores(self, x: Tensor) -> Tensor:
         scores = self.classifier(x)
         if scores.dim() != 2 or len(scores) != len(x) or scores.shape[1] < 2:
@@ -87,8 +123,10 @@ class Boundary:
         return scores
 
 
-def gap_of(scores: Tensor, y: Tensor) -> Tensor:
-    """`z_y - max_other z` of scores `(B, K)` and classes `(B,)`."""
+def gap_of(scores: Tensor, y: Tensor, towards: Tensor | None = None) -> Tensor:
+    """`z_y - max_other z` of scores `(B, K)` and classes `(B,)`; `max_other z - z_towards` where that is given."""
+    if towards is not None:
+        return -gap_of(scores, towards)
     own = scores.gather(1, y[:, None]).squeeze(1)
     others = scores.scatter(1, y[:, None], float("-inf"))
     return own - others.max(1).values

@@ -8,7 +8,7 @@ from dimple.tensors import per_sample
 
 
 def land(
-    boundary: Boundary, inside: Tensor, outside: Tensor, y: Tensor, steps: int = 24
+    boundary: Boundary, inside: Tensor, outside: Tensor, y: Tensor, steps: int = 24, towards: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Walk back along each segment from `outside` to the crossing that separates it from `inside`.
 
@@ -21,6 +21,7 @@ def land(
         outside: `(B, *shape)` samples that it does not.
         y: `(B,)` classes.
         steps: the most forwards spent on a sample; rows that have landed leave the batch.
+        towards: `(B,)` classes whose boundary is meant, as in `Boundary.gap`; None for that of `y`.
 
     Returns:
         The landed points `(B, *shape)`, each verified to lie on the far side (gap <= 0), within a hundred-thousandth
@@ -28,7 +29,7 @@ def land(
         `(B,)`. Rows whose `outside` is no crossing at all (gap > 0) come back as they were, with t = 1 and that gap.
     """
     low, high = inside.new_zeros(len(inside)), inside.new_ones(len(inside))
-    weight_low, weight_high = boundary.gap(inside, y), boundary.gap(outside, y)
+    weight_low, weight_high = boundary.gap(inside, y, towards), boundary.gap(outside, y, towards)
     landed_gap, last_side = weight_high.clone(), torch.zeros_like(low)
     tolerance = 1e-9 if inside.dtype == torch.float64 else 1e-5
     close_enough = tolerance * (weight_low - weight_high)
@@ -40,7 +41,7 @@ def land(
         fraction = torch.full_like(a, 0.5) if step % 3 == 2 else f_a / (f_a - f_b) + tolerance / 2
         t = a + (b - a) * fraction.clamp(1e-4, 1 - 1e-4)
         x = inside[active] + per_sample(t, inside) * (outside[active] - inside[active])
-        f = boundary.gap(x, y[active])
+        f = boundary.gap(x, y[active], None if towards is None else towards[active])
         far = f <= 0
         side = torch.where(far, 1.0, -1.0).to(t)
         halve = torch.where(side == last_side[active], 0.5, 1.0).to(t)

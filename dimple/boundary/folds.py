@@ -8,8 +8,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from dimple.boundary.section import Restricted
 from dimple.errors import ModelError
+from dimple.protocols import InSeries
 
 
 @final
@@ -37,6 +37,12 @@ class Layer:
     bias: Tensor
     low: Tensor
     high: Tensor
+
+    def folded(self, u: Tensor) -> Tensor:
+        """The units `(N, w)` after the fold."""
+        if bool((self.low == 0).all() and (self.high == 1).all()):
+            return u.relu()
+        return u * torch.where(u > 0, self.high, self.low)
 
 
 @final
@@ -83,7 +89,7 @@ class Folds:
         """The gap at the points `(N, n)`, `(N,)`."""
         for layer in self.layers:
             u = torch.addmm(layer.bias, x, layer.weight.T)
-            x = u * torch.where(u > 0, layer.high, layer.low)
+            x = layer.folded(u)
         return x @ self.weight + self.bias
 
     def patterns(self, x: Tensor) -> Tensor:
@@ -95,7 +101,7 @@ class Folds:
         for layer in self.layers:
             u = torch.addmm(layer.bias, x, layer.weight.T)
             found.append((u > 0) & (layer.low != layer.high))
-            x = u * torch.where(u > 0, layer.high, layer.low)
+            x = layer.folded(u)
         return torch.cat(found, dim=1)
 
     def units_after(self, patterns: Tensor) -> Tensor:
@@ -171,9 +177,9 @@ def _modules(classifier: object) -> Iterator[nn.Module]:
     if isinstance(classifier, nn.Sequential):
         for module in classifier:
             yield from _modules(module)
-    elif isinstance(classifier, Restricted):
-        yield classifier.section.linear()
-        yield from _modules(classifier.classifier)
+    elif isinstance(classifier, InSeries):
+        for part in classifier.in_series():
+            yield from _modules(part)
     elif isinstance(classifier, nn.Module):
         yield classifier
     else:
@@ -197,6 +203,8 @@ class _Chain:
             for given in (value for name, value in module.named_parameters() if name == "bias"):
                 bias = given.detach().double().cpu()
             self.affine(weight, bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not module.training:
+            self.normalise(module)
         elif isinstance(module, nn.ReLU):
             self.fold(torch.zeros(1), torch.ones(1))
         elif isinstance(module, nn.LeakyReLU):
@@ -219,6 +227,19 @@ class _Chain:
             self.weight, self.bias = weight, bias
         else:
             self.weight, self.bias = weight @ self.weight, weight @ self.bias + bias
+
+    def normalise(self, module: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+        """Batch normalisation in eval mode: each channel scaled and shifted."""
+        if self.weight is None or module.running_mean is None or module.running_var is None:
+            raise ModelError("an exact level set reads a normalisation after a linear layer only; use kind: adaptive")
+        scale = (module.running_var.double() + module.eps).rsqrt()
+        shift = -module.running_mean.double() * scale
+        if module.affine:
+            scale, shift = scale * module.weight.detach().double(), shift * module.weight.detach().double()
+            shift = shift + module.bias.detach().double()
+        each = len(self.weight) // len(scale)
+        scale, shift = scale.cpu().repeat_interleave(each), shift.cpu().repeat_interleave(each)
+        self.weight, self.bias = scale[:, None] * self.weight, scale * self.bias + shift
 
     def fold(self, low: Tensor, high: Tensor) -> None:
         """Close a layer; the identity waits after it."""

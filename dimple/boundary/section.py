@@ -128,6 +128,10 @@ class Restricted:
         """The scores `(B, K)` at the points of the section."""
         return self.classifier(self.section(u))
 
+    def in_series(self) -> tuple[object, ...]:
+        """The section as a layer, and the classifier of samples."""
+        return self.section.linear(), self.classifier
+
 
 def restricted(boundary: Boundary, section: Section) -> Boundary:
     """The boundary within a section: a boundary like any other, of points `(B, k)`.

@@ -16,6 +16,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CORNERS = np.array(list(itertools.product((0, 1), repeat=3)), dtype=np.int64)
+# A cell is above doubt where its smallest value is so many times what the values bend.
+TRUSTED = 4.0
+# What is left is spent in this share at every halving but the last; a divided cell asks for about so many values.
+FIRST, EACH = 0.6, 12
 CENTRE = np.array(list(itertools.product((0, 1, 2), repeat=3)), dtype=np.int64)
 
 
@@ -85,15 +89,16 @@ class Edges:
         return self.start, self.start + self.length[:, None] * np.eye(3, dtype=np.int64)[self.axis]
 
 
-def sweep(lattice: Lattice, coarse: int, wary: float = 1.0) -> Edges:
+def sweep(lattice: Lattice, coarse: int, budget: float) -> Edges:
     """Edges of a coarse grid that the level set crosses, and of finer cells where it may hide between the corners.
 
-    A cell whose corners agree is divided when the smallest value is within `wary` times what the values bend in and
-    beside the cell (their largest second difference), and so are its eighths, down to the lattice itself.
+    A cell whose corners agree may hide a part if its smallest value is small beside what the values bend in and beside
+    it. The most doubtful cells are divided, then the most doubtful of their eighths, down to the lattice itself.
 
     Args:
         coarse: cells along each axis of the first grid; divides the lattice's cells, with a power of two left.
-        wary: 0 looks at the coarse grid only.
+        budget: how many values are asked for each lattice cell that the level set crosses, as far as the coarse grid
+            can tell. The coarse grid is paid from it; where it costs more, half as much again is spent on cells.
     """
     stride = lattice.cells // coarse
     axis = np.arange(coarse + 1) * stride
@@ -103,12 +108,17 @@ def sweep(lattice: Lattice, coarse: int, wary: float = 1.0) -> Edges:
     blocks = np.stack([values[_window(corner, coarse)] for corner in CORNERS], axis=-1).reshape(-1, 8)
     cells = corners[:-1, :-1, :-1].reshape(-1, 3)
     bends = _grid_bends(values)
-    while wary > 0 and stride > 1:
-        cells = cells[_suspicious(blocks, bends, wary)]
-        if len(cells) == 0:
+    crossed = int(((blocks > 0).any(1) & (blocks <= 0).any(1)).sum()) * stride**2
+    left = max(budget * crossed - values.size, 0.5 * values.size) if budget > 0 else 0.0
+    while stride > 1:
+        share = left if stride == 2 else FIRST * left
+        doubtful = _most_doubtful(blocks, bends, int(share / EACH))
+        if len(doubtful) == 0:
             break
         stride //= 2
-        cells, blocks, bends = _divided(lattice, cells, stride)
+        asked = lattice.evaluations
+        cells, blocks, bends = _divided(lattice, cells[doubtful], stride)
+        left -= lattice.evaluations - asked
         found.append(_cell_edges(cells, blocks, stride))
     every = Edges(*(np.concatenate([getattr(e, f.name) for e in found]) for f in dataclasses.fields(Edges)))
     names = np.ravel_multi_index(tuple(every.start.T), (lattice.cells + 1,) * 3) * 3 + every.axis
@@ -170,15 +180,16 @@ def _grid_bends(values: Floats) -> Floats:
     return found
 
 
-def _suspicious(blocks: Floats, bends: Floats, wary: float) -> NDArray[np.bool_]:
-    """Which cells, by their eight corner values `(N, 8)`, may hold a part of the level set that no edge shows."""
+def _most_doubtful(blocks: Floats, bends: Floats, count: int) -> Ints:
+    """Of cells with corner values `(N, 8)`, up to `count` that may hide a part which no edge shows, likeliest first."""
     cube = blocks.reshape(-1, 2, 2, 2)
     for first, second in ((1, 2), (1, 3), (2, 3)):
         mixed = np.abs(np.diff(np.diff(cube, axis=first), axis=second)).reshape(len(cube), -1).max(1)
         bends = np.maximum(bends, mixed)
     agree = (blocks > 0).all(1) | (blocks <= 0).all(1)
-    suspicious: NDArray[np.bool_] = agree & (np.abs(blocks).min(1) < wary * bends)
-    return suspicious
+    least = np.abs(blocks).min(1)
+    doubtful = np.flatnonzero(agree & (least < TRUSTED * bends))
+    return doubtful[np.argsort(least[doubtful] / bends[doubtful], kind="stable")[:count]]
 
 
 def _divided(lattice: Lattice, cells: Ints, stride: int) -> tuple[Ints, Floats, Floats]:

@@ -42,6 +42,12 @@ class Normalised(nn.Module):
         scores: Tensor = self.module((x - self.mean) / self.std)
         return scores
 
+    def in_series(self) -> tuple[nn.Module, ...]:
+        """The normalisation as a layer, and the module."""
+        layer = nn.BatchNorm2d(self.mean.numel(), eps=0.0, affine=False, dtype=torch.float64)
+        layer.running_mean, layer.running_var = self.mean.double().flatten(), self.std.double().flatten() ** 2
+        return layer.eval(), self.module
+
 
 @final
 class TwoClass(nn.Module):
@@ -55,6 +61,13 @@ class TwoClass(nn.Module):
         """Samples `(B, *shape)` to scores `(B, 2)`."""
         logit: Tensor = self.module(x).reshape(len(x), 1)
         return torch.cat([torch.zeros_like(logit), logit], dim=1)
+
+    def in_series(self) -> tuple[nn.Module, ...]:
+        """The module, and (0, s) of its logit s as a layer."""
+        layer: nn.Linear = nn.utils.skip_init(nn.Linear, 1, 2, bias=False)
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        return self.module, layer
 
 
 def two_class(module: nn.Module) -> nn.Module:

@@ -39,7 +39,7 @@ def test_the_mesh_is_the_one_of_the_dense_grid(activation: Any, seed: Any) -> No
     boundary = network(activation, seed)
     dense = Grid(cells=64).extract(boundary, 1, *BOX, CPU)
     before = boundary.forwards
-    found = Adaptive(cells=64, snap=False, wary=2.0).extract(boundary, 1, *BOX, CPU)
+    found = Adaptive(cells=64, snap=False, budget=3.0).extract(boundary, 1, *BOX, CPU)
     assert boundary.forwards - before < 65**3
     assert len(found.faces) == len(dense.faces) > 1000
     assert components(found)[0] == components(dense)[0]
@@ -64,23 +64,23 @@ def test_vertices_land_on_the_sphere_and_keep_to_their_edges() -> None:
 
 def test_few_values_are_asked() -> None:
     ball = solid(lambda x: 1 - x.norm(dim=1))
-    mesh = Adaptive(cells=128, snap=False, wary=0.0).extract(ball, 1, *BOX, CPU)
+    mesh = Adaptive(cells=128, snap=False, budget=0.0).extract(ball, 1, *BOX, CPU)
     crossed_cells = len(mesh.faces) / 2
     assert ball.forwards < 4 * crossed_cells
 
 
 def test_a_part_smaller_than_the_coarse_cells_is_found_where_the_values_bend() -> None:
-    """A ball of one coarse cell beside a big one; the sweep with no suspicion passes it by."""
-    speck = torch.tensor([1.22, 1.22, 1.22])
+    """A ball smaller than a coarse cell beside a big one; the sweep with no suspicion passes it by."""
+    speck = torch.tensor([1.265, 1.265, 1.265])
 
     def level(x: Any) -> Any:
-        return torch.maximum(0.8 - x.norm(dim=1), 0.06 - (x - speck).norm(dim=1))
+        return torch.maximum(0.8 - x.norm(dim=1), 0.035 - (x - speck).norm(dim=1))
 
-    blind = Adaptive(cells=128, wary=0.0, snap=False).extract(solid(level), 1, *BOX, CPU)
-    wary = Adaptive(cells=128, wary=1.0, snap=False).extract(solid(level), 1, *BOX, CPU)
+    blind = Adaptive(cells=128, budget=0.0, snap=False).extract(solid(level), 1, *BOX, CPU)
+    wary = Adaptive(cells=128, budget=1.5, snap=False).extract(solid(level), 1, *BOX, CPU)
     assert components(blind)[0] == 1
     assert components(wary)[0] == 2
-    hinted = Adaptive(cells=128, wary=0.0, snap=False).extract(solid(level), 1, *BOX, CPU, previous=wary)
+    hinted = Adaptive(cells=128, budget=0.0, snap=False).extract(solid(level), 1, *BOX, CPU, previous=wary)
     assert components(hinted)[0] == 2
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from dimple.boundary import Adaptive, Boundary, Section, restricted
+from dimple.boundary import Adaptive, Boundary, Section, folds, restricted
 from dimple.boundary.section import class_pairs
 from dimple.errors import SceneError, ShapeError
+from dimple.networks.adapt import Normalised, two_class
 from dimple.tensors import generator
 
 CPU = torch.device("cpu")
@@ -86,3 +87,16 @@ def test_axes_must_span() -> None:
         Section(torch.zeros(3), torch.zeros(2, 3))
     with pytest.raises(SceneError, match="nan or inf"):
         Section(torch.zeros(2), torch.tensor([[float("nan")], [0.0]]))
+
+
+def test_wrapped_networks_of_images_are_read_layer_by_layer() -> None:
+    stream = generator(4, "wrapped")
+    inner = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    inner[2].running_mean += torch.randn(8, generator=stream)
+    inner[2].running_var += torch.rand(8, generator=stream)
+    wrapped = Normalised((0.1, 0.5, 0.9), (0.2, 0.3, 0.4), two_class(inner)).eval().requires_grad_(False)
+    section = Section(torch.rand(3, 2, 2, generator=stream), torch.randn(12, 3, generator=stream))
+    within = restricted(Boundary(wrapped), section)
+    u = torch.randn(50, 3, generator=stream)
+    level = folds(within.classifier, 1).level(u.double())
+    assert torch.allclose(level.float(), within.gap(u, torch.ones(50, dtype=torch.long)), atol=1e-5)
