@@ -67,9 +67,9 @@ class AutoencoderJacobian:
         """The tangent space at the reconstruction of each of the samples `(B, *shape)`, with its evidence.
 
         `spectrum` holds the squared singular values of the Jacobian, `residual` the squared length of x - D(E(x)) over
-        that of x, `radius` the length of x - D(E(x)), and `error` the largest angle to the tangent space that the
-        autoencoder gives for its own reconstruction: a true projection would give the same. Reliable: a radius within
-        the tolerance, an error of at most 0.25, and d directions that all move the image.
+        that of x, `radius` and `missed` the length of x - D(E(x)), and `error` the largest angle to the tangent space
+        that the autoencoder gives for its own reconstruction: a true projection would give the same. Reliable: a radius
+        within the tolerance, an error of at most 0.25, and d directions that all move the image.
         """
         return TangentEstimate.concatenate([self._estimate(x[part]) for part in chunks(len(x), self.chunk)])
 
@@ -92,7 +92,8 @@ class AutoencoderJacobian:
         full = spectrum[:, dim - 1] > RANK**2 * spectrum[:, 0]
         error = torch.where(full, largest_angle(basis, again), math.pi / 2)
         reliable = full & (radius <= self.tolerance) & (error <= TURN)
-        return TangentEstimate(basis, spectrum, torch.where(own > 0, radius / own, 1.0) ** 2, radius, error, reliable)
+        residual = torch.where(own > 0, radius / own, 1.0) ** 2
+        return TangentEstimate(basis, spectrum, residual, radius, radius, error, reliable)
 
     def _jacobian(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """The images `(B, n)` and the derivative by each latent number `(B, m, n)`.

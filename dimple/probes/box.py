@@ -7,26 +7,29 @@ from dimple.tensors import Box
 
 # A multiplier that no box is wide enough for, and that still multiplies without overflow.
 FAR = 1e12
+NEWTON_STEPS = 20
 
 
 def dual_norm(rows: Tensor, norm: str) -> Tensor:
     """The largest slope that a step of unit `norm` can have along each gradient of `(..., n)`: `(...)`."""
-    lengths: Tensor = torch.linalg.vector_norm(rows, ord=2.0 if norm == "l2" else 1.0, dim=-1)
+    order = {"l1": torch.inf, "l2": 2.0, "linf": 1.0}[norm]
+    lengths: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=-1)
     return lengths
 
 
 def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, box: Box | None) -> Tensor:
     """The step d of least norm with `gradient . d = change` and `origin + d` inside the box.
 
-    Each coordinate moves in proportion to its rate (its gradient in l2, one in l-infinity) until it meets its wall, so
-    the change is a concave, piecewise linear function of the common multiplier: its breakpoints sorted, the multiplier
-    follows without iteration. Where the box allows no such change, the corner that comes nearest to it is returned.
+    In l2 and l-infinity each coordinate moves in proportion to its rate (its gradient, or one) until it meets its wall,
+    so the change is a concave, piecewise linear function of the common multiplier, solved for exactly. In l1 the
+    steepest coordinates go to their walls one after another. Where the box allows no such change, the corner that comes
+    nearest to it is returned.
 
     Args:
         origin: `(B, n)` points inside the box.
         gradient: `(B, n)`.
         change: `(B,)`, of either sign.
-        norm: `l2` or `linf`.
+        norm: `l1`, `l2` or `linf`.
         box: the bounds, or None for all of space.
 
     Returns:
@@ -41,17 +44,35 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
     scale = gradient.abs().amax(1, keepdim=True).clamp(min=tiny)
     slope, wanted = gradient.abs() / scale, change.abs()[:, None] / scale
     direction = gradient.sign() * change.sign()[:, None]
+    room = (
+        torch.full_like(slope, FAR) if box is None else torch.where(direction > 0, box.high - origin, origin - box.low)
+    )
+    if norm == "l1":
+        return direction * _greedy(slope, wanted, room.clamp(min=0))
     rate = slope if norm == "l2" else torch.ones_like(slope)
     if box is None:
         multiplier = wanted / (slope * rate).sum(1, keepdim=True).clamp(min=tiny)
         return direction * rate * multiplier.clamp(max=FAR)
-    room = torch.where(direction > 0, box.high - origin, origin - box.low).clamp(min=0)
-    breakpoints, order = (room / rate.clamp(min=tiny)).clamp(max=FAR).sort(dim=1)
-    at_wall = (slope * room).gather(1, order)
-    moving = (slope * rate).gather(1, order).flip(1).cumsum(1).flip(1)
-    before = at_wall.cumsum(1) - at_wall
-    # What has changed when the multiplier is at each breakpoint: coordinates at their walls, and those still moving.
-    reached = before + breakpoints * moving
-    segment = (reached < wanted).sum(1, keepdim=True).clamp(max=slope.shape[1] - 1)
-    multiplier = (wanted - before.gather(1, segment)) / moving.gather(1, segment).clamp(min=tiny)
-    return direction * torch.minimum(rate * multiplier.clamp(0, FAR), room)
+    # Newton's method on a concave, rising, piecewise linear function: from below it never passes the root, and it is
+    # there as soon as no further coordinate meets its wall.
+    room = room.clamp(min=0)
+    wall, yields, full = room / rate.clamp(min=tiny), slope * rate, slope * room
+    held, multiplier = full.sum(1, keepdim=True), torch.zeros_like(wanted)
+    for step in range(NEWTON_STEPS):
+        moving, before = wall > multiplier, multiplier
+        free = (moving * yields).sum(1, keepdim=True).clamp(min=tiny)
+        left = wanted - held + (moving * full).sum(1, keepdim=True)
+        multiplier = torch.maximum(before, (left / free).clamp(max=FAR))
+        # Looked at now and then only: a GPU would wait for every look.
+        if step % 4 == 3 and torch.equal(multiplier, before):
+            break
+    return direction * torch.minimum(rate * multiplier, room)
+
+
+def _greedy(slope: Tensor, wanted: Tensor, room: Tensor) -> Tensor:
+    """The l1 step `(B, n)` without signs: coordinates in the order of their slopes, each as far as it can and need."""
+    steepest, order = slope.sort(dim=1, descending=True, stable=True)
+    possible = steepest * room.gather(1, order)
+    left = (wanted - (possible.cumsum(1) - possible)).clamp(min=0)
+    length = torch.minimum(left / steepest.clamp(min=torch.finfo(slope.dtype).tiny), room.gather(1, order))
+    return torch.zeros_like(slope).scatter(1, order, length)

@@ -7,9 +7,14 @@ Reference: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate m
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import Boundary, best_rivals
+from dimple.probes.box import dual_norm, smallest_step
 from dimple.probes.restriction import Restriction
-from dimple.tensors import per_sample
+from dimple.probes.search import BACKWARD, FORWARD, Reached, gaps_and_gradients, reached
+from dimple.tensors import flatten, per_sample
+
+# The rivals linearised at the start, and the share by which the summed steps are lengthened to pass the crossing.
+CANDIDATES, OVERSHOOT = 3, 0.02
 
 
 def deepfool(
@@ -17,71 +22,57 @@ def deepfool(
     x: Tensor,
     y: Tensor,
     norm: str = "l2",
-    steps: int = 50,
-    candidates: int = 3,
-    overshoot: float = 0.02,
+    budget: float = 40.0,
     restriction: Restriction | None = None,
-) -> tuple[Tensor, Tensor]:
-    """A misclassified point near each sample, found from first-order steps; an upper bound that `land` tightens.
+    targets: Tensor | None = None,
+) -> Reached:
+    """The first misclassified point that steps to the linearised boundary meet; far from the nearest one at times.
 
-    Args:
-        x: `(B, *shape)` samples that the classifier gives to `y` `(B,)`.
-        norm: `l2` or `linf`, the norm in which a linearised rival is near.
-        steps: the most linearisations; samples that have crossed leave the batch.
-        candidates: how many of the best rival classes are linearised at the start; the search follows the nearest.
-        overshoot: the share by which the summed steps are lengthened, so that the crossing is passed.
-        restriction: a subspace to stay in (l2 only); such a search ignores the boundary's box, because clamping
-            would leave the subspace.
+    The nearest of the linearised boundaries of the highest-scoring rivals is chosen at the start and followed; towards
+    a target, that class is. The call is that of every search, see `dimple.probes.search.Search`.
 
-    Returns:
-        The points `(B, *shape)`, and which of them are misclassified, `(B,)` bool.
+    Example:
+        >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
+        >>> deepfool(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).points.round(decimals=2)
+        tensor([[-0.0400,  5.0000]])
     """
-    reached, found = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    total = torch.zeros_like(x)
-    active = torch.arange(len(x), device=x.device)
-    rivals = _best_rivals(boundary.scores(x), y, candidates)
-    for step in range(steps + 1):
-        here = reached[active]
-        gap, gaps, gradients = boundary.gap_and_rival_gradients(here, y[active], rivals)
+    points, found = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    total, box = torch.zeros_like(flatten(x)), boundary.box if restriction is None else None
+    rivals = best_rivals(boundary.scores(x), y, CANDIDATES)
+    passes = x.new_full((len(x),), FORWARD)
+    active, spent = torch.arange(len(x), device=x.device), FORWARD
+    while len(active) and spent + FORWARD + BACKWARD * rivals.shape[1] <= budget:
+        here, sought = points[active], None if targets is None else targets[active]
+        gap, gaps, gradients = gaps_and_gradients(boundary, here, y[active], rivals, sought)
+        spent += FORWARD + BACKWARD * gaps.shape[1]
+        passes[active] = spent
         going = gap > 0
         found[active] = ~going
-        active, here, gaps, gradients, rivals = active[going], here[going], gaps[going], gradients[going], rivals[going]
-        if step == steps or len(active) == 0:
+        active, gaps, gradients, rivals = active[going], gaps[going], gradients[going], rivals[going]
+        if len(active) == 0:
             break
         if restriction is not None:
             gradients = restriction.rows(active).apply_each(gradients)
-        distances = _linear_distances(gaps, gradients, norm)
-        nearest = distances.argmin(1, keepdim=True)
-        rows = torch.arange(len(active), device=x.device)
-        rivals = rivals.gather(1, nearest)
-        total[active] += _step(distances.gather(1, nearest).squeeze(1), gradients[rows, nearest.squeeze(1)], norm)
-        moved = x[active] + (1 + overshoot) * total[active]
-        if boundary.box is not None and restriction is None:
-            moved = boundary.box.clamp(moved)
-        reached[active] = torch.where(per_sample(torch.isfinite(moved.flatten(1)).all(1), moved), moved, here)
-    return reached, found
+        nearest = linear_distances(gaps, gradients, norm).argmin(1, keepdim=True)
+        rows, rivals = torch.arange(len(active), device=x.device), rivals.gather(1, nearest)
+        gradient, gap = flatten(gradients[rows, nearest[:, 0]]), gaps[rows, nearest[:, 0]]
+        total[active] += smallest_step(flatten(points[active]), gradient, -_beyond(gap, gradient, norm), norm, box)
+        moved = x[active] + ((1 + OVERSHOOT) * total[active]).reshape(len(active), *x.shape[1:])
+        moved = moved if box is None else box.clamp(moved)
+        points[active] = torch.where(per_sample(torch.isfinite(flatten(moved)).all(1), moved), moved, points[active])
+    if len(active) and spent + FORWARD <= budget:
+        found[active] = boundary.gap(points[active], y[active], None if targets is None else targets[active]) <= 0
+        passes[active] += FORWARD
+    return reached(x, points, found, passes, found)
 
 
-def _best_rivals(scores: Tensor, y: Tensor, candidates: int) -> Tensor:
-    """The `candidates` highest-scoring classes other than `y`, `(B, R)`."""
-    others = scores.scatter(1, y[:, None], float("-inf"))
-    return others.topk(min(candidates, scores.shape[1] - 1), dim=1).indices
-
-
-def _linear_distances(gaps: Tensor, gradients: Tensor, norm: str) -> Tensor:
+def linear_distances(gaps: Tensor, gradients: Tensor, norm: str) -> Tensor:
     """How far each linearised rival is, `(B, R)`: the gap over the gradient's dual norm."""
-    flat = gradients.flatten(2)
-    dual = flat.norm(dim=2) if norm == "l2" else flat.abs().sum(2)
-    return gaps.abs() / dual.clamp(min=torch.finfo(flat.dtype).tiny)
+    dual = dual_norm(gradients.flatten(2), norm)
+    return gaps.abs() / dual.clamp(min=torch.finfo(dual.dtype).tiny)
 
 
-def _step(distance: Tensor, gradient: Tensor, norm: str) -> Tensor:
-    """The shortest step of that length against the gradient `(B, *shape)`."""
-    if norm == "l2":
-        length = gradient.flatten(1).norm(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
-        direction = gradient / per_sample(length, gradient)
-    else:
-        direction = gradient.sign()
-    # The slack keeps a step from vanishing when the gap is already zero to rounding.
-    slack = 8 * torch.finfo(gradient.dtype).eps
-    return -per_sample(distance + slack * (1 + distance), gradient) * direction
+def _beyond(gap: Tensor, gradient: Tensor, norm: str) -> Tensor:
+    """The gap with a slack that keeps a step from vanishing when the gap is already zero to rounding."""
+    slack = 8 * torch.finfo(gap.dtype).eps
+    return gap * (1 + slack) + slack * dual_norm(gradient, norm)

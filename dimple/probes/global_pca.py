@@ -64,21 +64,22 @@ class GlobalPCA:
         """The subspace at each of the samples `(B, *shape)`, with its evidence.
 
         `residual` is the share of the cloud's variance off the subspace, `radius` the distance of its farthest point
-        from its mean. The error is that of the principal directions; whether the data bend away from them it cannot
-        tell. Reliable: an error within `tolerance`, and no farther off the subspace than 3 times the cloud's root
-        mean square.
+        from its mean, `missed` the sample's own distance from the subspace. The error is that of the principal
+        directions; whether the data bend away from them it cannot tell. Reliable: an error within `tolerance`, and no
+        farther off the subspace than 3 times the cloud's root mean square.
         """
         count = len(x)
         typical = self.spectrum[0, self.dim :].sum().sqrt()
         rounding = torch.finfo(self.mean.dtype).eps * 100 * self._radius
-        near = self.distance(x) <= FAR * typical + rounding
+        missed = self.distance(x)
         return TangentEstimate(
             self.columns.expand(count, -1, -1),
             self.spectrum.expand(count, -1),
             left_out(self.spectrum, self.dim).expand(count),
             self._radius.expand(count),
+            missed,
             self._error.expand(count),
-            near & (self._error <= self.tolerance),
+            (missed <= FAR * typical + rounding) & (self._error <= self.tolerance),
         ).like(x)
 
 

@@ -1,7 +1,7 @@
 """Tangent spaces estimated from a cloud of points: principal directions of each point's neighbours."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Literal, final
 
@@ -12,7 +12,6 @@ from dimple.errors import ShapeError
 from dimple.probes.neighbours import Neighbours, one_thread
 from dimple.probes.osculating import osculate, unknowns
 from dimple.probes.tangents import TangentEstimate, eigengap, expected_angle, leading, left_out, orthonormal
-from dimple.tensors import chunks
 
 # The weight of a neighbour at the share u of the neighbourhood's radius.
 KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -22,8 +21,8 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 # How many points of the cloud vote on its dimension where none is given.
 VOTERS = 256
-# How many numbers the neighbourhoods of one step may hold: they are read four times, so they should stay in the cache.
-BUDGET = 2**19
+# How many bytes the neighbourhoods of one step may hold: they are read four times, so they should stay in the cache.
+BUDGET = 2**21
 
 
 @final
@@ -96,41 +95,36 @@ class LocalPCA:
             return self._given
         points = self.search.points
         voters = points[:: max(1, len(points) // VOTERS)][:VOTERS]
-        spectra = []
-        index = self.search.around(voters, self.neighbours + 1)
-        for part in self._parts(len(voters)):
-            near, weight, _, _ = self._neighbourhood(voters[part], index[part])
-            spectra.append(_principal(near, weight, 1)[1][:, : self.neighbours])
+        spectra = [_principal(near, weight, 1)[1][:, : self.neighbours] for near, weight, _, _ in self._around(voters)]
         return eigengap(torch.cat(spectra), points.shape[1], (self.neighbours - 1) // 2)
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Orthonormal columns `(B, n, d)`, ordered by falling variance."""
-        rows = self.search.rows(x)
-        index = self.search.around(rows, self.neighbours + 1)
         with one_thread():
-            return torch.cat([self._directions(rows[part], index[part]) for part in self._parts(len(rows))]).to(x)
+            return torch.cat([self._directions(*seen) for seen in self._around(self.search.rows(x))]).to(x)
 
     def estimate(self, x: Tensor) -> TangentEstimate:
         """The tangent space at each of the samples `(B, *shape)`, with its evidence.
 
-        `residual` is the share of the neighbourhood's variance off the basis, `radius` the distance to the farthest
-        neighbour that counts, `error` the expected angle (see the class).
+        `residual` is the share of the neighbourhood's variance off the basis, `missed` its root in input units,
+        `radius` the distance to the farthest neighbour that counts, `error` the expected angle (see the class). Of
+        order 2 the first two still speak of the plane.
         """
-        rows = self.search.rows(x)
-        index = self.search.around(rows, self.neighbours + 1)
         with one_thread():
-            parts = [self._estimate(rows[part], index[part]) for part in self._parts(len(rows))]
+            parts = [self._estimate(*seen) for seen in self._around(self.search.rows(x))]
         return TangentEstimate.concatenate(parts).like(x)
 
-    def _parts(self, count: int) -> list[slice]:
-        return list(chunks(count, max(1, BUDGET // (self.neighbours * self.search.points.shape[1]))))
+    def _around(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """The neighbourhoods of the samples, some at a time; each is gone when the next one is asked for."""
+        index = self.search.around(rows, self.neighbours + 1)
+        step = max(1, BUDGET // (self.neighbours * rows.shape[1] * rows.element_size()))
+        return map(self._weighed, self.search.seen(rows, index, step))
 
-    def _neighbourhood(self, rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _weighed(self, near: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The k + 1 nearest points as seen from the sample `(B, k + 1, n)`, their weights, how many count, how far.
 
         One of them has no weight: the sample itself if it is a point of the cloud, otherwise the farthest.
         """
-        near = self.search.seen(rows, index)
         distance = torch.linalg.vector_norm(near, dim=2)
         least = distance.min(1)
         left = torch.where(least.values == 0, least.indices, distance.argmax(1))
@@ -143,18 +137,16 @@ class LocalPCA:
         weight = torch.where(counts, KERNELS[self.kernel](share), 0.0)
         return near, weight, counts.sum(1), reach
 
-    def _directions(self, rows: Tensor, index: Tensor) -> Tensor:
+    def _directions(self, near: Tensor, weight: Tensor, counts: Tensor, reach: Tensor) -> Tensor:
         """The basis alone: the same as in `estimate`, at half the price."""
-        near, weight, _, reach = self._neighbourhood(rows, index)
         if near.shape[2] < near.shape[1]:
             basis = _principal(near, weight, self.dim)[0]
         else:
-            gram, about, _ = _gram(near, weight)
-            basis = orthonormal(near.mT @ (about.mT @ leading(gram, self.dim)))
+            gram, share, _ = _gram(near, weight)
+            basis = _columns(near, share, leading(gram, self.dim))
         return basis if self.order == 1 else osculate(near, weight, basis, reach, reach)[0]
 
-    def _estimate(self, rows: Tensor, index: Tensor) -> TangentEstimate:
-        near, weight, counts, reach = self._neighbourhood(rows, index)
+    def _estimate(self, near: Tensor, weight: Tensor, counts: Tensor, reach: Tensor) -> TangentEstimate:
         basis, spectrum, offset = _principal(near, weight, self.dim)
         spectrum = spectrum[:, : self.neighbours]
         # Weights make fewer points of many; the mean has used up one.
@@ -164,7 +156,8 @@ class LocalPCA:
             basis, error = osculate(near, weight, basis, reach, error)
         error = torch.where(counts > self.dim, error, math.pi / 2)
         reliable = (error <= self.tolerance) & (offset <= 2 * spectrum.sum(1).sqrt())
-        return TangentEstimate(basis, spectrum, left_out(spectrum, self.dim), reach, error, reliable)
+        missed = spectrum[:, self.dim :].sum(1).sqrt()
+        return TangentEstimate(basis, spectrum, left_out(spectrum, self.dim), reach, missed, error, reliable)
 
 
 def _principal(near: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -178,19 +171,29 @@ def _principal(near: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor, 
         centred = (near - mean[:, None]) * share.sqrt()[:, :, None]
         values, vectors = torch.linalg.eigh(centred.mT @ centred)
         return vectors[:, :, -dim:].flip(2), values.flip(1).clamp(min=0), torch.linalg.vector_norm(mean, dim=1)
-    gram, about, offset = _gram(near, weight)
+    gram, share, offset = _gram(near, weight)
     values, vectors = torch.linalg.eigh(gram)
-    columns = near.mT @ (about.mT @ vectors[:, :, -dim:].flip(2))
-    return orthonormal(columns), values.flip(1).clamp(min=0), offset
+    return _columns(near, share, vectors[:, :, -dim:].flip(2)), values.flip(1).clamp(min=0), offset
 
 
 def _gram(near: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The Gram matrix `(B, k, k)` of weighted points about their mean, the map to them, and the mean's length `(B,)`.
+    """The Gram matrix `(B, k, k)` of points about their mean times the roots of their shares, those, the mean's length.
 
-    Rows of the map turn the points into differences from their mean, times the roots of their weights.
+    The shares `(B, k)` are the weights, adding up to one.
     """
     share = weight / weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
-    about = (torch.eye(near.shape[1]).to(near) - share[:, None]) * share.sqrt()[:, :, None]
     gram = near @ near.mT
-    offset = torch.einsum("bi,bij,bj->b", share, gram, share).clamp(min=0).sqrt()
-    return about @ gram @ about.mT, about, offset
+    # What each point has in common with the mean, and the mean with itself.
+    common = (gram * share[:, None]).sum(2)
+    squared = (share * common).sum(1)
+    root = share.sqrt()
+    gram += squared[:, None, None] - common[:, :, None] - common[:, None, :]
+    return gram * (root[:, :, None] * root[:, None, :]), share, squared.clamp(min=0).sqrt()
+
+
+def _columns(near: Tensor, share: Tensor, vectors: Tensor) -> Tensor:
+    """Orthonormal columns `(B, n, d)` along the combinations `vectors` `(B, k, d)` of the points about their mean."""
+    rooted = share.sqrt()[:, :, None] * vectors
+    combined = rooted - share[:, :, None] * rooted.sum(1, keepdim=True)
+    # In this order the long matrix is read along its rows.
+    return orthonormal((combined.mT @ near).mT)

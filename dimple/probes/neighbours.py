@@ -176,14 +176,20 @@ class Neighbours:
 
     def _distances(self, rows: Tensor, index: Tensor) -> Tensor:
         # Small steps: what was gathered should still be in the cache when it is subtracted and squared.
-        parts = chunks(len(rows), max(1, self._step(index.shape[1]) // 64))
+        seen = self.seen(rows, index, max(1, self._step(index.shape[1]) // 64))
         with one_thread():
-            return torch.cat([torch.linalg.vector_norm(self.seen(rows[part], index[part]), dim=2) for part in parts])
+            return torch.cat([torch.linalg.vector_norm(near, dim=2) for near in seen])
 
-    def seen(self, rows: Tensor, index: Tensor) -> Tensor:
-        """Points of the cloud, by rows `(B, k)`, as seen from the samples: their differences `(B, k, n)`."""
-        points = self.points.index_select(0, index.reshape(-1)).reshape(*index.shape, -1)
-        return points.sub_(rows[:, None])
+    def seen(self, rows: Tensor, index: Tensor, step: int) -> Iterator[Tensor]:
+        """Points of the cloud, by rows `(B, k)`, as seen from the samples: differences `(b, k, n)`, b <= `step`.
+
+        Every step is written over the one before: taking new memory for each costs more than filling it.
+        """
+        room = self.points.new_empty(min(step, len(rows)) * index.shape[1], self.points.shape[1])
+        for part in chunks(len(rows), step):
+            near = room[: index[part].numel()]
+            torch.index_select(self.points, 0, index[part].reshape(-1), out=near)
+            yield near.view(-1, *index.shape[1:], room.shape[1]).sub_(rows[part, None])
 
 
 @contextlib.contextmanager

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from dimple.tensors import flatten, generator
 
+COVERAGE = 0.95
+# The fewest draws whose band holds that share of further ones.
+DRAWS = 39
+
 
 @final
 class RandomSubspace:
@@ -62,16 +66,31 @@ def energy_share(n: int, d: int) -> float:
     return d / n
 
 
-def band(draws: Tensor, coverage: float = 0.95) -> tuple[Tensor, Tensor]:
-    """The central band of the draws along the last axis, with `coverage` of them between its ends.
+def band(draws: Tensor, coverage: float = COVERAGE) -> tuple[Tensor, Tensor]:
+    """The central band of the draws along the last axis that holds at least `coverage` of further draws.
 
-    Of k draws, the k + 1 gaps are equally likely to hold a further one: with 20 draws the band is from the smallest to
-    the largest and holds 90 % of further draws; 95 % need 39.
+    Of k draws, the k + 1 gaps are equally likely to hold a further one. Where no band holds so much, that from the
+    smallest to the largest draw is the widest there is; `held` says how much it holds.
     """
-    tail = (1 - coverage) / 2
     ordered = draws.sort(dim=-1).values
-    last = ordered.shape[-1] - 1
-    return ordered[..., round(tail * last)], ordered[..., round((1 - tail) * last)]
+    outside = _outside(ordered.shape[-1], coverage)
+    return ordered[..., outside], ordered[..., -1 - outside]
+
+
+def held(draws: int, coverage: float = COVERAGE) -> float:
+    """The share of further draws that the band of so many draws holds.
+
+    Example:
+        >>> held(39), round(held(20), 3)
+        (0.95, 0.905)
+    """
+    return (draws - 1 - 2 * _outside(draws, coverage)) / (draws + 1)
+
+
+def _outside(draws: int, coverage: float) -> int:
+    """How many draws lie beyond each end of the band."""
+    # The guard keeps rounding from taking 39 draws for too few.
+    return max(0, math.floor((draws + 1) * (1 - coverage) / 2 + 1e-9) - 1)
 
 
 def verdict(value: float, low: float, high: float) -> str:

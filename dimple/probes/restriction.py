@@ -21,6 +21,11 @@ class Restriction:
         self.basis = basis
         self.off = off
 
+    @property
+    def dim(self) -> int:
+        """The dimension d of the subspace that `basis` spans."""
+        return self.basis.shape[-1]
+
     def apply(self, vectors: Tensor) -> Tensor:
         """The allowed part of each of `(B, *shape)`, or of each of R vectors a sample, `(B, R, *shape)` flattened."""
         along = project(self.basis, vectors)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.errors import ShapeError
 from dimple.protocols import TangentField
-from dimple.tensors import flatten, norm, project, share
+from dimple.tensors import norm, project, share
 
 
 @final
@@ -51,9 +51,13 @@ def split(v: Tensor, field: TangentField, x: Tensor) -> Split:
     """
     if v.shape != x.shape:
         raise ShapeError(f"vectors of shape {tuple(v.shape)} at samples of shape {tuple(x.shape)}; give one a sample")
-    basis = field.tangent_basis(x).to(v)
+    return split_by(field.tangent_basis(x).to(v), v)
+
+
+def split_by(basis: Tensor, v: Tensor) -> Split:
+    """The vectors `(B, *shape)`, split by orthonormal columns `(B, n, d)`."""
     on = project(basis, v)
     off = v - on
     angle = torch.atan2(norm(off), norm(on))
     angle = torch.where(norm(v) > 0, angle, torch.nan)
-    return Split(on, off, share(on, v), share(off, v), angle, basis.shape[2] / flatten(x).shape[1])
+    return Split(on, off, share(on, v), share(off, v), angle, basis.shape[2] / basis.shape[1])

@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from dimple.protocols import TangentField
 from dimple.tensors import generator
 
 # Below this share of the largest variance a direction counts as noise when gaps are compared.
@@ -27,6 +28,8 @@ class TangentEstimate:
         residual: `(B,)`, the share from 0 to 1 that the estimate leaves out: of the neighbourhood's variance, or of
             the sample's own squared length; each field says which.
         radius: `(B,)`, how far from the sample the estimate had to look, in input units.
+        missed: `(B,)`, how far off the estimate's plane the data lie there, in input units: the root mean square over
+            the neighbours, or the sample's own distance from its reconstruction; each field says which.
         error: `(B,)`, the angle to the true tangent space that the evidence leads one to expect, radians from 0 to
             pi / 2; each field says how it is obtained.
         reliable: `(B,)`, whether it may be used as a tangent space at all; each field says when.
@@ -36,6 +39,7 @@ class TangentEstimate:
     spectrum: Tensor
     residual: Tensor
     radius: Tensor
+    missed: Tensor
     error: Tensor
     reliable: Tensor
 
@@ -62,9 +66,43 @@ class TangentEstimate:
             self.spectrum.to(x),
             self.residual.to(x),
             self.radius.to(x),
+            self.missed.to(x),
             self.error.to(x),
             self.reliable.to(x.device),
         )
+
+
+@runtime_checkable
+class EstimatedField(Protocol):
+    """A tangent field that is an estimate, and gives its evidence."""
+
+    def tangent_basis(self, x: Tensor, /) -> Tensor:
+        """Orthonormal columns `(B, n, d)`."""
+        ...
+
+    def estimate(self, x: Tensor, /) -> TangentEstimate:
+        """The same columns, and how far each can be trusted."""
+        ...
+
+
+def tangents_at(field: TangentField, x: Tensor) -> tuple[Tensor, TangentEstimate | None]:
+    """The field's orthonormal columns `(B, n, d)` at the samples, and the evidence where it is an estimate."""
+    if isinstance(field, EstimatedField):
+        estimate = field.estimate(x)
+        return estimate.basis, estimate
+    return field.tangent_basis(x), None
+
+
+def trust(estimate: TangentEstimate, length: Tensor) -> dict[str, Tensor]:
+    """Whether a step of that length `(B,)` can be told apart by the estimate, sample by sample.
+
+    Returns:
+        `tangent_validity`, how far the data lie off the estimate's plane over the length of the step: above 1 the
+        plane is that of another place than the step begins at. And `tangent_reliable`, whether the estimate calls
+        itself reliable and its validity is at most 1.
+    """
+    validity = estimate.missed / length
+    return {"tangent_reliable": estimate.reliable & (validity <= 1), "tangent_validity": validity}
 
 
 def principal(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:

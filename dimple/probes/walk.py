@@ -9,10 +9,10 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.probes.box import dual_norm, smallest_step
 from dimple.probes.restriction import Restriction
+from dimple.probes.search import BACKWARD, FORWARD, gaps_and_gradients
 from dimple.tensors import flatten
 from dimple.tensors import norm as norm_of
 
-FORWARD, BACKWARD = 0.4, 0.6
 # The share of the projection in a step falls from the first to the second, along a cosine.
 PULL, PULL_LAST = 0.5, 0.03
 # A walk that starts elsewhere is pulled this much less, for it must not leave the pocket that it starts in.
@@ -44,9 +44,17 @@ class Walk:
         settled: rows that more steps would not bring nearer.
     """
 
-    def __init__(self, boundary: Boundary, x: Tensor, y: Tensor, norm: str, restriction: Restriction | None) -> None:
+    def __init__(
+        self,
+        boundary: Boundary,
+        x: Tensor,
+        y: Tensor,
+        norm: str,
+        restriction: Restriction | None = None,
+        targets: Tensor | None = None,
+    ) -> None:
         self.boundary, self.shape, self.norm, self.restriction = boundary, x.shape, norm, restriction
-        self.origin, self.y = flatten(x), y
+        self.origin, self.y, self.targets = flatten(x), y, targets
         self.box = boundary.box if restriction is None else None
         self.here = self.origin.clone()
         self.points = self.origin.clone()
@@ -60,7 +68,7 @@ class Walk:
 
     def begin(self, rivals: int) -> None:
         """Step to the nearest of the linearised boundaries of the highest-scoring `rivals`."""
-        gap, gaps, gradients = self.boundary.gap_and_rival_gradients(self._shaped(self.here), self.y, rivals)
+        gap, gaps, gradients = gaps_and_gradients(self.boundary, self._shaped(self.here), self.y, rivals, self.targets)
         self.passes += FORWARD + BACKWARD * gaps.shape[1]
         flat = gradients.flatten(2)
         if self.restriction is not None:
@@ -80,7 +88,7 @@ class Walk:
         for place in offsets.unbind(1):
             step = place if self.restriction is None else self.restriction.apply(place)
             here = self._inside(self.origin + step)
-            gap = self.boundary.gap(self._shaped(here), self.y)
+            gap = self.boundary.gap(self._shaped(here), self.y, self.targets)
             self.passes += FORWARD
             # Any misclassified place comes before all others, the nearest first.
             order = torch.where(gap <= 0, -1 / norm_of(here - self.origin, self.norm), gap)
@@ -110,7 +118,7 @@ class Walk:
 
     def _step(self, rows: Tensor, pull: float) -> None:
         origin, here = self.origin[rows], self.here[rows]
-        gap, gradient = self.boundary.gap_and_gradient(self._shaped(here), self.y[rows])
+        gap, gradient = self.boundary.gap_and_gradient(self._shaped(here), self.y[rows], self._sought(rows))
         self.passes[rows] += FORWARD + BACKWARD
         gradient = flatten(gradient)
         if self.restriction is not None:
@@ -144,27 +152,38 @@ class Walk:
         for kept, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope), (self.residual, left)):
             kept[rows] = torch.where(better, new, kept[rows])
 
-    def land(self, forwards: int) -> None:
-        """Pull each best point back along its ray by secant steps, as close to the crossing as rounding allows."""
+    def land(self, forwards: int) -> Tensor:
+        """Pull each best point back along its ray by secant steps, as close to the crossing as rounding allows.
+
+        Returns:
+            The rows that are that close, `(B,)`.
+        """
         ray = self.points - self.origin
         slope = self.slope.clone()
         tolerance = 1e-12 if ray.dtype == torch.float64 else 1e-6
         low, high = torch.zeros_like(self.distance), torch.ones_like(self.distance)
         for _ in range(forwards):
-            open_ = torch.isfinite(self.distance) & (self.distance > 0) & (slope < 0)
-            rows = torch.nonzero(open_ & (self.gap < 2 * tolerance * slope)).squeeze(1)
+            rows = torch.nonzero(self._above(slope, tolerance)).squeeze(1)
             if len(rows) == 0:
-                return
+                break
             a, b, gap = low[rows], high[rows], self.gap[rows]
             t = (b - gap / slope[rows] + tolerance).clamp(max=1.0)
             t = torch.where((t > a) & (t < b), t, (a + b) / 2)
             here = self.origin[rows] + t[:, None] * ray[rows]
-            now = self.boundary.gap(self._shaped(here), self.y[rows])
+            now = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
             self.passes[rows] += FORWARD
             self._keep(rows, here, now, slope[rows], self.residual[rows])
             slope[rows] = torch.where(t < b, (gap - now) / (b - t), slope[rows])
             far = now <= 0
             low[rows], high[rows] = torch.where(far, a, t), torch.where(far, t, b)
+        return torch.isfinite(self.distance) & ~self._above(slope, tolerance) & (slope < 0)
+
+    def _above(self, slope: Tensor, tolerance: float) -> Tensor:
+        """Rows that a step along the ray would still bring nearer."""
+        return torch.isfinite(self.distance) & (self.distance > 0) & (slope < 0) & (self.gap < 2 * tolerance * slope)
+
+    def _sought(self, rows: Tensor) -> Tensor | None:
+        return None if self.targets is None else self.targets[rows]
 
     def _inside(self, points: Tensor) -> Tensor:
         return points if self.box is None else self.box.clamp(points)

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary, Grid
 from dimple.networks.mlp import MLP
 from dimple.probes.box import dual_norm, smallest_step
-from dimple.probes.closest import BUDGET, CONVERGED, NO_CROSSING, closest
+from dimple.probes.closest import closest
 from dimple.probes.nulls import RandomSubspace
 from dimple.probes.restriction import Restriction
+from dimple.probes.search import BUDGET, CONVERGED, NO_CROSSING, Reached
+from dimple.protocols import Classifier
 from dimple.tensors import Box, generator, norm, project
 from tests.oracles import ball, half_space, wedge
 
@@ -19,6 +21,10 @@ pytestmark = pytest.mark.usefixtures("double")
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator(seed, "gaussian"))
+
+
+def distance(found: Reached, x: Tensor, kind: str = "l2") -> Tensor:
+    return norm(found.points - x, kind).where(found.found, torch.inf)
 
 
 def network(n: int = 12) -> nn.Module:
@@ -63,18 +69,19 @@ def test_half_space(kind: str) -> None:
     boundary = half_space(normal, 0.3)
     found = closest(boundary, x, boundary.predict(x), kind)
     exact = (x @ normal - 0.3).abs() / dual_norm(normal, kind)
-    torch.testing.assert_close(found.distance, exact, rtol=1e-9, atol=0)
+    torch.testing.assert_close(distance(found, x, kind), exact, rtol=1e-9, atol=0)
     assert bool((found.status == CONVERGED).all())
-    assert bool((found.gap <= 0).all())
+    assert bool((boundary.gap(found.points, boundary.predict(x)) <= 1e-12).all())
 
 
 @pytest.mark.parametrize("kind", ["l2", "linf"])
 def test_half_space_in_a_box(kind: str) -> None:
     """Beyond x1 + .2 x2 > 1.1 in the unit square; in l2 the second sample meets the wall x1 = 1."""
     boundary, y = half_space(torch.tensor([1.0, 0.2]), 1.1, Box()), torch.tensor([0, 0])
-    found = closest(boundary, torch.tensor([[0.5, 0.5], [0.2, 0.1]]), y, kind)
+    x = torch.tensor([[0.5, 0.5], [0.2, 0.1]])
+    found = closest(boundary, x, y, kind)
     exact = {"l2": [0.5 / 1.04**0.5, 0.8**0.5], "linf": [0.5 / 1.2, 0.88 / 1.2]}[kind]
-    assert found.distance.tolist() == pytest.approx(exact, rel=2e-3)
+    assert distance(found, x, kind).tolist() == pytest.approx(exact, rel=2e-3)
     assert float(boundary.gap(found.points, y).abs().max()) < 1e-9
 
 
@@ -83,12 +90,13 @@ def test_ball_from_inside_and_outside(starts: int | None) -> None:
     x = gaussian(60, 5)
     boundary = ball(2.0)
     found = closest(boundary, x, boundary.predict(x), starts=starts)
-    torch.testing.assert_close(found.distance, (2 - x.norm(dim=1)).abs(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(distance(found, x), (2 - x.norm(dim=1)).abs(), rtol=1e-4, atol=1e-6)
 
 
 def test_the_nearer_of_two_rivals_is_found_though_the_other_scores_higher() -> None:
-    found = closest(wedge(near=0.5, far=2.0), torch.zeros(1, 2), torch.tensor([0]), starts=1)
-    assert float(found.distance) == pytest.approx(0.5, rel=1e-9)
+    x = torch.zeros(1, 2)
+    found = closest(wedge(near=0.5, far=2.0), x, torch.tensor([0]), starts=1)
+    assert float(distance(found, x)) == pytest.approx(0.5, rel=1e-9)
 
 
 def test_exact_in_the_plane_to_one_percent() -> None:
@@ -98,10 +106,10 @@ def test_exact_in_the_plane_to_one_percent() -> None:
     plain = Boundary(lambda z: net(z.double()))
     mesh = Grid(cells=1000).extract(plain, 1, (-3.0, -3.0), (3.0, 3.0), torch.device("cpu"))
     exact = torch.tensor(cKDTree(mesh.vertices).query(x.numpy())[0])
-    found = closest(boundary, x, boundary.predict(x))
+    found = distance(closest(boundary, x, boundary.predict(x)), x)
     # The mesh itself is only known to a part of its cell, .006.
-    assert ((found.distance <= 1.01 * exact + 1e-4).double().mean()) >= 0.99
-    assert bool((found.distance >= exact - 5e-3).all())
+    assert ((found <= 1.01 * exact + 1e-4).double().mean()) >= 0.99
+    assert bool((found >= exact - 5e-3).all())
 
 
 @pytest.mark.parametrize("kind", ["l2", "linf"])
@@ -113,20 +121,19 @@ def test_every_point_is_verified_and_paid_for(kind: str) -> None:
     found = closest(boundary, x, y, kind, budget=15.0, starts=3)
     assert float(found.passes.sum()) == pytest.approx(0.4 * boundary.forwards + 0.6 * boundary.backwards)
     assert float(found.passes.max()) <= 3 * 15
-    there = torch.isfinite(found.distance)
+    there = found.found
     assert bool(there.any())
     assert bool((boundary.gap(found.points, y)[there] <= 1e-12).all())
-    torch.testing.assert_close(norm(found.points - x, kind)[there], found.distance[there])
     assert bool((found.status[~there] == NO_CROSSING).all())
     assert set(found.status[there].tolist()) <= {CONVERGED, BUDGET}
 
 
 def test_without_a_boundary_nothing_is_found_and_a_misclassified_sample_is_its_own_nearest_point() -> None:
     nowhere = closest(half_space(torch.zeros(2), -1.0), gaussian(3, 2), torch.tensor([1, 1, 1]))
-    assert nowhere.distance.tolist() == [float("inf")] * 3
+    assert not nowhere.found.any()
     assert nowhere.status.tolist() == [NO_CROSSING] * 3
     wrong = closest(half_space(torch.tensor([1.0, 0.0]), 0.0), torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
-    assert wrong.distance.tolist() == [0.0]
+    assert wrong.found.tolist() == [True]
     assert wrong.points.tolist() == [[2.0, 1.0]]
 
 
@@ -134,13 +141,17 @@ def test_without_a_boundary_nothing_is_found_and_a_misclassified_sample_is_its_o
 def test_order_batch_mates_and_score_scale_do_not_matter(kind: str) -> None:
     net, x = network(), gaussian(24, 12)
     y = net(x).argmax(1)
-    whole = closest(Boundary(net), x, y, kind).distance
+
+    def found(net: Classifier, rows: Tensor) -> Tensor:
+        return distance(closest(Boundary(net), x[rows], y[rows], kind), x[rows], kind)
+
+    every = torch.arange(24)
+    whole = found(net, every)
     order = torch.randperm(24, generator=generator(0, "order"))
-    torch.testing.assert_close(closest(Boundary(net), x[order], y[order], kind).distance, whole[order])
-    torch.testing.assert_close(closest(Boundary(net), x[5:6], y[5:6], kind).distance, whole[5:6])
+    torch.testing.assert_close(found(net, order), whole[order])
+    torch.testing.assert_close(found(net, every[5:6]), whole[5:6])
     for scale in (2.0**-13, 2.0**13):
-        scaled = Boundary(lambda z, scale=scale: scale * net(z))
-        torch.testing.assert_close(closest(scaled, x, y, kind).distance, whole)
+        torch.testing.assert_close(found(lambda z, scale=scale: scale * net(z), every), whole)
 
 
 def test_rotating_and_scaling_input_and_classifier_together_moves_the_point_along() -> None:
@@ -149,7 +160,7 @@ def test_rotating_and_scaling_input_and_classifier_together_moves_the_point_alon
     rotation = torch.linalg.qr(gaussian(12, 12, seed=9)).Q
     plain = closest(Boundary(net), x, y, starts=1)
     moved = closest(Boundary(lambda z: net(z @ rotation / 3)), 3 * x @ rotation.T, y, starts=1)
-    torch.testing.assert_close(moved.distance, 3 * plain.distance, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(distance(moved, 3 * x @ rotation.T), 3 * distance(plain, x), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("off", [False, True])
@@ -158,19 +169,19 @@ def test_a_restricted_search_stays_in_its_subspace_and_is_never_nearer(off: bool
     boundary, basis = Boundary(net), RandomSubspace(4, 0, 0).columns(12).to(x)
     y = boundary.predict(x)
     found = closest(boundary, x, y, restriction=Restriction(basis, off))
-    there = torch.isfinite(found.distance)
+    there = found.found
     assert bool(there.any())
     step = (found.points - x)[there]
     along = project(basis, step)
     assert float((along if off else step - along).abs().max()) < 1e-9
-    assert bool((found.distance >= closest(boundary, x, y).distance * 0.99).all())
+    assert bool((distance(found, x) >= distance(closest(boundary, x, y), x) * 0.99).all())
 
 
 def test_more_passes_and_more_starts_are_never_farther_on_the_whole() -> None:
     net, x = network(), gaussian(60, 12)
     boundary = Boundary(net)
     y = boundary.predict(x)
-    means = [float(closest(boundary, x, y, budget=b, starts=1).distance.nanmedian()) for b in (5.0, 15.0, 40.0)]
-    assert means[0] >= means[1] >= means[2]
-    one, five = closest(boundary, x, y, starts=1).distance, closest(boundary, x, y, starts=5).distance
+    medians = [float(distance(closest(boundary, x, y, budget=b, starts=1), x).median()) for b in (5.0, 15.0, 40.0)]
+    assert medians[0] >= medians[1] >= medians[2]
+    one, five = (distance(closest(boundary, x, y, starts=starts), x) for starts in (1, 5))
     assert bool((five <= one).all())

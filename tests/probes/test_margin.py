@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from dimple.boundary import Boundary
+from dimple.errors import ShapeError
 from dimple.probes import Margin
 from dimple.tensors import Box
 from tests.oracles import ball, half_space, wedge
@@ -14,7 +16,7 @@ def gaussian(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("norm", "dual"), [("l2", 2.0), ("linf", 1.0)])
+@pytest.mark.parametrize(("norm", "dual"), [("l1", torch.inf), ("l2", 2.0), ("linf", 1.0)])
 def test_half_space(norm: str, dual: float) -> None:
     normal, x = gaussian(12, seed=1), gaussian(60, 12)
     signed = (x @ normal - 0.3) / torch.linalg.vector_norm(normal, ord=dual)
@@ -55,3 +57,50 @@ def test_the_box_is_kept() -> None:
     points = Margin()(boundary, torch.tensor([[0.5, 0.5]]), torch.tensor([0])).details["boundary_point"]
     assert bool(((points >= 0) & (points <= 1)).all())
     assert bool((boundary.predict(points) == 1).all())
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "linf"])
+def test_at_a_half_space_the_step_is_as_steep_as_its_norm_allows(kind: str) -> None:
+    normal, x = gaussian(12, seed=1), gaussian(20, 12)
+    result = Margin(norm=kind)(half_space(normal, 0.3), x, torch.ones(20, dtype=torch.long))  # type: ignore[arg-type]
+    assert float(result.columns["margin_residual"].max()) < 1e-3
+    assert not result.columns["margin_masked"].any() and not result.columns["margin_status"].any()
+    unit = normal / normal.norm() * torch.where(x @ normal > 0.3, 1.0, -1.0)[:, None]
+    torch.testing.assert_close(result.details["boundary_normal"], unit)
+
+
+def test_the_residual_of_the_first_crossing_is_the_angle_to_the_normal() -> None:
+    x = torch.tensor([[0.5, 0.0], [0.3, 0.2]])
+    slanted = Boundary(lambda z: torch.stack([z[:, 0] - 1 + z[:, 1] ** 2, 1 - z[:, 0] - z[:, 1] ** 2], dim=1))
+    result = Margin(method="deepfool")(slanted, x, torch.ones(2, dtype=torch.long))
+    step, normal = result.details["boundary_point"] - x, result.details["boundary_normal"]
+    angle = torch.rad2deg(torch.acos(-(step * normal).sum(1) / step.norm(dim=1)))
+    torch.testing.assert_close(result.columns["margin_residual"], angle, rtol=1e-6, atol=1e-5)
+
+
+def test_a_wall_of_the_box_holds_its_coordinate_out_of_the_residual() -> None:
+    boundary = half_space(torch.tensor([1.0, 0.2]), 1.1, Box(0.0, 1.0))
+    result = Margin()(boundary, torch.tensor([[0.2, 0.1]]), torch.tensor([0]))
+    assert float(result.columns["margin_residual"]) < 1.0
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "linf"])
+def test_the_nearest_of_all_classes_is_the_margin_and_one_of_them_can_be_asked_for(kind: str) -> None:
+    corner, x = wedge(near=0.5, far=2.0), torch.tensor([[0.0, 0.0], [-1.5, 0.3], [0.8, 0.0]])
+    y = torch.tensor([0, 0, 1])
+    each = Margin(norm=kind, rival="each")(corner, x, y)  # type: ignore[arg-type]
+    # Class 2 wins left of x1 = -2 and class 1 right of x1 = .5, each exactly.
+    exact = torch.tensor([[torch.inf, 0.5, 2.0], [torch.inf, 2.0, 0.5], [0.3, torch.inf, 2.8]])
+    torch.testing.assert_close(each.details["margin_by_class"], exact)
+    torch.testing.assert_close(each.columns["margin"], exact.min(dim=1).values)
+    assert each.columns["rival"].tolist() == [1, 2, 0]
+    second = Margin(norm=kind, rival=2)(corner, x, y)  # type: ignore[arg-type]
+    torch.testing.assert_close(second.columns["margin"], exact[:, 2])
+    assert bool((corner.predict(second.details["boundary_point"] - torch.tensor([1e-6, 0.0])) == 2).all())
+    own = Margin(norm=kind, rival=0)(corner, x, y)  # type: ignore[arg-type]
+    assert own.columns["margin_found"].tolist() == [False, False, True]
+
+
+def test_a_class_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ShapeError, match="classes 0 to 2"):
+        Margin(rival=3)(wedge(near=0.5, far=2.0), torch.zeros(1, 2), torch.tensor([0]))

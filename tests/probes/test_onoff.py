@@ -3,13 +3,11 @@
 import math
 from typing import Literal
 
-import numpy as np
 import pytest
 import torch
 
 from dimple.probes import OnOff, RandomSubspace
-from dimple.probes.nulls import band, margin_ratio, verdict
-from dimple.probes.ratios import median, ratio_row
+from dimple.probes.nulls import band, held, margin_ratio, verdict
 from tests.oracles import half_space
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -38,7 +36,7 @@ def test_the_null_of_an_isotropic_gradient_approaches_its_closed_form(n: int, d:
     x = 0.1 * normal.expand(1, -1) / normal.norm()
     tangents = RandomSubspace(dim=d, seed=3, draw=0)
     result = OnOff(draws=200)(half_space(normal), x, torch.ones(1, dtype=torch.long), tangents)
-    inverse_squares = (0.1 / result.details["on_draws"]) ** 2
+    inverse_squares = (0.1 / result.details["margin_on_draws"]) ** 2
     # The share d/n of 200 independent draws, within four standard errors of a Beta(d/2, (n-d)/2) mean.
     spread = math.sqrt(2 * d * (n - d) / (n**2 * (n + 2)) / 200)
     assert abs(float(inverse_squares.mean()) - d / n) < 4 * spread
@@ -53,9 +51,18 @@ def test_a_random_subspace_is_orthonormal_and_uniform() -> None:
     assert (mean_projector - 0.4 * torch.eye(5)).abs().max() < 0.1
 
 
-def test_the_band_holds_its_share_of_the_draws() -> None:
-    low, high = band(torch.arange(201.0))
-    assert (float(low), float(high)) == (5.0, 195.0)
+@pytest.mark.parametrize(("draws", "coverage"), [(19, 0.9), (39, 0.95), (79, 0.95), (200, 0.95)])
+def test_the_band_holds_its_share_of_further_draws(draws: int, coverage: float) -> None:
+    stream = torch.Generator().manual_seed(5)
+    known, further = torch.rand(20_000, draws, generator=stream), torch.rand(20_000, generator=stream)
+    low, high = band(known)
+    inside = float(((further >= low) & (further <= high)).double().mean())
+    # Four standard errors of a share of 20,000.
+    assert abs(inside - held(draws)) < 4 * math.sqrt(coverage * (1 - coverage) / 20_000)
+    assert coverage - 0.001 <= held(draws) < coverage + 0.03
+
+
+def test_a_figure_is_above_inside_or_below_its_band() -> None:
     assert [verdict(value, 5, 195) for value in (4.0, 100.0, 196.0, math.nan)] == [
         "below",
         "inside",
@@ -64,10 +71,12 @@ def test_the_band_holds_its_share_of_the_draws() -> None:
     ]
 
 
-def test_the_ratio_is_taken_over_samples_whose_boundary_was_found() -> None:
-    columns = {"margin_any": np.array([1.0, 2.0, np.inf, 4.0]), "margin_on": np.array([3.0, 4.0, np.inf, 4.0])}
-    draws = np.array([[2.0, 3.0], [4.0, 4.0], [np.inf, np.inf], [8.0, 16.0]])
-    row = ratio_row("on", columns, draws)
-    assert row["on_ratio"] == 2.0
-    assert row["on_ratio_null_low"] == 2.0 and row["on_ratio_null_high"] == 3.0
-    assert row["margin_on"] == median(columns["margin_on"]) == 4.0
+def test_more_search_changes_nothing_where_the_boundary_is_flat() -> None:
+    stream = torch.Generator().manual_seed(0)
+    normal, x = torch.randn(10, generator=stream), torch.randn(30, 10, generator=stream)
+    tangents, flat = RandomSubspace(dim=3, seed=1, draw=0), half_space(normal)
+    y = torch.ones(30, dtype=torch.long)
+    finer = OnOff().finer(flat, x, y, tangents)
+    measured = OnOff()(flat, x, y, tangents).columns
+    for name, values in finer.items():
+        torch.testing.assert_close(values, measured[name], rtol=1e-7, atol=0)

@@ -1,0 +1,86 @@
+"""Certified radii against exact margins, against the margins found, and against what published defences prove."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dimple.boundary import Boundary
+from dimple.data import load_images
+from dimple.networks import MLP, load_model
+from dimple.probes import Certified, Margin
+from dimple.tensors import Box, generator, norm
+from tests.oracles import half_space
+
+
+@pytest.mark.parametrize(("kind", "dual"), [("l1", "linf"), ("l2", "l2"), ("linf", "l1")])
+def test_the_margin_of_a_half_space_is_certified(double: None, kind: str, dual: str) -> None:
+    normal = torch.tensor([3.0, -1.0, 0.5])
+    x = torch.randn(40, 3, generator=generator(0, "x"))
+    exact = (x @ normal).abs() / norm(normal[None], dual)
+    found = Certified(norm=kind)(half_space(normal), x, (x @ normal > 0).long()).columns["margin_lower"]
+    assert bool((found <= exact).all())
+    assert bool((found >= 0.998 * exact).all())
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "softplus"])
+@pytest.mark.parametrize("kind", ["l1", "l2", "linf"])
+@pytest.mark.parametrize("box", [None, Box(-1.5, 1.5)])
+def test_no_margin_lies_below_and_few_lie_far_above(double: None, activation: str, kind: str, box: Box | None) -> None:
+    net = MLP(widths=(24, 24), activation=activation, input_scale=2.0).build(4, generator(1, "network"))
+    boundary = Boundary(net.double().requires_grad_(False), box)
+    x = torch.randn(16, 4, generator=generator(2, "x")).clamp(-1.5, 1.5)
+    y = boundary.predict(x)
+    found = Margin(norm=kind)(boundary, x, y).columns["margin"]
+    lower = Certified(norm=kind)(boundary, x, y).columns["margin_lower"]
+    finite = torch.isfinite(found)
+    assert bool((lower[finite] <= found[finite]).all())
+    assert bool((lower > 0).all())
+    assert float((lower[finite] / found[finite]).median()) > 0.25
+
+
+def test_a_wrong_sample_has_nothing_certified_and_a_box_without_boundary_everything() -> None:
+    x = torch.tensor([[0.5, 0.5]])
+    assert float(Certified()(half_space(torch.ones(2)), x, torch.tensor([0])).columns["margin_lower"]) == 0
+    walled = half_space(torch.ones(2), level=3.0, box=Box())
+    assert float(Certified()(walled, x, torch.tensor([0])).columns["margin_lower"]) == torch.inf
+
+
+def test_five_deep_images_of_a_convnet(double: None) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 2), nn.ReLU(), nn.Flatten())
+    net.extend([nn.Linear(16, 3)])
+    boundary = Boundary(net.requires_grad_(False), Box())
+    x = torch.rand(5, 1, 7, 7, generator=generator(3, "x"))
+    y = boundary.predict(x)
+    lower, found = (probe(boundary, x, y).columns for probe in (Certified(), Margin()))
+    assert bool((lower["margin_lower"] <= found["margin"]).all())
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "key", "data", "kind", "radius", "share"),
+    [
+        # The paper of the defence certifies more than 90 % of all test images at 0.1.
+        ("mnist_convnet", "mnist_certified_linf01.pth", None, "mnist:{}/mnist", "linf", 0.1, 0.6),
+        (
+            "cifar_convnet",
+            "cifar10_small_certified_l2.pth",
+            "state_dict[0]",
+            "cifar10:{}/cifar10/cifar10-imagefolder.tar.xz",
+            "l2",
+            36 / 255,
+            0.25,
+        ),
+    ],
+)
+def test_provable_defences_are_proven_and_no_margin_contradicts_them(
+    shared_data: Path, model: str, weights: str, key: str | None, data: str, kind: str, radius: float, share: float
+) -> None:
+    images = load_images(data.format(shared_data), "test")
+    x, y = images.batch(torch.arange(3))
+    boundary = Boundary(load_model(model, shared_data / "checkpoints" / weights, key), images.box)
+    lower = Certified(norm=kind, tolerance=0.5)(boundary, x, y).columns["margin_lower"]
+    found = Margin(norm=kind)(boundary, x, y).columns["margin"]
+    correct = found > 0
+    assert bool((lower[correct] <= found[correct]).all())
+    assert float((lower >= radius).float().mean()) >= share

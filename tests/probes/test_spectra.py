@@ -1,0 +1,178 @@
+"""Operator norms against dense singular values and Fourier transforms, and bounds that no pair of inputs breaks."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dimple.boundary import Boundary
+from dimple.errors import ModelError, ShapeError
+from dimple.networks import two_class
+from dimple.networks.resnet import ResNet
+from dimple.probes import spectra
+from dimple.probes.lipschitz import lipschitz_bound
+from dimple.probes.operator_norm import circular_norm, operator_norm
+from dimple.probes.tape import record
+from dimple.tensors import generator
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def drawn(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Random weights and running statistics, in eval mode and double precision."""
+    network = network.double()
+    stream = generator(seed, "weights")
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=stream) / math.sqrt(max(value[:1].numel(), 1))
+            value.copy_(noise.abs() + 0.5 if name.endswith("running_var") else noise)
+    return network.eval().requires_grad_(False)
+
+
+def dense_norm(layer: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> float:
+    like = torch.zeros(1, *shape)
+    jacobian = torch.autograd.functional.jacobian(layer, like)
+    return float(torch.linalg.matrix_norm(jacobian.reshape(-1, like.numel()), ord=2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(12, 7), (12,)),
+        (nn.Conv2d(2, 3, 3, padding=1), (2, 7, 6)),
+        (nn.Conv2d(2, 4, 4, stride=2, padding=1, groups=2), (2, 8, 8)),
+        (nn.Conv2d(1, 2, 3, stride=2, padding=2, dilation=2, bias=False), (1, 9, 7)),
+        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), (2, 6, 6)),
+        (nn.Conv2d(2, 3, 3, padding=1, stride=2, padding_mode="circular"), (2, 6, 8)),
+        (nn.Conv1d(3, 2, 5, stride=3), (3, 20)),
+        (nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1), (3, 4, 4)),
+        (nn.BatchNorm2d(3), (3, 4, 4)),
+    ],
+    ids=lambda value: str(value)[:60] if isinstance(value, nn.Module) else "",
+)
+def test_the_norm_of_every_layer_is_its_largest_singular_value(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    layer = drawn(layer)
+    exact = dense_norm(layer, shape)
+    assert operator_norm(layer, torch.zeros(1, *shape)) == pytest.approx(exact, rel=1e-6)
+    flat = Boundary(lambda x: layer(x).flatten(1))
+    flat.classifier = nn.Sequential(layer, nn.Flatten()).eval()
+    found = spectra(flat, torch.rand(2, *shape, generator=generator(1, "x")), climb=0, draws=1)
+    assert found.layers[0].norm == pytest.approx(exact, rel=1e-5)
+    assert found.bound == pytest.approx(found.lipschitz, rel=1e-5)
+    jacobian = torch.autograd.functional.jacobian(layer, torch.zeros(1, *shape))
+    if not math.isnan(found.layers[0].frobenius):
+        assert found.layers[0].frobenius == pytest.approx(float(jacobian.norm()), rel=1e-9)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("size", [(6, 6), (6, 12)])
+def test_the_fourier_transform_agrees_with_products_on_a_torus(stride: int, size: tuple[int, int]) -> None:
+    layer = drawn(nn.Conv2d(2, 3, 3, stride=stride, padding=1, padding_mode="circular"))
+    by_products = operator_norm(layer, torch.zeros(1, 2, *size))
+    assert isinstance(layer, nn.Conv2d)
+    assert circular_norm(layer.weight, size, stride) == pytest.approx(by_products, rel=1e-4)
+
+
+def test_a_kernel_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ShapeError, match="multiple of the stride"):
+        circular_norm(torch.ones(1, 1, 3, 3), (8, 8), stride=3)
+
+
+class Functional(nn.Module):
+    """All kinds of operations without modules, with two branches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        left = functional.avg_pool2d(functional.gelu(2 * x[:, :, 1:3, ::2]), (2, 1))
+        right = functional.max_pool2d(functional.pad(x.abs(), (1, 1, 1, 1)), 3, 2)
+        joined = torch.cat([left.flatten(1) / 3, torch.sigmoid(right).flatten(1)], dim=1)
+        return functional.elu(joined, alpha=1.5) - functional.leaky_relu(joined.mean(1, keepdim=True), 0.3)
+
+
+NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "chain": (nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 8), nn.ReLU(inplace=True), nn.Linear(8, 3)), (5,)),
+    "pools": (
+        nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.MaxPool2d(3, 2), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                      nn.Linear(12, 2)), (1, 9, 9),
+    ),
+    "residual": (ResNet(8, classes=3), (3, 8, 8)),
+    "one logit": (two_class(nn.Sequential(nn.Linear(4, 6), nn.SiLU(), nn.Linear(6, 1))), (4,)),
+    "functional": (Functional(), (2, 6, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_pair_of_inputs_breaks_the_bound(name: str) -> None:
+    network, shape = NETWORKS[name]
+    network, stream = drawn(network), generator(2, "pairs")
+    x = torch.randn(200, *shape, generator=stream)
+    found = spectra(Boundary(network), x[:20], draws=1)
+    assert found.unbounded == ()
+    assert 0 < found.lipschitz <= found.bound < math.inf
+    assert float(found.at_samples.max()) <= found.lipschitz
+    for size in (1e-3, 1.0, 30.0):
+        other = x + size * torch.randn(x.shape, generator=stream)
+        rate = (network(x) - network(other)).norm(dim=1) / (x - other).flatten(1).norm(dim=1)
+        assert float(rate.max()) <= found.bound * (1 + 1e-9)
+
+
+def test_a_chain_has_the_product_and_a_block_one_plus_its_branch() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(4, 4, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + functional.relu(self.inner(x))
+
+    block = Block()
+    network = drawn(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), block, nn.Linear(4, 3)))
+    first, inner, last = (
+        dense_norm(network.get_submodule(name), (n,)) for name, n in (("0", 6), ("2.inner", 4), ("3", 4))
+    )
+    found = spectra(Boundary(network), torch.ones(1, 6), draws=1)
+    assert found.bound == pytest.approx(first * (1 + inner) * last)
+    assert [layer.name for layer in found.layers] == ["0", "2.inner", "3"]
+
+
+def test_shuffling_gives_the_null_of_structure() -> None:
+    # A matrix of rank one has all its size in one direction; its entries in another order have not.
+    layer = nn.Linear(40, 40, bias=False).eval().requires_grad_(False)
+    a, b = (torch.randn(40, generator=generator(seed, "factor")) for seed in (0, 1))
+    layer.weight.copy_(torch.outer(a, b))
+    found = spectra(Boundary(layer), torch.ones(1, 40)).layers[0]
+    assert found.norm == pytest.approx(float(a.norm() * b.norm()))
+    assert found.stable_rank == pytest.approx(1.0)
+    assert found.norm_null < found.norm / 2
+
+
+UNBOUNDED: dict[str, Callable[[Tensor], Tensor]] = {
+    "native_layer_norm": nn.LayerNorm(4).eval(),
+    "mul": lambda x: x * x,
+    "_local_scalar_dense": lambda x: x if float(x.sum()) > 0 else -x,
+    "mul_": lambda x: (x.view(1, 2, 2)[:, 0].mul_(5.0), x)[1],
+    "gt": lambda x: (x > 0).double(),
+}
+
+
+@pytest.mark.parametrize("culprit", UNBOUNDED)
+def test_what_has_no_bound_is_named(culprit: str) -> None:
+    bound, unknown = lipschitz_bound(record(UNBOUNDED[culprit], torch.ones(1, 4, dtype=torch.float32)), {})
+    assert math.isinf(bound) and culprit in unknown
+
+
+def test_a_network_in_training_mode_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"eval\(\)"):
+        spectra(Boundary(nn.Linear(2, 2)), torch.zeros(1, 2))
+
+
+def test_certified_margins_lie_below_those_found() -> None:
+    from dimple.probes import Margin
+
+    network = drawn(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)))
+    x, boundary = torch.randn(20, 5, generator=generator(3, "x")), Boundary(network)
+    y = boundary.predict(x)
+    certified = boundary.gap(x, y) / (math.sqrt(2) * spectra(boundary, x, draws=0).bound)
+    assert bool((certified <= Margin(starts=3)(boundary, x, y).columns["margin"]).all())
