@@ -12,7 +12,13 @@ from dimple.views.strip import LINES, draw_chart
 from dimple.views.wording import NULL, finite_or_nan, is_null, null_text, number, words
 
 VERDICT = "_verdict"
-VERDICTS = {"above": "above", "below": "below", "inside": "inside its band"}
+VERDICTS = {
+    "above": "above",
+    "below": "below",
+    "inside": "inside its band",
+    "settled": "settled, within 2 %",
+    "unsettled": "not settled: beyond 2 %",
+}
 
 
 def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, str]]:

@@ -65,30 +65,63 @@ def write_film(
         RunError: if the folder cannot be written, or there are no frames.
     """
     path = Path(path)
+    gif = (path.with_suffix(".gif"),) if film.gif else ()
+    stills = write_pictures(frames, (path, path.with_suffix(".png"), *gif), film, SIZE, advance)
+    write_stills(stills, path.parent / "stills")
+    return path
+
+
+def write_pictures(
+    frames: Sequence[Frame],
+    paths: Sequence[Path],
+    film: Film = Film(),
+    size: tuple[int, int] = SIZE,
+    advance: Callable[[], None] = nothing,
+) -> dict[int, Image.Image]:
+    """Draw the frames once and write them as a film (.mp4), a gif of half its size, or a sheet of key frames (.png).
+
+    Args:
+        paths: at most one of each suffix.
+        size: of the pictures in pixels, even for an mp4.
+        advance: called after each drawn frame; for a sheet alone only the key frames are drawn.
+
+    Returns:
+        The key frames by step.
+
+    Raises:
+        DeviceError: if a system library for drawing or the encoder is missing.
+        RunError: if a file cannot be written, or there are no frames.
+    """
     if not frames:
-        raise RunError(f"{path}: a film needs at least one snapshot, and the run has none")
+        raise RunError(f"{paths[0]}: a film needs at least one snapshot, and the run has none")
+    targets = {path.suffix: path for path in paths}
     chosen = key_frames(frames)
+    drawn = range(len(frames)) if targets.keys() - {".png"} else chosen
     stills: dict[int, Image.Image] = {}
     reel: list[Image.Image] = []
 
     def pictures() -> Iterator[tuple[Image.Image, int]]:
-        with Stage(frames[0]) as stage:
-            for number, frame in enumerate(frames):
-                picture = stage.draw(frame, film.turn * _progress(number, len(frames)))
+        with Stage(frames[0], size) as stage:
+            for number in drawn:
+                picture = stage.draw(frames[number], film.turn * _progress(number, len(frames)))
                 if number in chosen:
-                    stills[frame.step] = picture
-                if film.gif:
-                    reel.append(picture.resize((SIZE[0] // 2, SIZE[1] // 2), Image.Resampling.LANCZOS))
+                    stills[frames[number].step] = picture
+                if ".gif" in targets:
+                    reel.append(picture.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS))
                 advance()
                 yield picture, repeats(frames, number, film)
 
-    encode(pictures(), path, film)
-    write_stills(stills, path.parent / "stills")
-    write_sheet(list(stills.values()), path.with_suffix(".png"))
-    if film.gif:
+    if ".mp4" in targets:
+        encode(pictures(), targets[".mp4"], film, size)
+    else:
+        for _ in pictures():
+            pass
+    if ".png" in targets:
+        write_sheet(list(stills.values()), targets[".png"])
+    if ".gif" in targets:
         counts = [repeats(frames, number, film) for number in range(len(frames))]
-        write_gif(reel, counts, film.fps, path.with_suffix(".gif"))
-    return path
+        write_gif(reel, counts, film.fps, targets[".gif"])
+    return stills
 
 
 def key_frames(frames: Sequence[Frame]) -> list[int]:
@@ -118,7 +151,7 @@ def repeats(frames: Sequence[Frame], number: int, film: Film) -> int:
     return max(1, round(film.hold * film.fps)) if held else 1
 
 
-def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film) -> None:
+def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film, size: tuple[int, int] = SIZE) -> None:
     """Feed pictures, each with the number of times it is shown, to the H.264 encoder."""
     import imageio_ffmpeg
 
@@ -131,8 +164,8 @@ def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film) 
     with replacing(path) as temporary:
         options = ["-crf", str(film.quality), "-preset", "veryfast", "-movflags", "+faststart", "-threads", "1"]
         writer = imageio_ffmpeg.write_frames(
-            str(temporary), SIZE, fps=film.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
-            quality=None, output_params=options, macro_block_size=16, ffmpeg_log_level="error",
+            str(temporary), size, fps=film.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
+            quality=None, output_params=options, macro_block_size=2, ffmpeg_log_level="error",
         )  # fmt: skip
         writer.send(None)
         try:
@@ -158,7 +191,7 @@ def write_stills(stills: dict[int, Image.Image], folder: Path) -> None:
 
 def write_sheet(pictures: Sequence[Image.Image], path: Path, columns: int = 2) -> None:
     """All pictures on one, in rows, each three quarters of its size."""
-    width, height = SIZE[0] * 3 // 4, SIZE[1] * 3 // 4
+    width, height = pictures[0].width * 3 // 4, pictures[0].height * 3 // 4
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (min(columns, len(pictures)) * width, rows * height), "white")
     for number, picture in enumerate(pictures):

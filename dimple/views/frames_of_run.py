@@ -51,7 +51,7 @@ def frames_of_run(run: Run) -> list[Frame]:
     for index, (step, mesh) in enumerate(zip(steps, meshes, strict=True)):
         points = PointSet(last.positions, last.classes, predictions[index])
         drawing = scenery.drawing(mesh, points)
-        facts = tuple(_fact(metrics, column, index) for column in CAPTION if column in metrics)
+        facts = facts_of(metrics, index)
         section = None
         if scenery.plane is not None:
             section = section_of(drawing, scenery.plane, NEAR_SECTION * scenery.side)
@@ -74,6 +74,11 @@ def timeline_of(run: Run) -> Timeline:
     named = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
     phases = tuple((name, int(step)) for name, step in named if step is not None)
     return Timeline(metrics["step"].astype(np.int64), tuple(charts), phases)
+
+
+def facts_of(metrics: Columns, index: int) -> tuple[Fact, ...]:
+    """The caption of one snapshot, the row `index` of the metrics."""
+    return tuple(_fact(metrics, column, index) for column in CAPTION if column in metrics)
 
 
 def _fact(metrics: Columns, column: str, index: int) -> Fact:

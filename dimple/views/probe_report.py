@@ -9,19 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dimple.tensors import chunks
+from dimple.views.evolution import DISTANCE, SEARCHED, evolution
 from dimple.views.figures import chart_pictures, charts_by_unit, figure_rows
 from dimple.views.frame import Timeline
 from dimple.views.page import plot, png, write_page
 from dimple.views.palette import INK, MUTED, RULE, hexadecimal
 from dimple.views.strip import LINES
-from dimple.views.wording import ENDS, NULL, is_null, number, words
+from dimple.views.wording import NULL, is_null, number, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Column = NDArray[Any]
 Pixels = NDArray[np.floating[Any]]
-DRAWN = "margin"
 SHOWN_SIDE = 112
 
 
@@ -56,18 +57,23 @@ def write_probe_report(
     units: Mapping[str, str],
     summary_rows: Sequence[Mapping[str, Any]],
     pictures: Sequence[ProbePicture],
+    *,
+    quantiles: Mapping[str, Column] | None = None,
+    grids: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write a measurement's report as one HTML file that needs no other file and no network.
 
     Args:
         facts: name and value, in words: what was probed, how, with what seed.
-        columns: one value an image. Those whose name begins with `margin` are drawn, grouped by unit, each `X` with
-            its `X_null`, dashed.
-        units: the unit of each column.
-        summary_rows: the figures of each checkpoint that was measured, in order, with its `step`; the last ones are
-            printed, and all of them drawn as curves where there are several.
+        columns: one value a sample, with its `split`. Those that are distances are drawn, grouped by unit, each `X`
+            with its `X_null`, dashed.
+        units: the unit of each column and figure.
+        summary_rows: the figures of each step that was measured, in order, with its `step` and `split`; the last ones
+            are printed, and all of them drawn as curves where there are several steps.
         pictures: the images to show, drawn in the order of their margins: the lower half as the least robust ones, the
             upper half as the most robust.
+        quantiles: of each distance at each step, see `dimple.views.evolution`.
+        grids: further tables, each with `title`, `note`, `heads` and `lines` of text.
 
     Returns:
         `path`.
@@ -81,24 +87,46 @@ def write_probe_report(
     values = {
         "title": title,
         "facts": list(facts),
-        "rows": figure_rows(summary_rows[-1], units) if summary_rows else [],
-        "distributions": distribution_charts(columns, units),
-        "charts": series_charts(summary_rows, units),
+        "splits": [_split(name, columns, units, rows) for name, rows in _by_split(summary_rows).items()],
+        "evolution": evolution(quantiles or {}),
+        "grids": grids,
         "groups": [{"title": name, "rows": [_row(p) for p in part]} for name, part in groups if part],
     }
     return write_page(path, "probe.html", values)
 
 
+def _by_split(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    splits: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        splits.setdefault(str(row.get("split", "")), []).append(row)
+    return splits
+
+
+def _split(
+    name: str, columns: Mapping[str, Column], units: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the page says of one split: its last figures, how they are distributed, and how they came."""
+    mine = columns["split"] == name if "split" in columns else slice(None)
+    return {
+        "name": name,
+        "rows": figure_rows(rows[-1], units),
+        "distributions": distribution_charts({column: values[mine] for column, values in columns.items()}, units),
+        "charts": series_charts(rows, units),
+    }
+
+
 def distribution_charts(columns: Mapping[str, Column], units: Mapping[str, str]) -> list[dict[str, str]]:
-    """One chart for each unit that a margin is measured in."""
+    """The distances, those of one unit together, as many in a chart as there are colours."""
     groups: dict[str, list[str]] = {}
-    for column in columns:
-        drawn = column.startswith(DRAWN) and np.issubdtype(np.asarray(columns[column]).dtype, np.floating)
-        if drawn and not is_null(column, columns) and not column.endswith(ENDS):
-            groups.setdefault(units.get(column, ""), []).append(column)
+    for column, values in columns.items():
+        unit = units.get(column, "")
+        drawn = unit.endswith(DISTANCE) and np.issubdtype(np.asarray(values).dtype, np.floating)
+        if drawn and column != SEARCHED and not is_null(column, columns):
+            groups.setdefault(unit, []).append(column)
     return [
-        {"title": f"distributions [{unit}]", "source": plot(_drawing(columns, names, unit), (6.2, 3.4))}
+        {"title": f"distributions [{unit}]", "source": plot(_drawing(columns, names[part], unit), (6.2, 3.4))}
         for unit, names in groups.items()
+        for part in chunks(len(names), len(LINES))
     ]
 
 
@@ -106,7 +134,8 @@ def series_charts(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -
     """The figures of several checkpoints along their steps; nothing for a single one."""
     if len(rows) < 2:
         return []
-    names = [name for name, value in rows[-1].items() if isinstance(value, int | float)]
+    names = [name for name, value in rows[-1].items() if isinstance(value, int | float) and name != "samples"]
+    names = [name for name in names if sum(row.get(name) is not None for row in rows) > 1]
     values = {name: [row.get(name) for row in rows] for name in names}
     columns = {name: np.array([np.nan if v is None else v for v in column]) for name, column in values.items()}
     steps = columns.pop("step", np.arange(len(rows))).astype(np.int64)
@@ -134,9 +163,14 @@ def _drawing(columns: Mapping[str, Column], names: Sequence[str], unit: str) -> 
             if name + NULL in columns:
                 axes.step(*cumulative(columns[name + NULL]), "--", where="post", color=colour, linewidth=1.2)
         finite = np.concatenate([cumulative(columns[name])[0] for name in names])
+        sizes = np.abs(finite[finite != 0])
+        wide = len(sizes) > 0 and np.quantile(sizes, 0.95) > 20 * np.quantile(sizes, 0.05)
         if len(finite) and finite.min() < 0:
             axes.axvline(0, color=hexadecimal(MUTED), linewidth=0.8)
-        elif len(finite) and finite.min() > 0 and np.quantile(finite, 0.95) > 20 * np.quantile(finite, 0.05):
+            if wide:
+                axes.set_xscale("symlog", linthresh=float(np.quantile(sizes, 0.05)))
+                axes.minorticks_off()
+        elif wide:
             axes.set_xscale("log")
         if any(name + NULL in columns for name in names):
             axes.plot([], [], "--", color=hexadecimal(MUTED), linewidth=1.2, label="dashed: their nulls")

@@ -1,7 +1,6 @@
 """The page of a run: what was asked, what happened, and every figure beside its null."""
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from dimple.runs.store import Run
 from dimple.views.figures import VERDICT, chart_pictures, charts_by_unit, figure_rows
 from dimple.views.frame import Timeline
 from dimple.views.frames_of_run import timeline_of
+from dimple.views.headline import lead_of, verdict_of
 from dimple.views.page import data_uri, jpeg, write_page
 
 MEANINGS = {
@@ -42,12 +42,13 @@ def write_report(run: Run, path: Path | str) -> Path:
     name = str(run.info.get("name", run.path.name))
     values = {
         "title": name,
-        "lead": _lead(run, summary),
-        "verdict": _verdict(summary),
+        "lead": lead_of(run, summary),
+        "verdict": verdict_of(summary),
         "phases": [
             {"name": label, "step": "never" if summary.get(key) is None else f"{summary[key]:,}", "meaning": meaning}
             for key, (label, meaning) in MEANINGS.items()
         ],
+        "page": "page.html" if (Path(path).parent / "page.html").is_file() else "",
         "film": _film(run.path / "film.mp4"),
         "stills": _stills(run, timeline),
         "rows": figure_rows(last | verdicts, units),
@@ -58,21 +59,6 @@ def write_report(run: Run, path: Path | str) -> Path:
         "versions": [*(run.info.get("versions") or {}).items(), ("device", run.info.get("device", ""))],
     }
     return write_page(path, "run.html", values)
-
-
-def _lead(run: Run, summary: Mapping[str, Any]) -> str:
-    parts = [f"seed {run.info.get('seed', 0)}", str(run.info.get("device", ""))]
-    if "steps" in summary:
-        parts.append(f"{summary['steps']:,} steps, {summary.get('snapshots', 0)} snapshots")
-    return ", ".join(part for part in parts if part)
-
-
-def _verdict(summary: Mapping[str, Any]) -> dict[str, str] | None:
-    """What the run says of the claim; nothing where it was not asked."""
-    if "verdict" not in summary:
-        return None
-    reason = str(summary.get("verdict_reason", "")).removesuffix(".") + "."
-    return {"word": str(summary["verdict"]), "reason": reason[:1].upper() + reason[1:]}
 
 
 def _film(path: Path) -> str:

@@ -49,25 +49,29 @@ class Strip:
         return picture
 
 
-def plot_strip(timeline: Timeline, size: tuple[int, int]) -> Strip:
-    """Plot the charts of a timeline side by side in a picture of `size` pixels.
+def plot_strip(timeline: Timeline, size: tuple[int, int], scale: float = 1.0, stacked: bool = False) -> Strip:
+    """Plot the charts of a timeline in a picture of `size` pixels.
 
     Solid lines are figures of the run, dashed lines of the same colour their nulls. The axis of steps is logarithmic
     from step 1 on, as snapshots are; vertical lines mark the completed phases.
+
+    Args:
+        scale: by which letters and lines are larger than usual.
+        stacked: one below the other, instead of side by side.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=hexadecimal(PAPER))
+    dpi = DPI * scale
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, facecolor=hexadecimal(PAPER))
     canvas = FigureCanvasAgg(figure)
     count = max(len(timeline.charts), 1)
     cursors, spans, dots = [], [], []
     panels = []
     for number, chart in enumerate(timeline.charts):
-        left = number / count + 58 / size[0]
-        width = 1 / count - (58 + LEGEND) / size[0]
-        axes = figure.add_axes((left, 26 / size[1], width, 1 - 52 / size[1]))
-        draw_chart(axes, chart, timeline)
+        place = _stacked(number, count, size, scale) if stacked else _beside(number, count, size, scale)
+        axes = figure.add_axes(place)
+        draw_chart(axes, chart, timeline, key_below=stacked)
         panels.append((axes, chart))
     canvas.draw()
     for axes, chart in panels:
@@ -83,11 +87,24 @@ def plot_strip(timeline: Timeline, size: tuple[int, int]) -> Strip:
     return Strip(Image.open(buffer).convert("RGB").resize(size), tuple(cursors), tuple(spans), tuple(dots))
 
 
-def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5) -> None:
+def _beside(number: int, count: int, size: tuple[int, int], scale: float) -> tuple[float, float, float, float]:
+    """Where a chart stands in a row, in shares of the picture, with room for its legend to the right."""
+    width, height = size[0] / scale, size[1] / scale
+    return (number / count + 58 / width, 26 / height, 1 / count - (58 + LEGEND) / width, 1 - 52 / height)
+
+
+def _stacked(number: int, count: int, size: tuple[int, int], scale: float) -> tuple[float, float, float, float]:
+    """Where a chart stands in a column, with room for its legend below."""
+    width, height = size[0] / scale, size[1] / scale
+    return (44 / width, 1 - (number + 1) / count + 66 / height, 1 - 54 / width, 1 / count - 92 / height)
+
+
+def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5, key_below: bool = False) -> None:
     """Draw one chart into matplotlib axes: solid figures, dashed nulls, dotted phase marks with their names.
 
     Args:
         size: the size of the letters in points.
+        key_below: put the legend below the chart instead of beside it.
     """
     for curve, colour in zip(chart.curves, LINES, strict=False):
         axes.plot(timeline.steps, curve.values, color=hexadecimal(colour), linewidth=1.8, label=curve.name)
@@ -121,9 +138,10 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5
     if any(curve.null is not None for curve in chart.curves):
         axes.plot([], [], "--", color=hexadecimal(MUTED), linewidth=1.1, label="dashed: their nulls")
     if chart.curves:
+        corner, columns = ((0.0, -0.16), 3) if key_below else ((1.01, 1.04), 1)
         axes.legend(
-            fontsize=size - 0.5, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.04), handlelength=1.8,
-            labelspacing=0.35, borderaxespad=0.0,
+            fontsize=size - 0.5, frameon=False, loc="upper left", bbox_to_anchor=corner, ncols=columns,
+            handlelength=1.8, labelspacing=0.35, columnspacing=1.4, borderaxespad=0.0,
         )  # fmt: skip
 
 

@@ -19,8 +19,15 @@ WORDS = {
     "margin_any": "margin in any direction",
     "margin_on": "margin along the manifold",
     "margin_off": "margin off the manifold",
+    "margin_pca_top": "margin along the widest directions",
+    "margin_pca_bottom": "margin along the narrowest directions",
+    "margin_wrong": "margin of the wrongly classified",
     "on_ratio": "margin along the manifold, of the free one",
     "off_ratio": "margin off the manifold, of the free one",
+    "pca_top_ratio": "margin along the widest directions, of the free one",
+    "pca_bottom_ratio": "margin along the narrowest directions, of the free one",
+    "on_ratio_change": "change along the manifold with more search",
+    "off_ratio_change": "change off the manifold with more search",
 }
 # A null of a figure stands in columns that carry the figure's own name and one of these ends.
 NULL, LOW, HIGH, CLOSED = "_null", "_null_low", "_null_high", "_closed"
@@ -46,6 +53,8 @@ def number(value: float | None) -> str:
     """
     if value is None or math.isnan(value):
         return "not measured"
+    if isinstance(value, int):
+        return str(value)
     if math.isinf(value):
         return "none found"
     if value == 0 or 1e-4 <= abs(value) < 1e5:

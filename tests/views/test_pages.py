@@ -18,7 +18,7 @@ from dimple.views.wording import is_null, null_text, number
 from tests.views.material import write_run
 
 NASTY = "</script><img src=x onerror=alert(1)>"
-UNITS = {"margin": "l2", "margin_on": "l2"}
+UNITS = {"margin": "l2, input units", "margin_on": "l2, input units"}
 
 
 class Page(HTMLParser):

@@ -1,4 +1,4 @@
-"""Files for ParaView, read back by VTK's own reader."""
+"""Files for ParaView, read back by VTK's own readers."""
 
 from pathlib import Path
 
@@ -6,30 +6,67 @@ import numpy as np
 import pytest
 
 from dimple.errors import RunError
-from dimple.views.vtk_files import write_boundary_series
-from tests.views.material import ball_mesh, circle_mesh
+from dimple.views.frame import Layer
+from dimple.views.vtk_files import RELIEF, write_pvd, write_vtkhdf
+from tests.views.material import ball_mesh, circle_mesh, space_frames
+
+STEPS = [0, 7, 1000]
+
+
+def layers() -> list[Layer]:
+    """No boundary, then two balls."""
+    meshes = [ball_mesh(None), ball_mesh(0.5), ball_mesh(0.2)]
+    return [Layer(mesh, "boundary", 0.1 * np.linspace(-1.0, 1.0, len(mesh.vertices))) for mesh in meshes]
 
 
 def test_a_series_comes_back_with_its_steps_as_times(tmp_path: Path) -> None:
     import pyvista as pv
 
-    meshes = [ball_mesh(None), ball_mesh(0.5), ball_mesh(0.2)]
-    path = write_boundary_series(meshes, [0, 7, 1000], tmp_path / "boundary")
-    assert path == tmp_path / "boundary" / "boundary.pvd"
+    path = write_pvd(layers(), STEPS, tmp_path / "new" / "run.pvd")
+    assert path == tmp_path / "new" / "run.pvd"
     reader = pv.get_reader(path)
-    assert reader.time_values == [0, 7, 1000]
-    for place, mesh in enumerate(meshes):
+    assert reader.time_values == STEPS
+    for place, layer in enumerate(layers()):
         reader.set_active_time_point(place)
         read = reader.read()[0]
-        assert (read.n_points, read.n_cells) == (len(mesh.vertices), len(mesh.faces))
-        assert read.area == pytest.approx(mesh.area, rel=1e-5)
+        assert (read.n_points, read.n_cells) == (len(layer.mesh.vertices), len(layer.mesh.faces))
+        assert read.area == pytest.approx(layer.mesh.area, rel=1e-5)
+        assert np.allclose(read.point_data[RELIEF], layer.relief)
+
+
+def test_one_file_holds_all_steps(tmp_path: Path) -> None:
+    import pyvista as pv
+    from vtkmodules.vtkIOHDF import vtkHDFReader
+
+    path = write_vtkhdf(layers(), STEPS, tmp_path / "run.vtkhdf")
+    reader = vtkHDFReader()
+    reader.SetFileName(str(path))
+    reader.UpdateInformation()
+    assert reader.GetNumberOfSteps() == len(STEPS)
+    for place, layer in enumerate(layers()):
+        reader.SetStep(place)
+        reader.Update()
+        assert reader.GetTimeValue() == STEPS[place]
+        read = pv.wrap(reader.GetOutputAsDataSet())
+        assert read.area == pytest.approx(layer.mesh.area, rel=1e-5)
+        if len(layer.mesh.faces):
+            assert np.array_equal(read.regular_faces, layer.mesh.faces)
+            assert np.allclose(read.point_data[RELIEF], layer.relief)
+        else:
+            assert (read.n_points, read.n_cells) == (3, 1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [write_pvd, write_vtkhdf])
+def test_frames_of_a_run_can_be_written(write: type, tmp_path: Path) -> None:
+    shown = [frame.drawing.layer("boundary") for frame in space_frames()]
+    assert write(shown, [0, 1, 10, 100], tmp_path / "run.file").stat().st_size > 0
 
 
 def test_a_curve_comes_back_as_lines_at_height_zero(tmp_path: Path) -> None:
     import pyvista as pv
 
-    mesh = circle_mesh()
-    reader = pv.get_reader(write_boundary_series([mesh], [3], tmp_path))
+    reader = pv.get_reader(write_pvd([Layer(circle_mesh(), "boundary")], [3], tmp_path / "run.pvd"))
     reader.set_active_time_point(0)
     read = reader.read()[0]
     assert np.array_equal(read.points[:, 2], np.zeros(read.n_points))
@@ -39,7 +76,7 @@ def test_a_curve_comes_back_as_lines_at_height_zero(tmp_path: Path) -> None:
 def test_triangles_keep_their_side(tmp_path: Path) -> None:
     import pyvista as pv
 
-    path = write_boundary_series([ball_mesh(0.5, inside=0)], [0], tmp_path)
+    path = write_pvd([Layer(ball_mesh(0.5, inside=0), "boundary")], [0], tmp_path / "boundary.pvd")
     surface = pv.read(path.with_name("boundary_00000000.vtp"))
     outward = (surface.face_normals * surface.cell_centers().points).sum(1)
     assert (outward > 0).all()
@@ -47,11 +84,12 @@ def test_triangles_keep_their_side(tmp_path: Path) -> None:
 
 def test_writing_again_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     for _ in range(2):
-        write_boundary_series([ball_mesh(0.5)], [0], tmp_path)
+        write_pvd([Layer(ball_mesh(0.5), "boundary")], [0], tmp_path / "boundary.pvd")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["boundary.pvd", "boundary_00000000.vtp"]
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be made"):
-        write_boundary_series([], [], tmp_path / "file")
+    for write in (write_pvd, write_vtkhdf):
+        with pytest.raises(RunError, match="cannot be made"):
+            write([], [], tmp_path / "file" / "run.pvd")

@@ -1,0 +1,149 @@
+// The curves over the steps: drawn once, then only cursor, dots and values move.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+function draw(parent, name, attributes, text) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  return parent.appendChild(element);
+}
+
+function write(parent, name, text, kind) {
+  const element = document.createElement(name);
+  if (text !== undefined) element.textContent = text;
+  if (kind) element.className = kind;
+  return parent.appendChild(element);
+}
+
+// Snapshots crowd at the beginning, as the boundary moves most there.
+const abscissa = (step) => Math.log10(1 + step);
+
+class Chart {
+  constructor(parent, chart, data, seek) {
+    this.chart = chart;
+    this.data = data;
+    const figure = write(parent, 'div', undefined, 'chart');
+    write(figure, 'h2', chart.title);
+    const legend = write(figure, 'p');
+    chart.curves.forEach((curve, k) => this.key(legend, curve.name, `curve k${k}`));
+    if (chart.curves.some((curve) => curve.null)) this.key(legend, 'their nulls', 'null');
+    if (chart.unit) write(legend, 'span', `in ${chart.unit}`);
+    this.svg = draw(figure, 'svg', { role: 'img', 'aria-label': chart.title });
+    const go = (event) => seek(this.timeAt(event.clientX - this.svg.getBoundingClientRect().left));
+    this.svg.addEventListener('pointerdown', (event) => { this.svg.setPointerCapture(event.pointerId); go(event); });
+    this.svg.addEventListener('pointermove', (event) => { if (event.buttons) go(event); });
+    new ResizeObserver(() => { this.layout(); this.show(this.time); }).observe(this.svg);
+    this.time = 0;
+    this.layout();
+  }
+
+  key(parent, text, kind) {
+    const span = write(parent, 'span'), sample = draw(span, 'svg', { viewBox: '0 0 22 10' });
+    draw(sample, 'path', { d: 'M0 5H22', class: kind });
+    span.append(text);
+  }
+
+  /** Draws everything for the size that the chart has now. */
+  layout() {
+    const { width, height } = this.svg.getBoundingClientRect();
+    this.svg.replaceChildren();
+    this.box = { left: 38, right: Math.max(width - 8, 60), top: 8, bottom: Math.max(height - 16, 40) };
+    this.span = this.limits();
+    this.axes();
+    this.chart.curves.forEach((curve, k) => {
+      draw(this.svg, 'path', { d: this.path(curve.values), class: `curve k${k}` });
+      if (curve.null) draw(this.svg, 'path', { d: this.path(curve.null), class: `null k${k}` });
+    });
+    this.cursor = draw(this.svg, 'line', { class: 'cursor', y1: this.box.top, y2: this.box.bottom });
+    this.dots = this.chart.curves.map((_, k) => draw(this.svg, 'circle', { r: 3.6, class: `dot k${k}` }));
+  }
+
+  limits() {
+    if (this.chart.limits) return this.chart.limits;
+    const all = this.chart.curves.flatMap((curve) => [...curve.values, ...(curve.null || [])]).filter((v) => v !== null);
+    const low = Math.min(0, ...all), high = Math.max(...all, low + 1e-9);
+    return [1.08 * low, 1.08 * high];
+  }
+
+  x(step) {
+    const last = this.data.steps[this.data.steps.length - 1];
+    return this.box.left + (this.box.right - this.box.left) * abscissa(step) / Math.max(abscissa(last), 1e-9);
+  }
+
+  y(value) {
+    return this.box.bottom - (this.box.bottom - this.box.top) * (value - this.span[0]) / (this.span[1] - this.span[0]);
+  }
+
+  path(values) {
+    let pen = 'M';
+    return values.map((value, i) => {
+      if (value === null) { pen = 'M'; return ''; }
+      const piece = `${pen}${this.x(this.data.steps[i]).toFixed(1)} ${this.y(value).toFixed(1)}`;
+      pen = 'L';
+      return piece;
+    }).join('');
+  }
+
+  axes() {
+    const { left, right, top, bottom } = this.box, last = this.data.steps[this.data.steps.length - 1];
+    draw(this.svg, 'path', { d: `M${left} ${top}V${bottom}H${right}`, class: 'axis', fill: 'none' });
+    const rough = (this.span[1] - this.span[0]) / 4, power = 10 ** Math.floor(Math.log10(rough));
+    const tick = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+    const digits = Math.max(0, -Math.floor(Math.log10(tick) + 1e-9));
+    for (let v = Math.ceil(this.span[0] / tick) * tick; v <= this.span[1] + 1e-12; v += tick) {
+      draw(this.svg, 'path', { d: `M${left - 3} ${this.y(v)}H${left}`, class: 'axis' });
+      draw(this.svg, 'text', { x: left - 5, y: this.y(v) + 3.5, 'text-anchor': 'end' }, v.toFixed(digits));
+    }
+    let step = 0;
+    while (step <= last) {
+      const wide = this.x(step) > right - 24 ? 'end' : 'middle';
+      draw(this.svg, 'text', { x: this.x(step), y: bottom + 13, 'text-anchor': wide }, step.toLocaleString('en'));
+      step = step === 0 ? 1 : 10 * step;
+    }
+    let before = -Infinity;
+    for (const phase of [...this.data.phases].sort((a, b) => a.step - b.step)) {
+      const x = this.x(phase.step), crowded = x - before < 52;
+      draw(this.svg, 'path', { d: `M${x} ${top}V${bottom}`, class: 'phase' });
+      const anchor = crowded ? { x: x + 3, 'text-anchor': 'start' } : { x: x - 3, 'text-anchor': 'end' };
+      draw(this.svg, 'text', { ...anchor, y: this.roomiest(phase.step) }, phase.name);
+      before = x;
+    }
+  }
+
+  /** A height for the name of a phase: at the top or at the bottom, where fewer curves pass. */
+  roomiest(step) {
+    const place = this.data.steps.findIndex((s) => s >= step), middle = (this.span[0] + this.span[1]) / 2;
+    const values = this.chart.curves.flatMap((c) => [c.values[place], c.null ? c.null[place] : null]).filter((v) => v !== null);
+    const high = values.filter((v) => v > middle).length;
+    return 2 * high > values.length ? this.box.bottom - 5 : this.box.top + 9;
+  }
+
+  stepAt(time) {
+    const { steps } = this.data, first = Math.floor(time), last = Math.min(first + 1, steps.length - 1);
+    return steps[first] + (time - first) * (steps[last] - steps[first]);
+  }
+
+  timeAt(pixel) {
+    const { steps } = this.data, { left, right } = this.box;
+    const share = Math.min(Math.max((pixel - left) / (right - left), 0), 1);
+    const step = 10 ** (share * abscissa(steps[steps.length - 1])) - 1;
+    const after = steps.findIndex((s) => s >= step - 1e-9);
+    if (after <= 0) return Math.max(after, 0);
+    return after - (steps[after] - step) / (steps[after] - steps[after - 1]);
+  }
+
+  show(time) {
+    this.time = time;
+    const x = this.x(this.stepAt(time)), at = Math.round(time);
+    this.cursor.setAttribute('x1', x);
+    this.cursor.setAttribute('x2', x);
+    this.dots.forEach((dot, k) => {
+      const value = this.chart.curves[k].values[at];
+      dot.setAttribute('visibility', value === null ? 'hidden' : 'visible');
+      if (value === null) return;
+      dot.setAttribute('cx', this.x(this.data.steps[at]));
+      dot.setAttribute('cy', this.y(value));
+    });
+  }
+}

@@ -1,0 +1,281 @@
+// The page: its state, which the address remembers, and what keys, buttons, mouse and fingers do to it.
+
+const byId = (id) => document.getElementById(id);
+const data = JSON.parse(byId('data').textContent);
+const LAST = data.steps.length - 1;
+// Snapshots a second.
+const RATE = 6;
+// What can be switched on and off.
+const SHOWN = ['manifold', 'boundary', 'sides'];
+
+const view = { time: LAST, playing: false, manifold: true, boundary: true, sides: false, point: null };
+let scene = null, charts = [], waiting = false, before = 0, remembering = 0;
+
+function refresh() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame((now) => {
+    waiting = false;
+    if (view.playing) advance(now);
+    before = now;
+    show();
+    if (view.playing) refresh();
+  });
+}
+
+function advance(now) {
+  // A page that was in the background goes on where it was.
+  view.time = Math.min(view.time + RATE * Math.min(now - before, 200) / 1000, LAST);
+  if (view.time === LAST) play(false);
+}
+
+function seek(time) {
+  play(false);
+  view.time = Math.min(Math.max(time, 0), LAST);
+  refresh();
+}
+
+function step(by) {
+  seek(by > 0 ? Math.floor(view.time + 1e-9) + by : Math.ceil(view.time - 1e-9) + by);
+}
+
+function play(on) {
+  if (on && view.time >= LAST) view.time = 0;
+  if (on) before = performance.now();
+  view.playing = on;
+  byId('sign').setAttribute('d', on ? 'M4 2h3v12H4zM9 2h3v12H9z' : 'M4 2l10 6-10 6z');
+  byId('play').setAttribute('aria-label', on ? 'pause' : 'play');
+  if (on) refresh();
+}
+
+function show() {
+  const at = Math.round(view.time);
+  byId('step').textContent = `step ${data.steps[at].toLocaleString('en')}`;
+  byId('phase').textContent = data.phases.filter((p) => p.step <= data.steps[at]).sort((a, b) => a.step - b.step).map((p) => p.name).join(', then ');
+  const whole = Math.abs(view.time - at) < 1e-6, from = Math.floor(view.time);
+  byId('between').textContent = whole || !scene ? '' : `boundary on its way from step ${data.steps[from].toLocaleString('en')} to ${data.steps[from + 1].toLocaleString('en')}`;
+  data.facts[at].forEach((fact, i) => {
+    const [, value, none] = byId('facts').tBodies[0].rows[i].cells;
+    value.textContent = fact.value;
+    none.textContent = fact.null;
+  });
+  byId('time').value = view.time;
+  byId('time').setAttribute('aria-valuetext', `step ${data.steps[at]}`);
+  for (const chart of charts) chart.show(view.time);
+  if (scene) {
+    for (const [id, on] of [['manifold', view.manifold], ['surface', view.boundary], ['colours', view.sides]]) byId(id).setAttribute('aria-pressed', on);
+    scene.draw(view);
+    showCard(at);
+  }
+  clearTimeout(remembering);
+  remembering = setTimeout(remember, 250);
+}
+
+/** The chosen point: what was measured there, and the nearest place of the boundary. */
+function showCard(at) {
+  const card = byId('card'), { drawing } = data, i = view.point;
+  card.hidden = i === null;
+  if (i === null) return;
+  const predicted = drawing.predictions[at] ? drawing.predictions[at][i] : null, label = drawing.labels[i];
+  card.replaceChildren();
+  write(card, 'strong', `point ${i}, class ${label}`);
+  if (predicted !== null && predicted !== label) write(card, 'div', `put into class ${predicted}: wrong`, 'wrong');
+  const table = write(card, 'table');
+  const row = (name, value, none) => {
+    const line = write(table, 'tr');
+    write(line, 'th', name);
+    write(line, 'td', value, 'value');
+    write(line, 'td', none, 'null');
+  };
+  for (const [key, column] of Object.entries(drawing.measured)) {
+    if (key === 'split') continue;
+    row(column.name, column.values[at][i], column.null ? `null ${column.null[at][i]}` : '');
+  }
+  const split = drawing.measured.split;
+  if (split) {
+    row('step, on manifold', split.on[at][i]);
+    row('step, off manifold', split.off[at][i]);
+    row('on, share of square', split.share[at][i], split.null ? `null ${split.null}` : '');
+  }
+  const near = drawing.nearest[at][i];
+  if (near[0] !== null) write(card, 'div', `× boundary point ${near.map((v) => v.toFixed(3)).join(', ')}`);
+  placeCard(card, scene.camera.project(scene.points[i]));
+}
+
+/** Beside the point, on the side where there is room. */
+function placeCard(card, [x, y]) {
+  const stage = byId('stage').getBoundingClientRect(), { width, height } = card.getBoundingClientRect();
+  const left = x + 24 + width < stage.width ? x + 24 : Math.max(x - 24 - width, 6);
+  card.style.left = `${Math.min(left, Math.max(stage.width - width - 6, 6))}px`;
+  card.style.top = `${Math.min(Math.max(y - height / 2, 44), Math.max(stage.height - height - 6, 6))}px`;
+}
+
+function remember() {
+  const parts = [`step=${+stepOf(view.time).toFixed(2)}`];
+  if (scene) {
+    const { turn, tilt, zoom, shift } = scene.camera;
+    parts.push(`eye=${[turn, tilt, zoom, ...shift].map((v) => +v.toFixed(3)).join(',')}`);
+    parts.push(`show=${SHOWN.filter((name) => view[name]).join(',')}`);
+    if (view.point !== null) parts.push(`point=${view.point}`);
+  }
+  history.replaceState(null, '', '#' + parts.join('&'));
+}
+
+function recall() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  if (parts.has('step')) view.time = timeOf(+parts.get('step'));
+  if (!scene) return;
+  const eye = (parts.get('eye') || '').split(',').map(Number);
+  if (eye.length === 5 && eye.every(Number.isFinite)) {
+    Object.assign(scene.camera, { turn: eye[0], tilt: eye[1], zoom: eye[2], shift: eye.slice(3) });
+    scene.camera.rotate(0, 0);
+    scene.camera.magnify(1);
+  }
+  if (parts.has('show')) for (const name of SHOWN) view[name] = parts.get('show').split(',').includes(name);
+  const point = parseInt(parts.get('point'), 10);
+  view.point = point >= 0 && point < scene.points.length ? point : null;
+}
+
+function stepOf(time) {
+  const first = Math.floor(time), last = Math.min(first + 1, LAST);
+  return data.steps[first] + (time - first) * (data.steps[last] - data.steps[first]);
+}
+
+function timeOf(step) {
+  const after = data.steps.findIndex((s) => s >= step);
+  if (!Number.isFinite(step) || after < 0) return LAST;
+  return after === 0 ? 0 : after - (data.steps[after] - step) / (data.steps[after] - data.steps[after - 1]);
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const turn = 0.12, arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  const actions = {
+    ' ': () => play(!view.playing), Home: () => seek(0), End: () => seek(LAST), ArrowLeft: () => step(-1), ArrowRight: () => step(1),
+  };
+  const inScene = {
+    '+': () => scene.camera.magnify(1.15), '=': () => scene.camera.magnify(1.15), '-': () => scene.camera.magnify(1 / 1.15),
+    r: () => scene.camera.reset(), m: () => toggle('manifold'), b: () => toggle('boundary'), c: () => toggle('sides'),
+    Escape: () => { view.point = null; }, ArrowUp: () => moveView(0, turn), ArrowDown: () => moveView(0, -turn),
+  };
+  const arrow = event.shiftKey && arrows[event.key];
+  const action = scene && arrow ? () => moveView(turn * arrow[0], turn * arrow[1]) : actions[event.key] || (scene && inScene[event.key]);
+  // A button that has the focus is pressed by space itself.
+  if (!action || (event.key === ' ' && event.target.tagName === 'BUTTON')) return;
+  event.preventDefault();
+  action();
+  refresh();
+}
+
+function moveView(right, up) {
+  if (scene.flat) scene.camera.move(-right, -up);
+  else scene.camera.rotate(-right, up);
+}
+
+function toggle(name) {
+  view[name] = !view[name];
+  legend();
+  refresh();
+}
+
+/** One finger or the mouse turns, two fingers zoom, a tap or a stop over a point shows it. */
+function listenToCanvas(canvas) {
+  const fingers = new Map();
+  let moved = 0;
+  const spread = () => { const [a, b] = [...fingers.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
+  const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
+  const choose = (event) => {
+    const point = scene.pick(...at(event));
+    canvas.classList.toggle('over', point !== null);
+    if (point !== view.point) { view.point = point; refresh(); }
+  };
+  canvas.addEventListener('pointerdown', (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, at(event));
+    moved = 0;
+  });
+  canvas.addEventListener('pointermove', (event) => {
+    const old = fingers.get(event.pointerId), now = at(event);
+    if (!old) { if (event.pointerType === 'mouse' && !view.playing) choose(event); return; }
+    const wide = fingers.size === 2 ? spread() : 0;
+    fingers.set(event.pointerId, now);
+    moved += Math.hypot(now[0] - old[0], now[1] - old[1]);
+    if (wide) scene.camera.magnify(spread() / wide);
+    else if (scene.flat) scene.camera.move((now[0] - old[0]) / scene.camera.height, (old[1] - now[1]) / scene.camera.height);
+    else scene.camera.rotate((now[0] - old[0]) / 160, (now[1] - old[1]) / 160);
+    refresh();
+  });
+  canvas.addEventListener('pointerup', (event) => { fingers.delete(event.pointerId); if (moved < 5) choose(event); });
+  canvas.addEventListener('pointercancel', (event) => fingers.delete(event.pointerId));
+  canvas.addEventListener('wheel', (event) => {
+    event.preventDefault();
+    scene.camera.magnify(Math.exp(-event.deltaY / 600));
+    refresh();
+  }, { passive: false });
+}
+
+function frameFacts() {
+  const table = byId('facts'), head = table.createTHead().insertRow(), body = table.createTBody();
+  for (const text of ['', '', 'null']) write(head, 'th', text);
+  for (const fact of data.facts[0]) {
+    const row = body.insertRow();
+    write(row, 'th', fact.name);
+    write(row, 'td', '', 'value');
+    write(row, 'td', '', 'null');
+  }
+}
+
+function frameTrack() {
+  byId('time').max = LAST;
+  byId('time').addEventListener('input', (event) => seek(+event.target.value));
+  byId('play').addEventListener('click', () => play(!view.playing));
+  const marks = [{ step: data.steps[0], name: '' }, ...data.phases, { step: data.steps[LAST], name: '' }];
+  marks.forEach((mark, k) => {
+    const ends = k === 0 ? 'first' : k === marks.length - 1 ? 'last' : '';
+    const label = write(byId('marks'), 'span', `${mark.name} ${mark.step.toLocaleString('en')}`, ends);
+    label.style.left = `${100 * timeOf(mark.step) / Math.max(LAST, 1)}%`;
+  });
+}
+
+/** Hides those marks under the track that would be written over one another; the ends stay. */
+function thinMarks() {
+  const marks = [...byId('marks').children], kept = [];
+  for (const mark of marks.sort((a, b) => b.classList.length - a.classList.length)) {
+    mark.hidden = false;
+    const { left, right } = mark.getBoundingClientRect();
+    mark.hidden = kept.some((other) => left < other.right + 8 && right > other.left - 8);
+    if (!mark.hidden) kept.push({ left, right });
+  }
+}
+
+async function start() {
+  frameFacts();
+  frameTrack();
+  charts = data.charts.map((chart) => new Chart(byId('charts'), chart, data, seek));
+  if (data.drawing) {
+    scene = new Scene(byId('canvas'), data);
+    await scene.load();
+    scene.theme();
+    listenToCanvas(byId('canvas'));
+    for (const [id, name] of [['manifold', 'manifold'], ['surface', 'boundary'], ['colours', 'sides']]) byId(id).addEventListener('click', () => toggle(name));
+    byId('reset').addEventListener('click', () => { scene.camera.reset(); refresh(); });
+    byId('colours').hidden = scene.flat || !data.drawing.pull;
+    byId('manifold').hidden = !scene.manifold;
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { scene.theme(); refresh(); });
+  }
+  recall();
+  addEventListener('keydown', onKey);
+  addEventListener('hashchange', () => { recall(); if (scene) legend(); refresh(); });
+  if (scene) legend();
+  const layout = () => { thinMarks(); refresh(); };
+  addEventListener('resize', layout);
+  layout();
+  requestAnimationFrame(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
+}
+
+start().catch((error) => {
+  const note = byId('note') || write(byId('stage'), 'p');
+  note.id = 'note';
+  note.textContent = `The picture cannot be shown: ${error.message}.`;
+  throw error;
+});

@@ -1,0 +1,206 @@
+// The four things that are painted with WebGL: a surface, the regions of a plane, lines of a width, and markers.
+
+const SURFACE_VERTEX = `#version 300 es
+uniform mat4 matrix; uniform vec3 origin; uniform float spacing;
+layout(location = 0) in vec3 cell; layout(location = 1) in vec3 slope;
+out vec3 place; out vec3 normal;
+void main() { place = origin + spacing * cell; normal = slope; gl_Position = matrix * vec4(place, 1.0); }`;
+
+const SURFACE_FRAGMENT = `#version 300 es
+precision highp float; precision highp sampler3D;
+uniform vec3 low, high, corner, eye, right, up, class0, class1, pale, plain;
+uniform vec3 extent; uniform float pull, scale, opacity; uniform int mode;
+uniform sampler3D ways;
+in vec3 place; in vec3 normal; out vec4 colour;
+void main() {
+  if (any(lessThan(place, low)) || any(greaterThan(place, high))) discard;
+  vec3 n = normalize(normal), sight = normalize(place - eye), paint = plain;
+  bool front = dot(n, sight) < 0.0;
+  if (mode == 1) paint = front ? class1 : class0;
+  if (mode == 2) {
+    vec3 way = (texture(ways, (place - corner) / extent).xyz * 255.0 - 128.0) / 127.0 * pull;
+    float depth = clamp(dot(way, n) / scale, -1.0, 1.0);
+    paint = mix(pale, depth > 0.0 ? class1 : class0, pow(abs(depth), 0.8));
+  }
+  vec3 facing = front ? n : -n, towards = -sight;
+  vec3 upper = normalize(towards * 0.9 - 1.3 * right + 1.4 * up), side = normalize(towards * 0.5 + 1.5 * right - 0.6 * up);
+  float light = 0.2 + 0.5 * max(dot(facing, towards), 0.0) + 0.42 * max(dot(facing, upper), 0.0) + 0.14 * max(dot(facing, side), 0.0);
+  float shine = 0.10 * pow(max(dot(facing, normalize(upper + towards)), 0.0), 22.0);
+  colour = vec4(min(paint * light + shine, 1.0) * opacity, opacity);
+}`;
+
+const REGIONS_VERTEX = `#version 300 es
+uniform mat4 matrix; uniform vec3 low, high, corner, extent;
+out vec2 at;
+void main() {
+  vec2 side = vec2(gl_VertexID & 1, gl_VertexID >> 1), place = mix(low.xy, high.xy, side);
+  at = (place - corner.xy) / extent.xy;
+  gl_Position = matrix * vec4(place, -0.5, 1.0);
+}`;
+
+const REGIONS_FRAGMENT = `#version 300 es
+precision highp float;
+uniform sampler2D levels; uniform vec3 class0, class1, paper, ink; uniform float cellPixels; uniform bool line;
+in vec2 at; out vec4 colour;
+void main() {
+  float level = texture(levels, at).r;
+  // Levels run from -127 to 127 over the band; the slope turns them into pixels.
+  float pixels = level / max(length(vec2(dFdx(level), dFdy(level))), 1e-4);
+  vec3 region = mix(paper, mix(class0, class1, clamp(pixels + 0.5, 0.0, 1.0)), 0.26);
+  float stroke = line && abs(level) < 120.0 ? 1.0 - clamp(abs(pixels) - 0.8 * cellPixels, 0.0, 1.0) : 0.0;
+  colour = vec4(mix(region, ink, stroke), 1.0);
+}`;
+
+const LINE_VERTEX = `#version 300 es
+uniform mat4 matrix; uniform vec2 size; uniform float width, nearer;
+layout(location = 0) in vec3 start; layout(location = 1) in vec3 end;
+void main() {
+  vec4 a = matrix * vec4(start, 1.0), b = matrix * vec4(end, 1.0);
+  vec2 run = (b.xy / b.w - a.xy / a.w) * size, across = length(run) > 0.0 ? normalize(vec2(-run.y, run.x)) : vec2(0.0);
+  vec4 spot = (gl_VertexID & 1) == 0 ? a : b;
+  spot.xy += ((gl_VertexID >> 1) * 2 - 1 > 0 ? 1.0 : -1.0) * across * width / size * spot.w;
+  spot.z -= nearer * spot.w;
+  gl_Position = spot;
+}`;
+
+const LINE_FRAGMENT = `#version 300 es
+precision highp float;
+uniform vec4 paint; out vec4 colour;
+void main() { colour = vec4(paint.rgb * paint.a, paint.a); }`;
+
+const MARKER_VERTEX = `#version 300 es
+uniform mat4 matrix; uniform vec2 size; uniform float radius; uniform vec3 approach;
+layout(location = 0) in vec3 place; layout(location = 1) in vec4 kind;
+out vec2 at; flat out vec4 what;
+void main() {
+  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
+  at = 2.2 * corner;
+  what = kind;
+  // The marker stands where its point is, but is hidden only by what lies before the approached place.
+  vec4 spot = matrix * vec4(place, 1.0), tested = matrix * vec4(place + approach, 1.0);
+  spot.z = tested.z / tested.w * spot.w;
+  spot.xy += at * radius * 2.0 / size * spot.w;
+  gl_Position = spot;
+}`;
+
+const MARKER_FRAGMENT = `#version 300 es
+precision highp float;
+uniform vec3 colours[8]; uniform vec3 rim, ink, inside; uniform float radius; uniform bool ghost;
+in vec2 at; flat in vec4 what; out vec4 colour;
+float outside(vec2 p, int shape) {
+  if (shape == 0) return length(p) - 1.0;
+  if (shape == 1) return (abs(p.x) + abs(p.y) - 1.3) * 0.7071;
+  if (shape == 2) return max(abs(p.x), abs(p.y)) - 0.885;
+  p.y = -p.y + 0.1;
+  return max(-p.y - 0.72, p.y * 0.5 + abs(p.x) * 0.866 - 0.72);
+}
+float cover(float distance) { return clamp(0.5 - distance * radius, 0.0, 1.0); }
+void main() {
+  float away = outside(at, int(what.y));
+  vec3 own = colours[int(what.x)];
+  vec4 paint = vec4(0.0);
+  float ring = cover(abs(length(at) - 1.85) - 0.13) * what.z;
+  if (ghost) {
+    paint = vec4(mix(inside, own, cover(abs(away + 0.16) - 0.16)), 1.0) * cover(away);
+    ring *= 0.6;
+  } else {
+    paint = vec4(rim, 1.0) * cover(away - 0.3);
+    paint = mix(paint, vec4(own, 1.0), cover(away));
+    if (what.w > 0.5) paint = max(paint, vec4(ink, 1.0) * cover(abs(away - 0.42) - 0.16));
+  }
+  paint = mix(paint, vec4(ink, 1.0), ring);
+  if (paint.a < 0.02) discard;
+  colour = paint;
+}`;
+
+class Painter {
+  constructor(canvas) {
+    const gl = canvas.getContext('webgl2', { antialias: true, premultipliedAlpha: true, preserveDrawingBuffer: true });
+    if (!gl) throw new Error('this browser has no WebGL 2');
+    this.gl = gl;
+    this.surface = this.program(SURFACE_VERTEX, SURFACE_FRAGMENT);
+    this.regions = this.program(REGIONS_VERTEX, REGIONS_FRAGMENT);
+    this.line = this.program(LINE_VERTEX, LINE_FRAGMENT);
+    this.marker = this.program(MARKER_VERTEX, MARKER_FRAGMENT);
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    gl.enable(gl.BLEND);
+  }
+
+  program(vertex, fragment) {
+    const gl = this.gl, program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+    const places = {};
+    for (let i = 0; i < gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS); i++) {
+      const { name, type, size } = gl.getActiveUniform(program, i);
+      places[name.replace('[0]', '')] = { at: gl.getUniformLocation(program, name), type, size };
+    }
+    return { program, places };
+  }
+
+  /** Use a program with these uniforms; those that it does not have are passed over. */
+  use({ program, places }, values) {
+    const gl = this.gl;
+    const set = {
+      [gl.FLOAT_MAT4]: (at, v) => gl.uniformMatrix4fv(at, false, v), [gl.FLOAT_VEC3]: (at, v) => gl.uniform3fv(at, v),
+      [gl.FLOAT_VEC2]: (at, v) => gl.uniform2fv(at, v), [gl.FLOAT_VEC4]: (at, v) => gl.uniform4fv(at, v),
+      [gl.FLOAT]: (at, v) => gl.uniform1f(at, v),
+    };
+    gl.useProgram(program);
+    for (const [name, { at, type }] of Object.entries(places)) {
+      if (name in values) (set[type] || ((where, v) => gl.uniform1i(where, v)))(at, values[name]);
+    }
+  }
+
+  /** A vertex array with one buffer of `floats` numbers a row, split into attributes of these sizes. */
+  rows(sizes, divisor) {
+    const gl = this.gl, array = gl.createVertexArray(), buffer = gl.createBuffer(), total = sizes.reduce((a, b) => a + b);
+    gl.bindVertexArray(array);
+    gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+    sizes.reduce((offset, size, k) => {
+      gl.enableVertexAttribArray(k);
+      gl.vertexAttribPointer(k, size, gl.FLOAT, false, 4 * total, 4 * offset);
+      gl.vertexAttribDivisor(k, divisor);
+      return offset + size;
+    }, 0);
+    const indices = gl.createBuffer();
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, indices);
+    gl.bindVertexArray(null);
+    return { array, buffer, total, count: 0 };
+  }
+
+  fill(rows, values, indices) {
+    const gl = this.gl;
+    gl.bindVertexArray(rows.array);
+    gl.bindBuffer(gl.ARRAY_BUFFER, rows.buffer);
+    gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
+    if (indices) gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, indices, gl.DYNAMIC_DRAW);
+    rows.count = indices ? indices.length : values.length / rows.total;
+    gl.bindVertexArray(null);
+  }
+
+  triangles(rows) {
+    this.gl.bindVertexArray(rows.array);
+    this.gl.drawElements(this.gl.TRIANGLES, rows.count, this.gl.UNSIGNED_INT, 0);
+  }
+
+  strips(rows) {
+    this.gl.bindVertexArray(rows.array);
+    this.gl.drawArraysInstanced(this.gl.TRIANGLE_STRIP, 0, 4, rows.count);
+  }
+
+  texture(target, smooth) {
+    const gl = this.gl, texture = gl.createTexture();
+    gl.bindTexture(target, texture);
+    for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T, gl.TEXTURE_WRAP_R]) gl.texParameteri(target, side, gl.CLAMP_TO_EDGE);
+    for (const size of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(target, size, smooth ? gl.LINEAR : gl.NEAREST);
+    return texture;
+  }
+}

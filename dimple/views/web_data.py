@@ -1,0 +1,137 @@
+"""What a film page knows of a run, as plain values for JSON: figures, curves, points and what was measured at them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.runs.files import without_infinities
+from dimple.runs.store import Run
+from dimple.views.camera import look
+from dimple.views.frame import Frame, Timeline
+from dimple.views.frames_of_run import facts_of, timeline_of
+from dimple.views.nearest import nearest_places
+from dimple.views.palette import CLASSES, SHAPES, hexadecimal
+from dimple.views.wording import NULL, number
+
+# What the card of a point shows, where it was measured; the shortest step's two parts stand in the split.
+AT_A_POINT = {
+    "margin": "margin",
+    "margin_on": "along the manifold",
+    "margin_off": "off the manifold",
+    "offset": "along the normal",
+}
+
+
+def page_data(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
+    """All but the surfaces. Without frames there are only the figures and the curves."""
+    metrics, timeline = run.metrics(), timeline_of(run)
+    summary = run.info.get("summary") or {}
+    data: dict[str, Any] = {
+        "steps": timeline.steps.tolist(),
+        "phases": [{"name": name, "step": step} for name, step in timeline.phases],
+        "facts": [
+            [{"name": fact.name, "value": fact.value, "null": fact.null} for fact in facts_of(metrics, index)]
+            for index in range(len(timeline.steps))
+        ],
+        "charts": _charts(timeline),
+        "classes": [{"colour": hexadecimal(colour), "shape": k % len(SHAPES)} for k, colour in enumerate(CLASSES)],
+        "verdict": str(summary.get("verdict", "")),
+        "drawing": _drawing(run, frames) if frames else None,
+    }
+    shown: dict[str, Any] = without_infinities(data)
+    return shown
+
+
+def _charts(timeline: Timeline) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": chart.title,
+            "unit": chart.unit,
+            "limits": chart.limits,
+            "curves": [
+                {
+                    "name": curve.name,
+                    "values": _short(curve.values),
+                    "null": None if curve.null is None else _short(curve.null),
+                }
+                for curve in chart.curves
+            ],
+        }
+        for chart in timeline.charts
+    ]
+
+
+def _drawing(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
+    first = frames[0].drawing
+    points, manifold = first.points, first.layer("manifold")
+    box = {"low": first.low, "high": first.high}
+    shown: dict[str, Any] = {
+        "dim": first.ambient_dim,
+        **box,
+        "points": _short(points.positions),
+        "labels": points.classes.tolist(),
+        "predictions": [
+            None if f.drawing.points.predictions is None else f.drawing.points.predictions.tolist() for f in frames
+        ],
+        "reliefScale": frames[0].relief_scale,
+        "manifold": None,
+        "nearest": [_nearest(frame) for frame in frames],
+        "measured": _measured(run, frames, len(points.classes)),
+    }
+    if first.ambient_dim == 3:
+        section = frames[0].section
+        camera = look(first, section.plane if section else None)
+        shown["eye"] = _short(camera.position - camera.focus)
+    if manifold is not None:
+        shown["manifold"] = {"vertices": _short(manifold.mesh.vertices), "faces": manifold.mesh.faces.tolist()}
+    return shown
+
+
+def _nearest(frame: Frame) -> list[Any]:
+    boundary = frame.drawing.layer("boundary")
+    assert boundary is not None
+    return _short(nearest_places(boundary.mesh, frame.drawing.points.positions))
+
+
+def _measured(run: Run, frames: Sequence[Frame], count: int) -> dict[str, Any]:
+    """By column: its name, and as text the values at each snapshot and training point, `[T][N]`, and their nulls."""
+    table = run.points()
+    train = table["split"] == "train"
+    order = np.lexsort((table["index"][train], table["step"][train]))
+    whole = int(train.sum()) == len(frames) * count
+
+    def grid(column: str) -> list[list[str]] | None:
+        if column not in table or not whole:
+            return None
+        return [[number(float(v)) for v in row] for row in table[column][train][order].reshape(len(frames), count)]
+
+    columns: dict[str, Any] = {
+        column: {"name": name, "values": values, "null": grid(column + NULL)}
+        for column, name in AT_A_POINT.items()
+        if (values := grid(column)) is not None
+    }
+    share, length = table.get("on_share"), table.get("margin_any")
+    if whole and share is not None and length is not None:
+        size, on = (np.abs(v[train][order].reshape(len(frames), count)) for v in (length, share))
+        null = table.get("on_share_null")
+        columns["split"] = {
+            "on": [[number(float(v)) for v in row] for row in size * np.sqrt(on)],
+            "off": [[number(float(v)) for v in row] for row in size * np.sqrt(1 - on)],
+            "share": [[number(float(v)) for v in row] for row in on],
+            "null": "" if null is None else number(float(null[train][0])),
+        }
+    return columns
+
+
+def _short(values: NDArray[Any]) -> list[Any]:
+    """Six digits are more than a screen shows; what is no number becomes null."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, list):
+            return [short(item) for item in value]
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+
+    result: list[Any] = short(np.asarray(values, dtype=np.float64).tolist())
+    return result

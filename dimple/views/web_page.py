@@ -1,0 +1,82 @@
+"""The film as one web page: turn it, scrub it, play it; it needs no library, no network and no other file."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dimple.runs.store import Run
+from dimple.views.frame import Frame
+from dimple.views.headline import lead_of, verdict_of
+from dimple.views.page import templates, write_page
+from dimple.views.web_data import page_data
+
+STYLE = "film.css"
+# In the order in which they stand in the page; each uses only those before it.
+SCRIPTS = tuple(
+    f"film_{part}.js" for part in ("field", "surface", "camera", "paint", "scene", "charts", "legend", "main")
+)
+NO_PICTURE = (
+    "Space has {dims} dimensions here, too many for a picture of the boundary; the figures and curves tell the story."
+)
+NO_LEVEL_SET = "This run was made without a level set, so there is no picture of its boundary."
+
+
+def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
+    """Write the page of a run, under 6 MiB for 60 snapshots, with the boundary moving where there are frames of it.
+
+    Between snapshots the page shows the boundary of the interpolated distances and says so; every figure in it is that
+    of a snapshot.
+
+    Args:
+        frames: of the run, from `frames_of_run`; none for a run that cannot be drawn.
+
+    Raises:
+        RunError: if the run cannot be read or the page cannot be written.
+    """
+    data, blobs = page_data(run, frames), {}
+    if frames:
+        from dimple.views.web_field import moving_field, pull_field
+
+        data["drawing"]["field"], blobs["field"] = moving_field(frames)
+        pull = pull_field(frames[-1])
+        data["drawing"]["pull"] = None
+        if pull is not None:
+            data["drawing"]["pull"], blobs["pull"] = pull
+    style, script = _source(STYLE), "\n".join(["'use strict';", *map(_source, SCRIPTS)])
+    dims = run.geometry()["train"].shape[1]
+    values = {
+        "title": str(run.info.get("name", run.path.name)),
+        "lead": lead_of(run, run.info.get("summary") or {}),
+        "verdict": verdict_of(run.info.get("summary") or {}),
+        "note": "" if frames else NO_LEVEL_SET if dims <= 3 else NO_PICTURE.format(dims=dims),
+        "style": style,
+        "script": script,
+        "policy": f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'",
+        "data": _embedded(data),
+        "blobs": blobs,
+    }
+    return write_page(path, "film.html", values)
+
+
+def _source(name: str) -> str:
+    loader = templates().loader
+    assert loader is not None
+    return loader.get_source(templates(), name)[0].strip()
+
+
+def _hash(content: str) -> str:
+    """What a browser compares an inline style or script with before it uses it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def _embedded(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script element that it stands in.
+
+    Example:
+        >>> "</script>" in _embedded({"name": "</script>"})
+        False
+    """
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,0 +1,162 @@
+"""A headless Chromium, driven through its DevTools pipe: no port, no driver, no library."""
+
+import base64
+import itertools
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+PROGRAM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run",
+    "--disable-extensions", "--disable-background-networking", "--hide-scrollbars", "--remote-debugging-pipe",
+)  # fmt: skip
+# Chromium reads commands from descriptor 3 and answers on 4.
+LAUNCH = """
+import os, sys
+ends = [os.dup(int(number)) for number in sys.argv[1:3]]
+for end, place in zip(ends, (3, 4)):
+    os.dup2(end, place)
+    os.set_inheritable(place, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+# Keys that are not their own letter, with their DevTools code.
+CODES = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, " ": 32}
+SHIFT = 8
+
+
+class Browser:
+    """One page in one browser; `errors` collects whatever its console complains of."""
+
+    def __init__(self, folder: Path, width: int = 1280, height: int = 800) -> None:
+        assert PROGRAM is not None
+        down, up = os.pipe(), os.pipe()
+        command = [PROGRAM, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-c", LAUNCH, str(down[0]), str(up[1]), *command],
+            pass_fds=(down[0], up[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(down[0])
+        os.close(up[1])
+        self._down, self._up = down[1], up[0]
+        self._numbers = itertools.count(1)
+        self._received = b""
+        self._session = ""
+        self.errors: list[str] = []
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
+        self.resize(width, height)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._down)
+        self._process.terminate()
+        self._process.wait()
+        os.close(self._up)
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer."""
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._down, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == number:
+                assert "error" not in answer, answer
+                return answer.get("result", {})
+
+    def _next(self, limit: float = 60.0) -> dict[str, Any]:
+        while b"\0" not in self._received:
+            ready, _, _ = select.select([self._up], [], [], limit)
+            piece = os.read(self._up, 1 << 20) if ready else b""
+            assert piece, "the browser is silent"
+            self._received += piece
+        first, _, self._received = self._received.partition(b"\0")
+        message: dict[str, Any] = json.loads(first)
+        self._listen(message)
+        return message
+
+    def _listen(self, message: dict[str, Any]) -> None:
+        parameters = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.exceptionThrown":
+                self.errors.append(json.dumps(parameters["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if parameters["type"] in ("error", "assert"):
+                self.errors.append(json.dumps(parameters["args"]))
+            # The driver remarks that a screenshot makes it wait.
+            case "Log.entryAdded" if parameters["entry"]["level"] == "error":
+                self.errors.append(parameters["entry"]["text"])
+            case "Network.requestWillBeSent" if not parameters["request"]["url"].startswith(
+                ("file:", "about:", "data:", "blob:")
+            ):
+                self.errors.append("asked the network for " + parameters["request"]["url"])
+
+    def resize(self, width: int, height: int, scale: float = 1.0, mobile: bool = False) -> None:
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
+        )
+
+    def open(self, path: Path, fragment: str = "") -> None:
+        """Load a page from disk anew, and wait until it calls itself ready."""
+        self.ask("Page.navigate", url="about:blank")
+        self.ask("Page.navigate", url=path.as_uri() + (f"#{fragment}" if fragment else ""))
+        self.wait("document.documentElement?.dataset.ready")
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page, promises awaited."""
+        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, condition: str, limit: float = 60.0) -> None:
+        """Until an expression becomes true."""
+        end = time.monotonic() + limit
+        while not self.run(f"Boolean({condition})"):
+            assert time.monotonic() < end, f"never became true: {condition}; {self.errors}"
+            time.sleep(0.02)
+
+    def settle(self) -> None:
+        """Until what was asked for is painted."""
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def key(self, key: str, modifiers: int = 0) -> None:
+        code = CODES.get(key, ord(key[0].upper()))
+        text = {"text": key} if len(key) == 1 else {}
+        for kind in ("keyDown", "keyUp"):
+            self.ask(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                windowsVirtualKeyCode=code,
+                modifiers=modifiers,
+                **(text if kind == "keyDown" else {}),
+            )
+        self.settle()
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self.mouse("mousePressed", *start, button="left", buttons=1, clickCount=1)
+        self.mouse("mouseMoved", *end, button="left", buttons=1)
+        self.mouse("mouseReleased", *end, button="left", clickCount=1)
+        self.settle()
+
+    def picture(self) -> bytes:
+        """What the window shows, as PNG."""
+        return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])
