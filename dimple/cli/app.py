@@ -7,9 +7,11 @@ import typer
 
 import dimple
 from dimple.cli import console
+from dimple.cli.film import film
 from dimple.cli.probe import probe
 from dimple.cli.scenes import scenes
 from dimple.cli.simulate import simulate
+from dimple.cli.tangents import tangents
 from dimple.cli.view import view
 from dimple.errors import DimpleError
 
@@ -23,7 +25,9 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(view)
+app.command()(film)
 app.command()(probe)
+scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
 
 

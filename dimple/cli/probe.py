@@ -18,6 +18,10 @@ def probe(
     model: Annotated[
         str, typer.Option(help="resnet20, mnist_convnet, ... or package.module:factory for your own.")
     ] = "digits_convnet",
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Instead of a model and data: every snapshot of a simulated run."),
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="The weights file: safetensors, or torch without code.")] = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files, measured one after another.")
@@ -25,20 +29,37 @@ def probe(
     state_key: Annotated[str | None, typer.Option(help="Which state dict, where a file holds several.")] = None,
     data: Annotated[str, typer.Option(help="digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.")] = "digits",
     probes: Annotated[
-        list[str] | None, typer.Option("--probe", help="margin, onoff, offset; repeatable. [default: margin, onoff]")
+        list[str] | None,
+        typer.Option(
+            "--probe",
+            help="margin, onoff, subspace, curvature, confidence, spectra, ...; repeatable. [default: margin, onoff]",
+        ),
     ] = None,
-    norm: Annotated[str, typer.Option(help="l2 or linf, for the margin.")] = "l2",
-    samples: Annotated[int, typer.Option(help="How many test images.")] = 200,
+    norm: Annotated[str, typer.Option(help="l1, l2 or linf, for the margin.")] = "l2",
+    method: Annotated[str, typer.Option(help="Of the margin: closest, or deepfool and others of the literature.")] = (
+        "closest"
+    ),
+    budget: Annotated[
+        float | None, typer.Option(help="Passes that a search may take, a forward and a backward being one.")
+    ] = None,
+    bands: Annotated[str, typer.Option(help="Of the probe subspace: dct or pca.")] = "dct",
+    split: Annotated[str, typer.Option(help="Which samples: test, train or both.")] = "test",
+    samples: Annotated[int, typer.Option(help="How many samples of each split.")] = 200,
     seed: Annotated[int, typer.Option(help="Draws the images and the random subspaces.")] = 0,
     dim: Annotated[int, typer.Option(help="Dimension of the tangent spaces estimated by local PCA.")] = 16,
     neighbours: Annotated[int, typer.Option(help="Training images that each estimate looks at.")] = 50,
-    draws: Annotated[int, typer.Option(help="Random subspaces of the null.")] = 20,
+    draws: Annotated[
+        int, typer.Option(help="Random subspaces of each null: 39 give a band of 95 %, and most of the cost.")
+    ] = 39,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The folder; runs/probe-<model>-<seed> without it.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
 ) -> None:
-    """Measure a network's decision boundary at test images: margins, and their parts on and off the data manifold."""
+    """Measure a network's decision boundary at its data: margins, and their parts on and off the data manifold.
+
+    A series of checkpoints, or the snapshots of a run, gives every figure along training.
+    """
     from dimple import experiment
     from dimple.runs.files import without_infinities
 
@@ -48,21 +69,27 @@ def probe(
         weights=weights,
         checkpoints=checkpoints,
         state_key=state_key,
+        run=run,
+        split=split,
         probes=tuple(probes or ("margin", "onoff")),
         norm=norm,
+        method=method,
+        budget=budget,
+        bands=bands,
         samples=samples,
         seed=seed,
         neighbours=neighbours,
         dim=dim,
         draws=draws,
     )
-    folder = out or Path("runs") / f"probe-{model.replace(':', '.')}-{seed}"
-    run = experiment.probe(request, folder, device=device, force=force, progress=console.progress)
+    name = model.replace(":", ".") if run is None else Path(run).name
+    folder = out or Path("runs") / f"probe-{name}-{seed}"
+    done = experiment.probe(request, folder, device=device, force=force, progress=console.progress)
     if as_json:
-        line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
+        line = {"run": str(done.path), **done.info["summary"], "seconds": done.info["seconds"]}
         typer.echo(json.dumps(without_infinities(line)))
     else:
-        _print_summary(run)
+        _print_summary(done)
 
 
 def _request(**settings: Any) -> "ProbeRequest":
@@ -78,19 +105,25 @@ def _request(**settings: Any) -> "ProbeRequest":
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from dimple.cli.figures import null, number
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
     units: dict[str, str] = run.info["summary"]["units"]
-    table = Table("step", "figure", "value", "null", "verdict", "unit", box=None, pad_edge=False)
-    for row in rows:
+    last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    for row in last:
+        table = Table(
+            Column(f"step {row['step']}, {row['split']}", no_wrap=True), "value", "null", "verdict", "unit",
+            box=None, pad_edge=False,
+        )  # fmt: skip
         for name, value in row.items():
-            if name != "step" and "_null" not in name and not name.endswith(("_closed", "_verdict")):
-                beside = null(row, name), row.get(f"{name}_verdict", ""), units.get(name, "")
-                table.add_row(str(row["step"]), name, number(value), *beside)
-    out.print(table)
-    for file in ("report.html", "measurements.parquet"):
-        out.print(str(run.path / file), markup=False)
+            if name not in ("step", "split") and "_null" not in name and not name.endswith(("_closed", "_verdict")):
+                table.add_row(name, number(value), null(row, name), row.get(f"{name}_verdict", ""), units.get(name, ""))
+        out.print(table)
+    if len(last) < len(rows):
+        out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
+    for file in ("report.html", "measurements.parquet", "quantiles.parquet", "spectra.parquet", "transfer.parquet"):
+        if (run.path / file).exists():
+            out.print(str(run.path / file), markup=False)

@@ -65,6 +65,6 @@ def _print_summary(run: "Run") -> None:
         if "_null" not in name and not name.endswith("_closed"):
             table.add_row(name, number(value), null(summary["final"], name), units.get(name, ""))
     out.print(table)
-    for file in ("film.mp4", "report.html", "metrics.parquet"):
+    for file in ("film.mp4", "page.html", "report.html", "metrics.parquet"):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)

@@ -1,8 +1,9 @@
 """The verbs of the package, as the command line calls them and as a notebook may."""
 
+from dimple.experiment.filming import film
 from dimple.experiment.probing import probe
 from dimple.experiment.request import ProbeRequest
 from dimple.experiment.simulation import simulate
 from dimple.experiment.viewing import view
 
-__all__ = ["ProbeRequest", "probe", "simulate", "view"]
+__all__ = ["ProbeRequest", "film", "probe", "simulate", "view"]

@@ -5,12 +5,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dimple.boundary import Boundary
 from dimple.data import Images
-from dimple.probes import Measurement, Probe, measure
-from dimple.protocols import TangentField
+from dimple.experiment.questions import Questions
+from dimple.experiment.subjects import Subject
+from dimple.experiment.whole import layer_grid, transfer_grids
+from dimple.probes import Measurement, measure
+from dimple.probes.nulls import held
 from dimple.runs import Run
 from dimple.runs.files import read_table
 from dimple.views.probe_report import ProbePicture, write_probe_report
@@ -18,36 +21,51 @@ from dimple.views.probe_report import ProbePicture, write_probe_report
 SHOWN = 4
 
 
-def write_page(
-    run: Run,
-    images: Images,
-    network: nn.Module,
-    probes: list[Probe],
-    tangents: TangentField | None,
-    device: torch.device,
-) -> None:
-    """report.html of the last measured network, from measurements.parquet and the run's summary."""
+def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions) -> None:
+    """report.html of the last measured network, and of the way to it, from the tables and the run's summary."""
     table, units = read_table(run.path / "measurements.parquet")
     last = {name: values[table["step"] == table["step"].max()] for name, values in table.items()}
+    draws = asked.request.draws
+    series = run.path / "quantiles.parquet"
     facts = [
-        ("model", run.info["name"]),
-        ("weights", run.info["weights"]),
-        ("data", images.source),
+        *subject.facts,
+        ("draws of each null", f"{draws}; their band holds {held(draws):.0%} of further ones"),
         ("seed", str(run.info["seed"])),
         ("device", run.info["device"]),
         ("made with", ", ".join(f"{name} {text}" for name, text in run.info["versions"].items())),
     ]
-    shown = extreme_rows(last)
-    pictures: list[ProbePicture] = []
-    if shown:
-        indices = torch.from_numpy(last["index"][shown].astype(np.int64))
-        x, y = images.batch(indices)
-        boundary = Boundary(network.to(device), images.box)
-        result = measure(boundary, x.to(device), y.to(device), probes, tangents)
-        pictures = probe_pictures(images, indices, x, result)
     write_probe_report(
-        run.path / "report.html", run.info["name"], facts, last, units, run.info["summary"]["rows"], pictures
+        run.path / "report.html",
+        run.info["name"],
+        facts,
+        last,
+        units | run.info["summary"]["units"],
+        run.info["summary"]["rows"],
+        _pictures(last, subject, boundary, asked),
+        quantiles=read_table(series)[0] if series.exists() else {},
+        grids=_grids(run.info["summary"]),
     )
+
+
+def _grids(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was found of whole networks, as tables."""
+    layers = [layer_grid(summary["layers"])] if "layers" in summary else []
+    return [*transfer_grids(summary.get("transfer", [])), *layers]
+
+
+def _pictures(
+    last: dict[str, NDArray[Any]], subject: Subject, boundary: Boundary, asked: Questions
+) -> list[ProbePicture]:
+    """The images to show, of the last split; none where samples are points, or no probe finds a perturbation."""
+    split = str(last["split"][-1])
+    images, chosen = subject.samples[split], {name: values[last["split"] == split] for name, values in last.items()}
+    shown = extreme_rows(chosen)
+    if not shown or not asked.for_pictures or not isinstance(images, Images):
+        return []
+    indices = torch.from_numpy(chosen["index"][shown].astype(np.int64))
+    x, y = images.batch(indices)
+    result = measure(boundary, x.to(asked.device), y.to(asked.device), asked.for_pictures, asked.tangents)
+    return probe_pictures(images, indices, x, result)
 
 
 def extreme_rows(table: dict[str, NDArray[Any]]) -> list[int]:

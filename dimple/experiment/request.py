@@ -1,11 +1,17 @@
-"""What is asked of somebody's model: which probes, on how many samples of which data."""
+"""What is asked of somebody's model, or of a run: which probes, on how many samples of which data."""
 
 import dataclasses
 from typing import Literal, final
 
 from dimple.errors import UsageError
-from dimple.probes import PROBES, Probe
-from dimple.settings import Count, Seed, settings
+from dimple.probes import PROBES
+from dimple.settings import Count, Positive, Seed, settings
+
+# The probe whose subspaces come from the data, and which no scene file can name.
+SUBSPACE = "subspace"
+# What is asked of whole networks, and of the steps of a series together.
+CONFIDENCE, SPECTRA, TRANSFER = "confidence", "spectra", "transfer"
+KINDS = (*PROBES, SUBSPACE, CONFIDENCE, SPECTRA, TRANSFER)
 
 
 @final
@@ -19,40 +25,54 @@ class ProbeRequest:
         weights: a weights file; without it the digits network is trained on the spot.
         checkpoints: instead, a glob of weights files, measured in their natural order.
         state_key: which state dict, where the weights file holds several.
-        probes: kinds of the table of probes.
-        norm: of the margin; the on/off split is always in l2.
-        samples: how many test images, drawn by the seed; all of them where there are fewer.
+        run: instead of all of these, the folder of a simulated scene: its snapshots, samples and exact tangents.
+        split: which samples: of the test set, of the training set, or of both.
+        probes: kinds of the table of probes, `subspace`, or of whole networks: `confidence` (is it calibrated, does it
+            follow the margin), `spectra` (how fast the scores can change), `transfer` (do the boundary points of one
+            step of a series fool the others).
+        norm: of the margin; searches within subspaces are always in l2.
+        method: of the margin, a name of its table of methods.
+        budget: the most passes of a search, in every probe that has a budget; None for each probe's own.
+        bands: the subspaces of the probe `subspace`: frequency bands of images, or blocks of principal directions.
+        samples: how many samples of each split, drawn by the seed; all of them where there are fewer.
         neighbours, dim: of the local PCA over the training images that gives the tangents.
-        draws: random subspaces of the null.
+        draws: random subspaces of the nulls.
     """
 
-    model: str
-    data: str
+    model: str = "digits_convnet"
+    data: str = "digits"
     weights: str | None = None
     checkpoints: str | None = None
     state_key: str | None = None
+    run: str | None = None
+    split: Literal["test", "train", "both"] = "test"
     probes: tuple[str, ...] = ("margin", "onoff")
-    norm: Literal["l2", "linf"] = "l2"
+    norm: Literal["l1", "l2", "linf"] = "l2"
+    method: str = "closest"
+    budget: Positive | None = None
+    bands: Literal["dct", "pca"] = "dct"
     samples: Count = 200
     seed: Seed = 0
     neighbours: Count = 50
     dim: Count = 16
-    draws: Count = 20
+    draws: Count = 39
 
     def __post_init__(self) -> None:
-        unknown = [kind for kind in self.probes if kind not in PROBES]
+        unknown = [kind for kind in self.probes if kind not in KINDS]
         if unknown or not self.probes:
-            raise UsageError(f"--probe is {unknown[:1] or 'empty'}; choose from {', '.join(PROBES)}")
+            raise UsageError(f"--probe is {unknown[:1] or 'empty'}; choose from {', '.join(KINDS)}")
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
+        if TRANSFER in self.probes and self.checkpoints is None and self.run is None:
+            raise UsageError("--probe transfer compares the steps of a series; name one with --checkpoints or --run")
         if self.dim >= self.neighbours:
             raise UsageError(f"--dim is {self.dim} with --neighbours {self.neighbours}; dim must be smaller")
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in ("model", "data", "weights", "checkpoints", "state_key"):
+            if self.run is not None and getattr(self, name) != defaults[name]:
+                raise UsageError(f"--run brings its own networks and data; leave out --{name.replace('_', '-')}")
 
-    def build_probes(self) -> list[Probe]:
-        """The probes, with the request's norm, draws and seed where they have such a field."""
-        wanted = {"norm": self.norm, "draws": self.draws, "seed": self.seed}
-        built = []
-        for kind in dict.fromkeys(self.probes):
-            fields = [field.name for field in dataclasses.fields(PROBES[kind])]  # type: ignore[arg-type]
-            built.append(PROBES[kind](**{name: value for name, value in wanted.items() if name in fields}))
-        return built
+    @property
+    def splits(self) -> tuple[Literal["train", "test"], ...]:
+        """The splits by name, training first."""
+        return ("train", "test") if self.split == "both" else (self.split,)

@@ -1,5 +1,6 @@
 """The verb `simulate`: a scene into a run folder, stage by stage."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,9 +24,11 @@ from dimple.scene import Scene, scene_text
 from dimple.scene.record import Recorder
 from dimple.tensors import generator, resolve_device
 from dimple.views.film import write_film
+from dimple.views.frame import Frame, Layer
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.report import write_report
-from dimple.views.vtk_files import write_boundary_series
+from dimple.views.vtk_files import write_pvd
+from dimple.views.web_page import write_web_page
 
 
 def simulate(
@@ -67,7 +70,7 @@ def simulate(
         "boundary": simulation.boundary,
     }
     if film:
-        stages["film"] = simulation.film
+        stages |= {"film": simulation.film, "page": simulation.page}
     stages["report"] = simulation.report
     try:
         for name, stage in stages.items():
@@ -166,21 +169,32 @@ class Simulation:
                 advance()
         self.run.write_geometry(arrays)
         if self.drawable:
-            write_boundary_series(self.run.meshes(), self.run.steps, self.run.path)
+            layers = [Layer(mesh, "boundary") for mesh in self.run.meshes()]
+            write_pvd(layers, self.run.steps, self.run.path / "boundary.pvd")
 
     def film(self) -> None:
         """Draw the film, where the space has two or three dimensions to draw."""
         if not self.drawable:
             return
-        frames = frames_of_run(self.run)
-        with self.progress("film", len(frames)) as advance:
-            write_film(frames, self.run.path / "film.mp4", self.scene.film, advance)
+        with self.progress("film", len(self.frames)) as advance:
+            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance)
+
+    def page(self) -> None:
+        """Write the film as a page to turn, scrub and play; without a picture it has the curves."""
+        with self.progress("page", 1) as advance:
+            write_web_page(self.run, self.frames if self.drawable else [], self.run.path / "page.html")
+            advance()
 
     def report(self) -> None:
         """Write the page that says what was asked and what came of it."""
         with self.progress("report", 1) as advance:
             write_report(self.run, self.run.path / "report.html")
             advance()
+
+    @functools.cached_property
+    def frames(self) -> list[Frame]:
+        """What film and page show."""
+        return frames_of_run(self.run)
 
     @property
     def drawable(self) -> bool:

@@ -21,8 +21,8 @@ from dimple.runs.files import read_table, write_bytes, write_json, write_table
 FORMAT = 1
 # The names of all that a run writes into its folder.
 OURS = re.compile(
-    r"(scene\.yaml|run\.json|snapshots|parts|stills|(metrics|points|measurements)\.parquet|geometry\.safetensors"
-    r"|film\.(mp4|gif|png)|report\.html|boundary\.pvd|boundary_\d+\.vtp|\.dimple-tmp-.*)"
+    r"(scene\.yaml|run\.json|snapshots|parts|stills|(metrics|points|measurements|quantiles|spectra|transfer)\.parquet|geometry\.safetensors"
+    r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_\d+\.vtp|\.dimple-tmp-.*)"
 )
 Arrays = dict[str, NDArray[Any]]
 

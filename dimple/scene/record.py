@@ -12,8 +12,7 @@ from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
 from dimple.networks.adapt import frozen
 from dimple.probes import Margin, Offset, OnOff, Probe, measure
-from dimple.probes.nulls import band, margin_ratio
-from dimple.probes.ratios import median, ratio_row
+from dimple.probes.digest import figure, median, with_band
 from dimple.scene.scene import Scene
 
 Arrays = dict[str, NDArray[Any]]
@@ -94,12 +93,9 @@ class Recorder:
             limit = next(p.limit for p in self.probes if isinstance(p, Offset))
             distance = np.abs(probe["offset"])
             null_draws = np.minimum(details["probe"]["offset_draws"], limit).mean(axis=0)
-            low, high = (float(end) for end in band(torch.from_numpy(null_draws)))
             row |= {
                 "boundary_distance": float(np.minimum(distance, limit).mean()),
-                "boundary_distance_null": median(null_draws),
-                "boundary_distance_null_low": low,
-                "boundary_distance_null_high": high,
+                **with_band("boundary_distance_null", null_draws),
                 "boundary_limit": limit,
                 "boundary_found": float(np.isfinite(distance).mean()),
                 "off_share": _mean_where_defined(probe["gradient_off_share"]),
@@ -116,10 +112,9 @@ class Recorder:
                 "margin_found": float(np.isfinite(train["margin"]).mean()),
             }
         if "margin_any" in train:
-            n, d = self.scene.manifold.ambient_dim, self.scene.manifold.dim
-            for way, dims in (("on", d), ("off", n - d)):
-                row |= ratio_row(way, train, details["train"][f"{way}_draws"])
-                row[f"{way}_ratio_closed"] = margin_ratio(n, dims)
+            restricted = ("margin_on", "on_ratio", "margin_off", "off_ratio")
+            for name in restricted:
+                row |= figure(name, train | details["train"], METRIC_UNITS)
         return row
 
 
@@ -169,6 +164,11 @@ METRIC_UNITS = {
     **{f"boundary_distance{end}": "l2, input units" for end in ("", "_null", "_null_low", "_null_high")},
     **dict.fromkeys(("boundary_limit", "dimple_depth", "dimple_depth_null"), "l2, input units"),
     **{f"margin_{way}_found{end}": "share" for way in ("on", "off") for end in ("", "_null")},
+    **{
+        f"margin_{way}{end}": "l2, input units"
+        for way in ("on", "off")
+        for end in ("", "_null", "_null_low", "_null_high")
+    },
     **{
         f"{way}_ratio{end}": "ratio to the free margin"
         for way in ("on", "off")

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from dimple.errors import ModelError, RunError, UsageError
-from dimple.experiment import ProbeRequest, probe, probing
+from dimple.experiment import ProbeRequest, probe, probing, simulate
 from dimple.networks import build_model
 from dimple.runs.files import read_table
+from dimple.scene import load_scene
 
 SMALL = {"samples": 12, "draws": 4, "dim": 4, "neighbours": 12}
 
@@ -72,7 +73,8 @@ def test_an_interrupted_measurement_goes_on_with_the_next_chunk(
         probe(request(), tmp_path / "run", device="cpu")
     assert measured == [4]
     first, second = (read_table(run / "measurements.parquet")[0] for run in (whole.path, tmp_path / "run"))
-    assert all(np.array_equal(first[name], second[name], equal_nan=True) for name in first)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
 def test_a_network_for_other_images_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -107,3 +109,59 @@ def test_every_correct_image_of_a_real_checkpoint_has_a_verified_boundary_point(
     run = probe(asked, tmp_path / "out", device="cpu")
     table, _ = read_table(run.path / "measurements.parquet")
     assert table["margin_found"].all() and (table["margin"][table["correct"]] > 0).all()
+
+
+def test_every_snapshot_of_a_run_is_measured_with_its_exact_tangents(tmp_path: Path) -> None:
+    changes = ["training.steps=20", "snapshots.count=3", "data.test_points=30", "data.probe_points=10"]
+    changes += ["data.sampling.count=12", "network.widths=[8]", "levelset={kind: none}", "probes=[{kind: margin}]"]
+    simulated = simulate(load_scene("sphere_in_3d", changes), tmp_path / "run", device="cpu", film=False)
+    asked = ProbeRequest(
+        run=str(simulated.path),
+        split="both",
+        samples=6,
+        draws=2,
+        budget=5.0,
+        probes=("margin", "onoff", "confidence", "spectra", "transfer"),
+    )
+    run = probe(asked, tmp_path / "out", device="cpu")
+    rows = run.info["summary"]["rows"]
+    assert [(row["step"], row["split"]) for row in rows] == [
+        (step, split) for step in simulated.steps for split in ("train", "test")
+    ]
+    assert all(row.get("on_ratio_closed", 1.5**0.5) == pytest.approx(1.5**0.5) for row in rows)
+    assert all({"calibration_error_null", "lipschitz_bound"} <= row.keys() for row in rows)
+    assert all(row["lipschitz_bound"] >= row["lipschitz_met"] for row in rows)
+    quantiles, _ = read_table(run.path / "quantiles.parquet")
+    margins = {name: values[quantiles["figure"] == "margin"] for name, values in quantiles.items()}
+    assert (margins["q05"] <= margins["q50"]).all() and (margins["q50"] <= margins["q95"]).all()
+    table, _ = read_table(run.path / "measurements.parquet")
+    assert margins["samples"].sum() == len(table["step"]) == len(simulated.steps) * 12
+    transfer = run.info["summary"]["transfer"]
+    own = [row["error"] for row in transfer if row["made_for"] == row["fed_to"] and row["samples"]]
+    assert len(transfer) == len(simulated.steps) ** 2 and set(own) == {1.0}
+
+
+def test_the_margin_within_frequency_bands_comes_with_its_null(tmp_path: Path) -> None:
+    run = probe(request(probes=("subspace",), budget=5.0), tmp_path / "out", device="cpu")
+    (row,) = run.info["summary"]["rows"]
+    assert {"margin_dct_00", "margin_dct_06", "margin_dct_06_null_low", "margin_dct_06_verdict"} <= row.keys()
+
+
+def test_the_principal_directions_stand_beside_the_split_and_the_search_is_checked(tmp_path: Path) -> None:
+    run = probe(request(probes=("onoff",)), tmp_path / "out", device="cpu")
+    (row,) = run.info["summary"]["rows"]
+    assert row["pca_top_ratio_null"] == row["pca_bottom_ratio_null"] == row["on_ratio_null"]
+    assert row["on_ratio_change_verdict"] == ("settled" if abs(row["on_ratio_change"]) <= 0.02 else "unsettled")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run": "folder", "weights": "x.pt"}, "leave out --weights"),
+        ({"probes": ("transfer",)}, "name one with --checkpoints or --run"),
+        ({"probes": ("margins",)}, "choose from"),
+    ],
+)
+def test_requests_that_contradict_themselves_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        request(**changes)
