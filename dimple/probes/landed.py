@@ -14,6 +14,8 @@ from dimple.tensors import Box, flatten, norm, per_sample
 
 # Scores that saturate leave a search far beyond the crossing; the steps are spent on such samples alone.
 LANDING_STEPS = 60
+# Landing pulls a point off a wall that it was at, by less than this share of the box.
+WALL = 1e-3
 
 
 @final
@@ -96,7 +98,8 @@ def optimality(step: Tensor, gradient: Tensor, points: Tensor, kind: str, box: B
     """
     s, g, at = flatten(step), flatten(gradient), flatten(points)
     if box is not None:
-        held = ((at <= box.low) & (g > 0)) | ((at >= box.high) & (g < 0))
+        near = WALL * (box.high - box.low)
+        held = ((at <= box.low + near) & (g > 0)) | ((at >= box.high - near) & (g < 0))
         s, g = s.masked_fill(held, 0.0), g.masked_fill(held, 0.0)
     size = torch.linalg.vector_norm(s, ord={"l1": 1.0, "l2": 2.0, "linf": torch.inf}[kind], dim=1)
     down, most = -(g * s).sum(1), dual_norm(g, kind) * size

@@ -8,8 +8,8 @@ const RATE = 6;
 // What can be switched on and off.
 const SHOWN = ['manifold', 'boundary', 'sides'];
 
-const view = { time: LAST, playing: false, manifold: true, boundary: true, sides: false, point: null };
-let scene = null, charts = [], waiting = false, before = 0, remembering = 0;
+const view = { time: LAST, playing: false, manifold: true, boundary: true, sides: false, point: null, moving: false };
+let scene = null, charts = [], waiting = false, before = 0, remembering = 0, settling = 0;
 
 function refresh() {
   if (waiting) return;
@@ -167,7 +167,16 @@ function onKey(event) {
   refresh();
 }
 
+/** The view is in motion, and is painted finely once it has come to rest. */
+function stir() {
+  view.moving = true;
+  clearTimeout(settling);
+  settling = setTimeout(() => { view.moving = false; refresh(); }, 250);
+  refresh();
+}
+
 function moveView(right, up) {
+  stir();
   if (scene.flat) scene.camera.move(-right, -up);
   else scene.camera.rotate(-right, up);
 }
@@ -203,14 +212,14 @@ function listenToCanvas(canvas) {
     if (wide) scene.camera.magnify(spread() / wide);
     else if (scene.flat) scene.camera.move((now[0] - old[0]) / scene.camera.height, (old[1] - now[1]) / scene.camera.height);
     else scene.camera.rotate((now[0] - old[0]) / 160, (now[1] - old[1]) / 160);
-    refresh();
+    stir();
   });
   canvas.addEventListener('pointerup', (event) => { fingers.delete(event.pointerId); if (moved < 5) choose(event); });
   canvas.addEventListener('pointercancel', (event) => fingers.delete(event.pointerId));
   canvas.addEventListener('wheel', (event) => {
     event.preventDefault();
     scene.camera.magnify(Math.exp(-event.deltaY / 600));
-    refresh();
+    stir();
   }, { passive: false });
 }
 
@@ -227,7 +236,7 @@ function frameFacts() {
 
 function frameTrack() {
   byId('time').max = LAST;
-  byId('time').addEventListener('input', (event) => seek(+event.target.value));
+  byId('time').addEventListener('input', (event) => { stir(); seek(+event.target.value); });
   byId('play').addEventListener('click', () => play(!view.playing));
   const marks = [{ step: data.steps[0], name: '' }, ...data.phases, { step: data.steps[LAST], name: '' }];
   marks.forEach((mark, k) => {

@@ -59,9 +59,10 @@ class Scene {
     return { rows, curve: false };
   }
 
-  /** Fits the canvas to its place, no finer than the painter keeps up with. */
-  resize() {
-    const fine = Math.min(window.devicePixelRatio || 1, 2), box = this.canvas.getBoundingClientRect();
+  /** Fits the canvas to its place. Without a graphics card it is coarser in motion, and finer than the screen at rest. */
+  resize(moving) {
+    const screen = Math.min(window.devicePixelRatio || 1, 2), share = moving ? 0.75 : Math.max(1, 2 / screen);
+    const fine = this.painter.software ? screen * share : screen, box = this.canvas.getBoundingClientRect();
     const width = Math.max(Math.round(box.width * fine), 1), height = Math.max(Math.round(box.height * fine), 1);
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     this.fine = fine;
@@ -81,14 +82,14 @@ class Scene {
   }
 
   draw(view) {
-    this.resize();
+    this.resize(view.playing || view.moving);
     Field.at(this.field, view.time);
-    const gl = this.painter.gl, { low, high, matrix, eye, right, up } = this.camera;
+    const gl = this.painter.gl, { low, high, matrix } = this.camera;
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clearColor(...this.colours.paper, 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     this.common = {
-      matrix, low, high, eye, right, up, origin: this.origin, corner: this.corner, extent: this.extent, ...this.colours,
+      matrix, low, high, ...this.lights(), origin: this.origin, corner: this.corner, extent: this.extent, ...this.colours,
       spacing: this.drawing.field.spacing, size: [this.canvas.width, this.canvas.height], nearer: 0,
       colours: this.palette, rim: this.colours.paper, inside: this.colours.paper, plain: this.colours.manifold,
       scale: this.drawing.reliefScale, pull: this.drawing.pull ? this.drawing.pull.limit : 1, cellPixels: this.fine,
@@ -101,6 +102,14 @@ class Scene {
     this.drawPoints(view);
     gl.disable(gl.DEPTH_TEST);
     this.drawStep(view);
+  }
+
+  /** One light beside the eye, a strong one from the upper left that models dimples, a weak one against it. */
+  lights() {
+    const { sight, right, up } = this.camera, towards = sight.map((s) => -s);
+    const from = (a, b, c) => unit(towards.map((t, k) => a * t + b * right[k] + c * up[k]));
+    const upper = from(0.9, -1.3, 1.4);
+    return { towards, upper, side: from(0.5, 1.5, -0.6), glance: unit(upper.map((u, k) => u + towards[k])) };
   }
 
   drawRegions(view) {
