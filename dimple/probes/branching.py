@@ -4,7 +4,8 @@ import dataclasses
 import heapq
 import itertools
 import math
-from typing import final
+from collections.abc import Sequence
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -45,10 +46,10 @@ class Branching:
     """
 
     def __init__(self, read: Circuit, x: Tensor, y: int, best: float, norm: str, box: Box | None) -> None:
-        self.read, self.x, self.norm, self.best = read, x.double().cpu(), norm, best
-        eye = torch.eye(read.classes, dtype=torch.float64)
+        self.read, self.x, self.norm, self.best = read, x.double(), norm, best
+        eye = torch.eye(read.classes, dtype=torch.float64, device=x.device)
         self.rows = (eye[y] - eye[[other for other in range(read.classes) if other != y]])[None]
-        centre = self.x.numpy()
+        self.centre = centre = self.x.cpu().numpy()
         walls = (-math.inf, math.inf) if box is None else (box.low, box.high)
         sides = tuple(np.zeros(len(affine.offset), dtype=np.int8) for affine in read.affines[:-1])
         root = Node(np.maximum(centre - best, walls[0]), np.minimum(centre + best, walls[1]), sides)
@@ -74,11 +75,10 @@ class Branching:
 
     def expand(self, bounds: list[float], nodes: list[Node]) -> None:
         """Bound the nodes; keep the nearest point that proves to be of another class; split what is left."""
-        centre = self.x.numpy()
-        low = torch.from_numpy(np.stack([np.maximum(node.low, centre - self.best) for node in nodes]))
-        high = torch.from_numpy(np.stack([np.minimum(node.high, centre + self.best) for node in nodes]))
-        sides = tuple(torch.from_numpy(np.stack(layer)) for layer in zip(*(node.sides for node in nodes), strict=True))
-        radius = torch.full((len(nodes),), self.best, dtype=torch.float64)
+        low = self.tensor([np.maximum(node.low, self.centre - self.best) for node in nodes])
+        high = self.tensor([np.minimum(node.high, self.centre + self.best) for node in nodes])
+        sides = tuple(self.tensor(layer) for layer in zip(*(node.sides for node in nodes), strict=True))
+        radius = low.new_full((len(nodes),), self.best)
         ball = (self.x.expand(len(nodes), -1), radius) if self.norm == "l2" else (None, None)
         region = Region(low, torch.maximum(low, high), *ball)
         found = relaxed(self.read, region, sides)
@@ -93,9 +93,13 @@ class Branching:
         for i, node in enumerate(nodes):
             bound = max(bounds[i], float(distances[i].min()))
             if not empty[i] and bound < self.best * (1 - CLOSED):
-                box = Node(low[i].numpy(), high[i].numpy(), node.sides)
+                box = Node(low[i].cpu().numpy(), high[i].cpu().numpy(), node.sides)
                 for child in self.split(box, found, met, i):
                     heapq.heappush(self.open, (bound, next(self.ties), child))
+
+    def tensor(self, rows: Sequence[NDArray[Any]]) -> Tensor:
+        """Arrays stacked, where the network is."""
+        return torch.from_numpy(np.stack(rows)).to(self.x.device)
 
     def assumed(self, found: Relaxed, sides: tuple[Tensor, ...]) -> tuple[Floats, Floats]:
         """Half-spaces `a . x + c <= 0` in which the samples lie that keep the assumptions, `(B, F, n)` and `(B, F)`."""
@@ -108,25 +112,25 @@ class Branching:
                 rows, constant = found.below_units(number, units, -side.gather(1, units).double())
                 slopes.append(rows)
                 constants.append(constant)
-        return torch.cat(slopes, dim=1).numpy(), torch.cat(constants, dim=1).numpy()
+        return torch.cat(slopes, dim=1).cpu().numpy(), torch.cat(constants, dim=1).cpu().numpy()
 
     def nearest(
         self, slopes: Tensor, constants: Tensor, needed: tuple[Floats, Floats], region: Region, empty: Tensor
     ) -> tuple[Floats, Floats]:
         """The smallest step to each rival's half-space in each node, `(B, R, n)`, and its proven length `(B, R)`."""
-        centre = self.x.numpy()
+        centre = self.centre
         count, rivals = constants.shape
-        gaps = slopes.numpy(), constants.numpy()
+        gaps = slopes.cpu().numpy(), constants.cpu().numpy()
+        corners = region.low.cpu().numpy() - centre, region.high.cpu().numpy() - centre
         steps, distances = np.zeros((count, rivals, len(centre))), np.full((count, rivals), np.inf)
         for i in range(count):
             if empty[i]:
                 continue
-            low, high = region.low[i].numpy() - centre, region.high[i].numpy() - centre
             for rival in range(rivals):
                 rows = np.concatenate([gaps[0][i, rival : rival + 1], needed[0][i]])
                 level = np.concatenate([gaps[1][i, rival : rival + 1], needed[1][i]]) + rows @ centre
                 solve = smallest_l2 if self.norm == "l2" else smallest_linf
-                steps[i, rival], distances[i, rival] = solve(rows, -level, low, high, self.best)
+                steps[i, rival], distances[i, rival] = solve(rows, -level, corners[0][i], corners[1][i], self.best)
         return steps, distances
 
     def accept(self, steps: Floats, distances: Floats) -> None:
@@ -134,7 +138,7 @@ class Branching:
         chosen = np.isfinite(distances) & (distances < self.best)
         if not chosen.any():
             return
-        ends = torch.from_numpy(steps[chosen])
+        ends = self.tensor([*steps[chosen]])
         scores = self.read.scores(self.x + ends)
         gaps = (scores @ self.rows[0].T).amin(1)
         crossed = gaps <= ZERO * scores.abs().amax(1)
@@ -150,7 +154,7 @@ class Branching:
             open_units = (low < 0) & (high > 0) & self.splits[number]
             rows = met[number]
             weight = rows[min(i, len(rows) - 1)].abs().amax(0)
-            scores.append(torch.where(open_units, weight * torch.minimum(-low, high) + 1e-300, 0.0).numpy())
+            scores.append(torch.where(open_units, weight * torch.minimum(-low, high) + 1e-300, 0.0).cpu().numpy())
         count = sum(int((score > 0).sum()) for score in scores)
         if count and (len(self.x) > FEW_DIMENSIONS or count <= FEW_UNITS):
             number = int(np.argmax([score.max() for score in scores]))

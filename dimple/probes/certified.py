@@ -129,8 +129,10 @@ class _Bracket:
         return self.low
 
     def next(self, active: Tensor, bisect: bool) -> Tensor:
-        """The radius to try: twice as large while nothing failed, then by secant, now and then by halves."""
+        """The radius to try: in large steps until both ends of the bracket stand, then by secant, or by halves."""
         low, high = self.low[active], self.high[active]
         share = self.low_gap[active] / (self.low_gap[active] - self.high_gap[active])
-        share = torch.full_like(share, 0.5) if bisect else share.clamp(0.02, 0.98)
+        share = torch.full_like(share, 0.5) if bisect else share.clamp(0.05, 0.95)
+        # Far out bounds fall faster than any line: a secant from the sample itself would creep.
+        share = torch.where(low > 0, share, share.clamp(min=0.4))
         return torch.where(torch.isinf(high), 2 * low, low + share * (high - low))

@@ -49,7 +49,7 @@ class ExactMargin(Probe):
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
         """One search a sample: what one finds does not depend on the others."""
-        read = circuit(boundary.classifier, x[0].cpu())
+        read = circuit(boundary.classifier, x[0])
         if any(curve.bend > 0 for curve in read.curves):
             raise ModelError("an exact margin needs a network of ReLU type; probe certified bounds every other")
         predicted = boundary.predict(x)

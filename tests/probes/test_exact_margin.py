@@ -85,7 +85,7 @@ def test_a_dense_grid_of_the_plane_has_no_nearer_point(widths: tuple[int, ...]) 
 
 @pytest.mark.parametrize(("kind", "farther"), [("l2", 0.01), ("linf", 0.02)])
 def test_the_search_is_never_nearer_and_seldom_farther(kind: str, farther: float) -> None:
-    boundary, x = Boundary(network(3, (24, 24))), samples(3)
+    boundary, x = Boundary(network(3, (12, 12))), samples(3)
     y = boundary.predict(x)
     found = Margin(norm=kind)(boundary, x, y).columns["margin"]
     exact = ExactMargin(norm=kind)(boundary, x, y).columns["margin_exact"]
@@ -95,7 +95,7 @@ def test_the_search_is_never_nearer_and_seldom_farther(kind: str, farther: float
 
 def test_three_classes_and_clipped_units() -> None:
     net = nn.Sequential(nn.Linear(3, 10), nn.Hardtanh(), nn.Linear(10, 6), nn.ReLU(), nn.Linear(6, 3))
-    boundary, x = Boundary(net.double().requires_grad_(False)), samples(3, 4)
+    boundary, x = Boundary(net.double().requires_grad_(False)), samples(3, 2)
     y = boundary.predict(x)
     found = Margin(starts=33)(boundary, x, y).columns["margin"]
     result = ExactMargin()(boundary, x, y).columns
@@ -105,10 +105,10 @@ def test_three_classes_and_clipped_units() -> None:
 
 
 def test_a_search_that_is_stopped_says_how_much_it_has_proven() -> None:
-    boundary, x = Boundary(network(12, (24, 24))), samples(12, 4)
+    boundary, x = Boundary(network(12, (24, 24))), samples(12, 2)
     y = boundary.predict(x)
     bounds = []
-    for nodes in (1, 40, 400):
+    for nodes in (1, 20, 100):
         found = ExactMargin(nodes=nodes)(boundary, x, y).columns
         assert bool((found["margin_exact_bound"] <= found["margin_exact"]).all())
         bounds.append(found["margin_exact_bound"])
