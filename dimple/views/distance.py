@@ -30,8 +30,8 @@ class Lattice:
         counts: points along each axis.
 
     Example:
-        >>> lattice_over((0.0, 0.0), (2.0, 1.0), 100)
-        Lattice(origin=(-0.0..., -0.0...), spacing=0.1..., counts=(17, 10))
+        >>> lattice_over((-1.0, -0.5), (1.0, 0.5), 200)
+        Lattice(origin=(-1.05, -0.55), spacing=0.1, counts=(22, 12))
     """
 
     origin: tuple[float, ...]

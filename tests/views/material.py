@@ -134,3 +134,13 @@ def write_run(folder: Path, name: str = "ball") -> Run:
     run.info["seconds"] = {"train": 1.25, "probe": 2.0}
     run.save()
     return run
+
+
+def write_flat_run(folder: Path) -> Run:
+    """The same figures as `write_run`, with a circle that shrinks in the plane, class 1 within it."""
+    run = write_run(folder)
+    arrays = {"train": np.eye(6)[:, :2], "labels": np.arange(6) % 2, "low": np.full(2, -2.0), "high": np.full(2, 2.0)}
+    for step, radius in zip(STEPS, (1.8, 1.4, 1.0, 0.6), strict=True):
+        arrays |= mesh_arrays(circle_mesh(radius, 40), f"boundary/{step}")
+    run.write_geometry(arrays)
+    return run

@@ -13,7 +13,7 @@ from dimple.errors import RunError
 from dimple.settings import SettingError
 from dimple.views.film import Film, encode, key_frames, repeats, write_film
 from dimple.views.frame import Frame
-from dimple.views.stage import SIZE
+from dimple.views.stage import SIZE, Stage
 from tests.views.material import plane_frames, space_frames
 
 FAST = Film(fps=5, hold=0.4, gif=True)
@@ -92,6 +92,29 @@ def test_a_film_needs_a_snapshot_and_a_folder(tmp_path: Path) -> None:
         write_film([], tmp_path / "film.mp4")
     with pytest.raises(RunError, match="cannot be written"):
         write_film(plane_frames()[:1], tmp_path / "absent" / "film.mp4")
+
+
+@pytest.mark.parametrize("size", [(640, 360), (800, 800), (1920, 1080)])
+def test_a_stage_of_any_size_shows_the_same(size: tuple[int, int]) -> None:
+    frame = plane_frames()[-1]
+    with Stage(frame) as usual, Stage(frame, size) as other:
+        expected, picture = usual.draw(frame), other.draw(frame)
+    assert picture.size == size
+    scale = min(size[0] / SIZE[0], size[1] / SIZE[1])
+    width, height = round(SIZE[0] * scale), round(SIZE[1] * scale)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    found = picture.crop((left, top, left + width, top + height)).resize((160, 90), Image.Resampling.BOX)
+    wanted = expected.resize((160, 90), Image.Resampling.BOX)
+    assert np.abs(np.asarray(found, dtype=int) - np.asarray(wanted)).mean() < 4
+
+
+def test_the_plane_uses_the_whole_picture() -> None:
+    frame = plane_frames()[-1]
+    with Stage(frame) as stage:
+        picture = np.asarray(stage.draw(frame), dtype=int)
+    # Lower right stand the curves, lower left the scene.
+    for part in (picture[450:700, 820:], picture[450:660, 40:760]):
+        assert part.std() > 5
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 40])

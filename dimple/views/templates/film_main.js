@@ -104,7 +104,7 @@ function showCard(at) {
 
 /** Beside the point, on the side where there is room. */
 function placeCard(card, [x, y]) {
-  const stage = byId('stage').getBoundingClientRect(), { width, height } = card.getBoundingClientRect();
+  const stage = byId('view').getBoundingClientRect(), { width, height } = card.getBoundingClientRect();
   const left = x + 24 + width < stage.width ? x + 24 : Math.max(x - 24 - width, 6);
   card.style.left = `${Math.min(left, Math.max(stage.width - width - 6, 6))}px`;
   card.style.top = `${Math.min(Math.max(y - height / 2, 44), Math.max(stage.height - height - 6, 6))}px`;

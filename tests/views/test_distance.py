@@ -1,0 +1,72 @@
+"""Distances on a lattice against formulas, and places nearest to a point against all of a mesh."""
+
+import numpy as np
+import pytest
+
+from dimple.boundary.mesh import Mesh
+from dimple.views.distance import Lattice, lattice_over, signed_distance
+from dimple.views.nearest import nearest_places
+from tests.views.material import HIGH, LOW, ball_mesh, circle_mesh
+
+
+def places(lattice: Lattice) -> np.ndarray:
+    """The lattice points `(*reversed counts, n)`."""
+    axes = [o + lattice.spacing * np.arange(c) for o, c in zip(lattice.origin, lattice.counts, strict=True)]
+    return np.stack(np.meshgrid(*reversed(axes), indexing="ij")[::-1], axis=-1)
+
+
+def error(mesh: Mesh, lattice: Lattice, radius: float, band: float) -> float:
+    """The largest error in cells, at points within so many cells of a ball's or circle's rim."""
+    exact = (radius - np.linalg.norm(places(lattice), axis=-1)) / lattice.spacing
+    return float(np.abs(signed_distance(mesh, lattice) - exact)[np.abs(exact) < band].max())
+
+
+def test_a_lattice_reaches_beyond_the_box() -> None:
+    lattice = lattice_over((0.0, -1.0, 2.0), (1.0, 1.0, 2.5), 64**3)
+    low, high = places(lattice)[0, 0, 0], places(lattice)[-1, -1, -1]
+    assert (low < (0, -1, 2)).all()
+    assert (high > (1, 1, 2.5)).all()
+    assert 64**3 * 0.95 < np.prod(lattice.counts) < 64**3 * 1.3
+
+
+def test_distances_of_a_ball() -> None:
+    lattice = lattice_over(LOW, HIGH, 64**3)
+    assert error(ball_mesh(0.4), lattice, 0.4, band=1.0) < 0.06
+    assert error(ball_mesh(0.4), lattice, 0.4, band=6.0) < 0.25
+
+
+def test_distances_of_a_circle() -> None:
+    lattice = lattice_over((-2.0, -2.0), (2.0, 2.0), 128**2)
+    assert error(circle_mesh(), lattice, 1.0, band=1.0) < 0.06
+    assert error(circle_mesh(), lattice, 1.0, band=6.0) < 0.25
+
+
+def test_the_side_that_normals_point_to_is_positive() -> None:
+    lattice = lattice_over(LOW, HIGH, 32**3)
+    inner = tuple(count // 2 for count in reversed(lattice.counts))
+    assert signed_distance(ball_mesh(0.3, inside=1), lattice)[inner] > 0
+    assert signed_distance(ball_mesh(0.3, inside=0), lattice)[inner] < 0
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_without_a_mesh_all_points_are_far_on_one_side(sign: float) -> None:
+    field = signed_distance(ball_mesh(None), lattice_over(LOW, HIGH, 10**3), sign)
+    assert (sign * field > 1e6).all()
+
+
+def test_a_wall_that_ends_at_the_box_goes_on_straight() -> None:
+    corners = np.array([[0.3, 0.0, 0.0], [0.3, 1, 0], [0.3, 1, 1], [0.3, 0, 1]])
+    lattice = lattice_over((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 12**3)
+    field = signed_distance(Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]])), lattice)
+    exact = (places(lattice)[..., 0] - 0.3) / lattice.spacing
+    assert np.abs(field - exact).max() < 1e-3
+
+
+def test_the_nearest_place_of_a_ball_lies_below_the_point() -> None:
+    directions = np.array([[1.0, 2, 3], [-1, 0.5, 0.2], [0, 0, -1]])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    for radius in (0.05, 0.29, 0.5):
+        found = nearest_places(ball_mesh(0.3), radius * directions)
+        assert np.abs(np.linalg.norm(found, axis=1) - 0.3).max() < 1e-3
+        assert np.linalg.norm(found - 0.3 * directions, axis=1).max() < 0.03
+    assert np.isnan(nearest_places(ball_mesh(None), directions)).all()

@@ -1,0 +1,247 @@
+"""The film page in a real browser: it draws, answers keys, mouse and fragment, and asks nobody for anything."""
+
+import html
+import io
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dimple.runs.store import Run
+from dimple.views.frames_of_run import frames_of_run
+from dimple.views.web_page import write_web_page
+from tests.views.browser import PROGRAM, SHIFT, Browser
+from tests.views.material import write_flat_run, write_run
+
+needs_browser = pytest.mark.skipif(
+    PROGRAM is None or sys.platform == "win32", reason="no Chromium: apt-get install chromium"
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return write_run(tmp_path_factory.mktemp("space") / "run", name="<b>ball</b>")
+
+
+@pytest.fixture(scope="module")
+def space(run: Run) -> Path:
+    return write_web_page(run, frames_of_run(run), run.path / "page.html")
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = write_flat_run(tmp_path_factory.mktemp("flat") / "run")
+    return write_web_page(run, frames_of_run(run), run.path / "page.html")
+
+
+@pytest.fixture(scope="module")
+def curves(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_web_page(run, [], tmp_path_factory.mktemp("curves") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def browser(opened: Browser) -> Iterator[Browser]:
+    opened.errors.clear()
+    yield opened
+    assert opened.errors == []
+
+
+def scene(browser: Browser) -> np.ndarray:
+    """The pixels of the canvas, `(height, width, 3)`."""
+    browser.wait("!view.moving && !view.playing")
+    browser.settle()
+    box = browser.run(
+        "(({x, y, width, height}) => [x, y, x + width, y + height])(byId('view').getBoundingClientRect())"
+    )
+    return np.asarray(Image.open(io.BytesIO(browser.picture())).convert("RGB").crop(tuple(map(round, box))))
+
+
+def test_a_page_is_one_small_file_without_outside_addresses(space: Path) -> None:
+    text = html.unescape(space.read_text())
+    assert space.stat().st_size < 6 * 2**20
+    assert not re.search(r"(src|href)\s*=", text)
+    assert re.findall(r"https?://[^\"'` )]+", text) == ["http://www.w3.org/2000/svg"]
+    assert "default-src 'none'" in text
+    assert "<b>ball" not in space.read_text()
+
+
+def test_every_snapshot_and_null_is_in_the_page(space: Path) -> None:
+    data = json.loads(re.search(r'id="data">(.*?)</script>', space.read_text()).group(1))
+    assert data["steps"] == [0, 1, 10, 100]
+    assert [fact["value"] for fact in data["facts"][2]] == ["0.833", "0.0200", "0.0200", "0.900"]
+    assert data["facts"][2][3]["null"] == "0.333"
+    assert data["drawing"]["predictions"][0][0] == 1
+    assert np.allclose(np.linalg.norm(np.array(data["drawing"]["nearest"][1]), axis=1), 0.5, atol=2e-3)
+    assert data["drawing"]["nearest"][0][0] == [None, None, None]
+
+
+@needs_browser
+def test_the_page_draws_itself(browser: Browser, space: Path) -> None:
+    browser.open(space)
+    picture = scene(browser)
+    # The ball's boundary, points, and box: neither blank nor one colour.
+    assert picture.std() > 15
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
+    assert browser.run("byId('step').textContent") == "step 100"
+    assert browser.run("document.title") == "<b>ball</b>"
+    assert browser.run(
+        "[...document.querySelectorAll('.chart svg[role]')].every(s => s.querySelectorAll('path').length > 3)"
+    )
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.run(overflow) <= 0
+
+
+@needs_browser
+def test_surface_nets_give_the_ball(browser: Browser, space: Path) -> None:
+    browser.open(space, "step=1")
+    radii = browser.run(
+        "Array.from({length: scene.nets.extract(scene.field.now).vertices}, (_, i) => Math.hypot(...[0, 1, 2].map("
+        "k => scene.origin[k] + scene.drawing.field.spacing * scene.nets.vertices[6 * i + k])))"
+    )
+    assert np.abs(np.array(radii) - 0.5).max() < 0.1 * 1.1 / 64
+    # Class 1 is inside, and the triangles look at it.
+    volume = browser.run(
+        "(() => { const { nets } = scene, count = nets.extract(scene.field.now).indices; let sum = 0;"
+        "const { spacing } = scene.drawing.field;"
+        "const at = (i) => [0, 1, 2].map((k) => scene.origin[k] + spacing * nets.vertices[6 * i + k]);"
+        "for (let t = 0; t < count; t += 3) {"
+        " const [a, b, c] = [0, 1, 2].map((k) => at(nets.indices[t + k])); sum += dot(a, cross(b, c)) / 6;"
+        "} return sum; })()"
+    )
+    assert volume == pytest.approx(-4 / 3 * np.pi * 0.5**3, rel=0.02)
+
+
+@needs_browser
+def test_keys_step_and_turn(browser: Browser, space: Path) -> None:
+    browser.open(space)
+    last = scene(browser)
+    browser.key("ArrowLeft")
+    assert browser.run("byId('step').textContent") == "step 10"
+    assert np.abs(scene(browser).astype(int) - last).mean() > 0.5
+    browser.key("Home")
+    assert browser.run("byId('step').textContent") == "step 0"
+    browser.key("End")
+    assert np.array_equal(scene(browser), last)
+    browser.key("ArrowRight", SHIFT)
+    assert browser.run("byId('step').textContent") == "step 100"
+    assert np.abs(scene(browser).astype(int) - last).mean() > 0.2
+    browser.key("r")
+    assert np.array_equal(scene(browser), last)
+    browser.key("b")
+    assert np.abs(scene(browser).astype(int) - last).mean() > 0.5
+
+
+@needs_browser
+def test_space_plays_to_the_end(browser: Browser, space: Path) -> None:
+    browser.open(space, "step=10")
+    browser.key(" ")
+    browser.wait("view.time === LAST && !view.playing")
+    assert browser.run("byId('step').textContent") == "step 100"
+
+
+@needs_browser
+def test_the_slider_shows_moments_between_snapshots(browser: Browser, space: Path) -> None:
+    browser.open(space, "step=1")
+    first = scene(browser)
+    browser.run("byId('time').value = 1.5; byId('time').dispatchEvent(new Event('input'))")
+    between = scene(browser)
+    assert browser.run("byId('between').textContent") == "boundary on its way from step 1 to 10"
+    browser.key("ArrowRight")
+    assert np.abs(between.astype(int) - first).mean() > 0.5
+    assert np.abs(between.astype(int) - scene(browser)).mean() > 0.5
+
+
+@needs_browser
+def test_the_mouse_turns_and_zooms(browser: Browser, space: Path) -> None:
+    browser.open(space)
+    before = browser.run("[scene.camera.turn, scene.camera.zoom]")
+    browser.drag((300, 300), (400, 320))
+    browser.mouse("mouseWheel", 300, 300, deltaX=0, deltaY=-120)
+    browser.wait("scene.camera.zoom > 1.1")
+    assert browser.run("scene.camera.turn") != before[0]
+
+
+@needs_browser
+def test_a_point_tells_what_was_measured(browser: Browser, space: Path) -> None:
+    browser.open(space, "step=10")
+    seen = browser.run("scene.points.findIndex((place) => !scene.hidden(place))")
+    assert browser.run("scene.points.some((place) => scene.hidden(place))")
+    x, y = browser.run(
+        f"(({{x, y}}) => scene.camera.project(scene.points[{seen}]).map((v, k) => v + [x, y][k]))"
+        "(byId('view').getBoundingClientRect())"
+    )
+    browser.mouse("mouseMoved", x + 1, y + 1)
+    browser.wait("!byId('card').hidden")
+    assert browser.run("byId('card').innerText").startswith(f"point {seen}, class {seen % 2}")
+    assert "boundary point" in browser.run("byId('card').innerText")
+    browser.mouse("mouseMoved", 5, 5)
+    browser.mouse("mouseMoved", x + 60, y + 60)
+    browser.wait("byId('card').hidden")
+
+
+@needs_browser
+def test_the_fragment_restores_the_state(browser: Browser, space: Path) -> None:
+    browser.open(space, "step=5.5")
+    browser.key("ArrowUp")
+    browser.key("m")
+    browser.key("c")
+    browser.wait("location.hash.includes('show=boundary,sides') && location.hash.includes('step=5.5')")
+    fragment, picture = browser.run("location.hash.slice(1)"), scene(browser)
+    browser.open(space)
+    assert np.abs(scene(browser).astype(int) - picture).mean() > 0.5
+    browser.open(space, fragment)
+    assert np.abs(scene(browser).astype(int) - picture).mean() < 0.5
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "fragment", ["step=nonsense&eye=1,2&point=99", "step=1e99&eye=9e9,9e9,9e9,9e9,9e9&show=x", "%%%"]
+)
+def test_a_broken_fragment_shows_the_page_all_the_same(browser: Browser, space: Path, fragment: str) -> None:
+    browser.open(space, fragment)
+    assert browser.run("byId('step').textContent").startswith("step ")
+
+
+@needs_browser
+def test_the_plane_shows_its_regions(browser: Browser, flat: Path) -> None:
+    shares = []
+    for step in (0, 100):
+        browser.open(flat, f"step={step}")
+        picture = scene(browser).astype(int)
+        shares.append(float((picture[..., 0] - picture[..., 2] > 30).mean()))
+    # Class 1 is orange, and its disc shrinks from radius 1.8 to 0.6.
+    assert shares[0] / shares[1] == pytest.approx(9, rel=0.15)
+
+
+@needs_browser
+def test_a_run_without_picture_says_so_and_has_its_curves(browser: Browser, curves: Path) -> None:
+    browser.open(curves)
+    assert "no picture of its boundary" in browser.run("byId('note').textContent")
+    browser.key("Home")
+    assert browser.run("byId('step').textContent") == "step 0"
+    assert browser.run("document.querySelectorAll('.chart').length") == 2
+
+
+@needs_browser
+def test_a_phone_shows_everything_in_one_column(browser: Browser, space: Path) -> None:
+    browser.resize(390, 844, 2.0, mobile=True)
+    try:
+        browser.open(space)
+        assert browser.run("document.documentElement.scrollWidth") <= 390
+        tops = browser.run(
+            "['stage', 'play', 'facts', 'charts'].map(id => byId(id).getBoundingClientRect().top + scrollY)"
+        )
+        assert tops == sorted(tops)
+    finally:
+        browser.resize(1280, 800)
