@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from dimple.boundary.boundary import Boundary
 from dimple.probes.restriction import Restriction
 from dimple.probes.search import BUDGET, CONVERGED, FORWARD, NO_CROSSING, Reached
-from dimple.probes.walk import Walk
+from dimple.probes.walk import Walk, stages
 from dimple.tensors import chunks, flatten, generator
 
 # A sample is masked when further starts come nearer than this share of what the first found.
@@ -42,7 +42,8 @@ def closest(
 ) -> Reached:
     """The nearest misclassified point to each sample, as near as `budget` passes find it: an upper bound of the margin.
 
-    The call is that of every search, see `dimple.probes.search.Search`; the budget is that of one start.
+    The call is that of every search, see `dimple.probes.search.Search`; the budget is that of one start. A few
+    forwards of it are kept for the landing, which takes as many as it needs.
 
     Args:
         starts: how many searches a sample, the first from itself and the others from within the distance that it found;
@@ -95,14 +96,18 @@ class _Found:
 
 def _search(walk: Walk, offsets: Tensor | None, budget: float) -> _Found:
     """One start a row: the first linearisation, the steps along the boundary, the landing."""
-    rivals, landings = (1, 2) if budget < 8 else (2, 3) if budget < 15 else (3, 4)
+    rivals, landings = (1, 5) if budget < 8 else (2, 4) if budget < 15 else (3, 4)
     if offsets is None:
         walk.begin(rivals)
     else:
         walk.begin_at(offsets[:, : max(1, int(budget / 4))])
-    spent = float(walk.passes[0]) + FORWARD * landings
-    walk.follow(max(1, int(budget - spent + 1e-6)))
-    landed = walk.land(landings)
+    left = budget - float(walk.passes[0]) - FORWARD * landings
+    *before, _ = stages(max(1, int(left + 1e-6)))
+    # Every stage lands; a last one too short for its landing is left out.
+    walk.follow(max(1, sum(before), int(left - FORWARD * landings * len(before) + 1e-6)))
+    if offsets is None:
+        walk.reach(landings - 1)
+    landed = walk.land()
     return _Found(walk.points, walk.distance, walk.passes, walk.settled, landed)
 
 

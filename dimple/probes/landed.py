@@ -14,6 +14,8 @@ from dimple.tensors import Box, flatten, norm, per_sample
 
 # Scores that saturate leave a search far beyond the crossing; the steps are spent on such samples alone.
 LANDING_STEPS = 60
+# The scores of a sample change by so many units of rounding with its batch mates.
+ROUNDING = 32
 # Landing pulls a point off a wall that it was at, by less than this share of the box.
 WALL = 1e-3
 
@@ -49,7 +51,9 @@ def landed(
     if len(rows):
         sought = None if targets is None else targets[rows]
         points[rows], _, gap = land(boundary, x[rows], points[rows], y[rows], LANDING_STEPS, sought)
-        found[rows] = gap <= 0
+        # A point on the boundary to rounding may have changed sides with its batch mates.
+        size = boundary.scores(points[rows]).abs().amax(1)
+        found[rows] = gap <= ROUNDING * torch.finfo(gap.dtype).eps * size
     return Landed(
         points=torch.where(per_sample(found, x), points, x),
         distance=torch.where(found, norm(points - x, kind), torch.inf),

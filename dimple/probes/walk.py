@@ -13,24 +13,45 @@ from dimple.probes.search import BACKWARD, FORWARD, gaps_and_gradients
 from dimple.tensors import flatten
 from dimple.tensors import norm as norm_of
 
-# The share of the projection in a step falls from the first to the second, along a cosine.
-PULL, PULL_LAST = 0.5, 0.03
+# The share of the projection in a step falls from the first to the last, along a cosine, in each stage of a walk; the
+# first stage has so many steps, each further one sets out from the best point and has twice as many.
+PULL, PULL_LAST, STAGE = {"l1": 0.5, "l2": 0.5, "linf": 0.6}, 0.03, 36
+# The share of earlier gradients in the one that is followed. In l-infinity a step takes all coordinates to their
+# bounds by sign, and those of small gradient would change sides at every kink.
+MEMORY = {"l1": 0.0, "l2": 0.0, "linf": 0.4}
 # A walk that starts elsewhere is pulled this much less, for it must not leave the pocket that it starts in.
 LOCAL = 0.3
+# A walk that has met no crossing looks so many times farther along its last direction, and farther again.
+FARTHER = 2.0
 # How far beyond the boundary a step aims, as a share of the distance: more after each miss, less after each hit.
 AIM_FIRST, AIM_LEAST, AIM_MOST, AIM_BLIND = 0.1, 5e-4, 0.1, 1.0
 AIM_MISSED, AIM_HIT, AIM_NEVER_HIT, AIM_FINE = 1.5, 0.75, 4.0, 1e-6
 # A walk whose two solutions differ by less than SETTLED, as a share of the distance, aims finely, and has settled when
-# they still do. Whoever gains less than GAIN in PATIENCE steps, or a sixth of all, has its pull halved, and has settled
-# when that is below SLOWEST.
-SETTLED, GAIN, PATIENCE, SLOWEST = 1e-6, 1e-3, 8, 0.02
+# they still do.
+SETTLED = 1e-6
+# A landing takes at most so many forwards; it ends when what is left of the gap is this share of its linear change
+# along the ray.
+LANDINGS = 20
+LANDED = {torch.float32: 1e-5, torch.float64: 1e-11}
 
 
-def pull_at(step: int, steps: int) -> float:
-    """The share of the projection in one of the steps: all at first, then half of it, falling off to average kinks."""
-    if step == 0:
-        return 1.0
-    return PULL_LAST + (PULL - PULL_LAST) * (1 + math.cos(math.pi * step / steps)) / 2
+def stages(steps: int) -> list[int]:
+    """How many steps each stage of a walk has; what a longer walk adds comes after what a shorter one does.
+
+    Example:
+        >>> stages(20), stages(96)
+        ([20], [36, 60])
+    """
+    lengths: list[int] = []
+    while steps > 0:
+        lengths.append(min(steps, STAGE * 2 ** len(lengths)))
+        steps -= lengths[-1]
+    return lengths
+
+
+def pull_at(step: int, steps: int, most: float) -> float:
+    """The share of the projection in one of the steps of a stage, falling off to average the kinks."""
+    return PULL_LAST + (most - PULL_LAST) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 @final
@@ -64,7 +85,8 @@ class Walk:
         self.passes = torch.zeros_like(self.distance)
         self.settled = torch.zeros_like(self.y, dtype=torch.bool)
         self.aim = torch.full_like(self.distance, AIM_FIRST)
-        self.milestone, self.pull = self.distance.clone(), torch.ones_like(self.distance)
+        self.pull, self.first_gap = 1.0, torch.full_like(self.distance, torch.nan)
+        self.followed = torch.zeros_like(self.origin) if MEMORY[norm] else None
 
     def begin(self, rivals: int) -> None:
         """Step to the nearest of the linearised boundaries of the highest-scoring `rivals`."""
@@ -79,11 +101,12 @@ class Walk:
         step = smallest_step(self.origin, flat[rows, nearest], -gaps[rows, nearest], self.norm, self.box)
         self._keep(rows, self.here, gap, torch.zeros_like(gap), torch.zeros_like(gap))
         self.settled |= gap <= 0
+        self.first_gap = gap
         self.here = self._inside(self.origin + (1 + AIM_FIRST) * step)
 
     def begin_at(self, offsets: Tensor) -> None:
         """Look at `(B, M, n)` places around the sample and start from the nearest misclassified, else the least gap."""
-        self.pull = torch.full_like(self.pull, LOCAL)
+        self.pull = LOCAL
         lowest = torch.full_like(self.distance, torch.inf)
         for place in offsets.unbind(1):
             step = place if self.restriction is None else self.restriction.apply(place)
@@ -98,23 +121,19 @@ class Walk:
     def follow(self, steps: int) -> None:
         """Take at most `steps` steps, each a forward and a backward; rows that have settled leave the batch."""
         rows = torch.nonzero(~self.settled).squeeze(1)
-        patience = max(PATIENCE, steps // 6)
-        for step in range(steps):
-            if len(rows) == 0:
-                return
-            self._step(rows, pull_at(step, steps))
-            if step % patience == patience - 1:
-                self._slow_down()
-            if step % 4 == 3:
-                rows = torch.nonzero(~self.settled).squeeze(1)
-
-    def _slow_down(self) -> None:
-        """Halve the pull of the walks that have gained nothing of late, and send them on from their best point."""
-        stalled = (self.distance > (1 - GAIN) * self.milestone) & torch.isfinite(self.distance) & ~self.settled
-        self.milestone = self.distance.clone()
-        self.pull = torch.where(stalled, self.pull / 2, self.pull)
-        self.settled |= self.pull < SLOWEST
-        self.here = torch.where(stalled[:, None], self.points, self.here)
+        for number, length in enumerate(stages(steps)):
+            if number > 0:
+                # Landed as it would be if the walk ended here, so that a longer one is never farther.
+                self.land()
+                self.here = torch.where(torch.isfinite(self.distance)[:, None], self.points, self.here)
+            for step in range(length):
+                # Batches shrink now and then only: a GPU would wait for every look.
+                if step % 4 == 0:
+                    rows = torch.nonzero(~self.settled).squeeze(1)
+                if len(rows) == 0:
+                    return
+                first = number == 0 and step == 0
+                self._step(rows, self.pull * (1.0 if first else pull_at(step, length, PULL[self.norm])))
 
     def _step(self, rows: Tensor, pull: float) -> None:
         origin, here = self.origin[rows], self.here[rows]
@@ -123,6 +142,10 @@ class Walk:
         gradient = flatten(gradient)
         if self.restriction is not None:
             gradient = self.restriction.rows(rows).apply(gradient)
+        if self.followed is not None:
+            share = torch.where(self.followed[rows].any(1, keepdim=True), MEMORY[self.norm], 0.0).to(gradient)
+            gradient = torch.lerp(gradient, self.followed[rows], share)
+            self.followed[rows] = gradient
         moved = here - origin
         length, slope = norm_of(moved, self.norm), (gradient * moved).sum(1)
 
@@ -138,11 +161,14 @@ class Walk:
         nearest = smallest_step(origin, gradient, slope - beyond, self.norm, self.box)
         left = norm_of(nearest - back, self.norm) / length.clamp(min=torch.finfo(gap.dtype).tiny)
         self._keep(rows, here, gap, slope, left)
-        still = (gap <= 0) & (left <= SETTLED)
-        self.settled[rows] = still & (aimed < AIM_FINE)
+        still = (gap <= 0) & (left <= SETTLED) & (slope < 0)
+        self.settled[rows] |= still & (aimed < AIM_FINE)
         # Half of the fine aim says that the query to come was aimed finely.
         self.aim[rows] = torch.where(fine, AIM_FINE / 2, torch.where(still, AIM_FINE, aim))
-        self.here[rows] = self._inside(origin + back + (pull * self.pull[rows, None]) * (nearest - back))
+        step = back + pull * (nearest - back)
+        # Where the gap rises outwards the walk is past the ridge of a thin region, and the gradient shows its far side.
+        step = torch.where(((gap <= 0) & (slope >= 0))[:, None], moved / 2, step)
+        self.here[rows] = self._inside(origin + step)
 
     def _keep(self, rows: Tensor, here: Tensor, gap: Tensor, slope: Tensor, left: Tensor) -> None:
         """Take over the queries that are misclassified and nearer than all before."""
@@ -152,35 +178,56 @@ class Walk:
         for kept, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope), (self.residual, left)):
             kept[rows] = torch.where(better, new, kept[rows])
 
-    def land(self, forwards: int) -> Tensor:
-        """Pull each best point back along its ray by secant steps, as close to the crossing as rounding allows.
+    def reach(self, forwards: int) -> None:
+        """Look farther and farther along the last direction of the walks that have met no crossing."""
+        for look in range(forwards):
+            rows = torch.nonzero(torch.isinf(self.distance)).squeeze(1)
+            if len(rows) == 0:
+                return
+            here = self._inside(self.origin[rows] + FARTHER**look * (self.here - self.origin)[rows])
+            gap = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
+            self.passes[rows] += FORWARD
+            # The chord's slope: that at the crossing is not known, and the landing improves on it.
+            self._keep(rows, here, gap, gap - self.first_gap[rows], torch.full_like(gap, torch.inf))
+
+    def land(self) -> Tensor:
+        """Pull each best point back along its ray, as close to the crossing as rounding allows.
+
+        Secant steps from the far side, and false position with the Illinois rule once the crossing is bracketed.
 
         Returns:
             The rows that are that close, `(B,)`.
         """
-        ray = self.points - self.origin
-        slope = self.slope.clone()
-        tolerance = 1e-12 if ray.dtype == torch.float64 else 1e-6
+        self.slope = torch.where(self.slope < 0, self.slope, self.gap - self.first_gap)
+        ray, slope = self.points - self.origin, self.slope.clone()
+        tolerance = LANDED[torch.float64 if ray.dtype == torch.float64 else torch.float32]
         low, high = torch.zeros_like(self.distance), torch.ones_like(self.distance)
-        for _ in range(forwards):
-            rows = torch.nonzero(self._above(slope, tolerance)).squeeze(1)
+        near, far, last = torch.full_like(low, torch.nan), self.gap.clone(), torch.zeros_like(low)
+        for _ in range(LANDINGS):
+            rows = torch.nonzero(self._above(tolerance) & (high - low > tolerance)).squeeze(1)
             if len(rows) == 0:
                 break
-            a, b, gap = low[rows], high[rows], self.gap[rows]
-            t = (b - gap / slope[rows] + tolerance).clamp(max=1.0)
+            a, b, above, below = low[rows], high[rows], near[rows], far[rows]
+            t = torch.where(above.isnan(), b - below / slope[rows], a + (b - a) * above / (above - below)) + tolerance
             t = torch.where((t > a) & (t < b), t, (a + b) / 2)
             here = self.origin[rows] + t[:, None] * ray[rows]
             now = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
             self.passes[rows] += FORWARD
-            self._keep(rows, here, now, slope[rows], self.residual[rows])
-            slope[rows] = torch.where(t < b, (gap - now) / (b - t), slope[rows])
-            far = now <= 0
-            low[rows], high[rows] = torch.where(far, a, t), torch.where(far, t, b)
-        return torch.isfinite(self.distance) & ~self._above(slope, tolerance) & (slope < 0)
+            self._keep(rows, here, now, self.slope[rows], self.residual[rows])
+            across = now <= 0
+            # Two points across: their secant is the better slope.
+            slope[rows] = torch.where(across & (t < b), (below - now) / (b - t), slope[rows])
+            halve = torch.where(across == (last[rows] < 0), 0.5, 1.0).where(last[rows] != 0, 1.0)
+            low[rows], high[rows] = torch.where(across, a, t), torch.where(across, t, b)
+            near[rows] = torch.where(across, halve * above, now)
+            far[rows], last[rows] = torch.where(across, now, halve * below), torch.where(across, -1.0, 1.0).to(t)
+        there = ~self._above(tolerance) | (high - low <= tolerance)
+        return torch.isfinite(self.distance) & there & (self.slope < 0)
 
-    def _above(self, slope: Tensor, tolerance: float) -> Tensor:
+    def _above(self, tolerance: float) -> Tensor:
         """Rows that a step along the ray would still bring nearer."""
-        return torch.isfinite(self.distance) & (self.distance > 0) & (slope < 0) & (self.gap < 2 * tolerance * slope)
+        open_ = torch.isfinite(self.distance) & (self.distance > 0) & (self.slope < 0)
+        return open_ & (self.gap < 2 * tolerance * self.slope)
 
     def _sought(self, rows: Tensor) -> Tensor | None:
         return None if self.targets is None else self.targets[rows]
