@@ -92,6 +92,7 @@ def test_the_difference_quotient_of_a_network_approaches_the_speed_in_first_orde
 def test_the_soft_margin_lies_below_the_exact_one_by_at_most_its_formula() -> None:
     layer = nn.Linear(4, 5).double().eval().requires_grad_(False)
     layer.weight.copy_(gaussian(5, 4, seed=1))
+    layer.bias.copy_(gaussian(5, seed=2))
     x, direction = gaussian(12, 4), {"bias": torch.ones(5)}
     boundary = Boundary(layer)
     y = boundary.predict(x)
