@@ -5,6 +5,7 @@ from typing import Literal, final
 
 from dimple.errors import UsageError
 from dimple.probes import PROBES
+from dimple.probes.margin import METHODS
 from dimple.settings import Count, Positive, Seed, settings
 
 # The probe whose subspaces come from the data, and which no scene file can name.
@@ -61,6 +62,8 @@ class ProbeRequest:
         unknown = [kind for kind in self.probes if kind not in KINDS]
         if unknown or not self.probes:
             raise UsageError(f"--probe is {unknown[:1] or 'empty'}; choose from {', '.join(KINDS)}")
+        if self.method not in METHODS:
+            raise UsageError(f"--method is {self.method}; choose from {', '.join(METHODS)}")
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
         if TRANSFER in self.probes and self.checkpoints is None and self.run is None:

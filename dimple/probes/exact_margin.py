@@ -45,7 +45,7 @@ class ExactMargin(Probe):
     """
 
     norm: Literal["l2", "linf"] = "l2"
-    nodes: Count = 20_000
+    nodes: Count = 2000
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
         """One search a sample: what one finds does not depend on the others."""

@@ -70,7 +70,7 @@ def phases(
     cling_step = steps[clung] if clung < dimpled else None
     best = max(falls[: max(dimpled, 1)])
     above = off_share - 2 * off_share_error > off_share_null
-    spread = f" +- {2 * off_share_error:.2f}" if off_share_error else ""
+    spread = f" ± {2 * off_share_error:.2f}" if off_share_error else ""
     shares = f"off-manifold share of the gradient {off_share:.2f}{spread}, null {off_share_null:.2f}"
     least = "at least " if found < 1 else ""
     if dimple_step is None:

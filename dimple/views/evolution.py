@@ -55,6 +55,8 @@ def _panels(mine: Mapping[str, Column]) -> list[dict[str, str]]:
         part = {name: values[rows] for name, values in mine.items()}
         order = np.argsort(part["step"])
         part = {name: values[order] for name, values in part.items()}
+        if not (np.isfinite(part["q95"]) & (np.abs(part["q95"]) > 0)).any():
+            continue  # All of it is zero or was not found: there is no distance to draw.
         title = f"{split}, classified {'correctly' if correct else 'wrongly'}"
         colour = hexadecimal(INK if correct else CLASSES[3])
         panels.append({"title": title, "source": plot(_drawing(part, title, colour, limits, last), (3.4, 2.5))})

@@ -1,10 +1,15 @@
-"""Classifiers that know their own geometry."""
+"""Classifiers that know their own geometry, and networks whose weights are the same in every run."""
+
+import math
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dimple.boundary import Boundary
-from dimple.tensors import Box, flatten
+from dimple.tensors import Box, flatten, generator
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def half_space(normal: Tensor, level: float = 0.0, box: Box | None = None) -> Boundary:
@@ -27,6 +32,17 @@ def wedge(near: float, far: float) -> Boundary:
     return Boundary(
         lambda x: torch.stack([torch.zeros(len(x)).to(x), 10 * (x[:, 0] - near), 0.1 * (-x[:, 0] - far)], dim=1)
     )
+
+
+def drawn(network: Network, seed: int = 0) -> Network:
+    """Random weights and running statistics, in eval mode and double precision."""
+    network = network.double()
+    stream = generator(seed, "weights")
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=stream) / math.sqrt(max(value[:1].numel(), 1))
+            value.copy_(noise.abs() + 0.5 if name.endswith("running_var") else noise)
+    return network.eval().requires_grad_(False)
 
 
 def _two_scores(level: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from dimple.data import load_images
 from dimple.networks import MLP, load_model
 from dimple.probes import Certified, Margin
 from dimple.tensors import Box, generator, norm
-from tests.oracles import half_space
+from tests.oracles import drawn, half_space
 
 
 @pytest.mark.parametrize(("kind", "dual"), [("l1", "linf"), ("l2", "l2"), ("linf", "l1")])
@@ -41,8 +41,7 @@ def test_no_margin_lies_below_and_few_lie_far_above(double: None, activation: st
     finite = torch.isfinite(found)
     assert bool((lower[finite] <= found[finite]).all())
     assert bool((lower > 0).all())
-    # One of the networks has no boundary within the box.
-    assert not finite.any() or float((lower[finite] / found[finite]).median()) > 0.15
+    assert float((lower[finite] / found[finite]).median()) > 0.5
 
 
 def test_a_wrong_sample_has_nothing_certified_and_a_box_without_boundary_everything() -> None:
@@ -55,7 +54,7 @@ def test_a_wrong_sample_has_nothing_certified_and_a_box_without_boundary_everyth
 def test_five_deep_images_of_a_convnet(double: None) -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 2), nn.ReLU(), nn.Flatten())
     net.extend([nn.Linear(16, 3)])
-    boundary = Boundary(net.requires_grad_(False), Box())
+    boundary = Boundary(drawn(net), Box())
     x = torch.rand(5, 1, 7, 7, generator=generator(3, "x"))
     y = boundary.predict(x)
     lower, found = (probe(boundary, x, y).columns for probe in (Certified(), Margin()))

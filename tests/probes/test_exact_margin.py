@@ -14,7 +14,7 @@ from dimple.networks import MLP
 from dimple.probes import ExactMargin, Margin
 from dimple.probes.branching import smallest_l2, smallest_linf
 from dimple.tensors import Box, generator
-from tests.oracles import half_space
+from tests.oracles import drawn, half_space
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -95,10 +95,10 @@ def test_the_search_is_never_nearer_and_seldom_farther(kind: str, farther: float
 
 def test_three_classes_and_clipped_units() -> None:
     net = nn.Sequential(nn.Linear(3, 10), nn.Hardtanh(), nn.Linear(10, 6), nn.ReLU(), nn.Linear(6, 3))
-    boundary, x = Boundary(net.double().requires_grad_(False)), samples(3, 2)
+    boundary, x = Boundary(drawn(net)), samples(3, 2)
     y = boundary.predict(x)
     found = Margin(starts=33)(boundary, x, y).columns["margin"]
-    result = ExactMargin()(boundary, x, y).columns
+    result = ExactMargin(nodes=20_000)(boundary, x, y).columns
     closed = result["margin_exact_bound"] >= result["margin_exact"] * (1 - 3e-6)
     assert bool((result["margin_exact"] <= found * (1 + 1e-9))[torch.isfinite(found)].all())
     assert bool((closed | torch.isinf(found)).all())

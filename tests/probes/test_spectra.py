@@ -17,19 +17,9 @@ from dimple.probes.lipschitz import lipschitz_bound
 from dimple.probes.operator_norm import circular_norm, operator_norm
 from dimple.probes.tape import record
 from dimple.tensors import generator
+from tests.oracles import drawn
 
 pytestmark = pytest.mark.usefixtures("double")
-
-
-def drawn(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights and running statistics, in eval mode and double precision."""
-    network = network.double()
-    stream = generator(seed, "weights")
-    for name, value in network.state_dict().items():
-        if value.is_floating_point():
-            noise = torch.randn(value.shape, generator=stream) / math.sqrt(max(value[:1].numel(), 1))
-            value.copy_(noise.abs() + 0.5 if name.endswith("running_var") else noise)
-    return network.eval().requires_grad_(False)
 
 
 def dense_norm(layer: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> float:

@@ -12,6 +12,7 @@ from dimple.networks.mlp import MLP
 from dimple.probes import Margin, Speed, descent, difference, moved, random_direction, speed_shares
 from dimple.probes.directions import rates_along
 from dimple.tensors import Box, generator
+from tests.oracles import drawn
 
 pytestmark = pytest.mark.usefixtures("double")
 ORDERS = {"l1": torch.inf, "l2": 2.0, "linf": 1.0}
@@ -125,7 +126,8 @@ def test_the_speed_does_not_depend_on_batch_mates_or_the_order() -> None:
 
 
 def test_moving_statistics_of_batch_norm_count_as_autograd_cannot_see() -> None:
-    net = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 2)).double()
+    net = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 2))
+    net = drawn(net).train()
     net(gaussian(50, 3))
     before = net.eval().requires_grad_(False)
     after = moved(before, {name: gaussian(*value.shape, seed=4) * 0.1 for name, value in before.named_parameters()}, 1)
