@@ -23,7 +23,8 @@ def describe(device: torch.device) -> str:
     """The device by name, with the number of threads where that can change the last bits."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)"
+    count = torch.get_num_threads()
+    return f"{device} ({count} thread{'s' if count > 1 else ''})"
 
 
 @contextlib.contextmanager

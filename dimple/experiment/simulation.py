@@ -64,27 +64,15 @@ def simulate(
     info = {"name": scene.name, "seed": scene.seed, "device": describe(place), "versions": versions()}
     run = Run.create(path, info, scene_text(scene), force)
     simulation = Simulation(scene, samples, run, place, progress)
-    stages: dict[str, Callable[[], None]] = {
-        "train": simulation.train,
-        "probe": simulation.probe,
-        "boundary": simulation.boundary,
-    }
-    if film:
-        stages |= {"film": simulation.film, "page": simulation.page}
-    stages["report"] = simulation.report
     try:
-        for name, stage in stages.items():
+        for name, stage in simulation.stages(film).items():
             if name not in run.info["seconds"]:
                 started = time.perf_counter()
                 stage()
                 run.info["seconds"][name] = round(time.perf_counter() - started, 3)
                 run.save()
-    except KeyboardInterrupt:
-        run.info["status"] = "interrupted"
-        run.save()
-        raise
-    except DivergedError:
-        run.info["status"] = "diverged"
+    except (KeyboardInterrupt, DivergedError) as error:
+        run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
         run.save()
         raise
     run.info["status"] = "complete"
@@ -104,6 +92,11 @@ class Simulation:
         self.run = run
         self.device = device
         self.progress = progress
+
+    def stages(self, film: bool) -> dict[str, Callable[[], None]]:
+        """What is done, by name, in order."""
+        drawing = {"film": self.film, "page": self.page} if film else {}
+        return {"train": self.train, "probe": self.probe, "boundary": self.boundary, **drawing, "report": self.report}
 
     def network(self) -> nn.Module:
         """The network before its first update, float32, on the device."""

@@ -113,7 +113,7 @@ class Offset(Probe):
 def blocks(cells: int) -> list[tuple[int, int]]:
     """The cells of a ray in blocks that are looked at together, each as long as all before it, from two cells on.
 
-    So no ray is walked more than twice as far as its crossing, and an empty one costs few calls.
+    So a ray is walked two cells or less than twice as far as its crossing, and an empty one costs few calls.
 
     Example:
         >>> blocks(20)

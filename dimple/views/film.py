@@ -1,5 +1,6 @@
 """Films of a run, made without a display: an mp4, a gif if wanted, still pictures and a sheet of them."""
 
+import collections
 import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -114,8 +115,7 @@ def write_pictures(
     if ".mp4" in targets:
         encode(pictures(), targets[".mp4"], film, size)
     else:
-        for _ in pictures():
-            pass
+        collections.deque(pictures(), maxlen=0)
     if ".png" in targets:
         write_sheet(list(stills.values()), targets[".png"])
     if ".gif" in targets:

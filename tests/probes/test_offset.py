@@ -47,3 +47,18 @@ def test_beyond_the_limit_there_is_nothing() -> None:
     x = sphere.sample(10, generator(1, "points"))
     result = Offset(limit=0.1)(ball(1.2), x, torch.ones(10, dtype=torch.long), sphere)
     assert bool(torch.isinf(result.columns["offset"]).all())
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 5, 8, 32, 33])
+def test_every_cell_of_a_ray_is_looked_at(cells: int) -> None:
+    # One sheet in the middle of each cell in turn.
+    heights = (torch.arange(cells) + 0.5) / cells
+    x = torch.cat([torch.rand(cells, 2, generator=generator(2, "points")), torch.zeros(cells, 1)], dim=1)
+
+    def level(points: torch.Tensor) -> torch.Tensor:
+        row = (points[:, None, :2] - x[:, :2]).square().sum(2).argmin(1)
+        return points[:, 2] - heights[row]
+
+    sheets = Boundary(lambda points: torch.stack([-level(points), level(points)], dim=1))
+    result = Offset(limit=1.0, cells=cells)(sheets, x, torch.zeros(cells, dtype=torch.long), Flat())
+    torch.testing.assert_close(result.columns["offset"], heights, rtol=0, atol=1e-8)
