@@ -7,6 +7,8 @@ from pathlib import Path
 # Before torch comes in, here and in the programs that tests start: threads that wait would spin on small networks.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Processes cost seconds to start; the tests that are about them ask for them.
+os.environ.setdefault("DIMPLE_JOBS", "1")
 
 import pytest
 import torch

@@ -22,9 +22,16 @@ def simulate(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
     no_film: Annotated[bool, typer.Option("--no-film", help="Draw nothing.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, envvar="DIMPLE_JOBS", help="Processes that measure and draw; without it one a core, up to 8."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
 ) -> None:
     """Train a scene's network, follow its boundary through training, film it and report."""
+    import joblib
     import torch
 
     from dimple import experiment
@@ -39,6 +46,7 @@ def simulate(
         force=force,
         film=not no_film,
         progress=console.progress,
+        jobs=jobs or min(8, joblib.cpu_count()),
     )
     if as_json:
         line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}

@@ -2,9 +2,9 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import torch
@@ -29,6 +29,10 @@ from dimple.views.frames_of_run import frames_of_run
 from dimple.views.report import write_report
 from dimple.views.vtk_files import write_pvd
 from dimple.views.web_page import write_web_page
+from dimple.workers import in_processes
+
+# The metrics of a snapshot, the columns of its points, and the units of both.
+Measured: TypeAlias = tuple[dict[str, float], dict[str, NDArray[Any]], dict[str, str]]
 
 
 def simulate(
@@ -39,17 +43,19 @@ def simulate(
     force: bool = False,
     film: bool = True,
     progress: Progress = silent,
+    jobs: int = 1,
 ) -> Run:
     """Train the scene's network, measure and extract its boundary at every snapshot, film it, and report.
 
-    The same scene, seed, machine and device give the same numbers to the last bit. An interrupted run continues after
-    its last finished stage when it is simulated into the same folder again.
+    The same scene, seed, machine and device give the same numbers to the last bit, whatever `jobs` is. An interrupted
+    run continues after its last finished stage when it is simulated into the same folder again.
 
     Args:
         out: the run folder; `runs/<name>-<seed>` without it.
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already there.
         film: whether to draw; without it the report has no pictures of the boundary.
+        jobs: how many processes measure and draw on a CPU. A script that asks for more than one needs no guard.
 
     Returns:
         The finished run; `run.info["summary"]` holds its verdict and final numbers.
@@ -63,7 +69,7 @@ def simulate(
     path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
     info = {"name": scene.name, "seed": scene.seed, "device": describe(place), "versions": versions()}
     run = Run.create(path, info, scene_text(scene), force)
-    simulation = Simulation(scene, samples, run, place, progress)
+    simulation = Simulation(scene, samples, run, place, progress, jobs)
     try:
         for name, stage in simulation.stages(film).items():
             if name not in run.info["seconds"]:
@@ -85,23 +91,20 @@ class Simulation:
     """The stages of one run; each reads what the ones before it left in the folder."""
 
     def __init__(
-        self, scene: Scene, samples: ManifoldSamples, run: Run, device: torch.device, progress: Progress
+        self, scene: Scene, samples: ManifoldSamples, run: Run, device: torch.device, progress: Progress, jobs: int = 1
     ) -> None:
         self.scene = scene
         self.samples = samples
         self.run = run
         self.device = device
         self.progress = progress
+        # Processes would share one accelerator, and gain nothing.
+        self.jobs = jobs if device.type == "cpu" else 1
 
     def stages(self, film: bool) -> dict[str, Callable[[], None]]:
         """What is done, by name, in order."""
         drawing = {"film": self.film, "page": self.page} if film else {}
-        return {"train": self.train, "probe": self.probe, "boundary": self.boundary, **drawing, "report": self.report}
-
-    def network(self) -> nn.Module:
-        """The network before its first update, float32, on the device."""
-        stream = generator(self.scene.seed, "network")
-        return self.scene.network.build(self.scene.manifold.ambient_dim, stream).to(self.device)
+        return {"train": self.train, "measure": self.measure, **drawing, "report": self.report}
 
     def train(self) -> None:
         """Fit, writing a snapshot at every scheduled step."""
@@ -114,68 +117,39 @@ class Simulation:
                 self.run.write_snapshot(step, network.state_dict(), loss)
                 advance()
 
-            self.scene.training.fit(self.network(), x, y, steps, record)
+            self.scene.training.fit(_network(self.scene, self.device), x, y, steps, record)
 
-    def snapshots(self) -> Iterator[tuple[int, nn.Module, float]]:
-        """Step, network and loss of every snapshot, in order."""
-        network = self.network()
-        for step in self.run.steps:
-            state, loss = self.run.read_snapshot(step)
-            network.load_state_dict(state)
-            yield step, network, loss
-
-    def probe(self) -> None:
-        """Measure every snapshot; write both tables and the summary."""
+    def measure(self) -> None:
+        """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""
         recorder = Recorder(self.scene, self.samples, self.device)
-        rows, tables = [], []
-        units: dict[str, str] = {}
-        with self.progress("probe", len(self.run.steps)) as advance:
-            for step, network, loss in self.snapshots():
-                row, table, units = recorder.measure(step, network, loss)
-                rows.append(row)
-                tables.append(table)
+        # Each mesh is extracted with a look at the one before, so together they are one piece, and begun first.
+        pieces = [functools.partial(_extract_all, self.scene, self.samples, self.run, self.device)]
+        pieces += [functools.partial(_measured, recorder, self.run, step) for step in self.run.steps]
+        measured: list[Measured] = []
+        with self.progress("measure", len(pieces)) as advance:
+            for done in in_processes(pieces, self.jobs, ordered=False):
+                measured += done
                 advance()
+        rows, tables, (units, *_) = zip(*sorted(measured, key=lambda one: one[0]["step"]), strict=True)
         metrics: dict[str, NDArray[Any]] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         metrics["step"] = metrics["step"].astype(np.int64)
         self.run.write_metrics(metrics, units)
         self.run.write_points({name: np.concatenate([table[name] for table in tables]) for name in tables[0]}, units)
         self.run.info["summary"] = summary(metrics)
 
-    def boundary(self) -> None:
-        """Extract the boundary at every snapshot, and keep all that the views draw."""
-        low, high = (corner.tolist() for corner in self.scene.domain(self.samples))
-        arrays = {
-            "train": self.samples.train.numpy(),
-            "labels": self.samples.train_labels.numpy(),
-            "low": np.array(low),
-            "high": np.array(high),
-        }
-        manifold = self.scene.manifold.mesh()
-        if manifold is not None:
-            arrays |= mesh_arrays(Mesh(*manifold), "manifold")
-        mesh = None
-        with self.progress("boundary", len(self.run.steps)) as advance:
-            for step, network, _ in self.snapshots():
-                # The level is the score of class 1 over class 0.
-                mesh = self.scene.levelset.extract(Boundary(frozen(network)), 1, low, high, self.device, mesh)
-                arrays |= mesh_arrays(mesh, f"boundary/{step}")
-                advance()
-        self.run.write_geometry(arrays)
-        if self.drawable:
-            layers = [Layer(mesh, "boundary") for mesh in self.run.meshes()]
-            write_pvd(layers, self.run.steps, self.run.path / "boundary.pvd")
-
     def film(self) -> None:
         """Draw the film, where the space has two or three dimensions to draw."""
-        if not self.drawable:
+        if not drawable(self.scene):
             return
         with self.progress("film", len(self.frames)) as advance:
-            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance)
+            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance, self.jobs)
 
     def page(self) -> None:
         """Write the film as a page to turn, scrub and play; without a picture it has the curves."""
         with self.progress("page", 1) as advance:
-            write_web_page(self.run, self.frames if self.drawable else [], self.run.path / "page.html")
+            write_web_page(
+                self.run, self.frames if drawable(self.scene) else [], self.run.path / "page.html", self.jobs
+            )
             advance()
 
     def report(self) -> None:
@@ -189,7 +163,50 @@ class Simulation:
         """What film and page show."""
         return frames_of_run(self.run)
 
-    @property
-    def drawable(self) -> bool:
-        """Whether there is a boundary to draw."""
-        return self.scene.manifold.ambient_dim in (2, 3) and not isinstance(self.scene.levelset, NoLevelSet)
+
+def drawable(scene: Scene) -> bool:
+    """Whether there is a boundary to draw."""
+    return scene.manifold.ambient_dim in (2, 3) and not isinstance(scene.levelset, NoLevelSet)
+
+
+def _network(scene: Scene, device: torch.device) -> nn.Module:
+    """The network before its first update, float32, on the device."""
+    return scene.network.build(scene.manifold.ambient_dim, generator(scene.seed, "network")).to(device)
+
+
+def _snapshot(scene: Scene, run: Run, step: int, device: torch.device) -> tuple[nn.Module, float]:
+    """The network at a step, and its loss."""
+    state, loss = run.read_snapshot(step)
+    network = _network(scene, device)
+    network.load_state_dict(state)
+    return network, loss
+
+
+def _measured(recorder: Recorder, run: Run, step: int) -> list[Measured]:
+    """What is measured at one snapshot."""
+    return [recorder.measure(step, *_snapshot(recorder.scene, run, step, recorder.device))]
+
+
+def _extract_all(scene: Scene, samples: ManifoldSamples, run: Run, device: torch.device) -> list[Measured]:
+    """Extract the boundary at every snapshot, and keep all that the views draw."""
+    low, high = (corner.tolist() for corner in scene.domain(samples))
+    arrays = {
+        "train": samples.train.numpy(),
+        "labels": samples.train_labels.numpy(),
+        "low": np.array(low),
+        "high": np.array(high),
+    }
+    manifold = scene.manifold.mesh()
+    if manifold is not None:
+        arrays |= mesh_arrays(Mesh(*manifold), "manifold")
+    mesh = None
+    for step in run.steps:
+        network, _ = _snapshot(scene, run, step, device)
+        # The level is the score of class 1 over class 0.
+        mesh = scene.levelset.extract(Boundary(frozen(network)), 1, low, high, device, mesh)
+        arrays |= mesh_arrays(mesh, f"boundary/{step}")
+    run.write_geometry(arrays)
+    if drawable(scene):
+        layers = [Layer(mesh, "boundary") for mesh in run.meshes()]
+        write_pvd(layers, run.steps, run.path / "boundary.pvd")
+    return []

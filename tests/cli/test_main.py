@@ -34,7 +34,7 @@ def test_json_is_one_line_and_the_only_thing_on_stdout(
     line = json.loads(stdout)
     assert line["run"] == str(out) and line["steps"] == 5
     assert line["final"]["margin"] is None or line["final"]["margin_null"] is not None
-    assert set(line["seconds"]) == {"train", "probe", "boundary", "report"}
+    assert set(line["seconds"]) == {"train", "measure", "report"}
 
 
 def test_scenes_are_listed_with_what_they_show(

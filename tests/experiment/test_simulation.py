@@ -30,7 +30,7 @@ def metrics(run: Run) -> dict[str, list[float]]:
 def test_every_shipped_scene_simulates(name: str, tmp_path: Path) -> None:
     run = simulate(load_scene(name, SHORT), tmp_path / "run", device="cpu", film=False)
     assert run.info["status"] == "complete"
-    assert set(run.info["seconds"]) == {"train", "probe", "boundary", "report"}
+    assert set(run.info["seconds"]) == {"train", "measure", "report"}
     table = run.metrics()
     assert table["step"].tolist() == run.steps and run.steps[0] == 0 and run.steps[-1] == 12
     for column in ("boundary_distance", "margin", "margin_on", "margin_off", "dimple_depth", "off_share"):
@@ -50,6 +50,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path: Pat
     assert repr(metrics(first)) != repr(metrics(other))
 
 
+def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
+    scene = load_scene("line_in_2d", SHORT)
+    runs = [simulate(scene, tmp_path / str(jobs), device="cpu", jobs=jobs).path for jobs in (1, 2)]
+    for file in ("metrics.parquet", "points.parquet", "geometry.safetensors", "film.mp4", "film.png", "page.html"):
+        assert len({(run / file).read_bytes() for run in runs}) == 1, file
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = load_scene("line_in_2d", SHORT)
     whole = simulate(scene, tmp_path / "whole", device="cpu", film=False)
@@ -58,7 +65,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Simulation, "boundary", interrupt)
+        patched.setattr(Simulation, "report", interrupt)
         with pytest.raises(KeyboardInterrupt):
             simulate(scene, tmp_path / "run", device="cpu", film=False)
     assert Run.open(tmp_path / "run").info["status"] == "interrupted"

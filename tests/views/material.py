@@ -131,7 +131,7 @@ def write_run(folder: Path, name: str = "ball") -> Run:
         "verdict_reason": "training accuracy did not come to stay at 1",
         "on_ratio_verdict": "above",
     }
-    run.info["seconds"] = {"train": 1.25, "probe": 2.0}
+    run.info["seconds"] = {"train": 1.25, "measure": 2.0}
     run.save()
     return run
 
