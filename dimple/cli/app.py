@@ -9,6 +9,7 @@ import dimple
 from dimple.cli import console
 from dimple.cli.film import film
 from dimple.cli.probe import probe
+from dimple.cli.report import report
 from dimple.cli.scenes import scenes
 from dimple.cli.simulate import simulate
 from dimple.cli.tangents import tangents
@@ -27,6 +28,7 @@ app.command()(simulate)
 app.command()(view)
 app.command()(film)
 app.command()(probe)
+app.command()(report)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
 

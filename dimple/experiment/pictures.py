@@ -1,5 +1,6 @@
 """The page of a probe run: distributions, and the images nearest to and farthest from the boundary, taken apart."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from dimple.views.probe_report import ProbePicture, write_probe_report
 SHOWN = 4
 
 
-def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions) -> None:
-    """report.html of the last measured network, and of the way to it, from the tables and the run's summary."""
+def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions, path: Path) -> None:
+    """The page of the last measured network, and of the way to it, from the tables and the run's summary."""
     table, units = read_table(run.path / "measurements.parquet")
     last = {name: values[table["step"] == table["step"].max()] for name, values in table.items()}
     draws = asked.request.draws
@@ -35,7 +36,7 @@ def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions)
         ("made with", ", ".join(f"{name} {text}" for name, text in run.info["versions"].items())),
     ]
     write_probe_report(
-        run.path / "report.html",
+        path,
         run.info["name"],
         facts,
         last,

@@ -89,7 +89,7 @@ def probe(
         run.save()
         raise
     run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
-    write_page(run, subject, measuring.boundary(last), measuring.questions)
+    write_page(run, subject, measuring.boundary(last), measuring.questions, run.path / "report.html")
     run.drop_parts()
     run.info["status"] = "complete"
     run.save()

@@ -124,7 +124,7 @@ def distribution_charts(columns: Mapping[str, Column], units: Mapping[str, str])
         if drawn and column != SEARCHED and not is_null(column, columns):
             groups.setdefault(unit, []).append(column)
     return [
-        {"title": f"distributions [{unit}]", "source": plot(_drawing(columns, names[part], unit), (6.2, 3.4))}
+        {"title": f"distributions [{unit}]", "source": plot(cumulative_shares(columns, names[part], unit), (6.2, 3.4))}
         for unit, names in groups.items()
         for part in chunks(len(names), len(LINES))
     ]
@@ -153,7 +153,7 @@ def cumulative(values: Column) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return finite, np.arange(1, len(finite) + 1) / max(len(values), 1)
 
 
-def _drawing(columns: Mapping[str, Column], names: Sequence[str], unit: str) -> Any:
+def cumulative_shares(columns: Mapping[str, Column], names: Sequence[str], unit: str) -> Any:
     """What draws these columns' cumulative shares into axes."""
 
     def draw(axes: "Axes") -> None:
@@ -176,7 +176,7 @@ def _drawing(columns: Mapping[str, Column], names: Sequence[str], unit: str) -> 
             axes.plot([], [], "--", color=hexadecimal(MUTED), linewidth=1.2, label="dashed: their nulls")
         axes.set_ylim(0, 1.02)
         axes.set_xlabel(unit, fontsize=9, color=hexadecimal(MUTED))
-        axes.set_ylabel("share of images", fontsize=9, color=hexadecimal(MUTED))
+        axes.set_ylabel("share of samples", fontsize=9, color=hexadecimal(MUTED))
         axes.tick_params(labelsize=8.5, colors=hexadecimal(MUTED))
         axes.set_facecolor("none")
         for side, spine in axes.spines.items():

@@ -12,6 +12,7 @@ from dimple.views.frame import Timeline
 from dimple.views.frames_of_run import timeline_of
 from dimple.views.headline import lead_of, verdict_of
 from dimple.views.page import data_uri, jpeg, write_page
+from dimple.views.robustness import robustness
 
 MEANINGS = {
     "cling_step": ("clung", "from here until the dimpling the boundary stays within a fifth of its first distance"),
@@ -53,6 +54,7 @@ def write_report(run: Run, path: Path | str) -> Path:
         "stills": _stills(run, timeline),
         "rows": figure_rows(last | verdicts, units),
         "charts": chart_pictures(charts, timeline),
+        "robustness": robustness(run),
         "scene": run.scene_text,
         "reproduce": f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)} --out {shlex.quote(name)}-again",
         "seconds": [(stage, f"{seconds:.1f}") for stage, seconds in (run.info.get("seconds") or {}).items()],

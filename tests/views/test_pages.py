@@ -72,7 +72,7 @@ def test_the_report_of_a_run_states_what_happened(tmp_path: Path) -> None:
     assert "margin along the manifold, of the free one 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
     assert run.scene_text.strip().splitlines()[1] in page.text
     assert "dimple simulate scene.yaml --seed 3 --out ball-again" in text
-    assert "probe 2.0 s" in text
+    assert "measure 2.0 s" in text
 
 
 def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Path) -> None:
