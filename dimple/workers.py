@@ -5,33 +5,43 @@ from typing import TypeVar
 
 import torch
 
+from dimple.errors import DeviceError
+
 T = TypeVar("T")
 
 
-def in_processes(pieces: Iterable[Callable[[], T]], jobs: int = 1, ordered: bool = True) -> Iterator[T]:
-    """The result of each piece, as soon as it is there; the work begins at once.
+def in_processes(pieces: Iterable[Callable[[], T]], jobs: int = 1) -> Iterator[T]:
+    """The result of each piece as soon as it is done, in whatever order.
 
-    The processes stay for the next call; exhaust one before the next. Each takes as many torch threads as this one,
-    since their number can change the last bits of a sum: no result depends on `jobs`.
+    Each process takes as many torch threads as this one, since their number can change the last bits of a sum: no
+    result depends on `jobs`.
 
     Args:
         pieces: functions of modules with their arguments bound (`functools.partial`); they and their results travel
             between processes.
         jobs: how many processes work; with 1 it is this one.
-        ordered: whether results come in the order of the pieces, or in that in which they are done.
+
+    Raises:
+        DeviceError: if a process was ended from outside.
+        Exception: what a piece raises; what is not begun then stays undone.
 
     Example:
         >>> from functools import partial
-        >>> list(in_processes([partial(divmod, 7, 2), partial(divmod, 9, 5)]))
-        [(3, 1), (1, 4)]
+        >>> sorted(in_processes([partial(divmod, 7, 2), partial(divmod, 9, 5)]))
+        [(1, 4), (3, 1)]
     """
     from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
 
     # Without a limit in bytes large arrays would come mapped from a file, read-only, of which torch warns.
-    parallel = Parallel(jobs, return_as="generator" if ordered else "generator_unordered", max_nbytes=None)
+    parallel = Parallel(jobs, return_as="generator_unordered", max_nbytes=None)
     threads = torch.get_num_threads()
-    results: Iterator[T] = parallel(delayed(_with_threads)(threads, piece) for piece in pieces)
-    return results
+    try:
+        yield from parallel(delayed(_with_threads)(threads, piece) for piece in pieces)
+    except BrokenProcessPool:
+        raise DeviceError(
+            f"one of {jobs} processes was ended from outside, most likely for want of memory; use fewer --jobs"
+        ) from None
 
 
 def _with_threads(threads: int, piece: Callable[[], T]) -> T:

@@ -2,11 +2,12 @@
 
 import functools
 import os
+import signal
 
 import pytest
 import torch
 
-from dimple.errors import SceneError
+from dimple.errors import DeviceError, SceneError
 from dimple.workers import in_processes
 
 
@@ -18,20 +19,24 @@ def refuse() -> None:
     raise SceneError("seed: is -1; at least 0")
 
 
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_results_come_in_order_from_as_many_processes_with_the_threads_of_this_one(jobs: int) -> None:
+def test_nothing_is_lost_and_every_process_has_the_threads_of_this_one(jobs: int) -> None:
     done = list(in_processes([functools.partial(place_and_threads, i) for i in range(6)], jobs))
-    assert [number for number, _, _ in done] == list(range(6))
+    assert sorted(number for number, _, _ in done) == list(range(6))
     assert ({place for _, place, _ in done} == {os.getpid()}) == (jobs == 1)
     assert {threads for _, _, threads in done} == {torch.get_num_threads()}
-
-
-def test_without_an_order_nothing_is_lost() -> None:
-    done = in_processes([functools.partial(place_and_threads, i) for i in range(6)], 2, ordered=False)
-    assert sorted(number for number, _, _ in done) == list(range(6))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_sentence_for_the_user_arrives_as_it_was(jobs: int) -> None:
     with pytest.raises(SceneError, match="seed: is -1; at least 0"):
         list(in_processes([refuse, refuse], jobs))
+
+
+def test_a_process_that_is_killed_is_told_in_a_sentence() -> None:
+    with pytest.raises(DeviceError, match=r"one of 2 processes was ended from outside.*fewer --jobs"):
+        list(in_processes([die, die], 2))

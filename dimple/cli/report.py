@@ -15,6 +15,6 @@ def report(
     ] = None,
 ) -> None:
     """Write a run's report again: one page, to read or to print, that needs no other file."""
-    from dimple.experiment.reporting import report as write
+    from dimple import experiment
 
-    typer.echo(str(write(run, out, console.progress)))
+    typer.echo(str(experiment.report(run, out, console.progress)))

@@ -24,9 +24,7 @@ def simulate(
     no_film: Annotated[bool, typer.Option("--no-film", help="Draw nothing.")] = False,
     jobs: Annotated[
         int | None,
-        typer.Option(
-            min=1, envvar="DIMPLE_JOBS", help="Processes that measure and draw; without it one a core, up to 8."
-        ),
+        typer.Option(envvar="DIMPLE_JOBS", help="Processes that measure; without it one a core, up to 8."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
 ) -> None:
@@ -46,7 +44,7 @@ def simulate(
         force=force,
         film=not no_film,
         progress=console.progress,
-        jobs=jobs or min(8, joblib.cpu_count()),
+        jobs=min(8, joblib.cpu_count()) if jobs is None else jobs,
     )
     if as_json:
         line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}

@@ -13,7 +13,7 @@ from torch import nn
 
 from dimple.boundary import Boundary, Mesh, NoLevelSet
 from dimple.data import ManifoldSamples
-from dimple.errors import DivergedError
+from dimple.errors import DivergedError, UsageError
 from dimple.experiment.provenance import describe, silent, versions
 from dimple.experiment.summary import summary
 from dimple.networks.adapt import frozen
@@ -55,14 +55,16 @@ def simulate(
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already there.
         film: whether to draw; without it the report has no pictures of the boundary.
-        jobs: how many processes measure and draw on a CPU. A script that asks for more than one needs no guard.
+        jobs: how many processes measure on a CPU. A script that asks for more than one needs no guard.
 
     Returns:
         The finished run; `run.info["summary"]` holds its verdict and final numbers.
 
     Raises:
-        SceneError, RunError, DivergedError, DeviceError: each with one sentence for the user.
+        UsageError, SceneError, RunError, DivergedError, DeviceError: each with one sentence for the user.
     """
+    if jobs < 1:
+        raise UsageError(f"--jobs is {jobs}; at least one process has to work")
     place = resolve_device(device)
     samples = scene.samples()
     scene.domain(samples)
@@ -127,7 +129,7 @@ class Simulation:
         pieces += [functools.partial(_measured, recorder, self.run, step) for step in self.run.steps]
         measured: list[Measured] = []
         with self.progress("measure", len(pieces)) as advance:
-            for done in in_processes(pieces, self.jobs, ordered=False):
+            for done in in_processes(pieces, self.jobs):
                 measured += done
                 advance()
         rows, tables, (units, *_) = zip(*sorted(measured, key=lambda one: one[0]["step"]), strict=True)
@@ -142,14 +144,12 @@ class Simulation:
         if not drawable(self.scene):
             return
         with self.progress("film", len(self.frames)) as advance:
-            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance, self.jobs)
+            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance)
 
     def page(self) -> None:
         """Write the film as a page to turn, scrub and play; without a picture it has the curves."""
         with self.progress("page", 1) as advance:
-            write_web_page(
-                self.run, self.frames if drawable(self.scene) else [], self.run.path / "page.html", self.jobs
-            )
+            write_web_page(self.run, self.frames if drawable(self.scene) else [], self.run.path / "page.html")
             advance()
 
     def report(self) -> None:

@@ -96,6 +96,9 @@ class Run:
             raise RunError(f"{self.path}: holds an unfinished run of another scene; choose another --out, or --force")
         if any(self.info.get(key) != info.get(key) for key in ("versions", "device")):
             raise RunError(f"{self.path}: was begun with other versions or another device; --force begins again")
+        # Left by a process that was killed while it wrote.
+        for torn in self.path.glob("**/.dimple-tmp-*"):
+            torn.unlink(missing_ok=True)
         self.info["status"] = "running"
         self.save()
         return self

@@ -1,7 +1,6 @@
 """Films of a run, made without a display: an mp4, a gif if wanted, still pictures and a sheet of them."""
 
 import collections
-import functools
 import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +17,8 @@ from dimple.runs.files import replacing
 from dimple.settings import Count, Finite, Flag, NonNegative, settings
 from dimple.views.frame import Frame
 from dimple.views.stage import SIZE, Stage
-from dimple.workers import in_processes
 
 STILLS = 6
-# How many parts of a film each process draws: fewer cost fewer starts, more show progress.
-BLOCKS = 2
 
 
 @final
@@ -51,11 +47,7 @@ def nothing() -> None:
 
 
 def write_film(
-    frames: Sequence[Frame],
-    path: Path | str,
-    film: Film = Film(),
-    advance: Callable[[], None] = nothing,
-    jobs: int = 1,
+    frames: Sequence[Frame], path: Path | str, film: Film = Film(), advance: Callable[[], None] = nothing
 ) -> Path:
     """Draw the frames and write them as H.264 at `path`, 1280 x 720 pixels.
 
@@ -65,7 +57,6 @@ def write_film(
     Args:
         path: of the mp4, in a folder that exists.
         advance: called after each frame.
-        jobs: how many processes draw.
 
     Returns:
         `path`.
@@ -76,7 +67,7 @@ def write_film(
     """
     path = Path(path)
     gif = (path.with_suffix(".gif"),) if film.gif else ()
-    stills = write_pictures(frames, (path, path.with_suffix(".png"), *gif), film, SIZE, advance, jobs)
+    stills = write_pictures(frames, (path, path.with_suffix(".png"), *gif), film, SIZE, advance)
     write_stills(stills, path.parent / "stills")
     return path
 
@@ -87,7 +78,6 @@ def write_pictures(
     film: Film = Film(),
     size: tuple[int, int] = SIZE,
     advance: Callable[[], None] = nothing,
-    jobs: int = 1,
 ) -> dict[int, Image.Image]:
     """Draw the frames once and write them as a film (.mp4), a gif of half its size, or a sheet of key frames (.png).
 
@@ -95,7 +85,6 @@ def write_pictures(
         paths: at most one of each suffix.
         size: of the pictures in pixels, even for an mp4.
         advance: called after each drawn frame; for a sheet alone only the key frames are drawn.
-        jobs: how many processes draw.
 
     Returns:
         The key frames by step.
@@ -113,14 +102,15 @@ def write_pictures(
     reel: list[Image.Image] = []
 
     def pictures() -> Iterator[tuple[Image.Image, int]]:
-        turned = [(frames[number], film.turn * _progress(number, len(frames))) for number in drawn]
-        for number, picture in zip(drawn, _pictures(turned, size, jobs), strict=True):
-            if number in chosen:
-                stills[frames[number].step] = picture
-            if ".gif" in targets:
-                reel.append(picture.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS))
-            advance()
-            yield picture, repeats(frames, number, film)
+        with Stage(frames[0], size) as stage:
+            for number in drawn:
+                picture = stage.draw(frames[number], film.turn * _progress(number, len(frames)))
+                if number in chosen:
+                    stills[frames[number].step] = picture
+                if ".gif" in targets:
+                    reel.append(picture.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS))
+                advance()
+                yield picture, repeats(frames, number, film)
 
     if ".mp4" in targets:
         encode(pictures(), targets[".mp4"], film, size)
@@ -222,27 +212,6 @@ def write_gif(pictures: Sequence[Image.Image], counts: Sequence[int], fps: int, 
     with replacing(path) as temporary:
         durations = [round(1000 * count / fps) for count in counts]
         indexed[0].save(temporary, save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False)
-
-
-def _pictures(turned: Sequence[tuple[Frame, float]], size: tuple[int, int], jobs: int) -> Iterator[Image.Image]:
-    """The pictures of frames, each at the turn of its camera."""
-    if jobs == 1:
-        yield from _drawn(turned, size)
-        return
-    length = -(-len(turned) // (BLOCKS * jobs))
-    blocks = [functools.partial(_block, turned[i : i + length], size) for i in range(0, len(turned), length)]
-    for block in in_processes(blocks, jobs):
-        yield from block
-
-
-def _block(turned: Sequence[tuple[Frame, float]], size: tuple[int, int]) -> list[Image.Image]:
-    return list(_drawn(turned, size))
-
-
-def _drawn(turned: Sequence[tuple[Frame, float]], size: tuple[int, int]) -> Iterator[Image.Image]:
-    with Stage(turned[0][0], size) as stage:
-        for frame, turn in turned:
-            yield stage.draw(frame, turn)
 
 
 def _phase_places(frames: Sequence[Frame]) -> set[int]:

@@ -24,4 +24,6 @@ def verdict_of(summary: Mapping[str, Any]) -> dict[str, str] | None:
     if "verdict" not in summary:
         return None
     reason = str(summary.get("verdict_reason", "")).removesuffix(".") + "."
+    # A line that ends in "5-" reads as something else.
+    reason = reason.replace("-fold", "\N{NON-BREAKING HYPHEN}fold")
     return {"word": str(summary["verdict"]), "reason": reason[:1].upper() + reason[1:]}

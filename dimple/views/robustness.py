@@ -34,16 +34,18 @@ def robustness(run: Run) -> dict[str, Any]:
     if "confidence" in shown:
         source = plot(cumulative_shares(shown, ["confidence"], "confidence"), (6.2, 3.4))
         charts.append({"title": "distribution of confidence", "source": source})
-    return {"charts": charts, **extreme_points(train)}
+    return {"charts": charts, "unit": units.get("margin") or units.get("margin_any", ""), **extreme_points(train)}
 
 
 def extreme_points(train: Columns) -> dict[str, Any]:
     """The correctly classified points with the least and the largest margins: `heads` of a table and its `groups`.
 
+    Each cell is a figure and its null, which is empty where the table of points has none.
+
     Example:
         >>> found = extreme_points({name: np.array([1, 2]) for name in ("index", "label", "prediction", "margin")})
         >>> found["heads"], found["groups"][0]["lines"]
-        (['point', 'class', 'margin'], [['1', '1', '1']])
+        (['point', 'class', 'margin'], [[('1', ''), ('1', ''), ('1', '')]])
     """
     name = next((name for name in ("margin", "margin_any") if name in train), None)
     if name is None:
@@ -60,10 +62,7 @@ def extreme_points(train: Columns) -> dict[str, Any]:
     }
 
 
-def _line(train: Columns, row: int, columns: list[str]) -> list[str]:
+def _line(train: Columns, row: int, columns: list[str]) -> list[tuple[str, str]]:
     at = {name: values[row].item() for name, values in train.items() if values.dtype.kind in "fi"}
-    cells = []
-    for column in columns:
-        null = null_text(at, column) if column + NULL in at else ""
-        cells.append(number(at[column]) + (f"; null {null}" if null else ""))
-    return [str(at["index"]), str(at["label"]), *cells]
+    figures = [(number(at[column]), null_text(at, column)) for column in columns]
+    return [(str(at["index"]), ""), (str(at["label"]), ""), *figures]

@@ -7,7 +7,6 @@ plane_in_3d, 48 snapshots in 64^3 points: 2.8 MiB, where the exact triangles tak
 import base64
 import gzip
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from dimple.views.distance import Lattice, lattice_over, signed_distance
 from dimple.views.frame import Drawing, Frame, PointSet
 from dimple.views.relief import Feet
-from dimple.workers import in_processes
 
 POINTS = {2: 256**2, 3: 64**3}
 # The way to the manifold changes evenly, and is interpolated between fewer points.
@@ -29,11 +27,11 @@ PULL = 4.0
 FOOT_SPACING = 1 / 150
 
 
-def moving_field(frames: Sequence[Frame], jobs: int = 1) -> tuple[dict[str, Any], str]:
+def moving_field(frames: Sequence[Frame]) -> tuple[dict[str, Any], str]:
     """The lattice in words, and the distances `(T, *reversed counts)` packed."""
     first = frames[0].drawing
     lattice = lattice_over(first.low, first.high, POINTS[first.ambient_dim])
-    levels = np.stack(list(in_processes([partial(_levels, frame.drawing, lattice) for frame in frames], jobs)))
+    levels = np.stack([_levels(frame.drawing, lattice) for frame in frames])
     changes = levels.copy()
     changes[1:] -= levels[:-1]
     return _words(lattice), packed(changes)

@@ -24,7 +24,7 @@ NO_PICTURE = (
 NO_LEVEL_SET = "This run was made without a level set, so there is no picture of its boundary."
 
 
-def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str, jobs: int = 1) -> Path:
+def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
     """Write the page of a run, under 6 MiB for 60 snapshots, with the boundary moving where there are frames of it.
 
     Between snapshots the page shows the boundary of the interpolated distances and says so; every figure in it is that
@@ -32,7 +32,6 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str, jobs: in
 
     Args:
         frames: of the run, from `frames_of_run`; none for a run that cannot be drawn.
-        jobs: how many processes measure the distances from the boundary.
 
     Raises:
         RunError: if the run cannot be read or the page cannot be written.
@@ -41,7 +40,7 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str, jobs: in
     if frames:
         from dimple.views.web_field import moving_field, pull_field
 
-        data["drawing"]["field"], blobs["field"] = moving_field(frames, jobs)
+        data["drawing"]["field"], blobs["field"] = moving_field(frames)
         pull = pull_field(frames[-1])
         data["drawing"]["pull"] = None
         if pull is not None:

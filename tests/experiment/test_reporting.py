@@ -6,7 +6,7 @@ import pytest
 
 from dimple import experiment
 from dimple.errors import RunError
-from dimple.experiment.reporting import report
+from dimple.experiment import report
 from tests.views.material import write_run
 
 
