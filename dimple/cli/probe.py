@@ -32,7 +32,7 @@ def probe(
         list[str] | None,
         typer.Option(
             "--probe",
-            help="margin, onoff, subspace, curvature, confidence, spectra, ...; repeatable. [default: margin, onoff]",
+            help="margin, onoff, subspace, confidence, spectra, speed, ...; repeatable. [default: margin, onoff]",
         ),
     ] = None,
     norm: Annotated[str, typer.Option(help="l1, l2 or linf, for the margin.")] = "l2",
@@ -124,6 +124,13 @@ def _print_summary(run: "Run") -> None:
         out.print(table)
     if len(last) < len(rows):
         out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
-    for file in ("report.html", "measurements.parquet", "quantiles.parquet", "spectra.parquet", "transfer.parquet"):
+    for file in (
+        "report.html",
+        "measurements.parquet",
+        "quantiles.parquet",
+        "spectra.parquet",
+        "speed.parquet",
+        "transfer.parquet",
+    ):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)

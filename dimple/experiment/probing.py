@@ -17,7 +17,8 @@ from dimple.experiment.figures import STEP_UNITS, quantile_table, search_change,
 from dimple.experiment.pictures import write_page
 from dimple.experiment.provenance import describe, silent, versions
 from dimple.experiment.questions import Questions
-from dimple.experiment.request import CONFIDENCE, SPECTRA, TRANSFER, ProbeRequest
+from dimple.experiment.request import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeRequest
+from dimple.experiment.speeds import SPEED_UNITS, speeds_between
 from dimple.experiment.subjects import Subject, load_subject
 from dimple.experiment.whole import (
     TRANSFER_UNITS,
@@ -36,12 +37,10 @@ from dimple.runs.files import write_table
 from dimple.tensors import chunks, generator, resolve_device
 
 Arrays = dict[str, NDArray[Any]]
-# Images travel in small chunks, so that an interrupt costs little; points of a scene all at once.
-CHUNK, POINTS = 32, 4096
 # So many samples tell whether the on/off split would change with more search, and how fast the scores change.
 CHECKED = 32
-# So many samples are fed from one step of a series to the others.
-TRANSFERRED = 64
+# So many samples are compared between the steps of a series.
+COMPARED = 64
 
 
 def probe(
@@ -58,7 +57,7 @@ def probe(
 
     Args:
         out: the folder for measurements.parquet, run.json and report.html; for a series also quantiles.parquet, and
-            spectra.parquet and transfer.parquet where these were asked for.
+            spectra.parquet, speed.parquet and transfer.parquet where these were asked for.
 
     Returns:
         The finished run; `run.info["summary"]["rows"]` holds figures beside their nulls, one entry a step and split.
@@ -83,7 +82,7 @@ def probe(
         with progress("probe", len(subject.networks) * measuring.count) as advance:
             tables = [measuring.table(step, network, advance) for step, network in subject.networks]
         *_, (_, last) = subject.networks
-        measuring.write(tables, last)
+        measuring.write(tables, last, progress)
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
         run.save()
@@ -104,7 +103,7 @@ class Measuring:
         self.request, self.subject, self.run, self.device = request, subject, run, device
         self.questions = Questions(request, subject, device)
         self.dtype = torch.float64 if subject.images is None and device.type != "mps" else torch.float32
-        self.chunk = POINTS if subject.images is None else CHUNK
+        self.chunk = self.questions.chunk
         self.indices = {
             split: sample_indices(len(subject.samples[split]), request.samples, request.seed, split)
             for split in request.splits
@@ -152,7 +151,7 @@ class Measuring:
         arrays |= {name: values.cpu().numpy() for name, values in result.columns.items()}
         return arrays | {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS)}
 
-    def write(self, tables: list[Arrays], last: nn.Module) -> None:
+    def write(self, tables: list[Arrays], last: nn.Module, progress: Progress) -> None:
         """measurements.parquet, the summary, and the quantiles of a series."""
         names = [name for name in tables[0] if not name.endswith(DRAWS)]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in names}
@@ -160,18 +159,18 @@ class Measuring:
         write_table(self.run.path / "measurements.parquet", joined, units)
         rows = step_rows(tables, units)
         rows[-1] |= self._check(tables[-1], last)
-        whole = self._whole(tables, rows)
+        whole = self._whole(tables, rows, progress)
         shown = dict.fromkeys(name for row in rows for name in row)
         self.run.info["summary"] = {
             "rows": rows,
-            "units": digest_units(shown, units | STEP_UNITS | WHOLE_UNITS),
+            "units": digest_units(shown, units | STEP_UNITS | WHOLE_UNITS | SPEED_UNITS),
             **whole,
         }
         if len(tables) > 1:
             write_table(self.run.path / "quantiles.parquet", *quantile_table(joined, units))
         self.run.save()
 
-    def _whole(self, tables: list[Arrays], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def _whole(self, tables: list[Arrays], rows: list[dict[str, Any]], progress: Progress) -> dict[str, Any]:
         """What was asked of whole networks: figures go into `rows`, tables are written and handed back."""
         asked, split, found = self.request.probes, self.request.splits[-1], {}
         if CONFIDENCE in asked:
@@ -185,8 +184,16 @@ class Measuring:
                 row.update(figures[row["step"]])
             write_table(self.run.path / "spectra.parquet", columns_of(layers), {"step": self.subject.step_unit})
             found["layers"] = [layer for layer in layers if layer["step"] == rows[-1]["step"]]
+        if SPEED in asked and len(tables) > 1:
+            x, y = self.batch(split, self.indices[split][:COMPARED])
+            with progress("speed", len(tables) - 1) as advance:
+                search, series = self.questions.search, self.subject.networks
+                figures, shares = speeds_between(series, self.boundary, x, y, search, advance)
+            for row in rows:
+                row.update(figures.get(row["step"], {}))
+            write_table(self.run.path / "speed.parquet", columns_of(shares), {"step": self.subject.step_unit})
         if TRANSFER in asked:
-            x, y = self.batch(split, self.indices[split][:TRANSFERRED])
+            x, y = self.batch(split, self.indices[split][:COMPARED])
             kept = chosen_steps([int(table["step"][0]) for table in tables])
             networks = ((step, network) for step, network in self.subject.networks if step in kept)
             found["transfer"] = transfer_between(networks, self.boundary, x, y, self.request.seed)

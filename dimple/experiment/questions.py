@@ -9,13 +9,16 @@ from torch import Tensor
 
 from dimple.data import load_images
 from dimple.errors import DataError, UsageError
-from dimple.experiment.request import CONFIDENCE, SPECTRA, SUBSPACE, TRANSFER, ProbeRequest
+from dimple.experiment.request import SUBSPACE, WHOLE, ProbeRequest
 from dimple.experiment.subjects import Subject
-from dimple.probes import PROBES, LocalPCA, Margin, Offset, OnOff, Probe
+from dimple.probes import PROBES, ExactMargin, LocalPCA, Margin, Offset, OnOff, Probe
 from dimple.probes.subspaces import Controlled, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
 from dimple.protocols import TangentField
 from dimple.tensors import generator
 
+# Images travel in small chunks, so that an interrupt costs little; points of a scene all at once; samples that are
+# searched exhaustively a few at a time.
+IMAGES, POINTS, SLOW = 32, 4096, 4
 # So many images tell the principal directions; more would cost more than they change.
 PCA_IMAGES = 10_000
 # Above so many coordinates the eigenproblem of the principal directions costs more than the searches.
@@ -35,7 +38,7 @@ class Questions:
 
     def __init__(self, request: ProbeRequest, subject: Subject, device: torch.device) -> None:
         self.request, self.subject, self.device = request, subject, device
-        kinds = [kind for kind in dict.fromkeys(request.probes) if kind not in (CONFIDENCE, SPECTRA, TRANSFER)]
+        kinds = [kind for kind in dict.fromkeys(request.probes) if kind not in WHOLE]
         self._cloud: Tensor | None = None
         self._axes: Tensor | None = None
         plain = {kind: self._plain(kind) for kind in kinds if kind != SUBSPACE}
@@ -53,6 +56,20 @@ class Questions:
         """The probes that give an image's perturbation and its parts, at the least cost."""
         margins: list[Probe] = [probe for probe in self.probes if isinstance(probe, Margin)]
         return margins if self.onoff is None else [*margins, dataclasses.replace(self.onoff, draws=1)]
+
+    @property
+    def chunk(self) -> int:
+        """How many samples travel together: all points of a scene at once, but few where every one takes long."""
+        if any(isinstance(probe, ExactMargin) for probe in self.probes):
+            return SLOW
+        return POINTS if self.subject.images is None else IMAGES
+
+    @property
+    def search(self) -> Margin:
+        """The margin as the request asks for it, whether or not it is among the probes."""
+        margin = self._plain("margin")
+        assert isinstance(margin, Margin)
+        return margin
 
     def _plain(self, kind: str) -> Probe:
         """A probe of the table, with the request's settings where it has such a field."""

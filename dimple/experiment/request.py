@@ -11,8 +11,9 @@ from dimple.settings import Count, Positive, Seed, settings
 # The probe whose subspaces come from the data, and which no scene file can name.
 SUBSPACE = "subspace"
 # What is asked of whole networks, and of the steps of a series together.
-CONFIDENCE, SPECTRA, TRANSFER = "confidence", "spectra", "transfer"
-KINDS = (*PROBES, SUBSPACE, CONFIDENCE, SPECTRA, TRANSFER)
+CONFIDENCE, SPECTRA, SPEED, TRANSFER = "confidence", "spectra", "speed", "transfer"
+WHOLE = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
+KINDS = (*PROBES, SUBSPACE, *WHOLE)
 
 
 @final
@@ -29,8 +30,8 @@ class ProbeRequest:
         run: instead of all of these, the folder of a simulated scene: its snapshots, samples and exact tangents.
         split: which samples: of the test set, of the training set, or of both.
         probes: kinds of the table of probes, `subspace`, or of whole networks: `confidence` (is it calibrated, does it
-            follow the margin), `spectra` (how fast the scores can change), `transfer` (do the boundary points of one
-            step of a series fool the others).
+            follow the margin), `spectra` (how fast the scores can change), `speed` (how the boundary moves from step to
+            step of a series), `transfer` (do the boundary points of one step of a series fool the others).
         norm: of the margin; searches within subspaces are always in l2.
         method: of the margin, a name of its table of methods.
         budget: the most passes of a search, in every probe that has a budget; None for each probe's own.
@@ -66,14 +67,25 @@ class ProbeRequest:
             raise UsageError(f"--method is {self.method}; choose from {', '.join(METHODS)}")
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
-        if TRANSFER in self.probes and self.checkpoints is None and self.run is None:
-            raise UsageError("--probe transfer compares the steps of a series; name one with --checkpoints or --run")
+        self._require_norm()
+        for kind in (SPEED, TRANSFER):
+            if kind in self.probes and self.checkpoints is None and self.run is None:
+                raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
         if self.dim >= self.neighbours:
             raise UsageError(f"--dim is {self.dim} with --neighbours {self.neighbours}; dim must be smaller")
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name in ("model", "data", "weights", "checkpoints", "state_key"):
             if self.run is not None and getattr(self, name) != defaults[name]:
                 raise UsageError(f"--run brings its own networks and data; leave out --{name.replace('_', '-')}")
+
+    def _require_norm(self) -> None:
+        """Refuse a norm that what is asked cannot measure in."""
+        if self.method == "lbfgs" and self.norm != "l2":
+            raise UsageError(
+                f"--norm is {self.norm}, and --method lbfgs minimises l2; choose --norm l2 or --method fab"
+            )
+        if "exact" in self.probes and self.norm == "l1":
+            raise UsageError("--norm is l1, and --probe exact proves l2 and linf distances; choose one of these")
 
     @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:

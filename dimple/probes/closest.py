@@ -42,8 +42,9 @@ def closest(
 ) -> Reached:
     """The nearest misclassified point to each sample, as near as `budget` passes find it: an upper bound of the margin.
 
-    The call is that of every search, see `dimple.probes.search.Search`; the budget is that of one start. A few
-    forwards of it are kept for the landing, which takes as many as it needs.
+    The call is that of every search, see `dimple.probes.search.Search`; the budget is that of one start, and from 5
+    passes on no sample exceeds it. A few forwards of it are kept for the landing; where they do not suffice, the point
+    lies a little beyond the boundary, and `Margin` pulls it back.
 
     Args:
         starts: how many searches a sample, the first from itself and the others from within the distance that it found;
@@ -107,7 +108,7 @@ def _search(walk: Walk, offsets: Tensor | None, budget: float) -> _Found:
     walk.follow(max(1, sum(before), int(left - FORWARD * landings * len(before) + 1e-6)))
     if offsets is None:
         walk.reach(landings - 1)
-    landed = walk.land()
+    landed = walk.land(budget)
     return _Found(walk.points, walk.distance, walk.passes, walk.settled, landed)
 
 

@@ -112,6 +112,8 @@ def rates_along(
     }
     with torch.enable_grad():
         values = outputs(leaves)
+        if not leaves:
+            return values.detach().new_zeros(len(values), len(directions))
         # Backward passes are linear in what they are fed, so that the derivative by it is the forward derivative.
         fed = torch.ones_like(values, requires_grad=True)
         gradients = torch.autograd.grad(

@@ -33,6 +33,8 @@ SETTLED = 1e-6
 # along the ray.
 LANDINGS = 20
 LANDED = {torch.float32: 1e-5, torch.float64: 1e-11}
+# Sums of costs are compared with the budget with so much allowance.
+ROUNDING = 1e-4
 
 
 def stages(steps: int) -> list[int]:
@@ -190,10 +192,13 @@ class Walk:
             # The chord's slope: that at the crossing is not known, and the landing improves on it.
             self._keep(rows, here, gap, gap - self.first_gap[rows], torch.full_like(gap, torch.inf))
 
-    def land(self) -> Tensor:
-        """Pull each best point back along its ray, as close to the crossing as rounding allows.
+    def land(self, budget: float = math.inf) -> Tensor:
+        """Pull each best point back along its ray, as close to the crossing as rounding and the budget allow.
 
         Secant steps from the far side, and false position with the Illinois rule once the crossing is bracketed.
+
+        Args:
+            budget: what a row may have spent in all; one that cannot pay for another look stays where it is.
 
         Returns:
             The rows that are that close, `(B,)`.
@@ -204,7 +209,8 @@ class Walk:
         low, high = torch.zeros_like(self.distance), torch.ones_like(self.distance)
         near, far, last = torch.full_like(low, torch.nan), self.gap.clone(), torch.zeros_like(low)
         for _ in range(LANDINGS):
-            rows = torch.nonzero(self._above(tolerance) & (high - low > tolerance)).squeeze(1)
+            paid = self.passes + FORWARD <= budget + ROUNDING
+            rows = torch.nonzero(self._above(tolerance) & (high - low > tolerance) & paid).squeeze(1)
             if len(rows) == 0:
                 break
             a, b, above, below = low[rows], high[rows], near[rows], far[rows]

@@ -1,6 +1,9 @@
 """The probe verb on the bundled digits, and on real checkpoints where they are."""
 
+import contextlib
+import itertools
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from dimple.errors import ModelError, RunError, UsageError
-from dimple.experiment import ProbeRequest, probe, probing, simulate
+from dimple.experiment import ProbeRequest, probe, probing, questions, simulate
 from dimple.networks import build_model
 from dimple.runs.files import read_table
 from dimple.scene import load_scene
@@ -54,7 +57,7 @@ def test_a_series_of_checkpoints_is_one_table_with_a_step(tmp_path: Path) -> Non
 def test_an_interrupted_measurement_goes_on_with_the_next_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "CHUNK", 4)
+    monkeypatch.setattr(questions, "IMAGES", 4)
     whole = probe(request(), tmp_path / "whole", device="cpu")
     measured: list[int] = []
     piece = probing.Measuring._piece
@@ -75,6 +78,26 @@ def test_an_interrupted_measurement_goes_on_with_the_next_chunk(
     first, second = (read_table(run / "measurements.parquet")[0] for run in (whole.path, tmp_path / "run"))
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def test_an_exhaustive_search_is_told_and_kept_in_small_pieces(tmp_path: Path) -> None:
+    changes = ["training.steps=5", "snapshots.count=1", "data.test_points=30", "data.probe_points=10"]
+    changes += ["network.widths=[8]", "levelset={kind: none}", "probes=[]"]
+    run = simulate(load_scene("circle_in_2d", changes), tmp_path / "run", device="cpu", film=False)
+    told: list[tuple[str, int]] = []
+
+    @contextlib.contextmanager
+    def progress(stage: str, total: int) -> Iterator[Callable[[], None]]:
+        told.append((stage, total))
+        yield lambda: told.append((stage, 1))
+
+    asked = ProbeRequest(run=str(run.path), samples=10, probes=("exact",), budget=5.0)
+    done = probe(asked, tmp_path / "out", device="cpu", progress=progress)
+    steps = len(run.steps)
+    assert told == [("probe", 3 * steps), *[("probe", 1)] * (3 * steps)]
+    table, _ = read_table(done.path / "measurements.parquet")
+    assert len(table["margin_exact"]) == 10 * steps
+    assert (np.abs(table["margin_exact_bound"]) <= np.abs(table["margin_exact"])).all()
 
 
 def test_a_network_for_other_images_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -121,7 +144,7 @@ def test_every_snapshot_of_a_run_is_measured_with_its_exact_tangents(tmp_path: P
         samples=6,
         draws=2,
         budget=5.0,
-        probes=("margin", "onoff", "confidence", "spectra", "transfer"),
+        probes=("margin", "onoff", "confidence", "spectra", "speed", "transfer"),
     )
     run = probe(asked, tmp_path / "out", device="cpu")
     rows = run.info["summary"]["rows"]
@@ -136,6 +159,10 @@ def test_every_snapshot_of_a_run_is_measured_with_its_exact_tangents(tmp_path: P
     assert (margins["q05"] <= margins["q50"]).all() and (margins["q50"] <= margins["q95"]).all()
     table, _ = read_table(run.path / "measurements.parquet")
     assert margins["samples"].sum() == len(table["step"]) == len(simulated.steps) * 12
+    assert all(("speed_sign_whole" in row) == (row["step"] > 0) for row in rows)
+    speeds, _ = read_table(run.path / "speed.parquet")
+    pairs = set(zip(speeds["from_step"].tolist(), speeds["step"].tolist(), strict=True))
+    assert pairs == set(itertools.pairwise(simulated.steps)) and set(speeds["boundary"].tolist()) == {"exact", "soft"}
     transfer = run.info["summary"]["transfer"]
     own = [row["error"] for row in transfer if row["made_for"] == row["fed_to"] and row["samples"]]
     assert len(transfer) == len(simulated.steps) ** 2 and set(own) == {1.0}
@@ -159,6 +186,9 @@ def test_the_principal_directions_stand_beside_the_split_and_the_search_is_check
     [
         ({"run": "folder", "weights": "x.pt"}, "leave out --weights"),
         ({"probes": ("transfer",)}, "name one with --checkpoints or --run"),
+        ({"probes": ("speed",)}, "--probe speed compares the steps of a series; name one with"),
+        ({"method": "lbfgs", "norm": "l1"}, "--norm is l1, and --method lbfgs minimises l2"),
+        ({"probes": ("exact",), "norm": "l1"}, "--norm is l1, and --probe exact proves"),
         ({"probes": ("margins",)}, "choose from"),
     ],
 )

@@ -225,3 +225,16 @@ def test_a_boundary_that_the_gradient_hides_is_found_by_further_starts_and_flagg
     samples, plain = gaussian(20, 2), half_space(gaussian(2, seed=1), 0.3)
     clear = closest(plain, samples, plain.predict(samples), starts=9)
     assert clear.masked is not None and not clear.masked.any()
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "linf"])
+@pytest.mark.parametrize("budget", [5.0, 8.0, 15.0, 40.0])
+def test_no_sample_spends_more_than_its_budget(kind: str, budget: float) -> None:
+    """Far samples too, which meet no crossing at first and need many looks to land."""
+    net = network()
+    x = 3 * gaussian(64, 12, seed=5)
+    boundary = Boundary(net)
+    found = closest(boundary, x, boundary.predict(x), kind, budget=budget, starts=1)
+    assert float(found.passes.max()) <= budget + 1e-3
+    spent = 0.4 * boundary.forwards + 0.6 * boundary.backwards - 0.4 * len(x)
+    assert spent / len(x) == pytest.approx(float(found.passes.mean()), rel=1e-6)
