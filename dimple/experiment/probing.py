@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.experiment.figures import STEP_UNITS, quantile_table, search_change, step_rows
 from dimple.experiment.pictures import write_page
-from dimple.experiment.provenance import describe, silent, versions
+from dimple.experiment.provenance import add_costs, describe, silent, versions
 from dimple.experiment.questions import Questions
 from dimple.experiment.request import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeRequest
 from dimple.experiment.speeds import SPEED_UNITS, speeds_between
@@ -147,6 +147,7 @@ class Measuring:
         asked = self.questions
         result = measure(self.boundary(network), x, y, asked.probes, asked.tangents, chunk=self.chunk)
         self.run.info["units"] = {"step": self.subject.step_unit} | STEP_UNITS | result.units
+        add_costs(self.run.info, dict(zip(asked.kinds, result.costs, strict=True)))
         arrays: Arrays = {"index": indices.numpy()}
         arrays |= {name: values.cpu().numpy() for name, values in result.columns.items()}
         return arrays | {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS)}

@@ -30,7 +30,8 @@ class Questions:
     """What is asked, ready to be put to one network after another.
 
     Attributes:
-        probes: of samples, in the order of the request.
+        kinds: the names of the probes of samples, in the order of the request.
+        probes: these.
         tangents: the directions along the data: exact where the samples lie on a known manifold, else by local PCA
             over the training images; None where no probe asks for them.
         onoff: the on/off split among the probes, if it is there.
@@ -38,12 +39,12 @@ class Questions:
 
     def __init__(self, request: ProbeRequest, subject: Subject, device: torch.device) -> None:
         self.request, self.subject, self.device = request, subject, device
-        kinds = [kind for kind in dict.fromkeys(request.probes) if kind not in WHOLE]
+        self.kinds = [kind for kind in dict.fromkeys(request.probes) if kind not in WHOLE]
         self._cloud: Tensor | None = None
         self._axes: Tensor | None = None
-        plain = {kind: self._plain(kind) for kind in kinds if kind != SUBSPACE}
+        plain = {kind: self._plain(kind) for kind in self.kinds if kind != SUBSPACE}
         self.onoff = next((probe for probe in plain.values() if isinstance(probe, OnOff)), None)
-        self.probes: list[Probe] = [self._subspaces() if kind == SUBSPACE else plain[kind] for kind in kinds]
+        self.probes: list[Probe] = [self._subspaces() if kind == SUBSPACE else plain[kind] for kind in self.kinds]
         needed = any(probe.needs_tangents for probe in self.probes)
         self.tangents = self._tangents() if needed else None
         if self.onoff is not None and subject.images is not None and self._coordinates <= PCA_COORDINATES:

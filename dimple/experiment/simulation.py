@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -14,14 +14,14 @@ from torch import nn
 from dimple.boundary import Boundary, Mesh, NoLevelSet
 from dimple.data import ManifoldSamples
 from dimple.errors import DivergedError, UsageError
-from dimple.experiment.provenance import describe, silent, versions
+from dimple.experiment.provenance import add_costs, describe, silent, versions
 from dimple.experiment.summary import summary
 from dimple.networks.adapt import frozen
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.store import mesh_arrays
 from dimple.scene import Scene, scene_text
-from dimple.scene.record import Recorder
+from dimple.scene.record import Measured, Recorder
 from dimple.tensors import generator, resolve_device
 from dimple.views.film import write_film
 from dimple.views.frame import Frame, Layer
@@ -30,9 +30,6 @@ from dimple.views.report import write_report
 from dimple.views.vtk_files import write_pvd
 from dimple.views.web_page import write_web_page
 from dimple.workers import in_processes
-
-# The metrics of a snapshot, the columns of its points, and the units of both.
-Measured: TypeAlias = tuple[dict[str, float], dict[str, NDArray[Any]], dict[str, str]]
 
 
 def simulate(
@@ -132,12 +129,15 @@ class Simulation:
             for done in in_processes(pieces, self.jobs):
                 measured += done
                 advance()
-        rows, tables, (units, *_) = zip(*sorted(measured, key=lambda one: one[0]["step"]), strict=True)
-        metrics: dict[str, NDArray[Any]] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        measured.sort(key=lambda one: one.metrics["step"])
+        first = measured[0]
+        metrics: dict[str, NDArray[Any]] = {n: np.array([one.metrics[n] for one in measured]) for n in first.metrics}
         metrics["step"] = metrics["step"].astype(np.int64)
-        self.run.write_metrics(metrics, units)
-        self.run.write_points({name: np.concatenate([table[name] for table in tables]) for name in tables[0]}, units)
+        self.run.write_metrics(metrics, first.units)
+        points = {name: np.concatenate([one.points[name] for one in measured]) for name in first.points}
+        self.run.write_points(points, first.units)
         self.run.info["summary"] = summary(metrics)
+        add_costs(self.run.info, *(one.costs for one in measured))
 
     def film(self) -> None:
         """Draw the film, where the space has two or three dimensions to draw."""

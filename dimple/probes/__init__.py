@@ -2,7 +2,7 @@
 
 from dimple.probes.angles import angles_between, principal_angles
 from dimple.probes.autoencoder import AutoencoderJacobian
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Cost, Measurement, Probe
 from dimple.probes.certified import Certified
 from dimple.probes.confidence import calibration_error, confidence_row, rank_correlation, reliability
 from dimple.probes.curvature import Curvature
@@ -37,6 +37,7 @@ __all__ = [
     "AutoencoderJacobian",
     "Certified",
     "ClassPCA",
+    "Cost",
     "Curvature",
     "ExactMargin",
     "GlobalPCA",

@@ -15,6 +15,24 @@ from dimple.tensors import chunks, require_samples
 
 @final
 @dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a probe asked of a network, counted in rows: through how many it went each way, for how many samples.
+
+    Example:
+        >>> Cost(2, 5, 5) + Cost(1, 3, 0)
+        Cost(samples=3, forwards=8, backwards=5)
+    """
+
+    samples: int = 0
+    forwards: int = 0
+    backwards: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.samples + other.samples, self.forwards + other.forwards, self.backwards + other.backwards)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
 class Measurement:
     """The answers of a probe, one row a sample.
 
@@ -22,11 +40,13 @@ class Measurement:
         columns: name to `(B,)` values; what was not found is `inf`, never left out.
         units: name to unit, for every column.
         details: larger per-sample answers `(B, ...)`, such as boundary points or the draws of a null.
+        costs: of each of several probes, in their order; `measure` counts them.
     """
 
     columns: dict[str, Tensor]
     units: dict[str, str]
     details: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    costs: tuple[Cost, ...] = ()
 
     @staticmethod
     def concatenate(parts: list["Measurement"]) -> "Measurement":

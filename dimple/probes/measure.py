@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary, gap_of
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Cost, Measurement, Probe
 from dimple.protocols import TangentField
 
 
@@ -26,7 +26,8 @@ def measure(
             carry the label -1.
 
     Returns:
-        Columns `label`, `prediction`, `correct`, `confidence` (softmax of the prediction), `gap`, then the probes'.
+        Columns `label`, `prediction`, `correct`, `confidence` (softmax of the prediction), `gap`, then the probes'; and
+        what each probe cost.
     """
     scores = torch.cat([boundary.scores(x[start : start + chunk]) for start in range(0, len(x), chunk)])
     prediction = scores.argmax(1)
@@ -46,9 +47,12 @@ def measure(
         "gap": "score",
     }
     details: dict[str, Tensor] = {}
+    costs = []
     for probe in probes:
+        forwards, backwards = boundary.forwards, boundary.backwards
         result = probe(boundary, x, target, tangents, chunk=chunk)
         columns |= result.columns
         units |= result.units
         details |= result.details
-    return Measurement(columns, units, details)
+        costs.append(Cost(len(x), boundary.forwards - forwards, boundary.backwards - backwards))
+    return Measurement(columns, units, details, tuple(costs))

@@ -19,10 +19,10 @@ from dimple.errors import RunError
 from dimple.runs.files import read_table, write_bytes, write_json, write_table
 
 FORMAT = 1
-# The names of all that a run writes into its folder.
+# The names of all that a run writes into its folder, or did in an earlier version.
 OURS = re.compile(
     r"(scene\.yaml|run\.json|snapshots|parts|stills|(metrics|points|measurements|quantiles|spectra|transfer)\.parquet|geometry\.safetensors"
-    r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_\d+\.vtp|\.dimple-tmp-.*)"
+    r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-tmp-.*)"
 )
 Arrays = dict[str, NDArray[Any]]
 

@@ -11,11 +11,31 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
 from dimple.networks.adapt import frozen
-from dimple.probes import Margin, Offset, OnOff, Probe, measure
+from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, measure
 from dimple.probes.digest import figure, median, with_band
 from dimple.scene.scene import Scene
 
 Arrays = dict[str, NDArray[Any]]
+Units = dict[str, str]
+KINDS = {kind: name for name, kind in PROBES.items()}
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What was measured at one snapshot.
+
+    Attributes:
+        metrics: the row of the snapshot, `step` first.
+        points: the columns of its points.
+        units: of the columns of either.
+        costs: of each probe, by its name in the table.
+    """
+
+    metrics: dict[str, float]
+    points: Arrays
+    units: Units
+    costs: dict[str, Cost]
 
 
 @final
@@ -42,8 +62,8 @@ class Recorder:
             for probe in self.probes
         ]
 
-    def measure(self, step: int, network: nn.Module, loss: float) -> tuple[dict[str, float], Arrays, dict[str, str]]:
-        """The metrics of the snapshot, the columns of its points, and the unit of each column of either."""
+    def measure(self, step: int, network: nn.Module, loss: float) -> Measured:
+        """All that is recorded of one snapshot."""
         boundary = Boundary(frozen(network).to(self.device, self.dtype))
         samples, compared = self.samples, len(self.samples.train)
         sets: dict[str, tuple[Tensor, Tensor | None, list[Probe]]] = {
@@ -56,23 +76,19 @@ class Recorder:
             "probe": (samples.probe, None, [p for p in self.probes if isinstance(p, Offset)]),
         }
         parts, units, details = {}, dict(POINT_UNITS), {}
+        costs = {KINDS[type(probe)]: Cost() for probe in self.probes}
         for split, (points, labels, probes) in sets.items():
-            columns, extra, probe_units = self._measure_split(boundary, points, labels, probes)
-            parts[split], details[split] = columns, extra
-            units |= probe_units
+            x = points.to(self.device, self.dtype)
+            y = None if labels is None else labels.to(self.device)
+            result = measure(boundary, x, y, probes, self.scene.manifold, chunk=4096)
+            parts[split] = {name: values.cpu().numpy() for name, values in result.columns.items()}
+            details[split] = {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith("_draws")}
+            units |= result.units
+            for probe, cost in zip(probes, result.costs, strict=True):
+                costs[KINDS[type(probe)]] += cost
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summary(parts, details)}
         units["margin_null"] = units.get("margin", "")
-        return metrics, _stack(step, parts), units | METRIC_UNITS
-
-    def _measure_split(
-        self, boundary: Boundary, points: Tensor, labels: Tensor | None, probes: list[Probe]
-    ) -> tuple[Arrays, Arrays, dict[str, str]]:
-        x = points.to(self.device, self.dtype)
-        y = None if labels is None else labels.to(self.device)
-        result = measure(boundary, x, y, probes, self.scene.manifold, chunk=4096)
-        columns = {name: values.cpu().numpy() for name, values in result.columns.items()}
-        draws = {name: values.cpu().numpy() for name, values in result.details.items() if name.endswith("_draws")}
-        return columns, draws, result.units
+        return Measured(metrics, _stack(step, parts), units | METRIC_UNITS, costs)
 
     def _accuracies(self, boundary: Boundary) -> dict[str, float]:
         """The share of right predictions, and as its null the share that the commonest class alone would get."""

@@ -20,9 +20,9 @@ RELIEF = "depth of the manifold"
 
 
 def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -> Path:
-    """Write the boundary at each step as `<stem>_<step>.vtp`, and the .pvd beside them, which every ParaView opens.
+    """Write the boundary at each step as `<stem>_steps/<step>.vtp`, and the .pvd beside that folder.
 
-    Curves of the plane are written at height zero; a boundary with a relief has it at its points. The .pvd comes last,
+    Every ParaView opens the .pvd. Curves of the plane are written at height zero; a boundary with a relief has it at its points. The .pvd comes last,
     so that it never names a file that is missing.
 
     Args:
@@ -40,13 +40,15 @@ def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -
         >>> write_pvd([line, line], [0, 10], tempfile.mkdtemp() + "/run.pvd").name
         'run.pvd'
     """
-    path = _with_folder(path)
+    path = Path(path)
+    folder = _made(path.with_name(f"{path.stem}_steps"))
     root = ElementTree.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     collection = ElementTree.SubElement(root, "Collection")
     for step, layer in zip(steps, layers, strict=True):
-        name = f"{path.stem}_{step:08d}.vtp"
-        with replacing(path.parent / name) as temporary:
+        file = folder / f"{step:08d}.vtp"
+        with replacing(file) as temporary:
             _polydata(layer).save(temporary)
+        name = f"{folder.name}/{file.name}"
         ElementTree.SubElement(collection, "DataSet", timestep=str(step), group="", part="0", file=name)
     ElementTree.indent(root)
     write_bytes(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
@@ -60,7 +62,8 @@ def write_vtkhdf(layers: Sequence[Layer], steps: Sequence[int], path: Path | str
     """
     from vtkmodules.vtkIOHDF import vtkHDFWriter
 
-    path = _with_folder(path)
+    path = Path(path)
+    _made(path.parent)
     source = _series([_polydata(_never_empty(layer)) for layer in layers], steps)
     with replacing(path) as temporary:
         writer = vtkHDFWriter()
@@ -113,13 +116,12 @@ def _never_empty(layer: Layer) -> Layer:
     return Layer(speck, layer.role, None if layer.relief is None else np.zeros(width))
 
 
-def _with_folder(path: Path | str) -> Path:
-    path = Path(path)
+def _made(folder: Path) -> Path:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{path.parent}: cannot be made ({error.strerror}); choose another place") from None
-    return path
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
+    return folder
 
 
 def _polydata(layer: Layer) -> "pv.PolyData":

@@ -77,7 +77,7 @@ def test_triangles_keep_their_side(tmp_path: Path) -> None:
     import pyvista as pv
 
     path = write_pvd([Layer(ball_mesh(0.5, inside=0), "boundary")], [0], tmp_path / "boundary.pvd")
-    surface = pv.read(path.with_name("boundary_00000000.vtp"))
+    surface = pv.read(path.parent / "boundary_steps" / "00000000.vtp")
     outward = (surface.face_normals * surface.cell_centers().points).sum(1)
     assert (outward > 0).all()
 
@@ -85,7 +85,7 @@ def test_triangles_keep_their_side(tmp_path: Path) -> None:
 def test_writing_again_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     for _ in range(2):
         write_pvd([Layer(ball_mesh(0.5), "boundary")], [0], tmp_path / "boundary.pvd")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["boundary.pvd", "boundary_00000000.vtp"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["boundary.pvd", "boundary_steps"]
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
