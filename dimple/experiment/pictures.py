@@ -17,6 +17,7 @@ from dimple.probes import Measurement, measure
 from dimple.probes.nulls import held
 from dimple.runs import Run
 from dimple.runs.files import read_table
+from dimple.views.cost import cost_of
 from dimple.views.probe_report import ProbePicture, write_probe_report
 
 SHOWN = 4
@@ -32,8 +33,6 @@ def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions,
         *subject.facts,
         ("draws of each null", f"{draws}; their band holds {held(draws):.0%} of further ones"),
         ("seed", str(run.info["seed"])),
-        ("device", run.info["device"]),
-        ("made with", ", ".join(f"{name} {text}" for name, text in run.info["versions"].items())),
     ]
     write_probe_report(
         path,
@@ -45,6 +44,8 @@ def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions,
         _pictures(last, subject, boundary, asked),
         quantiles=read_table(series)[0] if series.exists() else {},
         grids=_grids(run.info["summary"]),
+        cost=cost_of(run),
+        reproduce=asked.request.command,
     )
 
 

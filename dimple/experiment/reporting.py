@@ -1,11 +1,12 @@
-"""The verb `report`: the page of a finished run written again, where one wants it."""
+"""The verbs `report` and `compare`: the page of a finished run written again, and several runs on one page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import yaml
 
-from dimple.errors import RunError
+from dimple.errors import RunError, UsageError
 from dimple.experiment.pictures import write_page
 from dimple.experiment.probing import Measuring
 from dimple.experiment.provenance import silent
@@ -13,6 +14,9 @@ from dimple.experiment.request import ProbeRequest
 from dimple.experiment.subjects import load_subject
 from dimple.protocols import Progress
 from dimple.runs import Run
+from dimple.views.account import account_of, is_simulated
+from dimple.views.comparison import MOST, write_comparison
+from dimple.views.headline import simulate_again
 from dimple.views.report import write_report
 
 
@@ -31,15 +35,11 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
         RunError: if the folder holds no finished run, or a measurement's network or data have changed since.
         ModelError, DataError: if they are gone.
     """
-    run = Run.open(path)
+    run = _finished(path)
     target = Path(out) if out is not None else run.path / "report.html"
-    if run.info.get("status") != "complete":
-        raise RunError(f"{run.path}: is not finished; the command that began it continues it, and writes its report")
-    if (run.path / "metrics.parquet").is_file():
+    if is_simulated(run):
         return write_report(run, target)
-    asked = yaml.safe_load(run.scene_text)
-    contents = asked.pop("contents")
-    request = ProbeRequest(**asked | {"probes": tuple(asked["probes"])})
+    request, contents = _asked(run)
     device = torch.device("cpu")
     subject = load_subject(request, device, progress)
     if subject.contents != contents:
@@ -48,3 +48,42 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
     measuring = Measuring(request, subject, run, device)
     write_page(run, subject, measuring.boundary(last), measuring.questions, target)
     return target
+
+
+def compare(paths: Sequence[Path | str], out: Path | str) -> Path:
+    """Write one page about several runs, simulated or measured: what differs, and all figures side by side.
+
+    Args:
+        paths: the run folders, in the order of their columns.
+        out: the HTML file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: for fewer than two runs, or more than can be told apart.
+        RunError: if a folder holds no finished run, or the page cannot be written.
+    """
+    if not 2 <= len(paths) <= MOST:
+        raise UsageError(f"{len(paths)} runs cannot be told apart on one page; name 2 to {MOST}")
+    runs = [_finished(path) for path in paths]
+    return write_comparison([(account_of(run), _again(run)) for run in runs], out)
+
+
+def _finished(path: Path | str) -> Run:
+    run = Run.open(path)
+    if run.info.get("status") != "complete":
+        raise RunError(f"{run.path}: is not finished; the command that began it continues it, and writes its report")
+    return run
+
+
+def _again(run: Run) -> str:
+    """The command that makes a run again."""
+    return simulate_again(run) if is_simulated(run) else _asked(run)[0].command
+
+
+def _asked(run: Run) -> tuple[ProbeRequest, dict[str, str]]:
+    """What a measurement was asked, and the digests of what it depended on."""
+    asked = yaml.safe_load(run.scene_text)
+    contents = asked.pop("contents")
+    return ProbeRequest(**asked | {"probes": tuple(asked["probes"])}), contents

@@ -1,6 +1,7 @@
 """What is asked of somebody's model, or of a run: which probes, on how many samples of which data."""
 
 import dataclasses
+import shlex
 from typing import Literal, final
 
 from dimple.errors import UsageError
@@ -86,6 +87,24 @@ class ProbeRequest:
             )
         if "exact" in self.probes and self.norm == "l1":
             raise UsageError("--norm is l1, and --probe exact proves l2 and linf distances; choose one of these")
+
+    @property
+    def command(self) -> str:
+        """The command that asks the same, without what it would ask anyway.
+
+        Example:
+            >>> ProbeRequest(probes=("margin",), samples=20).command
+            'dimple probe --probe margin --samples 20'
+        """
+        words = ["dimple", "probe"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                flag = f"--{field.name.replace('_', '-')}".replace("--probes", "--probe")
+                words += [
+                    word for one in (value if isinstance(value, tuple) else (value,)) for word in (flag, f"{one}")
+                ]
+        return shlex.join(words)
 
     @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:

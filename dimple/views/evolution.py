@@ -6,24 +6,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.views.page import plot
-from dimple.views.palette import CLASSES, INK, MUTED, RULE, hexadecimal
-from dimple.views.wording import words
+from dimple.views.palette import CLASSES, INK, hexadecimal
+from dimple.views.plots import LETTERS, along_steps, heading, plain, plot
+from dimple.views.wording import DISTANCE, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Column = NDArray[Any]
-DISTANCE = "input units"
 # What the search found before its points were landed is a matter of the search.
 SEARCHED = "margin_reached"
 # From a quantile to its mirror image, and how dark the area between them is.
 FANS = (("q05", "q95", 0.16), ("q25", "q75", 0.34))
-LETTERS = 8.5
 
 
 def evolution(quantiles: Mapping[str, Column]) -> list[dict[str, Any]]:
-    """For every distance that was measured a title and its panels: title and source of one picture a group.
+    """For every distance that was measured a title and its panels: title and drawing of one group each.
 
     The panels of a distance share their axes. Wrongly classified samples are shown at their distance without its sign.
 
@@ -59,7 +57,7 @@ def _panels(mine: Mapping[str, Column]) -> list[dict[str, str]]:
             continue  # All of it is zero or was not found: there is no distance to draw.
         title = f"{split}, classified {'correctly' if correct else 'wrongly'}"
         colour = hexadecimal(INK if correct else CLASSES[3])
-        panels.append({"title": title, "source": plot(_drawing(part, title, colour, limits, last), (3.4, 2.5))})
+        panels.append({"title": title, "svg": plot(_drawing(part, title, colour, limits, last), (3.4, 2.5))})
     return panels
 
 
@@ -79,21 +77,14 @@ def _drawing(part: Mapping[str, Column], title: str, colour: str, limits: tuple[
             )  # fmt: skip
         single = len(part["step"]) == 1
         axes.plot(part["step"], size("q50"), color=colour, linewidth=1.8, marker="o" if single else "", label="median")
-        axes.set_xscale("symlog", linthresh=1.0)
-        axes.set_xlim(0, max(last, 1) * 1.02)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        along_steps(axes, last)
         if limits[1] > 20 * limits[0]:
             axes.set_yscale("log")
             axes.set_ylim(*limits)
         else:
             axes.set_ylim(0, limits[1])
-        axes.minorticks_off()
-        axes.set_title(title, loc="left", fontsize=LETTERS, color=hexadecimal(INK), pad=4)
-        axes.tick_params(labelsize=LETTERS - 0.5, colors=hexadecimal(MUTED), length=3)
-        axes.set_facecolor("none")
-        for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color(hexadecimal(RULE))
+        heading(axes, title)
+        plain(axes)
         axes.legend(fontsize=LETTERS - 1.5, frameon=False, loc="best", labelcolor=hexadecimal(INK))
 
     return draw

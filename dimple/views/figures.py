@@ -1,15 +1,18 @@
 """Recorded columns as the rows of a table and as charts: each figure with its null, for pages of any kind."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dimple.views.frame import Chart, Curve, Timeline
-from dimple.views.page import plot
-from dimple.views.strip import LINES, draw_chart
-from dimple.views.wording import NULL, finite_or_nan, is_null, null_text, number, words
+from dimple.views.plots import key_below, plot
+from dimple.views.strip import draw_chart
+from dimple.views.wording import DISTANCE, NULL, finite_or_nan, is_null, null_text, number, sorting_key, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 VERDICT = "_verdict"
 VERDICTS = {
@@ -21,8 +24,17 @@ VERDICTS = {
 }
 
 
-def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, str]]:
+# So many curves share a chart.
+TOGETHER = 4
+SHARES = (0.0, 1.04)
+# The steps themselves, and what belongs to another figure.
+NO_CURVE = ("step", "boundary_limit", "off_share_error")
+
+
+def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows of a table of figures: name, value, null, the verdict against it where there is one, and unit.
+
+    `key` is the value as a number, by which a table can be sorted.
 
     Args:
         row: numbers by column; the null of `x` is `x_null`, its verdict `x_verdict`.
@@ -35,14 +47,41 @@ def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[s
     return [
         {
             "name": words(column),
-            "value": number(value),
-            "null": null_text(row, column),
+            **cell(row, column),
+            "null_key": sorting_key(row.get(column + NULL)),
             "verdict": VERDICTS.get(str(row.get(column + VERDICT, "")), ""),
             "unit": units.get(column, ""),
         }
         for column, value in row.items()
         if column != "step" and (value is None or isinstance(value, int | float)) and not is_null(column, row)
     ]
+
+
+def cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
+    """One figure for a table: `value` and `null` as text, and the `key` by which it is sorted.
+
+    Example:
+        >>> cell({"x": 2.0, "x_null": 1.5}, "x")
+        {'value': '2.00', 'key': '2.0', 'null': '1.50'}
+    """
+    return {"value": number(row[column]), "key": sorting_key(row[column]), "null": null_text(row, column)}
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """The numbers of several steps as columns, nan where one is missing; those that one step alone has are left out.
+
+    Example:
+        >>> columns_of([{"step": 0, "x": None}, {"step": 5, "x": 2.0}, {"step": 9, "x": 3.0, "y": 1.0}])
+        {'step': array([0, 5, 9]), 'x': array([nan,  2.,  3.])}
+    """
+    names = [name for name, value in rows[-1].items() if isinstance(value, int | float) and name != "samples"]
+    columns = {
+        name: np.array([np.nan if row.get(name) is None else row[name] for row in rows])
+        for name in names
+        if sum(row.get(name) is not None for row in rows) > 1
+    }
+    steps = np.array([row["step"] for row in rows], dtype=np.int64)
+    return {"step": steps} | {name: values for name, values in columns.items() if name != "step"}
 
 
 def curve_of(columns: Mapping[str, NDArray[Any]], column: str) -> Curve:
@@ -61,16 +100,19 @@ def charts_by_unit(
     """
     groups: dict[str, list[str]] = {}
     for column in columns:
-        if column != "step" and words(column) not in without and not is_null(column, columns):
+        if column not in NO_CURVE and words(column) not in without and not is_null(column, columns):
             groups.setdefault(units.get(column, ""), []).append(column)
     charts = []
     for unit, names in groups.items():
-        most = len(LINES) if unit else 1
+        most = TOGETHER if unit else 1
         for start in range(0, len(names), most):
             part = names[start : start + most]
             curves = tuple(curve_of(columns, name) for name in part)
-            title = words(part[0]) if len(part) == 1 else "further figures"
-            charts.append(Chart(title, curves, unit, logarithmic=spans_decades(curves)))
+            several = "shares" if unit == "share" else "distances" if unit.endswith(DISTANCE) else "further figures"
+            title = words(part[0]) if len(part) == 1 else several
+            limits = SHARES if unit == "share" else None
+            wide = limits is None and spans_decades(curves)
+            charts.append(Chart(title, curves, "" if limits else unit, limits, logarithmic=wide))
     return charts
 
 
@@ -87,9 +129,13 @@ def spans_decades(curves: Sequence[Curve]) -> bool:
 
 
 def chart_pictures(charts: Sequence[Chart], timeline: Timeline) -> list[dict[str, str]]:
-    """The charts as pictures within a page: title and source."""
+    """The charts as drawings within a page: `title` and `svg`."""
 
     def picture(chart: Chart) -> str:
-        return plot(lambda axes: draw_chart(axes, chart, timeline))
+        def draw(axes: "Axes") -> None:
+            draw_chart(axes, chart, timeline)
+            key_below(axes)
 
-    return [{"title": chart.title, "source": picture(chart)} for chart in charts]
+        return plot(draw)
+
+    return [{"title": chart.title, "svg": picture(chart)} for chart in charts]

@@ -1,9 +1,15 @@
 """What stands at the head of every page of a run."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dimple.runs.store import Run
+
+MEANINGS = {
+    "cling_step": ("clung", "from here until the dimpling the boundary stays within a fifth of its first distance"),
+    "dimple_step": ("dimpled", "every training point stays on its right side from here on"),
+}
 
 
 def lead_of(run: Run, summary: Mapping[str, Any]) -> str:
@@ -12,6 +18,35 @@ def lead_of(run: Run, summary: Mapping[str, Any]) -> str:
     if "steps" in summary:
         parts.append(f"{summary['steps']:,} steps, {summary.get('snapshots', 0)} snapshots")
     return ", ".join(part for part in parts if part)
+
+
+def phases_of(summary: Mapping[str, Any], steps: Sequence[int]) -> list[dict[str, str]]:
+    """When each phase was complete, and between which two snapshots it fell.
+
+    Example:
+        >>> phases_of({"cling_step": 8}, [0, 4, 8])[0]["step"], phases_of({"cling_step": 8}, [0, 4, 8])[0]["interval"]
+        ('8', 'between 4 and 8')
+    """
+    return [
+        {
+            "name": name,
+            "step": "never" if summary.get(key) is None else f"{summary[key]:,}",
+            "interval": _interval(summary.get(key), steps),
+            "meaning": meaning,
+        }
+        for key, (name, meaning) in MEANINGS.items()
+    ]
+
+
+def _interval(step: int | None, steps: Sequence[int]) -> str:
+    earlier = [] if step is None else [other for other in steps if other < step]
+    return f"between {max(earlier):,} and {step:,}" if earlier else ""
+
+
+def simulate_again(run: Run) -> str:
+    """The command that makes a simulated run again, from its folder."""
+    again = shlex.quote(f"{run.info.get('name', run.path.name)}-again")
+    return f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)} --out {again}"
 
 
 def verdict_of(summary: Mapping[str, Any]) -> dict[str, str] | None:

@@ -1,20 +1,21 @@
-"""Pages that need nothing but themselves: pictures and film inside, no script, no network, light and dark."""
+"""Pages that need nothing but themselves: pictures and film inside, no network, light and dark, on screen and paper."""
 
 import base64
 import functools
+import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image
 
 from dimple.runs.files import write_bytes
-from dimple.views.palette import PAPER, hexadecimal
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+# The one script of a report: its tables can be sorted.
+SCRIPT = "tables.js"
 
 
 @functools.cache
@@ -34,9 +35,22 @@ def write_page(path: Path | str, template: str, values: Mapping[str, Any]) -> Pa
     Raises:
         RunError: if it cannot be written.
     """
-    path = Path(path)
-    write_bytes(path, templates().get_template(template).render(**values).encode())
+    path, script = Path(path), source(SCRIPT)
+    given = {"script": script, "allowed": fingerprint(script), **values}
+    write_bytes(path, templates().get_template(template).render(**given).encode())
     return path
+
+
+def source(name: str) -> Markup:
+    """A style sheet or script among the templates, as it is."""
+    loader = templates().loader
+    assert loader is not None
+    return Markup(loader.get_source(templates(), name)[0].strip())
+
+
+def fingerprint(content: str) -> str:
+    """What a browser compares an inline style or script with before it uses it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -61,23 +75,3 @@ def png(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return data_uri(buffer.getvalue(), "image/png")
-
-
-def plot(draw: Callable[["Axes"], None], size: tuple[float, float] = (6.2, 2.9)) -> str:
-    """What `draw` puts into matplotlib axes, as the address of an SVG.
-
-    Args:
-        size: width and height in inches.
-    """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    # Without a fixed salt and date the same run would never give the same page twice.
-    with rc_context({"svg.hashsalt": "dimple", "svg.fonttype": "path"}):
-        figure = Figure(figsize=size, facecolor=hexadecimal(PAPER), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return data_uri(buffer.getvalue(), "image/svg+xml")

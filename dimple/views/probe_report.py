@@ -3,27 +3,24 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dimple.tensors import chunks
-from dimple.views.evolution import DISTANCE, SEARCHED, evolution
-from dimple.views.figures import chart_pictures, charts_by_unit, figure_rows
+from dimple.views.distributions import distribution_charts
+from dimple.views.evolution import evolution
+from dimple.views.figures import chart_pictures, charts_by_unit, columns_of, figure_rows
 from dimple.views.frame import Timeline
-from dimple.views.page import plot, png, write_page
-from dimple.views.palette import INK, MUTED, RULE, hexadecimal
-from dimple.views.strip import LINES
-from dimple.views.wording import NULL, is_null, number, words
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from dimple.views.page import png, write_page
+from dimple.views.wording import number
 
 Column = NDArray[Any]
 Pixels = NDArray[np.floating[Any]]
 SHOWN_SIDE = 112
+# Below this share of reliable tangents the page says so.
+RELIABLE = 0.5
 
 
 @final
@@ -60,6 +57,8 @@ def write_probe_report(
     *,
     quantiles: Mapping[str, Column] | None = None,
     grids: Sequence[Mapping[str, Any]] = (),
+    cost: Mapping[str, Any] | None = None,
+    reproduce: str = "",
 ) -> Path:
     """Write a measurement's report as one HTML file that needs no other file and no network.
 
@@ -74,6 +73,8 @@ def write_probe_report(
             upper half as the most robust.
         quantiles: of each distance at each step, see `dimple.views.evolution`.
         grids: further tables, each with `title`, `note`, `heads` and `lines` of text.
+        cost: from `dimple.views.cost`.
+        reproduce: the command that measures it again.
 
     Returns:
         `path`.
@@ -91,6 +92,8 @@ def write_probe_report(
         "evolution": evolution(quantiles or {}),
         "grids": grids,
         "groups": [{"title": name, "rows": [_row(p) for p in part]} for name, part in groups if part],
+        "reproduce": reproduce,
+        **(cost or {}),
     }
     return write_page(path, "probe.html", values)
 
@@ -110,88 +113,45 @@ def _split(
     return {
         "name": name,
         "rows": figure_rows(rows[-1], units),
+        "caution": caution(rows[-1]),
         "distributions": distribution_charts({column: values[mine] for column, values in columns.items()}, units),
         "charts": series_charts(rows, units),
     }
 
 
-def distribution_charts(columns: Mapping[str, Column], units: Mapping[str, str]) -> list[dict[str, str]]:
-    """The distances, those of one unit together, as many in a chart as there are colours."""
-    groups: dict[str, list[str]] = {}
-    for column, values in columns.items():
-        unit = units.get(column, "")
-        drawn = unit.endswith(DISTANCE) and np.issubdtype(np.asarray(values).dtype, np.floating)
-        if drawn and column != SEARCHED and not is_null(column, columns):
-            groups.setdefault(unit, []).append(column)
-    return [
-        {"title": f"distributions [{unit}]", "source": plot(cumulative_shares(columns, names[part], unit), (6.2, 3.4))}
-        for unit, names in groups.items()
-        for part in chunks(len(names), len(LINES))
-    ]
+def caution(row: Mapping[str, Any]) -> str:
+    """What to bear in mind with figures on and off a manifold whose tangents are estimates; empty where they are good.
+
+    Example:
+        >>> caution({"tangent_reliable": 0.1})[:43]
+        'Only 10% of the tangent estimates here can '
+    """
+    share = row.get("tangent_reliable")
+    if share is None or share >= RELIABLE:
+        return ""
+    return (
+        f"Only {share:.0%} of the tangent estimates here can be relied on at the distance of the boundary: read the "
+        "figures on and off the manifold as those of the estimated planes, not of the data's own."
+    )
 
 
 def series_charts(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> list[dict[str, str]]:
     """The figures of several checkpoints along their steps; nothing for a single one."""
     if len(rows) < 2:
         return []
-    names = [name for name, value in rows[-1].items() if isinstance(value, int | float) and name != "samples"]
-    names = [name for name in names if sum(row.get(name) is not None for row in rows) > 1]
-    values = {name: [row.get(name) for row in rows] for name in names}
-    columns = {name: np.array([np.nan if v is None else v for v in column]) for name, column in values.items()}
-    steps = columns.pop("step", np.arange(len(rows))).astype(np.int64)
-    return chart_pictures(charts_by_unit(columns, units), Timeline(steps, ()))
-
-
-def cumulative(values: Column) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sorted finite values, and the share of all values at most as large; nan counts as never reached.
-
-    Example:
-        >>> cumulative(np.array([3.0, 1.0, np.inf, np.nan]))[1]
-        array([0.25, 0.5 ])
-    """
-    finite = np.sort(np.asarray(values, dtype=np.float64)[np.isfinite(values)])
-    return finite, np.arange(1, len(finite) + 1) / max(len(values), 1)
-
-
-def cumulative_shares(columns: Mapping[str, Column], names: Sequence[str], unit: str) -> Any:
-    """What draws these columns' cumulative shares into axes."""
-
-    def draw(axes: "Axes") -> None:
-        for place, name in enumerate(names):
-            colour = hexadecimal(LINES[place % len(LINES)])
-            axes.step(*cumulative(columns[name]), where="post", color=colour, linewidth=1.8, label=words(name))
-            if name + NULL in columns:
-                axes.step(*cumulative(columns[name + NULL]), "--", where="post", color=colour, linewidth=1.2)
-        finite = np.concatenate([cumulative(columns[name])[0] for name in names])
-        sizes = np.abs(finite[finite != 0])
-        wide = len(sizes) > 0 and np.quantile(sizes, 0.95) > 20 * np.quantile(sizes, 0.05)
-        if len(finite) and finite.min() < 0:
-            axes.axvline(0, color=hexadecimal(MUTED), linewidth=0.8)
-            if wide:
-                axes.set_xscale("symlog", linthresh=float(np.quantile(sizes, 0.05)))
-                axes.minorticks_off()
-        elif wide:
-            axes.set_xscale("log")
-        if any(name + NULL in columns for name in names):
-            axes.plot([], [], "--", color=hexadecimal(MUTED), linewidth=1.2, label="dashed: their nulls")
-        axes.set_ylim(0, 1.02)
-        axes.set_xlabel(unit, fontsize=9, color=hexadecimal(MUTED))
-        axes.set_ylabel("share of samples", fontsize=9, color=hexadecimal(MUTED))
-        axes.tick_params(labelsize=8.5, colors=hexadecimal(MUTED))
-        axes.set_facecolor("none")
-        for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color(hexadecimal(RULE))
-        axes.legend(fontsize=8.5, frameon=False, loc="best", labelcolor=hexadecimal(INK))
-
-    return draw
+    columns = columns_of(rows)
+    return chart_pictures(charts_by_unit(columns, units), Timeline(columns["step"], ()))
 
 
 def _row(picture: ProbePicture) -> dict[str, Any]:
     strongest = float(np.abs(picture.perturbation).max())
     factor = 0.5 / strongest if strongest > 0 else 1.0
     shown = [(picture.image, "image"), (picture.image + picture.perturbation, "perturbed")]
-    parts = ((picture.perturbation, "perturbation"), (picture.on_part, "on the manifold"), (picture.off_part, "off it"))
+    parts = (
+        (picture.perturbation, "perturbation"),
+        (picture.on_part, "on manifold"),
+        (picture.off_part, "off manifold"),
+    )
     shown += [(0.5 + factor * part, name) for part, name in parts if part is not None]
     energy = float((picture.perturbation**2).sum())
     note = f"shown {factor:,.0f} times as strong" if factor >= 10 else f"shown {factor:.1f} times as strong"

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from dimple.runs.files import read_table
 from dimple.runs.store import Run
-from dimple.views.page import plot
-from dimple.views.probe_report import cumulative_shares, distribution_charts
-from dimple.views.wording import NULL, null_text, number, words
+from dimple.views.distributions import cumulative_shares, distribution_charts
+from dimple.views.figures import cell
+from dimple.views.plots import plot
+from dimple.views.wording import NULL, words
 
 Columns = dict[str, NDArray[Any]]
 SHOWN = 4
@@ -18,34 +19,36 @@ SAID = ("margin", "margin_any", "margin_on", "margin_off", "offset", "confidence
 
 
 def robustness(run: Run) -> dict[str, Any]:
-    """The `charts` of the last snapshot's distributions and the table of its extreme training points, as `groups`.
-
-    The null of margin and confidence are the same figures at test points, that of the others a random subspace.
-    """
+    """The `charts` of the last snapshot's distributions and the table of its extreme training points, as `groups`."""
     table, units = read_table(run.path / "points.parquet")
-    last = table["step"] == table["step"].max()
-    train, test = ({n: v[last & (table["split"] == split)] for n, v in table.items()} for split in ("train", "test"))
+    train, tested = at_the_end(table)
     if "margin" in train:
         # Both are the shortest way to the boundary; one line is enough.
         train.pop("margin_any", None)
-    shown = dict(train)
-    shown |= {name + NULL: test[name] for name in ("margin", "confidence") if name in train and len(test["step"])}
+    shown = train | tested
     charts = distribution_charts(shown, units)
     if "confidence" in shown:
-        source = plot(cumulative_shares(shown, ["confidence"], "confidence"), (6.2, 3.4))
-        charts.append({"title": "distribution of confidence", "source": source})
+        svg = plot(cumulative_shares(shown, ["confidence"], "probability"))
+        charts.append({"title": "distribution of confidence", "svg": svg})
     return {"charts": charts, "unit": units.get("margin") or units.get("margin_any", ""), **extreme_points(train)}
+
+
+def at_the_end(points: Columns) -> tuple[Columns, Columns]:
+    """The training points at the last step; and what is the null of their margin and confidence, the test points'."""
+    last = points["step"] == points["step"].max()
+    train, test = ({n: v[last & (points["split"] == split)] for n, v in points.items()} for split in ("train", "test"))
+    return train, {name + NULL: test[name] for name in ("margin", "confidence") if name in train and len(test["step"])}
 
 
 def extreme_points(train: Columns) -> dict[str, Any]:
     """The correctly classified points with the least and the largest margins: `heads` of a table and its `groups`.
 
-    Each cell is a figure and its null, which is empty where the table of points has none.
+    Each cell is a figure and its null, which is empty where the table of points has none; see `cell`.
 
     Example:
         >>> found = extreme_points({name: np.array([1, 2]) for name in ("index", "label", "prediction", "margin")})
-        >>> found["heads"], found["groups"][0]["lines"]
-        (['point', 'class', 'margin'], [[('1', ''), ('1', ''), ('1', '')]])
+        >>> found["heads"], [one["value"] for one in found["groups"][0]["lines"][0]]
+        (['point', 'class', 'margin'], ['1', '1', '1'])
     """
     name = next((name for name in ("margin", "margin_any") if name in train), None)
     if name is None:
@@ -62,7 +65,6 @@ def extreme_points(train: Columns) -> dict[str, Any]:
     }
 
 
-def _line(train: Columns, row: int, columns: list[str]) -> list[tuple[str, str]]:
+def _line(train: Columns, row: int, columns: list[str]) -> list[dict[str, str]]:
     at = {name: values[row].item() for name, values in train.items() if values.dtype.kind in "fi"}
-    figures = [(number(at[column]), null_text(at, column)) for column in columns]
-    return [(str(at["index"]), ""), (str(at["label"]), ""), *figures]
+    return [cell(at, column) for column in ("index", "label", *columns)]

@@ -2,21 +2,23 @@
 
 import dataclasses
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from dimple.views.frame import Chart, Reals, Timeline
-from dimple.views.palette import CLASSES, INK, MUTED, PAPER, RULE, hexadecimal
+from dimple.views.palette import MUTED, PAPER, hexadecimal
+from dimple.views.plots import LETTERS, LINES, along_steps, by_decades, heading, key, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 DPI = 100
 # Pixels kept free beside each chart for the names of its curves.
 LEGEND = 205
-LINES = (INK, CLASSES[3], CLASSES[2], CLASSES[5])
 
 
 @final
@@ -71,7 +73,8 @@ def plot_strip(timeline: Timeline, size: tuple[int, int], scale: float = 1.0, st
     for number, chart in enumerate(timeline.charts):
         place = _stacked(number, count, size, scale) if stacked else _beside(number, count, size, scale)
         axes = figure.add_axes(place)
-        draw_chart(axes, chart, timeline, key_below=stacked)
+        draw_chart(axes, chart, timeline)
+        key(axes, *(((0.0, -0.16), 3) if stacked else ((1.01, 1.04), 1)))
         panels.append((axes, chart))
     canvas.draw()
     for axes, chart in panels:
@@ -99,68 +102,44 @@ def _stacked(number: int, count: int, size: tuple[int, int], scale: float) -> tu
     return (44 / width, 1 - (number + 1) / count + 66 / height, 1 - 54 / width, 1 / count - 92 / height)
 
 
-def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline, size: float = 8.5, key_below: bool = False) -> None:
-    """Draw one chart into matplotlib axes: solid figures, dashed nulls, dotted phase marks with their names.
-
-    Args:
-        size: the size of the letters in points.
-        key_below: put the legend below the chart instead of beside it.
-    """
+def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
+    """Draw one chart into matplotlib axes: solid figures, dashed nulls, dotted phase marks with their names."""
     for curve, colour in zip(chart.curves, LINES, strict=False):
         axes.plot(timeline.steps, curve.values, color=hexadecimal(colour), linewidth=1.8, label=curve.name)
         if curve.null is not None:
             axes.plot(timeline.steps, curve.null, "--", color=hexadecimal(colour), linewidth=1.1)
-    axes.set_xscale("symlog", linthresh=1.0)
-    last = float(timeline.steps[-1]) if len(timeline.steps) else 1.0
-    axes.set_xlim(0, max(last, 1.0) * 1.02)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.minorticks_off()
+    along_steps(axes, float(timeline.steps[-1]) if len(timeline.steps) else 1.0)
     if chart.logarithmic:
-        _scale_by_decades(axes, chart)
+        by_decades(axes, [curve.values for curve in chart.curves])
     else:
         axes.set_ylim(*(chart.limits or _span(chart)))
+    curves = list(axes.lines)
     for name, step in timeline.phases:
         axes.axvline(step, color=hexadecimal(MUTED), linewidth=1.0, linestyle=":")
-        place = (step, _height_at(chart, timeline, step))
-        below = (axes.transData - axes.transAxes).transform(place)[1] > 0.5
+        below = _is_free_below(axes, curves, step)
         axes.annotate(
             name, (step, 0.0 if below else 1.0), (-3, 3 if below else -3), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="right", va="bottom" if below else "top", rotation=90, fontsize=size - 1,
+            textcoords="offset points", ha="right", va="bottom" if below else "top", rotation=90, fontsize=LETTERS - 1,
             color=hexadecimal(MUTED),
         )  # fmt: skip
     unit = f" [{chart.unit}]" if chart.unit else ""
-    axes.set_title(chart.title + unit, loc="left", fontsize=size, color=hexadecimal(INK), pad=4)
-    axes.tick_params(labelsize=size - 0.5, colors=hexadecimal(MUTED), length=3)
-    axes.set_facecolor("none")
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(hexadecimal(RULE))
+    heading(axes, chart.title + unit)
+    plain(axes)
     if any(curve.null is not None for curve in chart.curves):
         axes.plot([], [], "--", color=hexadecimal(MUTED), linewidth=1.1, label="dashed: their nulls")
-    if chart.curves:
-        corner, columns = ((0.0, -0.16), 3) if key_below else ((1.01, 1.04), 1)
-        axes.legend(
-            fontsize=size - 0.5, frameon=False, loc="upper left", bbox_to_anchor=corner, ncols=columns,
-            handlelength=1.8, labelspacing=0.35, columnspacing=1.4, borderaxespad=0.0,
-        )  # fmt: skip
 
 
-def _scale_by_decades(axes: "Axes", chart: Chart) -> None:
-    """A logarithmic axis; where values are zero or negative, one that is linear around zero, below the small sizes."""
-    values = np.concatenate([curve.values[np.isfinite(curve.values)] for curve in chart.curves])
-    if values.min() > 0:
-        axes.set_yscale("log")
-    else:
-        sizes = np.abs(values[values != 0])
-        axes.set_yscale("symlog", linthresh=float(np.quantile(sizes, 0.1)))
-        axes.axhline(0, color=hexadecimal(RULE), linewidth=0.8)
-
-
-def _height_at(chart: Chart, timeline: Timeline, step: int) -> float:
-    """The mean of the curves at a step, away from which a label is put."""
-    place = min(int(np.searchsorted(timeline.steps, step)), len(timeline.steps) - 1)
-    heights = np.array([curve.values[place] for curve in chart.curves])
-    return float(heights[np.isfinite(heights)].mean()) if np.isfinite(heights).any() else 0.0
+def _is_free_below(axes: "Axes", curves: "Sequence[Line2D]", step: int) -> bool:
+    """Whether to the left of a step fewer lines run at the bottom of the axes than at the top."""
+    to_axes = axes.transData - axes.transAxes
+    right = to_axes.transform((step, axes.get_ylim()[0]))[0]
+    crowd = 0
+    for line in curves:
+        drawn = np.column_stack([np.asarray(part, dtype=np.float64) for part in line.get_data()])
+        places = to_axes.transform(drawn[np.isfinite(drawn).all(1)]).reshape(-1, 2)
+        near = places[(places[:, 0] > right - 0.06) & (places[:, 0] < right + 0.01), 1]
+        crowd += int((near < 0.3).sum()) - int((near > 0.7).sum())
+    return crowd < 0
 
 
 def _span(chart: Chart) -> tuple[float, float]:

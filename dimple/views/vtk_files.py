@@ -22,8 +22,8 @@ RELIEF = "depth of the manifold"
 def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -> Path:
     """Write the boundary at each step as `<stem>_steps/<step>.vtp`, and the .pvd beside that folder.
 
-    Every ParaView opens the .pvd. Curves of the plane are written at height zero; a boundary with a relief has it at its points. The .pvd comes last,
-    so that it never names a file that is missing.
+    Every ParaView opens the .pvd. Curves of the plane are written at height zero; a boundary with a relief has it at
+    its points. The .pvd comes last, so that it never names a file that is missing.
 
     Args:
         layers: one boundary a snapshot, surfaces of space or curves of the plane.

@@ -1,16 +1,16 @@
 """The film as one web page: turn it, scrub it, play it; it needs no library, no network and no other file."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from dimple.runs.store import Run
 from dimple.views.frame import Frame
 from dimple.views.headline import lead_of, verdict_of
-from dimple.views.page import templates, write_page
+from dimple.views.page import fingerprint, source, write_page
 from dimple.views.web_data import page_data
 
 STYLE = "film.css"
@@ -45,7 +45,7 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
         data["drawing"]["pull"] = None
         if pull is not None:
             data["drawing"]["pull"], blobs["pull"] = pull
-    style, script = _source(STYLE), "\n".join(["'use strict';", *map(_source, SCRIPTS)])
+    style, script = source(STYLE), Markup("\n").join([Markup("'use strict';"), *map(source, SCRIPTS)])
     dims = run.geometry()["train"].shape[1]
     values = {
         "title": str(run.info.get("name", run.path.name)),
@@ -54,22 +54,11 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
         "note": "" if frames else NO_LEVEL_SET if dims <= 3 else NO_PICTURE.format(dims=dims),
         "style": style,
         "script": script,
-        "policy": f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'",
+        "policy": f"default-src 'none'; style-src {fingerprint(style)}; script-src {fingerprint(script)}",
         "data": _embedded(data),
         "blobs": blobs,
     }
     return write_page(path, "film.html", values)
-
-
-def _source(name: str) -> str:
-    loader = templates().loader
-    assert loader is not None
-    return loader.get_source(templates(), name)[0].strip()
-
-
-def _hash(content: str) -> str:
-    """What a browser compares an inline style or script with before it uses it."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
 def _embedded(data: dict[str, Any]) -> str:

@@ -13,15 +13,30 @@ WORDS = {
     "loss": "training loss",
     "boundary_distance": "boundary to manifold",
     "boundary_found": "boundary within reach",
+    "boundary_limit": "boundary to manifold, limit",
     "dimple_depth": "dimple depth",
+    "dimple_found": "dimples within reach",
     "off_share": "off-manifold share",
+    "off_share_error": "off-manifold share, standard error",
+    "margin_found": "margins found",
+    "margin_on_found": "margins found along the manifold",
+    "margin_off_found": "margins found off the manifold",
+    "gap": "score gap",
     "margin": "margin",
+    "margin_reached": "margin before landing",
+    "margin_residual": "angle that is left to the nearest point",
+    "margin_passes": "passes of the margin's search",
+    "margin_masked": "gradient hides the boundary",
     "margin_any": "margin in any direction",
     "margin_on": "margin along the manifold",
     "margin_off": "margin off the manifold",
     "margin_pca_top": "margin along the widest directions",
     "margin_pca_bottom": "margin along the narrowest directions",
     "margin_wrong": "margin of the wrongly classified",
+    "on_share": "on-manifold share of the shortest step",
+    "gradient_off_share": "off-manifold share of the gradient",
+    "tangent_reliable": "tangents to be relied on",
+    "tangent_validity": "distance from the tangent plane, of the margin",
     "on_ratio": "margin along the manifold, of the free one",
     "off_ratio": "margin off the manifold, of the free one",
     "pca_top_ratio": "margin along the widest directions, of the free one",
@@ -32,6 +47,8 @@ WORDS = {
 # A null of a figure stands in columns that carry the figure's own name and one of these ends.
 NULL, LOW, HIGH, CLOSED = "_null", "_null_low", "_null_high", "_closed"
 ENDS = (NULL, LOW, HIGH, CLOSED)
+# How the unit of every distance ends.
+DISTANCE = "input units"
 
 
 def words(column: str) -> str:
@@ -61,6 +78,16 @@ def number(value: float | None) -> str:
         digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
         return f"{value:.{digits}f}"
     return f"{value:.3g}"
+
+
+def sorting_key(value: float | None) -> str:
+    """A number as a table sorts it; empty for what is none, which comes last.
+
+    Example:
+        >>> sorting_key(0.5), sorting_key(float("nan"))
+        ('0.5', '')
+    """
+    return "" if value is None or math.isnan(value) else repr(float(value))
 
 
 def null_text(row: Mapping[str, Any], column: str) -> str:

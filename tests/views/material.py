@@ -132,6 +132,7 @@ def write_run(folder: Path, name: str = "ball") -> Run:
         "on_ratio_verdict": "above",
     }
     run.info["seconds"] = {"train": 1.25, "measure": 2.0}
+    run.info["passes"] = {"margin": {"samples": 24, "forwards": 1200, "backwards": 800}}
     run.save()
     return run
 

@@ -1,6 +1,7 @@
 """Pages: everything within, nothing from outside, and what files say never becomes markup."""
 
 import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from PIL import Image
 
 from dimple.errors import RunError
+from dimple.views.distributions import cumulative
 from dimple.views.figures import charts_by_unit, figure_rows, spans_decades
 from dimple.views.frame import Curve
-from dimple.views.probe_report import ProbePicture, cumulative, image_of, series_charts, write_probe_report
+from dimple.views.probe_report import ProbePicture, image_of, series_charts, write_probe_report
 from dimple.views.report import write_report
 from dimple.views.wording import is_null, null_text, number
 from tests.views.material import write_run
@@ -22,35 +24,46 @@ UNITS = {"margin": "l2, input units", "margin_on": "l2, input units"}
 
 
 class Page(HTMLParser):
-    """The tags, addresses and text of a page."""
+    """The tags, addresses, scripts and text of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.addresses: list[str] = []
+        self.labels: list[str] = []
+        self.scripts: list[str] = []
         self.policy = ""
         self.text = ""
-        self.in_style = False
+        self.inside = ""
         self.feed(path.read_text())
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         named = dict(attributes)
         self.tags.append(tag)
-        self.in_style = tag == "style"
+        self.inside = tag if tag in ("style", "script") else ""
+        self.labels += [named["aria-label"] or ""] if tag == "figure" and "aria-label" in named else []
         self.addresses += [named[name] or "" for name in ("src", "href") if name in named]
         if named.get("http-equiv") == "Content-Security-Policy":
             self.policy = named["content"] or ""
 
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
     def handle_data(self, data: str) -> None:
-        self.text += "" if self.in_style else f" {data}"
+        if self.inside == "script":
+            self.scripts.append(data)
+        self.text += "" if self.inside else f" {data}"
 
 
 def alone(page: Page) -> bool:
-    """Whether the page asks for nothing from outside and runs nothing."""
+    """Whether the page asks for nothing from outside and runs nothing but the one script that its policy names."""
+    (script,) = page.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        all(address.startswith("data:") for address in page.addresses)
+        all(address.startswith(("data:", "#")) for address in page.addresses)
         and page.policy.startswith("default-src 'none'; ")
-        and "script" not in page.tags
+        and page.policy.endswith(f"; script-src 'sha256-{digest}'")
+        and page.tags.count("script") == 1
     )
 
 
@@ -67,12 +80,13 @@ def test_the_report_of_a_run_states_what_happened(tmp_path: Path) -> None:
     assert alone(page)
     text = " ".join(page.text.split())
     assert "First clinging, then dimpling: undecided. Training accuracy did not come to stay at 1." in text
-    assert "clung 10 from here until the dimpling" in text
+    assert "clung 10 between 1 and 10 from here until the dimpling" in text
     assert "dimpled never" in text
     assert "margin along the manifold, of the free one 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
     assert run.scene_text.strip().splitlines()[1] in page.text
     assert "dimple simulate scene.yaml --seed 3 --out ball-again" in text
     assert "measure 2.0 s" in text
+    assert "margin 24 1,200 800 40.0" in text
 
 
 def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Path) -> None:
@@ -91,12 +105,26 @@ def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Pa
 
 def test_charts_mark_the_phases_and_are_the_same_every_time(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    first = Page(write_report(run, run.path / "report.html"))
-    again = Page(write_report(run, run.path / "report.html"))
-    assert first.addresses == again.addresses
-    chart = base64.b64decode(first.addresses[0].partition(",")[2]).decode()
-    assert chart.lstrip().startswith("<?xml")
-    assert "clung" in chart
+    first = write_report(run, run.path / "report.html").read_bytes()
+    assert write_report(run, run.path / "again.html").read_bytes() == first
+    page = Page(run.path / "report.html")
+    assert page.tags.count("svg") == len(page.labels) == 4
+    chart = page.text[page.text.index("distance from manifold and points") :]
+    assert "clung" in chart[: chart.index("training loss")]
+
+
+def test_charts_take_their_colours_from_the_page_and_no_names_from_each_other(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    text = write_report(run, run.path / "report.html").read_text()
+    style, charts = text[: text.index("</style>")], re.findall("<svg .*?</svg>", text, flags=re.DOTALL)
+    dark = style[style.index("dark) {") :]
+    for name in set(re.findall(r"var\((--\w+)\)", "".join(charts))):
+        assert f"{name}: #" in dark[: dark.index("* {")] and style.count(f"{name}: #") >= 2, name
+    assert not re.search("(stroke|fill): #", "".join(charts))
+    named = [set(re.findall(r' id="([^"]+)"', chart)) for chart in charts]
+    assert len(set.union(*named)) == sum(map(len, named))
+    for chart, names in zip(charts, named, strict=True):
+        assert set(re.findall(r"(?:href=\"|url\()#([^\")]+)", chart)) <= names
 
 
 def test_names_and_scenes_are_never_markup(tmp_path: Path) -> None:
@@ -124,8 +152,8 @@ def test_the_probe_report_ranks_the_images_and_takes_them_apart(tmp_path: Path) 
     assert re.findall(r"image (\d)", page.text) == ["1", "3", "2", "0"]
     assert page.text.index("least robust") < page.text.index("image 1") < page.text.index("most robust")
     assert "36.0% of its squared length" in page.text
-    # One chart of distributions, and five pictures for each of the four images.
-    assert page.tags.count("img") == 1 + 5 * 4
+    # Five pictures for each of the four images, and one chart of distributions.
+    assert (page.tags.count("img"), page.labels) == (5 * 4, ["distributions [l2, input units]"])
     assert "below" in page.text
 
 
@@ -164,7 +192,11 @@ def test_pictures_are_magnified_without_blur(channels: int) -> None:
 def test_a_table_has_each_figure_once_with_its_null() -> None:
     row = {"step": 5, "x": 1.0, "x_null": 2.0, "x_null_low": 1.5, "x_null_high": 3.0, "x_verdict": "below", "y": None}
     rows = figure_rows(row, {"x": "l2"})
-    assert rows[0] == {"name": "x", "value": "1.00", "null": "2.00 (1.50 to 3.00)", "verdict": "below", "unit": "l2"}
+    assert rows[0] == {
+        "name": "x", "value": "1.00", "key": "1.0", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0", "verdict": "below",
+        "unit": "l2",
+    }  # fmt: skip
+    assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")
     assert [r["value"] for r in rows] == ["1.00", "not measured"]
 
 

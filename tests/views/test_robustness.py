@@ -14,7 +14,7 @@ def test_extremes_are_the_ends_of_the_sorted_margins_and_leave_out_the_wrong() -
     label = np.zeros(10, dtype=np.int64)
     prediction = np.where(np.arange(10) == 9, 1, label)
     found = extreme_points({"index": np.arange(10), "label": label, "prediction": prediction, "margin": margin})
-    assert [[line[0][0] for line in group["lines"]] for group in found["groups"]] == [
+    assert [[line[0]["value"] for line in group["lines"]] for group in found["groups"]] == [
         ["1", "4", "3", "0"],
         ["8", "7", "6", "5"],
     ]
@@ -33,7 +33,7 @@ def test_a_page_shows_distributions_and_points_with_their_nulls(tmp_path: Path) 
         "distribution of confidence",
     ]
     text = write_report(run, tmp_path / "report.html").read_text()
-    assert "The least robust points" in text and '<td>2.00<br><span class="null">null 1.50</span></td>' in text
+    assert "The least robust points" in text and '<td data-key="2.0">2.00<br><span class="null">null 1.50</span></td>' in text
 
 
 def test_without_margins_there_is_nothing_to_rank(tmp_path: Path) -> None:

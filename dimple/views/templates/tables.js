@@ -1,0 +1,31 @@
+// Tables that a click on a head sorts: rising, then falling, then as they came. What has no value stays at the end.
+'use strict';
+for (const table of document.querySelectorAll('table.sortable')) {
+  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
+  const next = { ascending: 'descending', descending: null };
+  heads.forEach((head, column) => {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener('click', () => {
+      const before = head.getAttribute('aria-sort'), order = before in next ? next[before] : 'ascending';
+      for (const other of heads) other.removeAttribute('aria-sort');
+      if (order) head.setAttribute('aria-sort', order);
+      body.append(...(order ? sorted(rows, column, order === 'ascending' ? 1 : -1) : rows));
+    });
+  });
+}
+
+function sorted(rows, column, direction) {
+  const keyed = rows.map((row) => {
+    const { dataset, textContent } = row.cells[column];
+    return [dataset.key ?? textContent.trim(), row];
+  });
+  const compare = ([a], [b]) => {
+    if (a === '' || b === '') return (a === '') - (b === '');
+    const way = isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+    return direction * way;
+  };
+  return keyed.sort(compare).map(([, row]) => row);
+}
