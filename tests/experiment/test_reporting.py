@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dimple import experiment
-from dimple.errors import RunError
-from dimple.experiment import report
+from dimple.errors import RunError, UsageError
+from dimple.experiment import compare, report
 from tests.views.material import write_run
 
 
@@ -24,3 +24,23 @@ def test_a_simulated_run_is_written_in_its_folder_unless_told_otherwise(tmp_path
     run.info["status"] = "complete"
     run.save()
     assert report(run.path) == run.path / "report.html"
+
+
+def test_measured_and_simulated_runs_stand_on_one_page(tmp_path: Path) -> None:
+    request = experiment.ProbeRequest(samples=6, draws=2, probes=("margin",))
+    measured = experiment.probe(request, tmp_path / "measured", device="cpu")
+    simulated = write_run(tmp_path / "run")
+    with pytest.raises(RunError, match="is not finished"):
+        compare([measured.path, simulated.path], tmp_path / "both.html")
+    simulated.info["status"] = "complete"
+    simulated.save()
+    text = compare([measured.path, simulated.path], tmp_path / "both.html").read_text()
+    assert "dimple probe --probe margin --samples 6 --draws 2" in text
+    assert "dimple simulate scene.yaml --seed 3" in text
+    assert "Final numbers: test samples" in text
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_too_few_or_too_many_runs_are_refused(tmp_path: Path, count: int) -> None:
+    with pytest.raises(UsageError, match=f"{count} runs cannot be told apart"):
+        compare([tmp_path] * count, tmp_path / "page.html")

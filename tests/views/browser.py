@@ -13,7 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 PROGRAM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+needs_browser = pytest.mark.skipif(
+    PROGRAM is None or sys.platform == "win32", reason="no Chromium: apt-get install chromium"
+)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--no-first-run",
     "--disable-extensions", "--disable-background-networking", "--hide-scrollbars", "--remote-debugging-pipe",
@@ -28,7 +33,17 @@ for end, place in zip(ends, (3, 4)):
 os.execv(sys.argv[3], sys.argv[3:])
 """
 # Keys that are not their own letter, with their DevTools code.
-CODES = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, " ": 32}
+CODES = {
+    "Enter": 13,
+    "Tab": 9,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "Home": 36,
+    "End": 35,
+    " ": 32,
+}
 SHIFT = 8
 
 
@@ -111,11 +126,17 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
         )
 
-    def open(self, path: Path, fragment: str = "") -> None:
+    def open(self, path: Path, fragment: str = "", ready: str = "document.documentElement?.dataset.ready") -> None:
         """Load a page from disk anew, and wait until it calls itself ready."""
         self.ask("Page.navigate", url="about:blank")
         self.ask("Page.navigate", url=path.as_uri() + (f"#{fragment}" if fragment else ""))
-        self.wait("document.documentElement?.dataset.ready")
+        self.wait(ready)
+
+    def show_as(self, media: str, scheme: str) -> None:
+        """As on `screen` or in `print`, for a reader who prefers `light` or `dark`."""
+        self.ask(
+            "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, promises awaited."""
@@ -136,7 +157,7 @@ class Browser:
 
     def key(self, key: str, modifiers: int = 0) -> None:
         code = CODES.get(key, ord(key[0].upper()))
-        text = {"text": key} if len(key) == 1 else {}
+        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.ask(
                 "Input.dispatchKeyEvent",
@@ -156,6 +177,10 @@ class Browser:
         self.mouse("mouseMoved", *end, button="left", buttons=1)
         self.mouse("mouseReleased", *end, button="left", clickCount=1)
         self.settle()
+
+    def pdf(self) -> bytes:
+        """The page as it is printed."""
+        return base64.b64decode(self.ask("Page.printToPDF", printBackground=True)["data"])
 
     def picture(self) -> bytes:
         """What the window shows, as PNG."""

@@ -33,7 +33,10 @@ def test_a_page_shows_distributions_and_points_with_their_nulls(tmp_path: Path) 
         "distribution of confidence",
     ]
     text = write_report(run, tmp_path / "report.html").read_text()
-    assert "The least robust points" in text and '<td data-key="2.0">2.00<br><span class="null">null 1.50</span></td>' in text
+    assert (
+        "The least robust points" in text
+        and '<td data-key="2.0">2.00<br><span class="null">null 1.50</span></td>' in text
+    )
 
 
 def test_without_margins_there_is_nothing_to_rank(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ import html
 import io
 import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,8 @@ from PIL import Image
 from dimple.runs.store import Run
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.web_page import write_web_page
-from tests.views.browser import PROGRAM, SHIFT, Browser
+from tests.views.browser import SHIFT, Browser, needs_browser
 from tests.views.material import write_flat_run, write_run
-
-needs_browser = pytest.mark.skipif(
-    PROGRAM is None or sys.platform == "win32", reason="no Chromium: apt-get install chromium"
-)
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +36,6 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def curves(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_web_page(run, [], tmp_path_factory.mktemp("curves") / "page.html")
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def browser(opened: Browser) -> Iterator[Browser]:
-    opened.errors.clear()
-    yield opened
-    assert opened.errors == []
 
 
 def scene(browser: Browser) -> np.ndarray:
