@@ -21,8 +21,8 @@ class Nearest:
     """Where the boundary of a run is nearest to each of its training points.
 
     A run keeps how far that is, in points.parquet, but not where. The run's own margin probe is asked again, at the
-    same points in the same batch, so the lengths are those of the column `margin`; it takes some 50 ms a snapshot of a
-    small scene. What was found once is kept.
+    same points in the same batch, so the lengths are those of the column `margin`; a snapshot of a small scene takes a
+    few tenths of a second. What was found once is kept.
 
     Args:
         run: with finished training.
