@@ -132,10 +132,13 @@ class Snapshots:
         return len(self.run.steps)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
+        return ((step, self.at(step)) for step in self.run.steps)
+
+    def at(self, step: int) -> nn.Module:
+        """The network after that many updates."""
         network = self.scene.network.build(self.scene.manifold.ambient_dim, generator(self.scene.seed, "network"))
-        for step in self.run.steps:
-            network.load_state_dict(self.run.read_snapshot(step)[0])
-            yield step, frozen(network).double()
+        network.load_state_dict(self.run.read_snapshot(step)[0])
+        return frozen(network).double()
 
 
 def _digest(content: bytes) -> str:

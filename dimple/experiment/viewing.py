@@ -1,21 +1,73 @@
-"""The verb `view`: a run in an interactive window."""
+"""The verb `view`: a run, or two beside each other, in an interactive window."""
 
 from pathlib import Path
+from typing import final
 
-from dimple.errors import RunError
+import numpy as np
+import torch
+
+from dimple.boundary import Boundary
+from dimple.errors import RunError, UsageError
+from dimple.experiment.perturbations import Nearest
+from dimple.experiment.subjects import Snapshots
 from dimple.runs import Run
+from dimple.scene import load_scene
+from dimple.views.frame import Perturbations, Reals
 from dimple.views.frames_of_run import frames_of_run
-from dimple.views.window import open_window
+from dimple.views.reel import Show
+from dimple.views.window import FPS, open_window
+
+# How many points travel through a network together.
+CHUNK = 4096
 
 
-def view(path: Path | str) -> None:
-    """Open the run and return when its window is closed.
+def view(path: Path | str, beside: Path | str | None = None, fps: int = FPS) -> list[Path]:
+    """Open a run and return when its window is closed.
+
+    Args:
+        path: the run folder.
+        beside: another run to be seen at the same steps from the same side.
+        fps: snapshots a second when they are played.
+
+    Returns:
+        The pictures and films that were made in the window.
 
     Raises:
-        RunError: if the folder holds no run with a boundary to draw.
+        UsageError: for fewer than one snapshot a second, or two runs that lie in different spaces.
+        RunError: if a folder holds no run with a boundary to draw.
         DeviceError: without a display, naming the film and the report instead.
     """
-    run = Run.open(path)
-    if not (run.path / "geometry.safetensors").is_file():
-        raise RunError(f"{run.path}: holds no boundary to look at; open {run.path / 'report.html'} in a browser")
-    open_window(frames_of_run(run), run.path)
+    if fps < 1:
+        raise UsageError(f"--fps is {fps}; ask for one snapshot a second or more")
+    runs = [Run.open(path)] + ([] if beside is None else [Run.open(beside)])
+    for run in runs:
+        if not (run.path / "geometry.safetensors").is_file():
+            raise RunError(f"{run.path}: holds no boundary to look at; open {run.path / 'report.html'} in a browser")
+    dims = [len(run.box[0]) for run in runs]
+    if len(set(dims)) > 1:
+        raise UsageError(
+            f"{runs[0].path} lies in R^{dims[0]} and {runs[1].path} in R^{dims[1]}; name two runs in the same space"
+        )
+    return open_window([Show(frames_of_run(run), run.path, run.points(), _Asked(run)) for run in runs], fps)
+
+
+@final
+class _Asked:
+    """What the window asks of a run while it is open, answered by its snapshots in float64."""
+
+    def __init__(self, run: Run) -> None:
+        scene = load_scene(str(run.path / "scene.yaml"))
+        self._snapshots, self._manifold, self._nearest = Snapshots(run, scene), scene.manifold, Nearest(run)
+
+    def nearest(self, step: int) -> Perturbations:
+        return self._nearest.at(step)
+
+    def gradient_norms(self, step: int, points: Reals) -> Reals:
+        boundary = Boundary(self._snapshots.at(step))
+        ones = torch.ones(len(points), dtype=torch.long)
+        parts = zip(torch.from_numpy(points).split(CHUNK), ones.split(CHUNK), strict=True)
+        gradients = torch.cat([boundary.gap_and_gradient(x, y)[1] for x, y in parts])
+        return np.asarray(gradients.norm(dim=1).numpy(), dtype=np.float64)
+
+    def distances(self, points: Reals) -> Reals:
+        return np.asarray(self._manifold.distance(torch.from_numpy(points)).numpy(), dtype=np.float64)

@@ -10,6 +10,8 @@ from dimple.views.frame import Drawing, Plane, Reals
 
 # A narrow angle: depth can be told, yet near parts look hardly larger than far ones.
 VIEW_ANGLE = 24.0
+# How many times the step fits into the height of a close look at it.
+CLOSE = 6.0
 
 
 @final
@@ -66,3 +68,29 @@ def look(drawing: Drawing, plane: Plane | None, turn: float = 0.0) -> Camera:
     distance = 1.12 * float((high - low).max()) / 2 / math.tan(math.radians(VIEW_ANGLE / 2))
     focus = (low + high) / 2
     return Camera(focus + distance * direction / np.linalg.norm(direction), focus, up)
+
+
+def close_look(start: Reals, on: Reals, off: Reals, before: Camera) -> Camera:
+    """The camera that sees a step and its two parts in their true lengths, upright, from the side it stood on before.
+
+    Args:
+        start: where the step begins, `(3,)`.
+        on, off: its parts, `(3,)`, the second one upright in the picture; where one of them is nothing, the camera
+            stays as much on its side as it can.
+        before: where it looked from.
+    """
+    whole = on + off
+    length = float(np.linalg.norm(whole))
+    up = off if np.linalg.norm(off) > 1e-6 * length else whole
+    up = up / np.linalg.norm(up)
+    along = on - (on @ up) * up
+    straight = np.linalg.norm(along) < 1e-3 * length
+    side = (before.forward @ up) * up - before.forward if straight else np.cross(along, up)
+    if np.linalg.norm(side) < 1e-9 * length:
+        side = np.cross(up, np.eye(3)[int(np.abs(up).argmin())])
+    side = side / np.linalg.norm(side)
+    side = side if side @ before.forward <= 0 else -side
+    up = up if up @ before.up >= 0 else -up
+    distance = CLOSE * length / 2 / math.tan(math.radians(VIEW_ANGLE / 2))
+    focus = start + whole / 2
+    return Camera(focus + distance * side, focus, up)

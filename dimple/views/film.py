@@ -1,6 +1,7 @@
 """Films of a run, made without a display: an mp4, a gif if wanted, still pictures and a sheet of them."""
 
 import collections
+import contextlib
 import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -151,8 +152,14 @@ def repeats(frames: Sequence[Frame], number: int, film: Film) -> int:
     return max(1, round(film.hold * film.fps)) if held else 1
 
 
-def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film, size: tuple[int, int] = SIZE) -> None:
-    """Feed pictures, each with the number of times it is shown, to the H.264 encoder."""
+@contextlib.contextmanager
+def encoder(path: Path, film: Film, size: tuple[int, int] = SIZE) -> Iterator[Callable[[Image.Image, int], None]]:
+    """Gives a function that adds a picture, shown so many times, to an H.264 film; whole at `path` when the block ends.
+
+    Raises:
+        DeviceError: if there is no encoder.
+        RunError: if the file cannot be written.
+    """
     import imageio_ffmpeg
 
     try:
@@ -168,13 +175,23 @@ def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film, 
             quality=None, output_params=options, macro_block_size=2, ffmpeg_log_level="error",
         )  # fmt: skip
         writer.send(None)
+
+        def add(picture: Image.Image, times: int) -> None:
+            content = np.ascontiguousarray(picture)
+            for _ in range(times):
+                writer.send(content)
+
         try:
-            for picture, times in pictures:
-                content = np.ascontiguousarray(picture)
-                for _ in range(times):
-                    writer.send(content)
+            yield add
         finally:
             writer.close()
+
+
+def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film, size: tuple[int, int] = SIZE) -> None:
+    """Feed pictures, each with the number of times it is shown, to the encoder."""
+    with encoder(path, film, size) as add:
+        for picture, times in pictures:
+            add(picture, times)
 
 
 def write_stills(stills: dict[int, Image.Image], folder: Path) -> None:

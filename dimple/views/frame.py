@@ -50,6 +50,31 @@ class PointSet:
 
 @final
 @dataclasses.dataclass(frozen=True)
+class Perturbations:
+    """The shortest steps from points to the decision boundary, and their parts along and off the data manifold.
+
+    All are vectors `(N, n)` from the points, in input units; nan where no boundary was found. `on + off = whole`, and
+    the two parts are orthogonal. They may have more dimensions than a drawing.
+    """
+
+    whole: Reals
+    on: Reals
+    off: Reals
+
+    @property
+    def on_share(self) -> Reals:
+        """The share of the squared length that lies along the manifold, `(N,)`; d / n for a random direction.
+
+        Example:
+            >>> on, off = np.array([[0.6, 0.0]]), np.array([[0.0, 0.8]])
+            >>> Perturbations(on + off, on, off).on_share.round(2).tolist()
+            [0.36]
+        """
+        return np.asarray((self.on**2).sum(1) / (self.whole**2).sum(1), dtype=np.float64)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
 class Drawing:
     """Layers and points within a box of R^2 or R^3 with corners `low` and `high`.
 

@@ -12,6 +12,7 @@ from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
 from dimple.views.relief import Feet, refined
+from dimple.views.scale import round_up
 from dimple.views.wording import NULL, number, words
 
 Columns = dict[str, NDArray[Any]]
@@ -136,15 +137,9 @@ class _Scenery:
         """
         last = meshes[-1]
         if self.feet is None or len(last.faces) == 0:
-            return _round(self.side / 10)
+            return round_up(self.side / 10)
         away = np.linalg.norm(self.feet.offsets(last.vertices), axis=1)
         near = away < self.side / 8
         if not near.any():
-            return _round(self.side / 10)
-        return _round(float(np.quantile(np.abs(self.feet.relief(last)[near]), 0.85)))
-
-
-def _round(value: float) -> float:
-    """The next of 1, 2, 3, 5 times a power of ten that is not below."""
-    power = 10.0 ** np.floor(np.log10(max(value, 1e-12)))
-    return float(next(step * power for step in (1, 2, 3, 5, 10) if step * power >= value * (1 - 1e-9)))
+            return round_up(self.side / 10)
+        return round_up(float(np.quantile(np.abs(self.feet.relief(last)[near]), 0.85)))

@@ -23,6 +23,12 @@ MUTED: Colour = (112, 113, 116)
 RULE: Colour = (205, 202, 196)
 MANIFOLD: Colour = (120, 120, 122)
 ON_MANIFOLD: Colour = (247, 244, 237)
+UNKNOWN: Colour = (190, 190, 190)
+# A step to the boundary is ink, its parts along and off the manifold have hues that no class of two has.
+ALONG: Colour = CLASSES[2]
+OFF: Colour = CLASSES[3]
+# From little to much, even in lightness, through hues that stand for no class.
+SEQUENCE: tuple[Colour, ...] = (ON_MANIFOLD, (233, 190, 205), (196, 120, 180), (128, 70, 150), (58, 26, 92))
 
 
 def class_colour(label: int) -> Colour:
@@ -60,6 +66,18 @@ def relief_colours(relief: NDArray[np.float64], scale: float) -> NDArray[np.uint
     ends = np.where(depth > 0, np.array(CLASSES[1]), np.array(CLASSES[0]))
     weight = np.abs(depth) ** 0.8
     return np.asarray(np.rint((1 - weight) * np.array(ON_MANIFOLD) + weight * ends), dtype=np.uint8)
+
+
+def sequential_colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The colours `(V, 3)` of shares `(V,)` of a range, pale at 0 and below, dark violet at 1 and above.
+
+    Example:
+        >>> sequential_colours(np.array([-1.0, 0.0, 1.0])).tolist()
+        [[247, 244, 237], [247, 244, 237], [58, 26, 92]]
+    """
+    stops = np.linspace(0.0, 1.0, len(SEQUENCE))
+    channels = [np.interp(shares, stops, channel) for channel in zip(*SEQUENCE, strict=True)]
+    return np.asarray(np.rint(np.stack(channels, axis=1)), dtype=np.uint8)
 
 
 def hexadecimal(colour: Colour) -> str:

@@ -1,8 +1,10 @@
 """Scenes of the plane, laid on a floor in space, for views that only know how to draw space."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dimple.boundary.mesh import Mesh
 from dimple.views.frame import Drawing, Frame, Layer, Plane, Section
@@ -51,3 +53,14 @@ def walls(curve: Mesh, half: float, shift: float) -> Mesh:
     a, b = np.arange(count, dtype=np.int64).reshape(-1, 2).T
     faces = np.concatenate([np.stack([a, a + count, b], 1), np.stack([b, a + count, b + count], 1)])
     return Mesh(np.concatenate([np.insert(flat, 2, height, axis=1) for height in (-half, half)]), faces)
+
+
+def onto_walls(curve: Mesh, values: NDArray[Any]) -> NDArray[Any]:
+    """Values at the vertices of a boundary in the plane, put onto the vertices of its two-faced wall by `in_space`.
+
+    Example:
+        >>> onto_walls(Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]])), np.array([5, 6])).tolist()
+        [5, 6, 5, 6, 5, 6, 5, 6]
+    """
+    # Two faces, each with a lower and an upper rim.
+    return np.concatenate([values[curve.faces.ravel()]] * 4)

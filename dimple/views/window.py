@@ -1,90 +1,110 @@
-"""The window in which a run can be turned, zoomed and stepped through."""
+"""The window in which a run, or two beside each other, can be turned, stepped through and asked about."""
 
+import dataclasses
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, final
 
-from dimple.errors import DeviceError, RunError
-from dimple.views.camera import look
-from dimple.views.frame import Frame
-from dimple.views.lettering import font_file
-from dimple.views.palette import INK, MUTED, RULE, Colour
-from dimple.views.polydata import unit
+from dimple.errors import DeviceError, DimpleError, RunError
+from dimple.views.camera import Camera
+from dimple.views.controls import Controls, Key
+from dimple.views.exhibit import STRIP, Exhibit, Looks
+from dimple.views.picking import point_under
+from dimple.views.quantities import Paint, Quantity, quantities_of
+from dimple.views.recording import free_path, write_film, write_picture
+from dimple.views.reel import Show, reels_of
 from dimple.views.rendering import has_display, require_rendering
-from dimple.views.upright import in_space
 
-Place: TypeAlias = Literal["upper_left", "lower_edge"]
-PLAY_MILLISECONDS = 150
-KEYS = "space: play or pause    left, right: one step    Home, End: first, last    o: see through    q: close"
+SIZE, WIDE = (1100, 800), (1560, 800)
+FPS = 8
+# For how many seconds the window may stand still while something long is done.
+PATIENCE = 0.2
 
 
-def open_window(frames: Sequence[Frame], run_path: Path | str) -> None:
-    """Show a run in a window until it is closed.
+def open_window(shows: Sequence[Show], fps: int = FPS) -> list[Path]:
+    """Show a run, or two beside each other, in a window until it is closed.
 
     Args:
-        frames: the run's frames, of a scene in R^2 or R^3.
-        run_path: the run folder, named in the message that tells where else to look.
+        shows: the runs, of scenes in R^2 or R^3.
+        fps: snapshots a second when they are played.
+
+    Returns:
+        The pictures and films that were made in the window.
 
     Raises:
         DeviceError: without a display, or without a system library for drawing.
         RunError: if there are no frames.
     """
-    run_path = Path(run_path)
-    if not frames:
-        raise RunError(f"{run_path}: has no snapshots to show; simulate the scene again")
-    elsewhere = f"look at {run_path / 'film.mp4'} or {run_path / 'report.html'} instead"
+    for show in shows:
+        if not show.frames:
+            raise RunError(f"{show.path}: has no snapshots to show; simulate the scene again")
     if not has_display():
         display = os.environ.get("DISPLAY")
         why = f"DISPLAY {display} does not answer" if display else "DISPLAY is not set"
+        elsewhere = f"look at {shows[0].path / 'film.mp4'} or {shows[0].path / 'report.html'} instead"
         raise DeviceError(f"no display for a window ({why}); {elsewhere}")
     require_rendering()
-    Viewer(frames, off_screen=False).start()
+    viewer = Viewer(shows, fps=fps)
+    viewer.start()
+    return viewer.written
 
 
 @final
 class Viewer:
-    """The scene with a slider over the snapshots, keys for playing and stepping, and a caption.
+    """The exhibit with a slider over the snapshots, a clock, keys, and a mouse that asks about points.
 
     Built apart from `open_window`, so that it can be driven without anybody at the keyboard. All snapshots are turned
     into what VTK draws when it is made; going to one then only swaps the input of a mapper.
 
     Args:
-        frames: of one run.
+        shows: the runs.
         off_screen: draw into memory instead of a window.
+        fps: snapshots a second when they are played, or fewer where drawing takes longer.
 
     Attributes:
-        index: the place of the snapshot that is shown.
+        steps: of all runs together, rising: what the slider goes over.
+        index: the place of the step that is shown.
         playing: whether the snapshots go by on their own.
+        written: the pictures and films that were made.
     """
 
-    def __init__(self, frames: Sequence[Frame], off_screen: bool = False, size: tuple[int, int] = (1100, 800)) -> None:
-        from dimple.views.polydata import polydatas
-        from dimple.views.space import Space, add_markers
-
-        self.frames = [in_space(frame) for frame in frames]
-        self.index = 0
-        self.playing = False
-        self._space = Space(self.frames[0], size, off_screen, whole_box=True)
-        self._boundaries = polydatas(self.frames)
-        # Typed loosely: the decorators of pyvista hide what its methods take.
-        self.plotter: Any = self._space.plotter
-        add_markers(self.plotter, self.frames[0].drawing)
-        first = self.frames[0]
-        self._space.look_through(look(first.drawing, first.section.plane if first.section else None), first.drawing)
-        self._caption = self._add_text(caption(first), "upper_left", 10, INK)
-        self._add_text(KEYS, "lower_edge", 7, MUTED)
-        self._slider = self._add_slider()
-        self._bind_keys()
+    def __init__(
+        self, shows: Sequence[Show], off_screen: bool = False, size: tuple[int, int] | None = None, fps: int = FPS
+    ) -> None:
+        reels = reels_of(shows)
+        self.steps = sorted({int(step) for reel in reels for step in reel.steps})
+        self.index, self.playing, self.fps = 0, False, fps
+        self.written: list[Path] = []
+        self._work: Iterator[str] | None = None
+        self._due = 0.0
+        self._afar: Camera | None = None
+        self._quantities = _shared([quantities_of(reel) for reel in reels])
+        self._paints = {self._quantities[0]: Paint(self._quantities[0], reels)}
+        shape = size or (SIZE if len(reels) == 1 else WIDE)
+        looks = Looks(self._paints[self._quantities[0]])
+        self.exhibit = Exhibit(reels, shape, looks, off_screen=off_screen, strip=True, key="c: next")
+        self.plotter: Any = self.exhibit.plotter
+        self._controls = Controls(self.plotter, len(self.steps), self._keys(), self._slide, self.click)
         self.show(0)
 
+    @property
+    def quantity(self) -> Quantity:
+        """What the boundary is coloured by."""
+        return self.exhibit.looks.paint.quantity
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of the scenes without the strip, in pixels, made even as films want it."""
+        width, height = self.plotter.render_window.GetSize()
+        return width // 2 * 2, round(height * (1 - STRIP)) // 2 * 2
+
     def show(self, index: int) -> None:
-        """Go to the snapshot at that place; beyond the ends, to the end."""
-        self.index = min(max(index, 0), len(self.frames) - 1)
-        self._space.show(self._boundaries[self.index])
-        self._caption.set_text("upper_left", caption(self.frames[self.index]))
-        if self._slider is not None:
-            self._slider.GetRepresentation().SetValue(self.index)
+        """Go to the step at that place; beyond the ends, to the end."""
+        self.index = min(max(index, 0), len(self.steps) - 1)
+        self.exhibit.show(self.steps[self.index])
+        self._controls.put(self.index)
         self.plotter.render()
 
     def step(self, by: int) -> None:
@@ -95,72 +115,196 @@ class Viewer:
     def toggle(self) -> None:
         """Play from here, or from the start when the end is reached; or pause."""
         self.playing = not self.playing
-        if self.playing and self.index == len(self.frames) - 1:
+        self._due = time.monotonic() + 1 / self.fps
+        if self.playing and self.index == len(self.steps) - 1:
             self.show(0)
 
     def see_through(self) -> None:
         """Make the boundary translucent, so that the points under its bumps appear, or opaque again."""
-        self._space.see_through()
+        self._wear(translucent=not self.exhibit.looks.translucent)
+
+    def toggle_manifold(self) -> None:
+        """Hide the manifold, or show it again."""
+        self._wear(manifold=not self.exhibit.looks.manifold)
+
+    def next_quantity(self) -> None:
+        """Colour the boundary by the next quantity; measured first, when it has not been before."""
+        place = self._quantities.index(self.quantity) + 1
+        self._begin(self._colouring(self._quantities[place % len(self._quantities)]))
+
+    def click(self, x: int, y: int) -> None:
+        """Ask about the training point that is seen at a pixel of the window, counted from the lower left."""
+        for panel in self.exhibit.panels:
+            if panel.renderer.IsInViewport(x, y):
+                places = panel.frame.drawing.points.positions
+                point = point_under(self.plotter.render_window, panel.renderer, places, (x, y))
+                if point is not None:
+                    self._wear(points=self.exhibit.points_like(panel, point))
+
+    def forget(self) -> None:
+        """Ask about no point any more."""
+        self._leave_close()
+        self._wear(points=())
+
+    def close_up(self) -> None:
+        """Look closely at the point in question with the scene cut open there, or go back."""
+        if self._leave_close():
+            self.plotter.render()
+            return
+        camera = self.exhibit.close_camera()
+        if camera is None:
+            self._say("click a training point first, one with a boundary to step to")
+            return
+        self._afar = self.exhibit.camera
+        self.exhibit.look_through(camera)
+        self._wear(cut=-camera.forward)
+
+    def from_afar(self) -> None:
+        """Look at everything, as in the beginning."""
+        self._leave_close()
+        self.exhibit.from_afar()
         self.plotter.render()
 
+    def save(self) -> None:
+        """Write what is shown as a picture beside the run."""
+        try:
+            self.written.append(write_picture(self.exhibit, self.size))
+        except DimpleError as error:
+            self._say(str(error))
+        else:
+            self._say(f"wrote {self.written[-1]}")
+
+    def film(self) -> None:
+        """Film the run as it is shown now, beside the run; or stop filming."""
+        if self._work is not None:
+            self._stop()
+            self._say("stopped")
+        else:
+            self._begin(self._filming())
+
     def tick(self) -> None:
-        """One beat of the clock: the next snapshot while playing, until the last."""
+        """One beat of the playing clock: the next snapshot while playing, until the last."""
         if self.playing:
             self.show(self.index + 1)
-            self.playing = self.index < len(self.frames) - 1
+            self.playing = self.index < len(self.steps) - 1
+
+    def work(self) -> bool:
+        """Do the next pieces of what takes long; False when nothing is left to do."""
+        if self._work is None:
+            return False
+        message, until = "", time.monotonic() + PATIENCE
+        try:
+            # To draw a message may take longer than a piece.
+            while time.monotonic() < until:
+                message = next(self._work)
+        except StopIteration:
+            self._work = None
+        except DimpleError as error:
+            self._work, message = None, str(error)
+        self._say(message)
+        return self._work is not None
 
     def start(self) -> None:
         """Show the window until it is closed."""
-        # A timer of VTK's own, as the window's event loop leaves no other chance to move on.
-        interactor = self.plotter.iren
-        interactor.add_observer("TimerEvent", lambda *_: self.tick())
-        interactor.initialize()
-        interactor.create_timer(PLAY_MILLISECONDS)
-        self.plotter.show(title=f"dimple: {self.frames[0].title}", auto_close=True)
+
+        def beat() -> None:
+            self.work()
+            now = time.monotonic()
+            if self.playing and now >= self._due:
+                # Where drawing takes longer than a beat, the next one follows at once.
+                self._due = max(self._due + 1 / self.fps, now)
+                self.tick()
+
+        names = " and ".join(reel.frames[0].title for reel in self.exhibit.reels)
+        try:
+            self._controls.run(beat, f"dimple: {names}")
+        finally:
+            self._stop()
 
     def close(self) -> None:
         """Free the window and what it holds."""
-        self._space.close()
+        self._stop()
+        self.exhibit.close()
 
-    def _bind_keys(self) -> None:
-        actions: dict[str, Any] = {
-            "space": self.toggle,
-            "Right": lambda: self.step(1),
-            "Left": lambda: self.step(-1),
-            "Home": lambda: self.step(-len(self.frames)),
-            "End": lambda: self.step(len(self.frames)),
-            "o": self.see_through,
-        }
-        for key, action in actions.items():
-            self.plotter.add_key_event(key, action)
+    def _keys(self) -> list[Key]:
+        return [
+            Key("space", "space", "play or pause", self.toggle),
+            Key("Right", "→", "one snapshot on", lambda: self.step(1)),
+            Key("Left", "←", "one snapshot back", lambda: self.step(-1)),
+            Key("Home", "Home", "to the first snapshot", lambda: self.step(-len(self.steps))),
+            Key("End", "End", "to the last snapshot", lambda: self.step(len(self.steps))),
+            Key("c", "c", "colour the boundary by the next quantity", self.next_quantity),
+            Key("o", "o", "see through the boundary", self.see_through),
+            Key("m", "m", "hide or show the manifold", self.toggle_manifold),
+            Key("z", "z", "close to the point that was clicked, cut open", self.close_up),
+            Key("Escape", "Esc", "forget the point", self.forget),
+            Key("r", "r", "look at everything again", self.from_afar),
+            Key("s", "s", "save a picture beside the run", self.save),
+            Key("f", "f", "film the run as it is shown, or stop", self.film),
+            Key("h", "h", "show or hide this list", self._list_keys),
+            Key("q", "q", "close the window", self._quit),
+        ]
 
-    def _add_text(self, text: str, place: Place, size: int, colour: Colour) -> Any:
-        return self.plotter.add_text(
-            text, position=place, font_size=size, color=unit(colour), font_file=str(font_file()), name=place
-        )
+    def _list_keys(self) -> None:
+        self._controls.list_keys()
+        self.plotter.render()
 
-    def _add_slider(self) -> Any:
-        """The slider along the lower edge, over places, as steps are spaced logarithmically; None for one snapshot."""
-        if len(self.frames) == 1:
-            return None
-        slider = self.plotter.add_slider_widget(
-            self._slide, (0, len(self.frames) - 1), value=0, pointa=(0.15, 0.075), pointb=(0.85, 0.075), fmt="",
-            interaction_event="always", color=unit(INK), title="", tube_width=0.003, slider_width=0.022,
-        )  # fmt: skip
-        handle = slider.GetRepresentation()
-        handle.ShowSliderLabelOff()
-        handle.SetSliderLength(0.014)
-        handle.GetTubeProperty().SetColor(*unit(RULE))
-        return slider
+    def _quit(self) -> None:
+        self.plotter.iren.terminate_app()
 
-    def _slide(self, value: float) -> None:
-        if round(value) != self.index:
+    def _slide(self, place: int) -> None:
+        if place != self.index:
             self.playing = False
-            self.show(round(value))
+            self.show(place)
+
+    def _say(self, message: str) -> None:
+        self._controls.say(message)
+        self.plotter.render()
+
+    def _wear(self, **changes: Any) -> None:
+        self.exhibit.wear(dataclasses.replace(self.exhibit.looks, **changes))
+        self.plotter.render()
+
+    def _leave_close(self) -> bool:
+        """Go back from a close look; False if there was none."""
+        if self._afar is None:
+            return False
+        self.exhibit.look_through(self._afar)
+        self.exhibit.wear(dataclasses.replace(self.exhibit.looks, cut=None))
+        self._afar = None
+        return True
+
+    def _begin(self, work: Iterator[str]) -> None:
+        """Begin what takes long; it is done piece by piece, between the beats of the clock."""
+        if self._work is not None:
+            self._say("still busy; f stops it")
+            return
+        self._work = work
+        self.work()
+
+    def _stop(self) -> None:
+        if isinstance(self._work, Generator):
+            self._work.close()
+        self._work = None
+
+    def _colouring(self, quantity: Quantity) -> Iterator[str]:
+        if quantity not in self._paints:
+            paint = Paint(quantity, self.exhibit.reels)
+            for done, count in paint.prepare():
+                yield f"measuring the {quantity.name}: {done} of {count}"
+            self._paints[quantity] = paint
+        self._paints[quantity].apply()
+        self._wear(paint=self._paints[quantity])
+        yield ""
+
+    def _filming(self) -> Iterator[str]:
+        path = free_path(self.exhibit, "film", ".mp4")
+        for done, count in write_film(self.exhibit, path, self.steps, self.fps, self.size):
+            yield f"film: {done} of {count}    f: stop"
+        self.written.append(path)
+        yield f"wrote {path}"
 
 
-def caption(frame: Frame) -> str:
-    """Name, step, phase and figures of a snapshot, a line each, with the nulls in brackets."""
-    head = f"{frame.title}\nstep {frame.step:,}" + (f"   {frame.phase}" if frame.phase else "")
-    lines = [f"{fact.name} {fact.value}" + (f"  [null {fact.null}]" if fact.null else "") for fact in frame.facts]
-    return "\n".join([head, *lines])
+def _shared(menus: Sequence[list[Quantity]]) -> list[Quantity]:
+    """The first run's relief, and the quantities that all runs have."""
+    return [menus[0][0], *(quantity for quantity in menus[0][1:] if all(quantity in menu for menu in menus))]

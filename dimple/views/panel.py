@@ -1,0 +1,73 @@
+"""One run in one renderer: its scene, its caption, and the training point that somebody asked about."""
+
+from typing import TYPE_CHECKING, Any, final
+
+from PIL import Image
+
+from dimple.views.cards import caption, facts_card
+from dimple.views.frame import Frame
+from dimple.views.overlay import Overlay
+from dimple.views.picking import Picked, picked_card, picked_of
+from dimple.views.reel import Reel
+from dimple.views.scenery import Scenery
+from dimple.views.solids import Arrows, Markers
+
+if TYPE_CHECKING:
+    import pyvista as pv
+
+MARGIN = 8
+
+
+@final
+class Panel:
+    """The part of a window, or of a picture, that shows one run.
+
+    Args:
+        plotter: whose active renderer is drawn into.
+        scale: pixels of the picture for one of the window.
+
+    Attributes:
+        index: the place of the snapshot that is shown.
+        picked: the point in question; None while there is none.
+    """
+
+    def __init__(self, plotter: "pv.Plotter", reel: Reel, scale: int = 1) -> None:
+        self.reel = reel
+        self.index = 0
+        self.picked: Picked | None = None
+        self.renderer: Any = plotter.renderer
+        self._scale = scale
+        first = reel.frames[0].drawing
+        self.scenery = Scenery(plotter, reel.frames[0])
+        self.scenery.enclose(first, None)
+        self.arrows = Arrows(plotter, scale)
+        self._markers = Markers(plotter, first.points, scale)
+        self._caption = Overlay(self.renderer, (0.0, 1.0), MARGIN * scale)
+        self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale)
+        self._captions: dict[int, Image.Image] = {}
+
+    @property
+    def frame(self) -> Frame:
+        """The snapshot that is shown."""
+        return self.reel.frames[self.index]
+
+    def show(self, index: int) -> None:
+        """Go to a snapshot, with the point in question."""
+        self.index = index
+        self.scenery.show(self.reel.boundaries[index])
+        if index not in self._captions:
+            self._captions[index] = facts_card(*caption(self.frame), self._scale)
+        self._caption.show(self._captions[index])
+        self.pick(None if self.picked is None else self.picked.index)
+
+    def pick(self, point: int | None) -> None:
+        """Ask about a training point, by its row, or about none."""
+        self._markers.show(self.frame.drawing.points, point)
+        if point is None:
+            self.picked = None
+            self.arrows.hide()
+            self._figures.show(None)
+            return
+        self.picked = picked_of(self.reel, self.index, point)
+        self.arrows.show(self.picked.place, self.picked.whole, self.picked.on, self.picked.off)
+        self._figures.show(picked_card(self.picked, self._scale))

@@ -1,0 +1,51 @@
+"""What a run measured at one of its training points, beside chance, as lines of a card."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.views.frame import Fact
+from dimple.views.wording import NULL, number
+
+# Columns of points.parquet that have a null of their own, and how they are called beside a point.
+COMPARED = {
+    "margin_on": "margin along the manifold only",
+    "margin_off": "margin off the manifold only",
+    "gradient_off_share": "gradient off the manifold, share",
+}
+
+
+def figures_of(points: Mapping[str, NDArray[Any]], step: int, index: int) -> dict[str, float]:
+    """The figures of a training point in a snapshot; as the null of its margin the median of the unseen points.
+
+    Args:
+        points: the columns of points.parquet.
+        index: the row of the training points.
+    """
+    at = points["step"] == step
+    train = at & (points["split"] == "train") & (points["index"] == index)
+    if not train.any():
+        return {}
+    row = int(train.argmax())
+    numbers = {name: float(values[row]) for name, values in points.items() if name != "split"}
+    test = at & (points["split"] == "test")
+    if "margin" in numbers and test.any():
+        numbers["margin" + NULL] = float(np.median(points["margin"][test]))
+    return numbers
+
+
+def margin_fact(figures: Mapping[str, float]) -> Fact:
+    """The margin beside that of unseen points."""
+    return _fact(figures, "margin", "margin (null: unseen points)")
+
+
+def compared_facts(figures: Mapping[str, float]) -> list[Fact]:
+    """What else was measured there and has a null."""
+    return [_fact(figures, column, name) for column, name in COMPARED.items() if column in figures]
+
+
+def _fact(figures: Mapping[str, float], column: str, name: str) -> Fact:
+    null = number(figures[column + NULL]) if column + NULL in figures else ""
+    return Fact(name, number(figures[column]), null)

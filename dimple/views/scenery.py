@@ -1,0 +1,95 @@
+"""The surfaces and lights of a scene in space, in one renderer of VTK; a snapshot then costs a change of one input."""
+
+from typing import TYPE_CHECKING, Any, final
+
+from dimple.views.camera import Camera
+from dimple.views.frame import Drawing, Frame, Reals
+from dimple.views.palette import MANIFOLD, RULE
+from dimple.views.polydata import box_edges, nothing, polydata, unit
+
+if TYPE_CHECKING:
+    import pyvista as pv
+
+SEEN_THROUGH = 0.35
+
+
+@final
+class Scenery:
+    """The boundary, the manifold, the box and three lights, in the active renderer of a plotter.
+
+    The boundary is opaque and coloured by its relief: pale where it clings to the manifold, blue or orange where it
+    bulges away, so that the manifold beneath it is class 0 or class 1. Of what was tried this alone shows dimples from
+    outside: a surface with one hue a side looks like one crumpled sheet of one colour, since from any place one sees
+    only one side of a surface that is wrapped around another.
+
+    Args:
+        frame: the first frame; its manifold is that of all.
+    """
+
+    def __init__(self, plotter: "pv.Plotter", frame: Frame) -> None:
+        self._plotter = plotter
+        first = frame.drawing.layer("boundary")
+        shown = polydata(first, frame.relief_scale) if first is not None else nothing(frame.drawing.low)
+        # Typed loosely: what add_mesh returns has more to it than its annotation says.
+        self.boundary: Any = plotter.add_mesh(
+            shown, scalars="colour", rgb=True, smooth_shading=True, ambient=0.18, diffuse=0.85, specular=0.12,
+            specular_power=18, name="boundary", reset_camera=False, render=False,
+        )  # fmt: skip
+        self.manifold: Any = None
+        manifold = frame.drawing.layer("manifold")
+        if manifold is not None and len(manifold.mesh.faces) and manifold.mesh.faces.shape[1] == 2:
+            self.manifold = plotter.add_mesh(
+                polydata(manifold, 1.0), color=unit(MANIFOLD), line_width=6.0, lighting=False, name="manifold",
+                reset_camera=False, render=False,
+            )  # fmt: skip
+        elif manifold is not None and len(manifold.mesh.faces):
+            self.manifold = plotter.add_mesh(
+                polydata(manifold, 1.0), color=unit(MANIFOLD), opacity=0.2, smooth_shading=True, lighting=True,
+                specular=0.0, name="manifold", reset_camera=False, render=False, scalars=None,
+            )  # fmt: skip
+        self._light()
+
+    def show(self, boundary: "pv.PolyData") -> None:
+        """Swap the boundary for that of another snapshot."""
+        self.boundary.mapper.SetInputDataObject(boundary)
+
+    def enclose(self, drawing: Drawing, camera: Camera | None) -> None:
+        """Show the box: all its edges, or with a camera those that lie behind everything in it."""
+        self._plotter.add_mesh(
+            box_edges(drawing, camera), color=unit(RULE), line_width=1.5, lighting=False, name="box",
+            reset_camera=False, render=False,
+        )  # fmt: skip
+
+    def see_through(self, wanted: bool) -> None:
+        """Make the boundary translucent, so that what lies under its bumps appears, or opaque."""
+        self.boundary.prop.opacity = SEEN_THROUGH if wanted else 1.0
+
+    def show_manifold(self, wanted: bool) -> None:
+        """Show the manifold or hide it."""
+        if self.manifold is not None:
+            self.manifold.SetVisibility(wanted)
+
+    def cut_open(self, origin: Reals, normal: Reals) -> None:
+        """Leave out what lies on the side of a plane that its normal points to."""
+        from vtkmodules.vtkCommonDataModel import vtkPlane
+
+        self.heal()
+        plane = vtkPlane(origin=tuple(origin), normal=tuple(-normal))
+        for actor in (self.boundary, self.manifold):
+            if actor is not None:
+                actor.mapper.AddClippingPlane(plane)
+
+    def heal(self) -> None:
+        """Show everything again."""
+        for actor in (self.boundary, self.manifold):
+            if actor is not None:
+                actor.mapper.RemoveAllClippingPlanes()
+
+    def _light(self) -> None:
+        """One light beside the camera, a strong one from the upper left that models dimples, a weak one against it."""
+        import pyvista as pv
+
+        for place, intensity in (((0.0, 0.0, 1.0), 0.5), ((-1.3, 1.4, 0.9), 0.75), ((1.5, -0.6, 0.5), 0.22)):
+            light = pv.Light(light_type="camera light", intensity=intensity)
+            light.position = place
+            self._plotter.add_light(light, only_active=True)

@@ -1,0 +1,154 @@
+"""Solid markers and arrows of a scene in space, which keep their size on the screen however near the camera comes."""
+
+import math
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from dimple.views.frame import PointSet, Reals
+from dimple.views.palette import ALONG, INK, OFF, Colour, class_colour
+from dimple.views.polydata import nothing, unit
+
+if TYPE_CHECKING:
+    import pyvista as pv
+
+# In pixels of a window at scale 1.
+MARKER = 6.0
+SHAFT = 2.4
+# In marker radii: the dark rim of a point that the network has wrong, and of the point that was picked.
+WRONG, PICKED = 1.5, 1.9
+# The resolution of round things.
+SIDES = 20
+
+
+def pixel_size(renderer: "pv.Renderer") -> float:
+    """How long a pixel is at the distance that the camera looks at, in units of the scene."""
+    camera = renderer.GetActiveCamera()
+    height = max(renderer.GetSize()[1], 1)
+    return float(2 * camera.GetDistance() * math.tan(math.radians(camera.GetViewAngle() / 2)) / height)
+
+
+@final
+class Markers:
+    """The points: a ball for class 0, an octahedron for class 1, a cube for others; those in question have a dark rim.
+
+    Args:
+        scale: pixels of the picture for one of the window.
+    """
+
+    def __init__(self, plotter: "pv.Plotter", points: PointSet, scale: int = 1) -> None:
+        import pyvista as pv
+
+        self._scale, self._renderer = scale, plotter.renderer
+        self._sized: list[tuple[Any, float]] = []
+        ball = pv.Sphere(radius=1.0, theta_resolution=SIDES, phi_resolution=SIDES)
+        solids = {0: ball, 1: pv.PlatonicSolid("octahedron", radius=1.4)}
+        for label in np.unique(points.classes).tolist():
+            solid = solids.get(label, pv.Cube(x_length=2.0, y_length=2.0, z_length=2.0))
+            mapper = self._add(plotter, solid, 1.0, class_colour(label))
+            mapper.SetInputDataObject(pv.PolyData(points.positions[points.classes == label]))
+        self._wrong, self._picked = (self._add(plotter, ball, size, INK, rim=True) for size in (WRONG, PICKED))
+        self.show(points, None)
+        plotter.renderer.AddObserver("StartEvent", lambda *_: self.resize())
+
+    def show(self, points: PointSet, picked: int | None) -> None:
+        """Put rims around the points that are wrong in a snapshot, and around the one that was picked."""
+        import pyvista as pv
+
+        chosen = points.positions[:0] if picked is None else points.positions[[picked]]
+        for mapper, places in ((self._wrong, points.positions[points.wrong]), (self._picked, chosen)):
+            mapper.SetInputDataObject(pv.PolyData(places) if len(places) else pv.PolyData())
+
+    def resize(self) -> None:
+        """Make them as large as they are to be at the camera's present distance."""
+        radius = MARKER * self._scale * pixel_size(self._renderer)
+        for mapper, size in self._sized:
+            mapper.SetScaleFactor(size * radius)
+
+    def _add(self, plotter: "pv.Plotter", solid: "pv.DataSet", size: float, colour: Colour, rim: bool = False) -> Any:
+        import pyvista as pv
+        from vtkmodules.vtkRenderingCore import vtkGlyph3DMapper
+
+        mapper: Any = vtkGlyph3DMapper()
+        mapper.SetSourceData(solid)
+        mapper.SetScaleModeToNoDataScaling()
+        mapper.ScalarVisibilityOff()
+        actor: Any = pv.Actor()
+        actor.SetMapper(mapper)
+        actor.prop.color = unit(colour)
+        actor.prop.ambient = 0.35
+        if rim:
+            # Of a larger ball only the inside of its far half is drawn, which a marker within it hides but for a rim.
+            actor.prop.culling = "front"
+            actor.prop.lighting = False
+        plotter.add_actor(actor, reset_camera=False, render=False, pickable=False)
+        self._sized.append((mapper, size))
+        return mapper
+
+
+@final
+class Arrows:
+    """The step from a point to the boundary in ink, its parts along and off the manifold in their hues.
+
+    The part off the manifold begins where the part along it ends, so that the three make a triangle. They are seen
+    through everything.
+    """
+
+    def __init__(self, plotter: "pv.Plotter", scale: int = 1) -> None:
+        self._scale, self._renderer = scale, plotter.renderer
+        self._size = 0.0
+        self._ways: list[tuple[Reals, Reals]] = []
+        self._actors: list[Any] = []
+        for colour in (INK, ALONG, OFF):
+            actor: Any = plotter.add_mesh(
+                nothing((0.0, 0.0, 0.0)), color=unit(colour), scalars=None, ambient=0.5, pickable=False,
+                reset_camera=False, render=False,
+            )  # fmt: skip
+            actor.mapper.SetResolveCoincidentTopologyToPolygonOffset()
+            actor.mapper.SetRelativeCoincidentTopologyPolygonOffsetParameters(0, -66000)
+            actor.SetVisibility(False)
+            self._actors.append(actor)
+        plotter.renderer.AddObserver("StartEvent", lambda *_: self.resize())
+
+    @property
+    def tips(self) -> list[Reals]:
+        """Where the three arrows end; none while there are no arrows."""
+        return [start + way for start, way in self._ways]
+
+    def show(self, start: Reals, whole: Reals, on: Reals, off: Reals) -> None:
+        """Draw them from a point `(3,)`; nothing where the step is nan."""
+        self._ways = [] if np.isnan(whole).any() else [(start, whole), (start, on), (start + on, off)]
+        self._size = 0.0
+        self.resize()
+
+    def hide(self) -> None:
+        """Draw none."""
+        self._ways = []
+        for actor in self._actors:
+            actor.SetVisibility(False)
+
+    def resize(self) -> None:
+        """Make them as thick as they are to be at the camera's present distance."""
+        size = SHAFT * self._scale * pixel_size(self._renderer)
+        if not self._ways or math.isclose(size, self._size, rel_tol=1e-3):
+            return
+        self._size = size
+        for actor, (start, way) in zip(self._actors, self._ways, strict=True):
+            shape = arrow(start, way, size)
+            actor.SetVisibility(shape is not None)
+            if shape is not None:
+                actor.mapper.SetInputDataObject(shape)
+
+
+def arrow(start: Reals, way: Reals, radius: float) -> "pv.PolyData | None":
+    """An arrow from a point along a vector to exactly its end, as thick as `radius` says; None for no way at all."""
+    import pyvista as pv
+
+    length = float(np.linalg.norm(way))
+    if length < 1e-9 * max(float(np.abs(start).max()), radius):
+        return None
+    tip = min(6 * radius, 0.6 * length)
+    return pv.Arrow(
+        start=tuple(start), direction=tuple(way), tip_length=tip / length, tip_radius=min(2.5 * radius, tip) / length,
+        shaft_radius=min(radius, 0.4 * tip) / length, tip_resolution=SIDES, shaft_resolution=SIDES, scale=length,
+    )  # fmt: skip
