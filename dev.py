@@ -4,7 +4,7 @@
     python3 dev.py demo          set up, then simulate scenes/sphere_in_3d.yaml into runs/demo
     python3 dev.py test [...]    set up, then run the tests; further arguments go to pytest
     python3 dev.py lint          set up, then ruff, mypy and import-linter
-    python3 dev.py setup [...]   only set up, with these extras as well: napari, bench, test, dev
+    python3 dev.py setup [...]   only set up, with these extras as well: napari, docs, bench, test, dev
 
 The virtual environment is .venv, the versions are those of constraints.txt. Without an NVIDIA GPU (`nvidia-smi -L`)
 torch is a CPU build, with one it is the CUDA build. DIMPLE_TORCH=cpu or =cuda decides instead, and so does any
@@ -28,7 +28,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "dimple-setup.json"
 SCENE = "scenes/sphere_in_3d.yaml"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-EXTRAS = ("bench", "dev", "napari", "test")
+EXTRAS = ("bench", "dev", "docs", "napari", "test")
 
 
 class SetupError(Exception):

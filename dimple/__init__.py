@@ -44,7 +44,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dimple' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"dimple.{_HOMES[name]}"), name)
+    value = globals()[name] = getattr(importlib.import_module(f"dimple.{_HOMES[name]}"), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ import typer
 import dimple
 from dimple.cli import console
 from dimple.cli.film import film
+from dimple.cli.gallery import gallery
 from dimple.cli.probe import probe
 from dimple.cli.report import report
 from dimple.cli.scenes import scenes
@@ -29,6 +30,7 @@ app.command()(view)
 app.command()(film)
 app.command()(probe)
 app.command()(report)
+app.command()(gallery)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
 

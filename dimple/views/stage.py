@@ -101,7 +101,7 @@ class Stage:
     def draw(self, frame: Frame, turn: float = 0.0) -> Image.Image:
         """The picture of a frame; `turn` is the camera's angle in degrees, for scenes in space."""
         picture = Image.new("RGB", (self._px(SIZE[0]), self._px(SIZE[1])), PAPER)
-        self._paste(picture, self._scene(frame, turn), self._layout.scene[:2])
+        self._paste(picture, self.scene(frame, turn), self._layout.scene[:2])
         pen = _Pen(picture, self._scale)
         pen.text((26, 18), frame.title, INK, 21, bold=True, halo=4)
         _legend(pen, frame, self._layout)
@@ -116,7 +116,8 @@ class Stage:
         self._paste(picture, self._strip.at(frame.index), self._layout.curves[:2])
         return self._centred(picture)
 
-    def _scene(self, frame: Frame, turn: float) -> Image.Image:
+    def scene(self, frame: Frame, turn: float = 0.0) -> Image.Image:
+        """The scene of a frame alone, without figures and curves."""
         if self._space is None:
             size = (self._scene_size[0] - self._px(48), self._scene_size[1] - self._px(64))
             picture = Image.new("RGB", self._scene_size, PAPER)

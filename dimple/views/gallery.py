@@ -1,0 +1,186 @@
+"""The pages of the gallery: an index of scenes with moving thumbnails, and a page for each scene."""
+
+import dataclasses
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import dimple
+from dimple.runs.files import write_bytes
+from dimple.runs.store import Run
+from dimple.views.figures import VERDICT, chart_pictures, figure_rows
+from dimple.views.frames_of_run import timeline_of
+from dimple.views.headline import lead_of, verdict_of
+from dimple.views.markdown import coloured, to_html
+from dimple.views.page import write_page
+from dimple.views.thumbnail import MOVING, STILL
+from dimple.views.wording import null_text, number
+
+# What a scene's folder has from its run; a run that cannot be drawn has no film.
+FROM_RUN = ("page.html", "report.html", "film.mp4", "film.png")
+GROUPS = {2: "In the plane", 3: "In space", 4: "In more dimensions"}
+VERDICTS = ("supported", "undecided", "contradicted")
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Exhibit:
+    """A scene of the gallery.
+
+    Attributes:
+        run: the finished run of the scene.
+        source: the scene file, word for word.
+        dim, ambient_dim: of its manifold and of the space.
+        command: what simulates it.
+    """
+
+    run: Run
+    source: str
+    dim: int
+    ambient_dim: int
+    command: str
+
+    @property
+    def name(self) -> str:
+        """The scene's name, also that of its folder."""
+        return str(self.run.info["name"])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The verdict and the final figures."""
+        return dict(self.run.info["summary"])
+
+    @property
+    def place(self) -> str:
+        """Where its manifold lies."""
+        return f"dimension {self.dim} in R^{self.ambient_dim}"
+
+
+def opening(source: str) -> tuple[str, str, str]:
+    r"""A scene file in three parts: its first sentence, the rest of the opening comment, and the settings.
+
+    Example:
+        >>> opening("# A line.\n#\n# Look for:\n#   - walls\n# in it.\nseed: 0\n")
+        ('A line.', 'Look for:\n  - walls\n\nin it.', 'seed: 0\n')
+    """
+    comment = re.match(r"(#.*\n)*", source)
+    assert comment is not None
+    lines = [line.removeprefix("#").removeprefix(" ") for line in comment[0].splitlines()]
+    first, _, rest = "\n".join(lines).partition("\n")
+    # Without a blank line Markdown would take what follows a list for its last item.
+    return first, re.sub(r"(?m)^( +.*\n)(?=\S)", r"\1\n", rest.strip("\n")), source[comment.end() :]
+
+
+def write_scene(exhibit: Exhibit, beside: Sequence[Exhibit], changes: Sequence[str], folder: Path) -> Path:
+    """Write a scene's page as `index.html` of its folder, where film page and thumbnails are.
+
+    Args:
+        beside: all scenes of the gallery in its order, this one among them.
+        changes: settings that were changed for this gallery, as `key.path=value`.
+    """
+    for name in FROM_RUN:
+        if (exhibit.run.path / name).is_file():
+            write_bytes(folder / name, (exhibit.run.path / name).read_bytes())
+    names = [other.name for other in beside]
+    at = names.index(exhibit.name)
+    first, notes, settings = opening(exhibit.source)
+    summary, run = exhibit.summary, exhibit.run
+    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT)}
+    timeline = timeline_of(run)
+    drawn = (folder / "film.mp4").is_file()
+    values = {
+        "title": exhibit.name,
+        "root": "../../",
+        "version": dimple.__version__,
+        "first": first,
+        "lead": f"{exhibit.place}, {lead_of(run, summary)}",
+        "notes": to_html(linked(notes, set(names) - {exhibit.name})),
+        "changes": changes,
+        "drawn": drawn,
+        "charts": [] if drawn else chart_pictures(timeline.charts, timeline),
+        "verdict": verdict_of(summary),
+        "rows": figure_rows(summary["final"] | verdicts, run.units()),
+        "settings": coloured(settings, "yaml"),
+        "command": exhibit.command,
+        "before": names[at - 1] if at else "",
+        "after": names[at + 1] if at + 1 < len(names) else "",
+        "moving": MOVING,
+        "still": STILL,
+    }
+    return write_page(folder / "index.html", "scene.html", values)
+
+
+def linked(text: str, names: Collection[str]) -> str:
+    """Markdown in which the names of other scenes lead to their pages; what is code stays as it is.
+
+    Example:
+        >>> linked("as a_in_2d, not `a_in_2d`, not a_in_2d_x", {"a_in_2d"})
+        'as [a_in_2d](../a_in_2d/index.html), not `a_in_2d`, not a_in_2d_x'
+    """
+
+    def link(found: re.Match[str]) -> str:
+        return f"[{found[0]}](../{found[0]}/index.html)" if found[0] in names else found[0]
+
+    return re.sub(r"`[^`]*`|[\w-]+", link, text)
+
+
+def ordered(exhibits: Collection[Exhibit]) -> list[Exhibit]:
+    """By the dimension of space as the index groups it, then as the verdict falls, then by name."""
+
+    def rank(exhibit: Exhibit) -> tuple[int, int, str]:
+        verdict = exhibit.summary.get("verdict")
+        return _group(exhibit), VERDICTS.index(verdict) if verdict in VERDICTS else len(VERDICTS), exhibit.name
+
+    return sorted(exhibits, key=rank)
+
+
+def write_index(
+    exhibits: Sequence[Exhibit], tutorials: Sequence[tuple[str, str]], changes: Sequence[str], path: Path
+) -> Path:
+    """Write the front of the site.
+
+    Args:
+        exhibits: in the order of `ordered`.
+        tutorials: the address and title of each.
+    """
+    cards = [(_group(exhibit), _card(exhibit)) for exhibit in exhibits]
+    groups = [{"title": title, "cards": [card for at, card in cards if at == key]} for key, title in GROUPS.items()]
+    values = {
+        "title": "dimple",
+        "root": "",
+        "version": dimple.__version__,
+        "tutorials": tutorials,
+        "changes": changes,
+        "groups": [group for group in groups if group["cards"]],
+        "moving": MOVING,
+        "still": STILL,
+    }
+    return write_page(path, "gallery.html", values)
+
+
+def _group(exhibit: Exhibit) -> int:
+    return min(exhibit.ambient_dim, max(GROUPS))
+
+
+def _card(exhibit: Exhibit) -> dict[str, Any]:
+    summary, metrics = exhibit.summary, exhibit.run.metrics()
+    final = summary["final"]
+    # A distance that began beyond the search's limit was counted with the limit.
+    least = "≥ " if "boundary_found" in metrics and metrics["boundary_found"][0] < 1 else ""
+    return {
+        "name": exhibit.name,
+        "first": opening(exhibit.source)[0],
+        "place": exhibit.place,
+        "verdict": summary.get("verdict", ""),
+        "phases": [_step(summary.get(key)) for key in ("cling_step", "dimple_step")],
+        "fall": f"{least}{number(summary['distance_fall'])}-fold" if "distance_fall" in summary else "",
+        "figures": [
+            (number(final[column]), null_text(final, column)) if column in final else ("", "")
+            for column in ("off_share", "on_ratio")
+        ],
+    }
+
+
+def _step(step: int | None) -> str:
+    return "never" if step is None else f"{step:,}"
