@@ -1,11 +1,11 @@
 """The verbs of the package, as the command line calls them and as a notebook may."""
 
-from dimple.experiment.exhibiting import gallery
 from dimple.experiment.filming import film
 from dimple.experiment.probing import probe
 from dimple.experiment.reporting import compare, report
 from dimple.experiment.request import ProbeRequest
 from dimple.experiment.simulation import simulate
+from dimple.experiment.static_site import gallery
 from dimple.experiment.viewing import view
 
 __all__ = ["ProbeRequest", "compare", "film", "gallery", "probe", "report", "simulate", "view"]

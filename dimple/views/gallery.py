@@ -2,20 +2,20 @@
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import dimple
 from dimple.runs.files import write_bytes
 from dimple.runs.store import Run
-from dimple.views.figures import VERDICT, chart_pictures, figure_rows
+from dimple.views.figures import VERDICT, cell, chart_pictures, figure_rows
 from dimple.views.frames_of_run import timeline_of
 from dimple.views.headline import lead_of, verdict_of
 from dimple.views.markdown import coloured, to_html
 from dimple.views.page import write_page
 from dimple.views.thumbnail import MOVING, STILL
-from dimple.views.wording import null_text, number
+from dimple.views.wording import number, sorting_key
 
 # What a scene's folder has from its run; a run that cannot be drawn has no film.
 FROM_RUN = ("page.html", "report.html", "film.mp4", "film.png")
@@ -25,7 +25,7 @@ VERDICTS = ("supported", "undecided", "contradicted")
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Exhibit:
+class ShownScene:
     """A scene of the gallery.
 
     Attributes:
@@ -48,8 +48,13 @@ class Exhibit:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The verdict and the final figures."""
+        """The dates of the phases and the verdicts."""
         return dict(self.run.info["summary"])
+
+    @property
+    def final(self) -> dict[str, float]:
+        """The figures at the last step."""
+        return {name: float(values[-1]) for name, values in self.run.metrics().items()}
 
     @property
     def place(self) -> str:
@@ -72,7 +77,7 @@ def opening(source: str) -> tuple[str, str, str]:
     return first, re.sub(r"(?m)^( +.*\n)(?=\S)", r"\1\n", rest.strip("\n")), source[comment.end() :]
 
 
-def write_scene(exhibit: Exhibit, beside: Sequence[Exhibit], changes: Sequence[str], folder: Path) -> Path:
+def write_scene(scene: ShownScene, beside: Sequence[ShownScene], changes: Sequence[str], folder: Path) -> Path:
     """Write a scene's page as `index.html` of its folder, where film page and thumbnails are.
 
     Args:
@@ -80,29 +85,29 @@ def write_scene(exhibit: Exhibit, beside: Sequence[Exhibit], changes: Sequence[s
         changes: settings that were changed for this gallery, as `key.path=value`.
     """
     for name in FROM_RUN:
-        if (exhibit.run.path / name).is_file():
-            write_bytes(folder / name, (exhibit.run.path / name).read_bytes())
+        if (scene.run.path / name).is_file():
+            write_bytes(folder / name, (scene.run.path / name).read_bytes())
     names = [other.name for other in beside]
-    at = names.index(exhibit.name)
-    first, notes, settings = opening(exhibit.source)
-    summary, run = exhibit.summary, exhibit.run
+    at = names.index(scene.name)
+    first, notes, settings = opening(scene.source)
+    summary, run = scene.summary, scene.run
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT)}
     timeline = timeline_of(run)
     drawn = (folder / "film.mp4").is_file()
     values = {
-        "title": exhibit.name,
+        "title": scene.name,
         "root": "../../",
         "version": dimple.__version__,
         "first": first,
-        "lead": f"{exhibit.place}, {lead_of(run, summary)}",
-        "notes": to_html(linked(notes, set(names) - {exhibit.name})),
+        "lead": f"{scene.place}, {lead_of(run, summary)}",
+        "notes": to_html(linked(notes, set(names) - {scene.name})),
         "changes": changes,
         "drawn": drawn,
         "charts": [] if drawn else chart_pictures(timeline.charts, timeline),
         "verdict": verdict_of(summary),
-        "rows": figure_rows(summary["final"] | verdicts, run.units()),
+        "rows": figure_rows(scene.final | verdicts, run.units()),
         "settings": coloured(settings, "yaml"),
-        "command": exhibit.command,
+        "command": scene.command,
         "before": names[at - 1] if at else "",
         "after": names[at + 1] if at + 1 < len(names) else "",
         "moving": MOVING,
@@ -125,26 +130,26 @@ def linked(text: str, names: Collection[str]) -> str:
     return re.sub(r"`[^`]*`|[\w-]+", link, text)
 
 
-def ordered(exhibits: Collection[Exhibit]) -> list[Exhibit]:
+def ordered(scenes: Collection[ShownScene]) -> list[ShownScene]:
     """By the dimension of space as the index groups it, then as the verdict falls, then by name."""
 
-    def rank(exhibit: Exhibit) -> tuple[int, int, str]:
-        verdict = exhibit.summary.get("verdict")
-        return _group(exhibit), VERDICTS.index(verdict) if verdict in VERDICTS else len(VERDICTS), exhibit.name
+    def rank(scene: ShownScene) -> tuple[int, int, str]:
+        verdict = scene.summary.get("verdict")
+        return _group(scene), VERDICTS.index(verdict) if verdict in VERDICTS else len(VERDICTS), scene.name
 
-    return sorted(exhibits, key=rank)
+    return sorted(scenes, key=rank)
 
 
 def write_index(
-    exhibits: Sequence[Exhibit], tutorials: Sequence[tuple[str, str]], changes: Sequence[str], path: Path
+    scenes: Sequence[ShownScene], tutorials: Sequence[tuple[str, str]], changes: Sequence[str], path: Path
 ) -> Path:
     """Write the front of the site.
 
     Args:
-        exhibits: in the order of `ordered`.
+        scenes: in the order of `ordered`.
         tutorials: the address and title of each.
     """
-    cards = [(_group(exhibit), _card(exhibit)) for exhibit in exhibits]
+    cards = [(_group(scene), _card(scene)) for scene in scenes]
     groups = [{"title": title, "cards": [card for at, card in cards if at == key]} for key, title in GROUPS.items()]
     values = {
         "title": "dimple",
@@ -159,28 +164,27 @@ def write_index(
     return write_page(path, "gallery.html", values)
 
 
-def _group(exhibit: Exhibit) -> int:
-    return min(exhibit.ambient_dim, max(GROUPS))
+def _group(scene: ShownScene) -> int:
+    return min(scene.ambient_dim, max(GROUPS))
 
 
-def _card(exhibit: Exhibit) -> dict[str, Any]:
-    summary, metrics = exhibit.summary, exhibit.run.metrics()
-    final = summary["final"]
+def _card(scene: ShownScene) -> dict[str, Any]:
+    summary, final = scene.summary, scene.final
     # A distance that began beyond the search's limit was counted with the limit.
-    least = "≥ " if "boundary_found" in metrics and metrics["boundary_found"][0] < 1 else ""
+    least = "≥ " if scene.run.metrics().get("boundary_found", [1.0])[0] < 1 else ""
+    fall = summary.get("distance_fall")
+    blank = {"value": "", "key": "", "null": ""}
     return {
-        "name": exhibit.name,
-        "first": opening(exhibit.source)[0],
-        "place": exhibit.place,
+        "name": scene.name,
+        "first": opening(scene.source)[0],
+        "place": scene.place,
         "verdict": summary.get("verdict", ""),
-        "phases": [_step(summary.get(key)) for key in ("cling_step", "dimple_step")],
-        "fall": f"{least}{number(summary['distance_fall'])}-fold" if "distance_fall" in summary else "",
-        "figures": [
-            (number(final[column]), null_text(final, column)) if column in final else ("", "")
-            for column in ("off_share", "on_ratio")
-        ],
+        "steps": [_step(summary, key) for key in ("cling_step", "dimple_step")],
+        "fall": {"value": "" if fall is None else f"{least}{number(fall)}-fold", "key": sorting_key(fall)},
+        "figures": [cell(final, column) if column in final else blank for column in ("off_share", "on_ratio")],
     }
 
 
-def _step(step: int | None) -> str:
-    return "never" if step is None else f"{step:,}"
+def _step(summary: Mapping[str, Any], key: str) -> dict[str, str]:
+    step = summary.get(key)
+    return {"value": "never" if step is None else f"{step:,}", "key": sorting_key(step)}

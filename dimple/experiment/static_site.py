@@ -14,7 +14,7 @@ from dimple.runs import Run
 from dimple.scene import Scene, find_scene, load_scene, scene_text, shipped_scenes
 from dimple.tensors import resolve_device
 from dimple.views.frames_of_run import frames_of_run
-from dimple.views.gallery import Exhibit, ordered, write_index, write_scene
+from dimple.views.gallery import ShownScene, ordered, write_index, write_scene
 from dimple.views.markdown import require_documentation
 from dimple.views.reference import write_reference
 from dimple.views.thumbnail import STILL, write_thumbnails
@@ -62,14 +62,14 @@ def gallery(
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"two scenes have the name {twice[0]}; a gallery needs a name for each")
     site = _site(Path(out))
-    pieces = [functools.partial(_exhibited, scene, site, device) for scene in loaded.values()]
+    pieces = [functools.partial(_prepared, scene, site, device) for scene in loaded.values()]
     with progress("scenes", len(pieces)) as advance:
         for _ in in_processes(pieces, jobs):
             advance()
-    shown = ordered([_exhibit(name, scene, changes, site) for name, scene in loaded.items()])
+    shown = ordered([_shown(name, scene, changes, site) for name, scene in loaded.items()])
     with progress("pages", len(shown) + 2) as advance:
-        for exhibit in shown:
-            write_scene(exhibit, shown, changes, site / SCENES / exhibit.name)
+        for one in shown:
+            write_scene(one, shown, changes, site / SCENES / one.name)
             advance()
         write_tutorials(site / TUTORIALS)
         advance()
@@ -100,7 +100,7 @@ def _site(site: Path) -> Path:
     return site
 
 
-def _exhibited(scene: Scene, site: Path, device: str) -> None:
+def _prepared(scene: Scene, site: Path, device: str) -> None:
     """Have the scene's run, and its thumbnails, which are younger than it."""
     run = _simulated(scene, site / RUNS / scene.name, device)
     folder = site / SCENES / scene.name
@@ -123,9 +123,9 @@ def _simulated(scene: Scene, path: Path, device: str) -> Run:
     return simulate(scene, path, device=device, force=not same)
 
 
-def _exhibit(name: str, scene: Scene, changes: Sequence[str], site: Path) -> Exhibit:
+def _shown(name: str, scene: Scene, changes: Sequence[str], site: Path) -> ShownScene:
     command = ["dimple", "simulate", name, *(word for change in changes for word in ("--set", change))]
-    return Exhibit(
+    return ShownScene(
         run=Run.open(site / RUNS / scene.name),
         source=find_scene(name).read_text(encoding="utf-8"),
         dim=scene.manifold.dim,
