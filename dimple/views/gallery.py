@@ -15,7 +15,7 @@ from dimple.views.headline import lead_of, verdict_of
 from dimple.views.markdown import coloured, to_html
 from dimple.views.page import write_page
 from dimple.views.thumbnail import MOVING, STILL
-from dimple.views.wording import number, sorting_key
+from dimple.views.wording import CLOSED, number, sorting_key
 
 # What a scene's folder has from its run; a run that cannot be drawn has no film.
 FROM_RUN = ("page.html", "report.html", "film.mp4", "film.png")
@@ -169,7 +169,9 @@ def _group(scene: ShownScene) -> int:
 
 
 def _card(scene: ShownScene) -> dict[str, Any]:
-    summary, final = scene.summary, scene.final
+    summary = scene.summary
+    # The closed forms stand on the scene's own page; here a null and its band are enough.
+    final = {name: value for name, value in scene.final.items() if not name.endswith(CLOSED)}
     # A distance that began beyond the search's limit was counted with the limit.
     least = "≥ " if scene.run.metrics().get("boundary_found", [1.0])[0] < 1 else ""
     fall = summary.get("distance_fall")
