@@ -21,13 +21,18 @@ MOST_CORNERS = 128
 POINT = 1e-12
 
 
-def compiled(function: F) -> F:
-    """The function as machine code, kept on disk where that is possible."""
+def compiled(function: F, reorder: bool = False) -> F:
+    """The function as machine code, kept on disk where that is possible.
+
+    Args:
+        reorder: whether sums of floats may be taken in another order than written, several terms at a time.
+    """
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"} if reorder else False}
     try:
-        return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+        return cast(F, numba.njit(cache=True, **options)(function))
     except RuntimeError:
         # Neither the package's folder nor the user's cache can be written.
-        return cast(F, numba.njit(nogil=True, error_model="numpy")(function))
+        return cast(F, numba.njit(**options)(function))
 
 
 class Region(NamedTuple):

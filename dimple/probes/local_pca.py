@@ -23,6 +23,8 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
 VOTERS = 256
 # How many bytes the neighbourhoods of one step may hold: they are read four times, so they should stay in the cache.
 BUDGET = 2**21
+# With more points than this for each direction, the directions are iterated for alone.
+FEW = 5
 
 
 @final
@@ -138,12 +140,8 @@ class LocalPCA:
         return near, weight, counts.sum(1), reach
 
     def _directions(self, near: Tensor, weight: Tensor, counts: Tensor, reach: Tensor) -> Tensor:
-        """The basis alone: the same as in `estimate`, at half the price."""
-        if near.shape[2] < near.shape[1]:
-            basis = _principal(near, weight, self.dim)[0]
-        else:
-            gram, share, _ = _gram(near, weight)
-            basis = _columns(near, share, leading(gram, self.dim))
+        """The basis alone: the same as in `estimate`, at a fraction of the price."""
+        basis = _leading(near, weight, self.dim)
         return basis if self.order == 1 else osculate(near, weight, basis, reach, reach)[0]
 
     def _estimate(self, near: Tensor, weight: Tensor, counts: Tensor, reach: Tensor) -> TangentEstimate:
@@ -166,7 +164,7 @@ def _principal(near: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor, 
     The points are never centred themselves, which would cost a pass through memory: their Gram matrix is.
     """
     if near.shape[2] < near.shape[1]:
-        share = weight / weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+        share = _shares(weight)
         mean = torch.einsum("bk,bkn->bn", share, near)
         centred = (near - mean[:, None]) * share.sqrt()[:, :, None]
         values, vectors = torch.linalg.eigh(centred.mT @ centred)
@@ -176,12 +174,34 @@ def _principal(near: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor, 
     return _columns(near, share, vectors[:, :, -dim:].flip(2)), values.flip(1).clamp(min=0), offset
 
 
+def _leading(near: Tensor, weight: Tensor, dim: int) -> Tensor:
+    """The leading directions alone, `(B, n, d)`."""
+    # Of many directions of few points the last has no gap behind it that an iteration could use.
+    if near.shape[2] < near.shape[1] or FEW * dim > near.shape[1]:
+        return _principal(near, weight, dim)[0]
+    if near.device.type != "cpu" or near.dtype not in (torch.float32, torch.float64):
+        gram, share, _ = _gram(near, weight)
+        return _columns(near, share, leading(gram, dim))
+    from dimple.probes.iteration import leading_directions
+
+    columns, settled = leading_directions(near, _shares(weight), dim)
+    basis = orthonormal(columns)
+    if not bool(settled.all()):
+        basis[~settled] = _principal(near[~settled], weight[~settled], dim)[0]
+    return basis
+
+
+def _shares(weight: Tensor) -> Tensor:
+    """The weights `(B, k)`, adding up to one."""
+    return weight / weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+
+
 def _gram(near: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The Gram matrix `(B, k, k)` of points about their mean times the roots of their shares, those, the mean's length.
 
     The shares `(B, k)` are the weights, adding up to one.
     """
-    share = weight / weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+    share = _shares(weight)
     gram = near @ near.mT
     # What each point has in common with the mean, and the mean with itself.
     common = (gram * share[:, None]).sum(2)
