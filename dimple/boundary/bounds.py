@@ -98,12 +98,16 @@ class Relaxed:
         return _least(self.region, *self.below(rows))
 
 
-def relaxed(circuit: Circuit, region: Region, sides: tuple[Tensor, ...] | None = None) -> Relaxed:
+def relaxed(
+    circuit: Circuit, region: Region, sides: tuple[Tensor, ...] | None = None, carried: bool = True
+) -> Relaxed:
     """The lines of every activation on the region, the first to the last.
 
     Args:
         sides: for every activation `(B, w)`: 1 where the input is assumed positive, -1 negative, 0 free. Bounds then
             hold for the samples of the region that keep the assumptions.
+        carried: whether the input of every activation is bounded by carrying it back to the sample, at a cost that
+            grows with the square of the widths; else from the ranges of the layer before alone.
 
     Example:
         >>> from dimple.boundary.circuit import circuit
@@ -116,7 +120,10 @@ def relaxed(circuit: Circuit, region: Region, sides: tuple[Tensor, ...] | None =
     intervals: Ranges = []
     ranges: Ranges = []
     for number, curve in enumerate(circuit.curves):
-        low, high = _interval(circuit, lines, ranges, region, number)
+        if carried:
+            low, high = _interval(circuit, lines, ranges, region, number)
+        else:
+            low, high = _crude(circuit.affines[number], ranges, region)
         if sides is not None:
             low = torch.where(sides[number] > 0, low.clamp(min=0), low)
             high = torch.where(sides[number] < 0, high.clamp(max=0), high)

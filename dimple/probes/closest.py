@@ -20,6 +20,8 @@ from dimple.probes.search import BUDGET, CONVERGED, FORWARD, NO_CROSSING, Reache
 from dimple.probes.walk import Walk, stages
 from dimple.tensors import chunks, flatten, generator
 
+# Budgets below these look at fewer rivals when they begin, and what is no whole step is kept for the landing.
+SMALL, LARGE = 8, 15
 # A sample is masked when further starts come nearer than this share of what the first found.
 MASKED = 0.9
 # How many places a further start looks at, forwards only, before it chooses where to walk from.
@@ -56,7 +58,9 @@ def closest(
         tensor([[0., 5.]])
     """
     starts = default_starts(flatten(x).shape[1]) if starts is None else starts
-    first = best = _search(Walk(boundary, x, y, norm, restriction, targets), None, budget)
+    begun = Walk(boundary, x, y, norm, restriction, targets)
+    begun.begin(rivals=1 if budget < SMALL else 2 if budget < LARGE else 3)
+    first = best = _finished(begun, budget)
     spread = _spread(starts - 1, flatten(x).shape[1], x.device).to(x.dtype) if starts > 1 else x.new_zeros(0)
     for part in chunks(len(spread), ROUND):
         count = len(spread[part])
@@ -72,7 +76,8 @@ def closest(
             None if restriction is None else restriction.rows(rows),
             None if targets is None else targets[rows],
         )
-        best = _nearest(best, _search(walk, places, budget), count)
+        walk.begin_at(places[:, : max(1, int(budget / 4))], begun.first_gap[rows])
+        best = _nearest(best, _finished(walk, budget), count)
     found = torch.isfinite(best.distance)
     status = torch.where(best.settled, CONVERGED, BUDGET).where(found, NO_CROSSING)
     masked = best.distance < MASKED * first.distance
@@ -95,20 +100,14 @@ class _Found:
     landed: Tensor
 
 
-def _search(walk: Walk, offsets: Tensor | None, budget: float) -> _Found:
-    """One start a row: the first linearisation, the steps along the boundary, the landing."""
-    rivals, landings = (1, 5) if budget < 8 else (2, 4) if budget < 15 else (3, 4)
-    if offsets is None:
-        walk.begin(rivals)
-    else:
-        walk.begin_at(offsets[:, : max(1, int(budget / 4))])
+def _finished(walk: Walk, budget: float) -> _Found:
+    """What a walk that has begun comes to: the steps along the boundary, and forwards kept for the landing."""
+    landings = 5 if budget < SMALL else 6 if budget < LARGE else 4
     left = budget - float(walk.passes[0]) - FORWARD * landings
     *before, _ = stages(max(1, int(left + 1e-6)))
     # Every stage lands; a last one too short for its landing is left out.
-    walk.follow(max(1, sum(before), int(left - FORWARD * landings * len(before) + 1e-6)))
-    if offsets is None:
-        walk.reach(landings - 1)
-    landed = walk.land(budget)
+    steps = max(1, sum(before), int(left - FORWARD * landings * len(before) + 1e-6))
+    landed = walk.follow(steps, landings)
     return _Found(walk.points, walk.distance, walk.passes, walk.settled, landed)
 
 

@@ -21,7 +21,7 @@ PULL, PULL_LAST, STAGE = {"l1": 0.5, "l2": 0.5, "linf": 0.6}, 0.03, 36
 MEMORY = {"l1": 0.0, "l2": 0.0, "linf": 0.4}
 # A walk that starts elsewhere is pulled this much less, for it must not leave the pocket that it starts in.
 LOCAL = 0.3
-# A walk that has met no crossing looks so many times farther along its last direction, and farther again.
+# A walk that has met no crossing steps on from so many times as far.
 FARTHER = 2.0
 # How far beyond the boundary a step aims, as a share of the distance: more after each miss, less after each hit.
 AIM_FIRST, AIM_LEAST, AIM_MOST, AIM_BLIND = 0.1, 5e-4, 0.1, 1.0
@@ -106,36 +106,51 @@ class Walk:
         self.first_gap = gap
         self.here = self._inside(self.origin + (1 + AIM_FIRST) * step)
 
-    def begin_at(self, offsets: Tensor) -> None:
-        """Look at `(B, M, n)` places around the sample and start from the nearest misclassified, else the least gap."""
-        self.pull = LOCAL
+    def begin_at(self, offsets: Tensor, gap: Tensor) -> None:
+        """Look at `(B, M, n)` places around the sample and start from the nearest misclassified, else the least gap.
+
+        Args:
+            gap: that of the samples, `(B,)`, as the walk from them has found it.
+        """
+        self.pull, self.first_gap = LOCAL, gap
         lowest = torch.full_like(self.distance, torch.inf)
         for place in offsets.unbind(1):
             step = place if self.restriction is None else self.restriction.apply(place)
             here = self._inside(self.origin + step)
-            gap = self.boundary.gap(self._shaped(here), self.y, self.targets)
+            now = self.boundary.gap(self._shaped(here), self.y, self.targets)
             self.passes += FORWARD
             # Any misclassified place comes before all others, the nearest first.
-            order = torch.where(gap <= 0, -1 / norm_of(here - self.origin, self.norm), gap)
+            order = torch.where(now <= 0, -1 / norm_of(here - self.origin, self.norm), now)
             self.here = torch.where((order < lowest)[:, None], here, self.here)
             lowest = torch.minimum(order, lowest)
 
-    def follow(self, steps: int) -> None:
-        """Take at most `steps` steps, each a forward and a backward; rows that have settled leave the batch."""
-        rows = torch.nonzero(~self.settled).squeeze(1)
+    def follow(self, steps: int, landings: int) -> Tensor:
+        """Take at most `steps` steps, each a forward and a backward; rows that have settled leave the batch.
+
+        Every stage ends as if it were the last, so that a longer walk is never farther.
+
+        Args:
+            landings: the forwards kept for the end of each stage.
+
+        Returns:
+            The rows whose best point is as close to the crossing on its ray as rounding allows, `(B,)`.
+        """
+        landed, budget = torch.zeros_like(self.settled), float(self.passes[0])
         for number, length in enumerate(stages(steps)):
+            budget += length * (FORWARD + BACKWARD) + landings * FORWARD
             if number > 0:
-                # Landed as it would be if the walk ended here, so that a longer one is never farther.
-                self.land()
                 self.here = torch.where(torch.isfinite(self.distance)[:, None], self.points, self.here)
             for step in range(length):
                 # Batches shrink now and then only: a GPU would wait for every look.
                 if step % 4 == 0:
                     rows = torch.nonzero(~self.settled).squeeze(1)
                 if len(rows) == 0:
-                    return
+                    break
                 first = number == 0 and step == 0
                 self._step(rows, self.pull * (1.0 if first else pull_at(step, length, PULL[self.norm])))
+            self._reach(budget)
+            landed = self._land(budget)
+        return landed
 
     def _step(self, rows: Tensor, pull: float) -> None:
         origin, here = self.origin[rows], self.here[rows]
@@ -180,19 +195,34 @@ class Walk:
         for kept, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope), (self.residual, left)):
             kept[rows] = torch.where(better, new, kept[rows])
 
-    def reach(self, forwards: int) -> None:
-        """Look farther and farther along the last direction of the walks that have met no crossing."""
-        for look in range(forwards):
-            rows = torch.nonzero(torch.isinf(self.distance)).squeeze(1)
+    def _reach(self, budget: float) -> None:
+        """Look where the last step led; rows that have met no crossing yet step on from farther out while they can pay.
+
+        Args:
+            budget: what a row may have spent in all.
+        """
+        self._look(torch.nonzero(~self.settled).squeeze(1), budget)
+        while True:
+            blind = torch.isinf(self.distance) & (self.passes + FORWARD + BACKWARD <= budget + ROUNDING)
+            rows = torch.nonzero(blind).squeeze(1)
             if len(rows) == 0:
                 return
-            here = self._inside(self.origin[rows] + FARTHER**look * (self.here - self.origin)[rows])
-            gap = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
-            self.passes[rows] += FORWARD
-            # The chord's slope: that at the crossing is not known, and the landing improves on it.
-            self._keep(rows, here, gap, gap - self.first_gap[rows], torch.full_like(gap, torch.inf))
+            self.here[rows] = self._inside(self.origin[rows] + FARTHER * (self.here - self.origin)[rows])
+            self._step(rows, PULL_LAST)
+            self._look(rows, budget)
 
-    def land(self, budget: float = math.inf) -> Tensor:
+    def _look(self, rows: Tensor, budget: float) -> None:
+        """A forward at where some rows are, of those that can pay."""
+        rows = rows[self.passes[rows] + FORWARD <= budget + ROUNDING]
+        if len(rows) == 0:
+            return
+        here = self.here[rows]
+        gap = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
+        self.passes[rows] += FORWARD
+        # The chord's slope: that at the crossing is not known, and the landing improves on it.
+        self._keep(rows, here, gap, gap - self.first_gap[rows], torch.full_like(gap, torch.inf))
+
+    def _land(self, budget: float) -> Tensor:
         """Pull each best point back along its ray, as close to the crossing as rounding and the budget allow.
 
         Secant steps from the far side, and false position with the Illinois rule once the crossing is bracketed.

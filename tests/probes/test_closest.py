@@ -1,5 +1,7 @@
 """The nearest boundary point against geometry that is known, and the laws that the search owes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from scipy.optimize import linprog
@@ -7,7 +9,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary, Grid
-from dimple.networks.mlp import MLP
+from dimple.data import load_images
+from dimple.networks import MLP, load_model
 from dimple.probes.box import dual_norm, smallest_step
 from dimple.probes.closest import closest
 from dimple.probes.nulls import RandomSubspace
@@ -238,3 +241,14 @@ def test_no_sample_spends_more_than_its_budget(kind: str, budget: float) -> None
     assert float(found.passes.max()) <= budget + 1e-3
     spent = 0.4 * boundary.forwards + 0.6 * boundary.backwards - 0.4 * len(x)
     assert spent / len(x) == pytest.approx(float(found.passes.mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_five_passes_lead_every_image_across_the_boundary_of_a_robust_network(shared_data: Path, kind: str) -> None:
+    images = load_images(f"mnist:{shared_data}/mnist", "test")
+    network = load_model("mnist_convnet", shared_data / "checkpoints" / "mnist_pgd.pth").double()
+    x, y = images.batch(torch.randperm(len(images), generator=generator(0, "benchmark"))[:128])
+    boundary = Boundary(network, images.box)
+    found = closest(boundary, x.double(), y, kind, budget=5.0)
+    assert float(found.passes.max()) <= 5 + 1e-3
+    assert bool(found.found.all() and (boundary.gap(found.points, y) <= 0).all())
