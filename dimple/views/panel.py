@@ -44,7 +44,7 @@ class Panel:
         self.arrows = Arrows(plotter, scale)
         self._markers = Markers(plotter, first.points, scale)
         self._caption = Overlay(self.renderer, (0.0, 1.0), MARGIN * scale)
-        self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale)
+        self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale, self._caption)
         self._captions: dict[int, Image.Image] = {}
 
     @property
