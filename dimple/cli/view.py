@@ -9,7 +9,7 @@ import typer
 def view(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     beside: Annotated[
-        Path | None, typer.Argument(metavar="[RUN2]", help="Another one, beside it: the same steps, the same camera.")
+        Path | None, typer.Argument(metavar="RUN2", help="Another one, beside it: the same steps, the same camera.")
     ] = None,
     fps: Annotated[int, typer.Option(help="Snapshots a second when they are played.")] = 8,
 ) -> None:

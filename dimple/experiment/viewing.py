@@ -48,7 +48,17 @@ def view(path: Path | str, beside: Path | str | None = None, fps: int = FPS) -> 
         raise UsageError(
             f"{runs[0].path} lies in R^{dims[0]} and {runs[1].path} in R^{dims[1]}; name two runs in the same space"
         )
-    return open_window([Show(frames_of_run(run), run.path, run.points(), _Asked(run)) for run in runs], fps)
+    return open_window([show_of(run) for run in runs], fps)
+
+
+def show_of(run: Run) -> Show:
+    """A run with all that the window can ask of it.
+
+    Raises:
+        RunError: if it has no boundary to draw.
+        SceneError: if its scene cannot be read.
+    """
+    return Show(frames_of_run(run), run.path, run.points(), _Asked(run))
 
 
 @final

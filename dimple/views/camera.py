@@ -70,6 +70,14 @@ def look(drawing: Drawing, plane: Plane | None, turn: float = 0.0) -> Camera:
     return Camera(focus + distance * direction / np.linalg.norm(direction), focus, up)
 
 
+def look_down(drawing: Drawing) -> Camera:
+    """The camera for a drawing of the plane that is laid on the floor: straight from above, framed on its box."""
+    low, high = np.array(drawing.low), np.array(drawing.high)
+    focus = (low + high) / 2
+    distance = 1.12 * float((high - low).max()) / 2 / math.tan(math.radians(VIEW_ANGLE / 2))
+    return Camera(focus + distance * np.array([0.0, 0.0, 1.0]), focus, np.array([0.0, 1.0, 0.0]))
+
+
 def close_look(start: Reals, on: Reals, off: Reals, before: Camera) -> Camera:
     """The camera that sees a step and its two parts in their true lengths, upright, from the side it stood on before.
 

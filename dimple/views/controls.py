@@ -12,7 +12,7 @@ from dimple.views.polydata import unit
 if TYPE_CHECKING:
     import pyvista as pv
 
-HINT = "space: play    ← →: step    c: colour    click a point    h: all keys"
+HINT = "space: play    ← →: step    c: colour    click a point    z: close to it    h: all keys"
 # A press and a release nearer than this, in pixels, are a click; otherwise the scene was turned.
 STILL = 4
 BEAT_MILLISECONDS = 10
@@ -112,5 +112,6 @@ class Controls:
         handle.ShowSliderLabelOff()
         handle.SetSliderLength(0.012)
         handle.SetEndCapLength(0.0)
+        handle.GetSelectedProperty().SetColor(*unit(INK))
         handle.GetTubeProperty().SetColor(*unit(RULE))
         return slider

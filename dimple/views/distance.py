@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dimple.boundary.mesh import Mesh
 from dimple.boundary.tracing import compiled
 from dimple.settings import settings
-from dimple.views.upright import walls
+from dimple.views.floor import walls
 
 Reals = NDArray[np.float64]
 # A lattice that is moved by this share of a cell meets no vertex and no edge of a mesh that was made on a lattice.

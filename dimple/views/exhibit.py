@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from PIL import Image
 
-from dimple.views.camera import VIEW_ANGLE, Camera, close_look, look
-from dimple.views.cards import legend_card
+from dimple.views.camera import VIEW_ANGLE, Camera, close_look, look, look_down
 from dimple.views.frame import Reals
+from dimple.views.legend import legend_card
 from dimple.views.overlay import Overlay
 from dimple.views.palette import PAPER, RULE
 from dimple.views.panel import MARGIN, Panel
@@ -73,9 +73,13 @@ class Exhibit:
         self.plotter: Any = _plotter(len(reels), size, off_screen, strip)
         self.panels: list[Panel] = []
         self._scale, self._key = scale, key
+        titles = [reel.frames[0].title for reel in reels]
+        # Two runs of one scene are told apart by their folders.
+        alike = len(set(titles)) < len(titles)
+        names = [reel.show.path.name if alike else title for reel, title in zip(reels, titles, strict=True)]
         for column, reel in enumerate(reels):
             self.plotter.subplot(0, column)
-            self.panels.append(Panel(self.plotter, reel, scale))
+            self.panels.append(Panel(self.plotter, reel, names[column], scale))
         self.view: Any = self.panels[0].renderer.camera
         for panel in self.panels[1:]:
             panel.renderer.camera = self.view
@@ -96,9 +100,9 @@ class Exhibit:
             panel.scenery.show_manifold(looks.manifold)
             panel.pick(point)
         self.looks = looks
-        classes = sorted({int(label) for reel in self.reels for label in reel.frames[0].drawing.points.classes})
+        drawings = [reel.frames[0].drawing for reel in self.reels]
         paint = looks.paint
-        self._legend.show(legend_card(paint.quantity, paint.scale, classes, self._key, self._scale))
+        self._legend.show(legend_card(paint.quantity, paint.scale, drawings, self._key, self._scale))
         self._cut()
 
     def points_like(self, panel: Panel, point: int | None) -> tuple[int | None, ...]:
@@ -125,10 +129,12 @@ class Exhibit:
 
     def from_afar(self) -> None:
         """Look at the whole of the boxes."""
-        frames = [reel.frames[0] for reel in self.reels]
-        low, high = np.min([f.drawing.low for f in frames], axis=0), np.max([f.drawing.high for f in frames], axis=0)
-        whole = dataclasses.replace(frames[0].drawing, low=tuple(low.tolist()), high=tuple(high.tolist()))
-        self.look_through(look(whole, frames[0].section.plane if frames[0].section else None))
+        drawings = [reel.frames[0].drawing for reel in self.reels]
+        low = np.min([drawing.low for drawing in drawings], axis=0)
+        high = np.max([drawing.high for drawing in drawings], axis=0)
+        whole = dataclasses.replace(drawings[0], low=tuple(low.tolist()), high=tuple(high.tolist()))
+        section = self.reels[0].frames[0].section
+        self.look_through(look_down(whole) if self.reels[0].flat else look(whole, section.plane if section else None))
 
     def close_camera(self) -> Camera | None:
         """Where to look from at the first point in question that has a step to the boundary; None without one."""

@@ -37,7 +37,12 @@ def frames_of_run(run: Run) -> list[Frame]:
     metrics, meshes = run.metrics(), run.meshes()
     steps = metrics["step"].astype(np.int64)
     positions, (low, high) = run.positions, run.box
-    if len(low) not in (2, 3) or len(meshes) != len(steps):
+    if len(low) not in (2, 3):
+        raise RunError(
+            f"{run.path}: lies in R^{len(low)}, where there is nothing to draw; its curves stand in "
+            f"{run.path / 'report.html'}"
+        )
+    if len(meshes) != len(steps):
         raise RunError(
             f"{run.path}: has {len(meshes)} boundaries for {len(steps)} snapshots in R^{len(low)}, so there is nothing "
             "to draw; scenes in R^2 or R^3 with a level set can be drawn"

@@ -17,12 +17,19 @@ class Overlay:
         anchor: the place as shares of the width and height that the picture leaves free: (0, 1) is the upper left
             corner, (0.5, 0.5) the middle.
         margin: pixels between the picture and the rim.
+        beneath: another one at the same height, which it gives way to, downwards, where there is no room for both.
     """
 
-    def __init__(self, renderer: "pv.Renderer", anchor: tuple[float, float], margin: int = 6) -> None:
+    def __init__(
+        self,
+        renderer: "pv.Renderer",
+        anchor: tuple[float, float],
+        margin: int = 6,
+        beneath: "Overlay | None" = None,
+    ) -> None:
         from vtkmodules.vtkRenderingCore import vtkActor2D, vtkImageMapper
 
-        self.anchor, self.margin = anchor, margin
+        self.anchor, self.margin, self.beneath = anchor, margin, beneath
         self.size = (0, 0)
         self._renderer = renderer
         self._mapper: Any = vtkImageMapper()
@@ -58,4 +65,7 @@ class Overlay:
         """Where that is in a window of the present size."""
         free = [whole - part - 2 * self.margin for whole, part in zip(self._renderer.GetSize(), self.size, strict=True)]
         place = [self.margin + max(share * room, 0.0) for share, room in zip(self.anchor, free, strict=True)]
+        other = self.beneath
+        if other is not None and other.shown and other.size[0] > free[0]:
+            place[1] = max(place[1] - other.size[1] - self.margin, 0.0)
         self._actor.SetPosition(round(place[0]), round(place[1]))

@@ -24,6 +24,7 @@ class Panel:
 
     Args:
         plotter: whose active renderer is drawn into.
+        name: what the run is called in its caption.
         scale: pixels of the picture for one of the window.
 
     Attributes:
@@ -31,19 +32,19 @@ class Panel:
         picked: the point in question; None while there is none.
     """
 
-    def __init__(self, plotter: "pv.Plotter", reel: Reel, scale: int = 1) -> None:
+    def __init__(self, plotter: "pv.Plotter", reel: Reel, name: str, scale: int = 1) -> None:
         self.reel = reel
         self.index = 0
         self.picked: Picked | None = None
         self.renderer: Any = plotter.renderer
-        self._scale = scale
+        self._name, self._scale = name, scale
         first = reel.frames[0].drawing
         self.scenery = Scenery(plotter, reel.frames[0])
         self.scenery.enclose(first, None)
         self.arrows = Arrows(plotter, scale)
         self._markers = Markers(plotter, first.points, scale)
         self._caption = Overlay(self.renderer, (0.0, 1.0), MARGIN * scale)
-        self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale)
+        self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale, self._caption)
         self._captions: dict[int, Image.Image] = {}
 
     @property
@@ -56,7 +57,7 @@ class Panel:
         self.index = index
         self.scenery.show(self.reel.boundaries[index])
         if index not in self._captions:
-            self._captions[index] = facts_card(*caption(self.frame), self._scale)
+            self._captions[index] = facts_card(*caption(self.frame, self._name), self._scale)
         self._caption.show(self._captions[index])
         self.pick(None if self.picked is None else self.picked.index)
 

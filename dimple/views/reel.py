@@ -8,9 +8,9 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.views.floor import in_space, onto_ribbons
 from dimple.views.frame import Frame, Perturbations, Reals
 from dimple.views.polydata import polydatas
-from dimple.views.upright import in_space, onto_walls
 
 
 class Asked(Protocol):
@@ -87,7 +87,7 @@ class Reel:
             return
         shown = self._relief[index] if colours is None else colours
         if self.flat and colours is not None:
-            shown = onto_walls(layer.mesh, colours)
+            shown = onto_ribbons(layer.mesh, colours)
         self.boundaries[index].point_data["colour"] = shown
         self.boundaries[index].set_active_scalars("colour")
 

@@ -84,7 +84,7 @@ def round_up(value: float) -> float:
         (0.2, 5.0)
     """
     power = 10.0 ** np.floor(np.log10(max(value, 1e-12)))
-    return float(next(step * power for step in (1, 2, 3, 5, 10) if step * power >= value * (1 - 1e-9)))
+    return next(size for step in (1, 2, 3, 5, 10) if (size := float(f"{step * power:.0e}")) >= value * (1 - 1e-9))
 
 
 def round_down(value: float) -> float:
@@ -95,4 +95,4 @@ def round_down(value: float) -> float:
         (0.1, 5.0)
     """
     power = 10.0 ** np.floor(np.log10(max(value, 1e-12)))
-    return float(next(step * power for step in (10, 5, 3, 2, 1) if step * power <= value * (1 + 1e-9)))
+    return next(size for step in (10, 5, 3, 2, 1) if (size := float(f"{step * power:.0e}")) <= value * (1 + 1e-9))

@@ -77,6 +77,8 @@ class Markers:
         actor.SetMapper(mapper)
         actor.prop.color = unit(colour)
         actor.prop.ambient = 0.35
+        # They lie in the box, which has bounds enough; those of no points at all would be anything.
+        actor.UseBoundsOff()
         if rim:
             # Of a larger ball only the inside of its far half is drawn, which a marker within it hides but for a rim.
             actor.prop.culling = "front"
@@ -107,6 +109,8 @@ class Arrows:
             actor.mapper.SetResolveCoincidentTopologyToPolygonOffset()
             actor.mapper.SetRelativeCoincidentTopologyPolygonOffsetParameters(0, -66000)
             actor.SetVisibility(False)
+            # A step may lead far out of the box, and the camera is not to follow it.
+            actor.UseBoundsOff()
             self._actors.append(actor)
         plotter.renderer.AddObserver("StartEvent", lambda *_: self.resize())
 

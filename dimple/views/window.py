@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 from dimple.errors import DeviceError, DimpleError, RunError
 from dimple.views.camera import Camera
 from dimple.views.controls import Controls, Key
+from dimple.views.errand import Errand, Pieces
 from dimple.views.exhibit import STRIP, Exhibit, Looks
 from dimple.views.picking import point_under
 from dimple.views.quantities import Paint, Quantity, quantities_of
@@ -19,8 +20,6 @@ from dimple.views.rendering import has_display, require_rendering
 
 SIZE, WIDE = (1100, 800), (1560, 800)
 FPS = 8
-# For how many seconds the window may stand still while something long is done.
-PATIENCE = 0.2
 
 
 def open_window(shows: Sequence[Show], fps: int = FPS) -> list[Path]:
@@ -77,7 +76,6 @@ class Viewer:
         self.steps = sorted({int(step) for reel in reels for step in reel.steps})
         self.index, self.playing, self.fps = 0, False, fps
         self.written: list[Path] = []
-        self._work: Iterator[str] | None = None
         self._due = 0.0
         self._afar: Camera | None = None
         self._quantities = _shared([quantities_of(reel) for reel in reels])
@@ -86,6 +84,7 @@ class Viewer:
         looks = Looks(self._paints[self._quantities[0]])
         self.exhibit = Exhibit(reels, shape, looks, off_screen=off_screen, strip=True, key="c: next")
         self.plotter: Any = self.exhibit.plotter
+        self.errand = Errand(self._say)
         self._controls = Controls(self.plotter, len(self.steps), self._keys(), self._slide, self.click)
         self.show(0)
 
@@ -130,7 +129,7 @@ class Viewer:
     def next_quantity(self) -> None:
         """Colour the boundary by the next quantity; measured first, when it has not been before."""
         place = self._quantities.index(self.quantity) + 1
-        self._begin(self._colouring(self._quantities[place % len(self._quantities)]))
+        self.errand.begin(self._colouring(self._quantities[place % len(self._quantities)]))
 
     def click(self, x: int, y: int) -> None:
         """Ask about the training point that is seen at a pixel of the window, counted from the lower left."""
@@ -176,11 +175,11 @@ class Viewer:
 
     def film(self) -> None:
         """Film the run as it is shown now, beside the run; or stop filming."""
-        if self._work is not None:
-            self._stop()
+        if self.errand.busy:
+            self.errand.stop()
             self._say("stopped")
         else:
-            self._begin(self._filming())
+            self.errand.begin(self._filming())
 
     def tick(self) -> None:
         """One beat of the playing clock: the next snapshot while playing, until the last."""
@@ -188,42 +187,26 @@ class Viewer:
             self.show(self.index + 1)
             self.playing = self.index < len(self.steps) - 1
 
-    def work(self) -> bool:
-        """Do the next pieces of what takes long; False when nothing is left to do."""
-        if self._work is None:
-            return False
-        message, until = "", time.monotonic() + PATIENCE
-        try:
-            # To draw a message may take longer than a piece.
-            while time.monotonic() < until:
-                message = next(self._work)
-        except StopIteration:
-            self._work = None
-        except DimpleError as error:
-            self._work, message = None, str(error)
-        self._say(message)
-        return self._work is not None
+    def beat(self) -> None:
+        """What is done many times a second: a piece of what takes long, and the next snapshot when its time has come."""
+        self.errand.proceed()
+        now = time.monotonic()
+        if self.playing and now >= self._due:
+            # Where drawing takes longer than there is time for, the next one follows at once.
+            self._due = max(self._due + 1 / self.fps, now)
+            self.tick()
 
     def start(self) -> None:
         """Show the window until it is closed."""
-
-        def beat() -> None:
-            self.work()
-            now = time.monotonic()
-            if self.playing and now >= self._due:
-                # Where drawing takes longer than a beat, the next one follows at once.
-                self._due = max(self._due + 1 / self.fps, now)
-                self.tick()
-
         names = " and ".join(reel.frames[0].title for reel in self.exhibit.reels)
         try:
-            self._controls.run(beat, f"dimple: {names}")
+            self._controls.run(self.beat, f"dimple: {names}")
         finally:
-            self._stop()
+            self.errand.stop()
 
     def close(self) -> None:
         """Free the window and what it holds."""
-        self._stop()
+        self.errand.stop()
         self.exhibit.close()
 
     def _keys(self) -> list[Key]:
@@ -274,20 +257,7 @@ class Viewer:
         self._afar = None
         return True
 
-    def _begin(self, work: Iterator[str]) -> None:
-        """Begin what takes long; it is done piece by piece, between the beats of the clock."""
-        if self._work is not None:
-            self._say("still busy; f stops it")
-            return
-        self._work = work
-        self.work()
-
-    def _stop(self) -> None:
-        if isinstance(self._work, Generator):
-            self._work.close()
-        self._work = None
-
-    def _colouring(self, quantity: Quantity) -> Iterator[str]:
+    def _colouring(self, quantity: Quantity) -> Pieces:
         if quantity not in self._paints:
             paint = Paint(quantity, self.exhibit.reels)
             for done, count in paint.prepare():
@@ -297,7 +267,7 @@ class Viewer:
         self._wear(paint=self._paints[quantity])
         yield ""
 
-    def _filming(self) -> Iterator[str]:
+    def _filming(self) -> Pieces:
         path = free_path(self.exhibit, "film", ".mp4")
         for done, count in write_film(self.exhibit, path, self.steps, self.fps, self.size):
             yield f"film: {done} of {count}    f: stop"

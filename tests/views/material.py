@@ -11,7 +11,8 @@ from dimple.boundary.grid import Grid
 from dimple.boundary.mesh import Mesh
 from dimple.runs.store import Run, mesh_arrays
 from dimple.views.cut import section_of
-from dimple.views.frame import Chart, Curve, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
+from dimple.views.frame import Chart, Curve, Drawing, Fact, Frame, Layer, Perturbations, Plane, PointSet, Timeline
+from dimple.views.reel import Show
 from dimple.views.relief import Feet
 
 RADIUS = 0.3
@@ -69,6 +70,46 @@ def space_frames() -> list[Frame]:
         section = section_of(drawing, FLOOR, 0.02)
         frames.append(Frame("ball", step, index, drawing, facts, timeline(), 0.05, section))
     return frames
+
+
+class BallAsked:
+    """What can be said of the sphere that closes in on the sphere: every step to it is along the radius."""
+
+    def __init__(self) -> None:
+        self.radius = dict(zip(STEPS, RADII, strict=True))
+
+    def nearest(self, step: int) -> Perturbations:
+        positions, radius = sphere_points().positions, self.radius[step]
+        off = np.full_like(positions, np.nan) if radius is None else positions * (radius / RADIUS - 1)
+        return Perturbations(off, 0 * off, off)
+
+    def gradient_norms(self, step: int, points: np.ndarray) -> np.ndarray:
+        return np.full(len(points), 1.0 + step)
+
+    def distances(self, points: np.ndarray) -> np.ndarray:
+        return np.abs(np.linalg.norm(points, axis=1) - RADIUS)
+
+
+def ball_figures() -> dict[str, np.ndarray]:
+    """A table of points for it, the training points backwards, and two unseen ones at each step."""
+    count = len(sphere_points().classes)
+    train = {"index": np.tile(np.arange(count)[::-1], len(STEPS)), "step": np.repeat(STEPS, count)}
+    radii = np.array([np.inf if radius is None else radius for radius in RADII])
+    margin = np.repeat(np.abs(radii - RADIUS), count) + 1e-3 * train["index"]
+    table = {
+        "step": np.concatenate([train["step"], np.repeat(STEPS, 2)]),
+        "split": np.array(["train"] * len(margin) + ["test"] * 2 * len(STEPS)),
+        "index": np.concatenate([train["index"], np.tile([0, 1], len(STEPS))]),
+        "margin": np.concatenate([margin, np.tile([0.1, 0.3], len(STEPS))]),
+    }
+    for column, value in (("margin_on", 0.5), ("margin_on_null", 0.4), ("on_share_null", 2 / 3)):
+        table[column] = np.concatenate([np.full(len(margin), value), np.full(2 * len(STEPS), np.nan)])
+    return table
+
+
+def ball_show(folder: Path = Path("runs/ball-0")) -> Show:
+    """The sphere that closes in on the sphere, with somebody to ask."""
+    return Show(space_frames(), folder, ball_figures(), BallAsked())
 
 
 def plane_frames() -> list[Frame]:

@@ -1,10 +1,8 @@
 """Films read back by a decoder: as many pictures as were asked for, of the right kind, whole or not at all."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,17 +12,10 @@ from dimple.settings import SettingError
 from dimple.views.film import Film, encode, key_frames, repeats, write_film
 from dimple.views.frame import Frame
 from dimple.views.stage import SIZE, Stage
+from tests.views.films import decoded
 from tests.views.material import plane_frames, space_frames
 
 FAST = Film(fps=5, hold=0.4, gif=True)
-
-
-def decoded(path: Path) -> tuple[str, np.ndarray]:
-    """What the decoder says of the film's stream, and its pictures `(T, height, width, 3)`."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-    done = subprocess.run(command, capture_output=True, check=True)
-    (stream,) = [line for line in done.stderr.decode().partition("Output")[0].splitlines() if "Video:" in line]
-    return stream, np.frombuffer(done.stdout, dtype=np.uint8).reshape(-1, SIZE[1], SIZE[0], 3)
 
 
 @pytest.fixture(scope="module", params=["plane", "space"])

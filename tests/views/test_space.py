@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from dimple.views.camera import look
+from dimple.views.floor import in_space
 from dimple.views.frame import Frame
 from dimple.views.palette import CLASSES
 from dimple.views.polydata import box_edges, polydata, polydatas
 from dimple.views.space import Space, stamp_points
 from dimple.views.stage import SIZE, Stage
-from dimple.views.upright import in_space
 from tests.views.material import plane_frames, space_frames, sphere_points
 
 pytestmark = pytest.mark.usefixtures("rendering")

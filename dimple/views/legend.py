@@ -1,0 +1,93 @@
+"""The card that says what markers and colours mean."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from dimple.views.cards import BODY, GAP, LINE, PAD, SMALL, Pen, width_of
+from dimple.views.frame import Drawing
+from dimple.views.markers import marker
+from dimple.views.palette import INK, MANIFOLD, MUTED, RULE, tint
+from dimple.views.quantities import Quantity
+from dimple.views.scale import Scale
+
+# In pixels of a card at scale 1.
+BAR = (236, 11)
+MARK, ROOM, BETWEEN = 11, 18, 12
+
+
+def legend_card(
+    quantity: Quantity, colours: Scale, drawings: Sequence[Drawing], key: str = "", scale: int = 1
+) -> Image.Image:
+    """What the markers of some drawings and the colours of their boundaries mean.
+
+    Args:
+        key: which key changes the quantity, in words, where somebody sits at it.
+        scale: pixels for one of the window.
+    """
+    low, high = ends_of(quantity, colours)
+    title = f"boundary: {quantity.name}" if low else quantity.name
+    unit = quantity.unit + (", logarithmic" if quantity.kind == "logarithmic" else "")
+    entries = _entries(drawings, scale)
+    wide = max(
+        BAR[0],
+        sum(ROOM + width_of(name) + BETWEEN for _, name in entries) + width_of(key, SMALL),
+        width_of(title, bold=True),
+        width_of(low, SMALL) + GAP + width_of(high, SMALL),
+    )
+    below = (LINE if unit else 0) + (BAR[1] + LINE if low else 0)
+    pen = Pen(wide + 2 * PAD, 2 * PAD + 2 * LINE + below, scale)
+    x, y = float(PAD), float(PAD)
+    for tile, name in entries:
+        half = tile.width / scale / 2
+        pen.paste(tile, x + MARK / 2 - half, y + BODY / 2 + 2 - half)
+        pen.text(x + ROOM, y, name)
+        x += ROOM + width_of(name) + BETWEEN
+    pen.text(PAD + wide, y + 1, key, MUTED, SMALL, at="ra")
+    y += LINE + 1
+    pen.text(PAD, y, title, bold=True)
+    if unit:
+        y += LINE - 1
+        pen.text(PAD, y, unit, MUTED, SMALL)
+    if low:
+        y += LINE + 1
+        pen.box(PAD - 1, y - 1, wide + 1, BAR[1] + 1, RULE)
+        pen.paste(_band(quantity, colours, round(wide * scale), BAR[1] * scale), PAD, y)
+        pen.text(PAD, y + BAR[1] + 3, low, INK, SMALL)
+        pen.text(PAD + wide, y + BAR[1] + 3, high, INK, SMALL, at="ra")
+    return pen.card
+
+
+def ends_of(quantity: Quantity, colours: Scale) -> tuple[str, str]:
+    """What stands at the two ends of the bar; empty where the boundary has one colour.
+
+    Example:
+        >>> from dimple.views.quantities import GRADIENT, SIDES
+        >>> ends_of(GRADIENT, Scale("logarithmic", 2.0, 500.0)), ends_of(SIDES, Scale("diverging", -1.0, 1.0))
+        (('2', '500'), ('class 0', 'class 1'))
+    """
+    if not quantity.unit:
+        return quantity.ends
+    # The words of a signed quantity carry its sign.
+    low, high = (abs(colours.low), colours.high) if quantity.ends[0] else (colours.low, colours.high)
+    return f"{low:g} {quantity.ends[0]}".strip(), f"{high:g} {quantity.ends[1]}".strip()
+
+
+def _entries(drawings: Sequence[Drawing], scale: int) -> list[tuple[Image.Image, str]]:
+    """Small pictures and what each stands for."""
+    classes = sorted({int(label) for drawing in drawings for label in drawing.points.classes})
+    entries = [(marker(label, MARK * scale), f"class {label}") for label in classes]
+    if any(drawing.points.predictions is not None for drawing in drawings):
+        entries.append((marker(classes[0], MARK * scale, wrong=True), "wrong"))
+    if any(drawing.layer("manifold") is not None for drawing in drawings):
+        entries.append((Image.new("RGB", (MARK * scale, MARK * scale), tint(MANIFOLD, 0.4)), "manifold"))
+    return entries
+
+
+def _band(quantity: Quantity, colours: Scale, width: int, height: int) -> Image.Image:
+    """All colours from one end to the other; the two end ones alone where nothing lies between."""
+    row = colours.colours(colours.along(width))
+    if not quantity.unit:
+        row = row[np.where(np.arange(width) * 2 < width, 0, -1)]
+    return Image.fromarray(np.repeat(row[None], height, axis=0))
