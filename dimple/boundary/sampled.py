@@ -145,7 +145,7 @@ class _Lattice:
 
     def settle(self, levels: int, stride: int) -> None:
         """Halve the cells in which classes meet, `levels` times from those of `stride`, until none has to be."""
-        while any([self.ask(self._halves(stride >> level)) for level in range(levels)]):
+        while sum(self.ask(self._halves(stride >> level)) for level in range(levels)):
             pass
 
     def _halves(self, stride: int) -> Marks:

@@ -35,9 +35,7 @@ def valid_corners(section: Section, bounds: Box, low: Sequence[float], high: Seq
     limits = np.concatenate([bounds.high + slack - origin, origin - bounds.low + slack, high, -np.array(low)])
     size = np.linalg.norm(normals, axis=1)
     # The middle of the largest ball within: a place from which all walls are seen.
-    ball = linprog(
-        [*np.zeros(len(low)), -1.0], A_ub=np.column_stack([normals, size]), b_ub=limits, bounds=(None, None)
-    )
+    ball = linprog([*np.zeros(len(low)), -1.0], A_ub=np.column_stack([normals, size]), b_ub=limits, bounds=(None, None))
     if not ball.success or ball.x[-1] < 1e-9 * (high[0] - low[0]):
         return np.zeros((0, len(low)))
     try:

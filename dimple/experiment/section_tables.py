@@ -73,7 +73,11 @@ def _size(seen: Arrays) -> float:
 def _spread(name: str, draws: Sequence[float]) -> dict[str, float]:
     values = torch.tensor(draws, dtype=torch.float64)
     low, high = band(values)
-    return {f"{name}_null": float(values.quantile(0.5)), f"{name}_null_low": float(low), f"{name}_null_high": float(high)}
+    return {
+        f"{name}_null": float(values.quantile(0.5)),
+        f"{name}_null_low": float(low),
+        f"{name}_null_high": float(high),
+    }
 
 
 def metric_units(dim: int) -> dict[str, str]:

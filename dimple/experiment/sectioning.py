@@ -18,7 +18,7 @@ from dimple.boundary import Boundary, Grid, Section, class_regions, extract_pair
 from dimple.boundary.sampled import Sampled, levels_of, sample_scores
 from dimple.boundary.valid import valid_corners, valid_share
 from dimple.experiment.provenance import describe, silent, versions
-from dimple.experiment.section_axes import Laid, lay
+from dimple.experiment.section_axes import lay
 from dimple.experiment.section_request import SectionRequest
 from dimple.experiment.section_tables import Looked, metric_units, metrics_of, point_units, points_of, summary_of
 from dimple.experiment.subjects import Subject, load_subject
@@ -173,9 +173,7 @@ class Sectioning:
 
     def _sampled(self, boundary: Boundary, section: Section, cells: int, advance: Callable[[], None]) -> Sampled:
         within, dense = restricted(boundary, section), self.request.levelset == "dense"
-        return sample_scores(
-            within, self.laid.low, self.laid.high, cells, self.device, dense=dense, advance=advance
-        )
+        return sample_scores(within, self.laid.low, self.laid.high, cells, self.device, dense=dense, advance=advance)
 
     def _drawn(self, known: Sampled) -> Arrays:
         """One mesh of all pairs that meet, the classes on both sides of each face, and the regions of a plane."""

@@ -86,7 +86,7 @@ void main() {
 
 const MARKER_FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec3 colours[8]; uniform vec3 rim, ink, inside; uniform float radius; uniform bool ghost;
+uniform vec3 colours[10]; uniform vec3 rim, ink, inside; uniform float radius; uniform bool ghost;
 in vec2 at; flat in vec4 what; out vec4 colour;
 float outside(vec2 p, int shape) {
   if (shape == 0) return length(p) - 1.0;
