@@ -11,6 +11,7 @@ from dimple.cli.film import film
 from dimple.cli.probe import probe
 from dimple.cli.report import report
 from dimple.cli.scenes import scenes
+from dimple.cli.section import section
 from dimple.cli.simulate import simulate
 from dimple.cli.tangents import tangents
 from dimple.cli.view import view
@@ -28,6 +29,7 @@ app.command()(simulate)
 app.command()(view)
 app.command()(film)
 app.command()(probe)
+app.command()(section)
 app.command()(report)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")

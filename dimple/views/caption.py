@@ -139,7 +139,7 @@ def _relief_bar(pen: Pen, scale: float, right: int, y: int) -> None:
 
 def _write_classes(pen: Pen, drawing: Drawing, classes: Classes, place: tuple[int, int], right: int) -> None:
     """The classes that are met, what a ring is, and what hatching or paleness is; in two lines where one is short."""
-    x, y = place
+    x, y = float(place[0]), place[1]
     entries = [(pen.swatch, label, classes.names[label]) for label in classes_met(drawing)]
     if drawing.points.wrong.any():
         entries.append((partial(pen.marker, wrong=True), int(drawing.points.classes[0]), "ringed: wrong"))

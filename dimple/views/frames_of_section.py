@@ -73,9 +73,8 @@ def _images(arrays: Arrays, points: Arrays, classes: list[str]) -> PointSet:
 def _first(points: PointSet) -> PointSet:
     """The point where the axes start, which a random section shares, without its picture."""
     at = slice(0, 1)
-    return PointSet(
-        points.positions[at], points.classes[at], points.predictions[at] if points.predictions is not None else None
-    )
+    predictions = None if points.predictions is None else points.predictions[at]
+    return PointSet(points.positions[at], points.classes[at], predictions)
 
 
 def _bytes(pixels: NDArray[Any]) -> Bytes:
@@ -95,6 +94,6 @@ def _facts(metrics: Arrays, index: int, points: Arrays, about: dict[str, Any]) -
         facts.append(Fact("share of it with valid pixels", *(number(row[f"valid_share{end}"]) for end in ("", NULL))))
     for place, image in enumerate(points["index"].tolist()):
         here, null = (abs(float(points[f"margin_section{end}"][place])) for end in ("", NULL))
-        facts.append(Fact(f"{of} {image}: to the boundary in the section", number(here), number(null)))
-        facts.append(Fact(f"{of} {image}: to the boundary anywhere", number(abs(float(points["margin_any"][place])))))
+        facts.append(Fact(f"{of} {image} to boundary, in the section", number(here), number(null)))
+        facts.append(Fact(f"{of} {image} to boundary, anywhere", number(abs(float(points["margin_any"][place])))))
     return facts

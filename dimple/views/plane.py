@@ -39,7 +39,7 @@ def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -
     if drawing.classes is not None:
         letters = round(1.1 * marker_size)
         taken = [tile.box for tile in tiles]
-        taken.append(scale_bar(picture, fit, drawing.classes.unit, round(0.9 * marker_size)))
+        taken.append(scale_bar(picture, drawing, fit, drawing.classes.unit, round(0.9 * marker_size)))
         around = 1.2 * marker_size
         taken += [(x - around, y - around, x + around, y + around) for x, y in places]
         write_names(picture, drawing, drawing.classes, fit, letters, taken)

@@ -98,25 +98,23 @@ def name_places(
     return found
 
 
-def scale_bar(picture: Image.Image, fit: Fit, unit: str, size: int) -> Rectangle:
-    """A bar of round length in the lower left corner, with its length in words; returns the place that it takes."""
-    length = round_length(0.28 * fit.size[0] / fit.scale)
-    left, bottom = 1.2 * size, fit.size[1] - 1.2 * size
-    right = left + length * fit.scale
+def scale_bar(picture: Image.Image, drawing: Drawing, fit: Fit, unit: str, size: int) -> Rectangle:
+    """A bar of round length in the box's lower left corner, with its length in words; returns the place that it takes.
+
+    Args:
+        size: of the letters in pixels.
+    """
+    (left, bottom), (right, _) = fit.pixels(np.array([drawing.low, drawing.high])).tolist()
+    length = round_length(0.28 * (right - left) / fit.scale)
     text, letters, pen = f"{length:g} [{unit}]", font(size), ImageDraw.Draw(picture)
-    box = (
-        left - 0.6 * size,
-        bottom - 2.3 * size,
-        max(right, left + letters.getlength(text)) + 0.6 * size,
-        bottom + 0.6 * size,
-    )
+    left, bottom, tick = left + 1.2 * size, bottom - 1.2 * size, 0.4 * size
+    right = left + length * fit.scale
+    end = max(right, left + letters.getlength(text))
+    box = (left - 0.6 * size, bottom - 2.1 * size, end + 0.6 * size, bottom + 0.6 * size)
     pen.rounded_rectangle(box, radius=size / 3, fill=PAPER)
-    pen.line(
-        [(left, bottom - 0.4 * size), (left, bottom), (right, bottom), (right, bottom - 0.4 * size)],
-        INK,
-        max(1, size // 7),
-    )
-    pen.text((left, bottom - 0.7 * size), text, INK, letters, anchor="ls")
+    bar = [(left, bottom - tick), (left, bottom), (right, bottom), (right, bottom - tick)]
+    pen.line(bar, INK, max(1, size // 7))
+    pen.text((left, bottom - 0.6 * size), text, INK, letters, anchor="ls")
     return box
 
 

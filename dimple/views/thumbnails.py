@@ -63,9 +63,8 @@ def _tile(pixels: Bytes, name: str, colour: tuple[int, int, int], side: int) -> 
     pen = ImageDraw.Draw(tile)
     pen.rectangle((left - rim, 0, left + image.width + rim - 1, image.height + 2 * rim - 1), fill=colour)
     tile.paste(image, (left, rim))
-    pen.multiline_text(
-        (width / 2, image.height + 2 * rim + 1), name, INK, letters, anchor="ma", align="center", spacing=1
-    )
+    below = (width / 2, image.height + 2 * rim + 1)
+    pen.multiline_text(below, name, INK, letters, anchor="ma", align="center", spacing=1)
     return tile
 
 
@@ -86,7 +85,7 @@ def _cost(box: Rectangle, places: Reals, taken: list[Rectangle], size: tuple[int
     """The area that a rectangle has outside the picture or in common with others, and the points that it hides."""
     width, height = box[2] - box[0], box[3] - box[1]
     within = _common(box, (2.0, 2.0, size[0] - 2.0, size[1] - 2.0))
-    hidden = sum(box[0] - 8 < x < box[2] + 8 and box[1] - 8 < y < box[3] + 8 for x, y in places)
+    hidden = sum(box[0] - 8 < x < box[2] + 8 and box[1] - 8 < y < box[3] + 8 for x, y in places.tolist())
     return 4 * (width * height - within) + sum(_common(box, other) for other in taken) + hidden * width * height
 
 
