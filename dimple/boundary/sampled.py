@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
+from dimple.boundary.grid import contour_curve, contour_surface
+from dimple.boundary.pairs import Surface, by_rival
 from dimple.errors import ShapeError
 from dimple.tensors import in_chunks
 
@@ -56,10 +58,40 @@ class Sampled:
             total += weight[:, None] * self.scores[tuple((start + step).unbind(1))]
         return total.to(u)
 
+    def surfaces(self) -> list[Surface]:
+        """The boundary of each pair of classes that meet, by rising pair.
+
+        Each pair's tie is contoured on its own and then cut where a third class wins: nothing is rounded where three
+        classes meet.
+        """
+        axes = [np.linspace(a, b, self.cells + 1) for a, b in zip(self.low, self.high, strict=True)]
+        contour = contour_curve if len(axes) == 2 else contour_surface
+        within, found = Boundary(self), []
+        for a, b in self._met():
+            gap = (self.scores[..., a] - self.scores[..., b]).double().numpy()
+            mesh = contour(np.ascontiguousarray(gap.T), axes)
+            if len(mesh.faces):
+                found += [one for one in by_rival(within, a, mesh, torch.device("cpu")) if one.pair == (a, b)]
+        return [surface for surface in found if len(surface.mesh.faces)]
+
+    def _met(self) -> list[tuple[int, int]]:
+        """The pairs (a, b), a < b, that are first and second at some corner: classes that meet are so around there."""
+        top = self.scores.topk(2, dim=-1).indices.reshape(-1, 2).sort(dim=1).values
+        return [(int(a), int(b)) for a, b in torch.unique(top, dim=0).tolist()]
+
+    def walls(self) -> NDArray[np.int64]:
+        """The class at the corners of each side of a box in space, `(3, 2, cells + 1, cells + 1)`.
+
+        Of each axis the low side and the high one, by the other two coordinates in their order.
+        """
+        winners = self.scores.argmax(-1)
+        sides = [[winners.select(axis, end) for end in (0, self.cells)] for axis in range(3)]
+        return torch.stack([torch.stack(pair) for pair in sides]).numpy()
+
     def coarser(self, factor: int) -> "Sampled":
         """Every `factor`-th corner only: what a coarser lattice, which is to be compared with others, would know."""
         every = (slice(None, None, factor),) * len(self.low)
-        return Sampled(self.scores.double().numpy()[every], self.low, self.high, self.asked[every])
+        return Sampled(self.scores.numpy()[every], self.low, self.high, self.asked[every])
 
 
 def sample_scores(

@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dimple.boundary import Boundary, Grid, Section, class_regions, extract_pairs, restricted
+from dimple.boundary import Boundary, Section, class_regions, restricted
 from dimple.boundary.sampled import Sampled, levels_of, sample_scores
 from dimple.boundary.valid import valid_corners, valid_share
 from dimple.experiment.provenance import describe, silent, versions
@@ -35,7 +35,7 @@ COARSER = {2: 4, 3: 2}
 # The regions of a plane are drawn with so many squares a cell, so that their rims are as smooth as the boundary.
 FINER = 2
 # What a view draws of a section at each step.
-DRAWN = ("vertices", "faces", "pairs", "regions")
+DRAWN = ("vertices", "faces", "pairs", "regions", "walls")
 # Samples this near to the section, in shares of the box, are drawn in it.
 NEAR = 1e-3
 
@@ -177,18 +177,19 @@ class Sectioning:
 
     def _drawn(self, known: Sampled) -> Arrays:
         """One mesh of all pairs that meet, the classes on both sides of each face, and the regions of a plane."""
-        within, low, high = Boundary(known), known.low, known.high
-        surfaces = extract_pairs(within, low, high, Grid(cells=known.cells))
-        arrays = pair_arrays(surfaces, len(low))
-        if len(low) == 2:
-            arrays["regions"] = class_regions(within, low, high, FINER * self.cells).astype(np.int16)
+        arrays = pair_arrays(known.surfaces(), len(known.low))
+        if len(known.low) == 2:
+            squares = class_regions(Boundary(known), known.low, known.high, FINER * self.cells)
+            arrays["regions"] = squares.astype(np.int16)
+        else:
+            arrays["walls"] = known.walls().astype(np.int16)
         return arrays
 
     def _figures(self, known: Sampled) -> Arrays:
         """The share of the box that each class has, and the size of the boundary of each pair that meets."""
         winners = known.scores.argmax(-1).flatten()
         share = torch.bincount(winners, minlength=known.scores.shape[-1]).double() / len(winners)
-        surfaces = extract_pairs(Boundary(known), known.low, known.high, Grid(cells=known.cells))
+        surfaces = known.surfaces()
         return {
             "class_share": share.numpy(),
             "met": np.array([surface.pair for surface in surfaces], dtype=np.int64).reshape(-1, 2),

@@ -8,6 +8,7 @@ from dimple.views.camera import look
 from dimple.views.frame import Frame
 from dimple.views.palette import PAPER
 from dimple.views.plane import draw_plane
+from dimple.views.thumbnails import thumbnails
 
 SUPERSAMPLING = 2
 
@@ -39,17 +40,21 @@ class Canvas:
         """The picture; `turn` is the camera's angle in degrees, for scenes in space."""
         if self._space is None:
             return self._plane(frame)
-        from dimple.views.polydata import polydata
-        from dimple.views.space import stamp_points
+        from dimple.views.polydata import boundary_of
+        from dimple.views.space import stamp_names, stamp_points
 
         camera = look(frame.drawing, frame.section.plane if frame.section else None, turn)
-        layer = frame.drawing.layer("boundary")
-        assert layer is not None
         self._space.look_through(camera, frame.drawing)
-        self._space.show(polydata(layer, frame.relief_scale), frame.section)
+        self._space.show(boundary_of(frame), frame.section)
         large, depth = self._space.picture()
         picture = large.reduce(SUPERSAMPLING)
-        stamp_points(picture, depth, frame.drawing, camera, max(1, round(11 * self._scale)))
+        size = max(1, round(11 * self._scale))
+        if frame.drawing.classes is not None:
+            stamp_names(picture, depth, frame.drawing, camera, size + 2)
+        stamp_points(picture, depth, frame.drawing, camera, size)
+        places, _ = camera.project(frame.drawing.points.positions, picture.size)
+        for tile in thumbnails(frame.drawing.points, places, picture.size, 5 * size):
+            tile.paste(picture)
         return picture
 
     def _plane(self, frame: Frame) -> Image.Image:

@@ -88,13 +88,15 @@ class Classes:
 
     Attributes:
         names: by class number.
-        regions: `(rows, columns)`, the class of each square of a plane's box, y rising by rows; None in space.
+        regions: `(rows, columns)`, the class of each square of a plane's box, y rising by rows; in space
+            `(3, 2, M, M)`, the class at M x M corners of each side of the box: of each axis the low and the high side,
+            by the other two coordinates in their order.
         valid: `(P, n)` corners of the convex part of the box that are inputs at all; None where there are no bounds.
         unit: of the lengths in the drawing.
     """
 
     names: tuple[str, ...]
-    regions: Whole | None
+    regions: Whole
     valid: Reals | None
     unit: str
 
@@ -128,7 +130,7 @@ class Drawing:
 def classes_met(drawing: Drawing) -> list[int]:
     """The classes that have a place in the drawing, those of its points included, rising."""
     found = [drawing.points.classes]
-    if drawing.classes is not None and drawing.classes.regions is not None:
+    if drawing.classes is not None:
         found.append(drawing.classes.regions)
     found += [layer.pairs for layer in drawing.layers if layer.pairs is not None]
     return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in found]))]

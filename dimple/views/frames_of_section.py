@@ -14,7 +14,7 @@ from dimple.views.wording import NULL, number
 Arrays = dict[str, NDArray[Any]]
 # What run.json calls such a run.
 SECTION = "section"
-SCALE = "axes are orthonormal: lengths are l2 distances between inputs"
+SCALE = "lengths are l2 distances between inputs"
 LENGTH = "l2"
 
 
@@ -48,9 +48,8 @@ def section_timeline(run: Run) -> Timeline:
 
 def _drawing(arrays: Arrays, step: int, names: list[str], points: PointSet, prefix: str = "") -> Drawing:
     mesh = Mesh(arrays[f"{prefix}vertices/{step}"].astype(np.float64), arrays[f"{prefix}faces/{step}"].astype(np.int64))
-    regions = arrays.get(f"{prefix}regions/{step}")
-    valid = arrays.get(f"{prefix}valid")
-    classes = Classes(tuple(names), None if regions is None else regions.astype(np.int64), valid, LENGTH)
+    regions = arrays[f"{prefix}{'regions' if mesh.ambient_dim == 2 else 'walls'}/{step}"].astype(np.int64)
+    classes = Classes(tuple(names), regions, arrays.get(f"{prefix}valid"), LENGTH)
     layer = Layer(mesh, "boundary", pairs=arrays[f"{prefix}pairs/{step}"].astype(np.int64))
     low, high = tuple(arrays["low"].tolist()), tuple(arrays["high"].tolist())
     return Drawing((layer,), points, low, high, classes=classes)

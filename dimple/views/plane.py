@@ -52,7 +52,7 @@ def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -
 
 def _ground(drawing: Drawing, fit: Fit, large: Fit) -> Image.Image:
     """What lies beneath all lines, as a picture of the larger size."""
-    if drawing.classes is not None and drawing.classes.regions is not None:
+    if drawing.classes is not None:
         return ground(drawing, drawing.classes, large, _OVERSAMPLING)
     asked = Image.new("L", large.size, 0)
     corners = [tuple(place) for place in large.pixels(_outline(drawing))]

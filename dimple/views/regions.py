@@ -39,7 +39,6 @@ def ground(drawing: Drawing, classes: Classes, fit: Fit, times: int) -> Image.Im
 
 def _class_of_pixels(drawing: Drawing, classes: Classes, fit: Fit) -> NDArray[np.int64]:
     """The class at each pixel `(height, width)`, y downwards; -1 outside the box."""
-    assert classes.regions is not None
     rows, columns = classes.regions.shape
     x, y = fit.places()
     low, high = np.array(drawing.low), np.array(drawing.high)

@@ -3,14 +3,16 @@
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from dimple.views.camera import VIEW_ANGLE, Camera
 from dimple.views.frame import Drawing, Frame, Reals, Section
+from dimple.views.lettering import font
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import INK, PAPER
 from dimple.views.polydata import section_line, unit
 from dimple.views.scenery import Scenery
+from dimple.views.rooms import side_names
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -107,6 +109,20 @@ def stamp_points(picture: Image.Image, depth: Reals, drawing: Drawing, camera: C
     row = np.clip((pixels[:, 1] * factor).astype(int), 0, depth.shape[0] - 1)
     hidden_by = (away - depth[row, column]) / extent
     for at in np.argsort(-away):
-        if hidden_by[at] < GHOST_DEPTH:
+        if hidden_by[at] < GHOST_DEPTH or points.pictures:
             tile = marker(int(points.classes[at]), size, bool(points.wrong[at]), ghost=bool(hidden_by[at] > 0.004))
             stamp(picture, tile, *pixels[at])
+
+
+def stamp_names(picture: Image.Image, depth: Reals, drawing: Drawing, camera: Camera, size: int) -> None:
+    """Write the names of classes on the sides of the box, where nothing hides them; see `stamp_points`."""
+    places, names = side_names(drawing, camera.position)
+    if not names:
+        return
+    factor, pen, letters = depth.shape[0] // picture.height, ImageDraw.Draw(picture), font(size, bold=True)
+    pixels, away = camera.project(places, picture.size)
+    extent = drawing.high[0] - drawing.low[0]
+    for (x, y), far, name in zip(pixels.tolist(), away.tolist(), names, strict=True):
+        row, column = min(max(int(y), 0), picture.height - 1), min(max(int(x), 0), picture.width - 1)
+        if far - depth[row * factor, column * factor] < 0.02 * extent:
+            pen.text((x, y), name, INK, letters, anchor="mm", stroke_width=max(2, size // 6), stroke_fill=PAPER)

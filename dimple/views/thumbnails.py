@@ -29,7 +29,7 @@ class Thumbnail:
         """Draw the line from the place to the tile, and the tile."""
         middle = ((self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2)
         ImageDraw.Draw(picture).line([self.place, middle], INK, max(1, self.tile.width // 40))
-        picture.paste(self.tile, (round(self.box[0]), round(self.box[1])))
+        picture.paste(self.tile, (round(self.box[0]), round(self.box[1])), self.tile)
 
 
 def thumbnails(points: PointSet, places: Reals, size: tuple[int, int], side: int) -> list[Thumbnail]:
@@ -58,13 +58,15 @@ def _tile(pixels: Bytes, name: str, colour: tuple[int, int, int], side: int) -> 
     pen = ImageDraw.Draw(image)
     box = pen.multiline_textbbox((0, 0), name, letters, spacing=1)
     width = max(image.width + 2 * rim, math.ceil(box[2]) + 6)
-    tile = Image.new("RGB", (width, image.height + 2 * rim + math.ceil(box[3]) + 5), PAPER)
-    left = (width - image.width) // 2
+    frame = image.height + 2 * rim
+    tile = Image.new("RGBA", (width, frame + math.ceil(box[3]) + 5), (*PAPER, 0))
+    left, middle = (width - image.width) // 2, width / 2
     pen = ImageDraw.Draw(tile)
-    pen.rectangle((left - rim, 0, left + image.width + rim - 1, image.height + 2 * rim - 1), fill=colour)
+    pen.rectangle((left - rim, 0, left + image.width + rim - 1, frame - 1), fill=colour)
     tile.paste(image, (left, rim))
-    below = (width / 2, image.height + 2 * rim + 1)
-    pen.multiline_text(below, name, INK, letters, anchor="ma", align="center", spacing=1)
+    half = box[2] / 2 + 3
+    pen.rectangle((middle - half, frame, middle + half, tile.height - 1), fill=PAPER)
+    pen.multiline_text((middle, frame + 1), name, INK, letters, anchor="ma", align="center", spacing=1)
     return tile
 
 
@@ -85,7 +87,7 @@ def _cost(box: Rectangle, places: Reals, taken: list[Rectangle], size: tuple[int
     """The area that a rectangle has outside the picture or in common with others, and the points that it hides."""
     width, height = box[2] - box[0], box[3] - box[1]
     within = _common(box, (2.0, 2.0, size[0] - 2.0, size[1] - 2.0))
-    hidden = sum(box[0] - 8 < x < box[2] + 8 and box[1] - 8 < y < box[3] + 8 for x, y in places.tolist())
+    hidden: int = sum(box[0] - 8 < x < box[2] + 8 and box[1] - 8 < y < box[3] + 8 for x, y in places.tolist())
     return 4 * (width * height - within) + sum(_common(box, other) for other in taken) + hidden * width * height
 
 
