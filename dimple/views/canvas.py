@@ -49,11 +49,12 @@ class Canvas:
         large, depth = self._space.picture()
         picture = large.reduce(SUPERSAMPLING)
         size = max(1, round(11 * self._scale))
-        if frame.drawing.classes is not None:
-            stamp_names(picture, depth, frame.drawing, camera, size + 2)
         stamp_points(picture, depth, frame.drawing, camera, size)
         places, _ = camera.project(frame.drawing.points.positions, picture.size)
-        for tile in thumbnails(frame.drawing.points, places, picture.size, 5 * size):
+        tiles = thumbnails(frame.drawing.points, places, picture.size, 5 * size)
+        if frame.drawing.classes is not None:
+            stamp_names(picture, depth, frame.drawing, camera, size + 2, [tile.box for tile in tiles])
+        for tile in tiles:
             tile.paste(picture)
         return picture
 

@@ -1,6 +1,7 @@
 """Many classes in space: each a room whose walls are painted, on its side, in its colour."""
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,26 +82,35 @@ def _sides(drawing: Drawing, classes: Classes) -> Painted:
     return places, faces, normals, colours
 
 
-def side_names(drawing: Drawing, viewer: Reals) -> tuple[Reals, list[str]]:
-    """Where on the sides that a viewer looks at the names of the classes stand: `(N, 3)`, and the names.
+@final
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a side of the box that is one class's.
 
-    In the middle of each part of a side, as far as can be from its rim.
+    Attributes:
+        name: of the class.
+        places: `(N, 3)` where its name may stand, the farthest from its rim first.
     """
+
+    name: str
+    places: Reals
+
+
+def named_parts(drawing: Drawing, viewer: Reals) -> list[Part]:
+    """The parts of the sides that a viewer looks at, each large enough for a name."""
     classes, low, high = drawing.classes, np.array(drawing.low), np.array(drawing.high)
     assert classes is not None
-    places, names = [], []
+    parts = []
     for axis in range(3):
         for end, towards in enumerate((viewer[axis] > low[axis], viewer[axis] < high[axis])):
-            if not towards:
-                continue
             side = classes.regions[axis, end]
-            for label in np.unique(side):
+            for label in np.unique(side) if towards else ():
                 depth = ndimage.distance_transform_edt(np.pad(side == label, 1))[1:-1, 1:-1]
-                if depth.max() > NAMED * len(side):
-                    at = np.array(np.unravel_index(int(depth.argmax()), depth.shape)) / (len(side) - 1)
-                    places.append(low + np.insert(at, axis, end) * (high - low))
-                    names.append(classes.names[label])
-    return np.array(places).reshape(-1, 3), names
+                order = np.argsort(-depth, axis=None, kind="stable")
+                order = order[depth.ravel()[order] > NAMED * len(side)]
+                at = np.stack(np.unravel_index(order, depth.shape), axis=1) / (len(side) - 1)
+                parts.append(Part(classes.names[label], low + np.insert(at, axis, end, axis=1) * (high - low)))
+    return [part for part in parts if len(part.places)]
 
 
 def class_colours(classes: Whole, valid: NDArray[np.bool_], strength: float) -> Bytes:

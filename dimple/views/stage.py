@@ -39,7 +39,7 @@ class Layout:
 SPACE = Layout((0, 0, 790, 512), (26, 522), (0, 556, 1280, 720))
 # The plane has no section, so the curves stand where it would, and the scene is as high as the picture.
 PLANE = Layout((0, 0, 790, 672), (26, 686), (798, 188, 1268, 714), stacked=True)
-STILL = Layout((0, 0, 790, 672), (26, 686), None, (802, 18, 1262, 710))
+STILL = Layout((0, 0, 790, 672), (26, 680), None, (802, 18, 1262, 710))
 
 
 def layout_of(frame: Frame) -> Layout:
