@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, final
 
 from dimple.errors import UsageError
-from dimple.experiment.request import ProbeRequest
+from dimple.experiment.request import ProbeRequest, command_of
 from dimple.settings import Count, Natural, Positive, Seed, settings
 
 # Cells a side unless asked otherwise, and at most: the scores of all corners are kept in memory.
@@ -74,6 +74,18 @@ class SectionRequest:
     def fineness(self) -> int:
         """Cells a side."""
         return self.cells or CELLS[self.dim]
+
+    @property
+    def command(self) -> str:
+        """The command that asks the same.
+
+        Example:
+            >>> SectionRequest(images=(3, 17, 42), cells=64).command
+            'dimple section --images 3,17,42 --cells 64'
+        """
+        rows = ",".join(map(str, self.images))
+        others = command_of("section", dataclasses.replace(self, images=(0,)))
+        return others.replace("dimple section", f"dimple section --images {rows}", 1)
 
     @property
     def of_network(self) -> ProbeRequest:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.experiment.section_request import SectionRequest
-from dimple.probes.nulls import band
+from dimple.probes.nulls import band, verdict
 
 Arrays = dict[str, NDArray[Any]]
 LENGTH = "l2, input units"
@@ -113,9 +113,15 @@ def summary_of(steps: Sequence[Looked], valid: Sequence[float], classes: Sequenc
     """The last step: its figures, the share of each class in the box, and the size of each pair's boundary."""
     last = steps[-1]
     shares, controls = last.chosen["class_share"], np.mean([each["class_share"] for each in last.controls], axis=0)
+    final = {name: value for name, value in _row(last, valid).items() if name != "step"}
     sizes = zip(last.chosen["met"].tolist(), last.chosen["met_size"].tolist(), strict=True)
     return {
-        "final": {name: value for name, value in _row(last, valid).items() if name != "step"},
+        "final": final,
+        "verdicts": {
+            f"{name}_verdict": verdict(value, final[f"{name}_null_low"], final[f"{name}_null_high"])
+            for name, value in final.items()
+            if f"{name}_null" in final
+        },
         "shares": [
             {"class": name, "share": float(shares[k]), "share_null": float(controls[k])}
             for k, name in enumerate(classes)

@@ -28,6 +28,10 @@ from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.store import pair_arrays
 from dimple.tensors import resolve_device
+from dimple.views.film import Film, write_film, write_pictures, write_stills
+from dimple.views.frames_of_run import frames_of_run
+from dimple.views.section_report import write_section_report
+from dimple.views.web_page import write_web_page
 
 Arrays = dict[str, NDArray[Any]]
 # Random sections are drawn on a lattice so many times coarser, and the chosen one is compared with them on theirs.
@@ -38,6 +42,7 @@ FINER = 2
 DRAWN = ("vertices", "faces", "pairs", "regions", "walls")
 # Samples this near to the section, in shares of the box, are drawn in it.
 NEAR = 1e-3
+FILM = Film(fps=4)
 
 
 def section(
@@ -77,19 +82,42 @@ def section(
     }
     asked = dataclasses.asdict(request) | {"images": list(request.images), "contents": subject.contents}
     run = Run.create(out, info, yaml.safe_dump(asked, sort_keys=False), force)
-    started = time.perf_counter()
+    stages: dict[str, Callable[[], None]] = {
+        "section": lambda: Sectioning(request, subject, run, place, x, y).measure(progress),
+        "pictures": lambda: draw(run, progress),
+        "report": lambda: _write(run, request),
+    }
     try:
-        sectioning = Sectioning(request, subject, run, place, x, y)
-        sectioning.measure(progress)
+        for name, stage in stages.items():
+            if name not in run.info["seconds"]:
+                started = time.perf_counter()
+                stage()
+                run.info["seconds"][name] = round(time.perf_counter() - started, 3)
+                run.save()
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
         run.save()
         raise
-    run.info["seconds"]["section"] = round(time.perf_counter() - started, 3)
     run.drop_parts()
     run.info["status"] = "complete"
     run.save()
     return run
+
+
+def draw(run: Run, progress: Progress) -> None:
+    """The pictures of a section, and the film where it has several steps."""
+    frames = frames_of_run(run)
+    with progress("film", len(frames)) as advance:
+        if len(frames) > 1:
+            write_film(frames, run.path / "film.mp4", FILM, advance)
+        else:
+            stills = write_pictures(frames, [run.path / "film.png"], FILM, advance=advance)
+            write_stills(stills, run.path / "stills")
+
+
+def _write(run: Run, request: SectionRequest) -> None:
+    write_web_page(run, frames_of_run(run), run.path / "page.html")
+    write_section_report(run, request.command, run.path / "report.html")
 
 
 @final

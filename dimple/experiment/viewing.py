@@ -14,6 +14,7 @@ from dimple.runs import Run
 from dimple.scene import load_scene
 from dimple.views.frame import Perturbations, Reals
 from dimple.views.frames_of_run import frames_of_run
+from dimple.views.frames_of_section import is_section
 from dimple.views.reel import Show
 from dimple.views.window import FPS, open_window
 
@@ -48,7 +49,10 @@ def view(path: Path | str, beside: Path | str | None = None, fps: int = FPS) -> 
         raise UsageError(
             f"{runs[0].path} lies in R^{dims[0]} and {runs[1].path} in R^{dims[1]}; name two runs in the same space"
         )
-    return open_window([Show(frames_of_run(run), run.path, run.points(), _Asked(run)) for run in runs], fps)
+    return open_window(
+        [Show(frames_of_run(run), run.path, run.points(), None if is_section(run) else _Asked(run)) for run in runs],
+        fps,
+    )
 
 
 @final

@@ -11,7 +11,7 @@ from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
-from dimple.views.frames_of_section import SECTION, frames_of_section
+from dimple.views.frames_of_section import frames_of_section, is_section
 from dimple.views.relief import Feet, refined
 from dimple.views.scale import round_up
 from dimple.views.wording import NULL, number, words
@@ -35,7 +35,7 @@ def frames_of_run(run: Run) -> list[Frame]:
     Raises:
         RunError: if the run has no boundary that could be drawn, as in more than three dimensions.
     """
-    if run.info.get("kind") == SECTION:
+    if is_section(run):
         return frames_of_section(run)
     metrics, meshes = run.metrics(), run.meshes()
     steps = metrics["step"].astype(np.int64)

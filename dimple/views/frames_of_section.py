@@ -7,22 +7,27 @@ from numpy.typing import NDArray
 
 from dimple.boundary.mesh import Mesh
 from dimple.runs.store import Run
-from dimple.views.figures import curve_of
+from dimple.views.figures import curve_of, spans_decades
 from dimple.views.frame import Bytes, Chart, Classes, Drawing, Fact, Frame, Layer, Panel, PointSet, Timeline
 from dimple.views.wording import NULL, number
 
 Arrays = dict[str, NDArray[Any]]
 # What run.json calls such a run.
 SECTION = "section"
-SCALE = "lengths are l2 distances between inputs"
+LENGTHS = "lengths are l2 distances between inputs"
 LENGTH = "l2"
+
+
+def is_section(run: Run) -> bool:
+    """Whether a run is a section of somebody's network."""
+    return run.info.get("kind") == SECTION
 
 
 def frames_of_section(run: Run) -> list[Frame]:
     """One frame a step, in their order."""
     about, geometry, metrics, points = run.info["section"], run.geometry(), run.metrics(), run.points()
     timeline = section_timeline(run)
-    note = f"{about['words']}; {SCALE}"
+    note = f"{about['words']}; {LENGTHS}"
     frames = []
     for index, step in enumerate(timeline.steps.tolist()):
         mine = {name: values[points["step"] == step] for name, values in points.items()}
@@ -38,10 +43,11 @@ def section_timeline(run: Run) -> Timeline:
     """The charts of a section over its steps, each with its null."""
     metrics, units = run.metrics(), run.units()
     distances = tuple(curve_of(metrics, name) for name in ("margin_section", "margin_any"))
+    wide = spans_decades(distances)
     size = (curve_of(metrics, "boundary_size"),)
     charts = (
-        Chart("distance from the images to the boundary, median", distances, units["margin_section"]),
-        Chart("boundary in the box", size, units["boundary_size"]),
+        Chart("from the images to the boundary, median", distances, units["margin_section"], logarithmic=wide),
+        Chart("how much boundary the box holds", size, units["boundary_size"]),
     )
     return Timeline(metrics["step"].astype(np.int64), charts)
 

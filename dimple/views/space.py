@@ -12,8 +12,8 @@ from dimple.views.lettering import font
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import INK, PAPER
 from dimple.views.polydata import section_line, unit
-from dimple.views.scenery import Scenery
 from dimple.views.rooms import named_parts
+from dimple.views.scenery import Scenery
 from dimple.views.thumbnails import Rectangle
 
 if TYPE_CHECKING:

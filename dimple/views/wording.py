@@ -34,7 +34,7 @@ WORDS = {
     "margin_pca_bottom": "margin along the narrowest directions",
     "margin_section": "margin in the section",
     "classes": "classes in the box",
-    "boundary_size": "size of the boundary in the box",
+    "boundary_size": "size of the boundary",
     "valid_share": "share of the box with valid inputs",
     "margin_wrong": "margin of the wrongly classified",
     "on_share": "on-manifold share of the shortest step",
