@@ -79,14 +79,23 @@ class Sampled:
         top = self.scores.topk(2, dim=-1).indices.reshape(-1, 2).sort(dim=1).values
         return [(int(a), int(b)) for a, b in torch.unique(top, dim=0).tolist()]
 
-    def walls(self) -> NDArray[np.int64]:
-        """The class at the corners of each side of a box in space, `(3, 2, cells + 1, cells + 1)`.
+    def winners(self) -> Classes:
+        """The class at each corner of the lattice, one axis a coordinate."""
+        return self.scores.argmax(-1).numpy().astype(np.int16)
+
+    def sides(self, squares: int) -> Classes:
+        """The class at the middle of each of `squares`^2 squares of the sides of a box in space, `(3, 2, M, M)`.
 
         Of each axis the low side and the high one, by the other two coordinates in their order.
         """
-        winners = self.scores.argmax(-1)
-        sides = [[winners.select(axis, end) for end in (0, self.cells)] for axis in range(3)]
-        return torch.stack([torch.stack(pair) for pair in sides]).numpy()
+        low, high = np.array(self.low), np.array(self.high)
+        share = (np.arange(squares) + 0.5) / squares
+        plane = np.stack(np.meshgrid(share, share, indexing="ij"), axis=-1).reshape(-1, 2)
+        sides = np.zeros((3, 2, squares**2), dtype=np.int16)
+        for axis, end in itertools.product(range(3), range(2)):
+            places = low + np.insert(plane, axis, end, axis=1) * (high - low)
+            sides[axis, end] = self(torch.from_numpy(places)).argmax(1).numpy()
+        return sides.reshape(3, 2, squares, squares)
 
     def coarser(self, factor: int) -> "Sampled":
         """Every `factor`-th corner only: what a coarser lattice, which is to be compared with others, would know."""

@@ -92,9 +92,8 @@ def _again(run: Run) -> str:
         return simulate_again(run)
     if is_section(run):
         asked = yaml.safe_load(run.scene_text)
-        return SectionRequest(
-            **{n: v for n, v in asked.items() if n != "contents"} | {"images": tuple(asked["images"])}
-        ).command
+        del asked["contents"]
+        return SectionRequest(**asked).command
     return _asked(run)[0].command
 
 

@@ -105,7 +105,7 @@ class ProbeRequest:
 
 
 def command_of(verb: str, request: Any) -> str:
-    """The command line of a request, without what it would ask anyway; a flag is repeated for each of several values."""
+    """The command line of a request, without what it would ask anyway; a flag is repeated for several values."""
     words = ["dimple", verb]
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)

@@ -38,8 +38,10 @@ Arrays = dict[str, NDArray[Any]]
 COARSER = {2: 4, 3: 2}
 # The regions of a plane are drawn with so many squares a cell, so that their rims are as smooth as the boundary.
 FINER = 2
+# And the sides of a box in space with so many a side.
+SIDES = 256
 # What a view draws of a section at each step.
-DRAWN = ("vertices", "faces", "pairs", "regions", "walls")
+DRAWN = ("vertices", "faces", "pairs", "regions", "sides")
 # Samples this near to the section, in shares of the box, are drawn in it.
 NEAR = 1e-3
 FILM = Film(fps=4)
@@ -210,16 +212,15 @@ class Sectioning:
             squares = class_regions(Boundary(known), known.low, known.high, FINER * self.cells)
             arrays["regions"] = squares.astype(np.int16)
         else:
-            arrays["walls"] = known.walls().astype(np.int16)
+            arrays |= {"regions": known.winners(), "sides": known.sides(SIDES)}
         return arrays
 
     def _figures(self, known: Sampled) -> Arrays:
         """The share of the box that each class has, and the size of the boundary of each pair that meets."""
-        winners = known.scores.argmax(-1).flatten()
-        share = torch.bincount(winners, minlength=known.scores.shape[-1]).double() / len(winners)
+        count = np.bincount(known.winners().ravel(), minlength=known.scores.shape[-1])
         surfaces = known.surfaces()
         return {
-            "class_share": share.numpy(),
+            "class_share": count / count.sum(),
             "met": np.array([surface.pair for surface in surfaces], dtype=np.int64).reshape(-1, 2),
             "met_size": np.array([surface.mesh.area for surface in surfaces], dtype=np.float64),
         }

@@ -88,9 +88,10 @@ class Classes:
 
     Attributes:
         names: by class number.
-        regions: `(rows, columns)`, the class of each square of a plane's box, y rising by rows; in space
-            `(3, 2, M, M)`, the class at M x M corners of each side of the box: of each axis the low and the high side,
-            by the other two coordinates in their order.
+        regions: `(rows, columns)`, the class of each square of a plane's box, y rising by rows; in space `(M, M, M)`,
+            the class at each corner of a lattice, from the box's low corner to its high one, by x, y and z.
+        sides: in space `(3, 2, S, S)`, the class of each of S x S squares of the box's sides: of each axis the low and
+            the high side, by the other two coordinates in their order.
         valid: `(P, n)` corners of the convex part of the box that are inputs at all; None where there are no bounds.
         unit: of the lengths in the drawing.
     """
@@ -99,6 +100,7 @@ class Classes:
     regions: Whole
     valid: Reals | None
     unit: str
+    sides: Whole | None = None
 
 
 @final
@@ -254,3 +256,9 @@ class Frame:
         """The names of the phases that are complete at this step, in the order in which they were."""
         reached = sorted((step, name) for name, step in self.timeline.phases if step <= self.step)
         return ", then ".join(name for _, name in reached)
+
+
+def control_of(frame: Frame) -> Frame:
+    """The control of a frame as a frame of its own, to be drawn as the frame is."""
+    assert frame.control is not None
+    return dataclasses.replace(frame, drawing=frame.control.drawing, section=None, control=None)

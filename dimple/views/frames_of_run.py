@@ -11,7 +11,7 @@ from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
-from dimple.views.frames_of_section import frames_of_section, is_section
+from dimple.views.frames_of_section import frames_of_section, is_section, section_timeline
 from dimple.views.relief import Feet, refined
 from dimple.views.scale import round_up
 from dimple.views.wording import NULL, number, words
@@ -66,6 +66,8 @@ def frames_of_run(run: Run) -> list[Frame]:
 
 def timeline_of(run: Run) -> Timeline:
     """The charts of a run, with the steps at which it had clung and dimpled."""
+    if is_section(run):
+        return section_timeline(run)
     metrics, units = run.metrics(), run.units()
     charts = []
     for title, columns, limits in CHARTS:

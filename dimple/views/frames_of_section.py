@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dimple.boundary.mesh import Mesh
 from dimple.runs.store import Run
 from dimple.views.figures import curve_of, spans_decades
-from dimple.views.frame import Bytes, Chart, Classes, Drawing, Fact, Frame, Layer, Panel, PointSet, Timeline
+from dimple.views.frame import Bytes, Chart, Classes, Drawing, Fact, Frame, Layer, Panel, PointSet, Timeline, Whole
 from dimple.views.wording import NULL, number
 
 Arrays = dict[str, NDArray[Any]]
@@ -54,8 +54,11 @@ def section_timeline(run: Run) -> Timeline:
 
 def _drawing(arrays: Arrays, step: int, names: list[str], points: PointSet, prefix: str = "") -> Drawing:
     mesh = Mesh(arrays[f"{prefix}vertices/{step}"].astype(np.float64), arrays[f"{prefix}faces/{step}"].astype(np.int64))
-    regions = arrays[f"{prefix}{'regions' if mesh.ambient_dim == 2 else 'walls'}/{step}"].astype(np.int64)
-    classes = Classes(tuple(names), regions, arrays.get(f"{prefix}valid"), LENGTH)
+    regions = arrays[f"{prefix}regions/{step}"].astype(np.int64)
+    sides = arrays.get(f"{prefix}sides/{step}")
+    classes = Classes(
+        tuple(names), regions, arrays.get(f"{prefix}valid"), LENGTH, None if sides is None else sides.astype(np.int64)
+    )
     layer = Layer(mesh, "boundary", pairs=arrays[f"{prefix}pairs/{step}"].astype(np.int64))
     low, high = tuple(arrays["low"].tolist()), tuple(arrays["high"].tolist())
     return Drawing((layer,), points, low, high, classes=classes)
@@ -63,9 +66,7 @@ def _drawing(arrays: Arrays, step: int, names: list[str], points: PointSet, pref
 
 def _images(arrays: Arrays, points: Arrays, classes: list[str]) -> PointSet:
     """The images that lie in the section and its box, with what the network makes of them."""
-    places = arrays["train"]
-    within = ((places >= arrays["low"]) & (places <= arrays["high"])).all(1)
-    rows = np.flatnonzero(arrays["inside"].astype(bool) & within)
+    places, rows = arrays["train"], shown_rows(arrays)
     labels, predictions = (points[name].astype(np.int64)[rows] for name in ("label", "prediction"))
     names = tuple(
         f"{index}: {classes[label]}" + ("" if label == put else f"\nput into {classes[put]}")
@@ -73,6 +74,13 @@ def _images(arrays: Arrays, points: Arrays, classes: list[str]) -> PointSet:
     )
     pictures = tuple(_bytes(arrays["images"][row]) for row in rows) if "images" in arrays else ()
     return PointSet(places[rows].astype(np.float64), labels, predictions, pictures, names)
+
+
+def shown_rows(arrays: Arrays) -> Whole:
+    """Which of the images lie in the section and its box, by their place in the request."""
+    places = arrays["train"]
+    within = ((places >= arrays["low"]) & (places <= arrays["high"])).all(1)
+    return np.flatnonzero(arrays["inside"].astype(bool) & within)
 
 
 def _first(points: PointSet) -> PointSet:
@@ -91,7 +99,6 @@ def _bytes(pixels: NDArray[Any]) -> Bytes:
 def _facts(metrics: Arrays, index: int, points: Arrays, about: dict[str, Any]) -> list[Fact]:
     """What the caption says."""
     row = {name: float(values[index]) for name, values in metrics.items()}
-    of = "image" if "images" in about else "point"
     facts = [Fact("classes in the box", f"{row['classes']:.0f}", f"{row['classes' + NULL]:.0f}")]
     size = "length of the boundary in it" if about["dim"] == 2 else "area of the boundary in it"
     facts.append(Fact(size, number(row["boundary_size"]), number(row["boundary_size" + NULL])))
@@ -99,6 +106,6 @@ def _facts(metrics: Arrays, index: int, points: Arrays, about: dict[str, Any]) -
         facts.append(Fact("share of it with valid pixels", *(number(row[f"valid_share{end}"]) for end in ("", NULL))))
     for place, image in enumerate(points["index"].tolist()):
         here, null = (abs(float(points[f"margin_section{end}"][place])) for end in ("", NULL))
-        facts.append(Fact(f"{of} {image} to boundary, in the section", number(here), number(null)))
-        facts.append(Fact(f"{of} {image} to boundary, anywhere", number(abs(float(points["margin_any"][place])))))
+        facts.append(Fact(f"{image}: boundary in section", number(here), number(null)))
+        facts.append(Fact(f"{image}: boundary anywhere", number(abs(float(points["margin_any"][place])))))
     return facts

@@ -35,14 +35,15 @@ def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -
                 _strokes(pen, large.pixels(layer.mesh.vertices), layer.mesh, colour, width)
     picture = picture.resize(size, Image.Resampling.LANCZOS)
     places, points = fit.pixels(drawing.points.positions), drawing.points
-    tiles = thumbnails(points, places, size, 5 * marker_size)
+    taken = []
     if drawing.classes is not None:
-        letters = round(1.1 * marker_size)
-        taken = [tile.box for tile in tiles]
-        taken.append(scale_bar(picture, drawing, fit, drawing.classes.unit, round(0.9 * marker_size)))
+        taken = [scale_bar(picture, drawing, fit, drawing.classes.unit, round(0.9 * marker_size))]
+    tiles = thumbnails(points, places, size, 5 * marker_size, taken)
+    if drawing.classes is not None:
         around = 1.2 * marker_size
-        taken += [(x - around, y - around, x + around, y + around) for x, y in places]
-        write_names(picture, drawing, drawing.classes, fit, letters, taken)
+        taken += [(x - around, y - around, x + around, y + around) for x, y in places.tolist()]
+        taken += [tile.box for tile in tiles]
+        write_names(picture, drawing, drawing.classes, fit, round(1.1 * marker_size), taken)
     for tile in tiles:
         tile.paste(picture)
     for place, label, is_wrong in zip(places, points.classes, points.wrong, strict=True):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # hidden deeper lies on the far side, and would only clutter the near one.
 GHOST_DEPTH = 0.14
 # What lies no deeper than this share of the box is on the surface.
-SEEN = 0.01
+SEEN = 0.03
 
 
 @final

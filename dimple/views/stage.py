@@ -8,7 +8,7 @@ from PIL import Image
 
 from dimple.views.canvas import Canvas
 from dimple.views.caption import Pen, write_facts, write_legend
-from dimple.views.frame import Frame
+from dimple.views.frame import Frame, control_of
 from dimple.views.palette import INK, MUTED, PAPER
 from dimple.views.plane import draw_plane
 from dimple.views.strip import plot_strip
@@ -113,7 +113,7 @@ class Stage:
         left, _, right, bottom = self._layout.aside
         if frame.control is not None:
             pen.text((left, top), frame.control.title, MUTED, 12)
-            alone = dataclasses.replace(frame, drawing=frame.control.drawing, section=None)
+            alone = control_of(frame)
             if self._control is None:
                 size = (self._px(right - left), self._px(bottom - top - 18))
                 self._control = Canvas(alone, size, self._scale)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -32,20 +33,23 @@ class Thumbnail:
         picture.paste(self.tile, (round(self.box[0]), round(self.box[1])), self.tile)
 
 
-def thumbnails(points: PointSet, places: Reals, size: tuple[int, int], side: int) -> list[Thumbnail]:
+def thumbnails(
+    points: PointSet, places: Reals, size: tuple[int, int], side: int, taken: Sequence[Rectangle] = ()
+) -> list[Thumbnail]:
     """The points that have pictures, each placed where it covers no point and no thumbnail before it.
 
     Args:
         places: `(N, 2)` pixels.
         size: of the whole picture.
         side: of the pictures, in pixels, but for rounding to whole magnifications.
+        taken: left, top, right and bottom of what must stay readable.
     """
     found: list[Thumbnail] = []
     centre = places.mean(0) if len(places) > 1 else np.array([size[0], 2 * size[1]]) / 2
     for row, pixels in enumerate(points.pictures):
         tile = _tile(pixels, points.names[row], class_colour(int(points.classes[row])), side)
         boxes = _around(places[row], centre, tile.size, side)
-        cost = [_cost(box, places, [other.box for other in found], size) for box in boxes]
+        cost = [_cost(box, places, [*taken, *[other.box for other in found]], size) for box in boxes]
         found.append(Thumbnail(tile, (float(places[row, 0]), float(places[row, 1])), boxes[int(np.argmin(cost))]))
     return found
 

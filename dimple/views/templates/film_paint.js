@@ -92,7 +92,7 @@ float outside(vec2 p, int shape) {
   if (shape == 0) return length(p) - 1.0;
   if (shape == 1) return (abs(p.x) + abs(p.y) - 1.3) * 0.7071;
   if (shape == 2) return max(abs(p.x), abs(p.y)) - 0.885;
-  p.y = -p.y + 0.1;
+  p.y += 0.1;
   return max(-p.y - 0.72, p.y * 0.5 + abs(p.x) * 0.866 - 0.72);
 }
 float cover(float distance) { return clamp(0.5 - distance * radius, 0.0, 1.0); }
