@@ -43,7 +43,7 @@ class Grid(LevelSet):
         require_drawable(low)
         axes = [np.linspace(a, b, self.cells + 1) for a, b in zip(low, high, strict=True)]
         values = self._values(level_function(boundary, label), axes, device)
-        return _contour_curve(values, axes) if len(axes) == 2 else contour_surface(values, axes)
+        return contour_curve(values, axes) if len(axes) == 2 else contour_surface(values, axes)
 
     def _values(
         self, level: LevelFunction, axes: list[NDArray[np.float64]], device: torch.device
@@ -56,7 +56,8 @@ class Grid(LevelSet):
         return values.double().cpu().numpy().reshape([len(axis) for axis in reversed(axes)])
 
 
-def _contour_curve(values: NDArray[np.float64], axes: list[NDArray[np.float64]]) -> Mesh:
+def contour_curve(values: NDArray[np.float64], axes: list[NDArray[np.float64]]) -> Mesh:
+    """The zero set of values `(y, x)` on the corners of a grid, as segments with the growing values on their left."""
     import contourpy
 
     # Of the several forms that contourpy gives its lines in, the default is a list of arrays.

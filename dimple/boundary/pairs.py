@@ -70,7 +70,7 @@ def extract_pairs(
     for label in range(classes - 1):
         mesh = kind.extract(remembered, label, low, high, device)
         if len(mesh.faces):
-            found += _by_rival(remembered, label, mesh, device)
+            found += by_rival(remembered, label, mesh, device)
     return found
 
 
@@ -113,8 +113,12 @@ class Remembered:
         return (self.boundary.classifier,)
 
 
-def _by_rival(boundary: Boundary, label: int, mesh: Mesh, device: torch.device) -> list[Surface]:
-    """The part of the mesh of one class towards each class of a larger number."""
+def by_rival(boundary: Boundary, label: int, mesh: Mesh, device: torch.device) -> list[Surface]:
+    """The part of the boundary of one class towards each class of a larger number.
+
+    Args:
+        mesh: on which the class is as high as some other one.
+    """
     corners = mesh.vertices[mesh.faces]
     scores = _rival_scores(boundary, label, mesh.vertices, device)[mesh.faces]
     middle = _rival_scores(boundary, label, corners.mean(1), device)

@@ -11,6 +11,9 @@ from dimple.errors import SceneError, ShapeError
 from dimple.protocols import Classifier
 from dimple.tensors import flatten, require_samples
 
+# More rivals than any classifier has.
+EVERY = 10**6
+
 
 @final
 class Section:
@@ -53,21 +56,38 @@ class Section:
         return cls(points[0], flatten(points[1:] - points[:1]).T)
 
     @classmethod
-    def off_manifold(cls, boundary: Boundary, x: Tensor, label: int, basis: Tensor) -> "Section":
-        """Along a tangent space at the sample `x` and, as the last axis, off it where the gap changes fastest.
+    def steepest(cls, boundary: Boundary, x: Tensor, y: Tensor, span: Tensor, dim: int) -> "Section":
+        """Through the first sample along given directions and, for the other axes, off them where gaps change most.
+
+        These are the dominant directions of the gaps' gradients at all samples and towards all rivals: off a tangent
+        space they show a manifold in R^100 with its dimples.
 
         Args:
-            basis: `(n, d)` orthonormal tangent directions, d = 1 or 2: a plane in R^100 is seen with its dimples.
+            x: `(B, *shape)`; the first is the point u = 0.
+            y: `(B,)` classes whose gaps are meant.
+            span: `(n, m)` directions to begin with, m < dim; none of them with m = 0.
+            dim: how many axes the section has.
 
         Raises:
-            SceneError: if the gradient lies in the tangent space, so that no direction off it is distinguished.
+            SceneError: if the gradients have too few directions off the span.
         """
-        _, gradient = boundary.gap_and_gradient(x[None], torch.tensor([label], device=x.device))
-        normal = flatten(gradient)[0]
-        normal = normal - basis @ (basis.T @ normal)
-        if not float(normal.norm()) > 1e-6 * float(gradient.norm()):
-            raise SceneError("section: the gradient has no part off the manifold here; give the axes by hand")
-        return cls(x, torch.cat([basis, (normal / normal.norm())[:, None]], dim=1))
+        section = cls(x[0], span) if span.shape[1] else None
+        _, _, gradients = boundary.gap_and_rival_gradients(x, y, EVERY)
+        rows = gradients.reshape(-1, x[0].numel()).double()
+        length = float(rows.norm(dim=1).max())
+        if section is not None:
+            basis = section.axes.double()
+            rows = rows - (rows @ basis) @ basis.T
+        _, sizes, directions = torch.linalg.svd(rows, full_matrices=False)
+        missing = dim - span.shape[1]
+        if len(sizes) < missing or not float(sizes[missing - 1]) > 1e-6 * length:
+            raise SceneError(
+                f"section: the gradients at {len(x)} samples do not lead off the {span.shape[1]} axes given in "
+                f"{missing} directions; give more samples, or --axes random"
+            )
+        steep = directions[:missing] * torch.where(directions[:missing] @ rows[0] < 0, -1.0, 1.0)[:, None]
+        given = span.double() if section is None else section.axes.double()
+        return cls(x[0], torch.cat([given, steep.T], dim=1).to(x))
 
     @classmethod
     def principal(cls, points: Tensor, k: int = 3) -> "Section":

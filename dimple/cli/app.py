@@ -12,6 +12,7 @@ from dimple.cli.gallery import gallery
 from dimple.cli.probe import probe
 from dimple.cli.report import report
 from dimple.cli.scenes import scenes
+from dimple.cli.section import section
 from dimple.cli.simulate import simulate
 from dimple.cli.tangents import tangents
 from dimple.cli.view import view
@@ -29,6 +30,7 @@ app.command()(simulate)
 app.command()(view)
 app.command()(film)
 app.command()(probe)
+app.command()(section)
 app.command()(report)
 app.command()(gallery)
 scenes.command()(tangents)

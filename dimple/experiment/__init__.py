@@ -4,8 +4,21 @@ from dimple.experiment.filming import film
 from dimple.experiment.probing import probe
 from dimple.experiment.reporting import compare, report
 from dimple.experiment.request import ProbeRequest
+from dimple.experiment.section_request import SectionRequest
+from dimple.experiment.sectioning import section
 from dimple.experiment.simulation import simulate
 from dimple.experiment.static_site import gallery
 from dimple.experiment.viewing import view
 
-__all__ = ["ProbeRequest", "compare", "film", "gallery", "probe", "report", "simulate", "view"]
+__all__ = [
+    "ProbeRequest",
+    "SectionRequest",
+    "compare",
+    "film",
+    "gallery",
+    "probe",
+    "report",
+    "section",
+    "simulate",
+    "view",
+]

@@ -10,6 +10,7 @@ from dimple.runs import Run
 from dimple.views.film import Film, write_pictures
 from dimple.views.frame import Frame
 from dimple.views.frames_of_run import frames_of_run
+from dimple.views.frames_of_section import is_section
 from dimple.views.stage import SIZE
 from dimple.views.vtk_files import write_pvd, write_vtkhdf
 from dimple.views.web_page import write_web_page
@@ -67,7 +68,7 @@ def film(
 
 def has_picture(run: Run) -> bool:
     """Whether a run in two or three dimensions kept its boundary."""
-    return len(run.box[0]) in (2, 3) and bool(run.meshes())
+    return is_section(run) or (len(run.box[0]) in (2, 3) and bool(run.meshes()))
 
 
 def _write(run: Run, frames: Sequence[Frame], target: Path) -> None:

@@ -11,13 +11,16 @@ from dimple.experiment.pictures import write_page
 from dimple.experiment.probing import Measuring
 from dimple.experiment.provenance import silent
 from dimple.experiment.request import ProbeRequest
+from dimple.experiment.section_request import SectionRequest
 from dimple.experiment.subjects import load_subject
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.views.account import account_of, is_simulated
 from dimple.views.comparison import MOST, write_comparison
+from dimple.views.frames_of_section import is_section
 from dimple.views.headline import simulate_again
 from dimple.views.report import write_report
+from dimple.views.section_report import write_section_report
 
 
 def report(path: Path | str, out: Path | str | None = None, progress: Progress = silent) -> Path:
@@ -39,6 +42,8 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
     target = Path(out) if out is not None else run.path / "report.html"
     if is_simulated(run):
         return write_report(run, target)
+    if is_section(run):
+        return write_section_report(run, _again(run), target)
     request, contents = _asked(run)
     device = torch.device("cpu")
     subject = load_subject(request, device, progress)
@@ -67,6 +72,10 @@ def compare(paths: Sequence[Path | str], out: Path | str) -> Path:
     if not 2 <= len(paths) <= MOST:
         raise UsageError(f"{len(paths)} runs cannot be told apart on one page; name 2 to {MOST}")
     runs = [_finished(path) for path in paths]
+    if sections := [run for run in runs if is_section(run)]:
+        raise UsageError(
+            f"{sections[0].path}: is a section, which has a page of its own; dimple report writes it alone"
+        )
     return write_comparison([(account_of(run), _again(run)) for run in runs], out)
 
 
@@ -79,7 +88,13 @@ def _finished(path: Path | str) -> Run:
 
 def _again(run: Run) -> str:
     """The command that makes a run again."""
-    return simulate_again(run) if is_simulated(run) else _asked(run)[0].command
+    if is_simulated(run):
+        return simulate_again(run)
+    if is_section(run):
+        asked = yaml.safe_load(run.scene_text)
+        del asked["contents"]
+        return SectionRequest(**asked).command
+    return _asked(run)[0].command
 
 
 def _asked(run: Run) -> tuple[ProbeRequest, dict[str, str]]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from dimple.errors import UsageError
 from dimple.probes import PROBES
@@ -96,17 +96,20 @@ class ProbeRequest:
             >>> ProbeRequest(probes=("margin",), samples=20).command
             'dimple probe --probe margin --samples 20'
         """
-        words = ["dimple", "probe"]
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                flag = f"--{field.name.replace('_', '-')}".replace("--probes", "--probe")
-                words += [
-                    word for one in (value if isinstance(value, tuple) else (value,)) for word in (flag, f"{one}")
-                ]
-        return shlex.join(words)
+        return command_of("probe", self).replace("--probes", "--probe")
 
     @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:
         """The splits by name, training first."""
         return ("train", "test") if self.split == "both" else (self.split,)
+
+
+def command_of(verb: str, request: Any) -> str:
+    """The command line of a request, without what it would ask anyway; a flag is repeated for several values."""
+    words = ["dimple", verb]
+    for field in dataclasses.fields(request):
+        value = getattr(request, field.name)
+        if value != field.default:
+            flag = f"--{field.name.replace('_', '-')}"
+            words += [word for one in (value if isinstance(value, tuple) else (value,)) for word in (flag, f"{one}")]
+    return shlex.join(words)

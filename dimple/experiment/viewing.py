@@ -14,6 +14,7 @@ from dimple.runs import Run
 from dimple.scene import load_scene
 from dimple.views.frame import Perturbations, Reals
 from dimple.views.frames_of_run import frames_of_run
+from dimple.views.frames_of_section import is_section
 from dimple.views.reel import Show
 from dimple.views.window import FPS, open_window
 
@@ -58,7 +59,7 @@ def show_of(run: Run) -> Show:
         RunError: if it has no boundary to draw.
         SceneError: if its scene cannot be read.
     """
-    return Show(frames_of_run(run), run.path, run.points(), _Asked(run))
+    return Show(frames_of_run(run), run.path, run.points(), None if is_section(run) else _Asked(run))
 
 
 @final

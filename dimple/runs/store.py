@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -15,6 +16,7 @@ from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
 from dimple.boundary.mesh import Mesh
+from dimple.boundary.pairs import Surface
 from dimple.errors import RunError
 from dimple.runs.files import read_table, write_bytes, write_json, write_table
 
@@ -223,6 +225,19 @@ class Run:
 def mesh_arrays(mesh: Mesh, name: str) -> Arrays:
     """A mesh as entries of `Run.write_geometry`."""
     return {f"{name}/vertices": mesh.vertices.astype(np.float32), f"{name}/faces": mesh.faces.astype(np.int32)}
+
+
+def pair_arrays(surfaces: Sequence[Surface], dim: int) -> Arrays:
+    """The surfaces of several pairs of classes as one mesh: `vertices`, `faces`, and `pairs` `(F, 2)` of its faces."""
+    first = np.cumsum([0, *[len(surface.mesh.vertices) for surface in surfaces]])
+    vertices = [surface.mesh.vertices for surface in surfaces]
+    faces = [surface.mesh.faces + start for surface, start in zip(surfaces, first, strict=False)]
+    pairs = [np.tile(surface.pair, (len(surface.mesh.faces), 1)) for surface in surfaces]
+    return {
+        "vertices": np.concatenate([np.zeros((0, dim)), *vertices]).astype(np.float32),
+        "faces": np.concatenate([np.zeros((0, dim)), *faces]).astype(np.int32),
+        "pairs": np.concatenate([np.zeros((0, 2)), *pairs]).astype(np.int32),
+    }
 
 
 def _mesh(arrays: Arrays, name: str) -> Mesh | None:

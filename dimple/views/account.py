@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dimple.runs.files import read_table
 from dimple.runs.store import Run
 from dimple.views.figures import columns_of
+from dimple.views.frames_of_section import is_section
 from dimple.views.headline import lead_of, phases_of
 from dimple.views.report import stills_of
 from dimple.views.robustness import at_the_end
@@ -86,7 +87,7 @@ def account_of(run: Run) -> Account:
 
 def is_simulated(run: Run) -> bool:
     """Whether a run trained a scene; the others measured networks."""
-    return (run.path / "metrics.parquet").is_file()
+    return (run.path / "metrics.parquet").is_file() and not is_section(run)
 
 
 def flattened(settings: Any, path: str = "") -> dict[str, str]:

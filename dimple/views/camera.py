@@ -65,7 +65,9 @@ def look(drawing: Drawing, plane: Plane | None, turn: float = 0.0) -> Camera:
     front = np.cross(right, up)
     angle = math.radians(30.0 + turn)
     direction = math.cos(angle) * front + math.sin(angle) * right + 0.45 * up
-    distance = 1.12 * float((high - low).max()) / 2 / math.tan(math.radians(VIEW_ANGLE / 2))
+    # Classes fill the whole box, and their rooms end at its sides.
+    room = 1.12 if drawing.classes is None else 1.72
+    distance = room * float((high - low).max()) / 2 / math.tan(math.radians(VIEW_ANGLE / 2))
     focus = (low + high) / 2
     return Camera(focus + distance * direction / np.linalg.norm(direction), focus, up)
 

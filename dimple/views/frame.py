@@ -11,6 +11,7 @@ from dimple.boundary.mesh import Mesh
 Role: TypeAlias = Literal["boundary", "manifold"]
 Reals: TypeAlias = NDArray[np.float64]
 Whole: TypeAlias = NDArray[np.int64]
+Bytes: TypeAlias = NDArray[np.uint8]
 
 
 @final
@@ -24,21 +25,28 @@ class Layer:
         role: the decision boundary, or the manifold that the data lie on.
         relief: `(V,)` for a boundary in space, in units of length: how deep the nearest place of the manifold lies
             within class 1 (positive) or class 0 (negative); zero where the boundary touches the manifold.
+        pairs: `(F, 2)` for a boundary of many classes: the class that each face looks at, then the one behind it.
     """
 
     mesh: Mesh
     role: Role
     relief: Reals | None = None
+    pairs: Whole | None = None
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class PointSet:
-    """Labelled points: positions `(N, n)` and classes `(N,)`, with the predicted classes `(N,)` where known."""
+    """Labelled points: positions `(N, n)` and classes `(N,)`, with the predicted classes `(N,)` where known.
+
+    Points that are images have `pictures`, `(H, W, 3)` bytes each, and `names`, a caption each.
+    """
 
     positions: Reals
     classes: Whole
     predictions: Whole | None = None
+    pictures: tuple[Bytes, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
@@ -75,11 +83,33 @@ class Perturbations:
 
 @final
 @dataclasses.dataclass(frozen=True)
+class Classes:
+    """Many classes in a box.
+
+    Attributes:
+        names: by class number.
+        regions: `(rows, columns)`, the class of each square of a plane's box, y rising by rows; in space `(M, M, M)`,
+            the class at each corner of a lattice, from the box's low corner to its high one, by x, y and z.
+        sides: in space `(3, 2, S, S)`, the class of each of S x S squares of the box's sides: of each axis the low and
+            the high side, by the other two coordinates in their order.
+        valid: `(P, n)` corners of the convex part of the box that are inputs at all; None where there are no bounds.
+        unit: of the lengths in the drawing.
+    """
+
+    names: tuple[str, ...]
+    regions: Whole
+    valid: Reals | None
+    unit: str
+    sides: Whole | None = None
+
+
+@final
+@dataclasses.dataclass(frozen=True)
 class Drawing:
     """Layers and points within a box of R^2 or R^3 with corners `low` and `high`.
 
     `outline` `(P, 2)`, the corners of a convex polygon in order, is where in the plane the classifier was asked;
-    without it, in the whole box.
+    without it, in the whole box. `classes` is there where the boundary is that of many.
     """
 
     layers: tuple[Layer, ...]
@@ -87,6 +117,7 @@ class Drawing:
     low: tuple[float, ...]
     high: tuple[float, ...]
     outline: Reals | None = None
+    classes: Classes | None = None
 
     @property
     def ambient_dim(self) -> int:
@@ -96,6 +127,15 @@ class Drawing:
     def layer(self, role: Role) -> Layer | None:
         """The first layer of that role."""
         return next((layer for layer in self.layers if layer.role == role), None)
+
+
+def classes_met(drawing: Drawing) -> list[int]:
+    """The classes that have a place in the drawing, those of its points included, rising."""
+    found = [drawing.points.classes]
+    if drawing.classes is not None:
+        found.append(drawing.classes.regions)
+    found += [layer.pairs for layer in drawing.layers if layer.pairs is not None]
+    return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in found]))]
 
 
 @final
@@ -124,6 +164,15 @@ class Section:
     plane: Plane
     drawing: Drawing
     note: str = ""
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """A second drawing that the first is to be compared with, such as its control, and a line that says what it is."""
+
+    drawing: Drawing
+    title: str
 
 
 @final
@@ -181,6 +230,8 @@ class Frame:
         facts: the lines of the caption.
         relief_scale: the relief at which the colour of the boundary is full, in units of length.
         section: a planar cut, for scenes in space.
+        control: what chance alone would show.
+        note: what is shown, where the drawing is not all of the space.
 
     Example:
         >>> points = PointSet(np.zeros((1, 2)), np.zeros(1, dtype=np.int64))
@@ -197,9 +248,17 @@ class Frame:
     timeline: Timeline
     relief_scale: float = 1.0
     section: Section | None = None
+    control: Panel | None = None
+    note: str = ""
 
     @property
     def phase(self) -> str:
         """The names of the phases that are complete at this step, in the order in which they were."""
         reached = sorted((step, name) for name, step in self.timeline.phases if step <= self.step)
         return ", then ".join(name for _, name in reached)
+
+
+def control_of(frame: Frame) -> Frame:
+    """The control of a frame as a frame of its own, to be drawn as the frame is."""
+    assert frame.control is not None
+    return dataclasses.replace(frame, drawing=frame.control.drawing, section=None, control=None)

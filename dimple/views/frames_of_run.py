@@ -11,6 +11,7 @@ from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
+from dimple.views.frames_of_section import frames_of_section, is_section, section_timeline
 from dimple.views.relief import Feet, refined
 from dimple.views.scale import round_up
 from dimple.views.wording import NULL, number, words
@@ -34,6 +35,8 @@ def frames_of_run(run: Run) -> list[Frame]:
     Raises:
         RunError: if the run has no boundary that could be drawn, as in more than three dimensions.
     """
+    if is_section(run):
+        return frames_of_section(run)
     metrics, meshes = run.metrics(), run.meshes()
     steps = metrics["step"].astype(np.int64)
     positions, (low, high) = run.positions, run.box
@@ -68,6 +71,8 @@ def frames_of_run(run: Run) -> list[Frame]:
 
 def timeline_of(run: Run) -> Timeline:
     """The charts of a run, with the steps at which it had clung and dimpled."""
+    if is_section(run):
+        return section_timeline(run)
     metrics, units = run.metrics(), run.units()
     charts = []
     for title, columns, limits in CHARTS:

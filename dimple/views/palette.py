@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 
-# Okabe and Ito's set: told apart under every common colour blindness. Shapes repeat the class for black and white.
+# Okabe and Ito's set and three more, all ten told apart under every common colour blindness. Shapes repeat the class
+# for black and white.
 CLASSES: tuple[Colour, ...] = (
     (0, 114, 178),
     (213, 94, 0),
@@ -15,6 +16,8 @@ CLASSES: tuple[Colour, ...] = (
     (230, 159, 0),
     (120, 94, 40),
     (90, 90, 90),
+    (240, 228, 66),
+    (60, 16, 72),
 )
 SHAPES = ("circle", "diamond", "square", "triangle")
 PAPER: Colour = (252, 251, 248)
@@ -32,7 +35,7 @@ SEQUENCE: tuple[Colour, ...] = (ON_MANIFOLD, (233, 190, 205), (196, 120, 180), (
 
 
 def class_colour(label: int) -> Colour:
-    """The colour of a class; the set repeats after eight."""
+    """The colour of a class; the set repeats after ten."""
     return CLASSES[label % len(CLASSES)]
 
 

@@ -6,9 +6,12 @@ from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
 from dimple.boundary.mesh import Mesh
+from dimple.views.fit import Fit
 from dimple.views.frame import Drawing, PointSet, Reals
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import CLASSES, INK, MANIFOLD, PAPER, RULE, tint
+from dimple.views.regions import ground, scale_bar, write_names
+from dimple.views.thumbnails import thumbnails
 
 # Lines are drawn twice as large and halved, which is how Pillow, whose lines are jagged, gets smooth ones.
 _OVERSAMPLING = 2
@@ -19,30 +22,47 @@ def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -
     """A picture of a drawing in R^2, one unit as long upwards as sideways, the box in the middle.
 
     Each region has the light hue of its class, the boundary is a dark line, the manifold a grey one; points keep
-    their class's colour and shape, so a point on a ground of another hue is a mistake, and has a ring as well.
+    their class's colour and shape, so a point on a ground of another hue is a mistake, and has a ring as well. Where
+    there are many classes their names stand in their regions, and points that are images beside their places.
     """
-    scale, corner = _fit(drawing, size)
-    regions = _regions(drawing, size, scale, corner)
-    large = (_OVERSAMPLING * size[0], _OVERSAMPLING * size[1])
-    asked = Image.new("L", large, 0)
-    corners = _pixels(_outline(drawing), size, scale, corner) * _OVERSAMPLING
-    if len(corners) > 2:
-        ImageDraw.Draw(asked).polygon([tuple(place) for place in corners], fill=255)
-    picture = Image.new("RGB", large, PAPER)
-    picture.paste(regions.resize(large, Image.Resampling.BICUBIC), (0, 0), asked)
+    fit = Fit.of(drawing, size)
+    large = fit.finer(_OVERSAMPLING)
+    picture = _ground(drawing, fit, large)
     pen = ImageDraw.Draw(picture)
-    if len(corners) > 2:
-        pen.line([tuple(place) for place in (*corners, corners[0])], fill=RULE, width=2)
     for role, colour, width in (("manifold", MANIFOLD, 3), ("boundary", INK, 5)):
         for layer in drawing.layers:
             if layer.role == role:
-                _strokes(pen, _pixels(layer.mesh.vertices, size, scale, corner), layer.mesh, colour, width)
+                _strokes(pen, large.pixels(layer.mesh.vertices), layer.mesh, colour, width)
     picture = picture.resize(size, Image.Resampling.LANCZOS)
-    wrong = drawing.points.wrong
-    for place, label, is_wrong in zip(
-        _pixels(drawing.points.positions, size, scale, corner), drawing.points.classes, wrong, strict=True
-    ):
+    places, points = fit.pixels(drawing.points.positions), drawing.points
+    taken = []
+    if drawing.classes is not None:
+        taken = [scale_bar(picture, drawing, fit, drawing.classes.unit, round(0.9 * marker_size))]
+    tiles = thumbnails(points, places, size, 5 * marker_size, taken)
+    if drawing.classes is not None:
+        around = 1.2 * marker_size
+        taken += [(x - around, y - around, x + around, y + around) for x, y in places.tolist()]
+        taken += [tile.box for tile in tiles]
+        write_names(picture, drawing, drawing.classes, fit, round(1.1 * marker_size), taken)
+    for tile in tiles:
+        tile.paste(picture)
+    for place, label, is_wrong in zip(places, points.classes, points.wrong, strict=True):
         stamp(picture, marker(int(label), marker_size, bool(is_wrong)), *place)
+    return picture
+
+
+def _ground(drawing: Drawing, fit: Fit, large: Fit) -> Image.Image:
+    """What lies beneath all lines, as a picture of the larger size."""
+    if drawing.classes is not None:
+        return ground(drawing, drawing.classes, large, _OVERSAMPLING)
+    asked = Image.new("L", large.size, 0)
+    corners = [tuple(place) for place in large.pixels(_outline(drawing))]
+    picture = Image.new("RGB", large.size, PAPER)
+    if len(corners) > 2:
+        ImageDraw.Draw(asked).polygon(corners, fill=255)
+    picture.paste(_sides(drawing, fit).resize(large.size, Image.Resampling.BICUBIC), (0, 0), asked)
+    if len(corners) > 2:
+        ImageDraw.Draw(picture).line([*corners, corners[0]], fill=RULE, width=2)
     return picture
 
 
@@ -85,23 +105,9 @@ def _short(start: Reals, end: Reals, longest: float) -> tuple[Reals, Reals]:
     return start[rows] + (end - start)[rows] * part / count, start[rows] + (end - start)[rows] * (part + 1) / count
 
 
-def _fit(drawing: Drawing, size: tuple[int, int]) -> tuple[float, Reals]:
-    """Pixels a unit, and the place in the plane of the picture's lower left corner."""
-    low, high = np.array(drawing.low), np.array(drawing.high)
-    scale = float(min((size[0] - 4) / (high[0] - low[0]), (size[1] - 4) / (high[1] - low[1])))
-    return scale, (low + high) / 2 - np.array(size) / (2 * scale)
-
-
-def _pixels(positions: Reals, size: tuple[int, int], scale: float, corner: Reals) -> Reals:
-    places = (positions - corner) * scale
-    return np.stack([places[:, 0], size[1] - places[:, 1]], axis=1)
-
-
-def _regions(drawing: Drawing, size: tuple[int, int], scale: float, corner: Reals) -> Image.Image:
+def _sides(drawing: Drawing, fit: Fit) -> Image.Image:
     """The two tints on a coarse grid over the whole picture."""
-    across, down = size[0] // _CELL, size[1] // _CELL
-    x = corner[0] + (np.arange(across) + 0.5) * _CELL / scale
-    y = corner[1] + (size[1] - (np.arange(down) + 0.5) * _CELL) / scale
+    x, y = fit.places(_CELL)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     boundary = drawing.layer("boundary")
     if boundary is not None and len(boundary.mesh.faces):
@@ -109,7 +115,7 @@ def _regions(drawing: Drawing, size: tuple[int, int], scale: float, corner: Real
     else:
         side = np.full(len(grid), _common_side(drawing.points), dtype=np.int8)
     hues = np.array([PAPER, tint(CLASSES[1], 0.24), tint(CLASSES[0], 0.24)], dtype=np.uint8)
-    return Image.fromarray(hues[side].reshape(down, across, 3))
+    return Image.fromarray(hues[side].reshape(len(y), len(x), 3))
 
 
 def _common_side(points: PointSet) -> int:
@@ -127,6 +133,5 @@ def _outline(drawing: Drawing) -> Reals:
 
 
 def _strokes(pen: ImageDraw.ImageDraw, pixels: Reals, mesh: Mesh, colour: tuple[int, int, int], width: int) -> None:
-    ends = (pixels * _OVERSAMPLING)[mesh.faces]
-    for segment in ends:
+    for segment in pixels[mesh.faces]:
         pen.line([tuple(segment[0]), tuple(segment[1])], fill=colour, width=width)

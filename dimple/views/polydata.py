@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dimple.boundary.mesh import Mesh
 from dimple.views.camera import Camera
 from dimple.views.frame import Drawing, Frame, Layer, Section
 from dimple.views.palette import Colour, relief_colours
 from dimple.views.relief import vertex_normals
+from dimple.views.rooms import rooms
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -38,8 +38,15 @@ def polydata(layer: Layer, relief_scale: float) -> "pv.PolyData":
 
 def polydatas(frames: Sequence[Frame]) -> list["pv.PolyData"]:
     """The boundary of each frame, ready to be swapped in."""
-    blank = Layer(Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64)), "boundary")
-    return [polydata(frame.drawing.layer("boundary") or blank, frame.relief_scale) for frame in frames]
+    return [boundary_of(frame) for frame in frames]
+
+
+def boundary_of(frame: Frame) -> "pv.PolyData":
+    """The boundary of a frame in space, ready to be drawn."""
+    if frame.drawing.classes is not None:
+        return rooms(frame.drawing)
+    layer = frame.drawing.layer("boundary")
+    return nothing(frame.drawing.low) if layer is None else polydata(layer, frame.relief_scale)
 
 
 def box_edges(drawing: Drawing, camera: Camera | None) -> "pv.PolyData":

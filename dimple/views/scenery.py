@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, final
 from dimple.views.camera import Camera
 from dimple.views.frame import Drawing, Frame, Reals
 from dimple.views.palette import MANIFOLD, RULE
-from dimple.views.polydata import box_edges, nothing, polydata, unit
+from dimple.views.polydata import boundary_of, box_edges, polydata, unit
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -28,13 +28,15 @@ class Scenery:
 
     def __init__(self, plotter: "pv.Plotter", frame: Frame) -> None:
         self._plotter = plotter
-        first = frame.drawing.layer("boundary")
-        shown = polydata(first, frame.relief_scale) if first is not None else nothing(frame.drawing.low)
         # Typed loosely: what add_mesh returns has more to it than its annotation says.
         self.boundary: Any = plotter.add_mesh(
-            shown, scalars="colour", rgb=True, smooth_shading=True, ambient=0.18, diffuse=0.85, specular=0.12,
-            specular_power=18, name="boundary", reset_camera=False, render=False,
+            boundary_of(frame), scalars="colour", rgb=True, smooth_shading=True, ambient=0.18, diffuse=0.85,
+            specular=0.12, specular_power=18, name="boundary", reset_camera=False, render=False,
         )  # fmt: skip
+        if frame.drawing.classes is not None:
+            self.boundary.prop.culling = "back"
+            # Colours are names here, and have to look the same on every wall.
+            self.boundary.prop.ambient, self.boundary.prop.diffuse, self.boundary.prop.specular = 0.6, 0.45, 0.0
         self.manifold: Any = None
         manifold = frame.drawing.layer("manifold")
         if manifold is not None and len(manifold.mesh.faces) and manifold.mesh.faces.shape[1] == 2:

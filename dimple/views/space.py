@@ -1,16 +1,20 @@
 """Scenes in space, drawn by VTK: made once, then a snapshot costs one change of a mapper's input and a render."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from dimple.views.camera import VIEW_ANGLE, Camera
 from dimple.views.frame import Drawing, Frame, Reals, Section
+from dimple.views.lettering import font
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import INK, PAPER
 from dimple.views.polydata import section_line, unit
+from dimple.views.rooms import named_parts
 from dimple.views.scenery import Scenery
+from dimple.views.thumbnails import Rectangle
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 # A point that a surface hides by less than this share of the box is drawn as an outline: it sits under a bump. What is
 # hidden deeper lies on the far side, and would only clutter the near one.
 GHOST_DEPTH = 0.14
+# What lies no deeper than this share of the box is on the surface.
+SEEN = 0.03
 
 
 @final
@@ -107,6 +113,28 @@ def stamp_points(picture: Image.Image, depth: Reals, drawing: Drawing, camera: C
     row = np.clip((pixels[:, 1] * factor).astype(int), 0, depth.shape[0] - 1)
     hidden_by = (away - depth[row, column]) / extent
     for at in np.argsort(-away):
-        if hidden_by[at] < GHOST_DEPTH:
+        if hidden_by[at] < GHOST_DEPTH or points.pictures:
             tile = marker(int(points.classes[at]), size, bool(points.wrong[at]), ghost=bool(hidden_by[at] > 0.004))
             stamp(picture, tile, *pixels[at])
+
+
+def stamp_names(
+    picture: Image.Image, depth: Reals, drawing: Drawing, camera: Camera, size: int, taken: Sequence[Rectangle]
+) -> None:
+    """Write the names of classes on the sides of the box, where nothing hides them; see `stamp_points`.
+
+    Args:
+        taken: left, top, right and bottom of what must stay readable.
+    """
+    factor, pen, letters = depth.shape[0] // picture.height, ImageDraw.Draw(picture), font(size, bold=True)
+    extent, most = drawing.high[0] - drawing.low[0], np.array(depth.shape[::-1]) - 1
+    for part in named_parts(drawing, camera.position):
+        pixels, away = camera.project(part.places, picture.size)
+        column, row = np.clip((pixels * factor).astype(int), 0, most).T
+        seen = away - depth[row, column] < SEEN * extent
+        for left, top, right, bottom in taken:
+            inside = (pixels > (left - 2 * size, top - size)) & (pixels < (right + 2 * size, bottom + size))
+            seen &= ~inside.all(1)
+        if seen.any():
+            x, y = pixels[int(seen.argmax())].tolist()
+            pen.text((x, y), part.name, INK, letters, anchor="mm", stroke_width=max(2, size // 6), stroke_fill=PAPER)

@@ -4,32 +4,19 @@ import dataclasses
 from types import TracebackType
 from typing import final
 
-import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from dimple.views.camera import look
-from dimple.views.frame import Fact, Frame
-from dimple.views.lettering import font
-from dimple.views.markers import marker, stamp
-from dimple.views.palette import (
-    CLASSES,
-    INK,
-    MANIFOLD,
-    MUTED,
-    PAPER,
-    RULE,
-    Colour,
-    class_colour,
-    relief_colours,
-    tint,
-)
+from dimple.views.canvas import Canvas
+from dimple.views.caption import Pen, write_facts, write_legend
+from dimple.views.frame import Frame, control_of
+from dimple.views.palette import INK, MUTED, PAPER
 from dimple.views.plane import draw_plane
 from dimple.views.strip import plot_strip
 
 # The layout is made for this size and scaled to others.
 SIZE = (1280, 720)
-ASIDE = (802, 18, 1262, 552)
-SUPERSAMPLING = 2
+# What a scene of the plane leaves free: left, top, right and bottom.
+RIM = (24, 60, 24, 4)
 
 Rectangle = tuple[int, int, int, int]
 
@@ -37,16 +24,29 @@ Rectangle = tuple[int, int, int, int]
 @final
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where the parts of a picture lie: left, top, right and bottom, before scaling."""
+    """Where the parts of a picture lie: left, top, right and bottom, before scaling.
+
+    Under the figures `aside` stands the section or the control; curves have no place where there is one step only.
+    """
 
     scene: Rectangle
     legend: tuple[int, int]
-    curves: Rectangle
+    curves: Rectangle | None
+    aside: Rectangle = (802, 18, 1262, 552)
+    stacked: bool = False
 
 
 SPACE = Layout((0, 0, 790, 512), (26, 522), (0, 556, 1280, 720))
 # The plane has no section, so the curves stand where it would, and the scene is as high as the picture.
-PLANE = Layout((0, 0, 790, 672), (26, 686), (798, 188, 1268, 714))
+PLANE = Layout((0, 0, 790, 672), (26, 686), (798, 188, 1268, 714), stacked=True)
+STILL = Layout((0, 0, 790, 672), (26, 680), None, (802, 18, 1262, 710))
+
+
+def layout_of(frame: Frame) -> Layout:
+    """The layout of the film that begins with this frame."""
+    if frame.control is not None:
+        return STILL if len(frame.timeline.steps) == 1 else SPACE
+    return SPACE if frame.drawing.ambient_dim == 3 else PLANE
 
 
 @final
@@ -74,20 +74,15 @@ class Stage:
     """
 
     def __init__(self, first: Frame, size: tuple[int, int] = SIZE) -> None:
-        self._space = None
         self._size = size
         self._scale = min(size[0] / SIZE[0], size[1] / SIZE[1])
-        self._layout = SPACE if first.drawing.ambient_dim == 3 else PLANE
-        self._scene_size = self._extent(self._layout.scene)
-        if first.drawing.ambient_dim == 3:
-            from dimple.views.rendering import require_rendering
-            from dimple.views.space import Space
-
-            require_rendering()
-            width, height = self._scene_size
-            self._space = Space(first, (SUPERSAMPLING * width, SUPERSAMPLING * height))
-        stacked = self._layout is PLANE
-        self._strip = plot_strip(first.timeline, self._extent(self._layout.curves), self._scale, stacked)
+        self._layout = layout_of(first)
+        self._scene = Canvas(first, self._extent(self._layout.scene), self._scale, RIM)
+        self._control: Canvas | None = None
+        curves = self._layout.curves
+        if curves is not None:
+            stacked = self._layout.stacked
+            self._strip = plot_strip(first.timeline, self._extent(curves), self._scale, stacked)
 
     def __enter__(self) -> "Stage":
         return self
@@ -95,46 +90,40 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._space is not None:
-            self._space.close()
+        self._scene.close()
+        if self._control is not None:
+            self._control.close()
 
     def draw(self, frame: Frame, turn: float = 0.0) -> Image.Image:
         """The picture of a frame; `turn` is the camera's angle in degrees, for scenes in space."""
         picture = Image.new("RGB", (self._px(SIZE[0]), self._px(SIZE[1])), PAPER)
-        self._paste(picture, self.scene(frame, turn), self._layout.scene[:2])
-        pen = _Pen(picture, self._scale)
+        self._paste(picture, self._scene.draw(frame, turn), self._layout.scene[:2])
+        pen = Pen(picture, self._scale)
         pen.text((26, 18), frame.title, INK, 21, bold=True, halo=4)
-        _legend(pen, frame, self._layout)
-        bottom = _facts(pen, frame)
-        if frame.section is not None:
-            pen.text((ASIDE[0], bottom), frame.section.note, MUTED, 12)
-            width, height = ASIDE[2] - ASIDE[0], ASIDE[3] - bottom - 18
-            across, up = (b - a for a, b in zip(frame.section.drawing.low, frame.section.drawing.high, strict=True))
-            size = (self._px(width), self._px(min(height, width * up / across)))
-            section = draw_plane(frame.section.drawing, size, self._px(9))
-            self._paste(picture, section, (ASIDE[0], bottom + 18))
-        self._paste(picture, self._strip.at(frame.index), self._layout.curves[:2])
+        pen.text((26, 45), frame.note, MUTED, 12, halo=3)
+        write_legend(pen, frame, self._layout.legend, self._layout.scene[2])
+        left, top, right, _ = self._layout.aside
+        self._beside(picture, pen, frame, turn, write_facts(pen, frame, (left, top, right)))
+        if self._layout.curves is not None:
+            self._paste(picture, self._strip.at(frame.index), self._layout.curves[:2])
         return self._centred(picture)
 
-    def scene(self, frame: Frame, turn: float = 0.0) -> Image.Image:
-        """The scene of a frame alone, without figures and curves."""
-        if self._space is None:
-            size = (self._scene_size[0] - self._px(48), self._scene_size[1] - self._px(64))
-            picture = Image.new("RGB", self._scene_size, PAPER)
-            self._paste(picture, draw_plane(frame.drawing, size, self._px(13)), (24, 54))
-            return picture
-        from dimple.views.polydata import polydata
-        from dimple.views.space import stamp_points
-
-        camera = look(frame.drawing, frame.section.plane if frame.section else None, turn)
-        layer = frame.drawing.layer("boundary")
-        assert layer is not None
-        self._space.look_through(camera, frame.drawing)
-        self._space.show(polydata(layer, frame.relief_scale), frame.section)
-        large, depth = self._space.picture()
-        picture = large.reduce(SUPERSAMPLING)
-        stamp_points(picture, depth, frame.drawing, camera, self._px(11))
-        return picture
+    def _beside(self, picture: Image.Image, pen: Pen, frame: Frame, turn: float, top: int) -> None:
+        """The control or the section, under the figures."""
+        left, _, right, bottom = self._layout.aside
+        if frame.control is not None:
+            pen.text((left, top), frame.control.title, MUTED, 12)
+            alone = control_of(frame)
+            if self._control is None:
+                size = (self._px(right - left), self._px(bottom - top - 18))
+                self._control = Canvas(alone, size, self._scale)
+            self._paste(picture, self._control.draw(alone, turn), (left, top + 18))
+        elif frame.section is not None:
+            pen.text((left, top), frame.section.note, MUTED, 12)
+            drawing, width = frame.section.drawing, right - left
+            across, up = (b - a for a, b in zip(drawing.low, drawing.high, strict=True))
+            size = (self._px(width), self._px(min(bottom - top - 18, width * up / across)))
+            self._paste(picture, draw_plane(drawing, size, self._px(9)), (left, top + 18))
 
     def _px(self, length: float) -> int:
         return max(1, round(length * self._scale))
@@ -151,103 +140,3 @@ class Stage:
         whole = Image.new("RGB", self._size, PAPER)
         whole.paste(picture, ((whole.width - picture.width) // 2, (whole.height - picture.height) // 2))
         return whole
-
-
-@final
-class _Pen:
-    """Writes and draws in the units of the layout."""
-
-    def __init__(self, picture: Image.Image, scale: float) -> None:
-        self.picture = picture
-        self.scale = scale
-        self._pen = ImageDraw.Draw(picture)
-
-    def text(
-        self,
-        place: tuple[float, float],
-        text: str,
-        colour: Colour,
-        size: int,
-        anchor: str = "la",
-        bold: bool = False,
-        halo: int = 0,
-    ) -> None:
-        """Letters of a size in pixels of the layout; `halo` clears as many around them."""
-        at = (place[0] * self.scale, place[1] * self.scale)
-        letters = font(max(6, round(size * self.scale)), bold)
-        self._pen.text(
-            at, text, colour, letters, anchor=anchor, stroke_width=round(halo * self.scale), stroke_fill=PAPER
-        )
-
-    def line(self, ends: tuple[float, float, float, float], colour: Colour, width: int) -> None:
-        """A straight line."""
-        self._pen.line([v * self.scale for v in ends], colour, max(1, round(width * self.scale)))
-
-    def marker(self, label: int, x: float, y: float, wrong: bool = False) -> None:
-        """The marker of a class."""
-        stamp(self.picture, marker(label, max(3, round(11 * self.scale)), wrong), x * self.scale, y * self.scale)
-
-    def band(self, left: float, top: float, width: float, height: float, scale: float) -> None:
-        """The colours of a relief from one end of its scale to the other, framed."""
-        across, down = max(2, round(width * self.scale)), max(1, round(height * self.scale))
-        colours = relief_colours(np.linspace(-scale, scale, across), scale)
-        corner = (round(left * self.scale), round(top * self.scale))
-        self.picture.paste(Image.fromarray(np.repeat(colours[None], down, axis=0)), corner)
-        self._pen.rectangle((corner[0] - 1, corner[1] - 1, corner[0] + across, corner[1] + down), outline=RULE)
-
-
-def _facts(pen: _Pen, frame: Frame) -> int:
-    """Write step, phase and figures into the upper right; returns where they end."""
-    left, top, right, _ = ASIDE
-    pen.text((left, top), f"step {frame.step:,}", INK, 21, bold=True)
-    if frame.phase:
-        pen.text((right, top + 4), frame.phase, MUTED, 15, anchor="ra")
-    y = top + 36
-    columns = (left, right - 110, right)
-    if any(fact.null for fact in frame.facts):
-        pen.text((columns[2], y), "null", MUTED, 12, anchor="ra")
-        y += 15
-    for fact in frame.facts:
-        _fact(pen, fact, columns, y)
-        y += 21
-    return y + 8
-
-
-def _fact(pen: _Pen, fact: Fact, columns: tuple[int, int, int], y: int) -> None:
-    pen.text((columns[0], y), fact.name, INK, 14)
-    pen.text((columns[1], y), fact.value, INK, 14, anchor="ra", bold=True)
-    pen.text((columns[2], y), fact.null, MUTED, 14, anchor="ra")
-
-
-def _legend(pen: _Pen, frame: Frame, layout: Layout) -> None:
-    """What markers and colours mean, under the scene."""
-    x, y = layout.legend
-    for label in sorted({int(c) for c in frame.drawing.points.classes}):
-        pen.marker(label, x + 6, y + 9)
-        pen.text((x + 18, y + 1), f"class {label}", INK, 13)
-        x += 88
-    if frame.drawing.points.predictions is not None:
-        pen.marker(0, x + 6, y + 9, wrong=True)
-        pen.text((x + 22, y + 1), "ringed: wrong", INK, 13)
-        x += 138
-    boundary = frame.drawing.layer("boundary")
-    if boundary is not None and boundary.relief is not None:
-        _relief_bar(pen, frame.relief_scale, layout)
-        return
-    lines = [("boundary", INK, 3)] if frame.drawing.ambient_dim == 2 else []
-    if frame.drawing.layer("manifold") is not None:
-        lines.append(("manifold", MANIFOLD, 2))
-    for name, colour, width in lines:
-        pen.line((x, y + 9, x + 24, y + 9), colour, width)
-        pen.text((x + 30, y + 1), name, INK, 13)
-        x += 116
-
-
-def _relief_bar(pen: _Pen, scale: float, layout: Layout) -> None:
-    """The colours of the boundary: how deep the manifold beneath it lies in which class."""
-    width, right, y = 130, layout.scene[2] - 112, layout.legend[1] + 12
-    left = right - width
-    pen.band(left, y, width, 11, scale)
-    pen.text((left - 6, y - 2), f"{scale:g} in class 0", tint(class_colour(0), 0.9), 12, anchor="ra")
-    pen.text((right + 6, y - 2), f"{scale:g} in class 1", tint(CLASSES[1], 0.9), 12)
-    pen.text(((left + right) / 2, y - 17), "boundary: depth of the manifold beneath it", MUTED, 12, anchor="ma")

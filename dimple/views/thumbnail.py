@@ -8,18 +8,18 @@ from PIL import Image, ImageOps
 
 from dimple.runs.files import replacing
 from dimple.runs.store import Run
+from dimple.views.canvas import Canvas
 from dimple.views.film import Film
 from dimple.views.frame import Chart, Frame, Timeline
 from dimple.views.frames_of_run import timeline_of
 from dimple.views.plane import draw_plane
-from dimple.views.stage import SIZE as STAGE
-from dimple.views.stage import SPACE, Stage
 from dimple.views.strip import plot_strip
 
 SIZE = (480, 312)
 MOVING, STILL = "moving.webp", "still.webp"
 MARKER = 9
-LETTERS = 1.3
+# Of markers in space and of the letters of a curve, which are those of a film drawn smaller.
+SCALE, LETTERS = 0.8, 1.3
 # The part of a scene in space that is shown: a film leaves room around the box, which a small picture cannot spare.
 SHOWN = 0.75
 
@@ -63,10 +63,13 @@ def _scenes(frames: Sequence[Frame]) -> Iterator[Image.Image]:
     if frames[0].drawing.ambient_dim == 2:
         yield from (draw_plane(frame.drawing, SIZE, MARKER) for frame in frames)
         return
-    scale = SIZE[0] / SHOWN / (SPACE.scene[2] - SPACE.scene[0])
-    with Stage(frames[0], (round(STAGE[0] * scale), round(STAGE[1] * scale))) as stage:
+    size = round(SIZE[0] / SHOWN), round(SIZE[1] / SHOWN)
+    canvas = Canvas(frames[0], size, SCALE)
+    try:
         for frame in frames:
-            yield ImageOps.fit(stage.scene(frame), SIZE, bleed=(1 - SHOWN) / 2)
+            yield ImageOps.fit(canvas.draw(frame), SIZE, bleed=(1 - SHOWN) / 2)
+    finally:
+        canvas.close()
 
 
 def _curves(timeline: Timeline) -> Iterator[Image.Image]:

@@ -35,8 +35,8 @@ def page_data(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
             [{"name": fact.name, "value": fact.value, "null": fact.null} for fact in facts_of(metrics, index)]
             for index in range(len(timeline.steps))
         ],
-        "charts": _charts(timeline),
-        "classes": [{"colour": hexadecimal(colour), "shape": k % len(SHAPES)} for k, colour in enumerate(CLASSES)],
+        "charts": charts_data(timeline),
+        "classes": classes_data(),
         "verdict": str(summary.get("verdict", "")),
         "drawing": _drawing(run, frames) if frames else None,
     }
@@ -44,7 +44,13 @@ def page_data(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
     return shown
 
 
-def _charts(timeline: Timeline) -> list[dict[str, Any]]:
+def classes_data() -> list[dict[str, Any]]:
+    """The colour and the shape of each class."""
+    return [{"colour": hexadecimal(colour), "shape": k % len(SHAPES)} for k, colour in enumerate(CLASSES)]
+
+
+def charts_data(timeline: Timeline) -> list[dict[str, Any]]:
+    """The charts of a run."""
     return [
         {
             "title": chart.title,
@@ -53,8 +59,8 @@ def _charts(timeline: Timeline) -> list[dict[str, Any]]:
             "curves": [
                 {
                     "name": curve.name,
-                    "values": _short(curve.values),
-                    "null": None if curve.null is None else _short(curve.null),
+                    "values": short(curve.values),
+                    "null": None if curve.null is None else short(curve.null),
                 }
                 for curve in chart.curves
             ],
@@ -70,7 +76,7 @@ def _drawing(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "dim": first.ambient_dim,
         **box,
-        "points": _short(points.positions),
+        "points": short(points.positions),
         "labels": points.classes.tolist(),
         "predictions": [
             None if f.drawing.points.predictions is None else f.drawing.points.predictions.tolist() for f in frames
@@ -83,16 +89,16 @@ def _drawing(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
     if first.ambient_dim == 3:
         section = frames[0].section
         camera = look(first, section.plane if section else None)
-        shown["eye"] = _short(camera.position - camera.focus)
+        shown["eye"] = short(camera.position - camera.focus)
     if manifold is not None:
-        shown["manifold"] = {"vertices": _short(manifold.mesh.vertices), "faces": manifold.mesh.faces.tolist()}
+        shown["manifold"] = {"vertices": short(manifold.mesh.vertices), "faces": manifold.mesh.faces.tolist()}
     return shown
 
 
 def _nearest(frame: Frame) -> list[Any]:
     boundary = frame.drawing.layer("boundary")
     assert boundary is not None
-    return _short(nearest_places(boundary.mesh, frame.drawing.points.positions))
+    return short(nearest_places(boundary.mesh, frame.drawing.points.positions))
 
 
 def _measured(run: Run, frames: Sequence[Frame], count: int) -> dict[str, Any]:
@@ -125,7 +131,7 @@ def _measured(run: Run, frames: Sequence[Frame], count: int) -> dict[str, Any]:
     return columns
 
 
-def _short(values: NDArray[Any]) -> list[Any]:
+def short(values: NDArray[Any]) -> list[Any]:
     """Six digits are more than a screen shows; what is no number becomes null."""
 
     def short(value: Any) -> Any:

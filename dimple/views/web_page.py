@@ -9,15 +9,17 @@ from markupsafe import Markup
 
 from dimple.runs.store import Run
 from dimple.views.frame import Frame
+from dimple.views.frames_of_section import is_section
 from dimple.views.headline import lead_of, verdict_of
 from dimple.views.page import fingerprint, source, write_page
 from dimple.views.web_data import page_data
+from dimple.views.web_section import section_data
 
 STYLE = "film.css"
 # In the order in which they stand in the page; each uses only those before it.
-SCRIPTS = tuple(
-    f"film_{part}.js" for part in ("field", "surface", "camera", "paint", "scene", "charts", "legend", "main")
-)
+PARTS = ("field", "surface", "camera", "paint", "scene", "section", "charts", "legend", "main")
+SCRIPTS = tuple(f"film_{part}.js" for part in PARTS)
+POLICY = "default-src 'none'; img-src data:"
 NO_PICTURE = (
     "Space has {dims} dimensions here, too many for a picture of the boundary; the figures and curves tell the story."
 )
@@ -36,8 +38,12 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
     Raises:
         RunError: if the run cannot be read or the page cannot be written.
     """
-    data, blobs = page_data(run, frames), {}
-    if frames:
+    blobs: dict[str, str] = {}
+    if frames and is_section(run):
+        data, blobs = section_data(run, frames)
+    else:
+        data = page_data(run, frames)
+    if frames and not is_section(run):
         from dimple.views.web_field import moving_field, pull_field
 
         data["drawing"]["field"], blobs["field"] = moving_field(frames)
@@ -49,12 +55,12 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
     dims = run.geometry()["train"].shape[1]
     values = {
         "title": str(run.info.get("name", run.path.name)),
-        "lead": lead_of(run, run.info.get("summary") or {}),
+        "lead": (frames[0].note if frames else "") or lead_of(run, run.info.get("summary") or {}),
         "verdict": verdict_of(run.info.get("summary") or {}),
         "note": "" if frames else NO_LEVEL_SET if dims <= 3 else NO_PICTURE.format(dims=dims),
         "style": style,
         "script": script,
-        "policy": f"default-src 'none'; style-src {fingerprint(style)}; script-src {fingerprint(script)}",
+        "policy": f"{POLICY}; style-src {fingerprint(style)}; script-src {fingerprint(script)}",
         "data": _embedded(data),
         "blobs": blobs,
     }

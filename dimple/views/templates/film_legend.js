@@ -5,6 +5,7 @@ function legend() {
   box.replaceChildren();
   const entry = (text, sample) => { const span = write(box, 'span'); if (sample) span.append(sample); span.append(text); return span; };
   const element = (kind) => { const sample = document.createElement('i'); sample.className = kind; return sample; };
+  if (drawing.section) { sectionLegend(box, entry, element); return; }
   for (const label of [...new Set(drawing.labels)].sort()) entry(`class ${label}`, markerSample(label));
   if (drawing.predictions.some((p) => p)) entry('ringed: wrong', ringSample());
   if (!scene.flat) entry('hollow: behind the boundary', markerSample(1, true));

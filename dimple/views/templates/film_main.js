@@ -53,7 +53,7 @@ function show() {
   byId('step').textContent = `step ${data.steps[at].toLocaleString('en')}`;
   byId('phase').textContent = data.phases.filter((p) => p.step <= data.steps[at]).sort((a, b) => a.step - b.step).map((p) => p.name).join(', then ');
   const whole = Math.abs(view.time - at) < 1e-6, from = Math.floor(view.time);
-  byId('between').textContent = whole || !scene ? '' : `boundary on its way from step ${data.steps[from].toLocaleString('en')} to ${data.steps[from + 1].toLocaleString('en')}`;
+  byId('between').textContent = whole || !scene || data.drawing.section ? '' : `boundary on its way from step ${data.steps[from].toLocaleString('en')} to ${data.steps[from + 1].toLocaleString('en')}`;
   data.facts[at].forEach((fact, i) => {
     const [, value, none] = byId('facts').tBodies[0].rows[i].cells;
     value.textContent = fact.value;
@@ -78,8 +78,8 @@ function showCard(at) {
   if (i === null) return;
   const predicted = drawing.predictions[at] ? drawing.predictions[at][i] : null, label = drawing.labels[i];
   card.replaceChildren();
-  write(card, 'strong', `point ${i}, class ${label}`);
-  if (predicted !== null && predicted !== label) write(card, 'div', `put into class ${predicted}: wrong`, 'wrong');
+  write(card, 'strong', scene.caption ? scene.caption(i, at) : `point ${i}, class ${label}`);
+  if (predicted !== null && predicted !== label && !scene.caption) write(card, 'div', `put into class ${predicted}: wrong`, 'wrong');
   const table = write(card, 'table');
   const row = (name, value, none) => {
     const line = write(table, 'tr');
@@ -262,7 +262,7 @@ async function start() {
   frameTrack();
   charts = data.charts.map((chart) => new Chart(byId('charts'), chart, data, seek));
   if (data.drawing) {
-    scene = new Scene(byId('canvas'), data);
+    scene = new (data.drawing.section ? SectionScene : Scene)(byId('canvas'), data);
     await scene.load();
     scene.theme();
     listenToCanvas(byId('canvas'));
@@ -270,6 +270,7 @@ async function start() {
     byId('reset').addEventListener('click', () => { scene.camera.reset(); refresh(); });
     byId('colours').hidden = scene.flat || !data.drawing.pull;
     byId('manifold').hidden = !scene.manifold;
+    byId('surface').hidden = Boolean(data.drawing.section) && !scene.flat;
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { scene.theme(); refresh(); });
   }
   recall();

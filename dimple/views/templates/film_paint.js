@@ -86,13 +86,13 @@ void main() {
 
 const MARKER_FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec3 colours[8]; uniform vec3 rim, ink, inside; uniform float radius; uniform bool ghost;
+uniform vec3 colours[10]; uniform vec3 rim, ink, inside; uniform float radius; uniform bool ghost;
 in vec2 at; flat in vec4 what; out vec4 colour;
 float outside(vec2 p, int shape) {
   if (shape == 0) return length(p) - 1.0;
   if (shape == 1) return (abs(p.x) + abs(p.y) - 1.3) * 0.7071;
   if (shape == 2) return max(abs(p.x), abs(p.y)) - 0.885;
-  p.y = -p.y + 0.1;
+  p.y += 0.1;
   return max(-p.y - 0.72, p.y * 0.5 + abs(p.x) * 0.866 - 0.72);
 }
 float cover(float distance) { return clamp(0.5 - distance * radius, 0.0, 1.0); }

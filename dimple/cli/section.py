@@ -1,0 +1,118 @@
+"""`dimple section`: the class regions of a network in a plane or space through images, beside a random one."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dimple.cli import console
+from dimple.errors import UsageError
+
+if TYPE_CHECKING:
+    from dimple.experiment import SectionRequest
+    from dimple.runs import Run
+
+
+def section(
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="I,J,K", help="Rows of the split, the first where all axes start; of a run, its points."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="resnet20, mnist_convnet, ... or package.module:factory for your own.")
+    ] = "digits_convnet",
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Instead of a model and data: every snapshot of a simulated run."),
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="The weights file: safetensors, or torch without code.")] = None,
+    checkpoints: Annotated[
+        str | None, typer.Option(help="A quoted glob of weights files: the section along training.")
+    ] = None,
+    state_key: Annotated[str | None, typer.Option(help="Which state dict, where a file holds several.")] = None,
+    data: Annotated[str, typer.Option(help="digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.")] = "digits",
+    split: Annotated[str, typer.Option(help="Which samples: test or train.")] = "test",
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="points (through the images, then off them where gaps change most), gradient (at the first image; of "
+            "a run beside the tangent space), pca or random.  [default: points; gradient for a run]"
+        ),
+    ] = None,
+    dim: Annotated[int, typer.Option(help="2 for a plane, 3 for a space.")] = 2,
+    cells: Annotated[
+        int | None, typer.Option(help="Of the lattice, a side.  [default: 256 in the plane, 64 in space]")
+    ] = None,
+    levelset: Annotated[
+        str, typer.Option(help="adaptive (asks the network where classes change) or dense (everywhere).")
+    ] = "adaptive",
+    radius: Annotated[
+        float | None, typer.Option(help="Half the side of the box around the first image; without it, all images fit.")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Random sections that everything is compared with.")] = 5,
+    seed: Annotated[int, typer.Option(help="Draws the random sections.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder; runs/section-<model>-<images> without it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+) -> None:
+    """Show where a network's classes meet in a plane or space through images, beside random ones.
+
+    The folder is a run like any other: dimple view, film and report take it.
+    """
+    from dimple import experiment
+    from dimple.runs.files import without_infinities
+
+    request = _request(
+        model=model, data=data, weights=weights, checkpoints=checkpoints, state_key=state_key, run=run, split=split,
+        axes=axes, dim=dim, cells=cells, levelset=levelset, radius=radius, draws=draws, seed=seed,
+        **({} if images is None else {"images": _numbers(images)}),
+    )  # fmt: skip
+    name = model.replace(":", ".") if run is None else Path(run).name
+    folder = out or Path("runs") / f"section-{name}-{'-'.join(map(str, request.images))}"
+    done = experiment.section(request, folder, device=device, force=force, progress=console.progress)
+    if as_json:
+        line = {"run": str(done.path), **done.info["summary"], "seconds": done.info["seconds"]}
+        typer.echo(json.dumps(without_infinities(line)))
+    else:
+        _print_summary(done)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
+        raise UsageError(f"--images is {text!r}; write rows of the split with commas between them, such as 3,17,42")
+    return tuple(int(number) for number in text.split(","))
+
+
+def _request(**settings: Any) -> "SectionRequest":
+    """The request, its mistakes named by their flags."""
+    from dimple.experiment import SectionRequest
+    from dimple.settings import SettingError
+
+    try:
+        return SectionRequest(**settings)
+    except SettingError as error:
+        raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
+
+
+def _print_summary(run: "Run") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dimple.cli.figures import null, number
+    from dimple.views.wording import words
+
+    out, units, final = Console(highlight=False), run.units(), run.info["summary"]["final"]
+    out.print(run.info["section"]["words"], markup=False)
+    table = Table("at the last step", "value", "null", "unit", box=None, pad_edge=False)
+    for name, value in final.items():
+        if "_null" not in name:
+            table.add_row(words(name), number(value), null(final, name), units.get(name, ""))
+    out.print(table)
+    for file in ("film.mp4", "film.png", "page.html", "report.html"):
+        if (run.path / file).exists():
+            out.print(str(run.path / file), markup=False)

@@ -1,0 +1,184 @@
+"""Many classes in space: each a room whose walls are painted, on its side, in its colour."""
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dimple.views.frame import Classes, Drawing, Layer, Reals, Whole
+from dimple.views.palette import PAPER, class_colour
+from dimple.views.relief import vertex_normals
+
+if TYPE_CHECKING:
+    import pyvista as pv
+
+# Half of a wall, in shares of the box: its two faces must not fight for the same pixels.
+THICKNESS = 5e-4
+# How strong a class's colour is on the boundary and on the sides of the box, and by how much less outside the inputs.
+BOUNDARY, SIDE, PALE = 0.9, 0.5, 0.55
+OVERLAP = 0.08
+# A part of a side is named where a disc of such a radius, in shares of the side, fits into it.
+NAMED = 0.06
+# For names every so many squares of a side are enough.
+COARSER = 4
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Painted:
+    """Triangles with a class and the strength of its colour at each corner; each is to be seen from its front only.
+
+    Attributes:
+        places, normals: `(V, 3)`.
+        faces: `(F, 3)`.
+        classes, strength: `(V,)`.
+    """
+
+    places: Reals
+    normals: Reals
+    faces: Whole
+    classes: Whole
+    strength: Reals
+
+
+def rooms(drawing: Drawing) -> "pv.PolyData":
+    """The painted boundary and box of many classes as VTK takes them; faces are to be drawn from their front only."""
+    import pyvista as pv
+
+    whole = painted(drawing)
+    shape = pv.PolyData(whole.places.astype(np.float32), faces=np.insert(whole.faces, 0, 3, axis=1).ravel())
+    shape.point_data["Normals"] = whole.normals.astype(np.float32)
+    shape.GetPointData().SetActiveNormals("Normals")
+    hues = np.array([class_colour(k) for k in range(int(whole.classes.max()) + 1)])[whole.classes]
+    strength = whole.strength[:, None]
+    shape.point_data["colour"] = np.rint(strength * hues + (1 - strength) * np.array(PAPER)).astype(np.uint8)
+    shape.set_active_scalars("colour")
+    return shape
+
+
+def painted(drawing: Drawing) -> Painted:
+    """Both faces of the boundary and the sides of the box from within, so that those towards the viewer are open."""
+    layer, classes = drawing.layer("boundary"), drawing.classes
+    assert classes is not None
+    parts = _sides(drawing, classes)
+    if layer is not None and len(layer.mesh.faces):
+        parts.append(_walls(layer, classes, drawing))
+    first = np.cumsum([0, *[len(part.places) for part in parts]])
+    return Painted(
+        np.concatenate([part.places for part in parts]),
+        np.concatenate([part.normals for part in parts]),
+        np.concatenate([part.faces + start for part, start in zip(parts, first, strict=False)]),
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate([part.strength for part in parts]),
+    )
+
+
+def _walls(layer: Layer, classes: Classes, drawing: Drawing) -> Painted:
+    """Both faces of the boundary, each in the colour of the class that sees it."""
+    mesh, pairs = layer.mesh, layer.pairs
+    assert pairs is not None
+    # Every pair's surface has vertices of its own, so that a vertex has the pair of any of its faces.
+    of_vertex = np.zeros((len(mesh.vertices), 2), dtype=np.int64)
+    of_vertex[mesh.faces.ravel()] = np.repeat(pairs, 3, axis=0)
+    normals, shift = vertex_normals(mesh), THICKNESS * (drawing.high[0] - drawing.low[0])
+    places = np.concatenate([mesh.vertices + shift * normals, mesh.vertices - shift * normals])
+    faces = np.concatenate([mesh.faces, mesh.faces[:, ::-1] + len(mesh.vertices)])
+    strength = np.where(inside(places, classes.valid), BOUNDARY, BOUNDARY * PALE)
+    return Painted(places, np.concatenate([normals, -normals]), faces, of_vertex.T.ravel(), strength)
+
+
+def _sides(drawing: Drawing, classes: Classes) -> list[Painted]:
+    """The six sides of the box, facing inwards: each row of squares in stripes of one class."""
+    assert classes.sides is not None
+    low, high, squares = np.array(drawing.low), np.array(drawing.high), classes.sides.shape[2]
+    middles = (np.indices((squares, squares)).reshape(2, -1).T + 0.5) / squares
+    parts = []
+    for axis in range(3):
+        for end in range(2):
+            side = classes.sides[axis, end].ravel()
+            valid = inside(low + np.insert(middles, axis, end, axis=1) * (high - low), classes.valid)
+            rows, starts, ends = _stripes((2 * side + valid).reshape(squares, squares))
+            # Rows overlap a little: between stripes that end at different places a gap of rounding would show.
+            left, right, top = starts / squares, ends / squares, np.minimum((rows + 1 + OVERLAP) / squares, 1.0)
+            bottom = rows / squares
+            corners = np.stack([bottom, left, top, left, top, right, bottom, right], axis=1)
+            places = low + np.insert(corners.reshape(-1, 2), axis, end, axis=1) * (high - low)
+            a, b, c, d = (np.arange(len(rows)) * 4 + k for k in range(4))
+            turned = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+            # Triangles of the axes (1, 2) and (0, 1) turn to the positive side, those of (0, 2) to the negative one.
+            faces = turned if (end == 0) == (axis != 1) else turned[:, ::-1]
+            normals = np.zeros_like(places)
+            normals[:, axis] = 1.0 if end == 0 else -1.0
+            at = rows * squares + starts
+            strength = np.where(valid[at], SIDE, SIDE * PALE)
+            parts.append(Painted(places, normals, faces, np.repeat(side[at], 4), np.repeat(strength, 4)))
+    return parts
+
+
+def _stripes(squares: Whole) -> tuple[Whole, Whole, Whole]:
+    """The row, the first column and the column after the last of each run of equal numbers."""
+    starts = np.ones(squares.shape, dtype=bool)
+    starts[:, 1:] = squares[:, 1:] != squares[:, :-1]
+    rows, first = np.nonzero(starts)
+    after = np.append(first[1:], 0)
+    return rows, first, np.where(np.append(rows[1:], -1) == rows, after, squares.shape[1])
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a side of the box that is one class's.
+
+    Attributes:
+        axis, end: which side, at the low end (0) of the axis or at the high one (1).
+        name: of the class.
+        places: `(N, 3)` where its name may stand, the farthest from its rim first.
+    """
+
+    axis: int
+    end: int
+    name: str
+    places: Reals
+
+
+def named_parts(drawing: Drawing, viewer: Reals | None) -> list[Part]:
+    """The parts of the sides that a viewer looks at, or of all sides, each large enough for a name."""
+    classes, low, high = drawing.classes, np.array(drawing.low), np.array(drawing.high)
+    assert classes is not None
+    assert classes.sides is not None
+    parts = []
+    for axis, end in itertools.product(range(3), range(2)):
+        if viewer is not None and (viewer[axis] < low[axis] if end == 0 else viewer[axis] > high[axis]):
+            continue
+        side = classes.sides[axis, end, ::COARSER, ::COARSER]
+        for label in np.unique(side):
+            depth = ndimage.distance_transform_edt(np.pad(side == label, 1))[1:-1, 1:-1]
+            order = np.argsort(-depth, axis=None, kind="stable")
+            order = order[depth.ravel()[order] > NAMED * len(side)]
+            at = (np.stack(np.unravel_index(order, depth.shape), axis=1) + 0.5) / len(side)
+            places = low + np.insert(at, axis, end, axis=1) * (high - low)
+            parts.append(Part(axis, end, classes.names[label], places))
+    return [part for part in parts if len(part.places)]
+
+
+def inside(points: Reals, corners: Reals | None) -> NDArray[np.bool_]:
+    """Which points `(N, 3)` lie in the convex hull of some corners; all of them without corners.
+
+    Example:
+        >>> tetrahedron = np.concatenate([np.zeros((1, 3)), np.eye(3)])
+        >>> inside(np.array([[0.2, 0.2, 0.2], [0.5, 0.5, 0.5]]), tetrahedron).tolist()
+        [True, False]
+    """
+    if corners is None:
+        return np.ones(len(points), dtype=bool)
+    if len(corners) <= points.shape[1]:
+        return np.zeros(len(points), dtype=bool)
+    from scipy.spatial import ConvexHull
+
+    within = np.ones(len(points), dtype=bool)
+    for equation in ConvexHull(corners).equations:
+        within &= points @ equation[:-1] + equation[-1] <= 1e-9
+    return within
