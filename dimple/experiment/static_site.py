@@ -88,9 +88,11 @@ def _site(site: Path) -> Path:
     rooms = (RUNS, SCENES, TUTORIALS, REFERENCE)
     try:
         present = {entry.name for entry in site.iterdir() if not entry.name.startswith(".")} if site.exists() else set()
-        strange = sorted(present - {INDEX, *rooms} or ({INDEX} & present if SCENES not in present else set()))
+        strange = present - {INDEX, *rooms}
+        if INDEX in present and SCENES not in present:
+            strange.add(INDEX)
         if strange:
-            raise RunError(f"{site}: holds {strange[0]!r}, so it is no gallery; choose a folder of its own")
+            raise RunError(f"{site}: holds {min(strange)!r}, so it is no gallery; choose a folder of its own")
         for room in rooms:
             (site / room).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -93,7 +93,7 @@ def write_scene(scene: ShownScene, beside: Sequence[ShownScene], changes: Sequen
     summary, run = scene.summary, scene.run
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT)}
     timeline = timeline_of(run)
-    drawn = (folder / "film.mp4").is_file()
+    drawn = (run.path / "film.mp4").is_file()
     values = {
         "title": scene.name,
         "root": "../../",

@@ -9,6 +9,7 @@ from typing import Any, final
 
 import dimple
 from dimple import settings
+from dimple.errors import RunError
 
 # What a user imports from, besides the package itself.
 STAGES = (
@@ -47,8 +48,11 @@ def write_reference(folder: Path) -> None:
     pdoc.render.env.filters["format_signature"] = lambda signature, colon: pdoc.render_helpers.format_signature(
         readable(signature), colon
     )
-    # A function that is named as its module is would bring that module along.
-    pdoc.pdoc(*modules, r"!dimple\.\w+\.", output_directory=folder)
+    try:
+        # A function that is named as its module is would bring that module along.
+        pdoc.pdoc(*modules, r"!dimple\.\w+\.", output_directory=folder)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); free space or choose another place") from None
 
 
 @final

@@ -1,15 +1,17 @@
 """What the gallery's pages make of scene files: opening comments, neighbours, order; and Markdown is never markup."""
 
 import dataclasses
+import errno
 import re
 from pathlib import Path
 
 import pytest
 
+from dimple.errors import RunError
 from dimple.scene import shipped_scenes
 from dimple.views.gallery import ShownScene, linked, opening, ordered, write_index, write_scene
 from dimple.views.markdown import to_html
-from dimple.views.reference import readable
+from dimple.views.reference import readable, write_reference
 from dimple.views.tutorials import shipped_tutorials
 from tests.views.material import write_run
 
@@ -104,6 +106,17 @@ def test_markdown_is_never_markup(text: str) -> None:
 
 def test_code_in_an_unknown_language_stays_as_it_is() -> None:
     assert to_html("```klingon\na < b\n```") == '<pre><code class="language-klingon">a &lt; b\n</code></pre>\n'
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pdoc
+
+    def full(*modules: str, output_directory: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pdoc, "pdoc", full)
+    with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); free space"):
+        write_reference(tmp_path)
 
 
 def test_rules_have_their_names_in_signatures() -> None:
