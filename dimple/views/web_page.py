@@ -16,7 +16,8 @@ from dimple.views.web_data import page_data
 STYLE = "film.css"
 # In the order in which they stand in the page; each uses only those before it.
 SCRIPTS = tuple(
-    f"film_{part}.js" for part in ("field", "surface", "camera", "paint", "scene", "charts", "legend", "main")
+    f"film_{part}.js"
+    for part in ("field", "surface", "camera", "paint", "pace", "scene", "charts", "legend", "told", "main")
 )
 NO_PICTURE = (
     "Space has {dims} dimensions here, too many for a picture of the boundary; the figures and curves tell the story."
@@ -52,6 +53,7 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
         "lead": lead_of(run, run.info.get("summary") or {}),
         "verdict": verdict_of(run.info.get("summary") or {}),
         "note": "" if frames else NO_LEVEL_SET if dims <= 3 else NO_PICTURE.format(dims=dims),
+        "scene": run.scene_text,
         "style": style,
         "script": script,
         "policy": f"default-src 'none'; style-src {fingerprint(style)}; script-src {fingerprint(script)}",
