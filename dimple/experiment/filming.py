@@ -11,6 +11,7 @@ from dimple.views.film import Film, write_pictures
 from dimple.views.frame import Frame
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.frames_of_section import is_section
+from dimple.views.imprint import imprint_of
 from dimple.views.stage import SIZE
 from dimple.views.vtk_files import write_pvd, write_vtkhdf
 from dimple.views.web_page import write_web_page
@@ -57,7 +58,7 @@ def film(
     pictures = [target for target in targets if target.suffix in PICTURES]
     if pictures:
         with progress("film", len(frames)) as advance:
-            write_pictures(frames, pictures, Film(fps=fps), size, advance)
+            write_pictures(frames, pictures, Film(fps=fps), size, advance, imprint_of(run))
     others = [target for target in targets if target not in pictures]
     with progress("files", len(others)) as advance:
         for target in others:
@@ -76,7 +77,7 @@ def _write(run: Run, frames: Sequence[Frame], target: Path) -> None:
         write_web_page(run, frames, target)
         return
     layers = [layer for frame in frames if (layer := frame.drawing.layer("boundary")) is not None]
-    SERIES[target.suffix](layers, [frame.step for frame in frames], target)
+    SERIES[target.suffix](layers, [frame.step for frame in frames], target, imprint_of(run))
 
 
 def _check(targets: Sequence[Path], size: tuple[int, int], fps: int) -> None:

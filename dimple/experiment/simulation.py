@@ -26,6 +26,7 @@ from dimple.tensors import generator, resolve_device
 from dimple.views.film import write_film
 from dimple.views.frame import Frame, Layer
 from dimple.views.frames_of_run import frames_of_run
+from dimple.views.imprint import imprint_of
 from dimple.views.report import write_report
 from dimple.views.vtk_files import write_pvd
 from dimple.views.web_page import write_web_page
@@ -144,7 +145,7 @@ class Simulation:
         if not drawable(self.scene):
             return
         with self.progress("film", len(self.frames)) as advance:
-            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance)
+            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance, imprint_of(self.run))
 
     def page(self) -> None:
         """Write the film as a page to turn, scrub and play; without a picture it has the curves."""
@@ -208,5 +209,5 @@ def _extract_all(scene: Scene, samples: ManifoldSamples, run: Run, device: torch
     run.write_geometry(arrays)
     if drawable(scene):
         layers = [Layer(mesh, "boundary") for mesh in run.meshes()]
-        write_pvd(layers, run.steps, run.path / "boundary.pvd")
+        write_pvd(layers, run.steps, run.path / "boundary.pvd", imprint_of(run))
     return []

@@ -17,6 +17,7 @@ from dimple.errors import DeviceError, RunError
 from dimple.runs.files import replacing
 from dimple.settings import Count, Finite, Flag, NonNegative, settings
 from dimple.views.frame import Frame
+from dimple.views.imprint import NO_IMPRINT, Imprint, in_gif, in_mp4, in_png
 from dimple.views.stage import SIZE, Stage
 
 STILLS = 6
@@ -48,7 +49,11 @@ def nothing() -> None:
 
 
 def write_film(
-    frames: Sequence[Frame], path: Path | str, film: Film = Film(), advance: Callable[[], None] = nothing
+    frames: Sequence[Frame],
+    path: Path | str,
+    film: Film = Film(),
+    advance: Callable[[], None] = nothing,
+    imprint: Imprint = NO_IMPRINT,
 ) -> Path:
     """Draw the frames and write them as H.264 at `path`, 1280 x 720 pixels.
 
@@ -58,6 +63,7 @@ def write_film(
     Args:
         path: of the mp4, in a folder that exists.
         advance: called after each frame.
+        imprint: what the files say of the run, from `dimple.views.imprint`.
 
     Returns:
         `path`.
@@ -68,8 +74,8 @@ def write_film(
     """
     path = Path(path)
     gif = (path.with_suffix(".gif"),) if film.gif else ()
-    stills = write_pictures(frames, (path, path.with_suffix(".png"), *gif), film, SIZE, advance)
-    write_stills(stills, path.parent / "stills")
+    stills = write_pictures(frames, (path, path.with_suffix(".png"), *gif), film, SIZE, advance, imprint)
+    write_stills(stills, path.parent / "stills", imprint)
     return path
 
 
@@ -79,6 +85,7 @@ def write_pictures(
     film: Film = Film(),
     size: tuple[int, int] = SIZE,
     advance: Callable[[], None] = nothing,
+    imprint: Imprint = NO_IMPRINT,
 ) -> dict[int, Image.Image]:
     """Draw the frames once and write them as a film (.mp4), a gif of half its size, or a sheet of key frames (.png).
 
@@ -86,6 +93,7 @@ def write_pictures(
         paths: at most one of each suffix.
         size: of the pictures in pixels, even for an mp4.
         advance: called after each drawn frame; for a sheet alone only the key frames are drawn.
+        imprint: what the files say of the run.
 
     Returns:
         The key frames by step.
@@ -114,14 +122,14 @@ def write_pictures(
                 yield picture, repeats(frames, number, film)
 
     if ".mp4" in targets:
-        encode(pictures(), targets[".mp4"], film, size)
+        encode(pictures(), targets[".mp4"], film, size, imprint)
     else:
         collections.deque(pictures(), maxlen=0)
     if ".png" in targets:
-        write_sheet(list(stills.values()), targets[".png"])
+        write_sheet(list(stills.values()), targets[".png"], imprint)
     if ".gif" in targets:
         counts = [repeats(frames, number, film) for number in range(len(frames))]
-        write_gif(reel, counts, film.fps, targets[".gif"])
+        write_gif(reel, counts, film.fps, targets[".gif"], imprint)
     return stills
 
 
@@ -153,7 +161,9 @@ def repeats(frames: Sequence[Frame], number: int, film: Film) -> int:
 
 
 @contextlib.contextmanager
-def encoder(path: Path, film: Film, size: tuple[int, int] = SIZE) -> Iterator[Callable[[Image.Image, int], None]]:
+def encoder(
+    path: Path, film: Film, size: tuple[int, int] = SIZE, imprint: Imprint = NO_IMPRINT
+) -> Iterator[Callable[[Image.Image, int], None]]:
     """Gives a function that adds a picture, shown so many times, to an H.264 film; whole at `path` when the block ends.
 
     Raises:
@@ -170,6 +180,7 @@ def encoder(path: Path, film: Film, size: tuple[int, int] = SIZE) -> Iterator[Ca
         ) from None
     with replacing(path) as temporary:
         options = ["-crf", str(film.quality), "-preset", "veryfast", "-movflags", "+faststart", "-threads", "1"]
+        options += in_mp4(imprint)
         writer = imageio_ffmpeg.write_frames(
             str(temporary), size, fps=film.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
             quality=None, output_params=options, macro_block_size=2, ffmpeg_log_level="error",
@@ -187,14 +198,20 @@ def encoder(path: Path, film: Film, size: tuple[int, int] = SIZE) -> Iterator[Ca
             writer.close()
 
 
-def encode(pictures: Iterator[tuple[Image.Image, int]], path: Path, film: Film, size: tuple[int, int] = SIZE) -> None:
+def encode(
+    pictures: Iterator[tuple[Image.Image, int]],
+    path: Path,
+    film: Film,
+    size: tuple[int, int] = SIZE,
+    imprint: Imprint = NO_IMPRINT,
+) -> None:
     """Feed pictures, each with the number of times it is shown, to the encoder."""
-    with encoder(path, film, size) as add:
+    with encoder(path, film, size, imprint) as add:
         for picture, times in pictures:
             add(picture, times)
 
 
-def write_stills(stills: dict[int, Image.Image], folder: Path) -> None:
+def write_stills(stills: dict[int, Image.Image], folder: Path, imprint: Imprint = NO_IMPRINT) -> None:
     """One picture a step, replacing those of an earlier film."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
@@ -203,11 +220,12 @@ def write_stills(stills: dict[int, Image.Image], folder: Path) -> None:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
     for step, picture in stills.items():
         with replacing(folder / f"step_{step:08d}.png") as temporary:
-            picture.save(temporary, optimize=True)
+            picture.save(temporary, pnginfo=in_png(imprint))
 
 
-def write_sheet(pictures: Sequence[Image.Image], path: Path, columns: int = 2) -> None:
-    """All pictures on one, in rows, each three quarters of its size."""
+def write_sheet(pictures: Sequence[Image.Image], path: Path, imprint: Imprint = NO_IMPRINT) -> None:
+    """All pictures on one, two in a row, each three quarters of its size."""
+    columns = 2
     width, height = pictures[0].width * 3 // 4, pictures[0].height * 3 // 4
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (min(columns, len(pictures)) * width, rows * height), "white")
@@ -215,10 +233,12 @@ def write_sheet(pictures: Sequence[Image.Image], path: Path, columns: int = 2) -
         place = (number % columns * width, number // columns * height)
         sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), place)
     with replacing(path) as temporary:
-        sheet.save(temporary, optimize=True)
+        sheet.save(temporary, pnginfo=in_png(imprint))
 
 
-def write_gif(pictures: Sequence[Image.Image], counts: Sequence[int], fps: int, path: Path) -> None:
+def write_gif(
+    pictures: Sequence[Image.Image], counts: Sequence[int], fps: int, path: Path, imprint: Imprint = NO_IMPRINT
+) -> None:
     """An endless gif in which each picture stays for its count of ticks."""
     # Colours are chosen once, from the first and last picture: a palette a frame flickers and triples the size.
     both = Image.new("RGB", (pictures[0].width, 2 * pictures[0].height))
@@ -228,7 +248,10 @@ def write_gif(pictures: Sequence[Image.Image], counts: Sequence[int], fps: int, 
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     with replacing(path) as temporary:
         durations = [round(1000 * count / fps) for count in counts]
-        indexed[0].save(temporary, save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False)
+        indexed[0].save(
+            temporary, save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False,
+            comment=in_gif(imprint),
+        )  # fmt: skip
 
 
 def _phase_places(frames: Sequence[Frame]) -> set[int]:

@@ -11,6 +11,7 @@ from dimple.boundary.mesh import Mesh
 from dimple.errors import RunError
 from dimple.runs.files import replacing, write_bytes
 from dimple.views.frame import Layer
+from dimple.views.imprint import NO_IMPRINT, Imprint, in_vtk
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -19,7 +20,7 @@ COMPRESSION = 4
 RELIEF = "depth of the manifold"
 
 
-def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -> Path:
+def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str, imprint: Imprint = NO_IMPRINT) -> Path:
     """Write the boundary at each step as `<stem>_steps/<step>.vtp`, and the .pvd beside that folder.
 
     Every ParaView opens the .pvd. Curves of the plane are written at height zero; a boundary with a relief has it at
@@ -29,6 +30,7 @@ def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -
         layers: one boundary a snapshot, surfaces of space or curves of the plane.
         steps: their training steps.
         path: of the .pvd; its folder is made if it is absent.
+        imprint: what each file of a boundary says of the run.
 
     Raises:
         RunError: if the folder cannot be written.
@@ -47,7 +49,7 @@ def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -
     for step, layer in zip(steps, layers, strict=True):
         file = folder / f"{step:08d}.vtp"
         with replacing(file) as temporary:
-            _polydata(layer).save(temporary)
+            _polydata(layer, imprint).save(temporary)
         name = f"{folder.name}/{file.name}"
         ElementTree.SubElement(collection, "DataSet", timestep=str(step), group="", part="0", file=name)
     ElementTree.indent(root)
@@ -55,7 +57,9 @@ def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -
     return path
 
 
-def write_vtkhdf(layers: Sequence[Layer], steps: Sequence[int], path: Path | str) -> Path:
+def write_vtkhdf(
+    layers: Sequence[Layer], steps: Sequence[int], path: Path | str, imprint: Imprint = NO_IMPRINT
+) -> Path:
     """Write the boundary at all steps into one file, which ParaView 5.13 and later open; see `write_pvd`.
 
     A step without a boundary has one piece without extent.
@@ -64,7 +68,7 @@ def write_vtkhdf(layers: Sequence[Layer], steps: Sequence[int], path: Path | str
 
     path = Path(path)
     _made(path.parent)
-    source = _series([_polydata(_never_empty(layer)) for layer in layers], steps)
+    source = _series([_polydata(_never_empty(layer), imprint) for layer in layers], steps)
     with replacing(path) as temporary:
         writer = vtkHDFWriter()
         writer.SetInputConnection(source.GetOutputPort())
@@ -124,7 +128,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _polydata(layer: Layer) -> "pv.PolyData":
+def _polydata(layer: Layer, imprint: Imprint) -> "pv.PolyData":
     import pyvista as pv
 
     mesh = layer.mesh
@@ -141,4 +145,5 @@ def _polydata(layer: Layer) -> "pv.PolyData":
     if layer.relief is not None:
         # Every step of a series has the same arrays, those without a boundary too.
         shape.point_data[RELIEF] = np.asarray(layer.relief[: shape.n_points], dtype=np.float32)
+    in_vtk(imprint, shape)
     return shape

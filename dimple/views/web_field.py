@@ -28,13 +28,13 @@ FOOT_SPACING = 1 / 150
 
 
 def moving_field(frames: Sequence[Frame]) -> tuple[dict[str, Any], str]:
-    """The lattice in words, and the distances `(T, *reversed counts)` packed."""
+    """The lattice in words, and the distances `(T, *reversed counts)` packed; 127 stands for `band` cells."""
     first = frames[0].drawing
     lattice = lattice_over(first.low, first.high, POINTS[first.ambient_dim])
     levels = np.stack([_levels(frame.drawing, lattice) for frame in frames])
     changes = levels.copy()
     changes[1:] -= levels[:-1]
-    return _words(lattice), packed(changes)
+    return _words(lattice) | {"band": BAND}, packed(changes)
 
 
 def pull_field(frame: Frame) -> tuple[dict[str, Any], str] | None:

@@ -17,7 +17,7 @@ from dimple.views.web_section import section_data
 
 STYLE = "film.css"
 # In the order in which they stand in the page; each uses only those before it.
-PARTS = ("field", "surface", "camera", "paint", "scene", "section", "charts", "legend", "main")
+PARTS = ("field", "surface", "camera", "paint", "pace", "scene", "section", "charts", "legend", "told", "main")
 SCRIPTS = tuple(f"film_{part}.js" for part in PARTS)
 POLICY = "default-src 'none'; img-src data:"
 NO_PICTURE = (
@@ -58,6 +58,7 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
         "lead": (frames[0].note if frames else "") or lead_of(run, run.info.get("summary") or {}),
         "verdict": verdict_of(run.info.get("summary") or {}),
         "note": "" if frames else NO_LEVEL_SET if dims <= 3 else NO_PICTURE.format(dims=dims),
+        "scene": run.scene_text,
         "style": style,
         "script": script,
         "policy": f"{POLICY}; style-src {fingerprint(style)}; script-src {fingerprint(script)}",

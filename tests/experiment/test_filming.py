@@ -34,6 +34,8 @@ def test_pictures_of_a_size(tmp_path: Path) -> None:
         assert sheet.size == (2 * 240, 2 * 150)
     assert wanted[0].read_bytes()[4:8] == b"ftyp"
     assert sorted(tmp_path.iterdir()) == [*wanted, run.path]
+    with Image.open(wanted[2]) as sheet:
+        assert (sheet.text["Seed"], sheet.text["Settings"]) == ("3", run.scene_text)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tests.views.films import decoded
 from tests.views.material import plane_frames, space_frames
 
 FAST = Film(fps=5, hold=0.4, gif=True)
+IMPRINT = {"Title": "wall", "Seed": "3", "Settings": "name: wall\nmanifold: {kind: flat}\n", "Software": "dimple 0"}
 
 
 @pytest.fixture(scope="module", params=["plane", "space"])
@@ -25,7 +26,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     frames = plane_frames() if request.param == "plane" else space_frames()
     folder = tmp_path_factory.mktemp(request.param)
     advanced = []
-    assert write_film(frames, folder / "film.mp4", FAST, lambda: advanced.append(1)) == folder / "film.mp4"
+    assert write_film(frames, folder / "film.mp4", FAST, lambda: advanced.append(1), IMPRINT) == folder / "film.mp4"
     assert len(advanced) == len(frames)
     return frames, folder
 
@@ -56,6 +57,19 @@ def test_the_gif_has_every_snapshot_once_with_its_time(made: tuple[list[Frame], 
             gif.seek(number)
             durations.append(gif.info["duration"])
     assert durations == [400, 200, 400, 400]
+
+
+def test_every_file_says_what_it_shows(made: tuple[list[Frame], Path]) -> None:
+    for picture in (made[1] / "film.png", made[1] / "stills" / "step_00000100.png"):
+        with Image.open(picture) as opened:
+            assert opened.text == IMPRINT
+    with Image.open(made[1] / "film.gif") as gif:
+        comment = gif.info["comment"].decode()
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(made[1] / "film.mp4"), "-f", "ffmetadata", "-"]
+    told = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    assert "title=wall" in told
+    for line in ("Seed: 3", "Settings: name: wall", "manifold: {kind: flat}", "Software: dimple 0"):
+        assert line in comment.splitlines() and line in told
 
 
 def test_nothing_but_the_film_its_stills_and_its_sheet_is_left(made: tuple[list[Frame], Path]) -> None:

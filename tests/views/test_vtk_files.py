@@ -57,6 +57,20 @@ def test_one_file_holds_all_steps(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_every_file_says_what_it_shows(tmp_path: Path) -> None:
+    import pyvista as pv
+    from vtkmodules.vtkIOHDF import vtkHDFReader
+
+    imprint = {"Seed": "3", "Settings": "name: ball\nmanifold: {kind: sphere}\n"}
+    write_pvd(layers(), STEPS, tmp_path / "run.pvd", imprint)
+    reader = vtkHDFReader()
+    reader.SetFileName(str(write_vtkhdf(layers(), STEPS, tmp_path / "run.vtkhdf", imprint)))
+    reader.Update()
+    files = sorted((tmp_path / "run_steps").iterdir())
+    for shape in (*map(pv.read, files), pv.wrap(reader.GetOutputAsDataSet())):
+        assert {name: str(shape.field_data[name][0]) for name in imprint} == imprint
+
+
 @pytest.mark.parametrize("write", [write_pvd, write_vtkhdf])
 def test_frames_of_a_run_can_be_written(write: type, tmp_path: Path) -> None:
     shown = [frame.drawing.layer("boundary") for frame in space_frames()]

@@ -194,6 +194,65 @@ def test_a_broken_fragment_shows_the_page_all_the_same(browser: Browser, space: 
     assert browser.run("byId('step').textContent").startswith("step ")
 
 
+PACE = "(([software, wait, searching, count]) => { const pace = new Pace(software);"
+PACE += "for (let i = 0; i < count; i++) pace.note(i * wait, searching); return [pace.share, pace.limit]; })"
+
+
+@needs_browser
+def test_motion_is_painted_as_finely_as_leaves_thirty_pictures_a_second(browser: Browser, space: Path) -> None:
+    browser.open(space)
+    # Where a picture takes 60 ms, one of half the pixels in each direction has time, if pixels are all that takes it.
+    assert browser.run(f"{PACE}([true, 60, 1, 7])") == [0.5, ""]
+    # What stays as slow whatever its size says so, and what takes the time.
+    assert browser.run(f"{PACE}([true, 90, 1, 60])") == [
+        0.32,
+        "11 pictures a second: the processor paints, for want of a graphics card",
+    ]
+    assert browser.run(f"{PACE}([false, 90, 60, 60])") == [
+        0.32,
+        "11 pictures a second: finding the boundary between snapshots takes most of the time",
+    ]
+    for software in ("true", "false"):
+        assert browser.run(f"{PACE}([{software}, 16.7, 1, 60])") == [1, ""]
+    # In time but not early: nothing is changed.
+    assert browser.run(f"{PACE}([true, 33.4, 1, 60])") == [0.75, ""]
+
+
+@needs_browser
+def test_a_picture_at_rest_is_fine_whatever_it_was_in_motion(browser: Browser, space: Path) -> None:
+    browser.open(space, "step=10")
+    size = browser.run("[scene.canvas.width, scene.canvas.height]")
+    before = scene(browser)
+    sizes = browser.run(
+        "(async () => { scene.pace.level = 4; stir(); await new Promise(requestAnimationFrame);"
+        "await new Promise(requestAnimationFrame); return [scene.canvas.width, scene.canvas.height]; })()"
+    )
+    assert sizes[0] < 0.5 * size[0]
+    assert np.array_equal(scene(browser), before)
+    assert browser.run("[scene.canvas.width, scene.canvas.height]") == size
+
+
+@needs_browser
+def test_the_search_passes_over_no_cell_that_is_crossed(browser: Browser, space: Path) -> None:
+    browser.open(space)
+    counts = browser.run(
+        "(() => { const full = new SurfaceNets(scene.counts), counts = [];"
+        "for (let time = 0; time <= LAST; time += 0.15) { Field.at(scene.field, time); const { now } = scene.field;"
+        "counts.push([scene.nets.extract(now).indices, full.extract(now).indices]); } return counts; })()"
+    )
+    quick, full = zip(*counts, strict=True)
+    assert quick == full and max(full) > 1000
+    assert browser.run("scene.nets.near") < 127
+
+
+@needs_browser
+def test_the_settings_are_in_the_page(browser: Browser, space: Path) -> None:
+    browser.open(space)
+    assert browser.run("byId('asked').checkVisibility()") is False
+    browser.run("document.querySelector('[popovertarget]').click()")
+    assert browser.run("byId('asked').innerText.trim()").startswith("name: <b>ball</b>")
+
+
 @needs_browser
 def test_the_plane_shows_its_regions(browser: Browser, flat: Path) -> None:
     shares = []

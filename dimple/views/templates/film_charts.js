@@ -56,6 +56,7 @@ class Chart {
       if (curve.null) draw(this.svg, 'path', { d: this.path(curve.null), class: `null k${k}` });
     });
     this.cursor = draw(this.svg, 'line', { class: 'cursor', y1: this.box.top, y2: this.box.bottom });
+    this.dotted = null;
     this.dots = this.chart.curves.map((_, k) => draw(this.svg, 'circle', { r: 3.6, class: `dot k${k}` }));
   }
 
@@ -138,6 +139,8 @@ class Chart {
     const x = this.x(this.stepAt(time)), at = Math.round(time);
     this.cursor.setAttribute('x1', x);
     this.cursor.setAttribute('x2', x);
+    if (this.dotted === at) return;
+    this.dotted = at;
     this.dots.forEach((dot, k) => {
       const value = this.chart.curves[k].values[at];
       dot.setAttribute('visibility', value === null ? 'hidden' : 'visible');

@@ -18,7 +18,7 @@ function refresh() {
     waiting = false;
     if (view.playing) advance(now);
     before = now;
-    show();
+    show(now);
     if (view.playing) refresh();
   });
 }
@@ -48,66 +48,18 @@ function play(on) {
   if (on) refresh();
 }
 
-function show() {
-  const at = Math.round(view.time);
-  byId('step').textContent = `step ${data.steps[at].toLocaleString('en')}`;
-  byId('phase').textContent = data.phases.filter((p) => p.step <= data.steps[at]).sort((a, b) => a.step - b.step).map((p) => p.name).join(', then ');
-  const whole = Math.abs(view.time - at) < 1e-6, from = Math.floor(view.time);
-  byId('between').textContent = whole || !scene || data.drawing.section ? '' : `boundary on its way from step ${data.steps[from].toLocaleString('en')} to ${data.steps[from + 1].toLocaleString('en')}`;
-  data.facts[at].forEach((fact, i) => {
-    const [, value, none] = byId('facts').tBodies[0].rows[i].cells;
-    value.textContent = fact.value;
-    none.textContent = fact.null;
-  });
-  byId('time').value = view.time;
-  byId('time').setAttribute('aria-valuetext', `step ${data.steps[at]}`);
+function show(now) {
+  showMoment();
   for (const chart of charts) chart.show(view.time);
   if (scene) {
-    for (const [id, on] of [['manifold', view.manifold], ['surface', view.boundary], ['colours', view.sides]]) byId(id).setAttribute('aria-pressed', on);
-    scene.draw(view);
-    showCard(at);
+    const moving = view.playing || view.moving;
+    scene.draw(view, moving);
+    if (moving) scene.pace.note(now, scene.searching);
+    put(byId('pace'), moving ? scene.pace.limit : '');
+    showCard();
   }
   clearTimeout(remembering);
   remembering = setTimeout(remember, 250);
-}
-
-/** The chosen point: what was measured there, and the nearest place of the boundary. */
-function showCard(at) {
-  const card = byId('card'), { drawing } = data, i = view.point;
-  card.hidden = i === null;
-  if (i === null) return;
-  const predicted = drawing.predictions[at] ? drawing.predictions[at][i] : null, label = drawing.labels[i];
-  card.replaceChildren();
-  write(card, 'strong', scene.caption ? scene.caption(i, at) : `point ${i}, class ${label}`);
-  if (predicted !== null && predicted !== label && !scene.caption) write(card, 'div', `put into class ${predicted}: wrong`, 'wrong');
-  const table = write(card, 'table');
-  const row = (name, value, none) => {
-    const line = write(table, 'tr');
-    write(line, 'th', name);
-    write(line, 'td', value, 'value');
-    write(line, 'td', none, 'null');
-  };
-  for (const [key, column] of Object.entries(drawing.measured)) {
-    if (key === 'split') continue;
-    row(column.name, column.values[at][i], column.null ? `null ${column.null[at][i]}` : '');
-  }
-  const split = drawing.measured.split;
-  if (split) {
-    row('step, on manifold', split.on[at][i]);
-    row('step, off manifold', split.off[at][i]);
-    row('on, share of square', split.share[at][i], split.null ? `null ${split.null}` : '');
-  }
-  const near = drawing.nearest[at][i];
-  if (near[0] !== null) write(card, 'div', `× boundary point ${near.map((v) => v.toFixed(3)).join(', ')}`);
-  placeCard(card, scene.camera.project(scene.points[i]));
-}
-
-/** Beside the point, on the side where there is room. */
-function placeCard(card, [x, y]) {
-  const stage = byId('view').getBoundingClientRect(), { width, height } = card.getBoundingClientRect();
-  const left = x + 24 + width < stage.width ? x + 24 : Math.max(x - 24 - width, 6);
-  card.style.left = `${Math.min(left, Math.max(stage.width - width - 6, 6))}px`;
-  card.style.top = `${Math.min(Math.max(y - height / 2, 44), Math.max(stage.height - height - 6, 6))}px`;
 }
 
 function remember() {
@@ -181,8 +133,13 @@ function moveView(right, up) {
   else scene.camera.rotate(-right, up);
 }
 
+function press() {
+  for (const [id, on] of [['manifold', view.manifold], ['surface', view.boundary], ['colours', view.sides]]) byId(id)?.setAttribute('aria-pressed', on);
+}
+
 function toggle(name) {
   view[name] = !view[name];
+  press();
   legend();
   refresh();
 }
@@ -221,17 +178,6 @@ function listenToCanvas(canvas) {
     scene.camera.magnify(Math.exp(-event.deltaY / 600));
     stir();
   }, { passive: false });
-}
-
-function frameFacts() {
-  const table = byId('facts'), head = table.createTHead().insertRow(), body = table.createTBody();
-  for (const text of ['', '', 'null']) write(head, 'th', text);
-  for (const fact of data.facts[0]) {
-    const row = body.insertRow();
-    write(row, 'th', fact.name);
-    write(row, 'td', '', 'value');
-    write(row, 'td', '', 'null');
-  }
 }
 
 function frameTrack() {
@@ -275,7 +221,8 @@ async function start() {
   }
   recall();
   addEventListener('keydown', onKey);
-  addEventListener('hashchange', () => { recall(); if (scene) legend(); refresh(); });
+  addEventListener('hashchange', () => { recall(); press(); if (scene) legend(); refresh(); });
+  press();
   if (scene) legend();
   const layout = () => { thinMarks(); refresh(); };
   addEventListener('resize', layout);

@@ -1,33 +1,35 @@
 // The four things that are painted with WebGL: a surface, the regions of a plane, lines of a width, and markers.
 
+// Light, and the depth of the manifold, are found at the vertices: a triangle is hardly larger than a cell of the lattice,
+// and a processor that paints would need twice the time for them at every pixel. What lies beyond the walls of the box is
+// moved onto them. The view is narrow, so the directions to eye and lights are the same for all of it.
 const SURFACE_VERTEX = `#version 300 es
-uniform mat4 matrix; uniform vec3 origin; uniform float spacing;
-layout(location = 0) in vec3 cell; layout(location = 1) in vec3 slope;
-out vec3 place; out vec3 normal;
-void main() { place = origin + spacing * cell; normal = slope; gl_Position = matrix * vec4(place, 1.0); }`;
-
-// The view is narrow, so the directions to eye and lights are the same for all of it.
-const SURFACE_FRAGMENT = `#version 300 es
 precision highp float; precision highp sampler3D;
-uniform vec3 low, high, corner, towards, upper, side, glance, class0, class1, pale, plain;
-uniform vec3 extent; uniform float pull, scale, opacity; uniform int mode;
+uniform mat4 matrix; uniform vec3 origin, low, high, corner, extent, towards, upper, side, glance;
+uniform float spacing, pull, scale; uniform int mode;
 uniform sampler3D ways;
-in vec3 place; in vec3 normal; out vec4 colour;
+layout(location = 0) in vec3 cell; layout(location = 1) in vec3 slope;
+out vec3 seen;
 void main() {
-  if (any(lessThan(place, low)) || any(greaterThan(place, high))) discard;
-  vec3 n = normalize(normal), paint = plain;
+  vec3 place = clamp(origin + spacing * cell, low, high), n = normalize(slope);
+  gl_Position = matrix * vec4(place, 1.0);
   bool front = dot(n, towards) > 0.0;
-  if (mode == 1) paint = front ? class1 : class0;
-  if (mode == 2) {
-    vec3 way = (texture(ways, (place - corner) / extent).xyz * 255.0 - 128.0) / 127.0 * pull;
-    float depth = clamp(dot(way, n) / scale, -1.0, 1.0);
-    paint = mix(pale, depth > 0.0 ? class1 : class0, pow(abs(depth), 0.8));
-  }
+  float depth = front ? 1.0 : -1.0;
+  if (mode == 2) depth = dot((textureLod(ways, (place - corner) / extent, 0.0).xyz * 255.0 - 128.0) / 127.0 * pull, n) / scale;
   vec3 facing = front ? n : -n;
   float light = 0.2 + 0.5 * max(dot(facing, towards), 0.0) + 0.42 * max(dot(facing, upper), 0.0) + 0.14 * max(dot(facing, side), 0.0);
   float shine = max(dot(facing, glance), 0.0);
   shine *= shine; shine *= shine; shine *= shine; shine *= shine;
-  colour = vec4(min(paint * light + 0.1 * shine, 1.0) * opacity, opacity);
+  seen = vec3(sign(depth) * pow(min(abs(depth), 1.0), 0.8), light, 0.1 * shine);
+}`;
+
+const SURFACE_FRAGMENT = `#version 300 es
+precision highp float;
+uniform vec3 class0, class1, pale, plain; uniform float opacity; uniform highp int mode;
+in vec3 seen; out vec4 colour;
+void main() {
+  vec3 paint = mode == 0 ? plain : mix(pale, seen.x > 0.0 ? class1 : class0, abs(seen.x));
+  colour = vec4(min(paint * seen.y + seen.z, 1.0) * opacity, opacity);
 }`;
 
 const REGIONS_VERTEX = `#version 300 es
@@ -59,7 +61,7 @@ void main() {
   vec4 a = matrix * vec4(start, 1.0), b = matrix * vec4(end, 1.0);
   vec2 run = (b.xy / b.w - a.xy / a.w) * size, across = length(run) > 0.0 ? normalize(vec2(-run.y, run.x)) : vec2(0.0);
   vec4 spot = (gl_VertexID & 1) == 0 ? a : b;
-  spot.xy += ((gl_VertexID >> 1) * 2 - 1 > 0 ? 1.0 : -1.0) * across * width / size * spot.w;
+  spot.xy += ((gl_VertexID & 2) > 0 ? 1.0 : -1.0) * across * width / size * spot.w;
   spot.z -= nearer * spot.w;
   gl_Position = spot;
 }`;
@@ -74,8 +76,9 @@ uniform mat4 matrix; uniform vec2 size; uniform float radius; uniform vec3 appro
 layout(location = 0) in vec3 place; layout(location = 1) in vec4 kind;
 out vec2 at; flat out vec4 what;
 void main() {
-  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
-  at = 2.2 * corner;
+  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1 & 1) * 2.0 - 1.0;
+  // The ring of a wrong point is wider than its marker.
+  at = (kind.z > 0.5 ? 2.1 : 1.55) * corner;
   what = kind;
   // The marker stands where its point is, but is hidden only by what lies before the approached place.
   vec4 spot = matrix * vec4(place, 1.0), tested = matrix * vec4(place + approach, 1.0);
@@ -117,7 +120,7 @@ void main() {
 class Painter {
   constructor(canvas) {
     this.software = Painter.withoutGraphicsCard();
-    const gl = canvas.getContext('webgl2', { antialias: !this.software, preserveDrawingBuffer: true });
+    const gl = canvas.getContext('webgl2', { alpha: false, antialias: !this.software });
     if (!gl) throw new Error('this browser has no WebGL 2');
     this.gl = gl;
     this.surface = this.program(SURFACE_VERTEX, SURFACE_FRAGMENT);
@@ -171,15 +174,14 @@ class Painter {
     }
   }
 
-  /** A vertex array with one buffer of `floats` numbers a row, split into attributes of these sizes. */
-  rows(sizes, divisor) {
+  /** A vertex array with one buffer of rows of numbers, split into attributes of these sizes. */
+  rows(sizes) {
     const gl = this.gl, array = gl.createVertexArray(), buffer = gl.createBuffer(), total = sizes.reduce((a, b) => a + b);
     gl.bindVertexArray(array);
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
     sizes.reduce((offset, size, k) => {
       gl.enableVertexAttribArray(k);
       gl.vertexAttribPointer(k, size, gl.FLOAT, false, 4 * total, 4 * offset);
-      gl.vertexAttribDivisor(k, divisor);
       return offset + size;
     }, 0);
     const indices = gl.createBuffer();
@@ -193,19 +195,24 @@ class Painter {
     gl.bindVertexArray(rows.array);
     gl.bindBuffer(gl.ARRAY_BUFFER, rows.buffer);
     gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
-    if (indices) gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, indices, gl.DYNAMIC_DRAW);
-    rows.count = indices ? indices.length : values.length / rows.total;
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, indices, gl.DYNAMIC_DRAW);
+    rows.count = indices.length;
     gl.bindVertexArray(null);
+  }
+
+  /** A rectangle for each row, whose four corners all have it; instances would be painted one by one, at four times the cost. */
+  fillRectangles(rows, values) {
+    const { total } = rows, count = values.length / total, copies = new Float32Array(4 * values.length), indices = new Uint32Array(6 * count);
+    for (let i = 0; i < count; i++) {
+      for (let corner = 0; corner < 4; corner++) copies.set(values.subarray(i * total, (i + 1) * total), (4 * i + corner) * total);
+      indices.set([0, 1, 2, 2, 1, 3].map((corner) => 4 * i + corner), 6 * i);
+    }
+    this.fill(rows, copies, indices);
   }
 
   triangles(rows) {
     this.gl.bindVertexArray(rows.array);
     this.gl.drawElements(this.gl.TRIANGLES, rows.count, this.gl.UNSIGNED_INT, 0);
-  }
-
-  strips(rows) {
-    this.gl.bindVertexArray(rows.array);
-    this.gl.drawArraysInstanced(this.gl.TRIANGLE_STRIP, 0, 4, rows.count);
   }
 
   texture(target, smooth) {

@@ -2,6 +2,8 @@
 
 // A point hidden by less than this share of the box sits under a bump and is painted in outline; deeper ones are not.
 const GHOST_DEPTH = 0.14;
+// The corners of a cell that the boundary crosses lie within so many cells of it: three where all is exact.
+const NEAR = 4;
 
 class Scene {
   constructor(canvas, data) {
@@ -10,10 +12,11 @@ class Scene {
     this.camera = new Camera(this.drawing);
     this.canvas = canvas;
     this.painter = new Painter(canvas);
+    this.pace = new Pace(this.painter.software);
     const gl = this.painter.gl;
     this.flat = this.drawing.dim === 2;
-    this.lines = this.painter.rows([3, 3], 1);
-    this.markers = this.painter.rows([3, 4], 1);
+    this.lines = this.painter.rows([3, 3]);
+    this.markers = this.painter.rows([3, 4]);
     this.manifold = this.manifoldRows();
     this.points = this.drawing.points.map((place) => [...place, 0].slice(0, 3));
     const field = this.drawing.field, pad = (list, value) => [...list, value].slice(0, 3);
@@ -26,8 +29,8 @@ class Scene {
     this.waysBox = ways ? { corner: ways.origin.map((v) => v - ways.spacing / 2), extent: ways.counts.map((n) => n * ways.spacing) } : {};
     if (this.flat) this.levels = this.painter.texture(gl.TEXTURE_2D, true);
     else {
-      this.surface = this.painter.rows([3, 3], 0);
-      this.nets = new SurfaceNets(this.counts);
+      this.surface = this.painter.rows([3, 3]);
+      this.nets = new SurfaceNets(this.counts, NEAR / field.band * 127);
     }
   }
 
@@ -45,8 +48,8 @@ class Scene {
     if (!mesh || !mesh.faces.length) return null;
     const place = (i) => [...mesh.vertices[i], 0].slice(0, 3);
     if (mesh.faces[0].length === 2) {
-      const rows = painter.rows([3, 3], 1);
-      painter.fill(rows, new Float32Array(mesh.faces.flatMap(([a, b]) => [...place(a), ...place(b)])));
+      const rows = painter.rows([3, 3]);
+      painter.fillRectangles(rows, new Float32Array(mesh.faces.flatMap(([a, b]) => [...place(a), ...place(b)])));
       return { rows, curve: true };
     }
     const normals = mesh.vertices.map(() => [0, 0, 0]);
@@ -54,15 +57,15 @@ class Scene {
       const across = cross(subtract(place(b), place(a)), subtract(place(c), place(a)));
       for (const i of [a, b, c]) for (let k = 0; k < 3; k++) normals[i][k] += across[k];
     }
-    const rows = painter.rows([3, 3], 0);
+    const rows = painter.rows([3, 3]);
     painter.fill(rows, new Float32Array(mesh.vertices.flatMap((v, i) => [...v, ...normals[i]])), new Uint32Array(mesh.faces.flat()));
     return { rows, curve: false };
   }
 
-  /** Fits the canvas to its place. Without a graphics card it is coarser in motion, and finer than the screen at rest. */
+  /** Fits the canvas to its place: in motion as fine as the pace allows; at rest, without smooth edges, twice the screen. */
   resize(moving) {
-    const screen = Math.min(window.devicePixelRatio || 1, 2), share = moving ? 0.75 : Math.max(1, 2 / screen);
-    const fine = this.painter.software ? screen * share : screen, box = this.canvas.getBoundingClientRect();
+    const screen = Math.min(window.devicePixelRatio || 1, 2), still = this.painter.software ? Math.max(screen, 2) : screen;
+    const fine = moving ? screen * this.pace.share : still, box = this.canvas.getBoundingClientRect();
     const width = Math.max(Math.round(box.width * fine), 1), height = Math.max(Math.round(box.height * fine), 1);
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     this.fine = fine;
@@ -81,9 +84,12 @@ class Scene {
     this.palette = [this.colours.class0, this.colours.class1, ...fixed.slice(2)].flat();
   }
 
-  draw(view) {
-    this.resize(view.playing || view.moving);
+  draw(view, moving) {
+    this.resize(moving);
+    const begun = performance.now();
     Field.at(this.field, view.time);
+    if (!this.flat && view.boundary) this.extract(view.time);
+    this.searching = performance.now() - begun;
     const gl = this.painter.gl, { low, high, matrix } = this.camera;
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clearColor(...this.colours.paper, 1);
@@ -121,13 +127,15 @@ class Scene {
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
 
+  extract(time) {
+    if (this.extracted === time) return;
+    const { nets } = this, count = nets.extract(this.field.now);
+    this.painter.fill(this.surface, nets.vertices.subarray(0, 6 * count.vertices), nets.indices.subarray(0, count.indices));
+    this.extracted = time;
+  }
+
   drawSurface(view) {
-    const { painter, nets } = this, gl = painter.gl;
-    if (this.extracted !== view.time) {
-      const count = nets.extract(this.field.now);
-      painter.fill(this.surface, nets.vertices.subarray(0, 6 * count.vertices), nets.indices.subarray(0, count.indices));
-      this.extracted = view.time;
-    }
+    const { painter } = this, gl = painter.gl;
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_3D, this.ways);
     const mode = this.drawing.pull && !view.sides ? 2 : 1;
@@ -139,7 +147,7 @@ class Scene {
     const { painter, manifold, common } = this, gl = painter.gl;
     if (manifold.curve) {
       painter.use(painter.line, { ...common, paint: [...this.colours.manifold, 1], width: (this.flat ? 2.5 : 4) * this.fine });
-      painter.strips(manifold.rows);
+      painter.triangles(manifold.rows);
       return;
     }
     gl.depthMask(false);
@@ -156,16 +164,16 @@ class Scene {
       const label = drawing.labels[i], wrong = predictions && predictions[i] !== label ? 1 : 0;
       return [...place, label % 8, this.data.classes[label % 8].shape, wrong, view.point === i ? 1 : 0];
     });
-    painter.fill(this.markers, new Float32Array(rows.flat()));
+    painter.fillRectangles(this.markers, new Float32Array(rows.flat()));
     const side = Math.max(...subtract(common.high, common.low)), radius = 5.2 * this.fine;
     const towards = (share) => this.camera.sight.map((s) => -s * share * side);
     gl.depthMask(false);
     if (!this.flat) {
       painter.use(painter.marker, { ...common, radius, ghost: 1, approach: towards(GHOST_DEPTH) });
-      painter.strips(this.markers);
+      painter.triangles(this.markers);
     }
     painter.use(painter.marker, { ...common, radius, ghost: 0, approach: towards(0.006) });
-    painter.strips(this.markers);
+    painter.triangles(this.markers);
     gl.depthMask(true);
   }
 
@@ -181,9 +189,9 @@ class Scene {
   }
 
   strokes(segments, paint, width) {
-    this.painter.fill(this.lines, new Float32Array(segments.flat(2)));
+    this.painter.fillRectangles(this.lines, new Float32Array(segments.flat(2)));
     this.painter.use(this.painter.line, { ...this.common, paint, width: width * this.fine });
-    this.painter.strips(this.lines);
+    this.painter.triangles(this.lines);
   }
 
   /** The point at a pixel, among those that are not hidden; null where there is none. */

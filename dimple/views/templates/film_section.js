@@ -36,14 +36,16 @@ class SectionScene {
     Object.assign(this, { canvas, data, drawing: data.drawing, section: data.drawing.section, flat: data.drawing.dim === 2 });
     this.camera = new Camera(this.drawing);
     this.painter = new Painter(canvas);
+    this.pace = new Pace(this.painter.software);
+    this.searching = 0;
     this.manifold = null;
     this.points = this.drawing.points.map((place) => [...place, 0].slice(0, 3));
     this.program = this.painter.program(this.flat ? REGIONS_VERTEX : ROOMS_VERTEX, this.flat ? PLANE_FRAGMENT : ROOMS_FRAGMENT);
-    this.lines = this.painter.rows([3, 3], 1);
+    this.lines = this.painter.rows([3, 3]);
     this.strokes = Scene.prototype.strokes;
     this.lights = Scene.prototype.lights;
     this.resize = Scene.prototype.resize;
-    this.markers = this.painter.rows([3, 4], 1);
+    this.markers = this.painter.rows([3, 4]);
     this.names = write(byId('view'), 'div', undefined, 'names');
     this.images = this.section.pictures.map((source) => this.image(source));
     this.here = write(byId('view'), 'div', undefined, 'here');
@@ -59,10 +61,10 @@ class SectionScene {
       this.regions = await Field.unpack('regions-bytes');
       this.ends = await numbers('lines', Uint16Array);
       this.inputs = await numbers('inputs', Float32Array);
-      this.curve = this.painter.rows([3, 3], 1);
+      this.curve = this.painter.rows([3, 3]);
       return;
     }
-    this.surface = this.painter.rows([3, 3, 2], 0);
+    this.surface = this.painter.rows([3, 3, 2]);
     this.volume = await Field.unpack('volume-bytes');
     [this.places, this.normals, this.paints, this.faces] = await Promise.all([
       numbers('places', Uint16Array), numbers('normals', Int8Array), Field.unpack('paints-bytes'), numbers('faces', Uint32Array),
@@ -75,9 +77,9 @@ class SectionScene {
     this.palette = this.data.classes.map(({ colour }) => digits(colour)).flat();
   }
 
-  draw(view) {
+  draw(view, moving) {
     const at = Math.round(view.time), gl = this.painter.gl;
-    this.resize(view.moving);
+    this.resize(moving);
     if (at !== this.step) this.take(at);
     const { low, high, matrix } = this.camera;
     this.common = {
@@ -106,7 +108,7 @@ class SectionScene {
       for (let k = 0; k < 2 * count; k++) {
         for (let axis = 0; axis < 2; axis++) flat[3 * k + axis] = low[axis] + this.ends[first + 2 * k + axis] / 65535 * (high[axis] - low[axis]);
       }
-      this.painter.fill(this.curve, flat);
+      this.painter.fillRectangles(this.curve, flat);
       return;
     }
     const count = this.section.vertices[at], first = before(this.section.vertices), rows = new Float32Array(8 * count);
@@ -130,7 +132,7 @@ class SectionScene {
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     if (!view.boundary || !this.curve.count) return;
     painter.use(painter.line, { ...common, paint: [...this.colours.ink, 1], width: 2 * this.fine });
-    painter.strips(this.curve);
+    painter.triangles(this.curve);
   }
 
   drawRooms() {
@@ -153,9 +155,9 @@ class SectionScene {
         return [[...place, label, this.data.classes[label].shape, wrong, view.point === i ? 1 : 0]];
       });
       if (!rows.length) continue;
-      painter.fill(this.markers, new Float32Array(rows.flat()));
+      painter.fillRectangles(this.markers, new Float32Array(rows.flat()));
       painter.use(painter.marker, { ...common, radius, ghost, approach: [0, 0, 0] });
-      painter.strips(this.markers);
+      painter.triangles(this.markers);
     }
   }
 

@@ -2,8 +2,11 @@
 // Gibson 1998. Chosen over marching cubes because its triangles are even and half as many, so shading is smooth.
 
 class SurfaceNets {
-  constructor(counts) {
+  /** `near`: a level that no corner of a crossed cell exceeds; all cells whose first corner does are passed over. */
+  constructor(counts, near = Infinity) {
     this.counts = counts;
+    this.near = near;
+    this.corner = new Float32Array(8);
     this.vertexOf = new Int32Array(counts[0] * counts[1] * counts[2]);
     this.reserve(1 << 14, 1 << 16);
   }
@@ -23,18 +26,21 @@ class SurfaceNets {
   }
 
   attempt(level) {
-    const [nx, ny, nz] = this.counts, plane = nx * ny, { vertices, indices, vertexOf } = this;
+    const [nx, ny, nz] = this.counts, plane = nx * ny, { vertices, indices, vertexOf, near, corner } = this;
     let found = 0, filled = 0;
     for (let z = 0; z + 1 < nz; z++) {
       for (let y = 0; y + 1 < ny; y++) {
         let i = z * plane + y * nx;
         for (let x = 0; x + 1 < nx; x++, i++) {
+          const first = level[i];
+          if (first > near || first < -near) continue;
           const j = i + nx, k = i + plane, l = j + plane;
-          const mask = (level[i] > 0) | (level[i + 1] > 0) << 1 | (level[j] > 0) << 2 | (level[j + 1] > 0) << 3
+          const mask = (first > 0) | (level[i + 1] > 0) << 1 | (level[j] > 0) << 2 | (level[j + 1] > 0) << 3
             | (level[k] > 0) << 4 | (level[k + 1] > 0) << 5 | (level[l] > 0) << 6 | (level[l + 1] > 0) << 7;
           if (mask === 0 || mask === 255) continue;
           if (6 * found + 6 > vertices.length || filled + 18 > indices.length) return null;
-          const corner = [level[i], level[i + 1], level[j], level[j + 1], level[k], level[k + 1], level[l], level[l + 1]];
+          corner[0] = first; corner[1] = level[i + 1]; corner[2] = level[j]; corner[3] = level[j + 1];
+          corner[4] = level[k]; corner[5] = level[k + 1]; corner[6] = level[l]; corner[7] = level[l + 1];
           this.placeVertex(6 * found, corner, x, y, z);
           vertexOf[i] = found++;
           // The quads around the three edges that leave the lowest corner; the cells before this one are done.
