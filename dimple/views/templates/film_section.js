@@ -179,12 +179,12 @@ class SectionScene {
       figure.lastChild.textContent = this.section.captions[at][i];
     });
     const control = byId('control');
-    control.firstChild.src = this.section.control.pictures[at];
+    control.firstChild.setAttribute('src', this.section.control.pictures[at]);
   }
 
   image(source) {
     const figure = write(byId('view'), 'figure', undefined, 'image');
-    write(figure, 'img').src = source;
+    write(figure, 'img').setAttribute('src', source);
     write(figure, 'figcaption');
     figure.firstChild.style.borderColor = this.data.classes[this.drawing.labels[byId('view').querySelectorAll('.image').length - 1] % 10].colour;
     return figure;
