@@ -1,8 +1,10 @@
 """Films read back by a decoder: as many pictures as were asked for, of the right kind, whole or not at all."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
