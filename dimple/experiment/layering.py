@@ -22,7 +22,7 @@ from dimple.views.frames_of_run import frames_of_run
 from dimple.views.napari_window import open_napari, require_napari
 from dimple.views.picture_layers import picture_layers
 from dimple.views.run_layers import Score, run_layers
-from dimple.views.wording import null_text, number, words
+from dimple.views.wording import NULL, number
 
 # Along the longest side of the box.
 CORNERS = 65
@@ -110,11 +110,11 @@ def _caption(row: dict[str, Any], classes: list[str], column: str, units: dict[s
     """What is known of one image, in lines."""
     lines = [
         f"{row['split']} image {row['index']}: {classes[row['label']]}, predicted {classes[row['prediction']]}",
-        f"{words(column)} {number(float(row[column]))} [{units.get(column, '')}]",
+        f"margin {number(float(row[column]))} [{units.get(column, '')}]",
     ]
-    for name in ("margin_on", "margin_off"):
+    for name, short in (("margin_on", "on the manifold"), ("margin_off", "off the manifold")):
         if name in row:
-            lines.append(f"{words(name)} {number(float(row[name]))} [null {null_text(row, name)}]")
+            lines.append(f"{short} {number(float(row[name]))}, null {number(float(row[name + NULL]))}")
     if "on_share" in row:
-        lines.append(f"{row['on_share']:.1%} of its squared length on the manifold [null {row['on_share_null']:.1%}]")
+        lines.append(f"on-manifold share {row['on_share']:.1%}, null {row['on_share' + NULL]:.1%}")
     return "\n".join(lines)

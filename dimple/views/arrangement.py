@@ -18,6 +18,8 @@ class Arrangement:
         layers: all of them have the same first axis, the slider's, but for what never changes.
         captions: a text for each place of the slider.
         start: the place that is shown first.
+        active: the name of the layer whose values are told under the cursor.
+        legend: the name of the layer whose colours are explained by a bar; empty for none.
         camera: how space is seen; None for what is flat.
         upwards: whether the second axis of what is flat grows upwards, as in a plot, and not as in an image.
         side_by_side: a layer a cell instead of one above the other.
@@ -27,6 +29,8 @@ class Arrangement:
     layers: tuple[LayerData, ...]
     captions: tuple[str, ...]
     start: int
+    active: str
+    legend: str = ""
     camera: Camera | None = None
     upwards: bool = True
     side_by_side: bool = False

@@ -5,12 +5,13 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dimple.errors import DeviceError
-from dimple.views.arrangement import Arrangement, LayerData
+from dimple.views.arrangement import Arrangement
 from dimple.views.camera import VIEW_ANGLE
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ surface.create()
 raise SystemExit(0 if context.create() and context.makeCurrent(surface) else "no OpenGL")
 """
 SIZE = (1280, 900)
+LETTERS = 9
 
 
 def require_napari() -> None:
@@ -70,11 +72,66 @@ def open_napari(arrangement: Arrangement, title: str) -> None:
     """Show the layers in a window of napari, and return when it is closed; see `require_napari` first."""
     import napari
 
-    viewer = napari.Viewer(title=title, show=False)
+    viewer = napari.Viewer(title=title)
+    # Paper, as in every other view: dark rings mark what the network gets wrong.
     viewer.theme = "light"
-    for data, about, kind in arrangement.layers:
-        viewer.add_layer(napari.layers.Layer.create(data, about, kind))
-    arrange(viewer, arrangement)
     viewer.window.resize(*SIZE)
-    viewer.show()
+    for data, about, kind in arrangement.layers:
+        getattr(viewer, f"add_{kind}")(data, **about)
+    arrange(viewer, arrangement)
     napari.run()
+
+
+def arrange(viewer: "napari.Viewer", arrangement: Arrangement) -> None:
+    """Turn a viewer that holds nothing but the layers to where they are best seen, and give every place its caption."""
+    if arrangement.camera is not None:
+        viewer.dims.ndisplay = 3
+        for layer, (_, _, kind) in zip(viewer.layers, arrangement.layers, strict=True):
+            if kind == "surface":
+                _light(layer)
+        viewer.camera.orientation = ("towards", "up", "right")
+        viewer.camera.perspective = VIEW_ANGLE
+        viewer.reset_view()
+        look = arrangement.camera
+        viewer.camera.set_view_direction(tuple(look.forward[::-1]), tuple(look.up[::-1]))
+        if arrangement.legend in viewer.layers:
+            bar = viewer.layers[arrangement.legend].colorbar
+            bar.visible, bar.position = True, "bottom_right"
+    elif arrangement.upwards:
+        viewer.camera.orientation2d = ("up", "right")
+        viewer.reset_view(margin=0.3)
+    if arrangement.side_by_side:
+        viewer.grid.enabled = True
+        viewer.grid.spacing = 0.03
+        for layer in viewer.layers:
+            layer.name_overlay.visible = True
+        viewer.reset_view()
+    if arrangement.linked:
+        viewer.layers.link_layers([viewer.layers[name] for name in arrangement.linked], ("contrast_limits", "gamma"))
+    viewer.dims.set_current_step(0, arrangement.start)
+    viewer.layers.selection.active = viewer.layers[arrangement.active]
+    # Below the images one cell of the grid is empty.
+    _caption(viewer, arrangement.captions, "bottom_right" if arrangement.side_by_side else "top_left")
+
+
+def _light(surface: Any) -> None:
+    """Keep a surface where it is, but let its own transform mirror it.
+
+    napari 0.9 lights surfaces from behind where axes are right-handed as those of space are; a mirror turns its lamp.
+    """
+    mirror = np.ones(surface.ndim)
+    mirror[-1] = -1.0
+    vertices, faces, values = surface.data
+    surface.data = (vertices * mirror.astype(vertices.dtype), faces, values)
+    surface.scale = mirror
+
+
+def _caption(viewer: "napari.Viewer", captions: Sequence[str], place: str) -> None:
+    def show() -> None:
+        viewer.text_overlay.text = captions[min(viewer.dims.current_step[0], len(captions) - 1)]
+
+    viewer.text_overlay.position = place
+    viewer.text_overlay.font_size = LETTERS
+    viewer.text_overlay.visible = True
+    viewer.dims.events.current_step.connect(show)
+    show()

@@ -33,9 +33,9 @@ def picture_layers(pictures: Mapping[str, Pixels], captions: Sequence[str]) -> A
     shown = {name: pictures[part] for part, name in PARTS.items() if part in pictures}
     layers = [_photograph("image", image), _photograph("image at the boundary", image + step)]
     layers += [_change(name, part, limit) for name, part in shown.items()]
-    full = f"full colour where a pixel changes by {limit:.2g}"
+    full = f"full colour: a pixel changes by {limit:.2g}"
     lines = tuple(f"{caption}\n{full}" for caption in captions)
-    return Arrangement(tuple(layers), lines, 0, upwards=False, side_by_side=True, linked=tuple(shown))
+    return Arrangement(tuple(layers), lines, 0, "image", upwards=False, side_by_side=True, linked=tuple(shown))
 
 
 def _photograph(name: str, pixels: Pixels) -> LayerData:

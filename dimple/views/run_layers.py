@@ -22,6 +22,8 @@ Columns = Mapping[str, NDArray[Any]]
 AXIS = "snapshot"
 AXES = {2: (AXIS, "y", "x"), 3: (AXIS, "z", "y", "x")}
 SYMBOLS = dict(zip(SHAPES, ("disc", "diamond", "square", "triangle_up"), strict=True))
+BOUNDARY, POINTS = "boundary", "training points"
+MEANING = "boundary: depth of the manifold beneath it,\nblue in class 0, orange in class 1"
 # In shares of the box's largest side.
 POINT, LINE = 0.026, 0.004
 
@@ -51,17 +53,13 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
         score: None where the network is not at hand.
     """
     first = frames[0]
-    layers = [
-        [] if score is None else [_score(score, len(frames))],
-        _manifold(first),
-        _boundary(frames),
-        [_perturbations(frames), _points(frames, points)],
-    ]
+    layers = [] if score is None else [_score(score, frames)]
+    layers += [*_manifold(first), *_boundary(frames), _perturbations(frames), _points(frames, points)]
     camera = None
     if first.drawing.ambient_dim == 3:
         camera = look(first.drawing, first.section.plane if first.section else None)
-    captions = tuple(caption(frame) for frame in frames)
-    return Arrangement(tuple(layer for part in layers for layer in part), captions, len(frames) - 1, camera)
+    captions = tuple(caption(frame) + (f"\n{MEANING}" if camera else "") for frame in frames)
+    return Arrangement(tuple(layers), captions, len(frames) - 1, POINTS, BOUNDARY, camera)
 
 
 def placed(points: Reals, number: int | None = None) -> Reals:
@@ -75,24 +73,31 @@ def placed(points: Reals, number: int | None = None) -> Reals:
     return reverse if number is None else np.insert(reverse, 0, number, axis=1)
 
 
-def _score(score: Score, count: int) -> LayerData:
+def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
     import dask
     import dask.array as da
 
+    spacing = [float(axis[1] - axis[0]) for axis in reversed(score.axes)]
+    origin = [float(axis[0]) for axis in reversed(score.axes)]
     shape = tuple(len(axis) for axis in reversed(score.axes))
     values = dask.delayed(score.values, pure=True)
-    volumes = [da.from_delayed(values(number), shape, np.float32) for number in range(count)]
+    volumes = [da.from_delayed(values(number), shape, np.float32) for number in range(len(frames))]
     about = {
         "name": "score",
         "axis_labels": AXES[len(shape)],
-        "scale": (1.0, *[float(axis[1] - axis[0]) for axis in reversed(score.axes)]),
-        "translate": (0.0, *[float(axis[0]) for axis in reversed(score.axes)]),
+        "scale": (1.0, *spacing),
+        "translate": (0.0, *origin),
         "contrast_limits": (-score.limit, score.limit),
         "colormap": diverging("class 0 to class 1"),
+        "interpolation2d": "linear",
         "opacity": 0.5,
-        # In space it would hide the boundary; it is what a section shows.
-        "visible": len(shape) == 2,
     }
+    section = frames[0].section
+    if section is not None:
+        place = (section.plane.origin[::-1] - origin) / spacing
+        about |= {"depiction": "plane", "plane": {"position": tuple(place), "normal": tuple(section.plane.normal[::-1])}}
+        # A plane behind the boundary, at hand but no part of the first picture.
+        about |= {"blending": "translucent_no_depth", "interpolation3d": "linear", "visible": False}
     return da.stack(volumes), about, "image"
 
 
@@ -104,7 +109,8 @@ def _manifold(frame: Frame) -> list[LayerData]:
     if mesh.faces.shape[1] == 2:
         return [_lines(placed(mesh.vertices[mesh.faces].reshape(-1, mesh.ambient_dim)), MANIFOLD, frame, about)]
     grey = {"name": "manifold", "colors": [hexadecimal(MANIFOLD)] * 2}
-    about |= {"colormap": grey, "opacity": 0.2, "shading": "smooth", "blending": "translucent"}
+    # Drawn first and without depth, it neither hides nor veils what is drawn after it.
+    about |= {"colormap": grey, "opacity": 0.15, "shading": "none", "blending": "translucent_no_depth"}
     return [((placed(mesh.vertices), mesh.faces), about, "surface")]
 
 
@@ -114,7 +120,7 @@ def _boundary(frames: Sequence[Frame]) -> list[LayerData]:
     shown = [(number, layer) for number, layer in shown if len(layer.mesh.faces)]
     if not shown:
         return []
-    about: dict[str, Any] = {"name": "boundary", "axis_labels": AXES[shown[0][1].mesh.ambient_dim]}
+    about: dict[str, Any] = {"name": BOUNDARY, "axis_labels": AXES[shown[0][1].mesh.ambient_dim]}
     if shown[0][1].mesh.ambient_dim == 2:
         ends = [placed(mesh.vertices[mesh.faces].reshape(-1, 2), number) for number, mesh in _meshes(shown)]
         return [_lines(np.concatenate(ends), INK, frames[0], about)]
@@ -137,7 +143,7 @@ def _lines(ends: Reals, colour: tuple[int, int, int], frame: Frame, about: dict[
     start, end = ends[::2], ends[1::2]
     about |= {
         "edge_color": hexadecimal(colour),
-        "edge_width": 2 * LINE * _side(frame),
+        "edge_width": 1.3 * LINE * _side(frame),
         "vector_style": "line",
         "opacity": 1.0,
     }
@@ -171,7 +177,7 @@ def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
     sets = [frame.drawing.points for frame in frames]
     classes, wrong = (np.concatenate(part) for part in zip(*[(s.classes, s.wrong) for s in sets], strict=True))
     about = {
-        "name": "training points",
+        "name": POINTS,
         "axis_labels": AXES[frames[0].drawing.ambient_dim],
         "features": _features(frames, classes, table),
         "face_color": [hexadecimal(class_colour(label)) for label in classes],
