@@ -12,7 +12,7 @@ import numpy as np
 
 from dimple.errors import DeviceError
 from dimple.views.arrangement import Arrangement
-from dimple.views.camera import VIEW_ANGLE
+from dimple.views.camera import VIEW_ANGLE, Camera
 
 if TYPE_CHECKING:
     import napari
@@ -47,7 +47,7 @@ def require_napari() -> None:
     displays = [name for name in ("DISPLAY", "WAYLAND_DISPLAY") if os.environ.get(name)]
     if sys.platform.startswith("linux") and not displays:
         raise DeviceError("no display for napari's window (DISPLAY is not set); look at the run's report.html instead")
-    complaint = _try()
+    complaint = try_window()
     if "No Qt bindings" in complaint:
         raise DeviceError(f"napari has no window library; {INSTALL}")
     if "could not connect to display" in complaint:
@@ -57,7 +57,7 @@ def require_napari() -> None:
 
 
 @functools.cache
-def _try() -> str:
+def try_window() -> str:
     """What a second process says that tries to open a window; empty where it could."""
     try:
         done = subprocess.run(
@@ -84,34 +84,39 @@ def open_napari(arrangement: Arrangement, title: str) -> None:
 
 def arrange(viewer: "napari.Viewer", arrangement: Arrangement) -> None:
     """Turn a viewer that holds nothing but the layers to where they are best seen, and give every place its caption."""
+    viewer.dims.set_current_step(0, arrangement.start)
     if arrangement.camera is not None:
-        viewer.dims.ndisplay = 3
         for layer, (_, _, kind) in zip(viewer.layers, arrangement.layers, strict=True):
             if kind == "surface":
                 _light(layer)
-        viewer.camera.orientation = ("towards", "up", "right")
-        viewer.camera.perspective = VIEW_ANGLE
-        viewer.reset_view()
-        look = arrangement.camera
-        viewer.camera.set_view_direction(tuple(look.forward[::-1]), tuple(look.up[::-1]))
-        if arrangement.legend in viewer.layers:
-            bar = viewer.layers[arrangement.legend].colorbar
-            bar.visible, bar.position = True, "bottom_right"
+        _look_through(viewer, arrangement.camera)
     elif arrangement.upwards:
-        viewer.camera.orientation2d = ("up", "right")
+        viewer.scene.camera.orientation2d = ("up", "right")
+        # Room for the caption.
         viewer.reset_view(margin=0.3)
     if arrangement.side_by_side:
-        viewer.grid.enabled = True
-        viewer.grid.spacing = 0.03
+        viewer.canvas.grid.enabled = True
+        viewer.canvas.grid.spacing = 0.03
         for layer in viewer.layers:
             layer.name_overlay.visible = True
         viewer.reset_view()
+    if arrangement.legend in viewer.layers:
+        bar = viewer.layers[arrangement.legend].colorbar
+        bar.visible, bar.position = True, "bottom_right"
     if arrangement.linked:
         viewer.layers.link_layers([viewer.layers[name] for name in arrangement.linked], ("contrast_limits", "gamma"))
-    viewer.dims.set_current_step(0, arrangement.start)
     viewer.layers.selection.active = viewer.layers[arrangement.active]
     # Below the images one cell of the grid is empty.
     _caption(viewer, arrangement.captions, "bottom_right" if arrangement.side_by_side else "top_left")
+
+
+def _look_through(viewer: "napari.Viewer", camera: Camera) -> None:
+    viewer.dims.ndisplay = 3
+    eye = viewer.scene.camera
+    eye.orientation = ("towards", "up", "right")
+    eye.perspective = VIEW_ANGLE
+    viewer.reset_view()
+    eye.set_view_direction(tuple(camera.forward[::-1]), tuple(camera.up[::-1]))
 
 
 def _light(surface: Any) -> None:
@@ -128,10 +133,9 @@ def _light(surface: Any) -> None:
 
 def _caption(viewer: "napari.Viewer", captions: Sequence[str], place: str) -> None:
     def show() -> None:
-        viewer.text_overlay.text = captions[min(viewer.dims.current_step[0], len(captions) - 1)]
+        viewer.canvas.overlays.text.text = captions[min(viewer.dims.current_step[0], len(captions) - 1)]
 
-    viewer.text_overlay.position = place
-    viewer.text_overlay.font_size = LETTERS
-    viewer.text_overlay.visible = True
+    text = viewer.canvas.overlays.text
+    text.position, text.font_size, text.visible = place, LETTERS, True
     viewer.dims.events.current_step.connect(show)
     show()

@@ -31,7 +31,7 @@ def picture_layers(pictures: Mapping[str, Pixels], captions: Sequence[str]) -> A
     image, step = pictures["image"], pictures["perturbation"]
     limit = float(np.quantile(np.abs(step).reshape(len(step), -1).max(1), WITHIN)) or 1.0
     shown = {name: pictures[part] for part, name in PARTS.items() if part in pictures}
-    layers = [_photograph("image", image), _photograph("image at the boundary", image + step)]
+    layers = [_photograph("image", image), _photograph("at the boundary", image + step)]
     layers += [_change(name, part, limit) for name, part in shown.items()]
     full = f"full colour: a pixel changes by {limit:.2g}"
     lines = tuple(f"{caption}\n{full}" for caption in captions)

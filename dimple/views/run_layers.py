@@ -10,7 +10,6 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.boundary.mesh import Mesh
 from dimple.views.arrangement import Arrangement, LayerData
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Layer, Reals, Whole
@@ -24,6 +23,7 @@ AXES = {2: (AXIS, "y", "x"), 3: (AXIS, "z", "y", "x")}
 SYMBOLS = dict(zip(SHAPES, ("disc", "diamond", "square", "triangle_up"), strict=True))
 BOUNDARY, POINTS = "boundary", "training points"
 MEANING = "boundary: depth of the manifold beneath it,\nblue in class 0, orange in class 1"
+SAID = ("prediction", "margin", "margin_on", "margin_on_null", "margin_off", "margin_off_null", "on_share", "on_share_null")
 # In shares of the box's largest side.
 POINT, LINE = 0.026, 0.004
 
@@ -54,12 +54,12 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
     """
     first = frames[0]
     layers = [] if score is None else [_score(score, frames)]
-    layers += [*_manifold(first), *_boundary(frames), _perturbations(frames), _points(frames, points)]
+    layers += [*_manifold(first), *_boundary(frames), _points(frames, points)]
     camera = None
     if first.drawing.ambient_dim == 3:
         camera = look(first.drawing, first.section.plane if first.section else None)
     captions = tuple(caption(frame) + (f"\n{MEANING}" if camera else "") for frame in frames)
-    return Arrangement(tuple(layers), captions, len(frames) - 1, POINTS, BOUNDARY, camera)
+    return Arrangement(tuple(layers), captions, len(frames) - 1, POINTS, BOUNDARY if camera else "", camera)
 
 
 def placed(points: Reals, number: int | None = None) -> Reals:
@@ -80,7 +80,7 @@ def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
     spacing = [float(axis[1] - axis[0]) for axis in reversed(score.axes)]
     origin = [float(axis[0]) for axis in reversed(score.axes)]
     shape = tuple(len(axis) for axis in reversed(score.axes))
-    values = dask.delayed(score.values, pure=True)
+    values = dask.delayed(score.values)
     volumes = [da.from_delayed(values(number), shape, np.float32) for number in range(len(frames))]
     about = {
         "name": "score",
@@ -115,27 +115,26 @@ def _manifold(frame: Frame) -> list[LayerData]:
 
 
 def _boundary(frames: Sequence[Frame]) -> list[LayerData]:
-    """One layer for all snapshots; none where no snapshot has a boundary."""
+    """The boundary of all snapshots as one layer, and the way to it; nothing where no snapshot has a boundary."""
     shown = [(number, layer) for number, frame in enumerate(frames) if (layer := frame.drawing.layer("boundary"))]
     shown = [(number, layer) for number, layer in shown if len(layer.mesh.faces)]
     if not shown:
         return []
-    about: dict[str, Any] = {"name": BOUNDARY, "axis_labels": AXES[shown[0][1].mesh.ambient_dim]}
-    if shown[0][1].mesh.ambient_dim == 2:
-        ends = [placed(mesh.vertices[mesh.faces].reshape(-1, 2), number) for number, mesh in _meshes(shown)]
-        return [_lines(np.concatenate(ends), INK, frames[0], about)]
-    vertices = [placed(mesh.vertices, number) for number, mesh in _meshes(shown)]
+    about: dict[str, Any] = {"name": BOUNDARY, "axis_labels": AXES[frames[0].drawing.ambient_dim]}
+    if frames[0].drawing.ambient_dim == 2:
+        ends = [placed(layer.mesh.vertices[layer.mesh.faces].reshape(-1, 2), number) for number, layer in shown]
+        return [_lines(np.concatenate(ends), INK, frames[0], about), _perturbations(frames)]
+    return [_surfaces(shown, frames[0].relief_scale, about), _perturbations(frames)]
+
+
+def _surfaces(shown: Sequence[tuple[int, Layer]], scale: float, about: dict[str, Any]) -> LayerData:
+    vertices = [placed(layer.mesh.vertices, number) for number, layer in shown]
     starts = np.cumsum([0, *[len(part) for part in vertices]])
-    faces = [mesh.faces + start for (_, mesh), start in zip(_meshes(shown), starts, strict=False)]
+    faces = [layer.mesh.faces + start for (_, layer), start in zip(shown, starts, strict=False)]
     relief = [np.zeros(len(layer.mesh.vertices)) if layer.relief is None else layer.relief for _, layer in shown]
-    scale = frames[0].relief_scale
     about |= {"colormap": diverging("depth of the manifold"), "contrast_limits": (-scale, scale), "shading": "smooth"}
     data = np.concatenate(vertices).astype(np.float32), np.concatenate(faces), np.concatenate(relief).astype(np.float32)
-    return [(data, about, "surface")]
-
-
-def _meshes(shown: Sequence[tuple[int, Layer]]) -> list[tuple[int, Mesh]]:
-    return [(number, layer.mesh) for number, layer in shown]
+    return data, about, "surface"
 
 
 def _lines(ends: Reals, colour: tuple[int, int, int], frame: Frame, about: dict[str, Any]) -> LayerData:
@@ -203,7 +202,9 @@ def _features(frames: Sequence[Frame], classes: Whole, table: Columns) -> dict[s
     rows = rows[np.lexsort((table["index"][rows], table["step"][rows]))]
     if any(not np.array_equal(table[name][rows], known[name]) for name in ("step", "index")):
         return known
-    return known | {name: values[rows] for name, values in table.items() if name not in ("split", *known)}
+    measured = {name: values[rows] for name, values in table.items() if name not in ("split", *known)}
+    # What is asked for most comes first: there is room for some of it under the cursor.
+    return known | {name: measured[name] for name in SAID if name in measured} | measured
 
 
 def diverging(name: str) -> dict[str, Any]:
