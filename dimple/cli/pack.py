@@ -9,7 +9,8 @@ import typer
 def pack(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The .dimple file; beside the folder, under its name, without it.")
+        Path | None,
+        typer.Option("--out", "-o", help="The .dimple file; without it one beside the folder, of its name."),
     ] = None,
 ) -> None:
     """Pack a run into one file, which every command takes in the place of the folder, and napari opens."""

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -57,9 +57,9 @@ def probe(
     An interrupted measurement continues with its first unfinished chunk of samples when asked the same again.
 
     Args:
-        out: the folder for measurements.parquet, run.json and report.html; for images also pictures.safetensors (at most
-            256 of each split, with their perturbations under the last network); for a series also quantiles.parquet,
-            and spectra.parquet, speed.parquet and transfer.parquet where these were asked for.
+        out: the folder for measurements.parquet, run.json and report.html; for images also pictures.safetensors, at
+            most 256 of each split with their perturbations under the last network; for a series also
+            quantiles.parquet, and spectra.parquet, speed.parquet and transfer.parquet where these were asked for.
 
     Returns:
         The finished run; `run.info["summary"]["rows"]` holds figures beside their nulls, one entry a step and split.
@@ -146,7 +146,7 @@ class Measuring:
         x, y = self.subject.samples[split].batch(indices)
         return x.to(self.device, self.dtype), y.to(self.device)
 
-    def _piece(self, network: nn.Module, split: str, part: slice) -> Arrays:
+    def _piece(self, network: nn.Module, split: Literal["train", "test"], part: slice) -> Arrays:
         indices = self.indices[split]
         x, y = self.batch(split, indices[part])
         asked = self.questions

@@ -1,4 +1,4 @@
-"""A run as layers of an image viewer: score, manifold, boundary, steps to the boundary and points, snapshot by snapshot.
+"""A run as layers of an image viewer: score, manifold, boundary, perturbations and points, snapshot by snapshot.
 
 Coordinates come in the viewer's order, the snapshot's number first and x last.
 """
@@ -23,7 +23,7 @@ AXES = {2: (AXIS, "y", "x"), 3: (AXIS, "z", "y", "x")}
 SYMBOLS = dict(zip(SHAPES, ("disc", "diamond", "square", "triangle_up"), strict=True))
 BOUNDARY, POINTS = "boundary", "training points"
 MEANING = "boundary: depth of the manifold beneath it,\nblue in class 0, orange in class 1"
-SAID = ("prediction", "margin", "margin_on", "margin_on_null", "margin_off", "margin_off_null", "on_share", "on_share_null")
+SAID = ("prediction", "margin", "margin_on", "margin_on_null", "margin_off", "margin_off_null", "on_share")
 # In shares of the box's largest side.
 POINT, LINE = 0.026, 0.004
 
@@ -74,13 +74,13 @@ def placed(points: Reals, number: int | None = None) -> Reals:
 
 
 def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
-    import dask
     import dask.array as da
+    from dask import delayed
 
     spacing = [float(axis[1] - axis[0]) for axis in reversed(score.axes)]
     origin = [float(axis[0]) for axis in reversed(score.axes)]
     shape = tuple(len(axis) for axis in reversed(score.axes))
-    values = dask.delayed(score.values)
+    values = delayed(score.values)
     volumes = [da.from_delayed(values(number), shape, np.float32) for number in range(len(frames))]
     about = {
         "name": "score",
@@ -95,9 +95,10 @@ def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
     section = frames[0].section
     if section is not None:
         place = (section.plane.origin[::-1] - origin) / spacing
-        about |= {"depiction": "plane", "plane": {"position": tuple(place), "normal": tuple(section.plane.normal[::-1])}}
+        plane = {"position": tuple(place), "normal": tuple(section.plane.normal[::-1])}
         # A plane behind the boundary, at hand but no part of the first picture.
-        about |= {"blending": "translucent_no_depth", "interpolation3d": "linear", "visible": False}
+        about |= {"depiction": "plane", "plane": plane, "interpolation3d": "linear"}
+        about |= {"blending": "translucent_no_depth", "visible": False}
     return da.stack(volumes), about, "image"
 
 
@@ -105,7 +106,8 @@ def _manifold(frame: Frame) -> list[LayerData]:
     layer = frame.drawing.layer("manifold")
     if layer is None or len(layer.mesh.faces) == 0:
         return []
-    mesh, about = layer.mesh, {"name": "manifold", "axis_labels": AXES[layer.mesh.ambient_dim][1:]}
+    mesh = layer.mesh
+    about: dict[str, Any] = {"name": "manifold", "axis_labels": AXES[mesh.ambient_dim][1:]}
     if mesh.faces.shape[1] == 2:
         return [_lines(placed(mesh.vertices[mesh.faces].reshape(-1, mesh.ambient_dim)), MANIFOLD, frame, about)]
     grey = {"name": "manifold", "colors": [hexadecimal(MANIFOLD)] * 2}

@@ -1,6 +1,6 @@
 """A program that opens a run in napari, one way or another, tells what is in the window, and closes it.
 
-    python -m tests.views.napari_session verb|command|drop RUN PICTURE
+python -m tests.views.napari_session verb|command|drop RUN PICTURE
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import napari
+import napari  # noqa: TID253 (a program of its own, which only napari's tests start)
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QThread, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QDialog
@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QDialog
 from dimple.experiment import napari as verb
 from dimple.experiment import napari_reader
 from dimple.views import napari_window
+
 
 def tell(picture: str) -> None:
     """Look at the viewer in front, move its slider to the first place, and close it."""
@@ -34,7 +35,9 @@ def tell(picture: str) -> None:
         "grid": viewer.canvas.grid.enabled,
         "active": viewer.layers.selection.active.name,
         "features": list(getattr(viewer.layers.selection.active, "features", [])),
-        "dialogs": [type(w).__name__ for w in QApplication.topLevelWidgets() if isinstance(w, QDialog) and w.isVisible()],
+        "dialogs": [
+            w.windowTitle() for w in QApplication.topLevelWidgets() if isinstance(w, QDialog) and w.isVisible()
+        ],
     }
     viewer.dims.set_current_step(0, 0)
     QApplication.processEvents()

@@ -1,4 +1,4 @@
-"""napari itself, on a virtual display: its window, a packed run on its command line, one dropped on it, and what is missing."""
+"""napari on a virtual display: its window, a packed run on its command line or dropped on it, and what is missing."""
 
 import importlib.util
 import json
@@ -97,8 +97,11 @@ def test_the_verb_opens_a_run_in_space(plane: Run, tmp_path: Path, display: str)
     assert facts["caption"].startswith("sphere_in_3d\nstep 12\ntrain accuracy")
     assert facts["first caption"].startswith("sphere_in_3d\nstep 0\n")
     assert min(shares(picture)) > 0.005
-    first = np.asarray(Image.open(picture.with_name("window-first.png")), dtype=float)
-    assert np.abs(first - np.asarray(Image.open(picture))).mean() > 1
+    first, last = (
+        np.asarray(Image.open(path), dtype=float) for path in (picture.with_name("window-first.png"), picture)
+    )
+    rows = min(len(first), len(last))
+    assert np.abs(first[:rows] - last[:rows]).mean() > 1
 
 
 def test_the_command_line_of_napari_opens_packed_images_without_a_question(

@@ -1,4 +1,4 @@
-"""Images and perturbations as layers: true numbers where there is one channel, colours around grey where there are three."""
+"""Images and perturbations as layers: true numbers for one channel, colours around grey for three."""
 
 import numpy as np
 
@@ -24,11 +24,11 @@ def test_grey_images_keep_the_numbers_of_their_perturbations() -> None:
     on, off, whole = (found[name][0] for name in ("on the manifold", "off the manifold", "perturbation"))
     assert np.array_equal(on + off, whole) and whole[1, 1, 1] == np.float32(-0.4)
     assert found["image"][0][0, 0, 0] == 153 and found["at the boundary"][0][1, 0, 0] == 255
-    # Nine tenths of the way from 0.2 to 0.4, the largest changes of the two; the same range for all, zero in its middle.
+    # Nine tenths of the way from 0.2 to 0.4, the largest changes of the two; one range for all, zero in its middle.
     limits = [found[name][1]["contrast_limits"] for name in shown.linked]
     assert shown.linked == ("perturbation", "on the manifold", "off the manifold")
     assert np.allclose(limits, [[-0.38, 0.38]] * 3)
-    assert shown.captions == ("first\nfull colour: a pixel changes by 0.38", "second\nfull colour: a pixel changes by 0.38")
+    assert shown.captions == tuple(f"{name}\nfull colour: a pixel changes by 0.38" for name in ("first", "second"))
 
 
 def test_three_channels_become_colours_around_grey() -> None:
