@@ -40,5 +40,7 @@ def kept(indices: Tensor, x: Tensor, result: Measurement, rows: Tensor) -> Array
         return {}
     step = torch.stack(list(parts.values())).sum(0) if parts else details["boundary_point"] - x
     shown = {"image": x, "perturbation": step, **parts}
-    arrays: Arrays = {name: values.cpu()[rows].float().numpy() for name, values in shown.items()}
-    return {"index": indices[rows].numpy(), **arrays}
+    arrays: Arrays = {"index": indices[rows].numpy()}
+    for name, values in shown.items():
+        arrays[name] = values.cpu()[rows].float().numpy()
+    return arrays

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.views.arrangement import Arrangement, LayerData
-from dimple.views.run_layers import diverging
+from dimple.views.boundary_layers import diverging
 
 Pixels = NDArray[np.floating[Any]]
 AXES = ("sample", "y", "x")

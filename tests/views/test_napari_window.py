@@ -86,13 +86,13 @@ def test_the_verb_opens_a_run_in_space(plane: Run, tmp_path: Path, display: str)
         "manifold": ["Surface", SPACE[1:]],
         "boundary": ["Surface", SPACE],
         "perturbations": ["Vectors", SPACE],
-        "training points": ["Points", SPACE],
+        "points": ["Points", SPACE],
     }
     assert facts["data"]["score"] == "Array"
     low, high = plane.box
     assert np.allclose(facts["sizes"]["score"], [3, *(np.array(high) - low)[::-1]])
     assert (facts["labels"], facts["ndisplay"], facts["place"]) == (SPACE, 3, len(plane.steps) - 1)
-    assert (facts["active"], facts["legend"], facts["dialogs"]) == ("training points", ["boundary"], [])
+    assert (facts["active"], facts["legend"], facts["dialogs"]) == ("points", ["boundary"], [])
     assert {"margin", "margin_on", "margin_off", "label", "prediction", "on_share"} <= set(facts["features"])
     assert facts["caption"].startswith("sphere_in_3d\nstep 12\ntrain accuracy")
     assert facts["first caption"].startswith("sphere_in_3d\nstep 0\n")
@@ -120,7 +120,7 @@ def test_the_command_line_of_napari_opens_packed_images_without_a_question(
 def test_a_packed_run_dropped_on_napari_opens_without_a_question(plane: Run, tmp_path: Path, display: str) -> None:
     picture = tmp_path / "dropped.png"
     facts = session("drop", pack(plane.path), picture, display)
-    assert list(facts["layers"]) == ["score", "manifold", "boundary", "perturbations", "training points"]
+    assert list(facts["layers"]) == ["score", "manifold", "boundary", "perturbations", "points"]
     assert (facts["dialogs"], facts["ndisplay"], facts["place"]) == ([], 3, 3)
     assert min(shares(picture)) > 0.005
 

@@ -51,7 +51,7 @@ def test_space_has_all_layers_on_one_axis_of_snapshots() -> None:
         "manifold": ("surface", axes[1:]),
         "boundary": ("surface", axes),
         "perturbations": ("vectors", axes),
-        "training points": ("points", axes),
+        "points": ("points", axes),
     }
 
 
@@ -61,7 +61,7 @@ def test_the_plane_has_lines_in_the_place_of_surfaces() -> None:
         "manifold": "vectors",
         "boundary": "vectors",
         "perturbations": "vectors",
-        "training points": "points",
+        "points": "points",
     }
     lines, about, _ = found["boundary"]
     assert about["axis_labels"] == ("snapshot", "y", "x")
@@ -114,7 +114,7 @@ def test_perturbations_end_on_the_boundary() -> None:
 
 
 def test_points_carry_what_was_measured_at_them() -> None:
-    data, about, _ = layers_of(space_frames(), points_table())["training points"]
+    data, about, _ = layers_of(space_frames(), points_table())["points"]
     positions = sphere_points().positions
     assert np.array_equal(data[6:12], np.insert(positions[:, ::-1], 0, 1, axis=1))
     features = about["features"]
@@ -128,13 +128,13 @@ def test_points_carry_what_was_measured_at_them() -> None:
 
 def test_a_table_with_gaps_leaves_the_classes() -> None:
     table = {name: values[:-3] for name, values in points_table().items()}
-    features = layers_of(space_frames(), table)["training points"][1]["features"]
+    features = layers_of(space_frames(), table)["points"][1]["features"]
     assert sorted(features) == ["index", "label", "step"]
 
 
 def test_without_any_boundary_there_are_the_points() -> None:
     found = layers_of(space_frames()[:1], {name: values[:6] for name, values in points_table().items()})
-    assert sorted(found) == ["manifold", "training points"]
+    assert sorted(found) == ["manifold", "points"]
 
 
 def test_captions_have_the_figures_beside_their_nulls_and_say_what_the_colours_mean() -> None:
