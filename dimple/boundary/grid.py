@@ -42,18 +42,23 @@ class Grid(LevelSet):
         """Evaluate, contour."""
         require_drawable(low)
         axes = [np.linspace(a, b, self.cells + 1) for a, b in zip(low, high, strict=True)]
-        values = self._values(level_function(boundary, label), axes, device)
+        values = corner_values(level_function(boundary, label), axes, device)
         return contour_curve(values, axes) if len(axes) == 2 else contour_surface(values, axes)
 
-    def _values(
-        self, level: LevelFunction, axes: list[NDArray[np.float64]], device: torch.device
-    ) -> NDArray[np.float64]:
-        """The level at every corner; the last axis varies slowest, as VTK stores images."""
-        mesh = torch.meshgrid(*[torch.tensor(axis, dtype=torch.float32) for axis in reversed(axes)], indexing="ij")
-        points = torch.stack([axis.reshape(-1) for axis in reversed(mesh)], dim=1).to(device)
-        with torch.no_grad():
-            values = in_chunks(level, points, CHUNK)
-        return values.double().cpu().numpy().reshape([len(axis) for axis in reversed(axes)])
+
+def corner_values(
+    level: LevelFunction, axes: Sequence[NDArray[np.float64]], device: torch.device
+) -> NDArray[np.float64]:
+    """The level at every corner of a grid, `(y, x)` or `(z, y, x)`: the last axis varies slowest, as VTK stores images.
+
+    Args:
+        axes: the coordinates of the corners along x, y and, in space, z.
+    """
+    mesh = torch.meshgrid(*[torch.tensor(axis, dtype=torch.float32) for axis in reversed(axes)], indexing="ij")
+    points = torch.stack([axis.reshape(-1) for axis in reversed(mesh)], dim=1).to(device)
+    with torch.no_grad():
+        values = in_chunks(level, points, CHUNK)
+    return values.double().cpu().numpy().reshape([len(axis) for axis in reversed(axes)])
 
 
 def contour_curve(values: NDArray[np.float64], axes: list[NDArray[np.float64]]) -> Mesh:

@@ -9,6 +9,8 @@ import dimple
 from dimple.cli import console
 from dimple.cli.film import film
 from dimple.cli.gallery import gallery
+from dimple.cli.napari import napari
+from dimple.cli.pack import pack
 from dimple.cli.probe import probe
 from dimple.cli.report import report
 from dimple.cli.scenes import scenes
@@ -33,6 +35,8 @@ app.command()(probe)
 app.command()(section)
 app.command()(report)
 app.command()(gallery)
+app.command()(napari)
+app.command()(pack)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
 

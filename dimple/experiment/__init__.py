@@ -1,6 +1,8 @@
 """The verbs of the package, as the command line calls them and as a notebook may."""
 
 from dimple.experiment.filming import film
+from dimple.experiment.layering import napari
+from dimple.experiment.packing import pack
 from dimple.experiment.probing import probe
 from dimple.experiment.reporting import compare, report
 from dimple.experiment.request import ProbeRequest
@@ -16,6 +18,8 @@ __all__ = [
     "compare",
     "film",
     "gallery",
+    "napari",
+    "pack",
     "probe",
     "report",
     "section",

@@ -33,7 +33,7 @@ def film(
 
     Args:
         path: the run folder.
-        outs: the files; without any, film.mp4 in the run folder.
+        outs: the files; without any, film.mp4 in the run folder, or beside a packed run.
         fps: snapshots a second of films and gifs.
         size: of the pictures in pixels.
 
@@ -46,7 +46,7 @@ def film(
         DeviceError: if the library that draws is missing.
     """
     run = Run.open(path)
-    targets = [Path(out) for out in outs] or [run.path / "film.mp4"]
+    targets = [Path(out) for out in outs] or [run.beside("film.mp4")]
     _check(targets, size, fps)
     if not (run.path / "geometry.safetensors").is_file():
         raise RunError(f"{run.path}: holds no boundary to film; open {run.path / 'report.html'} in a browser")

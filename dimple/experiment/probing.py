@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.experiment.figures import STEP_UNITS, quantile_table, search_change, step_rows
+from dimple.experiment.kept import kept, kept_rows
 from dimple.experiment.pictures import write_page
 from dimple.experiment.provenance import add_costs, describe, silent, versions
 from dimple.experiment.questions import Questions
@@ -56,8 +57,9 @@ def probe(
     An interrupted measurement continues with its first unfinished chunk of samples when asked the same again.
 
     Args:
-        out: the folder for measurements.parquet, run.json and report.html; for a series also quantiles.parquet, and
-            spectra.parquet, speed.parquet and transfer.parquet where these were asked for.
+        out: the folder for measurements.parquet, run.json and report.html; for images also pictures.safetensors, at
+            most 256 of each split with their perturbations under the last network; for a series also
+            quantiles.parquet, and spectra.parquet, speed.parquet and transfer.parquet where these were asked for.
 
     Returns:
         The finished run; `run.info["summary"]["rows"]` holds figures beside their nulls, one entry a step and split.
@@ -70,6 +72,7 @@ def probe(
     info = {
         "name": subject.facts[0][1],
         "facts": subject.facts,
+        "classes": subject.classes,
         "seed": request.seed,
         "device": describe(place),
         "versions": versions(),
@@ -83,6 +86,7 @@ def probe(
             tables = [measuring.table(step, network, advance) for step, network in subject.networks]
         *_, (_, last) = subject.networks
         measuring.write(tables, last, progress)
+        measuring.write_pictures()
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
         run.save()
@@ -123,7 +127,7 @@ class Measuring:
                 name = f"{step:08d}-{split}-{number:05d}"
                 piece = self.run.read_part(name)
                 if piece is None:
-                    piece = self._piece(network, split, indices[part])
+                    piece = self._piece(network, split, part)
                     self.run.write_part(name, piece)
                     self.run.save()
                 pieces.append(piece)
@@ -142,15 +146,30 @@ class Measuring:
         x, y = self.subject.samples[split].batch(indices)
         return x.to(self.device, self.dtype), y.to(self.device)
 
-    def _piece(self, network: nn.Module, split: str, indices: Tensor) -> Arrays:
-        x, y = self.batch(split, indices)
+    def _piece(self, network: nn.Module, split: Literal["train", "test"], part: slice) -> Arrays:
+        indices = self.indices[split]
+        x, y = self.batch(split, indices[part])
         asked = self.questions
         result = measure(self.boundary(network), x, y, asked.probes, asked.tangents, chunk=self.chunk)
         self.run.info["units"] = {"step": self.subject.step_unit} | STEP_UNITS | result.units
         add_costs(self.run.info, dict(zip(asked.kinds, result.costs, strict=True)))
-        arrays: Arrays = {"index": indices.numpy()}
+        if self.subject.images is not None:
+            # Each network overwrites what the one before it left, so that the last one's remains.
+            pictures = kept(indices[part], x, result, kept_rows(len(indices), part, x))
+            self.run.write_part(_kept_name(split, part), pictures)
+        arrays: Arrays = {"index": indices[part].numpy()}
         arrays |= {name: values.cpu().numpy() for name, values in result.columns.items()}
         return arrays | {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS)}
+
+    def write_pictures(self) -> None:
+        """The images that are kept, with the perturbations that the last network needs."""
+        arrays: Arrays = {}
+        for split, indices in self.indices.items():
+            parts = [self.run.read_part(_kept_name(split, part)) for part in chunks(len(indices), self.chunk)]
+            if pieces := [piece for piece in parts if piece]:
+                arrays |= {f"{split}/{name}": values for name, values in _joined(pieces).items()}
+        if arrays:
+            self.run.write_pictures(arrays)
 
     def write(self, tables: list[Arrays], last: nn.Module, progress: Progress) -> None:
         """measurements.parquet, the summary, and the quantiles of a series."""
@@ -219,6 +238,10 @@ class Measuring:
 def sample_indices(count: int, wanted: int, seed: int, split: str = "test") -> Tensor:
     """Rows of a set of `count`, rising: `wanted` of them without repetition, or all."""
     return torch.randperm(count, generator=generator(seed, f"{split} images"))[:wanted].sort().values
+
+
+def _kept_name(split: str, part: slice) -> str:
+    return f"kept-{split}-{part.start:08d}"
 
 
 def _joined(pieces: list[Arrays]) -> Arrays:

@@ -29,7 +29,7 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
     The pictures of a measurement on images need its network and its data, which are read where they were.
 
     Args:
-        out: the HTML file; report.html in the run folder without it.
+        out: the HTML file; report.html in the run folder, or beside a packed run, without it.
 
     Returns:
         The file.
@@ -39,7 +39,7 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
         ModelError, DataError: if they are gone.
     """
     run = _finished(path)
-    target = Path(out) if out is not None else run.path / "report.html"
+    target = Path(out) if out is not None else run.beside("report.html")
     if is_simulated(run):
         return write_report(run, target)
     if is_section(run):

@@ -99,7 +99,7 @@ def _run(folder: str) -> Subject:
     files = sorted((run.path / "snapshots").glob("*.safetensors"))
     contents = {file.name: _digest(file.read_bytes()) for file in files}
     contents["scene.yaml"] = _digest(run.scene_text.encode())
-    facts = [("scene", scene.name), ("run", str(run.path)), ("snapshots", str(len(files)))]
+    facts = [("scene", scene.name), ("run", folder), ("snapshots", str(len(files)))]
     return Subject(
         Snapshots(run, scene), samples, None, ("0", "1"), "updates", facts, contents, manifold=scene.manifold
     )

@@ -19,11 +19,13 @@ from dimple.boundary.mesh import Mesh
 from dimple.boundary.pairs import Surface
 from dimple.errors import RunError
 from dimple.runs.files import read_table, write_bytes, write_json, write_table
+from dimple.runs.packed import pack_folder, unpacked
 
 FORMAT = 1
 # The names of all that a run writes into its folder, or did in an earlier version.
 OURS = re.compile(
-    r"(scene\.yaml|run\.json|snapshots|parts|stills|(metrics|points|measurements|quantiles|spectra|transfer)\.parquet|geometry\.safetensors"
+    r"(scene\.yaml|run\.json|snapshots|parts|stills|(metrics|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
+    r"|(geometry|pictures)\.safetensors"
     r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-tmp-.*)"
 )
 Arrays = dict[str, NDArray[Any]]
@@ -37,18 +39,23 @@ class Run:
     when the same scene is simulated into the same folder.
     """
 
-    def __init__(self, path: Path, info: dict[str, Any]) -> None:
+    def __init__(self, path: Path, info: dict[str, Any], packed: Path | None = None) -> None:
         self.path = path
         self.info = info
+        self.packed = packed
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """An existing run.
+        """An existing run: a folder, or the file that `dimple pack` made of one.
 
         Raises:
-            RunError: if the folder is missing, holds no run, or was written in a newer format.
+            RunError: if the folder is missing, holds no run, or was written in a newer format, or the file is damaged
+                or none of ours.
         """
         path = Path(path)
+        packed = path if path.is_file() else None
+        if packed is not None:
+            path = unpacked(packed, OURS)
         if not path.is_dir():
             raise RunError(f"{path}: no such run folder; make one with dimple simulate SCENE --out {path}")
         try:
@@ -60,7 +67,7 @@ class Run:
         version = info.get("format") if isinstance(info, dict) else None
         if not isinstance(version, int) or version > FORMAT:
             raise RunError(f"{path / 'run.json'}: format is {version!r}; this dimple reads up to {FORMAT}: update it")
-        return cls(path, info)
+        return cls(path, info, packed)
 
     @classmethod
     def create(cls, path: Path | str, info: dict[str, Any], asked: str, force: bool = False) -> "Run":
@@ -75,6 +82,8 @@ class Run:
             RunError: if the folder holds a finished run, a run of another scene, or something else.
         """
         path = Path(path)
+        if path.is_file():
+            raise RunError(f"{path}: is a file, and a run is a folder; choose another --out")
         try:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 existing = cls.open(path)
@@ -116,6 +125,14 @@ class Run:
             what = f"also holds {sorted(strange)[0]!r}" if strange else "has a run.json of something else"
             raise RunError(f"{self.path}: {what}, so it is not replaced; choose another --out")
         shutil.rmtree(self.path)
+
+    def pack(self, path: Path) -> Path:
+        """Write the run as one file, which opens wherever its folder does; see `dimple.runs.packed`."""
+        return pack_folder(self.path, path, OURS)
+
+    def beside(self, name: str) -> Path:
+        """Where a file about the run belongs that was given no place: in its folder, or next to the packed file."""
+        return self.path / name if self.packed is None else self.packed.with_name(f"{self.packed.stem}-{name}")
 
     def save(self) -> None:
         """Write `info` to run.json."""
@@ -193,11 +210,15 @@ class Run:
 
     def geometry(self) -> Arrays:
         """The arrays of `write_geometry`."""
-        path = self.path / "geometry.safetensors"
-        try:
-            return load_arrays(path.read_bytes())
-        except (OSError, SafetensorError) as error:
-            raise RunError(f"{path}: is not readable ({error}); make the run again with --force") from None
+        return _arrays(self.path / "geometry.safetensors")
+
+    def write_pictures(self, arrays: Arrays) -> None:
+        """Samples of a measurement with their perturbations, by `<split>/<what>`."""
+        write_bytes(self.path / "pictures.safetensors", save_arrays(arrays))
+
+    def pictures(self) -> Arrays:
+        """The arrays of `write_pictures`."""
+        return _arrays(self.path / "pictures.safetensors")
 
     @property
     def positions(self) -> Arrays:
@@ -238,6 +259,13 @@ def pair_arrays(surfaces: Sequence[Surface], dim: int) -> Arrays:
         "faces": np.concatenate([np.zeros((0, dim)), *faces]).astype(np.int32),
         "pairs": np.concatenate([np.zeros((0, 2)), *pairs]).astype(np.int32),
     }
+
+
+def _arrays(path: Path) -> Arrays:
+    try:
+        return load_arrays(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path}: is not readable ({error}); make the run again with --force") from None
 
 
 def _mesh(arrays: Arrays, name: str) -> Mesh | None:

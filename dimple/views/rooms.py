@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dimple.views.frame import Classes, Drawing, Layer, Reals, Whole
+from dimple.views.frame import Bytes, Classes, Drawing, Layer, Reals, Whole
 from dimple.views.palette import PAPER, class_colour
 from dimple.views.relief import vertex_normals
 
@@ -43,6 +43,12 @@ class Painted:
     classes: Whole
     strength: Reals
 
+    def colours(self) -> Bytes:
+        """The colour at each corner, `(V, 3)`."""
+        hues = np.array([class_colour(label) for label in range(int(self.classes.max()) + 1)])[self.classes]
+        strength = self.strength[:, None]
+        return np.asarray(np.rint(strength * hues + (1 - strength) * np.array(PAPER)), dtype=np.uint8)
+
 
 def rooms(drawing: Drawing) -> "pv.PolyData":
     """The painted boundary and box of many classes as VTK takes them; faces are to be drawn from their front only."""
@@ -52,9 +58,7 @@ def rooms(drawing: Drawing) -> "pv.PolyData":
     shape = pv.PolyData(whole.places.astype(np.float32), faces=np.insert(whole.faces, 0, 3, axis=1).ravel())
     shape.point_data["Normals"] = whole.normals.astype(np.float32)
     shape.GetPointData().SetActiveNormals("Normals")
-    hues = np.array([class_colour(k) for k in range(int(whole.classes.max()) + 1)])[whole.classes]
-    strength = whole.strength[:, None]
-    shape.point_data["colour"] = np.rint(strength * hues + (1 - strength) * np.array(PAPER)).astype(np.uint8)
+    shape.point_data["colour"] = whole.colours()
     shape.set_active_scalars("colour")
     return shape
 
@@ -65,7 +69,7 @@ def painted(drawing: Drawing) -> Painted:
     assert classes is not None
     parts = _sides(drawing, classes)
     if layer is not None and len(layer.mesh.faces):
-        parts.append(_walls(layer, classes, drawing))
+        parts.append(walls_of(layer, drawing))
     first = np.cumsum([0, *[len(part.places) for part in parts]])
     return Painted(
         np.concatenate([part.places for part in parts]),
@@ -76,10 +80,10 @@ def painted(drawing: Drawing) -> Painted:
     )
 
 
-def _walls(layer: Layer, classes: Classes, drawing: Drawing) -> Painted:
-    """Both faces of the boundary, each in the colour of the class that sees it."""
-    mesh, pairs = layer.mesh, layer.pairs
-    assert pairs is not None
+def walls_of(layer: Layer, drawing: Drawing) -> Painted:
+    """Both faces of the boundary of many classes, each in the colour of the class that sees it."""
+    mesh, pairs, classes = layer.mesh, layer.pairs, drawing.classes
+    assert pairs is not None and classes is not None
     # Every pair's surface has vertices of its own, so that a vertex has the pair of any of its faces.
     of_vertex = np.zeros((len(mesh.vertices), 2), dtype=np.int64)
     of_vertex[mesh.faces.ravel()] = np.repeat(pairs, 3, axis=0)

@@ -1,0 +1,146 @@
+"""Boundary, manifold and class regions of all snapshots of a run as layers of an image viewer.
+
+Coordinates come in the viewer's order, the snapshot's number first and x last.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.views.arrangement import LayerData
+from dimple.views.frame import Frame, Layer, Reals
+from dimple.views.nearest import nearest_places
+from dimple.views.palette import INK, MANIFOLD, MUTED, Colour, class_colour, hexadecimal, relief_colours, tint
+from dimple.views.regions import INPUT
+from dimple.views.rooms import walls_of
+
+AXIS = "snapshot"
+AXES = {2: (AXIS, "y", "x"), 3: (AXIS, "z", "y", "x")}
+BOUNDARY = "boundary"
+# The width of a line, in shares of the box's largest side.
+LINE = 0.004
+
+
+def placed(points: Reals, number: int | None = None) -> Reals:
+    """Points `(N, n)` in the viewer's order, behind the number of their snapshot where there is one.
+
+    Example:
+        >>> placed(np.array([[1.0, 2.0, 3.0]]), 7).tolist()
+        [[7.0, 3.0, 2.0, 1.0]]
+    """
+    reverse = points[:, ::-1]
+    return reverse if number is None else np.insert(reverse, 0, number, axis=1)
+
+
+def diverging(name: str) -> dict[str, Any]:
+    """Blue for negative and class 0, orange for positive and class 1, pale for zero, as napari takes a colormap."""
+    return {"name": name, "colors": relief_colours(np.linspace(-1.0, 1.0, 129), 1.0) / 255}
+
+
+def side_of(frame: Frame) -> float:
+    """The largest side of the box."""
+    return max(b - a for a, b in zip(frame.drawing.low, frame.drawing.high, strict=True))
+
+
+def manifold_layers(frame: Frame) -> list[LayerData]:
+    """The data manifold, which no snapshot changes; nothing where there is none."""
+    layer = frame.drawing.layer("manifold")
+    if layer is None or len(layer.mesh.faces) == 0:
+        return []
+    mesh = layer.mesh
+    about: dict[str, Any] = {"name": "manifold", "axis_labels": AXES[mesh.ambient_dim][1:]}
+    if mesh.faces.shape[1] == 2:
+        return [_lines(placed(mesh.vertices[mesh.faces].reshape(-1, mesh.ambient_dim)), MANIFOLD, frame, about)]
+    grey = {"name": "manifold", "colors": [hexadecimal(MANIFOLD)] * 2}
+    # Drawn first and without depth, it neither hides nor veils what is drawn after it.
+    about |= {"colormap": grey, "opacity": 0.15, "shading": "none", "blending": "translucent_no_depth"}
+    return [((placed(mesh.vertices), mesh.faces), about, "surface")]
+
+
+def region_layers(frames: Sequence[Frame]) -> list[LayerData]:
+    """The classes of a plane in the tints of their colours; nothing in space, or where no regions are known."""
+    drawing = frames[0].drawing
+    if drawing.classes is None or drawing.ambient_dim == 3:
+        return []
+    regions = np.stack([frame.drawing.classes.regions for frame in frames if frame.drawing.classes is not None])
+    tints = np.array([tint(class_colour(label), INPUT) for label in range(int(regions.max()) + 1)], dtype=np.uint8)
+    squares = np.array(regions.shape[1:])
+    scale = (np.array(drawing.high) - drawing.low)[::-1] / squares
+    about = {
+        "name": "classes",
+        "axis_labels": AXES[2],
+        "rgb": True,
+        "scale": (1.0, *scale),
+        # The middle of the first square.
+        "translate": (0.0, *(np.array(drawing.low)[::-1] + scale / 2)),
+    }
+    return [(tints[regions], about, "image")]
+
+
+def boundary_layers(frames: Sequence[Frame]) -> list[LayerData]:
+    """The boundary of all snapshots as one layer, and the way to it; nothing where no snapshot has a boundary."""
+    shown = [(number, layer) for number, frame in enumerate(frames) if (layer := frame.drawing.layer("boundary"))]
+    shown = [(number, layer) for number, layer in shown if len(layer.mesh.faces)]
+    if not shown:
+        return []
+    about: dict[str, Any] = {"name": BOUNDARY, "axis_labels": AXES[frames[0].drawing.ambient_dim]}
+    if frames[0].drawing.ambient_dim == 2:
+        ends = [placed(layer.mesh.vertices[layer.mesh.faces].reshape(-1, 2), number) for number, layer in shown]
+        return [_lines(np.concatenate(ends), INK, frames[0], about), _perturbations(frames)]
+    data, look = _relief(shown, frames[0].relief_scale) if shown[0][1].pairs is None else _rooms(shown, frames)
+    return [(data, about | look, "surface"), _perturbations(frames)]
+
+
+def _relief(shown: Sequence[tuple[int, Layer]], scale: float) -> tuple[Any, dict[str, Any]]:
+    """Surfaces with the depth of the manifold at their corners, and how it is coloured."""
+    relief = [np.zeros(len(layer.mesh.vertices)) if layer.relief is None else layer.relief for _, layer in shown]
+    vertices, faces = _joined([(number, layer.mesh.vertices, layer.mesh.faces) for number, layer in shown])
+    colours = {"colormap": diverging("depth of the manifold"), "contrast_limits": (-scale, scale)}
+    return (vertices, faces, np.concatenate(relief).astype(np.float32)), colours | {"shading": "smooth"}
+
+
+def _rooms(shown: Sequence[tuple[int, Layer]], frames: Sequence[Frame]) -> tuple[Any, dict[str, Any]]:
+    """Both faces of the boundary of many classes, each in the colour of the class on its side."""
+    painted = [(number, walls_of(layer, frames[number].drawing)) for number, layer in shown]
+    vertices, faces = _joined([(number, walls.places, walls.faces) for number, walls in painted])
+    hues = [walls.colours() / 255 for _, walls in painted]
+    return (vertices, faces), {"vertex_colors": np.concatenate(hues).astype(np.float32), "shading": "flat"}
+
+
+def _joined(parts: Sequence[tuple[int, Reals, NDArray[np.int64]]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Surfaces of several snapshots as one: their corners behind their number, and their triangles."""
+    starts = np.cumsum([0, *[len(vertices) for _, vertices, _ in parts]])
+    vertices = np.concatenate([placed(vertices, number) for number, vertices, _ in parts]).astype(np.float32)
+    return vertices, np.concatenate([faces + start for (*_, faces), start in zip(parts, starts, strict=False)])
+
+
+def _lines(ends: Reals, colour: Colour, frame: Frame, about: dict[str, Any]) -> LayerData:
+    """Segments, given by both ends in turn."""
+    start, end = ends[::2], ends[1::2]
+    look = {"edge_color": hexadecimal(colour), "edge_width": 1.3 * LINE * side_of(frame), "vector_style": "line"}
+    return np.stack([start, end - start], axis=1), about | look | {"opacity": 1.0}, "vectors"
+
+
+def _perturbations(frames: Sequence[Frame]) -> LayerData:
+    """From every training point to the nearest place of the boundary that is drawn, where there is one."""
+    vectors, features = [], []
+    for number, frame in enumerate(frames):
+        positions, boundary = frame.drawing.points.positions, frame.drawing.layer("boundary")
+        places = np.full(positions.shape, np.nan) if boundary is None else nearest_places(boundary.mesh, positions)
+        found = np.flatnonzero(np.isfinite(places).all(1))
+        steps = places[found] - positions[found]
+        vectors.append(np.stack([placed(positions[found], number), placed(steps, 0)], axis=1))
+        length = np.linalg.norm(steps, axis=1)
+        features.append({"step": np.full(len(found), frame.step), "index": found, "length": length})
+    about = {
+        "name": "perturbations",
+        "axis_labels": AXES[frames[0].drawing.ambient_dim],
+        "features": {name: np.concatenate([part[name] for part in features]) for name in features[0]},
+        "edge_color": hexadecimal(MUTED),
+        "edge_width": LINE * side_of(frames[0]),
+        "vector_style": "line",
+        "opacity": 1.0,
+    }
+    return np.concatenate(vectors), about, "vectors"

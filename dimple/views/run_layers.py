@@ -1,0 +1,144 @@
+"""A run as layers of an image viewer: score, manifold, boundary, perturbations and points, snapshot by snapshot."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.views.arrangement import Arrangement, LayerData
+from dimple.views.boundary_layers import (
+    AXES,
+    BOUNDARY,
+    boundary_layers,
+    diverging,
+    manifold_layers,
+    placed,
+    region_layers,
+    side_of,
+)
+from dimple.views.camera import look
+from dimple.views.frame import Frame, Reals
+from dimple.views.palette import INK, PAPER, SHAPES, class_colour, hexadecimal
+
+Columns = Mapping[str, NDArray[Any]]
+SYMBOLS = dict(zip(SHAPES, ("disc", "diamond", "square", "triangle_up"), strict=True))
+POINTS = "points"
+MEANING = "boundary: depth of the manifold beneath it,\nblue in class 0, orange in class 1"
+SAID = ("prediction", "margin", "margin_on", "margin_on_null", "margin_off", "margin_off_null", "on_share")
+# The size of a point, in shares of the box's largest side.
+POINT = 0.026
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """How much class 1 outweighs class 0, on the corners of a lattice over the box, at any snapshot.
+
+    Attributes:
+        axes: the coordinates along x, y and, in space, z.
+        values: from the number of a snapshot to `(z, y, x)`, or `(y, x)`; asked only for what is looked at.
+        limit: the score at which the colours are full.
+    """
+
+    axes: Sequence[Reals]
+    values: Callable[[int], NDArray[np.float32]]
+    limit: float
+
+
+def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = None) -> Arrangement:
+    """The layers of a run in R^2 or R^3, or of a section of such a dimension.
+
+    Args:
+        frames: all of a run.
+        points: its table of points.
+        score: None where the network is not at hand.
+    """
+    first = frames[0].drawing
+    layers = [] if score is None else [_score(score, frames)]
+    layers += region_layers(frames) + manifold_layers(frames[0]) + boundary_layers(frames) + [_points(frames, points)]
+    camera = None
+    if first.ambient_dim == 3:
+        camera = look(first, frames[0].section.plane if frames[0].section else None)
+    legend = camera is not None and first.classes is None
+    captions = tuple(caption(frame) + (f"\n{MEANING}" if legend else "") for frame in frames)
+    return Arrangement(tuple(layers), captions, len(frames) - 1, POINTS, BOUNDARY if legend else "", camera)
+
+
+def caption(frame: Frame) -> str:
+    """Name, step, phase and figures of a snapshot, a line each, with the nulls in brackets."""
+    lines = [frame.title, f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else "")]
+    lines += [f"{fact.name} {fact.value}" + (f"  [null {fact.null}]" if fact.null else "") for fact in frame.facts]
+    return "\n".join(lines)
+
+
+def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
+    import dask.array as da
+    from dask.delayed import delayed
+
+    spacing = [float(axis[1] - axis[0]) for axis in reversed(score.axes)]
+    origin = [float(axis[0]) for axis in reversed(score.axes)]
+    shape = tuple(len(axis) for axis in reversed(score.axes))
+    values = delayed(score.values)
+    volumes = [da.from_delayed(values(number), shape, np.float32) for number in range(len(frames))]
+    about = {
+        "name": "score",
+        "axis_labels": AXES[len(shape)],
+        "scale": (1.0, *spacing),
+        "translate": (0.0, *origin),
+        "contrast_limits": (-score.limit, score.limit),
+        "colormap": diverging("class 0 to class 1"),
+        "interpolation2d": "linear",
+        "opacity": 0.5,
+    }
+    section = frames[0].section
+    if section is not None:
+        place = (section.plane.origin[::-1] - origin) / spacing
+        plane = {"position": tuple(place), "normal": tuple(section.plane.normal[::-1])}
+        # A plane behind the boundary, at hand but no part of the first picture.
+        about |= {"depiction": "plane", "plane": plane, "interpolation3d": "linear"}
+        about |= {"blending": "translucent_no_depth", "visible": False}
+    return da.stack(volumes), about, "image"
+
+
+def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
+    sets = [frame.drawing.points for frame in frames]
+    classes, wrong = (np.concatenate(part) for part in zip(*[(s.classes, s.wrong) for s in sets], strict=True))
+    about = {
+        "name": POINTS,
+        "axis_labels": AXES[frames[0].drawing.ambient_dim],
+        "features": _features(frames, table),
+        "face_color": [hexadecimal(class_colour(label)) for label in classes],
+        "symbol": [SYMBOLS[SHAPES[label % len(SHAPES)]] for label in classes],
+        # A dark ring is what every view puts around a point that the network gives to another class.
+        "border_color": [hexadecimal(INK if ring else PAPER) for ring in wrong],
+        "border_width": np.where(wrong, 0.3, 0.12),
+        "size": POINT * side_of(frames[0]),
+        "opacity": 1.0,
+    }
+    if all(s.names for s in sets):
+        about["text"] = {"string": "{name}", "size": 9, "color": hexadecimal(INK), "anchor": "upper_left"}
+    return np.concatenate([placed(s.positions, number) for number, s in enumerate(sets)]), about, "points"
+
+
+def _features(frames: Sequence[Frame], table: Columns) -> dict[str, NDArray[Any]]:
+    """What is known of each point at each snapshot, and what a run measured there unless its table has gaps."""
+    sets = [frame.drawing.points for frame in frames]
+    counts = [len(s.classes) for s in sets]
+    known: dict[str, NDArray[Any]] = {
+        "step": np.repeat([frame.step for frame in frames], counts),
+        "index": np.concatenate([np.arange(count) for count in counts]),
+        "label": np.concatenate([s.classes for s in sets]),
+    }
+    if all(s.names for s in sets):
+        known["name"] = np.array([name for s in sets for name in s.names])
+    if "split" not in table:
+        return known
+    rows = np.flatnonzero(table["split"] == "train")
+    rows = rows[np.lexsort((table["index"][rows], table["step"][rows]))]
+    if any(not np.array_equal(table[name][rows], known[name]) for name in ("step", "index")):
+        return known
+    measured = {name: values[rows] for name, values in table.items() if name not in ("split", *known)}
+    # What is asked for most comes first: there is room for some of it under the cursor.
+    return known | {name: measured[name] for name in SAID if name in measured} | measured

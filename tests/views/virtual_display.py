@@ -1,0 +1,25 @@
+"""A display that nobody sees: an X server in memory, for programs that open windows."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+
+@contextlib.contextmanager
+def virtual_display(size: str = "1280x960x24") -> Iterator[str]:
+    """The name of a display that lives as long as the block; skips where there is none to be had."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no virtual display: Xvfb is not installed")
+    reading, writing = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp"]
+    with subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL) as server:
+        try:
+            os.close(writing)
+            with os.fdopen(reading) as pipe:
+                yield f":{pipe.readline().strip()}"
+        finally:
+            server.terminate()
