@@ -14,11 +14,23 @@ import pytest
 import torch
 from hypothesis import settings
 
+from dimple.errors import DeviceError
+from dimple.views.rendering import require_rendering
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(1)
 settings.register_profile("dimple", derandomize=True, deadline=None, database=None)
 settings.load_profile("dimple")
+
+
+@pytest.fixture(scope="session")
+def rendering() -> None:
+    """Skips where nothing can draw in three dimensions."""
+    try:
+        require_rendering()
+    except DeviceError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

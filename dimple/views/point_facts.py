@@ -24,6 +24,8 @@ def figures_of(points: Mapping[str, NDArray[Any]], step: int, index: int) -> dic
         points: the columns of points.parquet.
         index: the row of the training points.
     """
+    if not points:
+        return {}
     at = points["step"] == step
     train = at & (points["split"] == "train") & (points["index"] == index)
     if not train.any():

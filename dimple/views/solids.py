@@ -151,8 +151,18 @@ def arrow(start: Reals, way: Reals, radius: float) -> "pv.PolyData | None":
     length = float(np.linalg.norm(way))
     if length < 1e-9 * max(float(np.abs(start).max()), radius):
         return None
+    along = way / length
+    side = np.cross(along, np.eye(3)[int(np.abs(along).argmin())])
+    side = side / np.linalg.norm(side)
     tip = min(6 * radius, 0.6 * length)
-    return pv.Arrow(
-        start=tuple(start), direction=tuple(way), tip_length=tip / length, tip_radius=min(2.5 * radius, tip) / length,
-        shaft_radius=min(radius, 0.4 * tip) / length, tip_resolution=SIDES, shaft_resolution=SIDES, scale=length,
-    )  # fmt: skip
+    shaft, head = min(radius, 0.2 * tip), min(2.5 * radius, 0.5 * tip)
+    # A profile turned about the arrow: how far along, and how far from its axis.
+    profile = np.array([(0.0, 0.0), (0.0, shaft), (length - tip, shaft), (length - tip, head), (length, 0.0)])
+    angles = np.linspace(0, 2 * np.pi, SIDES, endpoint=False)
+    outwards = np.outer(np.cos(angles), side) + np.outer(np.sin(angles), np.cross(along, side))
+    rings = start + profile[:, :1, None] * along + profile[:, 1:, None] * outwards
+    a = np.arange((len(profile) - 1) * SIDES)
+    b = a - a % SIDES + (a + 1) % SIDES
+    faces = np.stack([a, b, b + SIDES, a + SIDES], axis=1)
+    shape: pv.PolyData = pv.PolyData.from_regular_faces(rings.reshape(-1, 3), faces)
+    return shape

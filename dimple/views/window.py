@@ -188,7 +188,7 @@ class Viewer:
             self.playing = self.index < len(self.steps) - 1
 
     def beat(self) -> None:
-        """What is done many times a second: a piece of what takes long, and the next snapshot when its time has come."""
+        """What is done many times a second: a piece of what takes long, and the next snapshot when it is due."""
         self.errand.proceed()
         now = time.monotonic()
         if self.playing and now >= self._due:

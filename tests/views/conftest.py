@@ -4,18 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dimple.errors import DeviceError
-from dimple.views.rendering import require_rendering
 from tests.views.browser import Browser
-
-
-@pytest.fixture(scope="session")
-def rendering() -> None:
-    """Skips where nothing can draw in three dimensions."""
-    try:
-        require_rendering()
-    except DeviceError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
