@@ -64,9 +64,7 @@ def reordered(function: F) -> F:
 
 
 @reordered
-def _each(
-    near: Reals, share: Reals, start: Reals, rounding: float, columns: Reals, settled: NDArray[np.bool_]
-) -> None:
+def _each(near: Reals, share: Reals, start: Reals, rounding: float, columns: Reals, settled: NDArray[np.bool_]) -> None:
     """One neighbourhood after the other."""
     rows = np.zeros(near.shape[1:], near.dtype)
     vectors = np.zeros((columns.shape[1], start.shape[1]), near.dtype)
