@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dimple.boundary import Boundary, Mesh, NoLevelSet
+from dimple.boundary import Boundary, Mesh, restricted
 from dimple.data import ManifoldSamples
 from dimple.errors import DivergedError, UsageError
 from dimple.experiment.provenance import add_costs, describe, silent, versions
@@ -21,6 +21,7 @@ from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.store import mesh_arrays
 from dimple.scene import Scene, scene_text
+from dimple.scene.drawn import Drawn, draw_in
 from dimple.scene.record import Measured, Recorder
 from dimple.tensors import generator, resolve_device
 from dimple.views.film import write_film
@@ -121,9 +122,10 @@ class Simulation:
 
     def measure(self) -> None:
         """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""
-        recorder = Recorder(self.scene, self.samples, self.device)
+        drawn = self._drawn()
+        recorder = Recorder(self.scene, self.samples, self.device, drawn)
         # Each mesh is extracted with a look at the one before, so together they are one piece, and begun first.
-        pieces = [functools.partial(_extract_all, self.scene, self.samples, self.run, self.device)]
+        pieces = [functools.partial(_extract_all, recorder, self.run)]
         pieces += [functools.partial(_measured, recorder, self.run, step) for step in self.run.steps]
         measured: list[Measured] = []
         with self.progress("measure", len(pieces)) as advance:
@@ -138,11 +140,22 @@ class Simulation:
         points = {name: np.concatenate([one.points[name] for one in measured]) for name in first.points}
         self.run.write_points(points, first.units)
         self.run.info["summary"] = summary(metrics)
+        if drawn is not None:
+            self.run.info["section"] = {"words": drawn.words, "dim": drawn.section.dim}
         add_costs(self.run.info, *(one.costs for one in measured))
 
+    def _drawn(self) -> Drawn | None:
+        """The section in which a scene of more than three dimensions is drawn: that of its last network."""
+        if not self.scene.in_section:
+            return None
+        network, _ = _snapshot(self.scene, self.run, self.run.steps[-1], self.device)
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        x = self.samples.train.to(self.device, dtype)
+        return draw_in(self.scene.manifold, self.scene.seed, x, Boundary(frozen(network).to(dtype)))
+
     def film(self) -> None:
-        """Draw the film, where the space has two or three dimensions to draw."""
-        if not drawable(self.scene):
+        """Draw the film, where there is something to draw."""
+        if not self.scene.drawable:
             return
         with self.progress("film", len(self.frames)) as advance:
             write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance, imprint_of(self.run))
@@ -150,7 +163,7 @@ class Simulation:
     def page(self) -> None:
         """Write the film as a page to turn, scrub and play; without a picture it has the curves."""
         with self.progress("page", 1) as advance:
-            write_web_page(self.run, self.frames if drawable(self.scene) else [], self.run.path / "page.html")
+            write_web_page(self.run, self.frames if self.scene.drawable else [], self.run.path / "page.html")
             advance()
 
     def report(self) -> None:
@@ -163,11 +176,6 @@ class Simulation:
     def frames(self) -> list[Frame]:
         """What film and page show."""
         return frames_of_run(self.run)
-
-
-def drawable(scene: Scene) -> bool:
-    """Whether there is a boundary to draw."""
-    return scene.manifold.ambient_dim in (2, 3) and not isinstance(scene.levelset, NoLevelSet)
 
 
 def _network(scene: Scene, device: torch.device) -> nn.Module:
@@ -188,26 +196,37 @@ def _measured(recorder: Recorder, run: Run, step: int) -> list[Measured]:
     return [recorder.measure(step, *_snapshot(recorder.scene, run, step, recorder.device))]
 
 
-def _extract_all(scene: Scene, samples: ManifoldSamples, run: Run, device: torch.device) -> list[Measured]:
+def _extract_all(recorder: Recorder, run: Run) -> list[Measured]:
     """Extract the boundary at every snapshot, and keep all that the views draw."""
-    low, high = (corner.tolist() for corner in scene.domain(samples))
+    scene, samples, device = recorder.scene, recorder.samples, recorder.device
+    section = None if recorder.drawn is None else recorder.drawn.section
+    low, high = (corner.tolist() for corner in scene.domain(samples, section))
     arrays = {
         "train": samples.train.numpy(),
         "labels": samples.train_labels.numpy(),
         "low": np.array(low),
         "high": np.array(high),
     }
-    manifold = scene.manifold.mesh()
-    if manifold is not None:
-        arrays |= mesh_arrays(Mesh(*manifold), "manifold")
+    drawn = scene.manifold.mesh() if section is None else scene.manifold.triangulation()
+    if section is not None:
+        arrays |= {"origin": section.origin.cpu().numpy(), "axes": section.axes.cpu().numpy()}
+        arrays["drawn"] = section.coordinates(samples.train).cpu().numpy()
+    if drawn is not None:
+        vertices, faces = drawn
+        if section is not None:
+            vertices = section.coordinates(torch.from_numpy(vertices)).cpu().numpy()
+        arrays |= mesh_arrays(Mesh(vertices, faces), "manifold")
     mesh = None
     for step in run.steps:
         network, _ = _snapshot(scene, run, step, device)
+        boundary = Boundary(frozen(network))
+        if section is not None:
+            boundary = restricted(boundary, section)
         # The level is the score of class 1 over class 0.
-        mesh = scene.levelset.extract(Boundary(frozen(network)), 1, low, high, device, mesh)
+        mesh = scene.levelset.extract(boundary, 1, low, high, device, mesh)
         arrays |= mesh_arrays(mesh, f"boundary/{step}")
     run.write_geometry(arrays)
-    if drawable(scene):
+    if scene.drawable:
         layers = [Layer(mesh, "boundary") for mesh in run.meshes()]
         write_pvd(layers, run.steps, run.path / "boundary.pvd", imprint_of(run))
     return []

@@ -5,8 +5,9 @@ from typing import final
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dimple.boundary import Boundary
+from dimple.boundary import Boundary, Section
 from dimple.errors import RunError, UsageError
 from dimple.experiment.perturbations import Nearest
 from dimple.experiment.subjects import Snapshots
@@ -14,7 +15,7 @@ from dimple.runs import Run
 from dimple.scene import load_scene
 from dimple.views.frame import Perturbations, Reals
 from dimple.views.frames_of_run import frames_of_run
-from dimple.views.frames_of_section import is_section
+from dimple.views.frames_of_section import is_section, point_table
 from dimple.views.reel import Show
 from dimple.views.window import FPS, open_window
 
@@ -59,7 +60,9 @@ def show_of(run: Run) -> Show:
         RunError: if it has no boundary to draw.
         SceneError: if its scene cannot be read.
     """
-    return Show(frames_of_run(run), run.path, run.points(), None if is_section(run) else _Asked(run))
+    if is_section(run):
+        return Show(frames_of_run(run), run.path, point_table(run))
+    return Show(frames_of_run(run), run.path, run.points(), _Asked(run))
 
 
 @final
@@ -67,18 +70,31 @@ class _Asked:
     """What the window asks of a run while it is open, answered by its snapshots in float64."""
 
     def __init__(self, run: Run) -> None:
-        scene = load_scene(str(run.path / "scene.yaml"))
+        scene, arrays = load_scene(str(run.path / "scene.yaml")), run.geometry()
         self._snapshots, self._manifold, self._nearest = Snapshots(run, scene), scene.manifold, Nearest(run)
+        self._count = len(arrays["labels"])
+        self._section: Section | None = None
+        if "axes" in arrays:
+            self._section = Section(torch.from_numpy(arrays["origin"]), torch.from_numpy(arrays["axes"]))
 
     def nearest(self, step: int) -> Perturbations:
+        if self._section is not None:
+            # The boundary is nearest off the section, and an arrow to that place would be a picture of nothing.
+            unknown = np.full((self._count, self._section.dim), np.nan)
+            return Perturbations(unknown, unknown, unknown)
         return self._nearest.at(step)
 
     def gradient_norms(self, step: int, points: Reals) -> Reals:
         boundary = Boundary(self._snapshots.at(step))
-        ones = torch.ones(len(points), dtype=torch.long)
-        parts = zip(torch.from_numpy(points).split(CHUNK), ones.split(CHUNK), strict=True)
-        gradients = torch.cat([boundary.gap_and_gradient(x, y)[1] for x, y in parts])
+        parts = self._inputs(points).split(CHUNK)
+        ones = torch.ones(len(points), dtype=torch.long).split(CHUNK)
+        gradients = torch.cat([boundary.gap_and_gradient(x, y)[1] for x, y in zip(parts, ones, strict=True)])
         return np.asarray(gradients.norm(dim=1).numpy(), dtype=np.float64)
 
     def distances(self, points: Reals) -> Reals:
-        return np.asarray(self._manifold.distance(torch.from_numpy(points)).numpy(), dtype=np.float64)
+        return np.asarray(self._manifold.distance(self._inputs(points)).numpy(), dtype=np.float64)
+
+    def _inputs(self, points: Reals) -> Tensor:
+        """Places of what is drawn, as points of the space."""
+        drawn = torch.from_numpy(points)
+        return drawn if self._section is None else self._section(drawn)

@@ -227,6 +227,12 @@ class Run:
         return {"train": arrays["train"], "labels": arrays["labels"]}
 
     @property
+    def drawn(self) -> NDArray[np.float64]:
+        """The training points where they are drawn, `(N, k)`: in the coordinates of a section where there is one."""
+        arrays = self.geometry()
+        return np.asarray(arrays.get("drawn", arrays["train"]), dtype=np.float64)
+
+    @property
     def box(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The corners of the domain that is drawn."""
         arrays = self.geometry()

@@ -13,6 +13,7 @@ from dimple.data import ManifoldSamples
 from dimple.networks.adapt import frozen
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, measure
 from dimple.probes.digest import figure, median, with_band
+from dimple.scene.drawn import SECTION_UNITS, Drawn, section_figures
 from dimple.scene.scene import Scene
 
 Arrays = dict[str, NDArray[Any]]
@@ -44,10 +45,16 @@ class Recorder:
 
     The training points get every probe of the scene; as many test points the margin, which is the null of theirs; the
     unlabelled probe points the offset, which is the boundary-to-manifold distance. All of it in float64.
+
+    Args:
+        drawn: the section in which the scene is drawn, for scenes of more than three dimensions.
     """
 
-    def __init__(self, scene: Scene, samples: ManifoldSamples, device: torch.device) -> None:
+    def __init__(
+        self, scene: Scene, samples: ManifoldSamples, device: torch.device, drawn: Drawn | None = None
+    ) -> None:
         self.scene = scene
+        self.drawn = drawn
         self.samples = samples
         self.device = device
         self.dtype = torch.float32 if device.type == "mps" else torch.float64
@@ -87,8 +94,11 @@ class Recorder:
             for probe, cost in zip(probes, result.costs, strict=True):
                 costs[KINDS[type(probe)]] += cost
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summary(parts, details)}
+        if self.drawn is not None:
+            x, y = samples.train.to(self.device, self.dtype), samples.train_labels.to(self.device)
+            metrics |= section_figures(self.drawn, self.scene.manifold, boundary, x, y, self.scene.seed)
         units["margin_null"] = units.get("margin", "")
-        return Measured(metrics, _stack(step, parts), units | METRIC_UNITS, costs)
+        return Measured(metrics, _stack(step, parts), units | METRIC_UNITS | SECTION_UNITS, costs)
 
     def _accuracies(self, boundary: Boundary) -> dict[str, float]:
         """The share of right predictions, and as its null the share that the commonest class alone would get."""

@@ -8,12 +8,13 @@ import torch
 from annotated_types import MaxLen
 from torch import Tensor
 
-from dimple.boundary import LEVEL_SETS, Grid, LevelSet, NoLevelSet
+from dimple.boundary import LEVEL_SETS, Grid, LevelSet, NoLevelSet, Section
 from dimple.data import LABELLINGS, SAMPLINGS, Labelling, ManifoldSamples, Sampling, Synthetic
 from dimple.errors import SceneError
 from dimple.manifolds import MANIFOLDS, Manifold
 from dimple.networks.mlp import MLP
 from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
+from dimple.scene.drawn import require_flat
 from dimple.settings import Seed, settings
 from dimple.training import TRAININGS, Snapshots, Standard, Training
 from dimple.views.film import Film
@@ -69,14 +70,31 @@ class Scene:
         """The points that the seed gives."""
         return self.data.draw(self.manifold, self.seed)
 
-    def domain(self, samples: ManifoldSamples) -> tuple[Tensor, Tensor]:
-        """The corners of the box that is drawn: as set, else the manifold's own box widened by a third of its size."""
-        n = self.manifold.ambient_dim
-        if n not in {2, 3} and not isinstance(self.levelset, NoLevelSet):
-            raise SceneError(
-                f"levelset: a boundary is drawn in 2 or 3 dimensions, not {n}; set levelset to {{kind: none}}"
-            )
+    @property
+    def drawable(self) -> bool:
+        """Whether there is a boundary to draw."""
+        return not isinstance(self.levelset, NoLevelSet)
+
+    @property
+    def in_section(self) -> bool:
+        """Whether it is drawn in a section of a space of more than three dimensions."""
+        return self.drawable and self.manifold.ambient_dim > 3
+
+    def domain(self, samples: ManifoldSamples, section: Section | None = None) -> tuple[Tensor, Tensor]:
+        """The corners of the box that is drawn: as set, else the manifold's own box widened by a third of its size.
+
+        Args:
+            section: in whose coordinates the corners are wanted.
+
+        Raises:
+            SceneError: if the corners are in the wrong order, or nothing can be drawn.
+        """
         points = torch.cat([samples.train, samples.probe])
+        if self.in_section:
+            require_flat(self.manifold, self.seed)
+            if self.levelset.low is not None or self.levelset.high is not None:
+                raise SceneError("levelset: low and high are for R^2 and R^3; a section's box is fitted to the data")
+            points = points if section is None else section.coordinates(points)
         low, high = points.min(0).values, points.max(0).values
         pad = (high - low).max() / 3
         low = low - pad if self.levelset.low is None else low.new_tensor(self.levelset.low)

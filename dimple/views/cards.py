@@ -1,6 +1,7 @@
 """What the window writes, as small pictures: captions, legends, keys; by Pillow, in the typeface of all views."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import TypeAlias, final
 
@@ -15,13 +16,15 @@ HEAD, BODY, SMALL = 16, 13, 12
 LINE, PAD, GAP = 19, 8, 18
 # How much of what lies beneath a card shows through, of 255.
 COVER = 225
+# Letters in a line of a note.
+COLUMN = 46
 Row: TypeAlias = tuple[Fact, Colour | None]
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """The first lines of a card: one in bold, and one beneath it in grey."""
+    """The first lines of a card: one in bold, and those of a note beneath it."""
 
     title: str
     note: str = ""
@@ -29,7 +32,10 @@ class Heading:
 
 def caption(frame: Frame, name: str) -> tuple[Heading, list[Row]]:
     """What a snapshot of a run says of itself: name, step and phase, and its figures beside their nulls."""
-    note = f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else "")
+    steps = [f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else "")]
+    if frame.control is not None and len(frame.timeline.steps) == 1:
+        steps = []
+    note = "\n".join([*textwrap.wrap(frame.note, COLUMN), *steps])
     return Heading(name, note), [(fact, None) for fact in frame.facts]
 
 
@@ -74,11 +80,14 @@ def facts_card(heading: Heading, rows: Sequence[Row], scale: int = 1) -> Image.I
         for part in ("name", "value", "null")
     )
     chance = max(chance, width_of("null", SMALL)) + GAP if nulls else 0.0
-    inner = max(indent + names + GAP + values + chance, width_of(heading.title, HEAD, True), width_of(heading.note))
-    top = PAD + 22 + (LINE if heading.note else 0)
+    lines = heading.note.splitlines()
+    longest = max([width_of(heading.title, HEAD, True), *map(width_of, lines)])
+    inner = max(indent + names + GAP + values + chance, longest)
+    top = PAD + 22 + LINE * len(lines)
     pen = Pen(inner + 2 * PAD, top + (LINE if nulls else 0) + LINE * len(rows) + PAD, scale)
     pen.text(PAD, PAD, heading.title, size=HEAD, bold=True)
-    pen.text(PAD, PAD + 22, heading.note)
+    for number, line in enumerate(lines):
+        pen.text(PAD, PAD + 22 + LINE * number, line)
     if nulls:
         pen.text(PAD + inner, top + 3, "null", MUTED, SMALL, at="ra")
         top += LINE

@@ -11,6 +11,8 @@ from dimple.views.frame import Drawing, Frame, Layer, Plane, Section
 
 # In shares of the box: from the curve to the outer edges of its ribbon, and between its two sides.
 HALF_WIDTH, SEAM = 6e-3, 2e-4
+# Half of a line between many classes.
+LINE = 1.6e-3
 
 
 def in_space(frame: Frame) -> Frame:
@@ -24,7 +26,10 @@ def in_space(frame: Frame) -> Frame:
     side = max(b - a for a, b in zip(flat.low, flat.high, strict=True))
     layers = []
     for layer in flat.layers:
-        if layer.role == "boundary":
+        if flat.classes is not None:
+            line = ribbon(layer.mesh, -LINE * side, LINE * side)
+            layers.append(Layer(Mesh(line.vertices + np.array([0.0, 0.0, SEAM * side]), line.faces), layer.role))
+        elif layer.role == "boundary":
             left, right = (ribbon(layer.mesh, sign * SEAM * side, sign * HALF_WIDTH * side) for sign in (1, -1))
             count = len(left.vertices)
             vertices, faces = ((left.vertices, right.vertices), (left.faces, right.faces + count))
@@ -35,7 +40,8 @@ def in_space(frame: Frame) -> Frame:
             under = ribbon(layer.mesh, -HALF_WIDTH * side / 2, HALF_WIDTH * side / 2)
             layers.append(Layer(Mesh(under.vertices - [0.0, 0.0, SEAM * side], under.faces), layer.role))
     points = dataclasses.replace(flat.points, positions=np.insert(flat.points.positions, 2, 0.0, axis=1))
-    drawing = Drawing(tuple(layers), points, (*flat.low, -SEAM * side), (*flat.high, SEAM * side))
+    low, high = (*flat.low, -SEAM * side), (*flat.high, SEAM * side)
+    drawing = Drawing(tuple(layers), points, low, high, classes=flat.classes)
     floor = Plane(np.zeros(3), np.eye(3)[:2])
     return dataclasses.replace(frame, drawing=drawing, section=Section(floor, flat))
 

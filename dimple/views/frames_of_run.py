@@ -11,13 +11,15 @@ from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
-from dimple.views.frames_of_section import frames_of_section, is_section, section_timeline
+from dimple.views.frames_of_section import LENGTHS, frames_of_section, is_section, section_timeline
 from dimple.views.relief import Feet, refined
 from dimple.views.scale import round_up
 from dimple.views.wording import NULL, number, words
 
 Columns = dict[str, NDArray[Any]]
 CAPTION = ("train_accuracy", "boundary_distance", "dimple_depth", "off_share")
+# And of one that is drawn in a section.
+IN_SECTION = ("margin", "margin_section", "section_share")
 # The charts of a film: title, columns, fixed limits of the axis.
 CHARTS = (
     ("distance from manifold and points to the boundary", ("boundary_distance", "dimple_depth"), None),
@@ -53,9 +55,10 @@ def frames_of_run(run: Run) -> list[Frame]:
     timeline = timeline_of(run)
     predictions = _predictions(run.points(), steps, len(positions["labels"]))
     manifold = run.manifold_mesh
-    scenery = _Scenery(np.asarray(positions["train"], dtype=np.float64), low, high, manifold)
+    scenery = _Scenery(run.drawn, low, high, manifold)
     last = PointSet(scenery.train, positions["labels"].astype(np.int64), predictions[-1])
     scale = scenery.relief_scale(meshes)
+    name, note = str(run.info.get("name", run.path.name)), note_of(run)
     frames = []
     for index, (step, mesh) in enumerate(zip(steps, meshes, strict=True)):
         points = PointSet(last.positions, last.classes, predictions[index])
@@ -64,9 +67,14 @@ def frames_of_run(run: Run) -> list[Frame]:
         section = None
         if scenery.plane is not None:
             section = section_of(drawing, scenery.plane, NEAR_SECTION * scenery.side)
-        name = str(run.info.get("name", run.path.name))
-        frames.append(Frame(name, int(step), index, drawing, facts, timeline, scale, section))
+        frames.append(Frame(name, int(step), index, drawing, facts, timeline, scale, section, note=note))
     return frames
+
+
+def note_of(run: Run) -> str:
+    """What is drawn of a space of more than three dimensions; nothing for others."""
+    about = run.info.get("section")
+    return "" if about is None else f"{about['words']}; {LENGTHS}"
 
 
 def timeline_of(run: Run) -> Timeline:
@@ -89,7 +97,8 @@ def timeline_of(run: Run) -> Timeline:
 
 def facts_of(metrics: Columns, index: int) -> tuple[Fact, ...]:
     """The caption of one snapshot, the row `index` of the metrics."""
-    return tuple(_fact(metrics, column, index) for column in CAPTION if column in metrics)
+    said = CAPTION + IN_SECTION if "section_share" in metrics else CAPTION
+    return tuple(_fact(metrics, column, index) for column in said if column in metrics)
 
 
 def _fact(metrics: Columns, column: str, index: int) -> Fact:

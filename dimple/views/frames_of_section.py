@@ -83,6 +83,17 @@ def shown_rows(arrays: Arrays) -> Whole:
     return np.flatnonzero(arrays["inside"].astype(bool) & within)
 
 
+def point_table(run: Run) -> Arrays:
+    """What was measured at the images that are shown, as a table of training points has it: by step and place."""
+    table, rows = run.points(), shown_rows(run.geometry())
+    steps = np.unique(table["step"])
+    count = len(table["step"]) // len(steps)
+    mine = {name: values.reshape(len(steps), count)[:, rows].ravel() for name, values in table.items()}
+    columns = {"step": mine["step"], "split": np.full(len(mine["step"]), "train")}
+    columns |= {"index": np.tile(np.arange(len(rows)), len(steps)), "margin": np.abs(mine["margin_any"])}
+    return columns | {name: np.abs(mine[name]) for name in ("margin_section", "margin_section" + NULL)}
+
+
 def _first(points: PointSet) -> PointSet:
     """The point where the axes start, which a random section shares, without its picture."""
     at = slice(0, 1)

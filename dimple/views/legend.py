@@ -8,13 +8,15 @@ from PIL import Image
 from dimple.views.cards import BODY, GAP, LINE, PAD, SMALL, Pen, width_of
 from dimple.views.frame import Drawing
 from dimple.views.markers import marker
-from dimple.views.palette import INK, MANIFOLD, MUTED, RULE, tint
+from dimple.views.palette import INK, MANIFOLD, MUTED, PAPER, RULE, Colour, class_colour, tint
 from dimple.views.quantities import Quantity
 from dimple.views.scale import Scale
 
 # In pixels of a card at scale 1.
 BAR = (236, 11)
 MARK, ROOM, BETWEEN = 11, 18, 12
+# So many entries stand in a line.
+IN_A_LINE = 5
 
 
 def legend_card(
@@ -30,22 +32,28 @@ def legend_card(
     title = f"boundary: {quantity.name}" if low else quantity.name
     unit = quantity.unit + (", logarithmic" if quantity.kind == "logarithmic" else "")
     entries = _entries(drawings, scale)
+    lines = [entries[first : first + IN_A_LINE] for first in range(0, len(entries), IN_A_LINE)]
+    longest = [sum(ROOM + width_of(name) + BETWEEN for _, name in line) for line in lines]
+    longest[0] += width_of(key, SMALL)
     wide = max(
         BAR[0],
-        sum(ROOM + width_of(name) + BETWEEN for _, name in entries) + width_of(key, SMALL),
+        *longest,
         width_of(title, bold=True),
         width_of(low, SMALL) + GAP + width_of(high, SMALL),
     )
     below = (LINE if unit else 0) + (BAR[1] + LINE if low else 0)
-    pen = Pen(wide + 2 * PAD, 2 * PAD + 2 * LINE + below, scale)
-    x, y = float(PAD), float(PAD)
-    for tile, name in entries:
-        half = tile.width / scale / 2
-        pen.paste(tile, x + MARK / 2 - half, y + BODY / 2 + 2 - half)
-        pen.text(x + ROOM, y, name)
-        x += ROOM + width_of(name) + BETWEEN
+    pen = Pen(wide + 2 * PAD, 2 * PAD + LINE * (1 + len(lines)) + below, scale)
+    y = float(PAD)
     pen.text(PAD + wide, y + 1, key, MUTED, SMALL, at="ra")
-    y += LINE + 1
+    for line in lines:
+        x = float(PAD)
+        for tile, name in line:
+            half = tile.width / scale / 2
+            pen.paste(tile, x + MARK / 2 - half, y + BODY / 2 + 2 - half)
+            pen.text(x + ROOM, y, name)
+            x += ROOM + width_of(name) + BETWEEN
+        y += LINE
+    y += 1
     pen.text(PAD, y, title, bold=True)
     if unit:
         y += LINE - 1
@@ -77,12 +85,22 @@ def ends_of(quantity: Quantity, colours: Scale) -> tuple[str, str]:
 def _entries(drawings: Sequence[Drawing], scale: int) -> list[tuple[Image.Image, str]]:
     """Small pictures and what each stands for."""
     classes = sorted({int(label) for drawing in drawings for label in drawing.points.classes})
-    entries = [(marker(label, MARK * scale), f"class {label}") for label in classes]
+    named = next((drawing.classes for drawing in drawings if drawing.classes is not None), None)
+    if named is None:
+        entries = [(marker(label, MARK * scale), f"class {label}") for label in classes]
+    else:
+        entries = [(_swatch(class_colour(k), scale), name) for k, name in enumerate(named.names)]
     if any(drawing.points.predictions is not None for drawing in drawings):
         entries.append((marker(classes[0], MARK * scale, wrong=True), "wrong"))
     if any(drawing.layer("manifold") is not None for drawing in drawings):
-        entries.append((Image.new("RGB", (MARK * scale, MARK * scale), tint(MANIFOLD, 0.4)), "manifold"))
+        entries.append((_swatch(tint(MANIFOLD, 0.4), scale), "manifold"))
+    if named is not None and named.valid is not None:
+        entries.append((_swatch(PAPER, scale), "pale: out of range"))
     return entries
+
+
+def _swatch(colour: Colour, scale: int) -> Image.Image:
+    return Image.new("RGB", (MARK * scale, MARK * scale), colour)
 
 
 def _band(quantity: Quantity, colours: Scale, width: int, height: int) -> Image.Image:

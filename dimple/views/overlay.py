@@ -39,6 +39,8 @@ class Overlay:
         self._actor: Any = vtkActor2D()
         self._actor.SetMapper(self._mapper)
         self._actor.GetPositionCoordinate().SetCoordinateSystemToViewport()
+        # In front of what stands at places of the scene.
+        self._actor.SetLayerNumber(1)
         self._actor.VisibilityOff()
         renderer.AddViewProp(self._actor)
         renderer.AddObserver("StartEvent", lambda *_: self._place())

@@ -11,6 +11,7 @@ from dimple.views.picking import Picked, picked_card, picked_of
 from dimple.views.reel import Reel
 from dimple.views.scenery import Scenery
 from dimple.views.solids import Arrows, Markers
+from dimple.views.tags import Tags, tags_of
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -45,6 +46,7 @@ class Panel:
         self._markers = Markers(plotter, first.points, scale)
         self._caption = Overlay(self.renderer, (0.0, 1.0), MARGIN * scale)
         self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale, self._caption)
+        self._tags = Tags(self.renderer)
         self._captions: dict[int, Image.Image] = {}
 
     @property
@@ -59,6 +61,7 @@ class Panel:
         if index not in self._captions:
             self._captions[index] = facts_card(*caption(self.frame, self._name), self._scale)
         self._caption.show(self._captions[index])
+        self._tags.show(self.frame, tags_of(self.frame, self._scale))
         self.pick(None if self.picked is None else self.picked.index)
 
     def pick(self, point: int | None) -> None:

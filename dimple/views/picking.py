@@ -30,6 +30,7 @@ class Picked:
         whole, on, off: the step to the boundary and its parts along and off the manifold, `(3,)`; nan where no boundary
             was found, or there is nobody to ask.
         figures: its columns of points.parquet; none where the table lacks it.
+        name: of the point, where it has one.
     """
 
     index: int
@@ -40,6 +41,7 @@ class Picked:
     on: Reals
     off: Reals
     figures: dict[str, float]
+    name: str = ""
 
 
 def picked_of(reel: Reel, snapshot: int, index: int) -> Picked:
@@ -53,17 +55,22 @@ def picked_of(reel: Reel, snapshot: int, index: int) -> Picked:
     label = int(points.classes[index])
     prediction = label if points.predictions is None else int(points.predictions[index])
     figures = figures_of(reel.show.points, frame.step, index)
-    return Picked(index, label, prediction, points.positions[index], whole, on, off, figures)
+    name = points.names[index].replace("\n", ", ") if points.names else ""
+    return Picked(index, label, prediction, points.positions[index], whole, on, off, figures, name)
 
 
 def picked_card(picked: Picked, scale: int = 1) -> Image.Image:
     """The point's classes, how far the boundary is and which way, each figure beside its null."""
     verdict = "right" if picked.prediction == picked.label else f"predicted {picked.prediction}, wrong"
     heading = Heading(f"training point {picked.index}", f"class {picked.label}, {verdict}")
+    if picked.name:
+        heading = Heading(picked.name)
     rows: list[Row] = [(margin_fact(picked.figures), INK)] if "margin" in picked.figures else []
     lengths = [float(np.linalg.norm(way)) for way in (picked.whole, picked.on, picked.off)]
     if np.isnan(lengths).any():
-        rows.append((Fact("step to the boundary", "none found"), None))
+        # Where a distance is known, it is the way there that nobody was asked for.
+        if not np.isfinite(picked.figures.get("margin", np.inf)):
+            rows.append((Fact("step to the boundary", "none found"), None))
     else:
         if not rows:
             rows.append((Fact("step to the boundary", number(lengths[0])), INK))

@@ -11,6 +11,7 @@ from dimple.views.wording import NULL, number
 
 # Columns of points.parquet that have a null of their own, and how they are called beside a point.
 COMPARED = {
+    "margin_section": "margin in the section",
     "margin_on": "margin along the manifold only",
     "margin_off": "margin off the manifold only",
     "gradient_off_share": "gradient off the manifold, share",
@@ -40,7 +41,7 @@ def figures_of(points: Mapping[str, NDArray[Any]], step: int, index: int) -> dic
 
 def margin_fact(figures: Mapping[str, float]) -> Fact:
     """The margin beside that of unseen points."""
-    return _fact(figures, "margin", "margin (null: unseen points)")
+    return _fact(figures, "margin", "margin (null: unseen points)" if "margin" + NULL in figures else "margin")
 
 
 def compared_facts(figures: Mapping[str, float]) -> list[Fact]:

@@ -39,6 +39,8 @@ class Quantity:
 
 def quantities_of(reel: Reel) -> list[Quantity]:
     """Those that can be shown for a run, the one that its boundary is painted with at first in front."""
+    if reel.show.frames[0].drawing.classes is not None:
+        return [CLASSES]
     layers = [frame.drawing.layer("boundary") for frame in reel.show.frames]
     relief = any(layer is not None and layer.relief is not None for layer in layers)
     first = SIDES if reel.flat else DEPTH if relief else PLAIN
@@ -116,6 +118,7 @@ def movement(reel: Reel, index: int) -> Reals:
 
 INPUT = "input units"
 PLAIN = Quantity("boundary")
+CLASSES = Quantity("in each region the colour of its class")
 SIDES = Quantity("class on that side", ends=("class 0", "class 1"))
 DEPTH = Quantity("depth of the manifold beneath", INPUT, ends=("in class 0", "in class 1"))
 DISTANCE = Quantity("distance to the manifold", INPUT, "linear", _distance)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dimple.views.frame import Bytes, Classes, Drawing, Layer, Reals, Whole
-from dimple.views.palette import PAPER, class_colour
+from dimple.views.palette import INK, PAPER, class_colour
+from dimple.views.regions import INPUT, NO_INPUT
 from dimple.views.relief import vertex_normals
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ BOUNDARY, SIDE, PALE = 0.9, 0.5, 0.55
 OVERLAP = 0.08
 # A part of a side is named where a disc of such a radius, in shares of the side, fits into it.
 NAMED = 0.06
+LINE = -1
 # For names every so many squares of a side are enough.
 COARSER = 4
 
@@ -34,7 +36,7 @@ class Painted:
     Attributes:
         places, normals: `(V, 3)`.
         faces: `(F, 3)`.
-        classes, strength: `(V,)`.
+        classes, strength: `(V,)`; `LINE` is the class of the lines between the regions of a plane.
     """
 
     places: Reals
@@ -45,7 +47,7 @@ class Painted:
 
     def colours(self) -> Bytes:
         """The colour at each corner, `(V, 3)`."""
-        hues = np.array([class_colour(label) for label in range(int(self.classes.max()) + 1)])[self.classes]
+        hues = np.array([*(class_colour(label) for label in range(int(self.classes.max()) + 1)), INK])[self.classes]
         strength = self.strength[:, None]
         return np.asarray(np.rint(strength * hues + (1 - strength) * np.array(PAPER)), dtype=np.uint8)
 
@@ -67,8 +69,15 @@ def painted(drawing: Drawing) -> Painted:
     """Both faces of the boundary and the sides of the box from within, so that those towards the viewer are open."""
     layer, classes = drawing.layer("boundary"), drawing.classes
     assert classes is not None
-    parts = _sides(drawing, classes)
-    if layer is not None and len(layer.mesh.faces):
+    flat = classes.regions.ndim == 2
+    parts = _floor(drawing, classes) if flat else _sides(drawing, classes)
+    if flat and layer is not None and len(layer.mesh.faces):
+        mesh = layer.mesh
+        up = np.tile([0.0, 0.0, 1.0], (len(mesh.vertices), 1))
+        inked = np.full(len(mesh.vertices), LINE)
+        both = np.concatenate([mesh.faces, mesh.faces[:, ::-1]])
+        parts.append(Painted(mesh.vertices, up, both, inked, np.ones(len(mesh.vertices))))
+    elif layer is not None and len(layer.mesh.faces):
         parts.append(walls_of(layer, drawing))
     first = np.cumsum([0, *[len(part.places) for part in parts]])
     return Painted(
@@ -95,31 +104,42 @@ def walls_of(layer: Layer, drawing: Drawing) -> Painted:
 
 
 def _sides(drawing: Drawing, classes: Classes) -> list[Painted]:
-    """The six sides of the box, facing inwards: each row of squares in stripes of one class."""
+    """The six sides of the box, facing inwards."""
     assert classes.sides is not None
-    low, high, squares = np.array(drawing.low), np.array(drawing.high), classes.sides.shape[2]
-    middles = (np.indices((squares, squares)).reshape(2, -1).T + 0.5) / squares
     parts = []
-    for axis in range(3):
-        for end in range(2):
-            side = classes.sides[axis, end].ravel()
-            valid = inside(low + np.insert(middles, axis, end, axis=1) * (high - low), classes.valid)
-            rows, starts, ends = _stripes((2 * side + valid).reshape(squares, squares))
-            # Rows overlap a little: between stripes that end at different places a gap of rounding would show.
-            left, right, top = starts / squares, ends / squares, np.minimum((rows + 1 + OVERLAP) / squares, 1.0)
-            bottom = rows / squares
-            corners = np.stack([bottom, left, top, left, top, right, bottom, right], axis=1)
-            places = low + np.insert(corners.reshape(-1, 2), axis, end, axis=1) * (high - low)
-            a, b, c, d = (np.arange(len(rows)) * 4 + k for k in range(4))
-            turned = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-            # Triangles of the axes (1, 2) and (0, 1) turn to the positive side, those of (0, 2) to the negative one.
-            faces = turned if (end == 0) == (axis != 1) else turned[:, ::-1]
-            normals = np.zeros_like(places)
-            normals[:, axis] = 1.0 if end == 0 else -1.0
-            at = rows * squares + starts
-            strength = np.where(valid[at], SIDE, SIDE * PALE)
-            parts.append(Painted(places, normals, faces, np.repeat(side[at], 4), np.repeat(strength, 4)))
+    for axis, end in itertools.product(range(3), range(2)):
+        parts.append(_side(drawing, classes, classes.sides[axis, end], axis, end))
     return parts
+
+
+def _floor(drawing: Drawing, classes: Classes) -> list[Painted]:
+    """The regions of a plane on the floor of a space, which is the low side of its third axis."""
+    # By rows of x, as the sides are, not of y.
+    return [_side(drawing, classes, classes.regions.T, 2, 0)]
+
+
+def _side(drawing: Drawing, classes: Classes, side: Whole, axis: int, end: int) -> Painted:
+    """One side of a box: each row of squares in stripes of one class."""
+    low, high, squares = np.array(drawing.low), np.array(drawing.high), len(side)
+    middles = (np.indices((squares, squares)).reshape(2, -1).T + 0.5) / squares
+    corners = low + np.insert(middles, axis, end, axis=1) * (high - low)
+    valid = inside(corners[:, :2] if classes.regions.ndim == 2 else corners, classes.valid)
+    rows, starts, ends = _stripes((2 * side.ravel() + valid).reshape(squares, squares))
+    # Rows overlap a little: between stripes that end at different places a gap of rounding would show.
+    bottom, top = rows / squares, np.minimum((rows + 1 + OVERLAP) / squares, 1.0)
+    left, right = starts / squares, ends / squares
+    around = np.stack([bottom, left, top, left, top, right, bottom, right], axis=1).reshape(-1, 2)
+    places = low + np.insert(around, axis, end, axis=1) * (high - low)
+    a, b, c, d = (np.arange(len(rows)) * 4 + k for k in range(4))
+    turned = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    # Triangles of the axes (1, 2) and (0, 1) turn to the positive side, those of (0, 2) to the negative one.
+    faces = turned if (end == 0) == (axis != 1) else turned[:, ::-1]
+    normals = np.zeros_like(places)
+    normals[:, axis] = 1.0 if end == 0 else -1.0
+    at = rows * squares + starts
+    full, pale = (INPUT, NO_INPUT) if classes.regions.ndim == 2 else (SIDE, SIDE * PALE)
+    strength = np.where(valid[at], full, pale)
+    return Painted(places, normals, faces, np.repeat(side.ravel()[at], 4), np.repeat(strength, 4))
 
 
 def _stripes(squares: Whole) -> tuple[Whole, Whole, Whole]:
@@ -146,6 +166,11 @@ class Part:
     end: int
     name: str
     places: Reals
+
+    def some(self, count: int) -> Reals:
+        """At most so many of the places, from the best to the worst."""
+        chosen: Reals = self.places[np.unique(np.linspace(0, len(self.places) - 1, count).astype(int))]
+        return chosen
 
 
 def named_parts(drawing: Drawing, viewer: Reals | None) -> list[Part]:
@@ -186,3 +211,24 @@ def inside(points: Reals, corners: Reals | None) -> NDArray[np.bool_]:
     for equation in ConvexHull(corners).equations:
         within &= points @ equation[:-1] + equation[-1] <= 1e-9
     return within
+
+
+def seen_from(drawing: Drawing, places: Reals, viewer: Reals) -> NDArray[np.bool_]:
+    """From which places `(N, 3)` in the box a viewer is seen: the class does not change on the way out of it.
+
+    Places on a side that faces away from the viewer are not seen; on the floor of a plane all are.
+    """
+    classes, low, high = drawing.classes, np.array(drawing.low), np.array(drawing.high)
+    if classes is None or classes.regions.ndim == 2:
+        return np.ones(len(places), dtype=bool)
+    corners, size = len(classes.regions), high - low
+    way = viewer - places
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    steps = np.arange(1, 2 * corners)[:, None, None] * float(size.max()) / corners
+    at = np.rint((places + steps * way - low) / size * (corners - 1)).astype(int)
+    within = ((at >= 0) & (at < corners)).all(2)
+    # The way out of the box is straight: after the first step outside there is none inside.
+    here = classes.regions[tuple(np.moveaxis(at.clip(0, corners - 1), 2, 0))]
+    constant = (~within | (here == here[0])).all(0)
+    outwards = ((places <= low) & (way < 0)) | ((places >= high) & (way > 0))
+    return np.asarray(constant & ~outwards.any(1))

@@ -47,14 +47,14 @@ def thumbnails(
     found: list[Thumbnail] = []
     centre = places.mean(0) if len(places) > 1 else np.array([size[0], 2 * size[1]]) / 2
     for row, pixels in enumerate(points.pictures):
-        tile = _tile(pixels, points.names[row], class_colour(int(points.classes[row])), side)
+        tile = tile_of(pixels, points.names[row], class_colour(int(points.classes[row])), side)
         boxes = _around(places[row], centre, tile.size, side)
         cost = [_cost(box, places, [*taken, *[other.box for other in found]], size) for box in boxes]
         found.append(Thumbnail(tile, (float(places[row, 0]), float(places[row, 1])), boxes[int(np.argmin(cost))]))
     return found
 
 
-def _tile(pixels: Bytes, name: str, colour: tuple[int, int, int], side: int) -> Image.Image:
+def tile_of(pixels: Bytes, name: str, colour: tuple[int, int, int], side: int) -> Image.Image:
     """A picture magnified without smoothing, in a frame of the colour, the caption below."""
     times = max(1, round(side / max(pixels.shape[:2])))
     image = Image.fromarray(pixels).resize((times * pixels.shape[1], times * pixels.shape[0]), Image.Resampling.NEAREST)

@@ -33,6 +33,7 @@ WORDS = {
     "margin_pca_top": "margin along the widest directions",
     "margin_pca_bottom": "margin along the narrowest directions",
     "margin_section": "margin in the section",
+    "section_share": "gradient in the section",
     "classes": "classes in the box",
     "boundary_size": "size of the boundary",
     "valid_share": "share of the box with valid inputs",
