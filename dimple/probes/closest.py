@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
+from dimple.probes.corners import cornered
 from dimple.probes.restriction import Restriction
 from dimple.probes.search import BUDGET, CONVERGED, FORWARD, NO_CROSSING, Reached
 from dimple.probes.walk import Walk, stages
@@ -22,6 +23,8 @@ from dimple.tensors import chunks, flatten, generator
 
 # Budgets below these look at fewer rivals when they begin, and what is no whole step is kept for the landing.
 SMALL, LARGE = 8, 15
+# Looks at the corners around the nearest point of several starts.
+CORNERS = 12
 # A sample is masked when further starts come nearer than this share of what the first found.
 MASKED = 0.9
 # How many places a further start looks at, forwards only, before it chooses where to walk from.
@@ -49,8 +52,9 @@ def closest(
     lies a little beyond the boundary, and `Margin` pulls it back.
 
     Args:
-        starts: how many searches a sample, the first from itself and the others from within the distance that it found;
-            None takes 33 up to three dimensions, 9 up to 16, 3 up to 64, and 1 above.
+        starts: how many searches a sample, the first from itself, the others from within the distance that it found,
+            and in l2 the last from the nearest point of all, see `dimple.probes.corners`; None takes 33 up to three
+            dimensions, 9 up to 16, 3 up to 64, and 1 above.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -61,7 +65,8 @@ def closest(
     begun = Walk(boundary, x, y, norm, restriction, targets)
     begun.begin(rivals=1 if budget < SMALL else 2 if budget < LARGE else 3)
     first = best = _finished(begun, budget)
-    spread = _spread(starts - 1, flatten(x).shape[1], x.device).to(x.dtype) if starts > 1 else x.new_zeros(0)
+    corners = norm == "l2" and starts > 1
+    spread = _spread(starts - 1 - corners, flatten(x).shape[1], x.device).to(x.dtype)
     for part in chunks(len(spread), ROUND):
         count = len(spread[part])
         rows = torch.arange(len(x), device=x.device).repeat(count)
@@ -78,6 +83,8 @@ def closest(
         )
         walk.begin_at(places[:, : max(1, int(budget / 4))], begun.first_gap[rows])
         best = _nearest(best, _finished(walk, budget), count)
+    if corners:
+        best = _at_corners(best, boundary, x, y, budget, restriction, targets)
     found = torch.isfinite(best.distance)
     status = torch.where(best.settled, CONVERGED, BUDGET).where(found, NO_CROSSING)
     masked = best.distance < MASKED * first.distance
@@ -109,6 +116,22 @@ def _finished(walk: Walk, budget: float) -> _Found:
     steps = max(1, sum(before), int(left - FORWARD * landings * len(before) + 1e-6))
     landed = walk.follow(steps, landings)
     return _Found(walk.points, walk.distance, walk.passes, walk.settled, landed)
+
+
+def _at_corners(
+    best: _Found,
+    boundary: Boundary,
+    x: Tensor,
+    y: Tensor,
+    budget: float,
+    restriction: Restriction | None,
+    targets: Tensor | None,
+) -> _Found:
+    """The nearest of all starts, and what its corners hold that is nearer still."""
+    found = torch.isfinite(best.distance)
+    nearer = cornered(boundary, x, y, best.points, found, int(min(budget, CORNERS)), restriction, targets)
+    landed = best.landed & (nearer.distance >= best.distance)
+    return _Found(nearer.points, nearer.distance, best.passes + nearer.passes, best.settled, landed)
 
 
 def _spread(count: int, n: int, device: torch.device) -> Tensor:
