@@ -8,6 +8,7 @@ from dimple.views.cards import keys_card, line_card
 from dimple.views.overlay import Overlay
 from dimple.views.palette import INK, RULE
 from dimple.views.polydata import unit
+from dimple.views.rendering import by_processor
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -80,6 +81,8 @@ class Controls:
         # A timer of VTK's own, as the window's event loop leaves no other chance to move on.
         interactor.add_observer("TimerEvent", lambda *_: beat())
         interactor.initialize()
+        if not by_processor(self._plotter.render_window):
+            self._plotter.enable_anti_aliasing("fxaa", all_renderers=True)
         interactor.create_timer(BEAT_MILLISECONDS)
         self._plotter.show(title=title, auto_close=True)
 

@@ -184,8 +184,6 @@ def _plotter(columns: int, size: tuple[int, int], off_screen: bool, strip: bool)
         border_color=unit(RULE), **layout,
     )  # fmt: skip
     plotter.set_background(unit(PAPER), all_renderers=True)  # type: ignore[arg-type]
-    # Multisampling triples the time of a render without a graphics card, and blanks it with translucent layers.
+    # Without a graphics card multisampling triples the time of a render, and blanks it with translucent layers.
     plotter.disable_anti_aliasing(all_renderers=True)
-    if not off_screen:
-        plotter.enable_anti_aliasing("fxaa", all_renderers=True)
     return plotter

@@ -5,6 +5,7 @@ import functools
 import os
 import subprocess
 import sys
+from typing import Any
 
 from dimple.errors import DeviceError
 
@@ -50,6 +51,12 @@ def has_display() -> bool:
     if not sys.platform.startswith("linux"):
         return True
     return bool(os.environ.get("DISPLAY")) and window_kind() not in OFF_SCREEN
+
+
+def by_processor(window: Any) -> bool:
+    """Whether a window is drawn without a graphics card, where to smooth edges costs more than to draw the scene."""
+    capabilities = window.ReportCapabilities()
+    return any(name in capabilities for name in ("llvmpipe", "softpipe", "swrast"))
 
 
 @functools.cache
