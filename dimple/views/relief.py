@@ -40,7 +40,7 @@ class Feet:
 
     def offsets(self, points: Reals) -> Reals:
         """The vectors `(N, 3)` from each point to its foot: along the normal of the manifold."""
-        _, nearest = self._tree.query(points)
+        _, nearest = self._tree.query(points, workers=-1)
         normals = self._normals[nearest]
         heights = ((points - self._vertices[nearest]) * normals).sum(1, keepdims=True)
         return np.asarray(-heights * normals, dtype=np.float64)

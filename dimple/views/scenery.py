@@ -38,6 +38,7 @@ class Scenery:
             # Colours are names here, and have to look the same on every wall.
             self.boundary.prop.ambient, self.boundary.prop.diffuse, self.boundary.prop.specular = 0.6, 0.45, 0.0
         self.manifold: Any = None
+        self._box: Any = None
         manifold = frame.drawing.layer("manifold")
         if manifold is not None and len(manifold.mesh.faces) and manifold.mesh.faces.shape[1] == 2:
             self.manifold = plotter.add_mesh(
@@ -57,10 +58,13 @@ class Scenery:
 
     def enclose(self, drawing: Drawing, camera: Camera | None) -> None:
         """Show the box: all its edges, or with a camera those that lie behind everything in it."""
-        self._plotter.add_mesh(
-            box_edges(drawing, camera), color=unit(RULE), line_width=1.5, lighting=False, name="box",
-            reset_camera=False, render=False,
-        )  # fmt: skip
+        edges = box_edges(drawing, camera)
+        if self._box is None:
+            self._box = self._plotter.add_mesh(
+                edges, color=unit(RULE), line_width=1.5, lighting=False, name="box", reset_camera=False, render=False
+            )
+        else:
+            self._box.mapper.SetInputDataObject(edges)
 
     def see_through(self, wanted: bool) -> None:
         """Make the boundary translucent, so that what lies under its bumps appears, or opaque."""

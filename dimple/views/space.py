@@ -1,13 +1,14 @@
 """Scenes in space, drawn by VTK: made once, then a snapshot costs one change of a mapper's input and a render."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dimple.views.camera import VIEW_ANGLE, Camera
-from dimple.views.frame import Drawing, Frame, Reals, Section
+from dimple.views.frame import Drawing, Frame, Section
 from dimple.views.lettering import font
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import INK, PAPER
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 GHOST_DEPTH = 0.14
 # What lies no deeper than this share of the box is on the surface.
 SEEN = 0.03
+Depths: TypeAlias = NDArray[np.float32]
 
 
 @final
@@ -74,7 +76,7 @@ class Space:
             else:
                 self._section.mapper.SetInputDataObject(line)
 
-    def picture(self) -> tuple[Image.Image, Reals]:
+    def picture(self) -> tuple[Image.Image, Depths]:
         """What the camera sees, and the depth of every pixel along the line of sight, `(height, width)`."""
         from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkFloatArray
@@ -87,9 +89,9 @@ class Space:
         buffer = vtkFloatArray()
         width, height = self.size
         window.GetZbufferData(0, 0, width - 1, height - 1, buffer)
-        stored = vtk_to_numpy(buffer).reshape(height, width)[::-1].astype(np.float64)
-        near, far = self.plotter.camera.clipping_range
-        depth = near * far / (far - stored * (far - near))
+        stored: Depths = vtk_to_numpy(buffer).reshape(height, width)[::-1]
+        near, far = (np.float32(end) for end in self.plotter.camera.clipping_range)
+        depth: Depths = near * far / (far - stored * (far - near))
         return Image.fromarray(np.asarray(pixels)), depth
 
     def close(self) -> None:
@@ -97,7 +99,9 @@ class Space:
         self.plotter.close()
 
 
-def stamp_points(picture: Image.Image, depth: Reals, drawing: Drawing, camera: Camera, size: int = 11) -> None:
+def stamp_points(
+    picture: Image.Image, depth: NDArray[np.floating[Any]], drawing: Drawing, camera: Camera, size: int = 11
+) -> None:
     """Put the points on a picture of space: whole where they are seen, in outline where they sit under a bump.
 
     Args:
@@ -119,7 +123,7 @@ def stamp_points(picture: Image.Image, depth: Reals, drawing: Drawing, camera: C
 
 
 def stamp_names(
-    picture: Image.Image, depth: Reals, drawing: Drawing, camera: Camera, size: int, taken: Sequence[Rectangle]
+    picture: Image.Image, depth: Depths, drawing: Drawing, camera: Camera, size: int, taken: Sequence[Rectangle]
 ) -> None:
     """Write the names of classes on the sides of the box, where nothing hides them; see `stamp_points`.
 
