@@ -231,7 +231,11 @@ class Sectioning:
             {"section": Subspace(self.laid.section.axes)}, draws=self.request.draws, seed=self.request.seed
         )
         result = measure(boundary, self.x, self.y, [probe])
-        return {name: values.cpu().numpy() for name, values in result.columns.items()}
+        columns = {name: values.cpu().numpy() for name, values in result.columns.items()}
+        # A place of the boundary in the section is one of the whole boundary.
+        anywhere, here = np.abs(columns["margin_any"]), np.abs(columns["margin_section"])
+        columns["margin_any"] = np.sign(columns["margin_any"]) * np.minimum(anywhere, here)
+        return columns
 
     def _boundary(self, network: nn.Module) -> Boundary:
         return Boundary(network.to(self.device, self.x.dtype), self.subject.box)

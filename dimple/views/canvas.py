@@ -6,9 +6,9 @@ from PIL import Image
 
 from dimple.views.camera import look
 from dimple.views.frame import Frame
+from dimple.views.insets import insets
 from dimple.views.palette import PAPER
 from dimple.views.plane import draw_plane
-from dimple.views.thumbnails import thumbnails
 
 SUPERSAMPLING = 2
 
@@ -51,7 +51,7 @@ class Canvas:
         size = max(1, round(11 * self._scale))
         stamp_points(picture, depth, frame.drawing, camera, size)
         places, _ = camera.project(frame.drawing.points.positions, picture.size)
-        tiles = thumbnails(frame.drawing.points, places, picture.size, 5 * size)
+        tiles = insets(frame.drawing.points, places, picture.size, 5 * size)
         if frame.drawing.classes is not None:
             stamp_names(picture, depth, frame.drawing, camera, size + 2, [tile.box for tile in tiles])
         for tile in tiles:

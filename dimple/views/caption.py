@@ -22,6 +22,9 @@ from dimple.views.palette import (
     tint,
 )
 
+# The height of a line of figures.
+FACT = 21
+
 
 @final
 class Pen:
@@ -90,7 +93,7 @@ def write_facts(pen: Pen, frame: Frame, place: tuple[int, int, int]) -> int:
         y += 15
     for fact in frame.facts:
         _fact(pen, fact, columns, y)
-        y += 21
+        y += FACT
     return y + 8
 
 

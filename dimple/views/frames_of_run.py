@@ -11,7 +11,8 @@ from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
 from dimple.views.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
-from dimple.views.frames_of_section import LENGTHS, frames_of_section, is_section, section_timeline
+from dimple.views.frames_of_section import frames_of_section, is_section, section_timeline
+from dimple.views.headline import note_of
 from dimple.views.relief import Feet, refined
 from dimple.views.scale import round_up
 from dimple.views.wording import NULL, number, words
@@ -69,12 +70,6 @@ def frames_of_run(run: Run) -> list[Frame]:
             section = section_of(drawing, scenery.plane, NEAR_SECTION * scenery.side)
         frames.append(Frame(name, int(step), index, drawing, facts, timeline, scale, section, note=note))
     return frames
-
-
-def note_of(run: Run) -> str:
-    """What is drawn of a space of more than three dimensions; nothing for others."""
-    about = run.info.get("section")
-    return "" if about is None else f"{about['words']}; {LENGTHS}"
 
 
 def timeline_of(run: Run) -> Timeline:

@@ -9,12 +9,12 @@ from dimple.boundary.mesh import Mesh
 from dimple.runs.store import Run
 from dimple.views.figures import curve_of, spans_decades
 from dimple.views.frame import Bytes, Chart, Classes, Drawing, Fact, Frame, Layer, Panel, PointSet, Timeline, Whole
+from dimple.views.headline import note_of
 from dimple.views.wording import NULL, number
 
 Arrays = dict[str, NDArray[Any]]
 # What run.json calls such a run.
 SECTION = "section"
-LENGTHS = "lengths are l2 distances between inputs"
 LENGTH = "l2"
 
 
@@ -27,7 +27,7 @@ def frames_of_section(run: Run) -> list[Frame]:
     """One frame a step, in their order."""
     about, geometry, metrics, points = run.info["section"], run.geometry(), run.metrics(), run.points()
     timeline = section_timeline(run)
-    note = f"{about['words']}; {LENGTHS}"
+    note = note_of(run)
     frames = []
     for index, step in enumerate(timeline.steps.tolist()):
         mine = {name: values[points["step"] == step] for name, values in points.items()}

@@ -12,9 +12,18 @@ MEANINGS = {
 }
 
 
+LENGTHS = "lengths are l2 distances between inputs"
+
+
+def note_of(run: Run) -> str:
+    """What is drawn, where that is a section of a larger space; nothing for others."""
+    about = run.info.get("section")
+    return "" if about is None else f"{about['words']}; {LENGTHS}"
+
+
 def lead_of(run: Run, summary: Mapping[str, Any]) -> str:
-    """Seed, device and length of a run, in one line."""
-    parts = [f"seed {run.info.get('seed', 0)}", str(run.info.get("device", ""))]
+    """What is drawn, seed, device and length of a run, in one line."""
+    parts = [note_of(run), f"seed {run.info.get('seed', 0)}", str(run.info.get("device", ""))]
     if "steps" in summary:
         parts.append(f"{summary['steps']:,} steps, {summary.get('snapshots', 0)} snapshots")
     return ", ".join(part for part in parts if part)

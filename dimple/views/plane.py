@@ -8,10 +8,10 @@ from scipy.spatial import cKDTree
 from dimple.boundary.mesh import Mesh
 from dimple.views.fit import Fit
 from dimple.views.frame import Drawing, PointSet, Reals
+from dimple.views.insets import insets
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import CLASSES, INK, MANIFOLD, PAPER, RULE, tint
 from dimple.views.regions import ground, scale_bar, write_names
-from dimple.views.thumbnails import thumbnails
 
 # Lines are drawn twice as large and halved, which is how Pillow, whose lines are jagged, gets smooth ones.
 _OVERSAMPLING = 2
@@ -38,7 +38,7 @@ def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -
     taken = []
     if drawing.classes is not None:
         taken = [scale_bar(picture, drawing, fit, drawing.classes.unit, round(0.9 * marker_size))]
-    tiles = thumbnails(points, places, size, 5 * marker_size, taken)
+    tiles = insets(points, places, size, 5 * marker_size, taken)
     if drawing.classes is not None:
         around = 1.2 * marker_size
         taken += [(x - around, y - around, x + around, y + around) for x, y in places.tolist()]

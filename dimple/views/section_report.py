@@ -10,7 +10,8 @@ from dimple.runs.files import read_table
 from dimple.runs.store import Run
 from dimple.views.cost import cost_of
 from dimple.views.figures import cell, chart_pictures, charts_by_unit, figure_rows
-from dimple.views.frames_of_section import LENGTHS, section_timeline
+from dimple.views.frames_of_section import section_timeline
+from dimple.views.headline import note_of
 from dimple.views.page import png, write_page
 from dimple.views.probe_report import image_of
 from dimple.views.report import stills_of
@@ -40,7 +41,7 @@ def write_section_report(run: Run, again: str, path: Path | str) -> Path:
     values = {
         "title": str(run.info["name"]),
         "words": about["words"],
-        "lengths": LENGTHS,
+        "note": note_of(run),
         "about": about,
         "held": f"{held(about['draws']):.0%}",
         "facts": [*run.info["facts"], ("seed", str(run.info["seed"]))],

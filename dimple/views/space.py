@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dimple.views.camera import VIEW_ANGLE, Camera
-from dimple.views.frame import Drawing, Frame, Section
+from dimple.views.frame import Drawing, Frame, Reals, Section
+from dimple.views.insets import Rectangle
 from dimple.views.lettering import font
 from dimple.views.markers import marker, stamp
 from dimple.views.palette import INK, PAPER
 from dimple.views.polydata import section_line, unit
 from dimple.views.rooms import named_parts
 from dimple.views.scenery import Scenery
-from dimple.views.thumbnails import Rectangle
 
 if TYPE_CHECKING:
     import pyvista as pv

@@ -7,7 +7,7 @@ from typing import final
 from PIL import Image
 
 from dimple.views.canvas import Canvas
-from dimple.views.caption import Pen, write_facts, write_legend
+from dimple.views.caption import FACT, Pen, write_facts, write_legend
 from dimple.views.frame import Frame, control_of
 from dimple.views.palette import INK, MUTED, PAPER
 from dimple.views.plane import draw_plane
@@ -37,7 +37,8 @@ class Layout:
 
 
 SPACE = Layout((0, 0, 790, 512), (26, 522), (0, 556, 1280, 720))
-# The plane has no section, so the curves stand where it would, and the scene is as high as the picture.
+# The plane has no section, so the curves stand where it would, below four figures or more, and the scene is as high as
+# the picture.
 PLANE = Layout((0, 0, 790, 672), (26, 686), (798, 188, 1268, 714), stacked=True)
 STILL = Layout((0, 0, 790, 672), (26, 680), None, (802, 18, 1262, 710))
 
@@ -46,7 +47,11 @@ def layout_of(frame: Frame) -> Layout:
     """The layout of the film that begins with this frame."""
     if frame.control is not None:
         return STILL if len(frame.timeline.steps) == 1 else SPACE
-    return SPACE if frame.drawing.ambient_dim == 3 else PLANE
+    if frame.drawing.ambient_dim == 3:
+        return SPACE
+    assert PLANE.curves is not None
+    left, top, right, bottom = PLANE.curves
+    return dataclasses.replace(PLANE, curves=(left, top + FACT * max(len(frame.facts) - 4, 0), right, bottom))
 
 
 @final

@@ -99,7 +99,7 @@ def _beside(number: int, count: int, size: tuple[int, int], scale: float) -> tup
 def _stacked(number: int, count: int, size: tuple[int, int], scale: float) -> tuple[float, float, float, float]:
     """Where a chart stands in a column, with room for its legend below."""
     width, height = size[0] / scale, size[1] / scale
-    return (44 / width, 1 - (number + 1) / count + 66 / height, 1 - 54 / width, 1 / count - 92 / height)
+    return (44 / width, 1 - (number + 1) / count + 66 / height, 1 - 62 / width, 1 / count - 92 / height)
 
 
 def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:

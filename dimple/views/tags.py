@@ -9,11 +9,11 @@ from PIL import Image, ImageDraw
 
 from dimple.views.fit import Fit
 from dimple.views.frame import Frame, Reals
+from dimple.views.insets import tile_of
 from dimple.views.lettering import font
 from dimple.views.palette import INK, PAPER, class_colour
 from dimple.views.regions import name_places
 from dimple.views.rooms import named_parts, seen_from
-from dimple.views.thumbnails import tile_of
 
 if TYPE_CHECKING:
     import pyvista as pv

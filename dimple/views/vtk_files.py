@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COMPRESSION = 4
 RELIEF = "depth of the manifold"
+# The class that a face looks at, and the one behind it.
+PAIR = ("class before", "class behind")
 
 
 def write_pvd(layers: Sequence[Layer], steps: Sequence[int], path: Path | str, imprint: Imprint = NO_IMPRINT) -> Path:
@@ -117,7 +119,8 @@ def _never_empty(layer: Layer) -> Layer:
         return layer
     width = layer.mesh.faces.shape[1]
     speck = Mesh(np.zeros((width, layer.mesh.ambient_dim)), np.arange(width, dtype=np.int64)[None])
-    return Layer(speck, layer.role, None if layer.relief is None else np.zeros(width))
+    relief = None if layer.relief is None else np.zeros(width)
+    return Layer(speck, layer.role, relief, None if layer.pairs is None else np.zeros((1, 2), dtype=np.int64))
 
 
 def _made(folder: Path) -> Path:
@@ -142,6 +145,9 @@ def _polydata(layer: Layer, imprint: Imprint) -> "pv.PolyData":
         shape = pv.PolyData(vertices, lines=cells)
     else:
         shape = pv.PolyData(vertices, faces=cells)
+    if layer.pairs is not None:
+        for name, column in zip(PAIR, layer.pairs[: shape.n_cells].T, strict=True):
+            shape.cell_data[name] = column.astype(np.int32)
     if layer.relief is not None:
         # Every step of a series has the same arrays, those without a boundary too.
         shape.point_data[RELIEF] = np.asarray(layer.relief[: shape.n_points], dtype=np.float32)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dimple.runs.store import Run
 from dimple.views.frame import Frame
 from dimple.views.frames_of_section import is_section
-from dimple.views.headline import lead_of, verdict_of
+from dimple.views.headline import lead_of, note_of, verdict_of
 from dimple.views.page import fingerprint, source, write_page
 from dimple.views.web_data import page_data
 from dimple.views.web_section import section_data
@@ -55,7 +55,7 @@ def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
     dims = run.geometry()["train"].shape[1]
     values = {
         "title": str(run.info.get("name", run.path.name)),
-        "lead": (frames[0].note if frames else "") or lead_of(run, run.info.get("summary") or {}),
+        "lead": note_of(run) if is_section(run) else lead_of(run, run.info.get("summary") or {}),
         "verdict": verdict_of(run.info.get("summary") or {}),
         "note": "" if frames else NO_LEVEL_SET if dims <= 3 else NO_PICTURE.format(dims=dims),
         "scene": run.scene_text,

@@ -54,16 +54,29 @@ def test_off_the_manifold_the_gradient_is_the_last_axis() -> None:
     normal = torch.zeros(100)
     normal[[0, 40]] = torch.tensor([2.0, 1.5])
     plane = Boundary(lambda x: torch.stack([-(x @ normal), x @ normal], dim=1))
-    basis = torch.eye(100)[:, :2]
-    section = Section.off_manifold(plane, torch.zeros(100), 1, basis)
+    basis, x, y = torch.eye(100)[:, :2], torch.zeros(1, 100), torch.ones(1, dtype=torch.long)
+    section = Section.steepest(plane, x, y, basis, 3)
     assert torch.allclose(section.axes[:, :2], basis)
     assert section.axes[40, 2] == pytest.approx(1.0)
     within = restricted(plane, section)
     # 2 u0 + 1.5 u2 = 0 is all that the section sees of the half-space.
     gap = within.gap(torch.tensor([[1.0, 7.0, 2.0]]), torch.tensor([1]))
     assert float(gap) == pytest.approx(2 * (2.0 + 3.0))
-    with pytest.raises(SceneError, match="no part off the manifold"):
-        Section.off_manifold(plane, torch.zeros(100), 1, torch.eye(100)[:, [0, 40]])
+    with pytest.raises(SceneError, match="do not lead off the 2 axes given in 1 directions"):
+        Section.steepest(plane, x, y, torch.eye(100)[:, [0, 40]], 3)
+
+
+def test_the_steepest_directions_hold_the_gradients_of_all_rivals() -> None:
+    weights = torch.randn(4, 3, 3, 3, generator=generator(5, "weights"))
+    linear = Boundary(lambda x: x.flatten(1) @ weights.flatten(1).T)
+    x = torch.randn(2, 3, 3, 3, generator=generator(6, "samples"))
+    section = Section.steepest(linear, x, linear.predict(x), torch.zeros(27, 0), 3)
+    # Differences of four weight vectors span three dimensions, so these are all that the classifier looks along.
+    differences = (weights[1:] - weights[:1]).flatten(1)
+    assert torch.allclose(differences @ section.axes @ section.axes.T, differences, atol=1e-4)
+    sizes = torch.linalg.svdvals(torch.cat([weights.flatten(1)[y] - weights.flatten(1) for y in linear.predict(x)]))
+    along = torch.cat([weights.flatten(1)[y] - weights.flatten(1) for y in linear.predict(x)]) @ section.axes
+    assert torch.allclose(along.norm(dim=0), sizes[:3], rtol=1e-4)
 
 
 def test_the_ball_of_images_is_a_ball_in_every_section() -> None:

@@ -13,13 +13,13 @@ from dimple.views.lettering import font
 from dimple.views.palette import INK, PAPER, class_colour
 
 Rectangle = tuple[float, float, float, float]
-# From a place to the middle of its thumbnail, in sides of it, tried one after the other; and how many directions.
+# From a place to the middle of its inset, in sides of it, tried one after the other; and how many directions.
 AWAY, DIRECTIONS = (1.25, 1.8), 12
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Thumbnail:
+class Inset:
     """A tile with the place that it is about and the rectangle that it takes."""
 
     tile: Image.Image
@@ -33,10 +33,10 @@ class Thumbnail:
         picture.paste(self.tile, (round(self.box[0]), round(self.box[1])), self.tile)
 
 
-def thumbnails(
+def insets(
     points: PointSet, places: Reals, size: tuple[int, int], side: int, taken: Sequence[Rectangle] = ()
-) -> list[Thumbnail]:
-    """The points that have pictures, each placed where it covers no point and no thumbnail before it.
+) -> list[Inset]:
+    """The points that have pictures, each placed where it covers no point and no inset before it.
 
     Args:
         places: `(N, 2)` pixels.
@@ -44,13 +44,13 @@ def thumbnails(
         side: of the pictures, in pixels, but for rounding to whole magnifications.
         taken: left, top, right and bottom of what must stay readable.
     """
-    found: list[Thumbnail] = []
+    found: list[Inset] = []
     centre = places.mean(0) if len(places) > 1 else np.array([size[0], 2 * size[1]]) / 2
     for row, pixels in enumerate(points.pictures):
         tile = tile_of(pixels, points.names[row], class_colour(int(points.classes[row])), side)
         boxes = _around(places[row], centre, tile.size, side)
         cost = [_cost(box, places, [*taken, *[other.box for other in found]], size) for box in boxes]
-        found.append(Thumbnail(tile, (float(places[row, 0]), float(places[row, 1])), boxes[int(np.argmin(cost))]))
+        found.append(Inset(tile, (float(places[row, 0]), float(places[row, 1])), boxes[int(np.argmin(cost))]))
     return found
 
 
