@@ -15,7 +15,7 @@ from dimple.views.headline import lead_of, verdict_of
 from dimple.views.markdown import coloured, to_html
 from dimple.views.page import write_page
 from dimple.views.thumbnail import MOVING, STILL
-from dimple.views.wording import CLOSED, number, sorting_key
+from dimple.views.wording import CLOSED, NULL, number, sorting_key
 
 # What a scene's folder has from its run; a run that cannot be drawn has no film.
 FROM_RUN = ("page.html", "report.html", "film.mp4", "film.png")
@@ -175,7 +175,6 @@ def _card(scene: ShownScene) -> dict[str, Any]:
     # A distance that began beyond the search's limit was counted with the limit.
     least = "≥ " if scene.run.metrics().get("boundary_found", [1.0])[0] < 1 else ""
     fall = summary.get("distance_fall")
-    blank = {"value": "", "key": "", "null": ""}
     return {
         "name": scene.name,
         "first": opening(scene.source)[0],
@@ -183,8 +182,15 @@ def _card(scene: ShownScene) -> dict[str, Any]:
         "verdict": summary.get("verdict", ""),
         "steps": [_step(summary, key) for key in ("cling_step", "dimple_step")],
         "fall": {"value": "" if fall is None else f"{least}{number(fall)}-fold", "key": sorting_key(fall)},
-        "figures": [cell(final, column) if column in final else blank for column in ("off_share", "on_ratio")],
+        "figures": [_figure(final, column) for column in ("off_share", "on_ratio")],
     }
+
+
+def _figure(final: Mapping[str, float], column: str) -> dict[str, str]:
+    """A figure beside its null, empty where it was not measured."""
+    if column not in final:
+        return dict.fromkeys(("value", "key", "null", "null_key"), "")
+    return {**cell(final, column), "null_key": sorting_key(final.get(column + NULL))}
 
 
 def _step(summary: Mapping[str, Any], key: str) -> dict[str, str]:
