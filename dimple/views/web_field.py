@@ -78,7 +78,7 @@ def _words(lattice: Lattice) -> dict[str, Any]:
 def _levels(drawing: Drawing, lattice: Lattice) -> NDArray[np.int8]:
     boundary = drawing.layer("boundary")
     assert boundary is not None
-    distance = signed_distance(boundary.mesh, lattice, common_side(drawing.points))
+    distance = signed_distance(boundary.mesh, lattice, common_side(drawing.points), most=BAND)
     return np.asarray(np.rint(np.clip(distance / BAND, -1.0, 1.0) * 127), dtype=np.int8)
 
 

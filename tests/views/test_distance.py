@@ -41,6 +41,15 @@ def test_distances_of_a_circle() -> None:
     assert error(circle_mesh(), lattice, 1.0, band=6.0) < 0.25
 
 
+def test_far_distances_may_be_one_and_the_near_ones_stay() -> None:
+    lattice = lattice_over(LOW, HIGH, 48**3)
+    whole, near = (signed_distance(ball_mesh(0.3), lattice, most=most) for most in (1e9, 5.0))
+    # The outermost layers are continued from the two within.
+    inner = (slice(1, -1),) * 3
+    assert np.array_equal(np.clip(whole, -5.0, 5.0)[inner], np.clip(near, -5.0, 5.0)[inner])
+    assert np.abs(whole).max() > 10 and np.array_equal(np.sign(whole), np.sign(near))
+
+
 def test_the_side_that_normals_point_to_is_positive() -> None:
     lattice = lattice_over(LOW, HIGH, 32**3)
     inner = tuple(count // 2 for count in reversed(lattice.counts))
