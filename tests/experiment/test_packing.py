@@ -37,7 +37,10 @@ def test_films_and_reports_of_the_file_are_those_of_the_folder(run: Run, packed:
         experiment.report(source, tmp_path / f"{name}-report.html")
     for suffix in (".html", "-report.html"):
         assert (tmp_path / f"folder{suffix}").read_bytes() == (tmp_path / f"file{suffix}").read_bytes()
-    assert len(list(tmp_path.glob("folder_*.vtp"))) == len(list(tmp_path.glob("file_*.vtp"))) == len(run.steps)
+    kept = [
+        [file.read_bytes() for file in sorted((tmp_path / f"{name}_steps").iterdir())] for name in ("folder", "file")
+    ]
+    assert kept[0] == kept[1] and len(kept[0]) == len(run.steps)
 
 
 def test_without_a_place_a_report_goes_beside_the_file(packed: Path) -> None:

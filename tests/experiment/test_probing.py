@@ -62,11 +62,11 @@ def test_an_interrupted_measurement_goes_on_with_the_next_chunk(
     measured: list[int] = []
     piece = probing.Measuring._piece
 
-    def counted(self: probing.Measuring, step: int, network: torch.nn.Module, indices: torch.Tensor) -> object:
+    def counted(self: probing.Measuring, network: torch.nn.Module, split: str, part: slice) -> object:
         if len(measured) == 2:
             raise KeyboardInterrupt
-        measured.append(len(indices))
-        return piece(self, step, network, indices)
+        measured.append(part.stop - part.start)
+        return piece(self, network, split, part)
 
     with monkeypatch.context() as patched:
         patched.setattr(probing.Measuring, "_piece", counted)
