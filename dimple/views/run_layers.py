@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from dimple.views.arrangement import Arrangement, LayerData
 from dimple.views.boundary_layers import (
     AXES,
+    BEHIND,
     BOUNDARY,
+    REGIONS,
     boundary_layers,
+    box_layers,
     diverging,
     manifold_layers,
     placed,
@@ -57,13 +60,15 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
     """
     first = frames[0].drawing
     layers = [] if score is None else [_score(score, frames)]
-    layers += region_layers(frames) + manifold_layers(frames[0]) + boundary_layers(frames) + [_points(frames, points)]
+    layers += box_layers(frames[0]) + region_layers(frames) + manifold_layers(frames[0]) + boundary_layers(frames)
+    layers.append(_points(frames, points))
     camera = None
     if first.ambient_dim == 3:
         camera = look(first, frames[0].section.plane if frames[0].section else None)
     legend = camera is not None and first.classes is None
     captions = tuple(caption(frame) + (f"\n{MEANING}" if legend else "") for frame in frames)
-    return Arrangement(tuple(layers), captions, len(frames) - 1, POINTS, BOUNDARY if legend else "", camera)
+    active = REGIONS if any(about["name"] == REGIONS for _, about, _ in layers) else POINTS
+    return Arrangement(tuple(layers), captions, len(frames) - 1, active, BOUNDARY if legend else "", camera)
 
 
 def caption(frame: Frame) -> str:
@@ -97,8 +102,7 @@ def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
         place = (section.plane.origin[::-1] - origin) / spacing
         plane = {"position": tuple(place), "normal": tuple(section.plane.normal[::-1])}
         # A plane behind the boundary, at hand but no part of the first picture.
-        about |= {"depiction": "plane", "plane": plane, "interpolation3d": "linear"}
-        about |= {"blending": "translucent_no_depth", "visible": False}
+        about |= {"depiction": "plane", "plane": plane, "interpolation3d": "linear", "visible": False, **BEHIND}
     return da.stack(volumes), about, "image"
 
 
@@ -118,7 +122,9 @@ def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
         "opacity": 1.0,
     }
     if all(s.names for s in sets):
-        about["text"] = {"string": "{name}", "size": 9, "color": hexadecimal(INK), "anchor": "upper_left"}
+        aside = np.array([0.0] * frames[0].drawing.ambient_dim + [POINT * side_of(frames[0])])
+        look = {"size": 9, "color": hexadecimal(INK), "anchor": "upper_left", "translation": aside}
+        about["text"] = {"string": "{name}", **look}
     return np.concatenate([placed(s.positions, number) for number, s in enumerate(sets)]), about, "points"
 
 
