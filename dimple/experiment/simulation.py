@@ -27,7 +27,7 @@ from dimple.views.film import write_film
 from dimple.views.frame import Frame, Layer
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.report import write_report
-from dimple.views.vtk_files import write_pvd
+from dimple.views.vtk_files import Moment, write_pvd
 from dimple.views.web_page import write_web_page
 from dimple.workers import in_processes
 
@@ -207,6 +207,6 @@ def _extract_all(scene: Scene, samples: ManifoldSamples, run: Run, device: torch
         arrays |= mesh_arrays(mesh, f"boundary/{step}")
     run.write_geometry(arrays)
     if drawable(scene):
-        layers = [Layer(mesh, "boundary") for mesh in run.meshes()]
-        write_pvd(layers, run.steps, run.path / "boundary.pvd")
+        moments = [Moment(step, Layer(mesh, "boundary")) for step, mesh in zip(run.steps, run.meshes(), strict=True)]
+        write_pvd(moments, run.path / "boundary.pvd")
     return []

@@ -5,6 +5,7 @@ from typing import final
 
 import numpy as np
 import torch
+from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.errors import RunError, UsageError
@@ -59,21 +60,31 @@ def show_of(run: Run) -> Show:
         RunError: if it has no boundary to draw.
         SceneError: if its scene cannot be read.
     """
-    return Show(frames_of_run(run), run.path, run.points(), None if is_section(run) else _Asked(run))
+    return Show(frames_of_run(run), run.path, run.points(), None if is_section(run) else Answers(run))
 
 
 @final
-class _Asked:
-    """What the window asks of a run while it is open, answered by its snapshots in float64."""
+class Answers:
+    """What a view asks of a run, answered by its snapshots in float64; see `dimple.views.reel.Asked`.
+
+    Raises:
+        SceneError: if its scene cannot be read.
+    """
 
     def __init__(self, run: Run) -> None:
         scene = load_scene(str(run.path / "scene.yaml"))
         self._snapshots, self._manifold, self._nearest = Snapshots(run, scene), scene.manifold, Nearest(run)
 
+    def network(self, step: int) -> nn.Module:
+        """The network after that many updates."""
+        return self._snapshots.at(step)
+
     def nearest(self, step: int) -> Perturbations:
+        """The shortest steps from the training points to the boundary."""
         return self._nearest.at(step)
 
     def gradient_norms(self, step: int, points: Reals) -> Reals:
+        """The length of the gradient of the score of class 1 over class 0 at points `(V, n)`, `(V,)`."""
         boundary = Boundary(self._snapshots.at(step))
         ones = torch.ones(len(points), dtype=torch.long)
         parts = zip(torch.from_numpy(points).split(CHUNK), ones.split(CHUNK), strict=True)
@@ -81,4 +92,5 @@ class _Asked:
         return np.asarray(gradients.norm(dim=1).numpy(), dtype=np.float64)
 
     def distances(self, points: Reals) -> Reals:
+        """How far points `(V, n)` are from the manifold, `(V,)`."""
         return np.asarray(self._manifold.distance(torch.from_numpy(points)).numpy(), dtype=np.float64)

@@ -80,11 +80,12 @@ def region_layers(frames: Sequence[Frame]) -> list[LayerData]:
     regions = np.stack([frame.drawing.classes.regions for frame in frames if frame.drawing.classes is not None])
     scale = (np.array(drawing.high) - drawing.low)[::-1] / regions.shape[1:]
     # Label 0 is napari's background.
-    colours = {k + 1: hexadecimal(tint(class_colour(k), INPUT)) for k in range(int(regions.max()) + 1)}
+    tints = [hexadecimal(tint(class_colour(label), INPUT)) for label in range(int(regions.max()) + 1)]
+    colours: dict[int | None, str] = {None: "transparent", **dict(enumerate(["transparent", *tints]))}
     about = {
         "name": REGIONS,
         "axis_labels": AXES[2],
-        "colormap": {None: "transparent", 0: "transparent", **colours},
+        "colormap": colours,
         "features": {"class": ["", *drawing.classes.names]},
         "opacity": 1.0,
         "scale": (1.0, *scale),
