@@ -1,9 +1,10 @@
 """The verb `film`: a run as moving pictures, as a web page, or as files for ParaView."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dimple.errors import RunError, UsageError
+from dimple.experiment.paraview import moments_of
 from dimple.experiment.provenance import silent
 from dimple.protocols import Progress
 from dimple.runs import Run
@@ -60,10 +61,9 @@ def film(
         with progress("film", len(frames)) as advance:
             write_pictures(frames, pictures, Film(fps=fps), size, advance, imprint_of(run))
     others = [target for target in targets if target not in pictures]
-    with progress("files", len(others)) as advance:
-        for target in others:
-            _write(run, frames, target)
-            advance()
+    for target in others:
+        with progress(target.suffix.removeprefix("."), 1 if target.suffix == PAGE else len(frames)) as advance:
+            _write(run, frames, target, advance)
     return targets
 
 
@@ -72,12 +72,12 @@ def has_picture(run: Run) -> bool:
     return is_section(run) or (len(run.box[0]) in (2, 3) and bool(run.meshes()))
 
 
-def _write(run: Run, frames: Sequence[Frame], target: Path) -> None:
+def _write(run: Run, frames: Sequence[Frame], target: Path, advance: Callable[[], None]) -> None:
     if target.suffix == PAGE:
         write_web_page(run, frames, target)
-        return
-    layers = [layer for frame in frames if (layer := frame.drawing.layer("boundary")) is not None]
-    SERIES[target.suffix](layers, [frame.step for frame in frames], target, imprint_of(run))
+        advance()
+    else:
+        SERIES[target.suffix](moments_of(run, frames, advance), target, imprint_of(run))
 
 
 def _check(targets: Sequence[Path], size: tuple[int, int], fps: int) -> None:

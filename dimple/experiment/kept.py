@@ -35,7 +35,7 @@ def kept(indices: Tensor, x: Tensor, result: Measurement, rows: Tensor) -> Array
     Empty where the images have not one or three channels, or no probe finds the step.
     """
     details = result.details
-    parts = {name: details[name] for name in ("on_part", "off_part") if name in details}
+    parts: dict[str, Tensor] = {name: details[name] for name in ("on_part", "off_part") if name in details}
     if x.dim() != 4 or x.shape[1] not in (1, 3) or not (parts or "boundary_point" in details):
         return {}
     step = torch.stack(list(parts.values())).sum(0) if parts else details["boundary_point"] - x

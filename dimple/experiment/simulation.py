@@ -29,7 +29,7 @@ from dimple.views.frame import Frame, Layer
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.imprint import imprint_of
 from dimple.views.report import write_report
-from dimple.views.vtk_files import write_pvd
+from dimple.views.vtk_files import Moment, write_pvd
 from dimple.views.web_page import write_web_page
 from dimple.workers import in_processes
 
@@ -227,6 +227,6 @@ def _extract_all(recorder: Recorder, run: Run) -> list[Measured]:
         arrays |= mesh_arrays(mesh, f"boundary/{step}")
     run.write_geometry(arrays)
     if scene.drawable:
-        layers = [Layer(mesh, "boundary") for mesh in run.meshes()]
-        write_pvd(layers, run.steps, run.path / "boundary.pvd", imprint_of(run))
+        moments = [Moment(step, Layer(mesh, "boundary")) for step, mesh in zip(run.steps, run.meshes(), strict=True)]
+        write_pvd(moments, run.path / "boundary.pvd", imprint_of(run))
     return []

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dimple.boundary import Boundary, Section
 from dimple.errors import RunError, UsageError
@@ -62,12 +62,16 @@ def show_of(run: Run) -> Show:
     """
     if is_section(run):
         return Show(frames_of_run(run), run.path, point_table(run))
-    return Show(frames_of_run(run), run.path, run.points(), _Asked(run))
+    return Show(frames_of_run(run), run.path, run.points(), Answers(run))
 
 
 @final
-class _Asked:
-    """What the window asks of a run while it is open, answered by its snapshots in float64."""
+class Answers:
+    """What a view asks of a run, answered by its snapshots in float64; see `dimple.views.reel.Asked`.
+
+    Raises:
+        SceneError: if its scene cannot be read.
+    """
 
     def __init__(self, run: Run) -> None:
         scene, arrays = load_scene(str(run.path / "scene.yaml")), run.geometry()
@@ -77,7 +81,12 @@ class _Asked:
         if "axes" in arrays:
             self._section = Section(torch.from_numpy(arrays["origin"]), torch.from_numpy(arrays["axes"]))
 
+    def network(self, step: int) -> nn.Module:
+        """The network after that many updates."""
+        return self._snapshots.at(step)
+
     def nearest(self, step: int) -> Perturbations:
+        """The shortest steps from the training points to the boundary."""
         if self._section is not None:
             # The boundary is nearest off the section, and an arrow to that place would be a picture of nothing.
             unknown = np.full((self._count, self._section.dim), np.nan)
@@ -85,6 +94,7 @@ class _Asked:
         return self._nearest.at(step)
 
     def gradient_norms(self, step: int, points: Reals) -> Reals:
+        """The length of the gradient of the score of class 1 over class 0 at points `(V, n)`, `(V,)`."""
         boundary = Boundary(self._snapshots.at(step))
         parts = self._inputs(points).split(CHUNK)
         ones = torch.ones(len(points), dtype=torch.long).split(CHUNK)
@@ -92,6 +102,7 @@ class _Asked:
         return np.asarray(gradients.norm(dim=1).numpy(), dtype=np.float64)
 
     def distances(self, points: Reals) -> Reals:
+        """How far points `(V, n)` are from the manifold, `(V,)`."""
         return np.asarray(self._manifold.distance(self._inputs(points)).numpy(), dtype=np.float64)
 
     def _inputs(self, points: Reals) -> Tensor:

@@ -3,6 +3,7 @@
 Coordinates come in the viewer's order, the snapshot's number first and x last.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 from dimple.views.arrangement import LayerData
 from dimple.views.frame import Frame, Layer, Reals
 from dimple.views.nearest import nearest_places
-from dimple.views.palette import INK, MANIFOLD, MUTED, Colour, class_colour, hexadecimal, relief_colours, tint
+from dimple.views.palette import INK, MANIFOLD, MUTED, RULE, Colour, class_colour, hexadecimal, relief_colours, tint
 from dimple.views.regions import INPUT
 from dimple.views.rooms import walls_of
 
 AXIS = "snapshot"
 AXES = {2: (AXIS, "y", "x"), 3: (AXIS, "z", "y", "x")}
-BOUNDARY = "boundary"
+BOUNDARY, REGIONS = "boundary", "classes"
+# What is drawn first, and without depth, neither hides nor veils what is drawn after it.
+BEHIND = {"blending": "translucent_no_depth"}
 # The width of a line, in shares of the box's largest side.
 LINE = 0.004
 
@@ -44,6 +47,17 @@ def side_of(frame: Frame) -> float:
     return max(b - a for a, b in zip(frame.drawing.low, frame.drawing.high, strict=True))
 
 
+def box_layers(frame: Frame) -> list[LayerData]:
+    """The edges of a box in space; nothing in the plane."""
+    drawing = frame.drawing
+    if drawing.ambient_dim == 2:
+        return []
+    corners = np.array(list(itertools.product(*zip(drawing.low, drawing.high, strict=True))))
+    ends = [corners[[a, b]] for a, b in itertools.combinations(range(8), 2) if (a ^ b) in (1, 2, 4)]
+    edges, about, kind = _lines(placed(np.concatenate(ends)), RULE, frame, {"name": "box", "axis_labels": AXES[3][1:]})
+    return [(edges, about | BEHIND, kind)]
+
+
 def manifold_layers(frame: Frame) -> list[LayerData]:
     """The data manifold, which no snapshot changes; nothing where there is none."""
     layer = frame.drawing.layer("manifold")
@@ -54,29 +68,31 @@ def manifold_layers(frame: Frame) -> list[LayerData]:
     if mesh.faces.shape[1] == 2:
         return [_lines(placed(mesh.vertices[mesh.faces].reshape(-1, mesh.ambient_dim)), MANIFOLD, frame, about)]
     grey = {"name": "manifold", "colors": [hexadecimal(MANIFOLD)] * 2}
-    # Drawn first and without depth, it neither hides nor veils what is drawn after it.
-    about |= {"colormap": grey, "opacity": 0.15, "shading": "none", "blending": "translucent_no_depth"}
+    about |= {"colormap": grey, "opacity": 0.15, "shading": "none", **BEHIND}
     return [((placed(mesh.vertices), mesh.faces), about, "surface")]
 
 
 def region_layers(frames: Sequence[Frame]) -> list[LayerData]:
-    """The classes of a plane in the tints of their colours; nothing in space, or where no regions are known."""
+    """The classes of a plane, told by name under the cursor; nothing in space, or where no regions are known."""
     drawing = frames[0].drawing
     if drawing.classes is None or drawing.ambient_dim == 3:
         return []
     regions = np.stack([frame.drawing.classes.regions for frame in frames if frame.drawing.classes is not None])
-    tints = np.array([tint(class_colour(label), INPUT) for label in range(int(regions.max()) + 1)], dtype=np.uint8)
-    squares = np.array(regions.shape[1:])
-    scale = (np.array(drawing.high) - drawing.low)[::-1] / squares
+    scale = (np.array(drawing.high) - drawing.low)[::-1] / regions.shape[1:]
+    # Label 0 is napari's background.
+    tints = [hexadecimal(tint(class_colour(label), INPUT)) for label in range(int(regions.max()) + 1)]
+    colours: dict[int | None, str] = {None: "transparent", **dict(enumerate(["transparent", *tints]))}
     about = {
-        "name": "classes",
+        "name": REGIONS,
         "axis_labels": AXES[2],
-        "rgb": True,
+        "colormap": colours,
+        "features": {"class": ["", *drawing.classes.names]},
+        "opacity": 1.0,
         "scale": (1.0, *scale),
         # The middle of the first square.
         "translate": (0.0, *(np.array(drawing.low)[::-1] + scale / 2)),
     }
-    return [(tints[regions], about, "image")]
+    return [((regions + 1).astype(np.int32), about, "labels")]
 
 
 def boundary_layers(frames: Sequence[Frame]) -> list[LayerData]:
@@ -106,7 +122,7 @@ def _rooms(shown: Sequence[tuple[int, Layer]], frames: Sequence[Frame]) -> tuple
     painted = [(number, walls_of(layer, frames[number].drawing)) for number, layer in shown]
     vertices, faces = _joined([(number, walls.places, walls.faces) for number, walls in painted])
     hues = [walls.colours() / 255 for _, walls in painted]
-    return (vertices, faces), {"vertex_colors": np.concatenate(hues).astype(np.float32), "shading": "flat"}
+    return (vertices, faces), {"vertex_colors": np.concatenate(hues).astype(np.float32), "shading": "smooth"}
 
 
 def _joined(parts: Sequence[tuple[int, Reals, NDArray[np.int64]]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

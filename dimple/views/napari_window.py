@@ -33,6 +33,8 @@ raise SystemExit(0 if context.create() and context.makeCurrent(surface) else "no
 """
 SIZE = (1280, 900)
 LETTERS = 9
+# A line of them in pixels, and what stays free below what is flat, as a share of the height.
+LINE_HEIGHT, RIM = 21, 0.04
 
 
 def require_napari() -> None:
@@ -92,8 +94,7 @@ def arrange(viewer: "napari.Viewer", arrangement: Arrangement) -> None:
         _look_through(viewer, arrangement.camera)
     elif arrangement.upwards:
         viewer.scene.camera.orientation2d = ("up", "right")
-        # Room for the caption.
-        viewer.reset_view(margin=0.3)
+        _leave_room(viewer, max(text.count("\n") for text in arrangement.captions) + 1)
     if arrangement.side_by_side:
         viewer.canvas.grid.enabled = True
         viewer.canvas.grid.spacing = 0.03
@@ -117,6 +118,15 @@ def _look_through(viewer: "napari.Viewer", camera: Camera) -> None:
     eye.perspective = VIEW_ANGLE
     viewer.reset_view()
     eye.set_view_direction(tuple(camera.forward[::-1]), tuple(camera.up[::-1]))
+
+
+def _leave_room(viewer: "napari.Viewer", lines: int) -> None:
+    """Show what is flat below so many lines of a caption."""
+    height, eye = viewer.canvas.size[0], viewer.scene.camera
+    share = min(LINE_HEIGHT * (lines + 1) / height, 0.6)
+    viewer.reset_view(margin=share + RIM)
+    depth, middle, across = eye.center
+    eye.center = (depth, middle + (share - RIM) / 2 * height / eye.zoom, across)
 
 
 def _light(surface: Any) -> None:

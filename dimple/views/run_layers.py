@@ -1,8 +1,8 @@
 """A run as layers of an image viewer: score, manifold, boundary, perturbations and points, snapshot by snapshot."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from collections.abc import Callable, Sequence
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from dimple.views.arrangement import Arrangement, LayerData
 from dimple.views.boundary_layers import (
     AXES,
+    BEHIND,
     BOUNDARY,
+    REGIONS,
     boundary_layers,
+    box_layers,
     diverging,
     manifold_layers,
     placed,
@@ -21,12 +24,11 @@ from dimple.views.boundary_layers import (
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Reals
 from dimple.views.palette import INK, PAPER, SHAPES, class_colour, hexadecimal
+from dimple.views.point_columns import Columns, point_columns
 
-Columns = Mapping[str, NDArray[Any]]
 SYMBOLS = dict(zip(SHAPES, ("disc", "diamond", "square", "triangle_up"), strict=True))
 POINTS = "points"
 MEANING = "boundary: depth of the manifold beneath it,\nblue in class 0, orange in class 1"
-SAID = ("prediction", "margin", "margin_on", "margin_on_null", "margin_off", "margin_off_null", "on_share")
 # The size of a point, in shares of the box's largest side.
 POINT = 0.026
 
@@ -57,13 +59,15 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
     """
     first = frames[0].drawing
     layers = [] if score is None else [_score(score, frames)]
-    layers += region_layers(frames) + manifold_layers(frames[0]) + boundary_layers(frames) + [_points(frames, points)]
+    layers += box_layers(frames[0]) + region_layers(frames) + manifold_layers(frames[0]) + boundary_layers(frames)
+    layers.append(_points(frames, points))
     camera = None
     if first.ambient_dim == 3:
         camera = look(first, frames[0].section.plane if frames[0].section else None)
     legend = camera is not None and first.classes is None
     captions = tuple(caption(frame) + (f"\n{MEANING}" if legend else "") for frame in frames)
-    return Arrangement(tuple(layers), captions, len(frames) - 1, POINTS, BOUNDARY if legend else "", camera)
+    active = REGIONS if any(about["name"] == REGIONS for _, about, _ in layers) else POINTS
+    return Arrangement(tuple(layers), captions, len(frames) - 1, active, BOUNDARY if legend else "", camera)
 
 
 def caption(frame: Frame) -> str:
@@ -97,8 +101,7 @@ def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
         place = (section.plane.origin[::-1] - origin) / spacing
         plane = {"position": tuple(place), "normal": tuple(section.plane.normal[::-1])}
         # A plane behind the boundary, at hand but no part of the first picture.
-        about |= {"depiction": "plane", "plane": plane, "interpolation3d": "linear"}
-        about |= {"blending": "translucent_no_depth", "visible": False}
+        about |= {"depiction": "plane", "plane": plane, "interpolation3d": "linear", "visible": False, **BEHIND}
     return da.stack(volumes), about, "image"
 
 
@@ -108,7 +111,7 @@ def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
     about = {
         "name": POINTS,
         "axis_labels": AXES[frames[0].drawing.ambient_dim],
-        "features": _features(frames, table),
+        "features": point_columns(frames, table),
         "face_color": [hexadecimal(class_colour(label)) for label in classes],
         "symbol": [SYMBOLS[SHAPES[label % len(SHAPES)]] for label in classes],
         # A dark ring is what every view puts around a point that the network gives to another class.
@@ -118,27 +121,7 @@ def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
         "opacity": 1.0,
     }
     if all(s.names for s in sets):
-        about["text"] = {"string": "{name}", "size": 9, "color": hexadecimal(INK), "anchor": "upper_left"}
+        aside = np.array([0.0] * frames[0].drawing.ambient_dim + [POINT * side_of(frames[0])])
+        look = {"size": 9, "color": hexadecimal(INK), "anchor": "upper_left", "translation": aside}
+        about["text"] = {"string": "{name}", **look}
     return np.concatenate([placed(s.positions, number) for number, s in enumerate(sets)]), about, "points"
-
-
-def _features(frames: Sequence[Frame], table: Columns) -> dict[str, NDArray[Any]]:
-    """What is known of each point at each snapshot, and what a run measured there unless its table has gaps."""
-    sets = [frame.drawing.points for frame in frames]
-    counts = [len(s.classes) for s in sets]
-    known: dict[str, NDArray[Any]] = {
-        "step": np.repeat([frame.step for frame in frames], counts),
-        "index": np.concatenate([np.arange(count) for count in counts]),
-        "label": np.concatenate([s.classes for s in sets]),
-    }
-    if all(s.names for s in sets):
-        known["name"] = np.array([name for s in sets for name in s.names])
-    if "split" not in table:
-        return known
-    rows = np.flatnonzero(table["split"] == "train")
-    rows = rows[np.lexsort((table["index"][rows], table["step"][rows]))]
-    if any(not np.array_equal(table[name][rows], known[name]) for name in ("step", "index")):
-        return known
-    measured = {name: values[rows] for name, values in table.items() if name not in ("split", *known)}
-    # What is asked for most comes first: there is room for some of it under the cursor.
-    return known | {name: measured[name] for name in SAID if name in measured} | measured
