@@ -16,6 +16,7 @@ from dimple.scene import load_scene
 from dimple.views.frame import Perturbations, Reals
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.frames_of_section import is_section, point_table
+from dimple.views.imprint import imprint_of
 from dimple.views.reel import Show
 from dimple.views.window import FPS, open_window
 
@@ -61,8 +62,8 @@ def show_of(run: Run) -> Show:
         SceneError: if its scene cannot be read.
     """
     if is_section(run):
-        return Show(frames_of_run(run), run.path, point_table(run))
-    return Show(frames_of_run(run), run.path, run.points(), Answers(run))
+        return Show(frames_of_run(run), run.path, point_table(run), None, imprint_of(run))
+    return Show(frames_of_run(run), run.path, run.points(), Answers(run), imprint_of(run))
 
 
 @final

@@ -1,6 +1,7 @@
 """What a window is steered by: the slider and the lines beneath it, keys and their list, clicks, and the clock."""
 
 import dataclasses
+import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, final
 
@@ -76,7 +77,11 @@ class Controls:
         self._list.show(None if self._list.shown else keys_card(rows))
 
     def run(self, beat: Callable[[], None], title: str) -> None:
-        """Show the window until it is closed, calling `beat` many times a second."""
+        """Show the window until it is closed, calling `beat` many times a second.
+
+        Raises:
+            KeyboardInterrupt: after an interrupt, which closes it too.
+        """
         interactor = self._plotter.iren
         # A timer of VTK's own, as the window's event loop leaves no other chance to move on.
         interactor.add_observer("TimerEvent", lambda *_: beat())
@@ -84,7 +89,20 @@ class Controls:
         if not by_processor(self._plotter.render_window):
             self._plotter.enable_anti_aliasing("fxaa", all_renderers=True)
         interactor.create_timer(BEAT_MILLISECONDS)
-        self._plotter.show(title=title, auto_close=True)
+        interrupts: list[int] = []
+
+        def interrupt(number: int, _: object) -> None:
+            interrupts.append(number)
+            interactor.terminate_app()
+
+        # VTK drops what is raised within its events, an interrupt too.
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            self._plotter.show(title=title, auto_close=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if interrupts:
+            raise KeyboardInterrupt
 
     def _bind(self) -> None:
         interactor = self._plotter.iren

@@ -7,6 +7,7 @@ from pathlib import Path
 from dimple.runs.files import replacing
 from dimple.views.exhibit import Exhibit
 from dimple.views.film import Film, encoder
+from dimple.views.imprint import Imprint, in_png
 
 # A picture is drawn so many times as wide and high, and reduced: smooth edges without a graphics card.
 SUPERSAMPLING = 2
@@ -25,7 +26,7 @@ def write_picture(exhibit: Exhibit, size: tuple[int, int]) -> Path:
     with contextlib.closing(exhibit.copy(size, SUPERSAMPLING)) as copy:
         picture = copy.picture().reduce(SUPERSAMPLING)
     with replacing(path) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, pnginfo=in_png(_imprint(exhibit)))
     return path
 
 
@@ -48,11 +49,21 @@ def write_film(
         DeviceError: if there is no encoder.
         RunError: if the file cannot be written.
     """
-    with contextlib.closing(exhibit.copy(size)) as copy, encoder(path, Film(fps=fps), size) as add:
+    with contextlib.closing(exhibit.copy(size)) as copy, encoder(path, Film(fps=fps), size, _imprint(exhibit)) as add:
         for number, step in enumerate(steps):
             copy.show(step)
             add(copy.picture(), fps if number in (0, len(steps) - 1) else 1)
             yield number + 1, len(steps)
+
+
+def _imprint(exhibit: Exhibit) -> Imprint:
+    """What the runs say of themselves, together; the settings of two are two documents of YAML."""
+    imprints = [reel.show.imprint for reel in exhibit.reels]
+    between = {"Settings": "\n---\n"}
+    return {
+        name: between.get(name, " and ").join(dict.fromkeys(imprint.get(name, "") for imprint in imprints))
+        for name in imprints[0]
+    }
 
 
 def free_path(exhibit: Exhibit, what: str, suffix: str) -> Path:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dimple.views.floor import in_space, onto_ribbons
 from dimple.views.frame import Frame, Perturbations, Reals
+from dimple.views.imprint import Imprint
 from dimple.views.polydata import polydatas
 
 
@@ -39,12 +40,14 @@ class Show:
         path: its folder, after which pictures are named.
         points: the columns of points.parquet, for the figures of single points.
         asked: what can still be asked; without it there are fewer quantities, and no steps to the boundary.
+        imprint: what pictures of it say of themselves.
     """
 
     frames: Sequence[Frame]
     path: Path
     points: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
     asked: Asked | None = None
+    imprint: Imprint = dataclasses.field(default_factory=dict)
 
 
 @final

@@ -109,7 +109,8 @@ def ball_figures() -> dict[str, np.ndarray]:
 
 def ball_show(folder: Path = Path("runs/ball-0")) -> Show:
     """The sphere that closes in on the sphere, with somebody to ask."""
-    return Show(space_frames(), folder, ball_figures(), BallAsked())
+    imprint = {"Title": folder.name, "Seed": "3", "Settings": f"name: {folder.name}", "Software": "dimple 0"}
+    return Show(space_frames(), folder, ball_figures(), BallAsked(), imprint)
 
 
 def plane_frames() -> list[Frame]:

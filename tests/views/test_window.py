@@ -256,6 +256,8 @@ def test_a_picture_is_saved_beside_the_run_and_never_over_another(viewer: Viewer
     press(viewer, "s")
     names = ["ball-0-step-10.png", "ball-0-step-10-2.png"]
     assert viewer.written == [tmp_path / name for name in names]
+    with Image.open(viewer.written[0]) as picture:
+        assert picture.text["Settings"] == "name: ball-0"
     first, second = (np.asarray(Image.open(path), dtype=int) for path in viewer.written)
     assert np.array_equal(first, second)
     assert first.shape == (360, 500, 3)
@@ -333,6 +335,10 @@ def test_two_runs_share_slider_camera_legend_and_picked_points(rendering: None, 
     left, right = seen(viewer)[235:330, 225:425], seen(viewer)[235:330, 875:1075]
     assert np.abs(left - right).mean() < 1
     assert left.std() > 20
+    press(viewer, "s")
+    with Image.open(tmp_path / "ball-0-and-ball-1-step-100.png") as picture:
+        assert picture.text["Seed"] == "3"
+        assert picture.text["Settings"] == "name: ball-0\n---\nname: ball-1"
     viewer.close()
 
 
