@@ -15,7 +15,7 @@ from dimple.experiment.subjects import Subject
 from dimple.probes import Margin
 from dimple.probes.nulls import RandomSubspace
 from dimple.probes.restriction import Restriction
-from dimple.tensors import flatten, generator
+from dimple.tensors import generator
 
 # So many training images tell their widest directions.
 CLOUD = 2000
@@ -80,7 +80,7 @@ def _section(request: SectionRequest, subject: Subject, boundary: Boundary, x: T
         return Section.steepest(boundary, x[:1], y[:1], span, dim)
     if len(x) == dim + 1:
         return Section.through(x)
-    return Section.steepest(boundary, x, y, flatten(x[1:] - x[:1]).T, dim)
+    return Section.steepest(boundary, x, y, (x[1:] - x[:1]).reshape(len(x) - 1, n).T, dim)
 
 
 def _cloud(request: SectionRequest, subject: Subject, x: Tensor) -> Tensor:

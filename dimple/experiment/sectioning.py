@@ -30,6 +30,7 @@ from dimple.runs.store import pair_arrays
 from dimple.tensors import resolve_device
 from dimple.views.film import Film, write_film, write_pictures, write_stills
 from dimple.views.frames_of_run import frames_of_run
+from dimple.views.imprint import imprint_of
 from dimple.views.section_report import write_section_report
 from dimple.views.web_page import write_web_page
 
@@ -82,10 +83,11 @@ def section(
         "device": describe(place),
         "versions": versions(),
     }
+    sectioning = Sectioning(request, subject, place, x, y)
     asked = dataclasses.asdict(request) | {"images": list(request.images), "contents": subject.contents}
     run = Run.create(out, info, yaml.safe_dump(asked, sort_keys=False), force)
     stages: dict[str, Callable[[], None]] = {
-        "section": lambda: Sectioning(request, subject, run, place, x, y).measure(progress),
+        "section": lambda: sectioning.measure(run, progress),
         "pictures": lambda: draw(run, progress),
         "report": lambda: _write(run, request),
     }
@@ -108,13 +110,13 @@ def section(
 
 def draw(run: Run, progress: Progress) -> None:
     """The pictures of a section, and the film where it has several steps."""
-    frames = frames_of_run(run)
+    frames, imprint = frames_of_run(run), imprint_of(run)
     with progress("film", len(frames)) as advance:
         if len(frames) > 1:
-            write_film(frames, run.path / "film.mp4", FILM, advance)
+            write_film(frames, run.path / "film.mp4", FILM, advance, imprint)
         else:
-            stills = write_pictures(frames, [run.path / "film.png"], FILM, advance=advance)
-            write_stills(stills, run.path / "stills")
+            stills = write_pictures(frames, [run.path / "film.png"], FILM, advance=advance, imprint=imprint)
+            write_stills(stills, run.path / "stills", imprint)
 
 
 def _write(run: Run, request: SectionRequest) -> None:
@@ -126,10 +128,8 @@ def _write(run: Run, request: SectionRequest) -> None:
 class Sectioning:
     """One network after another in the same section and the same random ones, piece by piece."""
 
-    def __init__(
-        self, request: SectionRequest, subject: Subject, run: Run, device: torch.device, x: Tensor, y: Tensor
-    ) -> None:
-        self.request, self.subject, self.run, self.device = request, subject, run, device
+    def __init__(self, request: SectionRequest, subject: Subject, device: torch.device, x: Tensor, y: Tensor) -> None:
+        self.request, self.subject, self.device = request, subject, device
         dtype = torch.float64 if subject.images is None and device.type != "mps" else torch.float32
         self.x, self.y = x.to(device, dtype), y.to(device)
         *_, (_, last) = subject.networks
@@ -140,24 +140,24 @@ class Sectioning:
         self.coarser = min(COARSER[request.dim], 1 << levels)
         self.levels, self.control_levels = levels, levels_of(self.cells // self.coarser, request.dim)[1]
 
-    def measure(self, progress: Progress) -> None:
+    def measure(self, run: Run, progress: Progress) -> None:
         """All pieces, and then the tables and the geometry that the views read."""
         steps: list[Looked] = []
         geometry = self._still()
         ticks = self.levels + 2 + self.request.draws * (self.control_levels + 1)
         with progress("section", ticks * len(self.subject.networks)) as advance:
             for step, network in self.subject.networks:
-                looked = self._look(step, self._boundary(network), advance)
+                looked = self._look(run, step, self._boundary(network), advance)
                 steps.append(looked)
                 geometry |= {f"{name}/{step}": looked.chosen[name] for name in DRAWN if name in looked.chosen}
                 control = looked.controls[0]
                 geometry |= {f"control/{name}/{step}": control[name] for name in DRAWN if name in control}
-        self.run.write_geometry(geometry)
+        run.write_geometry(geometry)
         valid = [valid_share(corners, self.laid.low, self.laid.high) for corners in self._valid]
-        self.run.write_metrics(metrics_of(steps, valid), metric_units(self.request.dim))
-        self.run.write_points(points_of(steps, self.request), point_units(self.subject.step_unit))
-        self.run.info["summary"] = summary_of(steps, valid, self.subject.classes)
-        self.run.info["section"] = {
+        run.write_metrics(metrics_of(steps, valid), metric_units(self.request.dim))
+        run.write_points(points_of(steps, self.request), point_units(self.subject.step_unit))
+        run.info["summary"] = summary_of(steps, valid, self.subject.classes)
+        run.info["section"] = {
             "words": self.laid.words,
             "dim": self.request.dim,
             "images": list(self.request.images),
@@ -169,14 +169,14 @@ class Sectioning:
             "step_unit": self.subject.step_unit,
         }
 
-    def _look(self, step: int, boundary: Boundary, advance: Callable[[], None]) -> "Looked":
+    def _look(self, run: Run, step: int, boundary: Boundary, advance: Callable[[], None]) -> "Looked":
         """All that is asked of one network."""
 
         def piece(name: str, ticks: int, make: Callable[[], Arrays]) -> Arrays:
-            found = self.run.read_part(f"{step:08d}-{name}")
+            found = run.read_part(f"{step:08d}-{name}")
             if found is None:
                 found = make()
-                self.run.write_part(f"{step:08d}-{name}", found)
+                run.write_part(f"{step:08d}-{name}", found)
             else:
                 for _ in range(ticks):
                     advance()

@@ -153,7 +153,7 @@ class Run:
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         (self.path / "snapshots").mkdir(exist_ok=True)
         metadata = {"step": str(step), "loss": repr(loss)}
-        write_bytes(self.path / "snapshots" / f"{step:08d}.safetensors", save_arrays(arrays, metadata))
+        write_bytes(self.path / "snapshots" / f"{step:08d}.safetensors", _packed(arrays, metadata))
 
     def read_snapshot(self, step: int) -> tuple[dict[str, Tensor], float]:
         """The weights and the loss of a snapshot."""
@@ -190,7 +190,7 @@ class Run:
     def write_part(self, name: str, arrays: Arrays) -> None:
         """Keep a piece of unfinished work, so that an interrupted run need not do it again."""
         (self.path / "parts").mkdir(exist_ok=True)
-        write_bytes(self.path / "parts" / f"{name}.safetensors", save_arrays(arrays))
+        write_bytes(self.path / "parts" / f"{name}.safetensors", _packed(arrays))
 
     def read_part(self, name: str) -> Arrays | None:
         """That piece, or None if it was not finished."""
@@ -206,7 +206,7 @@ class Run:
 
     def write_geometry(self, arrays: Arrays) -> None:
         """What the views draw: `train`, `labels`, `low`, `high`, and the manifold's and the boundary's meshes."""
-        write_bytes(self.path / "geometry.safetensors", save_arrays(arrays))
+        write_bytes(self.path / "geometry.safetensors", _packed(arrays))
 
     def geometry(self) -> Arrays:
         """The arrays of `write_geometry`."""
@@ -214,7 +214,7 @@ class Run:
 
     def write_pictures(self, arrays: Arrays) -> None:
         """Samples of a measurement with their perturbations, by `<split>/<what>`."""
-        write_bytes(self.path / "pictures.safetensors", save_arrays(arrays))
+        write_bytes(self.path / "pictures.safetensors", _packed(arrays))
 
     def pictures(self) -> Arrays:
         """The arrays of `write_pictures`."""
@@ -247,6 +247,11 @@ class Run:
         """The boundary at each snapshot, in the order of the steps; empty where it could not be drawn."""
         arrays = self.geometry()
         return [mesh for step in self.steps if (mesh := _mesh(arrays, f"boundary/{step}")) is not None]
+
+
+def _packed(arrays: Arrays, metadata: dict[str, str] | None = None) -> bytes:
+    """The arrays as a safetensors file, which takes the bytes of an array as they lie in memory, in whatever order."""
+    return save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
 
 
 def mesh_arrays(mesh: Mesh, name: str) -> Arrays:

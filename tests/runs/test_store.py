@@ -24,6 +24,19 @@ def test_a_snapshot_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     assert run.steps == [12]
 
 
+def test_arrays_come_back_in_their_order_however_they_lie_in_memory(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", INFO, "seed: 0\n")
+    weight = torch.arange(6.0).reshape(2, 3).T
+    run.write_snapshot(0, {"0.weight": weight, "count": torch.tensor(7)}, 0.5)
+    state, _ = run.read_snapshot(0)
+    assert torch.equal(state["0.weight"], weight) and state["count"].shape == ()
+    run.write_geometry({"axes": weight.numpy(), "every": np.arange(8)[::2]})
+    assert (run.geometry()["axes"] == weight.numpy()).all() and run.geometry()["every"].tolist() == [0, 2, 4, 6]
+    run.write_part("a", {"axes": weight.numpy()})
+    part = run.read_part("a")
+    assert part is not None and (part["axes"] == weight.numpy()).all()
+
+
 def test_a_table_keeps_values_units_and_infinities(tmp_path: Path) -> None:
     columns = {"step": np.array([0, 5]), "margin": np.array([np.inf, -0.25]), "split": np.array(["train", "test"])}
     write_table(tmp_path / "t.parquet", columns, {"margin": "l2, input units"})
