@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dimple.boundary.levelset import CHUNK, LevelFunction
-from dimple.tensors import in_chunks
+from dimple.boundary.levelset import LevelFunction
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -60,7 +59,7 @@ class Lattice:
         self.evaluations += len(points)
         x = torch.from_numpy(points.astype(np.float32)).to(self.device)
         with torch.no_grad():
-            found: Floats = in_chunks(self.level, x, CHUNK).double().cpu().numpy()
+            found: Floats = self.level(x).double().cpu().numpy()
         return found
 
 
