@@ -42,8 +42,8 @@ IN_PLACE: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
 class QuickGap:
     """The gap `z_label - z_other` of a network of two classes, a chain of affine maps and known activations.
 
-    In float32 on the CPU, chunk by chunk into the same arrays, which stay in a core's cache, and with one readout instead
-    of two: nearly at the rate of its matrix products. The values differ from the network's by rounding.
+    In float32 on the CPU, chunk by chunk into the same arrays, which stay in a core's cache, and with one readout
+    instead of two: nearly at the rate of its matrix products. The values differ from the network's by rounding.
     """
 
     def __init__(self, read: Chain, label: int) -> None:

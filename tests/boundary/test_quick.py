@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from dimple.boundary import Boundary, Section, restricted
-from dimple.boundary.folds import Abs
 from dimple.boundary.hyperbolic import tanh_in_place
 from dimple.boundary.levelset import level_function
 from dimple.boundary.quick import CHUNK, IN_PLACE, quick_gap
