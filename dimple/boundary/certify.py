@@ -12,10 +12,10 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.boundary.bounds import ROUNDING, Region, relaxed
 from dimple.boundary.circuit import Circuit, circuit
-from dimple.boundary.levelset import CHUNK, level_function
+from dimple.boundary.levelset import level_function
 from dimple.boundary.mesh import Mesh
 from dimple.errors import SceneError
-from dimple.tensors import chunks, in_chunks
+from dimple.tensors import chunks
 
 Ints = NDArray[np.int64]
 # Boxes bounded together: their lines fit the cache of a core.
@@ -180,7 +180,7 @@ class _Halving:
         corners = self.found[:, None] + self.halves
         names, place = torch.unique(corners.reshape(-1, corners.shape[2]), dim=0, return_inverse=True)
         points = (self.corner + names * self.side * self.cell).float()
-        ahead = in_chunks(self.level, points, CHUNK) > 0 if len(points) else points.new_zeros(0, dtype=torch.bool)
+        ahead = self.level(points) > 0 if len(points) else points.new_zeros(0, dtype=torch.bool)
         sides = ahead[place].reshape(corners.shape[:2])
         crossed = sides.any(1) & ~sides.all(1)
         self.crossed, self.found = self.found[crossed], self.found[~crossed]

@@ -18,6 +18,10 @@ Bytes = NDArray[np.uint8]
 # Points along a block's side: 2^SHIFT.
 SHIFT = 3
 POINTS = 1 << 3 * SHIFT
+# What was done at a block's place: the cell that begins there was met, the point was looked around from.
+CELL, POINT = 1, 2
+# A known point is in doubt where its level is below so many times what the levels bend beside it.
+DOUBT = 1.0
 
 
 @compiled
@@ -29,15 +33,35 @@ def place(top: Small, x: int, y: int, z: int) -> tuple[int, int]:
 
 
 @compiled
-def touch(cells: Ints, top: Small, count: int, most: int) -> int:
-    """Give every cell and its neighbours a block; returns how many blocks there are then."""
+def corner_levels(cell: Ints, top: Small, values: Single, found: Single) -> None:
+    """Fill `found` `(8,)` with the levels at a cell's corners, x slowest."""
+    x, y, z = cell[0], cell[1], cell[2]
+    block, inner = place(top, x, y, z)
+    last = (1 << SHIFT) - 1
+    one_block = x & last != last and y & last != last and z & last != last
+    for corner in range(8):
+        dx, dy, dz = corner >> 2, corner >> 1 & 1, corner & 1
+        if one_block:
+            found[corner] = values[block, inner + (dx << 2 * SHIFT) + (dy << SHIFT) + dz]
+        else:
+            there, place_in_it = place(top, x + dx, y + dy, z + dz)
+            found[corner] = values[there, place_in_it]
+
+
+@compiled
+def touch(cells: Ints, top: Small, count: int, most: Ints) -> int:
+    """Give every cell and its neighbours a block; returns how many blocks there are then.
+
+    Args:
+        most: `(3,)` cells along each axis.
+    """
     for c in range(len(cells)):
         for dx in range(-1, 2, 2):
             for dy in range(-1, 2, 2):
                 for dz in range(-1, 2, 2):
-                    x = min(max(cells[c, 0] + dx, 0), most) >> SHIFT
-                    y = min(max(cells[c, 1] + dy, 0), most) >> SHIFT
-                    z = min(max(cells[c, 2] + dz, 0), most) >> SHIFT
+                    x = min(max(cells[c, 0] + dx, 0), most[0]) >> SHIFT
+                    y = min(max(cells[c, 1] + dy, 0), most[1]) >> SHIFT
+                    z = min(max(cells[c, 2] + dz, 0), most[2]) >> SHIFT
                     if top[x, y, z] < 0:
                         top[x, y, z] = count
                         count += 1
@@ -68,7 +92,7 @@ def store(points: Ints, given: Single, top: Small, values: Single) -> None:
 
 
 @compiled
-def around(start: Ints, axis: Ints, top: Small, seen: Bytes, cells: int) -> Ints:
+def around(start: Ints, axis: Ints, top: Small, seen: Bytes, most: Ints) -> Ints:
     """The cells that share the given lattice edges and were not seen before."""
     found, count = np.empty((len(start) * 4, 3), dtype=np.int64), 0
     for e in range(len(start)):
@@ -78,52 +102,104 @@ def around(start: Ints, axis: Ints, top: Small, seen: Bytes, cells: int) -> Ints
             found[count, first] -= corner >> 1
             found[count, second] -= corner & 1
             x, y, z = found[count]
-            if min(x, y, z) < 0 or max(x, y, z) >= cells:
+            if min(x, y, z) < 0 or x >= most[0] or y >= most[1] or z >= most[2]:
                 continue
             block, inner = place(top, x, y, z)
-            if seen[block, inner] == 0:
-                seen[block, inner] = 1
+            if seen[block, inner] & CELL == 0:
+                seen[block, inner] |= CELL
                 count += 1
     return found[:count].copy()
 
 
 @compiled
-def open_beside(start: Ints, axis: int, top: Small, seen: Bytes, most: int) -> bool:
+def open_beside(start: Ints, axis: int, top: Small, seen: Bytes, most: Ints) -> bool:
     """Whether one of the four cells that share an edge was not seen yet."""
     for corner in range(4):
         one, two = corner >> 1, corner & 1
         x = start[0] - (one if axis > 0 else 0)
         y = start[1] - (one if axis == 0 else two if axis == 2 else 0)
         z = start[2] - (two if axis < 2 else 0)
-        if min(x, y, z) >= 0 and max(x, y, z) < most:
+        if min(x, y, z) >= 0 and x < most[0] and y < most[1] and z < most[2]:
             block, inner = place(top, x, y, z)
-            if block < 0 or seen[block, inner] == 0:
+            if block < 0 or seen[block, inner] & CELL == 0:
                 return True
     return False
 
 
 @compiled
-def changes(cells: Ints, top: Small, seen: Bytes, values: Single, most: int) -> tuple[Ints, Ints]:
+def changes(cells: Ints, top: Small, seen: Bytes, values: Single, most: Ints) -> tuple[Ints, Ints]:
     """The edges of the cells on which the sign changes and beside which some cell was not seen yet."""
     start, axis = np.empty((len(cells) * 12, 3), dtype=np.int64), np.empty(len(cells) * 12, dtype=np.int64)
     count = 0
-    sides = np.empty(8, dtype=np.bool_)
+    levels = np.empty(8, dtype=np.float32)
     for c in range(len(cells)):
-        for corner in range(8):
-            block, inner = place(
-                top, cells[c, 0] + (corner >> 2), cells[c, 1] + (corner >> 1 & 1), cells[c, 2] + (corner & 1)
-            )
-            sides[corner] = values[block, inner] >= 0
+        corner_levels(cells[c], top, values, levels)
         for a in range(3):
             step = 4 >> a
             for corner in range(8):
-                if corner & step == 0 and sides[corner] != sides[corner + step]:
+                if corner & step == 0 and (levels[corner] >= 0) != (levels[corner + step] >= 0):
                     start[count, 0] = cells[c, 0] + (corner >> 2)
                     start[count, 1] = cells[c, 1] + (corner >> 1 & 1)
                     start[count, 2] = cells[c, 2] + (corner & 1)
                     axis[count] = a
                     count += open_beside(start[count], a, top, seen, most)
     return start[:count].copy(), axis[:count].copy()
+
+
+@compiled
+def known(point: Ints, axis: int, step: int, top: Small, values: Single) -> float:
+    """The level at a point moved along an axis; nan where it has not been asked for."""
+    x, y, z = point[0], point[1], point[2]
+    x, y, z = x + step * (axis == 0), y + step * (axis == 1), z + step * (axis == 2)
+    side = 1 << SHIFT
+    if min(x, y, z) < 0 or x >= side * top.shape[0] or y >= side * top.shape[1] or z >= side * top.shape[2]:
+        return np.nan
+    block, inner = place(top, x, y, z)
+    return float(values[block, inner]) if block >= 0 else np.nan
+
+
+@compiled
+def bend(point: Ints, top: Small, values: Single) -> float:
+    """The largest second difference of the known levels along an axis through a point."""
+    found, here = 0.0, known(point, 0, 0, top, values)
+    for axis in range(3):
+        before, after = known(point, axis, -1, top, values), known(point, axis, 1, top, values)
+        found = np.fmax(found, abs(before - 2 * here + after))
+    return found
+
+
+@compiled
+def doubtful(
+    cells: Ints, top: Small, seen: Bytes, values: Single, most: Ints
+) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
+    """The corners of cells whose level is smaller than it bends there, and the unknown points beside them.
+
+    A part of the level set that comes within a step of another one, without a common edge, hides there.
+
+    Returns:
+        Corners `(N, 3)`; of each the axis `(N,)` and the step `(N,)`, 1 or -1, to a point not asked for; its level.
+    """
+    corners, towards = np.empty((64, 3), dtype=np.int64), np.empty((64, 2), dtype=np.int64)
+    levels, count, point = np.empty((64, 1)), 0, np.empty(3, dtype=np.int64)
+    for c in range(len(cells)):
+        for corner in range(8):
+            for axis in range(3):
+                point[axis] = cells[c, axis] + (corner >> (2 - axis) & 1)
+            block, inner = place(top, point[0], point[1], point[2])
+            if seen[block, inner] & POINT:
+                continue
+            seen[block, inner] |= POINT
+            if abs(values[block, inner]) >= DOUBT * bend(point, top, values):
+                continue
+            for way in range(6):
+                axis, step = way >> 1, 2 * (way & 1) - 1
+                if 0 <= point[axis] + step <= most[axis] and np.isnan(known(point, axis, step, top, values)):
+                    if count == len(corners):
+                        corners, towards, levels = doubled(corners), doubled(towards), doubled(levels)
+                    corners[count], levels[count, 0] = point, values[block, inner]
+                    towards[count, 0], towards[count, 1] = axis, step
+                    count += 1
+    return corners[:count].copy(), towards[:count, 0].copy(), towards[:count, 1].copy(), levels[:count, 0].copy()
 
 
 @compiled
@@ -141,15 +217,12 @@ def triangulate(cells: Ints, top: Small, values: Single, names: Small, table: Sm
     start, axis = np.empty((len(cells) * 3 + 64, 3), dtype=np.int64), np.empty(len(cells) * 3 + 64, dtype=np.int64)
     ends = np.empty((len(cells) * 3 + 64, 2), dtype=np.float32)
     face, vertex = 0, 0
-    corner_values = np.empty(8, dtype=np.float32)
+    levels = np.empty(8, dtype=np.float32)
     for c in range(len(cells)):
         case = 0
+        corner_levels(cells[c], top, values, levels)
         for corner in range(8):
-            block, inner = place(
-                top, cells[c, 0] + (corner >> 2), cells[c, 1] + (corner >> 1 & 1), cells[c, 2] + (corner & 1)
-            )
-            corner_values[corner] = values[block, inner]
-            case |= (corner_values[corner] >= 0) << corner
+            case |= (levels[corner] >= 0) << corner
         for k in range(15):
             edge = table[case, k]
             if edge < 0:
@@ -163,7 +236,7 @@ def triangulate(cells: Ints, top: Small, values: Single, names: Small, table: Sm
                 names[block, inner, a] = vertex
                 start[vertex, 0], start[vertex, 1], start[vertex, 2] = x, y, z
                 axis[vertex] = a
-                ends[vertex, 0], ends[vertex, 1] = corner_values[corner], corner_values[corner + (4 >> a)]
+                ends[vertex, 0], ends[vertex, 1] = levels[corner], levels[corner + (4 >> a)]
                 vertex += 1
             faces[face, k % 3] = names[block, inner, a]
             if k % 3 == 2:

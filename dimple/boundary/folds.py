@@ -2,14 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from dimple.boundary.chain import chain, composed
 from dimple.errors import ModelError
-from dimple.protocols import InSeries
 
 
 @final
@@ -146,21 +145,23 @@ def folds(classifier: object, label: int, others: int | None = None) -> Folds:
         >>> bool(torch.allclose(folds(network, 0).level(x.double()), expected))
         True
     """
-    chain = _Chain()
-    for module in _modules(classifier):
-        chain.append(module)
-    if chain.weight is None or len(chain.weight) < 2:
+    read = chain(classifier)
+    if read.classes < 2:
         raise ModelError("an exact level set needs a network that ends in a linear layer of two or more scores")
-    classes = len(chain.weight)
-    rivals = [other for other in range(classes) if other != label] if others is None else [others]
-    if not all(0 <= number < classes for number in (label, *rivals)):
-        raise ModelError(f"label {label} is no class of a network with {classes} scores; choose 0 to {classes - 1}")
-    chain.contest(label, rivals)
-    if not chain.layers:
+    rivals = [other for other in range(read.classes) if other != label] if others is None else [others]
+    if not all(0 <= number < read.classes for number in (label, *rivals)):
+        raise ModelError(
+            f"label {label} is no class of a network with {read.classes} scores; choose 0 to {read.classes - 1}"
+        )
+    folding = _Folding(*read.maps[0])
+    for module, map_after in zip(read.between, read.maps[1:], strict=True):
+        folding.append(module)
+        folding.affine(*map_after)
+    folding.contest(label, rivals)
+    if not folding.layers:
         # A linear classifier: one unit that does not fold gives it the form of all others.
-        chain.fold(torch.ones(1), torch.ones(1))
-    assert chain.weight is not None
-    return Folds(tuple(chain.layers), chain.weight[0], chain.bias[0])
+        folding.fold(torch.ones(1), torch.ones(1))
+    return Folds(tuple(folding.layers), folding.weight[0], folding.bias[0])
 
 
 def is_folded(classifier: object) -> bool:
@@ -172,40 +173,18 @@ def is_folded(classifier: object) -> bool:
     return True
 
 
-def _modules(classifier: object) -> Iterator[nn.Module]:
-    """The layers of nested sequences, one after the other."""
-    if isinstance(classifier, nn.Sequential):
-        for module in classifier:
-            yield from _modules(module)
-    elif isinstance(classifier, InSeries):
-        for part in classifier.in_series():
-            yield from _modules(part)
-    elif isinstance(classifier, nn.Module):
-        yield classifier
-    else:
-        raise ModelError(f"{classifier!r} is no nn.Sequential; an exact level set reads its layers: use kind: adaptive")
-
-
 @final
-class _Chain:
+class _Folding:
     """A network under construction: finished layers, then the affine map that waits for its fold."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self.layers: list[Layer] = []
-        self.weight: Tensor | None = None
-        self.bias = torch.zeros(0, dtype=torch.float64)
+        self.weight = weight
+        self.bias = bias
 
     def append(self, module: nn.Module) -> None:
-        """Take over one layer."""
-        if isinstance(module, nn.Linear):
-            weight = module.weight.detach().double().cpu()
-            bias = weight.new_zeros(len(weight))
-            for given in (value for name, value in module.named_parameters() if name == "bias"):
-                bias = given.detach().double().cpu()
-            self.affine(weight, bias)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not module.training:
-            self.normalise(module)
-        elif isinstance(module, nn.ReLU):
+        """Close a layer with an activation."""
+        if isinstance(module, nn.ReLU):
             self.fold(torch.zeros(1), torch.ones(1))
         elif isinstance(module, nn.LeakyReLU):
             self.fold(torch.full((1,), module.negative_slope), torch.ones(1))
@@ -213,9 +192,7 @@ class _Chain:
             self.fold(-torch.ones(1), torch.ones(1))
         elif isinstance(module, nn.Hardtanh):
             self.clip(float(module.min_val), float(module.max_val))
-        elif not isinstance(module, nn.Identity | nn.Flatten) and not (
-            isinstance(module, nn.Dropout) and not module.training
-        ):
+        else:
             raise ModelError(
                 f"{type(module).__name__} is no piecewise linear layer that an exact level set reads "
                 "(Linear, ReLU, LeakyReLU, Hardtanh, Abs); use kind: adaptive"
@@ -223,36 +200,16 @@ class _Chain:
 
     def affine(self, weight: Tensor, bias: Tensor) -> None:
         """Compose an affine map with what waits."""
-        if self.weight is None:
-            self.weight, self.bias = weight, bias
-        else:
-            self.weight, self.bias = weight @ self.weight, weight @ self.bias + bias
-
-    def normalise(self, module: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-        """Batch normalisation in eval mode: each channel scaled and shifted."""
-        if self.weight is None or module.running_mean is None or module.running_var is None:
-            raise ModelError("an exact level set reads a normalisation after a linear layer only; use kind: adaptive")
-        scale = (module.running_var.double() + module.eps).rsqrt()
-        shift = -module.running_mean.double() * scale
-        if module.affine:
-            scale, shift = scale * module.weight.detach().double(), shift * module.weight.detach().double()
-            shift = shift + module.bias.detach().double()
-        each = len(self.weight) // len(scale)
-        scale, shift = scale.cpu().repeat_interleave(each), shift.cpu().repeat_interleave(each)
-        self.weight, self.bias = scale[:, None] * self.weight, scale * self.bias + shift
+        self.weight, self.bias = composed((self.weight, self.bias), (weight, bias))
 
     def fold(self, low: Tensor, high: Tensor) -> None:
         """Close a layer; the identity waits after it."""
-        if self.weight is None:
-            raise ModelError("an exact level set needs a linear layer before the first activation; use kind: adaptive")
         width = len(self.weight)
         self.layers.append(Layer(self.weight, self.bias, low.double().expand(width), high.double().expand(width)))
         self.weight, self.bias = torch.eye(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
 
     def clip(self, low: float, high: float) -> None:
         """Hard tanh, `low + relu(u - low) - relu(u - high)`: two folds a unit."""
-        if self.weight is None:
-            raise ModelError("an exact level set needs a linear layer before the first activation; use kind: adaptive")
         eye = torch.eye(len(self.weight), dtype=torch.float64)
         ones = eye.new_ones(len(eye))
         self.affine(torch.cat([eye, eye]), torch.cat([-low * ones, -high * ones]))
@@ -261,7 +218,6 @@ class _Chain:
 
     def contest(self, label: int, rivals: list[int]) -> None:
         """From scores to one gap; the largest rival wins a tournament of `max(a, b) = b + relu(a - b)`."""
-        assert self.weight is not None
         rows = torch.eye(len(self.weight), dtype=torch.float64)[[label, *rivals]]
         self.affine(rows, rows.new_zeros(len(rows)))
         while len(self.weight) > 2:

@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.boundary.boundary import Boundary
-from dimple.boundary.levelset import CHUNK, LevelFunction, LevelSet, empty_mesh, level_function, require_drawable
+from dimple.boundary.levelset import LevelFunction, LevelSet, empty_mesh, level_function, require_drawable
 from dimple.boundary.mesh import Mesh
 from dimple.settings import Count, Finite, settings
-from dimple.tensors import in_chunks
 
 
 @final
@@ -57,7 +56,7 @@ def corner_values(
     mesh = torch.meshgrid(*[torch.tensor(axis, dtype=torch.float32) for axis in reversed(axes)], indexing="ij")
     points = torch.stack([axis.reshape(-1) for axis in reversed(mesh)], dim=1).to(device)
     with torch.no_grad():
-        values = in_chunks(level, points, CHUNK)
+        values = level(points)
     return values.double().cpu().numpy().reshape([len(axis) for axis in reversed(axes)])
 
 

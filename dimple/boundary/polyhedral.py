@@ -176,7 +176,7 @@ class Exact(LevelSet):
         if network.inputs == 2:
             return _lifted_points(_plane_seeds(network, low[:2], high[:2], 8 * self.cells))
         lattice = Lattice(quick.level, low.tolist(), high.tolist(), 8 * self.cells, cpu)
-        edges = bisected(lattice, sweep(lattice, self.cells, 0.4))
+        edges = bisected(lattice, sweep(lattice, self.cells))
         start, end = (lattice.points(ends) for ends in edges.ends())
         return _on_segments(network, start, end)
 

@@ -1,4 +1,4 @@
-"""Finding the parts of a level set in space from few evaluations: a coarse grid, finer where the values bend."""
+"""Finding the parts of a level set from few evaluations: a coarse grid, and ways down from its least values."""
 
 import dataclasses
 import itertools
@@ -9,23 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dimple.boundary.levelset import CHUNK, LevelFunction
-from dimple.tensors import in_chunks
+from dimple.boundary.levelset import LevelFunction
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-CORNERS = np.array(list(itertools.product((0, 1), repeat=3)), dtype=np.int64)
-# A cell is above doubt where its smallest value is so many times what the values bend.
-TRUSTED = 4.0
-# What is left is spent in this share at every halving but the last; a divided cell asks for about so many values.
-FIRST, EACH = 0.6, 12
-CENTRE = np.array(list(itertools.product((0, 1, 2), repeat=3)), dtype=np.int64)
+# Steps of one length that a way down takes at most.
+STEPS = 2
 
 
 @final
 class Lattice:
-    """The corners of `cells`^3 cells of a box, named by three integers, with a level function to ask there.
+    """The corners of `cells`^n cells of a box, named by n integers, with a level function to ask there.
 
     Attributes:
         evaluations: how many points were asked so far.
@@ -41,26 +37,31 @@ class Lattice:
         self.device = device
         self.evaluations = 0
 
+    @property
+    def dim(self) -> int:
+        """n."""
+        return len(self.low)
+
     def points(self, corners: Ints | Floats) -> Floats:
-        """Lattice coordinates `(N, 3)`, whole or not, as points of space."""
+        """Lattice coordinates `(N, n)`, whole or not, as points of space."""
         return self.low + corners * self.step
 
     def cells_of(self, points: Floats) -> Ints:
-        """The cells `(M, 3)` that hold points of space, each once; points outside the box are left out."""
+        """The cells `(M, n)` that hold points of space, each once; points outside the box are left out."""
         inside = np.floor((points - self.low) / self.step)
         inside = inside[((inside >= 0) & (inside < self.cells)).all(1)].astype(np.int64)
         return np.unique(inside, axis=0)
 
     def values(self, corners: Ints | Floats) -> Floats:
-        """The level at lattice coordinates `(N, 3)`; rounded to float32 points, as a dense grid has them."""
+        """The level at lattice coordinates `(N, n)`; rounded to float32 points, as a dense grid has them."""
         return self.at(self.points(corners))
 
     def at(self, points: Floats) -> Floats:
-        """The level at points of space `(N, 3)`."""
+        """The level at points of space `(N, n)`."""
         self.evaluations += len(points)
         x = torch.from_numpy(points.astype(np.float32)).to(self.device)
         with torch.no_grad():
-            found: Floats = in_chunks(self.level, x, CHUNK).double().cpu().numpy()
+            found: Floats = self.level(x).double().cpu().numpy()
         return found
 
 
@@ -70,7 +71,7 @@ class Edges:
     """Lattice edges on which the level changes its sign.
 
     Attributes:
-        start: `(E, 3)` the end with the smaller coordinates.
+        start: `(E, n)` the end with the smaller coordinates.
         axis: `(E,)` the direction.
         length: `(E,)` in lattice steps.
         values: `(E, 2)` the level at both ends.
@@ -81,48 +82,28 @@ class Edges:
     length: Ints
     values: Floats
 
-    def __getitem__(self, rows: Ints | NDArray[np.bool_]) -> "Edges":
+    def __getitem__(self, rows: Ints | Bools) -> "Edges":
         return Edges(self.start[rows], self.axis[rows], self.length[rows], self.values[rows])
 
     def ends(self) -> tuple[Ints, Ints]:
-        """Both ends, `(E, 3)` each."""
-        return self.start, self.start + self.length[:, None] * np.eye(3, dtype=np.int64)[self.axis]
+        """Both ends, `(E, n)` each."""
+        return self.start, self.start + self.length[:, None] * np.eye(self.start.shape[1], dtype=np.int64)[self.axis]
 
 
-def sweep(lattice: Lattice, coarse: int, budget: float) -> Edges:
-    """Edges of a coarse grid that the level set crosses, and of finer cells where it may hide between the corners.
+def sweep(lattice: Lattice, coarse: int) -> Edges:
+    """Edges that the level set crosses: of a coarse grid, and on the ways down from the grid's least values.
 
-    A cell whose corners agree may hide a part if its smallest value is small beside what the values bend in and beside
-    it. The most doubtful cells are divided, then the most doubtful of their eighths, down to the lattice itself.
+    A part that hides between the corners of the grid, all of them on one side, makes the level small there; a corner
+    whose level is smaller than at its neighbours along all axes is where a way to such a part begins.
 
     Args:
-        coarse: cells along each axis of the first grid; divides the lattice's cells, with a power of two left.
-        budget: how many values are asked for each lattice cell that the level set crosses, as far as the coarse grid
-            can tell. The coarse grid is paid from it; where it costs more, half as much again is spent on cells.
+        coarse: cells along each axis of the grid; divides the lattice's cells, with a power of two left.
     """
     stride = lattice.cells // coarse
-    axis = np.arange(coarse + 1) * stride
-    corners = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
-    values = lattice.values(corners.reshape(-1, 3)).reshape(corners.shape[:3])
-    found = [_grid_edges(corners, values, stride)]
-    blocks = np.stack([values[_window(corner, coarse)] for corner in CORNERS], axis=-1).reshape(-1, 8)
-    cells = corners[:-1, :-1, :-1].reshape(-1, 3)
-    bends = _grid_bends(values)
-    crossed = int(((blocks > 0).any(1) & (blocks <= 0).any(1)).sum()) * stride**2
-    left = max(budget * crossed - values.size, 0.5 * values.size) if budget > 0 else 0.0
-    while stride > 1:
-        share = left if stride == 2 else FIRST * left
-        doubtful = _most_doubtful(blocks, bends, int(share / EACH))
-        if len(doubtful) == 0:
-            break
-        stride //= 2
-        asked = lattice.evaluations
-        cells, blocks, bends = _divided(lattice, cells[doubtful], stride)
-        left -= lattice.evaluations - asked
-        found.append(_cell_edges(cells, blocks, stride))
-    every = Edges(*(np.concatenate([getattr(e, f.name) for e in found]) for f in dataclasses.fields(Edges)))
-    names = np.ravel_multi_index(tuple(every.start.T), (lattice.cells + 1,) * 3) * 3 + every.axis
-    return every[np.unique(names * (lattice.cells + 1) + every.length, return_index=True)[1]]
+    corners = np.stack(np.meshgrid(*[np.arange(coarse + 1) * stride] * lattice.dim, indexing="ij"), axis=-1)
+    values = lattice.values(corners.reshape(-1, lattice.dim)).reshape(corners.shape[:-1])
+    least = _least_along_axes(values)
+    return _joined([_grid_edges(corners, values, stride), *_ways(lattice, corners[least], values[least], stride)])
 
 
 def bisected(lattice: Lattice, edges: Edges) -> Edges:
@@ -130,7 +111,7 @@ def bisected(lattice: Lattice, edges: Edges) -> Edges:
     edges = Edges(edges.start.copy(), edges.axis, edges.length.copy(), edges.values.copy())
     while len(long := np.flatnonzero(edges.length > 1)):
         half = edges.length[long] // 2
-        middle = edges.start[long] + half[:, None] * np.eye(3, dtype=np.int64)[edges.axis[long]]
+        middle = edges.start[long] + half[:, None] * np.eye(lattice.dim, dtype=np.int64)[edges.axis[long]]
         value = lattice.values(middle)
         upper = (value > 0) == (edges.values[long, 0] > 0)
         edges.start[long[upper]] = middle[upper]
@@ -140,67 +121,64 @@ def bisected(lattice: Lattice, edges: Edges) -> Edges:
     return edges
 
 
-def _window(corner: Ints, coarse: int) -> tuple[slice, ...]:
-    return tuple(slice(int(c), coarse + int(c)) for c in corner)
+def _joined(parts: list[Edges]) -> Edges:
+    return Edges(*(np.concatenate([getattr(e, f.name) for e in parts]) for f in dataclasses.fields(Edges)))
 
 
 def _grid_edges(corners: Ints, values: Floats, stride: int) -> Edges:
     """The sign changes along the lines of a full grid."""
     parts = []
-    for axis in range(3):
+    for axis in range(values.ndim):
         near, far = np.moveaxis(values, axis, 0)[:-1], np.moveaxis(values, axis, 0)[1:]
         change = (near > 0) != (far > 0)
         start = np.moveaxis(corners, axis, 0)[:-1][change]
         pair = np.stack([near[change], far[change]], axis=1)
-        parts.append((start, np.full(len(start), axis), np.full(len(start), stride), pair))
-    return Edges(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts.append(Edges(start, np.full(len(start), axis), np.full(len(start), stride), pair))
+    return _joined(parts)
 
 
-def _cell_edges(cells: Ints, blocks: Floats, stride: int) -> Edges:
-    """The sign changes along the twelve edges of single cells."""
-    parts = []
-    for axis in range(3):
-        for near in np.flatnonzero(CORNERS[:, axis] == 0):
-            far = near + (4, 2, 1)[axis]
-            change = (blocks[:, near] > 0) != (blocks[:, far] > 0)
-            start = cells[change] + CORNERS[near] * stride
-            pair = blocks[change][:, [near, far]]
-            parts.append((start, np.full(len(start), axis), np.full(len(start), stride), pair))
-    return Edges(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def _least_along_axes(values: Floats) -> Bools:
+    """Where a full grid's values are smaller than at both neighbours along every axis, all on the same side."""
+    least = np.ones(values.shape, dtype=bool)
+    for axis in range(values.ndim):
+        size, side = np.moveaxis(np.abs(values), axis, 0), np.moveaxis(values > 0, axis, 0)
+        smaller = np.moveaxis(least, axis, 0)
+        same = side[1:] == side[:-1]
+        # Of equal neighbours the first is the least, so that a flat region has one.
+        smaller[1:] &= same & (size[1:] < size[:-1])
+        smaller[:-1] &= same & (size[:-1] <= size[1:])
+    return least
 
 
-def _grid_bends(values: Floats) -> Floats:
-    """The largest second difference along an axis at the corners of each cell of a full grid, flat."""
-    bends = np.zeros_like(values)
-    for axis in range(3):
-        inner = np.moveaxis(bends, axis, 0)[1:-1]
-        np.maximum(inner, np.abs(np.diff(np.moveaxis(values, axis, 0), n=2, axis=0)), out=inner)
-    coarse = len(values) - 1
-    found: Floats = np.max([bends[_window(corner, coarse)] for corner in CORNERS], axis=0).reshape(-1)
+def _ways(lattice: Lattice, start: Ints, values: Floats, stride: int) -> list[Edges]:
+    """From lattice points to ever smaller levels; where one ends on the other side, sign changes on the way back."""
+    around = np.array(list(itertools.product((-1, 0, 1), repeat=lattice.dim)), dtype=np.int64)
+    side = np.where(values > 0, 1.0, -1.0)
+    place, least = start.copy(), values * side
+    for length in 2 ** np.arange(stride.bit_length() - 1).repeat(STEPS)[::-1]:
+        walking = np.flatnonzero(least > 0)
+        if len(walking) == 0:
+            break
+        near: Ints = np.clip(place[walking, None] + length * around, 0, lattice.cells)
+        levels = lattice.values(near.reshape(-1, lattice.dim)).reshape(near.shape[:2]) * side[walking, None]
+        choice = np.arange(len(walking)), levels.argmin(1)
+        better = levels[choice] < least[walking]
+        place[walking[better]], least[walking[better]] = near[choice][better], levels[choice][better]
+    arrived = np.flatnonzero(least < 0)
+    return _way_back(lattice, place[arrived], (least * side)[arrived], start[arrived])
+
+
+def _way_back(lattice: Lattice, place: Ints, values: Floats, home: Ints) -> list[Edges]:
+    """Sign changes on the way from places to points on the other side, along one axis after the other."""
+    found = []
+    for axis in range(lattice.dim):
+        after = place.copy()
+        after[:, axis] = home[:, axis]
+        there = lattice.values(after)
+        change = (there > 0) != (values > 0)
+        forward = after[:, axis] > place[:, axis]
+        pair = np.where(forward[:, None], np.stack([values, there], axis=1), np.stack([there, values], axis=1))
+        length = np.abs(after - place)[:, axis]
+        found.append(Edges(np.minimum(place, after), np.full(len(place), axis), length, pair)[change])
+        place, values = after, there
     return found
-
-
-def _most_doubtful(blocks: Floats, bends: Floats, count: int) -> Ints:
-    """Of cells with corner values `(N, 8)`, up to `count` that may hide a part which no edge shows, likeliest first."""
-    cube = blocks.reshape(-1, 2, 2, 2)
-    for first, second in ((1, 2), (1, 3), (2, 3)):
-        mixed = np.abs(np.diff(np.diff(cube, axis=first), axis=second)).reshape(len(cube), -1).max(1)
-        bends = np.maximum(bends, mixed)
-    agree = (blocks > 0).all(1) | (blocks <= 0).all(1)
-    least = np.abs(blocks).min(1)
-    doubtful = np.flatnonzero(agree & (least < TRUSTED * bends))
-    return doubtful[np.argsort(least[doubtful] / bends[doubtful], kind="stable")[:count]]
-
-
-def _divided(lattice: Lattice, cells: Ints, stride: int) -> tuple[Ints, Floats, Floats]:
-    """The eighths of cells, `(8 N, 3)`, of size `stride`; their corner values `(8 N, 8)`; how much those bend."""
-    corners = (cells[:, None] + CENTRE * stride).reshape(-1, 3)
-    names, where = np.unique(np.ravel_multi_index(tuple(corners.T), (lattice.cells + 1,) * 3), return_inverse=True)
-    asked = np.stack(np.unravel_index(names, (lattice.cells + 1,) * 3), axis=1)
-    values = lattice.values(asked)[where].reshape(-1, 3, 3, 3)
-    parts = [np.stack([values[:, i + a, j + b, k + c] for a, b, c in CORNERS], axis=1) for i, j, k in CORNERS]
-    eighths = (cells[:, None] + CORNERS * stride).reshape(-1, 3)
-    bends = np.max(
-        [np.abs(np.diff(values, n=2, axis=axis)).reshape(len(cells), -1).max(1) for axis in (1, 2, 3)], axis=0
-    )
-    return eighths, np.stack(parts, axis=1).reshape(-1, 8), np.repeat(bends, 8)

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from dimple.boundary import LEVEL_SETS, Adaptive, Automatic, Boundary, Exact, Grid
-from dimple.boundary.adaptive import cases
+from dimple.boundary.following import Following, cases
 from dimple.boundary.landing import landed
+from dimple.boundary.levelset import level_function
 from dimple.boundary.measures import components, euler_number, is_closed, mesh_distances
+from dimple.boundary.sweep import Lattice, sweep
 from dimple.tensors import generator
 
 CPU = torch.device("cpu")
@@ -21,10 +23,10 @@ def solid(level: Any) -> Boundary:
     return Boundary(lambda x: torch.stack([torch.zeros(len(x)), level(x)], dim=1))
 
 
-def network(activation: Any, seed: Any = 0, width: Any = 32, scale: Any = 6.0) -> Boundary:
+def network(activation: Any, seed: Any = 0, width: Any = 32, scale: Any = 6.0, inputs: Any = 3) -> Boundary:
     stream = generator(seed, "test")
     layers = []
-    for fan_in, fan_out in ((3, width), (width, width), (width, 2)):
+    for fan_in, fan_out in ((inputs, width), (width, width), (width, 2)):
         layer = nn.Linear(fan_in, fan_out)
         with torch.no_grad():
             layer.weight.copy_(scale / 2 * torch.randn(fan_out, fan_in, generator=stream) / fan_in**0.5)
@@ -39,7 +41,7 @@ def test_the_mesh_is_the_one_of_the_dense_grid(activation: Any, seed: Any) -> No
     boundary = network(activation, seed)
     dense = Grid(cells=64).extract(boundary, 1, *BOX, CPU)
     before = boundary.forwards
-    found = Adaptive(cells=64, snap=False, budget=3.0).extract(boundary, 1, *BOX, CPU)
+    found = Adaptive(cells=64, snap=False).extract(boundary, 1, *BOX, CPU)
     assert boundary.forwards - before < 65**3
     assert len(found.faces) == len(dense.faces) > 1000
     assert components(found)[0] == components(dense)[0]
@@ -62,26 +64,83 @@ def test_vertices_land_on_the_sphere_and_keep_to_their_edges() -> None:
     assert euler_number(snapped) == 2
 
 
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_in_the_plane_the_curve_is_the_one_of_the_dense_grid(activation: Any) -> None:
+    boundary = network(activation, scale=12.0, inputs=2)
+    assert isinstance(boundary.classifier, nn.Sequential)
+    with torch.no_grad():
+        boundary.classifier[-1].bias -= boundary.classifier(torch.zeros(1, 2))[0]
+    dense = Grid(cells=256).extract(boundary, 1, (-1.5, -1.5), (1.5, 1.5), CPU)
+    found = Adaptive(cells=256, snap=False).followed(boundary, 1, (-1.5, -1.5), (1.5, 1.5), CPU)
+    assert found.evaluations < 257**2 / 4
+    assert len(found.mesh.faces) == len(dense.faces) > 300
+    assert components(found.mesh)[0] == components(dense)[0]
+    ours, theirs = (np.sort(np.round(m.vertices[m.faces].mean(1), 4), axis=0) for m in (found.mesh, dense))
+    assert np.abs(ours - theirs).max() < 1e-3
+
+
+def test_in_the_plane_vertices_land_on_the_circle_with_the_class_on_the_left() -> None:
+    disc = solid(lambda x: 1 - (x**2).sum(1))
+    curve = Adaptive(cells=64).extract(disc, 1, (-1.5, -1.5), (1.5, 1.5), CPU)
+    assert np.abs(np.linalg.norm(curve.vertices, axis=1) - 1).max() < 1e-5
+    assert is_closed(curve)
+    start, end = np.moveaxis(curve.vertices[curve.faces], 1, 0)
+    left = (start + end) / 2 + 1e-3 * (end - start)[:, ::-1] * [-1, 1]
+    assert bool((np.linalg.norm(left, axis=1) < np.linalg.norm((start + end) / 2, axis=1)).all())
+
+
 def test_few_values_are_asked() -> None:
     ball = solid(lambda x: 1 - x.norm(dim=1))
-    mesh = Adaptive(cells=128, snap=False, budget=0.0).extract(ball, 1, *BOX, CPU)
-    crossed_cells = len(mesh.faces) / 2
-    assert ball.forwards < 4 * crossed_cells
+    plain = Adaptive(cells=128, snap=False).followed(ball, 1, *BOX, CPU)
+    assert ball.forwards == plain.evaluations < 4 * plain.cells
+    # Two triangles a cell, and a vertex; bringing one onto the level set takes little more than one value.
+    assert plain.cells == pytest.approx(len(plain.mesh.faces) / 2, rel=0.02)
+    snapped = Adaptive(cells=128).followed(ball, 1, *BOX, CPU)
+    assert snapped.evaluations - plain.evaluations < 1.5 * len(snapped.mesh.vertices)
+    assert plain.unsnapped == 1
+    assert snapped.unsnapped == 0
 
 
-def test_a_part_smaller_than_the_coarse_cells_is_found_where_the_values_bend() -> None:
-    """A ball smaller than a coarse cell beside a big one; the sweep with no suspicion passes it by."""
+def test_a_part_between_the_corners_of_the_coarse_grid_is_found_from_its_least_values() -> None:
+    """A ball smaller than a coarse cell beside a big one."""
     speck = torch.tensor([1.265, 1.265, 1.265])
 
     def level(x: Any) -> Any:
         return torch.maximum(0.8 - x.norm(dim=1), 0.035 - (x - speck).norm(dim=1))
 
-    blind = Adaptive(cells=128, budget=0.0, snap=False).extract(solid(level), 1, *BOX, CPU)
-    wary = Adaptive(cells=128, budget=1.5, snap=False).extract(solid(level), 1, *BOX, CPU)
-    assert components(blind)[0] == 1
-    assert components(wary)[0] == 2
-    hinted = Adaptive(cells=128, budget=0.0, snap=False).extract(solid(level), 1, *BOX, CPU, previous=wary)
+    corners = torch.cartesian_prod(*[torch.linspace(-1.5, 1.5, 33)] * 3)
+    assert not bool((level(corners)[(corners - speck).norm(dim=1) < 0.3] > 0).any())
+    assert components(Adaptive(cells=128).extract(solid(level), 1, *BOX, CPU))[0] == 2
+
+
+def test_a_part_that_nothing_points_to_is_found_again_from_the_mesh_before() -> None:
+    """A cone so steep that the coarse grid has no sign of it."""
+
+    def cone(height: float) -> Any:
+        tip = torch.full((3,), 0.984375)
+        return lambda x: torch.maximum(0.8 - x.norm(dim=1), 500 * (height - (x - tip).norm(dim=1)))
+
+    steep = solid(cone(0.03))
+    assert components(Adaptive(cells=128).extract(steep, 1, *BOX, CPU))[0] == 1
+    # The mesh of a slightly larger cone: the surface has moved within its cells.
+    before = Grid(cells=128).extract(solid(cone(0.033)), 1, *BOX, CPU)
+    assert components(before)[0] == 2
+    hinted = Adaptive(cells=128).extract(steep, 1, *BOX, CPU, previous=before)
     assert components(hinted)[0] == 2
+
+
+def test_the_other_sheet_is_found_where_two_nearly_touch() -> None:
+    """The hyperboloid of two sheets, a cell apart and without a common crossed edge, followed from one of them."""
+    cell = 3 / 64
+    boundary = solid(lambda x: x[:, 0] ** 2 - x[:, 1] ** 2 - x[:, 2] ** 2 - (0.7 * cell) ** 2)
+    lattice = Lattice(level_function(boundary, 1), *BOX, 64, CPU)
+    crossed = sweep(lattice, 64)
+    right = crossed[crossed.start[:, 0] >= 40]
+    following = Following(lattice)
+    following.follow(right, np.zeros((0, 3), dtype=np.int64))
+    assert following.crossed[:, 0].max() > 40
+    assert following.crossed[:, 0].min() < 24
+    assert len(following.crossed) == Adaptive(cells=64).followed(boundary, 1, *BOX, CPU).cells
 
 
 def test_the_cases_are_balanced_under_exchange_of_signs() -> None:
@@ -103,6 +162,32 @@ def test_landing_reaches_the_zero_of_a_steep_function() -> None:
     points, left = landed(level, start, end, values, steps=60, within=0.0)
     assert points[:, 0] == pytest.approx([0.9] * 3, abs=1e-12)
     assert np.abs(left).max() < 1e-10
+
+
+@pytest.mark.parametrize("within", [1e-3, 1e-6])
+def test_landing_tells_how_far_it_may_be_off(within: Any) -> None:
+    """Random cubics with one zero each, known beforehand; kinked ones too."""
+    stream = generator(0, "landing")
+    zeros, bends = torch.rand(2, 400, generator=stream).double().numpy()
+    start, end = np.zeros((400, 2)), np.stack([np.ones(400), np.arange(400.0)], axis=1)
+    end[:, 1] = start[:, 1] = np.arange(400.0)
+
+    def level(x: Any) -> Any:
+        row = np.round(x[:, 1]).astype(int)
+        d = x[:, 0] - zeros[row]
+        return np.where(
+            row % 2, d + bends[row] * d**3 + 0.5 * bends[row] * d**2, np.maximum(d, (1 + 9 * bends[row]) * d)
+        )
+
+    values = np.stack([level(start), level(end)], axis=1)
+    points, left = landed(level, start, end, values, steps=30, within=within)
+    assert left.max() <= within
+    assert np.quantile(np.abs(points[:, 0] - zeros), 0.95) < 5 * within
+    # A kink of up to 1 : 10 at the zero itself can make both steps agree too early.
+    assert np.abs(points[:, 0] - zeros).max() < 50 * within
+    early, told = landed(level, start, end, values, steps=1, within=within)
+    off = np.abs(early[:, 0] - zeros)
+    assert bool((told[1::2][off[1::2] > 50 * within] > within).all())
 
 
 def test_auto_takes_what_fits_the_network() -> None:
