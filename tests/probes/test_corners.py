@@ -68,8 +68,8 @@ def test_an_edge_that_a_walk_cannot_see_is_met() -> None:
     slopes = torch.tensor([[1.0, 3.0, 0.0], [1.0, -3.0, 0.2]])
     wedge = Boundary(lambda z: torch.stack([(1 - z @ slopes.T).amax(1), -(1 - z @ slopes.T).amax(1)], dim=1))
     x = 0.1 * gaussian(40, 3)
-    exact = torch.tensor(
-        [smallest_l2(-slopes.numpy(), (slopes @ row - 1).numpy(), -np.full(3, 9.0), np.full(3, 9.0), 9.0)[1] for row in x]
-    )
+    walls = np.full(3, 9.0)
+    steps = [smallest_l2(-slopes.numpy(), (slopes @ row - 1).numpy(), -walls, walls, 9.0) for row in x]
+    exact = torch.tensor([distance for _, distance in steps])
     found = closest(wedge, x, torch.zeros(40, dtype=torch.long), starts=3)
     torch.testing.assert_close(norm(found.points - x), exact, rtol=1e-6, atol=0)
