@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from dimple.boundary import Adaptive, Boundary, Exact, Grid, Mesh, folds
+from dimple.boundary.chain import CHUNK
 from dimple.boundary.levelset import level_function
 from dimple.boundary.measures import components, mesh_distances
-from dimple.boundary.quick import CHUNK
 from dimple.scene import load_scene
 from dimple.tensors import generator, in_chunks
 

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from dimple.errors import ModelError
 from dimple.protocols import InSeries
 
+# Rows of a layer's activations that fit the cache of a core: larger chunks are several times slower.
+CHUNK = 1024
+
 
 @final
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from dimple.boundary.chain import chain, composed
+from dimple.boundary.chain import CHUNK, chain, composed
 from dimple.errors import ModelError
+from dimple.tensors import in_chunks
 
 
 @final
@@ -86,6 +87,9 @@ class Folds:
 
     def level(self, x: Tensor) -> Tensor:
         """The gap at the points `(N, n)`, `(N,)`."""
+        return in_chunks(self._level, x, CHUNK)
+
+    def _level(self, x: Tensor) -> Tensor:
         for layer in self.layers:
             u = torch.addmm(layer.bias, x, layer.weight.T)
             x = layer.folded(u)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary, gap_of
+from dimple.boundary.chain import CHUNK
 from dimple.boundary.mesh import Mesh
-from dimple.boundary.quick import CHUNK, quick_gap
+from dimple.boundary.quick import quick_gap
 from dimple.errors import SceneError
 from dimple.tensors import in_chunks
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
+from dimple.boundary.chain import CHUNK
 from dimple.boundary.levelset import LevelSet
 from dimple.boundary.mesh import Mesh
-from dimple.boundary.quick import CHUNK
 from dimple.tensors import in_chunks
 
 Floats = NDArray[np.float64]

@@ -7,13 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dimple.boundary.chain import Chain, chain, composed
+from dimple.boundary.chain import CHUNK, Chain, chain, composed
 from dimple.boundary.folds import Abs
 from dimple.errors import ModelError
 from dimple.tensors import chunks
-
-# Rows of a layer's activations that fit the cache of a core: larger chunks are several times slower.
-CHUNK = 1024
 
 
 def _tanh_(u: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from dimple.boundary import Boundary, Section, restricted
+from dimple.boundary.chain import CHUNK
 from dimple.boundary.hyperbolic import tanh_in_place
 from dimple.boundary.levelset import level_function
-from dimple.boundary.quick import CHUNK, IN_PLACE, quick_gap
+from dimple.boundary.quick import IN_PLACE, quick_gap
 from dimple.networks.adapt import two_class
 from dimple.tensors import generator
 
