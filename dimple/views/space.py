@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dimple.views.camera import VIEW_ANGLE, Camera
-from dimple.views.frame import Drawing, Frame, Reals, Section
+from dimple.views.frame import Drawing, Frame, Section
 from dimple.views.insets import Rectangle
 from dimple.views.lettering import font
 from dimple.views.markers import marker, stamp
