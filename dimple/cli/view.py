@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dimple.cli import console
+
 
 def view(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
@@ -16,5 +18,5 @@ def view(
     """Open a run, or two, in a window: turn it, play through training, click a point to see its way to the boundary."""
     from dimple import experiment
 
-    for path in experiment.view(run, beside, fps):
+    for path in experiment.view(run, beside, fps, console.progress):
         typer.echo(str(path))

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary, Section
 from dimple.errors import RunError, UsageError
 from dimple.experiment.perturbations import Nearest
+from dimple.experiment.provenance import silent
 from dimple.experiment.subjects import Snapshots
+from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.scene import load_scene
 from dimple.views.frame import Perturbations, Reals
@@ -24,7 +26,7 @@ from dimple.views.window import FPS, open_window
 CHUNK = 4096
 
 
-def view(path: Path | str, beside: Path | str | None = None, fps: int = FPS) -> list[Path]:
+def view(path: Path | str, beside: Path | str | None = None, fps: int = FPS, progress: Progress = silent) -> list[Path]:
     """Open a run and return when its window is closed.
 
     Args:
@@ -51,7 +53,12 @@ def view(path: Path | str, beside: Path | str | None = None, fps: int = FPS) -> 
         raise UsageError(
             f"{runs[0].path} lies in R^{dims[0]} and {runs[1].path} in R^{dims[1]}; name two runs in the same space"
         )
-    return open_window([show_of(run) for run in runs], fps)
+    shows = []
+    with progress("open", len(runs)) as advance:
+        for run in runs:
+            shows.append(show_of(run))
+            advance()
+    return open_window(shows, fps)
 
 
 def show_of(run: Run) -> Show:

@@ -9,7 +9,7 @@ from PIL import Image
 from dimple.views.cards import Heading, Row, facts_card
 from dimple.views.frame import Fact, Perturbations, Reals
 from dimple.views.palette import ALONG, INK, OFF
-from dimple.views.point_facts import compared_facts, figures_of, margin_fact
+from dimple.views.point_facts import LENGTHS, compared_facts, figures_of, margin_fact, share_fact
 from dimple.views.reel import Reel
 from dimple.views.solids import MARKER, pixel_size
 from dimple.views.wording import number
@@ -62,24 +62,21 @@ def picked_of(reel: Reel, snapshot: int, index: int) -> Picked:
 def picked_card(picked: Picked, scale: int = 1) -> Image.Image:
     """The point's classes, how far the boundary is and which way, each figure beside its null."""
     verdict = "right" if picked.prediction == picked.label else f"predicted {picked.prediction}, wrong"
-    heading = Heading(f"training point {picked.index}", f"class {picked.label}, {verdict}")
+    heading = Heading(f"training point {picked.index}", f"class {picked.label}, {verdict}\n{LENGTHS}")
     if picked.name:
         heading = Heading(picked.name)
-    rows: list[Row] = [(margin_fact(picked.figures), INK)] if "margin" in picked.figures else []
     lengths = [float(np.linalg.norm(way)) for way in (picked.whole, picked.on, picked.off)]
-    if np.isnan(lengths).any():
-        # Where a distance is known, it is the way there that nobody was asked for.
-        if not np.isfinite(picked.figures.get("margin", np.inf)):
-            rows.append((Fact("step to the boundary", "none found"), None))
-    else:
-        if not rows:
-            rows.append((Fact("step to the boundary", number(lengths[0])), INK))
+    shown, figures = not np.isnan(lengths).any(), picked.figures
+    rows: list[Row] = []
+    if "margin" in figures:
+        rows.append((margin_fact(figures), INK if shown else None))
+    elif shown:
+        rows.append((Fact("step to the boundary", number(lengths[0])), INK))
+    if shown:
         rows.append((Fact("its part along the manifold", number(lengths[1])), ALONG))
         rows.append((Fact("its part off the manifold", number(lengths[2])), OFF))
-        null = picked.figures.get("on_share_null")
-        share = (lengths[1] / lengths[0]) ** 2
-        rows.append((Fact("share along, of the square", number(share), "" if null is None else number(null)), None))
-    rows += [(fact, None) for fact in compared_facts(picked.figures)]
+        rows.append((share_fact(figures, (lengths[1] / lengths[0]) ** 2), None))
+    rows += [(fact, None) for fact in compared_facts(figures)]
     return facts_card(heading, rows, scale)
 
 

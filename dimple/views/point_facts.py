@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dimple.views.frame import Fact
 from dimple.views.wording import NULL, number
 
+LENGTHS = "lengths are l2 distances between inputs"
 # Columns of points.parquet that have a null of their own, and how they are called beside a point.
 COMPARED = {
     "margin_section": "margin in the section",
@@ -42,6 +43,13 @@ def figures_of(points: Mapping[str, NDArray[Any]], step: int, index: int) -> dic
 def margin_fact(figures: Mapping[str, float]) -> Fact:
     """The margin beside that of unseen points."""
     return _fact(figures, "margin", "margin (null: unseen points)" if "margin" + NULL in figures else "margin")
+
+
+def share_fact(figures: Mapping[str, float], share: float) -> Fact:
+    """The share of the squared length of a step that lies along the manifold, beside that of a random direction."""
+    off = figures.get("gradient_off_share_null")
+    null = figures.get("on_share_null", None if off is None else 1 - off)
+    return Fact("share along, of the square", number(share), "" if null is None else number(null))
 
 
 def compared_facts(figures: Mapping[str, float]) -> list[Fact]:

@@ -11,6 +11,8 @@ from dimple.errors import DeviceError
 
 # VTK takes the kind of its windows from this variable, and has no other way to be told.
 WINDOW = "VTK_DEFAULT_OPENGL_WINDOW"
+# Of a window and of the desktop, in pixels.
+BARS = 80
 PACKAGES = "apt-get install libegl1 libgl1-mesa-dri (or libosmesa6)"
 # The library that each kind of window off the screen loads, in order of preference.
 OFF_SCREEN = {
@@ -51,6 +53,15 @@ def has_display() -> bool:
     if not sys.platform.startswith("linux"):
         return True
     return bool(os.environ.get("DISPLAY")) and window_kind() not in OFF_SCREEN
+
+
+def fitting(size: tuple[int, int]) -> tuple[int, int]:
+    """The size of a window in pixels, made smaller where the screen is; its bars need some room as well."""
+    import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
+    from vtkmodules.vtkRenderingCore import vtkRenderWindow
+
+    screen = vtkRenderWindow().GetScreenSize()
+    return (min(size[0], screen[0]), min(size[1], screen[1] - BARS)) if all(screen) else size
 
 
 def by_processor(window: Any) -> bool:

@@ -16,7 +16,7 @@ from dimple.views.picking import point_under
 from dimple.views.quantities import Paint, Quantity, quantities_of
 from dimple.views.recording import free_path, write_film, write_picture
 from dimple.views.reel import Show, reels_of
-from dimple.views.rendering import has_display, require_rendering
+from dimple.views.rendering import fitting, has_display, require_rendering
 
 SIZE, WIDE = (1100, 800), (1560, 800)
 FPS = 8
@@ -80,7 +80,7 @@ class Viewer:
         self._afar: Camera | None = None
         self._quantities = _shared([quantities_of(reel) for reel in reels])
         self._paints = {self._quantities[0]: Paint(self._quantities[0], reels)}
-        shape = size or (SIZE if len(reels) == 1 else WIDE)
+        shape = size or fitting(SIZE if len(reels) == 1 else WIDE)
         looks = Looks(self._paints[self._quantities[0]])
         self.exhibit = Exhibit(reels, shape, looks, off_screen=off_screen, strip=True, key="c: next")
         self.plotter: Any = self.exhibit.plotter

@@ -100,13 +100,8 @@ def test_the_boundary_is_coloured_by_every_quantity(viewer: Viewer) -> None:
 
 
 def test_runs_of_different_spaces_and_no_rate_are_refused(run: Run, tmp_path: Path) -> None:
-    high = simulate(
-        load_scene(
-            "circle_in_100d",
-            ["training.steps=2", "snapshots.count=2", "probes=[{kind: margin}]", "levelset={kind: none}"],
-        ),
-        tmp_path / "high", device="cpu", film=False,
-    )  # fmt: skip
+    short = ["training.steps=2", "snapshots.count=2", "probes=[{kind: margin}]", "levelset={kind: none}"]
+    high = simulate(load_scene("circle_in_100d", short), tmp_path / "high", device="cpu", film=False)
     with pytest.raises(UsageError, match=r"lies in R\^\d and .*high in R\^100; name two runs in the same space"):
         view(run.path, high.path)
     with pytest.raises(RunError, match=r"lies in R\^100, where there is nothing to draw; .*report\.html"):
