@@ -27,7 +27,11 @@ def compiled(function: F, reorder: bool = False) -> F:
     Args:
         reorder: whether sums of floats may be taken in another order than written, several terms at a time.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"} if reorder else False}
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": {"reassoc", "contract"} if reorder else False,
+    }
     try:
         return cast(F, numba.njit(cache=True, **options)(function))
     except RuntimeError:
