@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from dimple.tensors import chunks
 from dimple.views.evolution import SEARCHED
 from dimple.views.figures import TOGETHER
-from dimple.views.palette import MUTED, hexadecimal
-from dimple.views.plots import LINES, heading, key_below, plain, plot
+from dimple.views.palette import MUTED, RULE, hexadecimal
+from dimple.views.plots import LINES, by_decades, heading, key_below, plain, plot
 from dimple.views.wording import DISTANCE, NULL, is_null, words
 
 if TYPE_CHECKING:
@@ -75,12 +75,10 @@ def frame_shares(axes: "Axes", drawn: Sequence[Column], title: str) -> None:
     finite = np.concatenate([cumulative(values)[0] for values in drawn])
     sizes = np.abs(finite[finite != 0])
     wide = len(sizes) > 0 and np.quantile(sizes, 0.95) > 20 * np.quantile(sizes, 0.05)
-    if len(finite) and finite.min() < 0:
-        axes.axvline(0, color=hexadecimal(MUTED), linewidth=0.8)
     if wide:
-        linear = {"linthresh": float(np.quantile(sizes, 0.05))} if finite.min() < 0 else {}
-        axes.set_xscale("symlog" if linear else "log", **linear)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        by_decades(axes, [finite], across=True)
+    elif len(finite) and finite.min() < 0:
+        axes.axvline(0, color=hexadecimal(RULE), linewidth=0.8)
     axes.set_ylim(0, 1.02)
     heading(axes, title)
     plain(axes)

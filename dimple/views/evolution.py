@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.views.palette import CLASSES, INK, hexadecimal
-from dimple.views.plots import LETTERS, along_steps, heading, plain, plot
+from dimple.views.plots import LETTERS, along_steps, by_decades, heading, plain, plot
 from dimple.views.wording import DISTANCE, words
 
 if TYPE_CHECKING:
@@ -76,10 +76,18 @@ def _drawing(part: Mapping[str, Column], title: str, colour: str, limits: tuple[
                 label=f"{int(low[1:])} to {int(high[1:])} %",
             )  # fmt: skip
         single = len(part["step"]) == 1
-        axes.plot(part["step"], size("q50"), color=colour, linewidth=1.8, marker="o" if single else "", label="median")
+        axes.plot(
+            part["step"],
+            size("q50"),
+            color=colour,
+            linewidth=1.8,
+            marker="o" if single else "",
+            label="median",
+            clip_on=not single,
+        )
         along_steps(axes, last)
         if limits[1] > 20 * limits[0]:
-            axes.set_yscale("log")
+            by_decades(axes, [np.array(limits)])
             axes.set_ylim(*limits)
         else:
             axes.set_ylim(0, limits[1])

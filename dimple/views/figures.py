@@ -19,8 +19,8 @@ VERDICTS = {
     "above": "above",
     "below": "below",
     "inside": "inside its band",
-    "settled": "settled, within 2 %",
-    "unsettled": "not settled: beyond 2 %",
+    "settled": "settled, within 2\N{NO-BREAK SPACE}%",
+    "unsettled": "not settled: beyond 2\N{NO-BREAK SPACE}%",
 }
 
 
@@ -134,7 +134,9 @@ def chart_pictures(charts: Sequence[Chart], timeline: Timeline) -> list[dict[str
     def picture(chart: Chart) -> str:
         def draw(axes: "Axes") -> None:
             draw_chart(axes, chart, timeline)
-            key_below(axes)
+            # What its heading names needs no key.
+            if len(chart.curves) > 1 or chart.curves[0].null is not None:
+                key_below(axes)
 
         return plot(draw)
 

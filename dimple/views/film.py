@@ -205,9 +205,11 @@ def encode(
     size: tuple[int, int] = SIZE,
     imprint: Imprint = NO_IMPRINT,
 ) -> None:
-    """Feed pictures, each with the number of times it is shown, to the encoder."""
+    """Feed pictures, at least one, each with the number of times it is shown, to the encoder."""
+    # Where nothing can be drawn the encoder is not begun, which would complain of having no picture.
+    first = next(pictures)
     with encoder(path, film, size, imprint) as add:
-        for picture, times in pictures:
+        for picture, times in itertools.chain([first], pictures):
             add(picture, times)
 
 

@@ -78,7 +78,7 @@ def plain(axes: "Axes", letters: float = LETTERS) -> None:
 
 def heading(axes: "Axes", text: str) -> None:
     """What the axes show, above them, in as many lines as their width asks for."""
-    width = round(16 * axes.figure.bbox.width / axes.figure.dpi)
+    width = round(14.5 * axes.figure.bbox.width / axes.figure.dpi)
     axes.set_title("\n".join(textwrap.wrap(text, width)), loc="left", fontsize=LETTERS, color=hexadecimal(INK), pad=4)
 
 
@@ -89,21 +89,27 @@ def along_steps(axes: "Axes", last: float) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
-def by_decades(axes: "Axes", values: Sequence[NDArray[np.float64]]) -> None:
-    """A logarithmic axis; where values are zero or negative, one that is linear around zero, below the small sizes."""
+def by_decades(axes: "Axes", values: Sequence[NDArray[np.float64]], across: bool = False) -> None:
+    """A logarithmic axis; where values are zero or negative, one that is linear around zero, below the small sizes.
+
+    Args:
+        across: the horizontal axis, instead of the upright one.
+    """
+    axis = axes.xaxis if across else axes.yaxis
+    scale, limits = (axes.set_xscale, axes.get_xlim) if across else (axes.set_yscale, axes.get_ylim)
     finite = np.concatenate([part[np.isfinite(part)] for part in values])
     if finite.min() > 0:
-        axes.set_yscale("log")
+        scale("log")
     else:
         sizes = np.abs(finite[finite != 0])
         # A power of ten, so that zero is as far from the first decade's mark as the marks are from each other.
         linear = 10.0 ** math.floor(math.log10(float(np.quantile(sizes, 0.1))))
-        axes.set_yscale("symlog", linthresh=linear)
-        axes.axhline(0, color=hexadecimal(RULE), linewidth=0.8)
+        scale("symlog", linthresh=linear)
+        (axes.axvline if across else axes.axhline)(0, color=hexadecimal(RULE), linewidth=0.8)
         decades = 10.0 ** np.arange(math.log10(linear), math.log10(float(sizes.max())) + 0.5, 2)
-        low, high = axes.get_ylim()
-        axes.set_yticks([v for v in (*-decades[::-1], 0.0, *decades) if low <= v <= high])
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        low, high = limits()
+        axis.set_ticks([v for v in (*-decades[::-1], 0.0, *decades) if low <= v <= high])
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def key(axes: "Axes", corner: tuple[float, float], columns: int, letters: float = LETTERS) -> None:

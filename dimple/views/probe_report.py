@@ -129,8 +129,9 @@ def caution(row: Mapping[str, Any]) -> str:
     share = row.get("tangent_reliable")
     if share is None or share >= RELIABLE:
         return ""
+    some = f"Only {share:.0%}" if share > 0 else "None"
     return (
-        f"Only {share:.0%} of the tangent estimates here can be relied on at the distance of the boundary: read the "
+        f"{some} of the tangent estimates here can be relied on at the distance of the boundary: read the "
         "figures on and off the manifold as those of the estimated planes, not of the data's own."
     )
 
