@@ -182,12 +182,13 @@ def named_parts(drawing: Drawing, viewer: Reals | None) -> list[Part]:
     for axis, end in itertools.product(range(3), range(2)):
         if viewer is not None and (viewer[axis] < low[axis] if end == 0 else viewer[axis] > high[axis]):
             continue
-        side = classes.sides[axis, end, ::COARSER, ::COARSER]
+        side = classes.sides[axis, end, COARSER // 2 :: COARSER, COARSER // 2 :: COARSER]
         for label in np.unique(side):
             depth = ndimage.distance_transform_edt(np.pad(side == label, 1))[1:-1, 1:-1]
             order = np.argsort(-depth, axis=None, kind="stable")
             order = order[depth.ravel()[order] > NAMED * len(side)]
-            at = (np.stack(np.unravel_index(order, depth.shape), axis=1) + 0.5) / len(side)
+            squares = np.stack(np.unravel_index(order, depth.shape), axis=1) * COARSER + COARSER // 2
+            at = (squares + 0.5) / classes.sides.shape[2]
             places = low + np.insert(at, axis, end, axis=1) * (high - low)
             parts.append(Part(axis, end, classes.names[label], places))
     return [part for part in parts if len(part.places)]

@@ -47,4 +47,4 @@ def test_a_scene_runs_for_a_few_steps(name: str, tmp_path: Path) -> None:
     assert summary["steps"] == 3 and summary["verdict"] == "undecided"
     assert 0 < summary["final"]["boundary_distance"] <= min(scene.manifold.reach, 1.0) * (1 + 1e-9)
     assert len(run.meshes()) == len(run.steps)
-    assert scene.manifold.ambient_dim <= 3 or isinstance(scene.levelset, NoLevelSet)
+    assert (scene.manifold.ambient_dim > 3) == (scene.in_section or isinstance(scene.levelset, NoLevelSet))
