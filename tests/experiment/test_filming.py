@@ -10,6 +10,8 @@ from PIL import Image
 from dimple import experiment
 from dimple.errors import RunError, UsageError
 from dimple.runs import Run
+from dimple.scene import load_scene
+from tests.experiment.test_simulation import SHORT
 from tests.views.material import write_flat_run, write_run
 
 
@@ -18,11 +20,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return write_run(tmp_path_factory.mktemp("film") / "run")
 
 
-def test_files_for_the_web_and_for_paraview(run: Run, tmp_path: Path) -> None:
+def test_files_for_the_web_and_for_paraview(tmp_path: Path) -> None:
+    run = experiment.simulate(load_scene("line_in_2d", SHORT), tmp_path / "line", device="cpu", film=False)
     wanted = [tmp_path / name for name in ("page.html", "run.pvd", "run.vtkhdf")]
     assert experiment.film(run.path, wanted) == wanted
     assert all(path.stat().st_size > 300 for path in wanted)
-    assert len(list((tmp_path / "run_steps").glob("*.vtp"))) == len(run.steps)
+    files = sorted(file.name for file in (tmp_path / "run_steps").iterdir())
+    assert files == sorted(f"{step:08d}{end}.vtp" for step in run.steps for end in ("", "_points"))
 
 
 def test_pictures_of_a_size(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_films_and_reports_of_the_file_are_those_of_the_folder(run: Run, packed:
     kept = [
         [file.read_bytes() for file in sorted((tmp_path / f"{name}_steps").iterdir())] for name in ("folder", "file")
     ]
-    assert kept[0] == kept[1] and len(kept[0]) == len(run.steps)
+    assert kept[0] == kept[1] and len(kept[0]) == 2 * len(run.steps)
 
 
 def test_without_a_place_a_report_goes_beside_the_file(packed: Path) -> None:

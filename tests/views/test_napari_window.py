@@ -83,6 +83,7 @@ def test_the_verb_opens_a_run_in_space(plane: Run, tmp_path: Path, display: str)
     facts = session("verb", plane.path, picture, display)
     assert facts["layers"] == {
         "score": ["Image", SPACE],
+        "box": ["Vectors", SPACE[1:]],
         "manifold": ["Surface", SPACE[1:]],
         "boundary": ["Surface", SPACE],
         "perturbations": ["Vectors", SPACE],
@@ -120,7 +121,7 @@ def test_the_command_line_of_napari_opens_packed_images_without_a_question(
 def test_a_packed_run_dropped_on_napari_opens_without_a_question(plane: Run, tmp_path: Path, display: str) -> None:
     picture = tmp_path / "dropped.png"
     facts = session("drop", pack(plane.path), picture, display)
-    assert list(facts["layers"]) == ["score", "manifold", "boundary", "perturbations", "points"]
+    assert list(facts["layers"]) == ["score", "box", "manifold", "boundary", "perturbations", "points"]
     assert (facts["dialogs"], facts["ndisplay"], facts["place"]) == ([], 3, 3)
     assert min(shares(picture)) > 0.005
 

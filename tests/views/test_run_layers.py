@@ -5,9 +5,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dimple.boundary.mesh import Mesh
 from dimple.views.arrangement import LayerData
+from dimple.views.frame import Classes, Drawing, Fact, Frame, Layer, PointSet
+from dimple.views.palette import class_colour
 from dimple.views.run_layers import Score, run_layers
-from tests.views.material import RADII, RADIUS, STEPS, plane_frames, space_frames, sphere_points
+from tests.views.material import (
+    RADII,
+    RADIUS,
+    STEPS,
+    ball_mesh,
+    plane_frames,
+    space_frames,
+    sphere_points,
+    timeline,
+)  # fmt: skip
 
 COUNT = len(STEPS)
 
@@ -48,6 +60,7 @@ def test_space_has_all_layers_on_one_axis_of_snapshots() -> None:
     axes = ("snapshot", "z", "y", "x")
     assert kinds == {
         "score": ("image", axes),
+        "box": ("vectors", axes[1:]),
         "manifold": ("surface", axes[1:]),
         "boundary": ("surface", axes),
         "perturbations": ("vectors", axes),
@@ -134,7 +147,7 @@ def test_a_table_with_gaps_leaves_the_classes() -> None:
 
 def test_without_any_boundary_there_are_the_points() -> None:
     found = layers_of(space_frames()[:1], {name: values[:6] for name, values in points_table().items()})
-    assert sorted(found) == ["manifold", "points"]
+    assert sorted(found) == ["box", "manifold", "points"]
 
 
 def test_captions_have_the_figures_beside_their_nulls_and_say_what_the_colours_mean() -> None:
@@ -144,6 +157,58 @@ def test_captions_have_the_figures_beside_their_nulls_and_say_what_the_colours_m
     assert (len(shown.captions), shown.start, shown.camera is not None) == (COUNT, COUNT - 1, True)
     flat = run_layers(plane_frames(), points_table(5))
     assert flat.camera is None and "blue" not in flat.captions[0]
+
+
+def test_the_box_has_its_twelve_edges() -> None:
+    edges, _, _ = layers_of(space_frames(), points_table())["box"]
+    assert edges.shape == (12, 2, 3)
+    assert np.allclose(np.abs(edges[:, 1]).sum(1), 1.1) and np.allclose(np.abs(edges[:, 0]).max(1), 0.55)
+
+
+def section_frame() -> Frame:
+    """Three classes in a plane: one above, two below, and two images with their names."""
+    regions = np.array([[0, 0, 2, 2], [1, 1, 1, 1]])
+    classes = Classes(("cat", "dog", "owl"), regions, None, "l2")
+    mesh = Mesh(np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]]))
+    layer = Layer(mesh, "boundary", pairs=np.array([[1, 0]]))
+    points = PointSet(
+        np.array([[-0.5, -0.5], [0.5, 0.5]]), np.array([0, 1]), np.array([0, 1]), (), ("7: cat", "8: dog")
+    )
+    drawing = Drawing((layer,), points, (-1.0, -1.0), (1.0, 1.0), classes=classes)
+    return Frame("a net", 0, 0, drawing, (Fact("classes in the box", "3", "2"),), timeline())
+
+
+def test_a_section_tells_the_classes_of_its_regions() -> None:
+    shown = run_layers([section_frame()], {"step": np.zeros(2), "index": np.array([7, 8])})
+    found = {about["name"]: (data, about, kind) for data, about, kind in shown.layers}
+    assert list(found) == ["classes", "boundary", "perturbations", "points"]
+    data, about, kind = found["classes"]
+    assert kind == "labels" and data.tolist() == [[[1, 1, 3, 3], [2, 2, 2, 2]]]
+    assert about["features"]["class"] == ["", "cat", "dog", "owl"]
+    # A square of the upper row is 0.5 wide and 1 high, and its middle lies at (-0.75, 0.5).
+    place = np.array(about["translate"]) + np.array(about["scale"]) * (0, 1, 0)
+    assert place.tolist() == [0.0, 0.5, -0.75]
+    assert about["colormap"][2] != about["colormap"][3]
+    assert found["points"][1]["features"]["name"].tolist() == ["7: cat", "8: dog"]
+    assert (shown.active, shown.legend, shown.camera) == ("classes", "", None)
+
+
+def test_rooms_in_space_are_painted_on_both_sides() -> None:
+    mesh = ball_mesh(0.3)
+    layer = Layer(mesh, "boundary", pairs=np.tile([2, 1], (len(mesh.faces), 1)))
+    classes = Classes(("cat", "dog", "owl"), np.zeros((2, 2, 2), dtype=np.int64), None, "l2")
+    drawing = Drawing((layer,), sphere_points(), (-0.55,) * 3, (0.55,) * 3, classes=classes)
+    shown = run_layers([Frame("a net", 0, 0, drawing, (), timeline())], {})
+    ((data, about, _),) = (layer for layer in shown.layers if layer[1]["name"] == "boundary")
+    vertices, faces = data
+    count = len(mesh.vertices)
+    assert (len(vertices), len(faces)) == (2 * count, 2 * len(mesh.faces))
+    outer = np.linalg.norm(vertices[:, 1:], axis=1)
+    # The normals look at the first class of the pair, which is the one inside: its face lies a little further in.
+    assert (outer[:count] < outer[count:]).all()
+    colours = np.rint(255 * about["vertex_colors"]).astype(int)
+    assert len(np.unique(colours[:count], axis=0)) == len(np.unique(colours[count:], axis=0)) == 1
+    assert np.abs(colours[0] - class_colour(2)).max() < 30 and np.abs(colours[-1] - class_colour(1)).max() < 30
 
 
 @pytest.mark.parametrize("frames", [space_frames, plane_frames])
