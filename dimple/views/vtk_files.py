@@ -56,7 +56,7 @@ def write_pvd(moments: Sequence[Moment], path: Path | str, imprint: Imprint = NO
     Args:
         moments: in the order of their steps.
         path: of the .pvd; its folder is made if it is absent.
-        imprint: what each file of a boundary says of the run.
+        imprint: what each file says of the run.
 
     Raises:
         RunError: if the folder cannot be written.
@@ -72,7 +72,9 @@ def write_pvd(moments: Sequence[Moment], path: Path | str, imprint: Imprint = NO
     root = ElementTree.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     collection = ElementTree.SubElement(root, "Collection")
     for moment in moments:
-        shapes = {"": _boundary(moment, imprint)} | ({} if moment.points is None else {"_points": _points(moment)})
+        shapes = {"": _boundary(moment, imprint)} | (
+            {} if moment.points is None else {"_points": _points(moment, imprint)}
+        )
         for part, (end, shape) in enumerate(shapes.items()):
             file = folder / f"{moment.step:08d}{end}.vtp"
             with replacing(file) as temporary:
@@ -87,7 +89,8 @@ def write_pvd(moments: Sequence[Moment], path: Path | str, imprint: Imprint = NO
 def write_vtkhdf(moments: Sequence[Moment], path: Path | str, imprint: Imprint = NO_IMPRINT) -> Path:
     """Write all steps into one file for new ParaViews, boundary and points as blocks of these names; see `write_pvd`.
 
-    A step without a boundary has one piece without extent.
+    A step without a boundary has one piece without extent. What the file says of the run stands in the field data of
+    its blocks, which VTK 9.7 writes but does not read.
     """
     from vtkmodules.vtkIOHDF import vtkHDFWriter
 
@@ -96,7 +99,7 @@ def write_vtkhdf(moments: Sequence[Moment], path: Path | str, imprint: Imprint =
     blocks = [{BOUNDARY: _boundary(_never_empty(moment), imprint)} for moment in moments]
     for block, moment in zip(blocks, moments, strict=True):
         if moment.points is not None:
-            block[POINTS] = _points(moment)
+            block[POINTS] = _points(moment, imprint)
     source = _series(blocks, [moment.step for moment in moments])
     with replacing(path) as temporary:
         writer = vtkHDFWriter()
@@ -188,7 +191,7 @@ def _boundary(moment: Moment, imprint: Imprint) -> "pv.PolyData":
     return shape
 
 
-def _points(moment: Moment) -> "pv.PolyData":
+def _points(moment: Moment, imprint: Imprint) -> "pv.PolyData":
     import pyvista as pv
 
     assert moment.points is not None
@@ -199,6 +202,7 @@ def _points(moment: Moment) -> "pv.PolyData":
         shape.point_data["prediction"] = _plain(points.predictions)
     for name, values in moment.at_points.items():
         shape.point_data[name] = _plain(_in_space(values) if values.ndim == 2 else values)
+    in_vtk(imprint, shape)
     return shape
 
 
