@@ -138,7 +138,7 @@ def test_the_files_for_paraview_say_which_classes_meet(series: Run, rendering: N
     reader = pv.get_reader(tmp_path / "run.pvd")
     reader.set_active_time_value(2.0)
     shape = reader.read()[0]
-    pairs = np.stack([shape.cell_data["class before"], shape.cell_data["class behind"]], axis=1)
+    pairs = np.stack([shape.cell_data["class in front"], shape.cell_data["class behind"]], axis=1)
     assert (pairs == frames_of_run(series)[-1].drawing.layer("boundary").pairs).all()
 
 
