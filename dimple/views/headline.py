@@ -12,7 +12,7 @@ MEANINGS = {
 }
 
 
-LENGTHS = "lengths are l2 distances between inputs"
+LENGTHS = "lengths are l2, in input units"
 
 
 def note_of(run: Run) -> str:

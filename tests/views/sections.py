@@ -58,5 +58,5 @@ def frame(dim: int, steps: int = 1, index: int = 0) -> Frame:
     facts = (Fact("classes in the box", "3", "1"), Fact("3: boundary in section", "0.45", "0.9"))
     return Frame(
         "a network: images 3, 17, 42", 10 * index, index, drawing(dim, images(dim)), facts, timeline, control=control,
-        note="the plane through images 3, 17 and 42; lengths are l2 distances between inputs",
+        note="the plane through images 3, 17 and 42; lengths are l2, in input units",
     )  # fmt: skip
