@@ -19,6 +19,9 @@ function write(parent, name, text, kind) {
 // Snapshots crowd at the beginning, as the boundary moves most there.
 const abscissa = (step) => Math.log10(1 + step);
 
+// The width of the name of a phase, in pixels.
+const LABEL = 46;
+
 class Chart {
   constructor(parent, chart, data, seek) {
     this.chart = chart;
@@ -106,18 +109,19 @@ class Chart {
     for (const phase of [...this.data.phases].sort((a, b) => a.step - b.step)) {
       const x = this.x(phase.step), crowded = x - before < 52;
       draw(this.svg, 'path', { d: `M${x} ${top}V${bottom}`, class: 'phase' });
-      const anchor = crowded ? { x: x + 3, 'text-anchor': 'start' } : { x: x - 3, 'text-anchor': 'end' };
-      draw(this.svg, 'text', { ...anchor, y: this.roomiest(phase.step) }, phase.name);
+      const [start, anchor] = crowded ? [x + 3, 'start'] : [x - 3, 'end'], left = crowded ? x : x - LABEL;
+      draw(this.svg, 'text', { x: start, 'text-anchor': anchor, y: this.roomiest(left, left + LABEL) }, phase.name);
       before = x;
     }
   }
 
-  /** A height for the name of a phase: at the top or at the bottom, where fewer curves pass. */
-  roomiest(step) {
-    const place = this.data.steps.findIndex((s) => s >= step), middle = (this.span[0] + this.span[1]) / 2;
-    const values = this.chart.curves.flatMap((c) => [c.values[place], c.null ? c.null[place] : null]).filter((v) => v !== null);
-    const high = values.filter((v) => v > middle).length;
-    return 2 * high > values.length ? this.box.bottom - 5 : this.box.top + 9;
+  /** A height for a name between two places: at the top or at the bottom, where fewer curves pass. */
+  roomiest(left, right) {
+    const { top, bottom } = this.box, inside = this.data.steps.map((step, i) => [this.x(step), i]).filter(([x]) => x >= left && x <= right);
+    const lines = this.chart.curves.flatMap((curve) => [curve.values, curve.null || []]);
+    const heights = inside.flatMap(([, i]) => lines.map((line) => line[i] ?? null)).filter((v) => v !== null).map((v) => this.y(v));
+    const passing = (from, to) => heights.filter((y) => y > from && y < to).length;
+    return passing(top - 6, top + 16) > passing(bottom - 20, bottom + 6) ? bottom - 5 : top + 9;
   }
 
   stepAt(time) {
