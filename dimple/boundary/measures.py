@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.boundary.mesh import Mesh
-from dimple.errors import ShapeError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -80,13 +79,11 @@ def distances(mesh: Mesh, points: Floats) -> Floats:
         >>> distances(segment, np.array([[1.0, 3.0], [6.0, 3.0]]))
         array([3., 5.])
     """
-    if points.ndim != 2 or points.shape[1] != mesh.ambient_dim:
-        raise ShapeError(f"points have shape {points.shape}; the mesh needs (N, {mesh.ambient_dim})")
-    if len(mesh.faces) == 0:
-        return np.full(len(points), np.inf)
-    if mesh.ambient_dim == 3:
-        return np.abs(signed_distances(mesh, points))
-    return np.concatenate([_to_segments(mesh, part) for part in np.array_split(points, len(points) // 256 + 1)])
+    # Here, because numba takes a second to load.
+    from dimple.boundary.nearest import nearest_places
+
+    away = np.linalg.norm(points - nearest_places(mesh, points), axis=1)
+    return np.where(np.isnan(away), np.inf, away)
 
 
 def signed_distances(mesh: Mesh, points: Floats) -> Floats:
@@ -137,15 +134,6 @@ def _edges(mesh: Mesh) -> tuple[Ints, Ints]:
     pairs = np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
     names, times = np.unique(pairs[:, 0] * len(mesh.vertices) + pairs[:, 1], return_counts=True)
     return names, times
-
-
-def _to_segments(mesh: Mesh, points: Floats) -> Floats:
-    start, end = np.moveaxis(mesh.vertices[mesh.faces], 1, 0)
-    along = end - start
-    square = np.maximum((along * along).sum(1), np.finfo(np.float64).tiny)
-    t = np.clip(((points[:, None] - start) * along).sum(2) / square, 0, 1)
-    nearest: Floats = np.linalg.norm(points[:, None] - start - t[:, :, None] * along, axis=2).min(1)
-    return nearest
 
 
 def _polydata(mesh: Mesh) -> Any:

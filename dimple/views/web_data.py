@@ -11,7 +11,6 @@ from dimple.runs.store import Run
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Timeline
 from dimple.views.frames_of_run import facts_of, timeline_of
-from dimple.views.nearest import nearest_places
 from dimple.views.palette import CLASSES, SHAPES, hexadecimal
 from dimple.views.wording import NULL, number
 
@@ -96,6 +95,9 @@ def _drawing(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
 
 
 def _nearest(frame: Frame) -> list[Any]:
+    # Here, because numba takes a second to load.
+    from dimple.boundary.nearest import nearest_places
+
     boundary = frame.drawing.layer("boundary")
     assert boundary is not None
     return short(nearest_places(boundary.mesh, frame.drawing.points.positions))

@@ -1,11 +1,10 @@
-"""Distances on a lattice against formulas, and places nearest to a point against all of a mesh."""
+"""Distances on a lattice against formulas."""
 
 import numpy as np
 import pytest
 
 from dimple.boundary.mesh import Mesh
 from dimple.views.distance import Lattice, lattice_over, signed_distance
-from dimple.views.nearest import nearest_places
 from tests.views.material import HIGH, LOW, ball_mesh, circle_mesh
 
 
@@ -69,13 +68,3 @@ def test_a_wall_that_ends_at_the_box_goes_on_straight() -> None:
     field = signed_distance(Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]])), lattice)
     exact = (places(lattice)[..., 0] - 0.3) / lattice.spacing
     assert np.abs(field - exact).max() < 1e-3
-
-
-def test_the_nearest_place_of_a_ball_lies_below_the_point() -> None:
-    directions = np.array([[1.0, 2, 3], [-1, 0.5, 0.2], [0, 0, -1]])
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    for radius in (0.05, 0.29, 0.5):
-        found = nearest_places(ball_mesh(0.3), radius * directions)
-        assert np.abs(np.linalg.norm(found, axis=1) - 0.3).max() < 1e-3
-        assert np.linalg.norm(found - 0.3 * directions, axis=1).max() < 0.03
-    assert np.isnan(nearest_places(ball_mesh(None), directions)).all()
