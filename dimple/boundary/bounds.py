@@ -98,9 +98,7 @@ class Relaxed:
         return _least(self.region, *self.below(rows))
 
 
-def relaxed(
-    circuit: Circuit, region: Region, sides: tuple[Tensor, ...] | None = None, carried: bool = True
-) -> Relaxed:
+def relaxed(circuit: Circuit, region: Region, sides: tuple[Tensor, ...] | None = None, carried: bool = True) -> Relaxed:
     """The lines of every activation on the region, the first to the last.
 
     Args:

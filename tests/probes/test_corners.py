@@ -69,7 +69,10 @@ def test_an_edge_that_a_walk_cannot_see_is_met() -> None:
     wedge = Boundary(lambda z: torch.stack([(1 - z @ slopes.T).amax(1), -(1 - z @ slopes.T).amax(1)], dim=1))
     x = 0.1 * gaussian(40, 3)
     exact = torch.tensor(
-        [smallest_l2(-slopes.numpy(), (slopes @ row - 1).numpy(), -np.full(3, 9.0), np.full(3, 9.0), 9.0)[1] for row in x]
+        [
+            smallest_l2(-slopes.numpy(), (slopes @ row - 1).numpy(), -np.full(3, 9.0), np.full(3, 9.0), 9.0)[1]
+            for row in x
+        ]
     )
     found = closest(wedge, x, torch.zeros(40, dtype=torch.long), starts=3)
     torch.testing.assert_close(norm(found.points - x), exact, rtol=1e-6, atol=0)
