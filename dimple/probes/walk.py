@@ -19,6 +19,10 @@ PULL, PULL_LAST, STAGE = {"l1": 0.5, "l2": 0.5, "linf": 0.6}, 0.03, 36
 # The share of earlier gradients in the one that is followed. In l-infinity a step takes all coordinates to their
 # bounds by sign, and those of small gradient would change sides at every kink.
 MEMORY = {"l1": 0.0, "l2": 0.0, "linf": 0.4}
+# The share of the first stage that an l2 walk in a box steps in l-infinity. Where the first layer has thresholds, as in
+# networks trained against l-infinity attacks, a change spread over all coordinates passes them and one of the same
+# length in l2 does not. Without a box no axes are marked, and rotating them may change nothing.
+FLAT = 0.45
 # A walk that starts elsewhere is pulled this much less, for it must not leave the pocket that it starts in.
 LOCAL = 0.3
 # A walk that has met no crossing steps on from so many times as far.
@@ -62,7 +66,6 @@ class Walk:
 
     Attributes:
         points, distance, gap: the nearest misclassified point of all queries; `distance` is `inf` while there is none.
-        residual: what is left of the linearised step there, as a share of the distance.
         passes: forwards (.4 each) and backwards (.6 each) spent on the row.
         settled: rows that more steps would not bring nearer.
     """
@@ -83,12 +86,13 @@ class Walk:
         self.points = self.origin.clone()
         self.distance = self.origin.new_full((len(x),), torch.inf)
         self.gap, self.slope = torch.full_like(self.distance, torch.inf), torch.zeros_like(self.distance)
-        self.residual = torch.full_like(self.distance, torch.inf)
         self.passes = torch.zeros_like(self.distance)
         self.settled = torch.zeros_like(self.y, dtype=torch.bool)
         self.aim = torch.full_like(self.distance, AIM_FIRST)
         self.pull, self.first_gap = 1.0, torch.full_like(self.distance, torch.nan)
-        self.followed = torch.zeros_like(self.origin) if MEMORY[norm] else None
+        self.followed = torch.zeros_like(self.origin)
+        # The norm in which steps are short; distances are always in that of the walk.
+        self.stepping, self.starts_flat = norm, norm == "l2" and self.box is not None
 
     def begin(self, rivals: int) -> None:
         """Step to the nearest of the linearised boundaries of the highest-scoring `rivals`."""
@@ -101,7 +105,7 @@ class Walk:
         nearest = (gaps / dual_norm(flat, self.norm).clamp(min=tiny)).argmin(1)
         rows = torch.arange(len(nearest), device=nearest.device)
         step = smallest_step(self.origin, flat[rows, nearest], -gaps[rows, nearest], self.norm, self.box)
-        self._keep(rows, self.here, gap, torch.zeros_like(gap), torch.zeros_like(gap))
+        self._keep(rows, self.here, gap, torch.zeros_like(gap))
         self.settled |= gap <= 0
         self.first_gap = gap
         self.here = self._inside(self.origin + (1 + AIM_FIRST) * step)
@@ -112,7 +116,7 @@ class Walk:
         Args:
             gap: that of the samples, `(B,)`, as the walk from them has found it.
         """
-        self.pull, self.first_gap = LOCAL, gap
+        self.pull, self.first_gap, self.starts_flat = LOCAL, gap, False
         lowest = torch.full_like(self.distance, torch.inf)
         for place in offsets.unbind(1):
             step = place if self.restriction is None else self.restriction.apply(place)
@@ -146,11 +150,19 @@ class Walk:
                     rows = torch.nonzero(~self.settled).squeeze(1)
                 if len(rows) == 0:
                     break
-                first = number == 0 and step == 0
-                self._step(rows, self.pull * (1.0 if first else pull_at(step, length, PULL[self.norm])))
+                self._step(rows, self.pull * self._turn(number, step, length))
             self._reach(budget)
             landed = self._land(budget)
         return landed
+
+    def _turn(self, stage: int, step: int, length: int) -> float:
+        """Choose the norm of one step of a stage, and say which share of the projection it takes."""
+        flat = int(FLAT * length) if stage == 0 and self.starts_flat else 0
+        self.stepping = "linf" if step < flat else self.norm
+        if stage == 0 and step in {0, flat}:
+            return 1.0
+        done, all_ = (step, flat) if step < flat else (step - flat, length - flat)
+        return pull_at(done, all_, PULL[self.stepping])
 
     def _step(self, rows: Tensor, pull: float) -> None:
         origin, here = self.origin[rows], self.here[rows]
@@ -159,12 +171,10 @@ class Walk:
         gradient = flatten(gradient)
         if self.restriction is not None:
             gradient = self.restriction.rows(rows).apply(gradient)
-        if self.followed is not None:
-            share = torch.where(self.followed[rows].any(1, keepdim=True), MEMORY[self.norm], 0.0).to(gradient)
-            gradient = torch.lerp(gradient, self.followed[rows], share)
-            self.followed[rows] = gradient
+        share = torch.where(self.followed[rows].any(1, keepdim=True), MEMORY[self.stepping], 0.0).to(gradient)
+        gradient = self.followed[rows] = torch.lerp(gradient, self.followed[rows], share)
         moved = here - origin
-        length, slope = norm_of(moved, self.norm), (gradient * moved).sum(1)
+        length, slope = norm_of(moved, self.stepping), (gradient * moved).sum(1)
 
         aimed = self.aim[rows]
         blind = torch.isinf(self.distance[rows]) & (gap > 0)
@@ -172,13 +182,13 @@ class Walk:
         aim = torch.minimum(aim.clamp(min=AIM_LEAST), torch.where(blind, AIM_BLIND, AIM_MOST).to(gap))
         fine = aimed == AIM_FINE
         aim = torch.where(fine, AIM_FINE, aim)
-        beyond = gap + aim * length * dual_norm(gradient, self.norm)
+        beyond = gap + aim * length * dual_norm(gradient, self.stepping)
 
-        back = moved + smallest_step(here, gradient, -beyond, self.norm, self.box)
-        nearest = smallest_step(origin, gradient, slope - beyond, self.norm, self.box)
-        left = norm_of(nearest - back, self.norm) / length.clamp(min=torch.finfo(gap.dtype).tiny)
-        self._keep(rows, here, gap, slope, left)
-        still = (gap <= 0) & (left <= SETTLED) & (slope < 0)
+        back = moved + smallest_step(here, gradient, -beyond, self.stepping, self.box)
+        nearest = smallest_step(origin, gradient, slope - beyond, self.stepping, self.box)
+        left = norm_of(nearest - back, self.stepping) / length.clamp(min=torch.finfo(gap.dtype).tiny)
+        self._keep(rows, here, gap, slope)
+        still = (gap <= 0) & (left <= SETTLED) & (slope < 0) & (self.stepping == self.norm)
         self.settled[rows] |= still & (aimed < AIM_FINE)
         # Half of the fine aim says that the query to come was aimed finely.
         self.aim[rows] = torch.where(fine, AIM_FINE / 2, torch.where(still, AIM_FINE, aim))
@@ -187,12 +197,12 @@ class Walk:
         step = torch.where(((gap <= 0) & (slope >= 0))[:, None], moved / 2, step)
         self.here[rows] = self._inside(origin + step)
 
-    def _keep(self, rows: Tensor, here: Tensor, gap: Tensor, slope: Tensor, left: Tensor) -> None:
+    def _keep(self, rows: Tensor, here: Tensor, gap: Tensor, slope: Tensor) -> None:
         """Take over the queries that are misclassified and nearer than all before."""
         distance = norm_of(here - self.origin[rows], self.norm)
         better = (gap <= 0) & (distance < self.distance[rows])
         self.points[rows] = torch.where(better[:, None], here, self.points[rows])
-        for kept, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope), (self.residual, left)):
+        for kept, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope)):
             kept[rows] = torch.where(better, new, kept[rows])
 
     def _reach(self, budget: float) -> None:
@@ -220,7 +230,7 @@ class Walk:
         gap = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
         self.passes[rows] += FORWARD
         # The chord's slope: that at the crossing is not known, and the landing improves on it.
-        self._keep(rows, here, gap, gap - self.first_gap[rows], torch.full_like(gap, torch.inf))
+        self._keep(rows, here, gap, gap - self.first_gap[rows])
 
     def _land(self, budget: float) -> Tensor:
         """Pull each best point back along its ray, as close to the crossing as rounding and the budget allow.
@@ -249,7 +259,7 @@ class Walk:
             here = self.origin[rows] + t[:, None] * ray[rows]
             now = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
             self.passes[rows] += FORWARD
-            self._keep(rows, here, now, self.slope[rows], self.residual[rows])
+            self._keep(rows, here, now, self.slope[rows])
             across = now <= 0
             # Two points across: their secant is the better slope.
             slope[rows] = torch.where(across & (t < b), (below - now) / (b - t), slope[rows])

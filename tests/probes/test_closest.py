@@ -252,3 +252,12 @@ def test_five_passes_lead_every_image_across_the_boundary_of_a_robust_network(sh
     found = closest(boundary, x.double(), y, kind, budget=5.0)
     assert float(found.passes.max()) <= 5 + 1e-3
     assert bool(found.found.all() and (boundary.gap(found.points, y) <= 0).all())
+
+
+def test_a_walk_in_a_box_passes_the_thresholds_of_a_robust_network(shared_data: Path) -> None:
+    """With all steps in l2 the mean is 1.54; adv-lib's FAB comes to 1.99 with 100 passes, on 128 such images."""
+    images = load_images(f"mnist:{shared_data}/mnist", "test")
+    network = load_model("mnist_convnet", shared_data / "checkpoints" / "mnist_pgd.pth").double()
+    x, y = images.batch(torch.randperm(len(images), generator=generator(0, "benchmark"))[:48])
+    found = distance(closest(Boundary(network, images.box), x.double(), y, budget=25.0), x.double())
+    assert float(found.mean()) < 1.45
