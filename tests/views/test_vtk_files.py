@@ -101,16 +101,17 @@ def test_one_file_holds_all_steps(tmp_path: Path) -> None:
 
 def test_every_file_says_what_it_shows(tmp_path: Path) -> None:
     import pyvista as pv
-    from vtkmodules.vtkIOHDF import vtkHDFReader
 
     imprint = {"Seed": "3", "Settings": "name: ball\nmanifold: {kind: sphere}\n"}
-    write_pvd(layers(), STEPS, tmp_path / "run.pvd", imprint)
-    reader = vtkHDFReader()
-    reader.SetFileName(str(write_vtkhdf(layers(), STEPS, tmp_path / "run.vtkhdf", imprint)))
-    reader.Update()
+    write_pvd(moments(), tmp_path / "run.pvd", imprint)
     files = sorted((tmp_path / "run_steps").iterdir())
-    for shape in (*map(pv.read, files), pv.wrap(reader.GetOutputAsDataSet())):
+    assert len(files) == 2 * len(STEPS)
+    for shape in map(pv.read, files):
         assert {name: str(shape.field_data[name][0]) for name in imprint} == imprint
+    # VTK writes the field data of blocks, but has no reader for them.
+    content = write_vtkhdf(moments(), tmp_path / "run.vtkhdf", imprint).read_bytes()
+    for text in imprint.values():
+        assert text.encode() in content
 
 
 @pytest.mark.parametrize("write", [write_pvd, write_vtkhdf])
