@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dimple.boundary import Boundary
 from dimple.boundary.grid import corner_values
 from dimple.boundary.levelset import level_function
 from dimple.errors import RunError
 from dimple.experiment.provenance import silent
-from dimple.experiment.subjects import Snapshots
+from dimple.experiment.viewing import Answers
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.files import read_table
-from dimple.scene import load_scene
 from dimple.views.arrangement import Arrangement
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.napari_window import open_napari, require_napari
@@ -68,15 +68,18 @@ def score_of(run: Run) -> Score | None:
     """The score of a run's networks over its box, evaluated where it is asked; None where the run has no networks."""
     if "train" not in run.info.get("seconds", {}):
         return None
-    scene = load_scene(str(run.path / "scene.yaml"), ["probes=[]"])
-    snapshots, steps = Snapshots(run, scene), run.steps
+    answers, steps = Answers(run), run.steps
     low, high = run.box
     spacing = max(b - a for a, b in zip(low, high, strict=True)) / (CORNERS - 1)
     axes = [np.linspace(a, b, round((b - a) / spacing) + 1) for a, b in zip(low, high, strict=True)]
 
     def values(place: int) -> NDArray[np.float32]:
-        level = level_function(Boundary(snapshots.at(steps[place]).float()), 1)
-        return corner_values(level, axes, torch.device("cpu")).astype(np.float32)
+        level = level_function(Boundary(answers.network(steps[place]).float()), 1)
+
+        def drawn(x: Tensor) -> Tensor:
+            return level(answers.inputs(x.double()).float())
+
+        return corner_values(drawn, axes, torch.device("cpu")).astype(np.float32)
 
     points = run.points()
     sizes = np.abs(points["gap"][(points["split"] == "train") & (points["step"] == steps[-1])])

@@ -104,16 +104,15 @@ class Answers:
     def gradient_norms(self, step: int, points: Reals) -> Reals:
         """The length of the gradient of the score of class 1 over class 0 at points `(V, n)`, `(V,)`."""
         boundary = Boundary(self._snapshots.at(step))
-        parts = self._inputs(points).split(CHUNK)
+        parts = self.inputs(torch.from_numpy(points)).split(CHUNK)
         ones = torch.ones(len(points), dtype=torch.long).split(CHUNK)
         gradients = torch.cat([boundary.gap_and_gradient(x, y)[1] for x, y in zip(parts, ones, strict=True)])
         return np.asarray(gradients.norm(dim=1).numpy(), dtype=np.float64)
 
     def distances(self, points: Reals) -> Reals:
         """How far points `(V, n)` are from the manifold, `(V,)`."""
-        return np.asarray(self._manifold.distance(self._inputs(points)).numpy(), dtype=np.float64)
+        return np.asarray(self._manifold.distance(self.inputs(torch.from_numpy(points))).numpy(), dtype=np.float64)
 
-    def _inputs(self, points: Reals) -> Tensor:
-        """Places of what is drawn, as points of the space."""
-        drawn = torch.from_numpy(points)
-        return drawn if self._section is None else self._section(drawn)
+    def inputs(self, places: Tensor) -> Tensor:
+        """Places of what is drawn, float64, as points of the space."""
+        return places if self._section is None else self._section(places)

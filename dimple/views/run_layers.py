@@ -1,6 +1,7 @@
 """A run as layers of an image viewer: score, manifold, boundary, perturbations and points, snapshot by snapshot."""
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import final
 
@@ -29,6 +30,8 @@ from dimple.views.point_columns import Columns, point_columns
 SYMBOLS = dict(zip(SHAPES, ("disc", "diamond", "square", "triangle_up"), strict=True))
 POINTS = "points"
 MEANING = "boundary: depth of the manifold beneath it,\nblue in class 0, orange in class 1"
+# Letters of a line of a note.
+NOTE = 56
 # The size of a point, in shares of the box's largest side.
 POINT = 0.026
 
@@ -72,7 +75,8 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
 
 def caption(frame: Frame) -> str:
     """Name, step, phase and figures of a snapshot, a line each, with the nulls in brackets."""
-    lines = [frame.title, f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else "")]
+    lines = [frame.title, *textwrap.wrap(frame.note, NOTE)]
+    lines.append(f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else ""))
     lines += [f"{fact.name} {fact.value}" + (f"  [null {fact.null}]" if fact.null else "") for fact in frame.facts]
     return "\n".join(lines)
 
