@@ -54,7 +54,9 @@ def probe(
 ) -> Run:
     """Measure a model's boundary at test images, or at the points of a run; write the table, the summary and a page.
 
-    An interrupted measurement continues with its first unfinished chunk of samples when asked the same again.
+    An interrupted measurement continues with its first unfinished chunk of samples when asked the same again. Every
+    step of a series is searched afresh: starting from the boundary points of the step before takes a twentieth of the
+    passes, but left one point in ten farther than it is, by up to 15 %.
 
     Args:
         out: the folder for measurements.parquet, run.json and report.html; for images also pictures.safetensors, at

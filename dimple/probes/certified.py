@@ -35,7 +35,7 @@ class Certified(Probe):
 
     Args:
         hidden: how the inputs of hidden units are bounded: `carried` back to the sample, as tight as these bounds get,
-            at seconds an image; or by the `interval` that the layer before allows, looser and a thousand times cheaper.
+            at seconds an image; or by the `interval` that the layer before allows, looser and a hundred times cheaper.
         tolerance: how near, relative to it, a radius that is not certified was tried.
 
     Reference: Zhang et al. 2018, Efficient neural network robustness certification with general activation functions.
