@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from dimple.views.arrangement import LayerData
 from dimple.views.frame import Frame, Layer, Reals
-from dimple.views.nearest import nearest_places
 from dimple.views.palette import INK, MANIFOLD, MUTED, RULE, Colour, class_colour, hexadecimal, relief_colours, tint
 from dimple.views.regions import INPUT
 from dimple.views.rooms import walls_of
@@ -141,6 +140,8 @@ def _lines(ends: Reals, colour: Colour, frame: Frame, about: dict[str, Any]) -> 
 
 def _perturbations(frames: Sequence[Frame]) -> LayerData:
     """From every training point to the nearest place of the boundary that is drawn, where there is one."""
+    from dimple.boundary.nearest import nearest_places
+
     vectors, features = [], []
     for number, frame in enumerate(frames):
         positions, boundary = frame.drawing.points.positions, frame.drawing.layer("boundary")

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.views.frame import Reals
-from dimple.views.nearest import nearest_places
 from dimple.views.plane import sides
 from dimple.views.reel import Asked, Reel
 from dimple.views.scale import Kind, Scale, scale_of
@@ -102,6 +101,8 @@ def movement(reel: Reel, index: int) -> Reals:
     if before is None or len(before.mesh.faces) == 0 or len(places) == 0:
         return np.full(len(places), np.nan)
     if reel.flat:
+        from dimple.boundary.nearest import nearest_places
+
         away = np.linalg.norm(nearest_places(before.mesh, places) - places, axis=1)
         return np.asarray(-away * sides(before.mesh, places), dtype=np.float64)
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy

@@ -82,7 +82,7 @@ def _drawing(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
         ],
         "reliefScale": frames[0].relief_scale,
         "manifold": None,
-        "nearest": [_nearest(frame) for frame in frames],
+        "nearest": [nearest_of(frame) for frame in frames],
         "measured": _measured(run, frames, len(points.classes)),
     }
     if first.ambient_dim == 3:
@@ -94,7 +94,8 @@ def _drawing(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
     return shown
 
 
-def _nearest(frame: Frame) -> list[Any]:
+def nearest_of(frame: Frame) -> list[Any]:
+    """The place of the boundary that is nearest to each point."""
     # Here, because numba takes a second to load.
     from dimple.boundary.nearest import nearest_places
 

@@ -13,11 +13,10 @@ from dimple.views.canvas import Canvas
 from dimple.views.fit import Fit
 from dimple.views.frame import Bytes, Classes, Drawing, Frame, classes_met, control_of
 from dimple.views.frames_of_section import shown_rows
-from dimple.views.nearest import nearest_places
 from dimple.views.page import png
 from dimple.views.regions import name_places
 from dimple.views.rooms import named_parts, painted
-from dimple.views.web_data import charts_data, classes_data, short
+from dimple.views.web_data import charts_data, classes_data, nearest_of, short
 from dimple.views.web_field import packed
 from dimple.views.wording import NULL, number
 
@@ -51,7 +50,7 @@ def section_data(run: Run, frames: Sequence[Frame]) -> tuple[dict[str, Any], dic
         "points": short(first.points.positions),
         "labels": first.points.classes.tolist(),
         "predictions": [_predictions(frame) for frame in frames],
-        "nearest": [_nearest(frame) for frame in frames],
+        "nearest": [nearest_of(frame) for frame in frames],
         "measured": _measured(run, frames),
         "manifold": None,
         "pull": None,
@@ -164,12 +163,6 @@ def _control(frames: Sequence[Frame]) -> dict[str, Any]:
 def _predictions(frame: Frame) -> list[int] | None:
     predictions = frame.drawing.points.predictions
     return None if predictions is None else predictions.tolist()
-
-
-def _nearest(frame: Frame) -> list[Any]:
-    layer = frame.drawing.layer("boundary")
-    assert layer is not None
-    return short(nearest_places(layer.mesh, frame.drawing.points.positions))
 
 
 def _measured(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
