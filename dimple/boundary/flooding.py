@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.boundary.tracing import compiled
+from dimple.boundary.compiled import compiled
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]

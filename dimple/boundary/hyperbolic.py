@@ -6,7 +6,7 @@ Imported only where a network has it: numba takes a second to load.
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.boundary.tracing import compiled
+from dimple.boundary.compiled import compiled
 
 Single = NDArray[np.float32]
 

@@ -6,8 +6,8 @@ Imported only where places are asked for: numba takes a second to load.
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.boundary.compiled import compiled
 from dimple.boundary.mesh import Mesh
-from dimple.boundary.tracing import compiled
 from dimple.errors import ShapeError
 
 Floats = NDArray[np.float64]

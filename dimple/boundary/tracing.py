@@ -3,37 +3,21 @@
 Imported only where a walk begins: numba takes a second to load, and compiles once into a cache beside this file.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from dimple.boundary.compiled import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-F = TypeVar("F", bound=Callable[..., Any])
 
 # A polygon with more corners than this is a fault of rounding.
 MOST_CORNERS = 128
 # What is nearer than this share of the box is one point.
 POINT = 1e-12
-
-
-def compiled(function: F, reorder: bool = False) -> F:
-    """The function as machine code, kept on disk where that is possible.
-
-    Args:
-        reorder: whether sums of floats may be taken in another order than written, several terms at a time.
-    """
-    sums = {"reassoc", "contract"} if reorder else False
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": sums}
-    try:
-        return cast(F, numba.njit(cache=True, **options)(function))
-    except RuntimeError:
-        # Neither the package's folder nor the user's cache can be written.
-        return cast(F, numba.njit(**options)(function))
 
 
 class Region(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dimple.boundary.tracing import compiled
+from dimple.boundary.compiled import compiled
 from dimple.tensors import generator
 
 Reals = NDArray[np.floating[Any]]

@@ -8,8 +8,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.boundary.compiled import compiled
 from dimple.boundary.mesh import Mesh
-from dimple.boundary.tracing import compiled
 from dimple.settings import settings
 from dimple.views.floor import walls
 

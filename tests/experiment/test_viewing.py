@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from dimple.boundary.nearest import nearest_places
 from dimple.errors import RunError, UsageError
 from dimple.experiment import simulate, view
 from dimple.experiment.subjects import Snapshots
 from dimple.experiment.viewing import show_of
 from dimple.runs import Run
 from dimple.scene import load_scene
-from dimple.views.nearest import nearest_places
 from dimple.views.window import Viewer
 
 SHORT = [
