@@ -53,7 +53,7 @@ def closest(
 
     Args:
         starts: how many searches a sample, the first from itself, the others from within the distance that it found,
-            and in l2 the last from the nearest point of all, see `dimple.probes.corners`; None takes 33 up to three
+            and in l2 the last of three or more from the nearest point of all, see `dimple.probes.corners`; None takes
             dimensions, 9 up to 16, 3 up to 64, and 1 above.
 
     Example:
@@ -65,7 +65,7 @@ def closest(
     begun = Walk(boundary, x, y, norm, restriction, targets)
     begun.begin(rivals=1 if budget < SMALL else 2 if budget < LARGE else 3)
     first = best = _finished(begun, budget)
-    corners = norm == "l2" and starts > 1
+    corners = norm == "l2" and starts > 2
     spread = _spread(starts - 1 - corners, flatten(x).shape[1], x.device).to(x.dtype)
     for part in chunks(len(spread), ROUND):
         count = len(spread[part])
