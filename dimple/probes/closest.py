@@ -54,7 +54,7 @@ def closest(
     Args:
         starts: how many searches a sample, the first from itself, the others from within the distance that it found,
             and in l2 the last of three or more from the nearest point of all, see `dimple.probes.corners`; None takes
-            dimensions, 9 up to 16, 3 up to 64, and 1 above.
+            33 up to three dimensions, 9 up to 16, 3 up to 64, and 1 above.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
