@@ -18,6 +18,8 @@ from dimple.errors import DeviceError
 from dimple.views.rendering import require_rendering
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# A program that napari's tests start; looked through for examples it would need napari, which is an extra.
+collect_ignore = ["views/napari_session.py"]
 
 torch.set_num_threads(1)
 settings.register_profile("dimple", derandomize=True, deadline=None, database=None)
