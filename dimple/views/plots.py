@@ -66,10 +66,10 @@ def _part_of_a_page(document: str) -> Markup:
     return Markup(re.sub(r">\s+<", "><", svg).strip())
 
 
-def plain(axes: "Axes", letters: float = LETTERS) -> None:
+def plain(axes: "Axes") -> None:
     """Axes on two sides, in the colours of what stands back."""
     axes.minorticks_off()
-    axes.tick_params(labelsize=letters - 0.5, colors=hexadecimal(MUTED), length=3)
+    axes.tick_params(labelsize=LETTERS - 0.5, colors=hexadecimal(MUTED), length=3)
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -112,18 +112,18 @@ def by_decades(axes: "Axes", values: Sequence[NDArray[np.float64]], across: bool
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def key(axes: "Axes", corner: tuple[float, float], columns: int, letters: float = LETTERS) -> None:
+def key(axes: "Axes", corner: tuple[float, float], columns: int) -> None:
     """The names of what was drawn with a label, from a corner outside the axes on."""
     handles, names = axes.get_legend_handles_labels()
     if not names:
         return
     axes.legend(
-        handles, names, fontsize=letters - 0.5, frameon=False, loc="upper left", bbox_to_anchor=corner, ncols=columns,
+        handles, names, fontsize=LETTERS - 0.5, frameon=False, loc="upper left", bbox_to_anchor=corner, ncols=columns,
         handlelength=1.8, labelspacing=0.35, columnspacing=1.4, borderaxespad=0.0, labelcolor=hexadecimal(INK),
     )  # fmt: skip
 
 
-def key_below(axes: "Axes", letters: float = LETTERS) -> None:
+def key_below(axes: "Axes") -> None:
     """The same under the axes, in as many columns as the names leave room for."""
     longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
-    key(axes, (0.0, -0.16), max(1, 60 // (longest + 4)), letters)
+    key(axes, (0.0, -0.16), max(1, 60 // (longest + 4)))

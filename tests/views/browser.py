@@ -182,6 +182,14 @@ class Browser:
         """The page as it is printed."""
         return base64.b64decode(self.ask("Page.printToPDF", printBackground=True)["data"])
 
+    def touch(self, *moments: tuple[tuple[float, float], ...]) -> None:
+        """Fingers on the screen at one moment after the other, then none."""
+        for number, fingers in enumerate(moments):
+            points = [{"x": x, "y": y, "id": place} for place, (x, y) in enumerate(fingers)]
+            self.ask("Input.dispatchTouchEvent", type="touchMove" if number else "touchStart", touchPoints=points)
+        self.ask("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.settle()
+
     def picture(self) -> bytes:
         """What the window shows, as PNG."""
         return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])

@@ -154,6 +154,66 @@ def test_the_mouse_turns_and_zooms(browser: Browser, space: Path) -> None:
 
 
 @needs_browser
+def test_one_finger_turns_and_two_zoom(browser: Browser, space: Path) -> None:
+    browser.open(space)
+    turn, tilt, zoom = browser.run("[scene.camera.turn, scene.camera.tilt, scene.camera.zoom]")
+    browser.touch(((300.0, 300.0),), ((360.0, 300.0),), ((380.0, 300.0),))
+    assert browser.run("scene.camera.turn") == pytest.approx(turn - 80 / 160)
+    browser.touch(((300.0, 300.0), (400.0, 300.0)), ((280.0, 300.0), (430.0, 300.0)))
+    assert browser.run("scene.camera.zoom") == pytest.approx(1.5 * zoom, rel=0.01)
+    assert browser.run("scene.camera.tilt") == pytest.approx(tilt)
+
+
+@needs_browser
+def test_a_tap_on_a_point_tells_what_was_measured(browser: Browser, space: Path) -> None:
+    browser.open(space, "step=10")
+    seen, x, y = browser.run(
+        "(({x, y}) => { const i = scene.points.findIndex((place) => !scene.hidden(place));"
+        "const [px, py] = scene.camera.project(scene.points[i]); return [i, px + x, py + y]; })"
+        "(byId('view').getBoundingClientRect())"
+    )
+    browser.touch(((x, y),))
+    browser.wait("!byId('card').hidden")
+    assert browser.run("byId('card').innerText").startswith(f"point {seen}, ")
+
+
+@needs_browser
+def test_both_phases_are_marked_on_the_track_and_in_every_chart(browser: Browser, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.info["summary"]["dimple_step"] = 100
+    browser.open(write_web_page(run, frames_of_run(run), tmp_path / "page.html"), "step=10")
+    assert browser.run("[...byId('marks').children].map((mark) => mark.textContent.trim())")[1:3] == [
+        "clung 10",
+        "dimpled 100",
+    ]
+    names = "[...chart.querySelectorAll('text')].map((text) => text.textContent).filter((text) => isNaN(text[0]))"
+    assert (
+        browser.run(f"[...document.querySelectorAll('.chart svg[role]')].map((chart) => {names})")
+        == [["clung", "dimpled"]] * 2
+    )
+    assert browser.run("byId('phase').textContent") == "clung"
+
+
+@needs_browser
+@pytest.mark.parametrize("vision", ["protanopia", "deuteranopia", "tritanopia", "achromatopsia"])
+def test_classes_are_told_apart_by_everyone(browser: Browser, flat: Path, vision: str) -> None:
+    browser.open(flat, "step=10")
+    browser.ask("Emulation.setEmulatedVisionDeficiency", type=vision)
+    try:
+        picture = scene(browser).astype(float)
+    finally:
+        browser.ask("Emulation.setEmulatedVisionDeficiency", type="none")
+    places = browser.run("[[0.5, 0.4, 0], [1.5, 1.2, 0]].map((place) => scene.camera.project(place))")
+    within, beyond = (picture[round(y), round(x)] for x, y in places)
+    if vision != "achromatopsia":
+        assert np.linalg.norm(within - beyond) > 40
+    # Without any colour there are the shapes, and a line between the regions.
+    assert browser.run("data.classes[0].shape !== data.classes[1].shape")
+    row = picture[round(places[0][1]), round(places[0][0]) :].mean(1)
+    assert row.min() < within.mean() - 100
+
+
+@needs_browser
 def test_a_point_tells_what_was_measured(browser: Browser, space: Path) -> None:
     browser.open(space, "step=10")
     seen = browser.run("scene.points.findIndex((place) => !scene.hidden(place))")
@@ -221,8 +281,8 @@ def test_motion_is_painted_as_finely_as_leaves_thirty_pictures_a_second(browser:
 @needs_browser
 def test_a_picture_at_rest_is_fine_whatever_it_was_in_motion(browser: Browser, space: Path) -> None:
     browser.open(space, "step=10")
-    size = browser.run("[scene.canvas.width, scene.canvas.height]")
     before = scene(browser)
+    size = browser.run("[scene.canvas.width, scene.canvas.height]")
     sizes = browser.run(
         "(async () => { scene.pace.level = 4; stir(); await new Promise(requestAnimationFrame);"
         "await new Promise(requestAnimationFrame); return [scene.canvas.width, scene.canvas.height]; })()"

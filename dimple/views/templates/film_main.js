@@ -227,6 +227,8 @@ async function start() {
   const layout = () => { thinMarks(); refresh(); };
   addEventListener('resize', layout);
   layout();
+  // The first picture is painted like one in motion, so that it is there soon.
+  if (scene) stir();
   requestAnimationFrame(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
 }
 
