@@ -89,13 +89,13 @@ def number(value: float | None) -> str:
 
 
 def sorting_key(value: float | None) -> str:
-    """A number as a table sorts it; empty for what is none, which comes last.
+    """A number as the page's script reads it to sort a table; empty for what is none, which comes last.
 
     Example:
-        >>> sorting_key(0.5), sorting_key(float("nan"))
-        ('0.5', '')
+        >>> sorting_key(0.5), sorting_key(float("inf")), sorting_key(float("nan"))
+        ('0.5', 'Infinity', '')
     """
-    return "" if value is None or math.isnan(value) else repr(float(value))
+    return "" if value is None or math.isnan(value) else repr(float(value)).replace("inf", "Infinity")
 
 
 def null_text(row: Mapping[str, Any], column: str) -> str:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from dimple.errors import ModelError, RunError, UsageError
 from dimple.experiment import ProbeRequest, probe, probing, questions, simulate
 from dimple.networks import build_model
+from dimple.runs import Run
 from dimple.runs.files import read_table
 from dimple.scene import load_scene
 
@@ -75,6 +76,8 @@ def test_an_interrupted_measurement_goes_on_with_the_next_chunk(
         measured.clear()
         probe(request(), tmp_path / "run", device="cpu")
     assert measured == [4]
+    # What was done before the interrupt is counted once.
+    assert Run.open(tmp_path / "run").info["passes"] == whole.info["passes"]
     first, second = (read_table(run / "measurements.parquet")[0] for run in (whole.path, tmp_path / "run"))
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)

@@ -52,7 +52,15 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path: Pat
 
 def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
     scene = load_scene("line_in_2d", SHORT)
-    runs = [simulate(scene, tmp_path / str(jobs), device="cpu", film=False, jobs=jobs).path for jobs in (1, 2)]
+    done = [simulate(scene, tmp_path / str(jobs), device="cpu", film=False, jobs=jobs) for jobs in (1, 2)]
+    runs = [run.path for run in done]
+    one, two = (run.info["passes"] for run in done)
+    assert one == two and list(one) == ["margin", "onoff", "offset"]
+    count = len(done[0].positions["train"])
+    # The margin is asked of training and test points, the split of the former, the offset of probe points too.
+    asked = [2 * count, count, count + 20]
+    assert [cost["samples"] for cost in one.values()] == [len(done[0].steps) * samples for samples in asked]
+    assert all(cost["forwards"] > cost["samples"] for cost in one.values())
     for file in ("metrics.parquet", "points.parquet", "geometry.safetensors", "boundary.pvd"):
         assert len({(run / file).read_bytes() for run in runs}) == 1, file
 

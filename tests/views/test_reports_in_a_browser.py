@@ -22,6 +22,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_run(tmp_path_factory.mktemp("report") / "run", name="<b>ball</b>")
     metrics = run.metrics()
     metrics["dimple_depth"] = np.array([np.inf, 0.2, 0.02, np.nan])
+    metrics["loss"] = np.array([0.7, 0.5, 0.1, np.inf])
     run.write_metrics(metrics, run.units())
     return write_report(run, run.path / "report.html")
 
@@ -45,8 +46,8 @@ def test_a_click_on_a_head_sorts_and_a_third_one_puts_it_back(usual: Browser, pa
     assert (up, down, none) == ("ascending", "descending", None)
     # What was not measured stays at the end either way.
     assert rising[-1] == falling[-1] == "not measured"
-    numbers = [float(value) for value in rising[:-1]]
-    assert numbers == sorted(numbers) and falling[:-1] == rising[-2::-1]
+    numbers = [float(value.replace("none found", "inf")) for value in rising[:-1]]
+    assert numbers == sorted(numbers) and numbers[-1] == np.inf and falling[:-1] == rising[-2::-1]
     assert back == before != rising
 
 
