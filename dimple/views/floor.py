@@ -10,7 +10,7 @@ from dimple.boundary.mesh import Mesh
 from dimple.views.frame import Drawing, Frame, Layer, Plane, Section
 
 # In shares of the box: from the curve to the outer edges of its ribbon, and between its two sides.
-HALF_WIDTH, SEAM = 6e-3, 2e-4
+HALF_WIDTH, SEAM = 9e-3, 2e-4
 # Half of a line between many classes.
 LINE = 1.6e-3
 

@@ -57,7 +57,7 @@ class Panel:
     def show(self, index: int) -> None:
         """Go to a snapshot, with the point in question."""
         self.index = index
-        self.scenery.show(self.reel.boundaries[index])
+        self.scenery.show(self.reel.boundaries[index], self.reel.lines[index])
         if index not in self._captions:
             self._captions[index] = facts_card(*caption(self.frame, self._name), self._scale)
         self._caption.show(self._captions[index])

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from dimple.views.floor import in_space, onto_ribbons
 from dimple.views.frame import Frame, Perturbations, Reals
 from dimple.views.imprint import Imprint
-from dimple.views.polydata import polydatas
+from dimple.views.polydata import polydatas, section_line
+
+if TYPE_CHECKING:
+    import pyvista as pv
 
 
 class Asked(Protocol):
@@ -61,6 +64,7 @@ class Reel:
         flat: whether the scene is one of the plane.
         frames: in space, also those of the plane.
         boundaries: of each frame, with the colours that are shown.
+        lines: in the plane, the curves that the boundaries are; None in space.
         steps: of each frame, rising.
     """
 
@@ -71,6 +75,7 @@ class Reel:
         self.frames = [in_space(dataclasses.replace(frame, relief_scale=scale)) for frame in show.frames]
         self.boundaries = polydatas(self.frames)
         self._relief = [np.array(boundary.point_data["colour"]) for boundary in self.boundaries]
+        self.lines = [_line(frame) if self.flat else None for frame in self.frames]
         self.steps = np.array([frame.step for frame in show.frames], dtype=np.int64)
 
     def at(self, step: int) -> int:
@@ -93,6 +98,11 @@ class Reel:
             shown = onto_ribbons(layer.mesh, colours)
         self.boundaries[index].point_data["colour"] = shown
         self.boundaries[index].set_active_scalars("colour")
+
+
+def _line(frame: Frame) -> "pv.PolyData | None":
+    """The boundary of a scene of the plane as a curve on its floor; where classes fill the floor it is seen anyway."""
+    return None if frame.section is None or frame.drawing.classes is not None else section_line(frame.section)
 
 
 def reels_of(shows: Sequence[Show]) -> list[Reel]:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from dimple.views.camera import Camera
 from dimple.views.frame import Drawing, Frame, Reals
-from dimple.views.palette import MANIFOLD, RULE
-from dimple.views.polydata import boundary_of, box_edges, polydata, unit
+from dimple.views.palette import INK, MANIFOLD, RULE
+from dimple.views.polydata import boundary_of, box_edges, nothing, polydata, unit
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -39,6 +39,14 @@ class Scenery:
             self.boundary.prop.ambient, self.boundary.prop.diffuse, self.boundary.prop.specular = 0.6, 0.45, 0.0
         self.manifold: Any = None
         self._box: Any = None
+        # Made now, while the renderer that all belongs to is the active one.
+        self._line: Any = plotter.add_mesh(
+            nothing(frame.drawing.low), color=unit(INK), line_width=2.0, lighting=False, name="line", scalars=None,
+            reset_camera=False, render=False,
+        )  # fmt: skip
+        self._line.mapper.SetResolveCoincidentTopologyToPolygonOffset()
+        self._line.mapper.SetRelativeCoincidentTopologyLineOffsetParameters(0, -6)
+        self._line.SetVisibility(False)
         manifold = frame.drawing.layer("manifold")
         if manifold is not None and len(manifold.mesh.faces) and manifold.mesh.faces.shape[1] == 2:
             self.manifold = plotter.add_mesh(
@@ -52,9 +60,12 @@ class Scenery:
             )  # fmt: skip
         self._light()
 
-    def show(self, boundary: "pv.PolyData") -> None:
-        """Swap the boundary for that of another snapshot."""
+    def show(self, boundary: "pv.PolyData", line: "pv.PolyData | None" = None) -> None:
+        """Swap the boundary for that of another snapshot, with a line on it in ink, where there is one."""
         self.boundary.mapper.SetInputDataObject(boundary)
+        self._line.SetVisibility(line is not None)
+        if line is not None:
+            self._line.mapper.SetInputDataObject(line)
 
     def enclose(self, drawing: Drawing, camera: Camera | None) -> None:
         """Show the box: all its edges, or with a camera those that lie behind everything in it."""

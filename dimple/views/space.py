@@ -46,7 +46,6 @@ class Space:
         # Multisampling triples the time of a render without a graphics card, and blanks it with translucent layers.
         self.plotter.disable_anti_aliasing()
         self._scenery = Scenery(self.plotter, frame)
-        self._section: Any = None
 
     def look_through(self, camera: Camera, drawing: Drawing) -> None:
         """Move the camera, and show those edges of the box that lie behind everything in it."""
@@ -63,18 +62,7 @@ class Space:
 
     def show(self, boundary: "pv.PolyData", section: Section | None = None) -> None:
         """Swap the boundary for that of another snapshot; `section` draws its cut as a line on the surface."""
-        self._scenery.show(boundary)
-        if section is not None:
-            line = section_line(section)
-            if self._section is None:
-                self._section = self.plotter.add_mesh(
-                    line, color=unit(INK), line_width=2.0, lighting=False, name="section", reset_camera=False,
-                    render=False,
-                )  # fmt: skip
-                self._section.mapper.SetResolveCoincidentTopologyToPolygonOffset()
-                self._section.mapper.SetRelativeCoincidentTopologyLineOffsetParameters(0, -6)
-            else:
-                self._section.mapper.SetInputDataObject(line)
+        self._scenery.show(boundary, None if section is None else section_line(section))
 
     def picture(self) -> tuple[Image.Image, Depths]:
         """What the camera sees, and the depth of every pixel along the line of sight, `(height, width)`."""

@@ -351,7 +351,7 @@ def test_a_scene_of_the_plane_and_a_single_snapshot_can_be_shown(rendering: None
     # Straight from above, in the colours of the classes: orange to the right of the wall at .2, blue to its left.
     assert viewer.exhibit.camera.forward == pytest.approx([0, 0, -1])
     renderer = viewer.exhibit.panels[0].renderer
-    for x, hue in ((0.197, "blue"), (0.203, "orange")):
+    for x, hue in ((0.194, "blue"), (0.206, "orange")):
         renderer.SetWorldPoint(x, 0.8, 0.0, 1.0)
         renderer.WorldToDisplay()
         column, row = (round(value) for value in renderer.GetDisplayPoint()[:2])
