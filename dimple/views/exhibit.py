@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dimple.views.camera import VIEW_ANGLE, Camera, close_look, look, look_down
-from dimple.views.frame import Reals
+from dimple.views.frame import Drawing, Reals
 from dimple.views.legend import legend_card
 from dimple.views.overlay import Overlay
 from dimple.views.palette import PAPER, RULE
@@ -83,7 +83,11 @@ class Exhibit:
         self.view: Any = self.panels[0].renderer.camera
         for panel in self.panels[1:]:
             panel.renderer.camera = self.view
-        self._legend = Overlay(self.panels[0].renderer, (0.0, 0.0), MARGIN * scale)
+        # What is near enough to be seen is decided by the boxes of all runs, as they share the camera.
+        whole, first = self._whole(), self.panels[0].renderer
+        bounds = [float(end) for pair in zip(whole.low, whole.high, strict=True) for end in pair]
+        first.AddObserver("StartEvent", lambda *_: first.ResetCameraClippingRange(bounds))
+        self._legend = Overlay(first, (0.0, 0.0), MARGIN * scale)
         self.from_afar()
         self.wear(looks)
 
@@ -125,15 +129,10 @@ class Exhibit:
         self.view.focal_point = tuple(camera.focus.tolist())
         self.view.up = tuple(camera.up.tolist())
         self.view.view_angle = VIEW_ANGLE
-        self.panels[0].renderer.ResetCameraClippingRange()
 
     def from_afar(self) -> None:
         """Look at the whole of the boxes."""
-        drawings = [reel.frames[0].drawing for reel in self.reels]
-        low = np.min([drawing.low for drawing in drawings], axis=0)
-        high = np.max([drawing.high for drawing in drawings], axis=0)
-        whole = dataclasses.replace(drawings[0], low=tuple(low.tolist()), high=tuple(high.tolist()))
-        section = self.reels[0].frames[0].section
+        whole, section = self._whole(), self.reels[0].frames[0].section
         self.look_through(look_down(whole) if self.reels[0].flat else look(whole, section.plane if section else None))
 
     def close_camera(self) -> Camera | None:
@@ -145,7 +144,6 @@ class Exhibit:
 
     def picture(self) -> Image.Image:
         """What is seen."""
-        self.panels[0].renderer.ResetCameraClippingRange()
         self.plotter.render_window.Render()
         return Image.fromarray(np.asarray(self.plotter.screenshot(return_img=True)))
 
@@ -162,6 +160,13 @@ class Exhibit:
     def close(self) -> None:
         """Free the plotter and what it holds in the graphics memory."""
         self.plotter.close()
+
+    def _whole(self) -> Drawing:
+        """A drawing whose box holds those of all runs."""
+        drawings = [reel.frames[0].drawing for reel in self.reels]
+        low = np.min([drawing.low for drawing in drawings], axis=0)
+        high = np.max([drawing.high for drawing in drawings], axis=0)
+        return dataclasses.replace(drawings[0], low=tuple(low.tolist()), high=tuple(high.tolist()))
 
     def _cut(self) -> None:
         """Cut the scenes open at the point in question, or heal them."""
