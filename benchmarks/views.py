@@ -11,7 +11,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,9 @@ def bumpy_sphere(triangles: int, phase: float) -> Mesh:
 class Nobody:
     """Answers at once, so that a pick costs what the window makes of it."""
 
-    def nearest(self, step: int) -> Perturbations:
+    def nearest(self, step: int, points: Sequence[int] | None = None) -> Perturbations:
         """The same step everywhere."""
-        steps = np.tile([[0.0, 0.0, 0.1]], (60, 1))
+        steps = np.tile([[0.0, 0.0, 0.1]], (60 if points is None else len(points), 1))
         return Perturbations(steps, 0 * steps, steps)
 
     def gradient_norms(self, step: int, points: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The shortest steps from the training points of a run to its boundary, found again from its snapshots."""
 
 import functools
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -20,9 +21,9 @@ from dimple.views.frame import Perturbations
 class Nearest:
     """Where the boundary of a run is nearest to each of its training points.
 
-    A run keeps how far that is, in points.parquet, but not where. The run's own margin probe is asked again, at the
-    same points in the same batch, so the lengths are those of the column `margin`; a snapshot of a small scene takes a
-    few tenths of a second. What was found once is kept.
+    A run keeps how far that is, in points.parquet, but not where. The run's own margin probe is asked again, so the
+    lengths are those of the column `margin`: to the last bit for all points together, as they were measured, to
+    rounding for some of them, which is quicker. What was found once is kept.
 
     Args:
         run: with finished training.
@@ -40,13 +41,18 @@ class Nearest:
         self._y = torch.from_numpy(positions["labels"]).long()
         self._found = functools.cache(self._find)
 
-    def at(self, step: int) -> Perturbations:
-        """The steps from all training points, in their order, at the snapshot after `step` updates."""
-        return self._found(step)
+    def at(self, step: int, points: Sequence[int] | None = None) -> Perturbations:
+        """The steps from training points at the snapshot after `step` updates.
 
-    def _find(self, step: int) -> Perturbations:
-        answer = self._probe(Boundary(self._snapshots.at(step)), self._x, self._y, chunk=len(self._x))
-        found = per_sample(answer.columns["margin_found"], self._x)
-        whole = torch.where(found, answer.details["boundary_point"] - self._x, torch.nan)
-        parts = split(whole, self._snapshots.scene.manifold, self._x)
+        Args:
+            points: the rows of some training points; all of them without it.
+        """
+        return self._found(step, None if points is None else tuple(points))
+
+    def _find(self, step: int, points: tuple[int, ...] | None) -> Perturbations:
+        x, y = (self._x, self._y) if points is None else (self._x[list(points)], self._y[list(points)])
+        answer = self._probe(Boundary(self._snapshots.at(step)), x, y, chunk=len(x))
+        found = per_sample(answer.columns["margin_found"], x)
+        whole = torch.where(found, answer.details["boundary_point"] - x, torch.nan)
+        parts = split(whole, self._snapshots.scene.manifold, x)
         return Perturbations(*(np.asarray(part.numpy(), dtype=np.float64) for part in (whole, parts.on, parts.off)))

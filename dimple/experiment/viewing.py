@@ -1,5 +1,6 @@
 """The verb `view`: a run, or two beside each other, in an interactive window."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -93,13 +94,13 @@ class Answers:
         """The network after that many updates."""
         return self._snapshots.at(step)
 
-    def nearest(self, step: int) -> Perturbations:
+    def nearest(self, step: int, points: Sequence[int] | None = None) -> Perturbations:
         """The shortest steps from the training points to the boundary."""
         if self._section is not None:
             # The boundary is nearest off the section, and an arrow to that place would be a picture of nothing.
-            unknown = np.full((self._count, self._section.dim), np.nan)
+            unknown = np.full((self._count if points is None else len(points), self._section.dim), np.nan)
             return Perturbations(unknown, unknown, unknown)
-        return self._nearest.at(step)
+        return self._nearest.at(step, points)
 
     def gradient_norms(self, step: int, points: Reals) -> Reals:
         """The length of the gradient of the score of class 1 over class 0 at points `(V, n)`, `(V,)`."""

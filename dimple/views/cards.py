@@ -43,9 +43,9 @@ def caption(frame: Frame, name: str) -> tuple[Heading, list[Row]]:
 class Pen:
     """Draws on a blank card, in pixels at scale 1."""
 
-    def __init__(self, width: float, height: float, scale: int) -> None:
+    def __init__(self, width: float, height: float, scale: int, cover: int = COVER) -> None:
         self.scale = scale
-        self.card = Image.new("RGBA", (round(width * scale), round(height * scale)), (*PAPER, COVER))
+        self.card = Image.new("RGBA", (round(width * scale), round(height * scale)), (*PAPER, cover))
         self._draw = ImageDraw.Draw(self.card)
 
     def text(
@@ -105,7 +105,7 @@ def keys_card(rows: Sequence[tuple[str, str]], scale: int = 1) -> Image.Image:
     """Keys and what they do."""
     first = max(width_of(key, bold=True) for key, _ in rows) + GAP
     wide = first + max(width_of(words) for _, words in rows)
-    pen = Pen(wide + 4 * PAD, LINE * len(rows) + 4 * PAD, scale)
+    pen = Pen(wide + 4 * PAD, LINE * len(rows) + 4 * PAD, scale, cover=255)
     for number, (key, words) in enumerate(rows):
         pen.text(2 * PAD, 2 * PAD + LINE * number, key, bold=True)
         pen.text(2 * PAD + first, 2 * PAD + LINE * number, words)

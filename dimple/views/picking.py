@@ -48,10 +48,10 @@ def picked_of(reel: Reel, snapshot: int, index: int) -> Picked:
     """What is known of a training point in a snapshot; the way to the boundary is searched for now."""
     frame = reel.frames[snapshot]
     points, asked = frame.drawing.points, reel.show.asked
-    unknown = np.full((len(points.classes), 3), np.nan)
-    steps = Perturbations(unknown, unknown, unknown) if asked is None else asked.nearest(frame.step)
+    unknown = np.full((1, 3), np.nan)
+    steps = Perturbations(unknown, unknown, unknown) if asked is None else asked.nearest(frame.step, (index,))
     # Steps of the plane lie on its floor.
-    whole, on, off = (np.append(way[index], 0.0)[:3] for way in (steps.whole, steps.on, steps.off))
+    whole, on, off = (np.append(way[0], 0.0)[:3] for way in (steps.whole, steps.on, steps.off))
     label = int(points.classes[index])
     prediction = label if points.predictions is None else int(points.predictions[index])
     figures = figures_of(reel.show.points, frame.step, index)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Asked(Protocol):
     """What only the networks of a run and its manifold can tell, when somebody asks."""
 
-    def nearest(self, step: int, /) -> Perturbations:
-        """The shortest steps from the training points to the boundary of a snapshot."""
+    def nearest(self, step: int, points: Sequence[int] | None = None, /) -> Perturbations:
+        """The shortest steps from all training points, or from those rows of them, to the boundary of a snapshot."""
         ...
 
     def gradient_norms(self, step: int, points: Reals, /) -> Reals:

@@ -1,6 +1,7 @@
 """Scenes whose pictures are known: a boundary that is a sphere around a spherical manifold, a wall across a segment."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,9 @@ class BallAsked:
     def __init__(self) -> None:
         self.radius = dict(zip(STEPS, RADII, strict=True))
 
-    def nearest(self, step: int) -> Perturbations:
+    def nearest(self, step: int, points: Sequence[int] | None = None) -> Perturbations:
         positions, radius = sphere_points().positions, self.radius[step]
+        positions = positions if points is None else positions[list(points)]
         off = np.full_like(positions, np.nan) if radius is None else positions * (radius / RADIUS - 1)
         return Perturbations(off, 0 * off, off)
 
