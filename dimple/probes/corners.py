@@ -42,17 +42,20 @@ def shortest_beyond(normals: Tensor, levels: Tensor) -> Tensor:
     levels = torch.where(counts, levels, 1.0)
     best, least = normals.new_full((count, n), torch.nan), normals.new_full((count,), torch.inf)
     rounding = ULPS * torch.finfo(normals.dtype).eps
+    rows = torch.arange(count, device=normals.device)
     # The step stands on the faces that hold it, and there are few: each set of them is tried.
     for size in range(min(faces, n) + 1):
-        for held in itertools.combinations(range(faces), size):
-            a = normals[:, held]
-            weights, _ = torch.linalg.solve_ex(a @ a.mT, levels[:, held, None])
-            step = (a.mT @ weights).squeeze(2)
-            length = step.norm(dim=1)
-            over = (normals @ step[:, :, None]).squeeze(2) - levels
-            beyond = (over <= rounding * (levels.abs() + length[:, None])).all(1) & counts[:, held].all(1)
-            shorter = beyond & (length < least)
-            best, least = torch.where(shorter[:, None], step, best), torch.where(shorter, length, least)
+        held = torch.tensor(list(itertools.combinations(range(faces), size)), dtype=torch.long, device=normals.device)
+        a = normals[:, held]
+        weights, _ = torch.linalg.solve_ex(a @ a.mT, levels[:, held, None])
+        steps = (a.mT @ weights).squeeze(3)
+        lengths = steps.norm(dim=2)
+        over = steps @ normals.mT - levels[:, None]
+        beyond = (over <= rounding * (levels.abs()[:, None] + lengths[:, :, None])).all(2) & counts[:, held].all(2)
+        length, first = torch.where(beyond, lengths, torch.inf).min(1)
+        shorter = length < least
+        best = torch.where(shorter[:, None], steps[rows, first], best)
+        least = torch.where(shorter, length, least)
     return best
 
 
