@@ -201,6 +201,9 @@ def main() -> None:
         warnings.simplefilter("ignore")
         for case in cases(options):
             rows |= {fronts.name_of(row): row for row in compared(case, options, known)}
+    if not rows:
+        names = ", ".join(case[0] for case in cases(options))
+        parser.error(f"--only {' --only '.join(options.only)}: no method on {names} has these words in its name")
     fronts.add_ratios(rows, known)
     print(fronts.table(rows))
     if options.json is not None:
