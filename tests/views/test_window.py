@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from dimple.views.reel import Show
 from dimple.views.window import Viewer, open_window
 from tests.views.films import decoded
 from tests.views.material import RADII, STEPS, ball_figures, ball_show, plane_frames, space_frames
+from tests.views.virtual_display import virtual_display
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TRUE_WINDOW = """
@@ -389,24 +389,14 @@ def test_a_run_without_snapshots_has_no_window() -> None:
 
 
 def test_a_true_window_plays_on_a_virtual_display(tmp_path: Path) -> None:
-    if shutil.which("Xvfb") is None:
-        pytest.skip("no virtual display: Xvfb is not installed")
-    reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL) as server:
-        try:
-            os.close(writing)
-            with os.fdopen(reading) as pipe:
-                display = f":{pipe.readline().strip()}"
-            environment = {k: v for k, v in os.environ.items() if k != "VTK_DEFAULT_OPENGL_WINDOW"}
-            environment |= {"DISPLAY": display, "PYTHONPATH": str(CHECKOUT)}
-            picture = tmp_path / "window.png"
-            done = subprocess.run(
-                [sys.executable, "-c", TRUE_WINDOW, str(picture)],
-                env=environment, capture_output=True, text=True, timeout=120, check=False,
-            )  # fmt: skip
-        finally:
-            server.terminate()
+    picture = tmp_path / "window.png"
+    environment = {k: v for k, v in os.environ.items() if k != "VTK_DEFAULT_OPENGL_WINDOW"}
+    with virtual_display("800x600x24") as display:
+        done = subprocess.run(
+            [sys.executable, "-c", TRUE_WINDOW, str(picture)],
+            env=environment | {"DISPLAY": display, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["vtkXOpenGLRenderWindow", "1", "2", "3", "False"]
     assert np.asarray(Image.open(picture)).std() > 5

@@ -15,7 +15,8 @@ def virtual_display(size: str = "1280x960x24") -> Iterator[str]:
     if shutil.which("Xvfb") is None:
         pytest.skip("no virtual display: Xvfb is not installed")
     reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp"]
+    # A server that begins anew whenever its last client leaves would refuse the next one for a moment.
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp", "-noreset"]
     with subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL) as server:
         try:
             os.close(writing)
