@@ -9,9 +9,10 @@ in the number of points instead, beside the -1/d that a plain local PCA obeys on
 """
 
 import argparse
+import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,14 @@ def main() -> None:
     options = parser.parse_args()
     count, quick = (2000, True) if options.quick else (10_000, False)
     sizes = ((100, torch.float32), (100, torch.float64), (3072, torch.float32))
-    rows = [line for n, dtype in sizes for line in speed(count, n, dtype)] + accuracy(quick)
     print(f"{'case':62} {'ours':>10} {'peer':>10} {'ratio':>8}  unit, peer")
-    for row in rows:
+    rows = []
+    for line in itertools.chain(*(speed(count, n, dtype) for n, dtype in sizes), accuracy(quick)):
+        rows.append(line)
         print(
-            f"{row['case']:62} {row['ours']:10.4g} {row['peer']:10.4g} {row['ratio']:8.3g}  "
-            f"{row['unit']}, {row['peer_name']}"
+            f"{line['case']:62} {line['ours']:10.4g} {line['peer']:10.4g} {line['ratio']:8.3g}  "
+            f"{line['unit']}, {line['peer_name']}",
+            flush=True,
         )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -78,7 +81,7 @@ def timed(work: Callable[[], Tensor]) -> tuple[Tensor, float, float]:
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def speed(count: int, n: int, dtype: torch.dtype) -> list[dict[str, Any]]:
+def speed(count: int, n: int, dtype: torch.dtype) -> Iterator[dict[str, Any]]:
     """Seconds for the tangents at every point of a noisy cloud, and the error of each side."""
     sphere = Lift(of=Sphere(dim=2), ambient_dim=n)
     # Noise fills every direction, so that neither side may profit from a cloud that is flat in most of them.
@@ -90,17 +93,14 @@ def speed(count: int, n: int, dtype: torch.dtype) -> list[dict[str, Any]]:
     peer, peer_wall, peer_cpu = timed(lambda: loop(cloud, 2, NEIGHBOURS, cloud))
     case = f"{count} points in R^{n}, k {NEIGHBOURS}, {str(dtype).removeprefix('torch.')}"
     errors = [float(largest_angle(basis[:1000].double(), truth).median()) for basis in (ours, peer)]
-    return [
-        row(f"time, {case}", our_wall, peer_wall, LOOP, "s"),
-        row(f"processor time, {case}", our_cpu, peer_cpu, LOOP, "s"),
-        row(f"error, {case}", errors[0], errors[1], LOOP, "rad"),
-    ]
+    yield row(f"time, {case}", our_wall, peer_wall, LOOP, "s")
+    yield row(f"processor time, {case}", our_cpu, peer_cpu, LOOP, "s")
+    yield row(f"error, {case}", errors[0], errors[1], LOOP, "rad")
 
 
-def accuracy(quick: bool) -> list[dict[str, Any]]:
+def accuracy(quick: bool) -> Iterator[dict[str, Any]]:
     """The error on clean spheres in R^100 against the number of points, at the k that is best for each side."""
     counts, queries = ((500, 2000), 60) if quick else ((500, 2000, 8000), 1000)
-    rows = []
     for dim in (2, 3):
         sphere = Lift(of=Sphere(dim=dim), ambient_dim=100)
         x = sphere.sample(queries, generator(9, "x"))
@@ -114,19 +114,12 @@ def accuracy(quick: bool) -> list[dict[str, Any]]:
             best["plain"].append(plain)
             best["order 2"].append(curved)
             for name, ours in (("plain", plain), ("order 2", curved)):
-                rows.append(row(f"error, S^{dim} in R^100, {count} points, best k, {name}", ours, peer, LOOP, "rad"))
+                yield row(f"error, S^{dim} in R^100, {count} points, best k, {name}", ours, peer, LOOP, "rad")
         for name, errors in best.items():
             exponent = slope(counts, errors)
-            rows.append(
-                row(
-                    f"slope, S^{dim} in R^100, best k, {name}",
-                    exponent,
-                    -1 / dim,
-                    "theory of the plain one",
-                    "exponent",
-                )
+            yield row(
+                f"slope, S^{dim} in R^100, best k, {name}", exponent, -1 / dim, "theory of the plain one", "exponent"
             )
-    return rows
 
 
 def median_error(basis: Tensor, truth: Tensor) -> float:

@@ -1,6 +1,7 @@
 """Per-sample arithmetic for samples of any shape, seeds, and the box that a search may not leave."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from typing import final
 
@@ -34,13 +35,13 @@ class Box:
 
 
 def flatten(x: Tensor) -> Tensor:
-    """Samples `(B, *shape)` as rows `(B, n)`.
+    """Samples `(B, *shape)` as rows `(B, n)`, also where there are none.
 
     Example:
         >>> flatten(torch.zeros(4, 3, 2, 2)).shape
         torch.Size([4, 12])
     """
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
@@ -63,6 +64,16 @@ def norm(x: Tensor, kind: str = "l2") -> Tensor:
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """The inner product of each sample of `a` with its partner in `b`, `(B,)`."""
     return (flatten(a) * flatten(b)).sum(1)
+
+
+def extent(x: Tensor) -> float:
+    """The diagonal of the box around points `(N, n)`: what is large and what is small among them is measured by it.
+
+    Example:
+        >>> extent(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+        5.0
+    """
+    return float(torch.linalg.vector_norm(x.amax(0) - x.amin(0)))
 
 
 def share(part: Tensor, whole: Tensor) -> Tensor:

@@ -108,6 +108,7 @@ def _print_summary(run: "Run") -> None:
     from rich.table import Column, Table
 
     from dimple.cli.figures import null, number
+    from dimple.probes.digest import remark
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
@@ -120,7 +121,8 @@ def _print_summary(run: "Run") -> None:
         )  # fmt: skip
         for name, value in row.items():
             if name not in ("step", "split") and "_null" not in name and not name.endswith(("_closed", "_verdict")):
-                table.add_row(name, number(value), null(row, name), row.get(f"{name}_verdict", ""), units.get(name, ""))
+                said = remark(row.get(f"{name}_verdict", ""), row, name)
+                table.add_row(name, number(value), null(row, name), said, units.get(name, ""))
         out.print(table)
     if len(last) < len(rows):
         out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)

@@ -20,7 +20,8 @@ class Labelling(ABC):
 
         Rules that are functions of the place override this with the function itself.
         """
-        return labels[torch.cdist(x, train).argmin(dim=1)]
+        distance = torch.cdist(x, train, compute_mode="donot_use_mm_for_euclid_dist")
+        return labels[distance.argmin(dim=1)]
 
     def on(self, manifold: Manifold) -> "Labelling":
         """The same rule, having seen the manifold whose points it labels; most do not care."""

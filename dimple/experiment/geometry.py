@@ -117,7 +117,9 @@ def geometry_of(scene: Scene) -> Geometry:
 
 def _cover(everywhere: Tensor, points: Tensor) -> float:
     """The largest distance from one of `everywhere` to the nearest of `points`."""
-    return float(in_chunks(lambda x: torch.cdist(x, points).amin(1), everywhere, 1024).max())
+    # Far from the origin the product form of a distance would lose digits.
+    centre = points.mean(0)
+    return float(in_chunks(lambda x: torch.cdist(x, points - centre).amin(1), everywhere - centre, 1024).max())
 
 
 def _opposite(x: Tensor, y: Tensor, stream: torch.Generator) -> tuple[float, float]:

@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from dimple.errors import SceneError
+from dimple.manifolds.medial import PLACE, medial_distance
 from dimple.manifolds.patches import Drawn
 from dimple.manifolds.paths import shortest_paths
+from dimple.tensors import extent, norm
 from dimple.tensors import generator as stream
-from dimple.tensors import norm
 
 Chart = Callable[[Tensor], Tensor]
 
@@ -76,12 +78,24 @@ class Manifold(ABC):
         return norm(x - self.project(x))
 
     def room(self, x: Tensor) -> Tensor:
-        """How much farther each point may move straight away from the manifold and still have one nearest point.
+        """How much farther each point may move straight away from the manifold and still have the same nearest point.
 
-        Positive: the projection is the only nearest point. Here it is what the reach guarantees, the reach less the
-        distance; members that know more, such as a sphere, give the distance to the medial axis in that direction.
+        The distance to the medial axis in that direction: the projection of `(B, n)` is valid where it is positive. On
+        the manifold, where every direction leads away, it is the reach. By formula where one exists, here to 1e-9.
         """
-        return self.reach - self.distance(x)
+        exact = working(x)
+        foot = self.project(exact)
+        away = exact - foot
+        length = torch.linalg.vector_norm(away, dim=1)
+        off = length > PLACE * self._extent
+        room = torch.full_like(length, self.reach)
+        direction = away[off] / length[off, None]
+        room[off] = medial_distance(self, foot[off], direction, self._extent) - length[off]
+        return room.to(x.device, x.dtype)
+
+    @cached_property
+    def _extent(self) -> float:
+        return extent(self.nodes(256))
 
     def normal_basis(self, x: Tensor) -> Tensor:
         """Orthonormal columns `(B, n, n - d)` that complete `tangent_basis(x)`; their signs are arbitrary."""

@@ -75,7 +75,7 @@ class Curve(Mapped):
         half = (end - start)[:, None] / 2
         z = (start[:, None] + half * (1 + NODES.to(start))).reshape(-1, 1)
         speed = norm(tangents(self.source, self.chart, z)[:, :, 0])
-        return (half * WEIGHTS.to(start) * speed.reshape(len(start), -1)).sum(1)
+        return (half * WEIGHTS.to(start) * speed.reshape(len(start), len(NODES))).sum(1)
 
 
 @final

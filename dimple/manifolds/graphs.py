@@ -94,8 +94,8 @@ class Waves(Graph):
     """z = amplitude sin(k x) sin(k y) with k = 2 pi / wavelength: hills and hollows like a box of eggs.
 
     Example:
-        >>> Waves(amplitude=0.1).project(torch.tensor([[0.0, 0.0, 0.0]]))
-        tensor([[0., 0., 0.]])
+        >>> Waves(amplitude=0.1).project(torch.tensor([[0.25, 0.25, 0.4]]))
+        tensor([[0.2500, 0.2500, 0.1000]])
     """
 
     amplitude: Finite = 0.1

@@ -18,6 +18,8 @@ from dimple.manifolds.search import searched_reach
 from dimple.tensors import in_chunks
 
 SEEDS = {1: 1024, 2: 2304}
+# Where the tangent space turns by more than this, in radians, between most neighbouring seeds, there are too few.
+TURN = 0.5
 QUADRATURE = 2**16
 CHUNK = 4096
 
@@ -84,11 +86,16 @@ class Mapped(Manifold):
 
     @cached_property
     def _seeds(self) -> Seeds:
-        return Seeds.of(self.source, self.chart, SEEDS.get(self.dim, 4096))
+        count = SEEDS.get(self.dim, 4096)
+        seeds = Seeds.of(self.source, self.chart, count)
+        basis = _orthonormal(tangents(self.source, self.chart, seeds.z))[0]
+        cosine = torch.linalg.svdvals(basis[:, None].mT @ basis[seeds.neighbours]).amin((1, 2))
+        return seeds if float(cosine.median()) > math.cos(TURN) else Seeds.of(self.source, self.chart, 4 * count)
 
     @cached_property
     def _highest_factor(self) -> float:
-        return 1.05 * float(in_chunks(self._factor, self._seeds.z, CHUNK).max())
+        z = self.source.nodes(SEEDS.get(self.dim, 4096))
+        return 1.05 * float(in_chunks(self._factor, z, CHUNK).max())
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Points of the source, kept with a probability proportional to the area that the chart gives them."""
@@ -128,27 +135,6 @@ class Mapped(Manifold):
         hessian = torch.einsum("bnij,bik,bjl->bnkl", hessian, inverse, inverse)
         tangential = torch.einsum("bnk,bmk,bmij->bnij", basis, basis, hessian)
         return (hessian - tangential).to(x.device, x.dtype)
-
-    def room(self, x: Tensor) -> Tensor:
-        """The distance to the medial axis straight away from the manifold, by the nearest rival among the seeds.
-
-        Federer's ball: from the foot p in the direction v the nearest point stays p up to the least of
-        |q - p|^2 / (2 v . (q - p)) over the other points q, and up to the first focal point.
-        """
-        exact = working(x)
-        foot = self.project(exact)
-        away = exact - foot
-        length = torch.linalg.vector_norm(away, dim=1)
-        direction = away / length.clamp(min=1e-300)[:, None]
-        rivals = self._seeds.x.to(exact)
-        ahead = direction @ rivals.T - (direction * foot).sum(1)[:, None]
-        gap = torch.cdist(foot, rivals, compute_mode="donot_use_mm_for_euclid_dist")
-        limit = torch.where((ahead > 0) & (gap > 1e-9), gap**2 / (2 * ahead), float("inf")).amin(1)
-        bend = torch.linalg.eigvalsh(self.shape_operator(foot, direction)).amax(1)
-        limit = torch.minimum(limit, torch.where(bend > 0, 1 / bend, float("inf")))
-        # On the manifold every direction leads away; the reach holds for all.
-        room = torch.where(length > 1e-9, limit - length, self.reach)
-        return room.to(x.device, x.dtype)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Those of the source."""

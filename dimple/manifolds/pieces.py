@@ -59,7 +59,7 @@ class Pieces(Manifold):
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Each point on a piece drawn by its share of the volume."""
         share = torch.tensor([part.volume for part in self.parts], dtype=torch.float64, device=generator.device)
-        which = torch.multinomial(share, count, replacement=True, generator=generator)
+        which = torch.multinomial(share, max(count, 1), replacement=True, generator=generator)[:count]
         x = share.new_empty(count, self.ambient_dim)
         for index, part in enumerate(self.parts):
             here = which == index
@@ -85,15 +85,6 @@ class Pieces(Manifold):
     def coordinates(self, x: Tensor) -> Tensor:
         """Of the nearest piece."""
         return self._by_piece(x, lambda part, rows: part.coordinates(rows))
-
-    def room(self, x: Tensor) -> Tensor:
-        """Up to the medial axis of the nearest piece, or until another piece is as near."""
-        own = self._by_piece(x, lambda part, rows: part.room(rows))
-        nearest = torch.stack([part.distance(x) for part in self.parts], dim=1).sort(dim=1).values
-        if nearest.shape[1] == 1:
-            return own
-        # Moving by t changes either distance by at most t, so that they cannot be equal before half the difference.
-        return torch.minimum(own, (nearest[:, 1] - nearest[:, 0]) / 2)
 
     def geodesic(self, a: Tensor, b: Tensor) -> Tensor:
         """Within one piece; infinite between two."""
@@ -123,5 +114,5 @@ class Pieces(Manifold):
         """The answers of the nearest pieces, put together in the order of the rows."""
         which = self.component(x)
         order = [(which == index).nonzero()[:, 0] for index in range(len(self.parts))]
-        answers = [question(part, x[rows]) for part, rows in zip(self.parts, order, strict=True) if len(rows)]
+        answers = [question(part, x[rows]) for part, rows in zip(self.parts, order, strict=True)]
         return torch.cat(answers)[torch.cat(order).argsort()]

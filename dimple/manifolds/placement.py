@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dimple.errors import SceneError
 from dimple.manifolds.base import Chart, Manifold
+from dimple.manifolds.medial import along_a_part
 from dimple.manifolds.patches import Drawn
 from dimple.manifolds.sphere import Sphere
 from dimple.settings import Count, Finite, Seed, settings
@@ -82,11 +83,9 @@ class Placement(Manifold):
         return self.carried.component(self.inside(x))
 
     def room(self, x: Tensor) -> Tensor:
-        """Exactly the original's where it stands in its own space; otherwise what the reach guarantees."""
+        """The original's, along a way that leads through its space by a share of its length only."""
         inside = self.inside(x)
-        across = torch.linalg.vector_norm(x - self.place(inside), dim=1)
-        within = across <= 1e-6 * (1 + torch.linalg.vector_norm(x, dim=1))
-        return torch.where(within, self.carried.room(inside), super().room(x))
+        return along_a_part(self.carried.room(inside), self.carried.distance(inside), self.distance(x), self._extent)
 
     @property
     def parts(self) -> tuple[Manifold, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from dimple.manifolds.base import Chart, Manifold
 from dimple.manifolds.flat import Cell
 from dimple.manifolds.mapped import triangulate
+from dimple.manifolds.medial import along_a_part
 from dimple.manifolds.patches import Drawn
 
 
@@ -54,6 +55,15 @@ class Product(Manifold):
     def project(self, x: Tensor) -> Tensor:
         """Each part on its own factor."""
         return torch.cat([factor.project(part) for factor, part in self._split(x)], dim=1)
+
+    def room(self, x: Tensor) -> Tensor:
+        """Until the first factor has none left; each goes its share of the way."""
+        whole = self.distance(x)
+        rooms = [
+            along_a_part(factor.room(part), factor.distance(part), whole, self._extent)
+            for factor, part in self._split(x)
+        ]
+        return torch.stack(rooms).amin(0)
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """The factors' bases as blocks."""

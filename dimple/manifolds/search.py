@@ -8,7 +8,7 @@ from torch import Tensor
 from dimple.manifolds.base import Chart, Manifold
 from dimple.manifolds.flat import Cell
 from dimple.manifolds.jets import jet, tangents
-from dimple.tensors import chunks, generator, norm
+from dimple.tensors import chunks, extent, generator, norm
 
 NODES = 1024
 BEST = 24
@@ -38,7 +38,9 @@ def searched_gap(a: Manifold, b: Manifold) -> float:
     """An upper bound of the least distance between two manifolds: the least that was met between points of both."""
     (source_a, chart_a), (source_b, chart_b) = a.unfold(), b.unfold()
     nodes_a, nodes_b = source_a.nodes(NODES), source_b.nodes(NODES)
-    distance, partner = torch.cdist(chart_a(nodes_a), chart_b(nodes_b)).min(dim=1)
+    x, y = chart_a(nodes_a), chart_b(nodes_b)
+    # About the middle, where the product form of a distance loses no digits.
+    distance, partner = torch.cdist(x - x.mean(0), y - x.mean(0)).min(dim=1)
     order = distance.argsort()[:BEST]
     pairs = torch.cat([nodes_a[order], nodes_b[partner[order]]], dim=1)
     sizes = [nodes_a.shape[1], nodes_b.shape[1]]
@@ -60,7 +62,7 @@ def _narrowest(source: Manifold, chart: Chart, nodes: Tensor, spacing: float) ->
     values, partner = _pairs(source, chart, nodes)
     order = values.argsort()[:BEST]
     pairs = torch.cat([nodes[order], nodes[partner[order]]], dim=1)
-    size = float(torch.linalg.vector_norm(chart(nodes).amax(0) - chart(nodes).amin(0)))
+    size = extent(chart(nodes))
 
     def quotient(pairs: Tensor) -> Tensor:
         p, q = pairs.chunk(2, dim=1)
@@ -82,6 +84,7 @@ def _narrowest(source: Manifold, chart: Chart, nodes: Tensor, spacing: float) ->
 def _pairs(source: Manifold, chart: Chart, nodes: Tensor) -> tuple[Tensor, Tensor]:
     """For each node the least quotient `(M,)` with another one, and which, `(M,)`."""
     x, jacobian = chart(nodes), tangents(source, chart, nodes)
+    x = x - x.mean(0)
     metric = jacobian.mT @ jacobian
     inverse = torch.linalg.inv(metric)
     lift = inverse @ jacobian.mT
@@ -132,10 +135,10 @@ def _sharpest_bend(source: Manifold, chart: Chart, nodes: Tensor, spacing: float
         turn = torch.randn(v.shape, generator=stream, dtype=torch.float64) * scale / spacing
         return torch.cat([_stir(source, z, scale, stream), v / v.norm(dim=1, keepdim=True) + turn], dim=1)
 
-    _, jacobian, hessian = jet(source, chart, nodes)
+    image, jacobian, hessian = jet(source, chart, nodes)
     bends = torch.stack([_bend(jacobian, hessian, v) for v in tries])
     best, which = bends.max(dim=0)
-    if float(best.max()) <= 1e-12:
+    if float(best.max()) * extent(image) <= 1e-12:
         return 0.0
     order = best.argsort(descending=True)[:BEST]
     return 1 / _improve(radius, move, places[which[order], order], spacing)

@@ -14,6 +14,9 @@ from dimple.manifolds.patches import Drawn, closed_curve, icosphere
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import norm
 
+# What lies no more roundings than this outside of a surface counts as on it.
+ROUNDINGS = 8
+
 
 class Round(Manifold):
     """The sphere S^d of some radius around the origin of R^(d+1)."""
@@ -40,9 +43,9 @@ class Round(Manifold):
         return math.exp(math.log(2) + half * math.log(math.pi) - math.lgamma(half) + self.dim * math.log(self.rho))
 
     def room(self, x: Tensor) -> Tensor:
-        """The distance to the centre from inside; infinite outside."""
+        """The distance to the centre from inside and from the sphere itself, to rounding; infinite outside."""
         length = torch.linalg.vector_norm(x, dim=1)
-        return torch.where(length < self.rho, length, float("inf"))
+        return torch.where(length <= self.rho * (1 + ROUNDINGS * torch.finfo(x.dtype).eps), length, float("inf"))
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Normalised Gaussian vectors: uniform in area by symmetry."""

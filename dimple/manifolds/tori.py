@@ -13,7 +13,7 @@ from dimple.manifolds.base import Manifold, working
 from dimple.manifolds.flat import Cell
 from dimple.manifolds.mapped import Mapped
 from dimple.manifolds.product import Product
-from dimple.manifolds.sphere import Circle
+from dimple.manifolds.sphere import ROUNDINGS, Circle
 from dimple.settings import Positive, settings
 
 TURN = 2 * math.pi
@@ -80,7 +80,8 @@ class Torus(Mapped):
         core = torch.linalg.vector_norm(depth, dim=1)
         slope = -depth[:, 0] / core.clamp(min=torch.finfo(x.dtype).tiny)
         to_axis = torch.where(slope > 0, inward / slope, float("inf"))
-        return torch.where(core < self.minor, core, to_axis)
+        inside = core <= self.minor + ROUNDINGS * torch.finfo(x.dtype).eps * self.major
+        return torch.where(inside, core, to_axis)
 
 
 @final

@@ -15,6 +15,9 @@ Arrays = Mapping[str, NDArray[Any]]
 NULL, LOW, HIGH, CLOSED, DRAWS = "_null", "_null_low", "_null_high", "_closed", "_draws"
 FOUND, VERDICT = "_found", "_verdict"
 DISTANCE, SHARE = "input units", "share"
+# Figures that depend on the tangents, the share of samples whose tangents can be relied on, and what it should be.
+BY_TANGENTS = ("margin_on", "margin_off", "on_ratio", "off_ratio", "on_share", "gradient_off_share")
+RELIABLE, MOST = "tangent_reliable", 0.5
 
 
 def digest(columns: Arrays, units: Mapping[str, str], rows: NDArray[np.bool_]) -> dict[str, Any]:
@@ -82,6 +85,20 @@ def figure(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str, fl
         if name + DRAWS in columns:
             row[name + FOUND + NULL] = float(np.isfinite(columns[name + DRAWS]).mean())
     return row
+
+
+def remark(verdict: str, row: Mapping[str, Any], name: str) -> str:
+    """The verdict on a figure, and what makes it doubtful: that most of the tangents behind it cannot be relied on.
+
+    Example:
+        >>> remark("above", {"on_ratio": 20.0, "tangent_reliable": 0.02}, "on_ratio")
+        'above, but tangents reliable at 2 % of the samples only'
+    """
+    reliable = row.get(RELIABLE)
+    if name not in BY_TANGENTS or reliable is None or reliable >= MOST:
+        return verdict
+    doubt = f"tangents reliable at {100 * reliable:.0f} % of the samples only"
+    return f"{verdict}, but {doubt}" if verdict else doubt
 
 
 def median(values: NDArray[Any]) -> float:

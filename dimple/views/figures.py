@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import remark
 from dimple.views.frame import Chart, Curve, Timeline
 from dimple.views.plots import key_below, plot
 from dimple.views.strip import draw_chart
@@ -34,7 +35,7 @@ NO_CURVE = ("step", "boundary_limit", "off_share_error")
 def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows of a table of figures: name, value, null, the verdict against it where there is one, and unit.
 
-    `key` is the value as a number, by which a table can be sorted.
+    Beside the verdict stands what makes it doubtful. `key` is the value as a number, by which a table can be sorted.
 
     Args:
         row: numbers by column; the null of `x` is `x_null`, its verdict `x_verdict`.
@@ -49,7 +50,7 @@ def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[s
             "name": words(column),
             **cell(row, column),
             "null_key": sorting_key(row.get(column + NULL)),
-            "verdict": VERDICTS.get(str(row.get(column + VERDICT, "")), ""),
+            "verdict": remark(VERDICTS.get(str(row.get(column + VERDICT, "")), ""), row, column),
             "unit": units.get(column, ""),
         }
         for column, value in row.items()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dimple.probes.digest import digest, digest_units, figure, median
+from dimple.probes.digest import digest, digest_units, figure, median, remark
 
 ALL = np.ones(4, dtype=bool)
 
@@ -37,3 +37,15 @@ def test_a_band_brings_a_verdict() -> None:
     row = digest(columns, {}, ALL)
     assert row.pop("x_verdict") == "above"
     assert row == {"x": 9.0, "x_null": 1.9, "x_null_low": 0.0, "x_null_high": 3.8, "x_closed": 2.0}
+
+
+def test_tangents_that_cannot_be_relied_on_are_told_beside_every_figure_that_needs_them() -> None:
+    reliable = np.array([True, False, False, False])
+    columns = {"on_ratio": np.full(4, 9.0), "margin_any": np.ones(4), "tangent_reliable": reliable}
+    row = digest(columns, {"tangent_reliable": "yes or no"}, ALL)
+    assert remark("above", row, "on_ratio") == "above, but tangents reliable at 25 % of the samples only"
+    assert remark("", row, "on_ratio") == "tangents reliable at 25 % of the samples only"
+    assert remark("above", row, "margin_any") == "above"
+    # Exact tangents say nothing of themselves, and half of the samples will do.
+    assert remark("above", {"on_ratio": 9.0}, "on_ratio") == "above"
+    assert remark("above", row | {"tangent_reliable": 0.5}, "on_ratio") == "above"
