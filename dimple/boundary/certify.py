@@ -59,6 +59,12 @@ class Certificate:
         held: Ints = np.clip(numbers, 0, self.cells - 1).astype(np.int64)
         return held
 
+    def within(self, numbers: Ints, cells: int) -> Ints:
+        """The cells of another division of the box, `cells` along each axis, that some of these overlap, each once."""
+        across = np.array(list(np.ndindex(*[-(-cells // self.cells) + 1] * len(self.low))), dtype=np.int64)
+        found = ((numbers * cells // self.cells)[:, None] + across).reshape(-1, len(self.low))
+        return np.unique(found[(found < cells).all(1)], axis=0)
+
     def missed(self, mesh: Mesh) -> Ints:
         """The undecided cells that no piece of the mesh comes within one cell of, `(M, n)`.
 

@@ -1,0 +1,43 @@
+"""Level sets of the shipped scenes: the adaptive mesh is the dense grid's, and the exact mesh gives the probe's margins."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from dimple.boundary import Adaptive, Boundary, Exact, Grid, NoLevelSet
+from dimple.boundary.measures import components, distances, euler_number
+from dimple.probes import Margin
+from dimple.scene import Scene, load_scene, shipped_scenes
+from dimple.tensors import generator
+
+CPU = torch.device("cpu")
+DRAWN = [name for name in shipped_scenes() if not isinstance(load_scene(name).levelset, NoLevelSet)]
+
+
+def snapshots(scene: Scene) -> list[nn.Module]:
+    samples, states = scene.samples(), []
+    network = scene.network.build(scene.manifold.ambient_dim, generator(scene.seed, "network"))
+
+    def record(_step: int, so_far: nn.Module, _loss: float) -> None:
+        states.append(copy.deepcopy(so_far).requires_grad_(False))
+
+    steps = scene.snapshots.steps(scene.training.steps)
+    scene.training.fit(network, samples.train.float(), samples.train_labels, steps, record)
+    return states
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_adaptive_mesh_has_the_faces_and_the_topology_of_the_dense_grid(name: str) -> None:
+    scene = load_scene(name, ["training.steps=400", "snapshots.count=3"])
+    low, high = (corner.tolist() for corner in scene.domain(scene.samples()))
+    cells, faces = 256 if len(low) == 2 else 64, 0
+    for network in snapshots(scene):
+        dense = Grid(cells=cells).extract(Boundary(network), 1, low, high, CPU)
+        found = Adaptive(cells=cells).extract(Boundary(network), 1, low, high, CPU)
+        assert len(found.faces) == len(dense.faces)
+        assert components(found)[0] == components(dense)[0]
+        assert euler_number(found) == euler_number(dense)
+        faces += len(found.faces)
+    assert faces > 100
