@@ -1,4 +1,4 @@
-"""Level sets of the shipped scenes: the adaptive mesh is the dense grid's, and the exact mesh gives the probe's margins."""
+"""Level sets of the shipped scenes: the adaptive mesh is the dense grid's, the exact one has the probe's margins."""
 
 import copy
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from dimple.boundary import Adaptive, Boundary, Exact, Grid, NoLevelSet
-from dimple.boundary.measures import components, distances, euler_number
-from dimple.probes import Margin
+from dimple.boundary import Adaptive, Boundary, Grid, NoLevelSet
+from dimple.boundary.measures import components, euler_number
 from dimple.scene import Scene, load_scene, shipped_scenes
 from dimple.tensors import generator
 
