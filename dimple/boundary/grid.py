@@ -93,12 +93,15 @@ def contour_curve(values: NDArray[Any], axes: list[NDArray[np.float64]]) -> Mesh
     lines = cast(list[NDArray[np.float64]], contourpy.contour_generator(axes[0], axes[1], values).lines(0.0))
     if not lines:
         return empty_mesh(2)
-    starts = np.cumsum([0, *[len(line) for line in lines]])
-    faces = [
-        np.stack([np.arange(start, start + len(line) - 1), np.arange(start + 1, start + len(line))], axis=1)
-        for start, line in zip(starts, lines, strict=False)
-    ]
-    return Mesh(np.concatenate(lines), np.concatenate(faces).astype(np.int64))
+    vertices, faces, count = [], [], 0
+    for line in lines:
+        # A closed line ends with its first point.
+        fresh = line[:-1] if bool((line[0] == line[-1]).all()) else line
+        numbers = count + np.arange(len(line)) % len(fresh)
+        faces.append(np.stack([numbers[:-1], numbers[1:]], axis=1))
+        vertices.append(fresh)
+        count += len(fresh)
+    return Mesh(np.concatenate(vertices), np.concatenate(faces).astype(np.int64))
 
 
 def contour_surface(values: NDArray[Any], axes: list[NDArray[np.float64]]) -> Mesh:
