@@ -8,11 +8,13 @@ import torch
 
 from dimple.boundary.adaptive import Adaptive
 from dimple.boundary.boundary import Boundary
+from dimple.boundary.certify import is_halved
 from dimple.boundary.completing import a_place_of_each_part, parts_passed_by
 from dimple.boundary.folds import is_folded
 from dimple.boundary.levelset import LevelSet
 from dimple.boundary.mesh import Mesh
 from dimple.boundary.polyhedral import Exact
+from dimple.errors import SceneError
 from dimple.settings import Count, Finite, Natural, settings
 
 
@@ -37,6 +39,10 @@ class Automatic(LevelSet):
     certified: Natural = 0
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.certified and not is_halved(self.certified):
+            raise SceneError(f"levelset.certified is {self.certified}; give a power of two from 4 on, or 0 for no proof")
 
     def extract(
         self,

@@ -93,7 +93,7 @@ def certify(
 
     Args:
         low, high: corners of the box, in any dimension n in which boxes can be halved: 2 or 3.
-        cells: along each axis, a power of two times 4.
+        cells: along each axis, a power of two from 4 on.
 
     Raises:
         ModelError: if the network has no bounds.
@@ -105,7 +105,7 @@ def certify(
         >>> len(found.undecided), found.volume
         (16, 0.25)
     """
-    if cells < COARSE or cells & (cells - 1):
+    if not is_halved(cells):
         raise SceneError(f"certify: cells is {cells}; give a power of two from {COARSE} on")
     place = device or torch.device("cpu")
     read = circuit(boundary.classifier, torch.zeros(len(low), device=place))
@@ -117,6 +117,11 @@ def certify(
     halving.bound()
     found = halving.found.cpu().numpy()
     return Certificate(tuple(low), tuple(high), cells, found[np.lexsort(found.T[::-1])], halving.bounded)
+
+
+def is_halved(cells: int) -> bool:
+    """Whether so many cells along an axis are reached by halving: a power of two from 4 on."""
+    return cells >= COARSE and cells & (cells - 1) == 0
 
 
 def gap_rows(classes: int, label: int, device: torch.device) -> Tensor:

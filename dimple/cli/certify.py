@@ -11,7 +11,7 @@ from dimple.cli import console
 
 
 def certify(
-    run: Annotated[Path, typer.Argument(help="A run folder of dimple simulate, in two or three dimensions.")],
+    run: Annotated[Path, typer.Argument(help="A run of dimple simulate, its folder or packed.")],
     cells: Annotated[int, typer.Option(help="Along each axis of the box, a power of two.")] = 64,
     steps: Annotated[
         list[int] | None, typer.Option("--step", help="A snapshot; repeatable. The last one without it.")

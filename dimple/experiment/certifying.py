@@ -7,13 +7,15 @@ from typing import final
 
 import numpy as np
 
-from dimple.boundary import Boundary, certify
+from dimple.boundary import Boundary, Certificate, Mesh, certify, restricted
+from dimple.boundary.certify import is_halved
 from dimple.errors import RunError, UsageError
 from dimple.experiment.provenance import silent
 from dimple.experiment.subjects import Snapshots
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.scene import load_scene
+from dimple.views.frames_of_section import is_section
 
 
 @final
@@ -56,33 +58,42 @@ def certify_run(
     """Prove for the meshes of a run that they lack nothing larger than a cell, or say where that is open.
 
     Args:
-        path: the folder of a simulated run in two or three dimensions.
+        path: a simulated run with a boundary, also one that is drawn in a section: then of the boundary in it.
         cells: along each axis of its box, a power of two from 4 on; the work grows with their square.
         steps: the snapshots; the last one without any.
 
     Raises:
-        RunError: if the folder holds no boundary.
-        UsageError: for a step that has no snapshot.
-        SceneError, ModelError: for other numbers of cells, or a network without bounds.
+        RunError: if there is no run, or one without such a boundary.
+        UsageError: for a step that has no snapshot, or another number of cells.
+        ModelError: for a network without bounds.
     """
+    if not is_halved(cells):
+        raise UsageError(f"--cells is {cells}; give a power of two from 4 on")
     run = Run.open(path)
-    if not (run.path / "geometry.safetensors").is_file():
-        raise RunError(f"{run.path}: holds no boundary to certify; name a run in two or three dimensions")
+    if is_section(run) or not (run.path / "geometry.safetensors").is_file():
+        raise RunError(f"{path}: holds no boundary along training to certify; name a run made by dimple simulate")
+    scene = load_scene(str(run.path / "scene.yaml"), ["probes=[]"])
+    if not scene.drawable:
+        raise RunError(f"{path}: its scene draws no boundary, so there is none to certify; set levelset to {{kind: auto}}")
     wanted = set(steps) or {run.steps[-1]}
     if unknown := sorted(wanted - set(run.steps)):
         raise UsageError(f"--step {unknown[0]}: the run has no such snapshot; choose from {run.steps}")
-    scene = load_scene(str(run.path / "scene.yaml"), ["probes=[]"])
-    low, high = run.box
-    volume = float(np.prod(np.array(high) - low))
+    section, snapshots, (low, high) = run.section, Snapshots(run, scene), run.box
     proofs = []
     with progress("certify", len(wanted)) as advance:
-        for (step, network), mesh in zip(Snapshots(run, scene), run.meshes(), strict=True):
+        for step, mesh in zip(run.steps, run.meshes(), strict=True):
             if step not in wanted:
                 continue
+            network = snapshots.at(step)
+            boundary = Boundary(network.float()) if section is None else restricted(Boundary(network), section)
             # The mesh faces class 1, as simulate extracts it.
-            found = certify(Boundary(network.float()), 1, low, high, cells)
-            missed = len(found.missed(mesh))
-            away = float(missed * found.cell.prod())
-            proofs.append(Proof(step, float(found.cell.max()), missed, away, away / volume, found.volume))
+            proofs.append(_proof(step, certify(boundary, 1, low, high, cells), mesh))
             advance()
     return proofs
+
+
+def _proof(step: int, found: Certificate, mesh: Mesh) -> Proof:
+    missed = len(found.missed(mesh))
+    away = float(missed * found.cell.prod())
+    box = float(np.prod(np.array(found.high) - found.low))
+    return Proof(step, float(found.cell.max()), missed, away, away / box, found.volume)
