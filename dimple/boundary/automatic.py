@@ -42,7 +42,9 @@ class Automatic(LevelSet):
 
     def __post_init__(self) -> None:
         if self.certified and not is_halved(self.certified):
-            raise SceneError(f"levelset.certified is {self.certified}; give a power of two from 4 on, or 0 for no proof")
+            raise SceneError(
+                f"levelset.certified is {self.certified}; give a power of two from 4 on, or 0 for no proof"
+            )
 
     def extract(
         self,

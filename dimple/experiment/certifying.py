@@ -74,7 +74,9 @@ def certify_run(
         raise RunError(f"{path}: holds no boundary along training to certify; name a run made by dimple simulate")
     scene = load_scene(str(run.path / "scene.yaml"), ["probes=[]"])
     if not scene.drawable:
-        raise RunError(f"{path}: its scene draws no boundary, so there is none to certify; set levelset to {{kind: auto}}")
+        raise RunError(
+            f"{path}: its scene draws no boundary, so there is none to certify; set levelset to {{kind: auto}}"
+        )
     wanted = set(steps) or {run.steps[-1]}
     if unknown := sorted(wanted - set(run.steps)):
         raise UsageError(f"--step {unknown[0]}: the run has no such snapshot; choose from {run.steps}")

@@ -9,6 +9,7 @@ from dimple.boundary import Adaptive, Automatic, Boundary, Exact, Mesh
 from dimple.boundary.completing import a_place_of_each_part, parts_passed_by
 from dimple.boundary.folds import Abs
 from dimple.boundary.measures import components, enclosed
+from dimple.errors import SceneError
 
 CPU = torch.device("cpu")
 LOW, HIGH = (-1.5,) * 3, (1.5,) * 3
@@ -54,6 +55,11 @@ def test_the_spike_is_found_with_a_proof_and_not_without(boundary: Boundary, pla
     assert components(mesh)[0] == 2
     octahedra = 4 / 3 * (0.8**3 + SIZE**3)
     assert enclosed(mesh) == pytest.approx(octahedra, rel=2e-6 if isinstance(plain, Exact) else 5e-3)
+
+
+def test_only_halvings_can_be_certified() -> None:
+    with pytest.raises(SceneError, match=r"levelset.certified is 60; give a power of two from 4 on, or 0"):
+        Automatic(certified=60)
 
 
 def test_nothing_is_found_beside_a_whole_mesh() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dimple.errors import RunError, SceneError, UsageError
+from dimple.errors import RunError, UsageError
 from dimple.experiment import certify_run, simulate
 from dimple.runs import Run
 from dimple.scene import load_scene
@@ -33,12 +33,25 @@ def test_a_whole_boundary_is_certified_and_a_torn_one_is_not(tmp_path: Path) -> 
     assert f"{torn.undecided} cells of size {torn.cell:.3g} away from the mesh are undecided" in str(torn)
 
 
+def test_in_a_section_the_proof_is_of_the_boundary_there(tmp_path: Path) -> None:
+    run = simulate(load_scene("sphere_in_100d", SHORT), tmp_path / "run", device="cpu", film=False)
+    (whole,) = certify_run(run.path, 32)
+    assert whole.complete
+    (mesh,) = run.meshes()[-1:]
+    # A surface of all directions meets 3/2 of its area in cells: the mean of |x| + |y| + |z| over the unit sphere.
+    assert whole.shell == pytest.approx(1.5 * mesh.area * whole.cell, rel=0.2)
+    # Turned in the section, the box keeps its manifold and loses the boundary's place.
+    arrays = run.geometry()
+    run.write_geometry(arrays | {"axes": arrays["axes"][:, [1, 2, 0]].copy()})
+    assert not certify_run(run.path, 32)[0].complete
+
+
 def test_what_cannot_be_certified_says_so(tmp_path: Path) -> None:
     run = simulate(load_scene("line_in_2d", [*SHORT, "training.steps=5"]), tmp_path / "run", device="cpu", film=False)
     with pytest.raises(UsageError, match="--step 7: the run has no such snapshot"):
         certify_run(run.path, steps=[7])
-    with pytest.raises(SceneError, match="cells is 60; give a power of two"):
+    with pytest.raises(UsageError, match="--cells is 60; give a power of two"):
         certify_run(run.path, cells=60)
     (run.path / "geometry.safetensors").unlink()
-    with pytest.raises(RunError, match="holds no boundary to certify"):
+    with pytest.raises(RunError, match="holds no boundary along training to certify"):
         certify_run(Run.open(run.path).path)
