@@ -59,6 +59,12 @@ class Certificate:
         held: Ints = np.clip(numbers, 0, self.cells - 1).astype(np.int64)
         return held
 
+    def within(self, numbers: Ints, cells: int) -> Ints:
+        """The cells of another division of the box, `cells` along each axis, that some of these overlap, each once."""
+        across = np.array(list(np.ndindex(*[-(-cells // self.cells) + 1] * len(self.low))), dtype=np.int64)
+        found = ((numbers * cells // self.cells)[:, None] + across).reshape(-1, len(self.low))
+        return np.unique(found[(found < cells).all(1)], axis=0)
+
     def missed(self, mesh: Mesh) -> Ints:
         """The undecided cells that no piece of the mesh comes within one cell of, `(M, n)`.
 
@@ -87,7 +93,7 @@ def certify(
 
     Args:
         low, high: corners of the box, in any dimension n in which boxes can be halved: 2 or 3.
-        cells: along each axis, a power of two times 4.
+        cells: along each axis, a power of two from 4 on.
 
     Raises:
         ModelError: if the network has no bounds.
@@ -99,7 +105,7 @@ def certify(
         >>> len(found.undecided), found.volume
         (16, 0.25)
     """
-    if cells < COARSE or cells & (cells - 1):
+    if not is_halved(cells):
         raise SceneError(f"certify: cells is {cells}; give a power of two from {COARSE} on")
     place = device or torch.device("cpu")
     read = circuit(boundary.classifier, torch.zeros(len(low), device=place))
@@ -111,6 +117,11 @@ def certify(
     halving.bound()
     found = halving.found.cpu().numpy()
     return Certificate(tuple(low), tuple(high), cells, found[np.lexsort(found.T[::-1])], halving.bounded)
+
+
+def is_halved(cells: int) -> bool:
+    """Whether so many cells along an axis are reached by halving: a power of two from 4 on."""
+    return cells >= COARSE and cells & (cells - 1) == 0
 
 
 def gap_rows(classes: int, label: int, device: torch.device) -> Tensor:

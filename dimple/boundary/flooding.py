@@ -169,6 +169,13 @@ def bend(point: Ints, top: Small, values: Single) -> float:
 
 
 @compiled
+def corner_of(cell: Ints, corner: int, point: Ints) -> None:
+    """Fill `point` `(3,)` with one of a cell's corners."""
+    for axis in range(3):
+        point[axis] = cell[axis] + (corner >> (2 - axis) & 1)
+
+
+@compiled
 def doubtful(
     cells: Ints, top: Small, seen: Bytes, values: Single, most: Ints
 ) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
@@ -182,15 +189,16 @@ def doubtful(
     corners, towards = np.empty((64, 3), dtype=np.int64), np.empty((64, 2), dtype=np.int64)
     levels, count, point = np.empty((64, 1)), 0, np.empty(3, dtype=np.int64)
     for c in range(len(cells)):
+        most_bent = 0.0
         for corner in range(8):
-            for axis in range(3):
-                point[axis] = cells[c, axis] + (corner >> (2 - axis) & 1)
+            corner_of(cells[c], corner, point)
+            most_bent = max(most_bent, bend(point, top, values))
+        for corner in range(8):
+            corner_of(cells[c], corner, point)
             block, inner = place(top, point[0], point[1], point[2])
-            if seen[block, inner] & POINT:
+            if seen[block, inner] & POINT or abs(values[block, inner]) >= DOUBT * most_bent:
                 continue
             seen[block, inner] |= POINT
-            if abs(values[block, inner]) >= DOUBT * bend(point, top, values):
-                continue
             for way in range(6):
                 axis, step = way >> 1, 2 * (way & 1) - 1
                 if 0 <= point[axis] + step <= most[axis] and np.isnan(known(point, axis, step, top, values)):

@@ -90,6 +90,12 @@ class Edges:
         return self.start, self.start + self.length[:, None] * np.eye(self.start.shape[1], dtype=np.int64)[self.axis]
 
 
+def no_edges(dim: int) -> Edges:
+    """None at all."""
+    none = np.zeros(0, dtype=np.int64)
+    return Edges(np.zeros((0, dim), dtype=np.int64), none, none, np.zeros((0, 2)))
+
+
 def sweep(lattice: Lattice, coarse: int) -> Edges:
     """Edges that the level set crosses: of a coarse grid, and on the ways down from the grid's least values.
 

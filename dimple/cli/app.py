@@ -7,6 +7,7 @@ import typer
 
 import dimple
 from dimple.cli import console
+from dimple.cli.certify import certify
 from dimple.cli.film import film
 from dimple.cli.gallery import gallery
 from dimple.cli.napari import napari
@@ -37,6 +38,7 @@ app.command()(report)
 app.command()(gallery)
 app.command()(napari)
 app.command()(pack)
+app.command()(certify)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
 

@@ -20,6 +20,7 @@ def simulate(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one setting; repeatable.")
     ] = None,
+    cells: Annotated[int | None, typer.Option(help="Of the level set along each axis, instead of the scene's.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
     no_film: Annotated[bool, typer.Option("--no-film", help="Draw nothing.")] = False,
     jobs: Annotated[
@@ -37,8 +38,9 @@ def simulate(
     from dimple.scene import load_scene
 
     torch.set_num_threads(1)
+    changed = [*(changes or ()), *([] if cells is None else [f"levelset.cells={cells}"])]
     run = experiment.simulate(
-        load_scene(scene, changes or (), seed),
+        load_scene(scene, changed, seed),
         out,
         device=device,
         force=force,

@@ -1,5 +1,6 @@
 """The verbs of the package, as the command line calls them and as a notebook may."""
 
+from dimple.experiment.certifying import certify_run
 from dimple.experiment.filming import film
 from dimple.experiment.layering import napari
 from dimple.experiment.packing import pack
@@ -15,6 +16,7 @@ from dimple.experiment.viewing import view
 __all__ = [
     "ProbeRequest",
     "SectionRequest",
+    "certify_run",
     "compare",
     "film",
     "gallery",

@@ -79,7 +79,7 @@ def score_of(run: Run) -> Score | None:
         def drawn(x: Tensor) -> Tensor:
             return level(answers.inputs(x.double()).float())
 
-        return corner_values(drawn, axes, torch.device("cpu")).astype(np.float32)
+        return corner_values(drawn, axes, torch.device("cpu"))
 
     points = run.points()
     sizes = np.abs(points["gap"][(points["split"] == "train") & (points["step"] == steps[-1])])

@@ -221,7 +221,7 @@ def _extract_all(recorder: Recorder, run: Run) -> list[Measured]:
         network, _ = _snapshot(scene, run, step, device)
         boundary = Boundary(frozen(network))
         if section is not None:
-            boundary = restricted(boundary, section)
+            boundary = restricted(Boundary(frozen(network).to(section.origin)), section)
         # The level is the score of class 1 over class 0.
         mesh = scene.levelset.extract(boundary, 1, low, high, device, mesh)
         arrays |= mesh_arrays(mesh, f"boundary/{step}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dimple.boundary import Boundary, Section
+from dimple.boundary import Boundary
 from dimple.errors import RunError, UsageError
 from dimple.experiment.perturbations import Nearest
 from dimple.experiment.provenance import silent
@@ -83,12 +83,10 @@ class Answers:
     """
 
     def __init__(self, run: Run) -> None:
-        scene, arrays = load_scene(str(run.path / "scene.yaml")), run.geometry()
+        scene = load_scene(str(run.path / "scene.yaml"))
         self._snapshots, self._manifold, self._nearest = Snapshots(run, scene), scene.manifold, Nearest(run)
-        self._count = len(arrays["labels"])
-        self._section: Section | None = None
-        if "axes" in arrays:
-            self._section = Section(torch.from_numpy(arrays["origin"]), torch.from_numpy(arrays["axes"]))
+        self._count = len(run.positions["labels"])
+        self._section = run.section
 
     def network(self, step: int) -> nn.Module:
         """The network after that many updates."""

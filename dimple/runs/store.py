@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dimple.boundary.mesh import Mesh
 from dimple.boundary.pairs import Surface
+from dimple.boundary.section import Section
 from dimple.errors import RunError
 from dimple.runs.files import read_table, write_bytes, write_json, write_table
 from dimple.runs.packed import pack_folder, unpacked
@@ -237,6 +238,14 @@ class Run:
         """The corners of the domain that is drawn."""
         arrays = self.geometry()
         return tuple(arrays["low"].tolist()), tuple(arrays["high"].tolist())
+
+    @property
+    def section(self) -> Section | None:
+        """The piece of a space of more than three dimensions in which it is drawn; None for other spaces."""
+        arrays = self.geometry()
+        if "axes" not in arrays:
+            return None
+        return Section(torch.from_numpy(arrays["origin"]), torch.from_numpy(arrays["axes"]))
 
     @property
     def manifold_mesh(self) -> Mesh | None:

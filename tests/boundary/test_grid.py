@@ -8,6 +8,7 @@ import torch
 
 from dimple.boundary import Boundary, Grid, NoLevelSet
 from dimple.boundary.levelset import level_function
+from dimple.boundary.measures import euler_number, is_closed
 from dimple.errors import SceneError
 
 CPU = torch.device("cpu")
@@ -31,6 +32,14 @@ def test_area_and_distance_are_of_second_order(dim: Any) -> None:
         assert 1.7 < order < 2.3
 
 
+def test_a_curve_is_closed_within_the_box_and_open_where_it_leaves_it() -> None:
+    closed, open_at_one_side = (
+        Grid(cells=30).extract(Boundary(ball), 1, low, (1.5, 1.5), CPU) for low in [(-1.4, -1.5), (0.0, -1.5)]
+    )
+    assert is_closed(closed)
+    assert (euler_number(closed), euler_number(open_at_one_side)) == (0, 1)
+
+
 def test_triangles_face_the_class() -> None:
     mesh = Grid(cells=24).extract(Boundary(ball), 1, (-2.03,) * 3, (2.0,) * 3, CPU)
     a, b, c = np.moveaxis(mesh.vertices[mesh.faces], 1, 0)
@@ -52,6 +61,15 @@ def test_the_level_of_many_classes_is_the_gap_to_the_largest_rival() -> None:
     level = level_function(Boundary(four), 0)
     points = torch.tensor([[2.0, 1.0], [1.0, 3.0], [-1.0, 0.0]])
     assert level(points).tolist() == [1.0, -2.0, -2.0]
+
+
+def test_a_grid_beyond_its_memory_is_refused_before_it_begins() -> None:
+    boundary = Boundary(ball)
+    with pytest.raises(
+        SceneError, match=r"levelset.cells is 1000: a dense grid takes 7.5 GiB, more than levelset.memory, 4;"
+    ):
+        Grid(cells=1000).extract(boundary, 1, (-2,) * 3, (2,) * 3, CPU)
+    assert boundary.forwards == 0
 
 
 def test_other_dimensions_are_not_drawn() -> None:

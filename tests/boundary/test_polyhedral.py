@@ -14,6 +14,7 @@ from dimple.boundary import Boundary, Exact, Grid, Section, folds, is_folded, re
 from dimple.boundary.folds import Abs
 from dimple.boundary.polyhedral import Polyhedral
 from dimple.errors import ModelError, SceneError
+from dimple.networks.adapt import two_class
 from dimple.tensors import generator
 
 CPU = torch.device("cpu")
@@ -95,6 +96,16 @@ def test_a_region_at_zero_is_reported_not_hidden() -> None:
     found = Exact().polygons(Boundary(network), 1, (-2, -2, -2), (2, 2, 2))
     assert found.left_out + found.open_edges > 0
     assert np.isclose(found.areas, 4 * 8**0.5).any()
+
+
+def test_a_boundary_that_is_a_fold_itself_is_found_once() -> None:
+    """A last activation with one unit folds where the gap is zero: regions on both sides have every polygon."""
+    inner = random_network((12,), 4, classes=1)
+    plain, folded = two_class(inner), two_class(nn.Sequential(*inner, nn.LeakyReLU(0.3)))
+    one, other = (Exact().polygons(Boundary(net), 1, *BOX) for net in (plain, folded))
+    assert len(one.counts) == len(other.counts) > 5
+    assert other.areas.sum() == pytest.approx(one.areas.sum(), rel=1e-12)
+    check_closed(folded, 1, other)
 
 
 def brute_force_corners(network: Any, low: Any, high: Any) -> np.ndarray:
