@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.experiment.section_request import SectionRequest
-from dimple.probes.nulls import band, verdict
+from dimple.probes.nulls import band, lengths, verdict
 
 Arrays = dict[str, NDArray[Any]]
 LENGTH = "l2, input units"
@@ -54,8 +54,7 @@ def _row(looked: Looked, valid: Sequence[float]) -> dict[str, float]:
     row: dict[str, float] = {"step": float(looked.step)}
     row |= {"classes": _classes(looked.chosen)} | _spread("classes", [_classes(each) for each in looked.controls])
     row |= {"boundary_size": _size(looked.chosen)} | _spread("boundary_size", [_size(c) for c in looked.controls])
-    row["margin_section"] = float(np.median(np.abs(samples["margin_section"])))
-    row |= {f"margin_section{end}": float(np.median(np.abs(samples[f"margin_section{end}"]))) for end in ENDS}
+    row |= {name: float(np.median(values)) for name, values in lengths(samples, "margin_section").items()}
     row["margin_any"] = float(np.median(np.abs(samples["margin_any"])))
     if valid:
         row |= {"valid_share": valid[0]} | _spread("valid_share", list(valid[1:]))

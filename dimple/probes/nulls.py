@@ -5,8 +5,10 @@ holds the share d/n of an isotropic vector, and a search confined to it already 
 """
 
 import math
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -98,3 +100,21 @@ def verdict(value: float, low: float, high: float) -> str:
     if math.isnan(value) or math.isnan(low) or math.isnan(high):
         return "undefined"
     return "above" if value > high else "below" if value < low else "inside"
+
+
+def lengths(figures: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A signed distance and its null without their signs: where they are negative the ends of the band change places.
+
+    Args:
+        figures: numbers or arrays by name; those that start with `name` are `name`, its null, and the null's band.
+
+    Example:
+        >>> row = {"margin": -2.0, "margin_null": -4.0, "margin_null_low": -5.0, "margin_null_high": -3.0}
+        >>> [float(value) for value in lengths(row, "margin").values()]
+        [2.0, 4.0, 3.0, 5.0]
+    """
+    found = {key: abs(figures[key]) for key in (name, f"{name}_null") if key in figures}
+    ends = [abs(figures[f"{name}_null_{end}"]) for end in ("low", "high") if f"{name}_null_{end}" in figures]
+    if ends:
+        found |= {f"{name}_null_low": np.minimum(*ends), f"{name}_null_high": np.maximum(*ends)}
+    return found

@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dimple.probes.nulls import held
+from dimple.probes.nulls import held, lengths
 from dimple.runs.files import read_table
 from dimple.runs.store import Run
 from dimple.views.cost import cost_of
@@ -82,7 +82,7 @@ def _images(run: Run, classes: list[str]) -> list[dict[str, Any]]:
                 "picture": "" if images is None else png(image_of(images[place])),
                 "label": classes[row["label"]],
                 "prediction": "" if right else classes[row["prediction"]],
-                "cells": [cell(row | {name: abs(row[name])}, name) for name in SAID],
+                "cells": [cell(lengths(row, name), name) for name in SAID],
             }
         )
     return rows

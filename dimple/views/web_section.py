@@ -11,8 +11,9 @@ from dimple.runs.store import Run
 from dimple.views.camera import look
 from dimple.views.canvas import Canvas
 from dimple.views.fit import Fit
-from dimple.views.frame import Bytes, Classes, Drawing, Frame, classes_met, control_of
+from dimple.views.frame import Bytes, Classes, Drawing, Frame, Reals, classes_met, control_of
 from dimple.views.frames_of_section import shown_rows
+from dimple.views.insets import Rectangle
 from dimple.views.page import png
 from dimple.views.regions import name_places
 from dimple.views.rooms import named_parts, painted
@@ -25,6 +26,8 @@ VALID = 64
 # The size, in pixels, of the picture that names are placed on, and of the control.
 PICTURE, CONTROL = 640, 380
 LETTERS = 15
+# On that picture: what a marker takes, how far its image is as in film_section.js, and half an image.
+POINT, AWAY, TILE = 34.0, 62.0, 46.0
 # Where a name in space may stand, at most.
 CANDIDATES = 12
 AT_AN_IMAGE = {"margin_section": "in the section", "margin_any": "anywhere"}
@@ -133,9 +136,18 @@ def _names_flat(frame: Frame) -> list[dict[str, Any]]:
     drawing, fit = frame.drawing, Fit.of(frame.drawing, (PICTURE, PICTURE))
     assert drawing.classes is not None
     places = fit.pixels(drawing.points.positions)
-    taken = [(x - 34.0, y - 34.0, x + 34.0, y + 34.0) for x, y in places.tolist()]
+    taken = [(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in places.tolist()]
+    if len(drawing.points.pictures):
+        taken += _tiles(places)
     found = name_places(drawing, drawing.classes, fit, LETTERS, taken)
     return [{"name": name, "at": [short(np.array([x, PICTURE - y]) / fit.scale + fit.corner)]} for x, y, name in found]
+
+
+def _tiles(places: Reals) -> list[Rectangle]:
+    """What the images take as the page places them before anything is turned: away from the middle of the points."""
+    away = places - places.mean(0) if len(places) > 1 else np.array([[0.0, -1.0]])
+    middles = places + AWAY * away / np.linalg.norm(away, axis=1, keepdims=True).clip(min=1e-9)
+    return [(x - TILE, y - TILE, x + TILE, y + TILE) for x, y in middles.tolist()]
 
 
 def _names(frame: Frame) -> list[dict[str, Any]]:

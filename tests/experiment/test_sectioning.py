@@ -15,6 +15,7 @@ from dimple import experiment
 from dimple.boundary import Section
 from dimple.errors import DataError, DimpleError, ModelError, RunError, UsageError
 from dimple.experiment.section_request import SectionRequest
+from dimple.experiment.section_tables import Looked, metrics_of
 from dimple.experiment.viewing import show_of
 from dimple.runs import Run
 from dimple.views.frames_of_run import frames_of_run
@@ -279,3 +280,18 @@ def test_weights_of_another_network_are_refused(data: str, tmp_path: Path) -> No
 def test_sections_are_not_compared(series: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a section, which has a page of its own"):
         experiment.compare([series.path, series.path], tmp_path / "both.html")
+
+
+def test_of_images_that_are_put_wrong_the_band_is_one_of_lengths() -> None:
+    seen = {"class_share": np.array([0.5, 0.5]), "met": np.array([[0, 1]]), "met_size": np.array([1.0])}
+    signed = np.array([-1.0, -1.0, 1.0])
+    samples = {f"margin_section{end}": signed * size for end, size in (("", 3.0), ("_null", 2.0))}
+    samples |= {"margin_section_null_low": np.array([-2.5, -2.5, 1.5]), "margin_any": signed}
+    samples |= {"margin_section_null_high": np.array([-1.5, -1.5, 2.5])}
+    row = metrics_of([Looked(0, seen, [seen], samples)], ())
+    assert [float(row[f"margin_section{end}"][0]) for end in ("", "_null", "_null_low", "_null_high")] == [
+        3,
+        2,
+        1.5,
+        2.5,
+    ]

@@ -12,6 +12,8 @@ void main() {
   colour = vec4(paint, 1.0);
 }`;
 
+// From a point to the middle of its image, in pixels.
+const AWAY = 62;
 const ROOMS_VERTEX = `#version 300 es
 uniform mat4 matrix; uniform vec3 low, high;
 layout(location = 0) in vec3 share; layout(location = 1) in vec3 slope; layout(location = 2) in vec2 paint;
@@ -164,20 +166,28 @@ class SectionScene {
   /** Names and images, which are elements over the canvas. */
   write(at) {
     const { low, high, eye } = this.camera, facing = (axis, end) => (end === 0 ? eye[axis] > low[axis] : eye[axis] < high[axis]);
-    const shown = this.section.names[at].flatMap(({ name, side, at: places }) => {
-      if (side && !facing(...side)) return [];
-      const place = places.map((p) => [...p, 0].slice(0, 3)).find((p) => !this.hidden(p));
-      return place ? [[name, this.camera.project(place)]] : [];
-    });
-    this.names.replaceChildren();
-    for (const [name, [x, y]] of shown) Object.assign(write(this.names, 'span', name).style, { left: `${x}px`, top: `${y}px` });
     const places = this.points.map((place) => this.camera.project(place)), count = Math.max(places.length, 1);
     const middle = [0, 1].map((k) => places.reduce((sum, place) => sum + place[k], 0) / count);
     this.images.forEach((figure, i) => {
       const away = places.length > 1 ? subtract(places[i], middle) : [0, -1], length = Math.hypot(...away) || 1;
-      Object.assign(figure.style, { left: `${places[i][0] + 62 * away[0] / length}px`, top: `${places[i][1] + 62 * away[1] / length}px` });
+      Object.assign(figure.style, { left: `${places[i][0] + AWAY * away[0] / length}px`, top: `${places[i][1] + AWAY * away[1] / length}px` });
       figure.lastChild.textContent = this.section.captions[at][i];
     });
+    const taken = this.images.map((figure) => figure.getBoundingClientRect());
+    const shown = this.section.names[at].flatMap(({ name, side, at: places }) => {
+      if (side && !facing(...side)) return [];
+      const found = places.map((p) => [...p, 0].slice(0, 3)).filter((p) => !this.hidden(p));
+      return found.length ? [[name, found.map((p) => this.camera.project(p))]] : [];
+    });
+    this.names.replaceChildren();
+    for (const [name, found] of shown) {
+      const span = write(this.names, 'span', name);
+      span.hidden = !found.some(([x, y]) => {
+        Object.assign(span.style, { left: `${x}px`, top: `${y}px` });
+        const { left, right, top, bottom } = span.getBoundingClientRect();
+        return !taken.some((box) => left < box.right && right > box.left && top < box.bottom && bottom > box.top);
+      });
+    }
     const control = byId('control');
     control.firstChild.setAttribute('src', this.section.control.pictures[at]);
   }
