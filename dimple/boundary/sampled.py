@@ -136,11 +136,17 @@ def sample_scores(
     if coarse << levels != cells:
         raise ShapeError(f"sample_scores: {cells} cells are no power of two times {coarse}; take {coarse << levels}")
     lattice = _Lattice(boundary, low, high, cells, device)
-    lattice.ask(_every((cells + 1,) * dim, 1 if dense else cells // coarse))
+    if dense:
+        for rows in np.array_split(np.arange(cells + 1), levels + 1):
+            slab = np.zeros((cells + 1,) * dim, dtype=bool)
+            slab[rows] = True
+            lattice.ask(slab)
+            advance()
+        return lattice.filled(1)
+    lattice.ask(_every((cells + 1,) * dim, cells // coarse))
     advance()
     for level in range(levels):
-        if not dense:
-            lattice.settle(level + 1, cells // coarse)
+        lattice.settle(level + 1, cells // coarse)
         advance()
     return lattice.filled(cells // coarse)
 

@@ -37,12 +37,12 @@ from dimple.views.web_page import write_web_page
 Arrays = dict[str, NDArray[Any]]
 # Random sections are drawn on a lattice so many times coarser, and the chosen one is compared with them on theirs.
 COARSER = {2: 4, 3: 2}
-# The regions of a plane are drawn with so many squares a cell, so that their rims are as smooth as the boundary.
-FINER = 2
-# And the sides of a box in space with so many a side.
-SIDES = 256
-# What a view draws of a section at each step.
-DRAWN = ("vertices", "faces", "pairs", "regions", "sides")
+# The regions of a plane are drawn with so many squares a cell, so that their rims are as smooth as the boundary, and
+# like the sides of a box in space with so many a side at least.
+FINER, SQUARES = 2, 256
+# What a view draws of a section at each step, and what of it are classes.
+RASTERS = ("regions", "sides")
+DRAWN = ("vertices", "faces", "pairs", *RASTERS)
 # Samples this near to the section, in shares of the box, are drawn in it.
 NEAR = 1e-3
 FILM = Film(fps=4)
@@ -209,11 +209,12 @@ class Sectioning:
         """One mesh of all pairs that meet, the classes on both sides of each face, and the regions of a plane."""
         arrays = pair_arrays(known.surfaces(), len(known.low))
         if len(known.low) == 2:
-            squares = class_regions(Boundary(known), known.low, known.high, FINER * self.cells)
-            arrays["regions"] = squares.astype(np.int16)
+            squares = max(FINER * known.cells, SQUARES)
+            arrays["regions"] = class_regions(Boundary(known), known.low, known.high, squares)
         else:
-            arrays |= {"regions": known.winners(), "sides": known.sides(SIDES)}
-        return arrays
+            arrays |= {"regions": known.winners(), "sides": known.sides(SQUARES)}
+        small = np.uint8 if len(self.subject.classes) <= 256 else np.int16
+        return {name: values.astype(small) if name in RASTERS else values for name, values in arrays.items()}
 
     def _figures(self, known: Sampled) -> Arrays:
         """The share of the box that each class has, and the size of the boundary of each pair that meets."""

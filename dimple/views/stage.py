@@ -62,7 +62,8 @@ class Stage:
     where it bulges away so that class 0 or class 1 reaches beyond the manifold; points under a bump show as outlines.
     Right are the figures, each beside its null, and below them a planar section through as many training points as
     lie in one plane, where the same dimples are seen in profile. Below run the curves with the cursor of the frame.
-    Scenes of the plane have no section; the curves stand in its place.
+    Scenes of the plane have no section; the curves stand in its place. A section of somebody's network has its control
+    there, a random section, and no curves where there is one step.
 
     Args:
         size: of the pictures in pixels; what its shape leaves free around the layout stays blank.
