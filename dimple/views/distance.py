@@ -57,7 +57,7 @@ def signed_distance(mesh: Mesh, lattice: Lattice, sign: float = 1.0, most: float
 
     Args:
         sign: the side of all points where the mesh is empty.
-        most: distances above it are not told apart, which takes half the time where that is most of the lattice.
+        most: distances above it are counted along the axes, in half the time where that is most of the lattice.
 
     Returns:
         `counts` reversed, so that the first axis of space runs fastest: `(nz, ny, nx)` or `(ny, nx)`.
@@ -156,7 +156,8 @@ def _sweep(field: Reals, known: NDArray[np.bool_], most: float) -> None:
                     best = _nearer(_nearer(a, b), c)
                     # The front arrives later than at the neighbour that it came from.
                     if abs(best) < FAR and abs(best) < abs(field[z, y, x]):
-                        distance = most if abs(best) >= most else _arrival(abs(a), abs(b), abs(c))
+                        # Farther than `most` it only has to grow, so that the side that is nearer wins.
+                        distance = abs(best) + 1 if abs(best) >= most else _arrival(abs(a), abs(b), abs(c))
                         if distance < abs(field[z, y, x]):
                             field[z, y, x] = distance if best > 0 else -distance
 

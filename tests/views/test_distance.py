@@ -40,7 +40,30 @@ def test_distances_of_a_circle() -> None:
     assert error(circle_mesh(), lattice, 1.0, band=6.0) < 0.25
 
 
-def test_far_distances_may_be_one_and_the_near_ones_stay() -> None:
+@pytest.mark.parametrize("degrees", range(0, 360, 7))
+def test_far_from_a_line_across_the_box_the_side_is_right(degrees: int) -> None:
+    """A front that goes round the end of the line at the rim comes later than that from the right side."""
+    normal = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    along = np.array([-normal[1], normal[0]])
+    lattice = lattice_over((-1.0, -1.0), (1.0, 1.0), 64**2)
+    x = places(lattice)
+    inside = (np.abs(x) < 1).all(-1)
+    for level in (-0.6, -0.2, 0.35, 0.75):
+        # Where the line through `level * normal` leaves the box.
+        ends = [(side - level * normal[i]) / along[i] for i in (0, 1) for side in (-1, 1) if abs(along[i]) > 1e-9]
+        within = [s for s in ends if np.abs(level * normal + s * along).max() < 1 + 1e-9]
+        if len(within) < 2:
+            continue
+        line = level * normal + np.linspace(min(within), max(within), 40)[:, None] * along
+        # The positive side is the left.
+        mesh = Mesh(line[::-1], np.stack([np.arange(39), np.arange(1, 40)], axis=1))
+        exact = x @ normal - level
+        far = inside & (np.abs(exact) > lattice.spacing)
+        field = signed_distance(mesh, lattice, most=6.0)
+        assert np.array_equal(np.sign(field)[far], np.sign(exact)[far])
+
+
+def test_far_distances_may_be_rough_and_the_near_ones_stay() -> None:
     lattice = lattice_over(LOW, HIGH, 48**3)
     whole, near = (signed_distance(ball_mesh(0.3), lattice, most=most) for most in (1e9, 5.0))
     # The outermost layers are continued from the two within.
