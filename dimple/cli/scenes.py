@@ -79,7 +79,7 @@ def show(
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
 ) -> None:
-    """Print a scene's geometry, and draw its manifold with the training points where it has two or three dimensions."""
+    """Print a scene's geometry, and draw its manifold with the training points where three dimensions hold it."""
     import dataclasses
 
     from dimple.experiment.geometry import geometry_of, write_picture
@@ -98,28 +98,30 @@ def show(
     _print_geometry(geometry)
     if drawn:
         typer.echo(path)
-    elif out is not None:
-        console.note(f"dimple: {loaded.name} is no curve or surface in R^2 or R^3, so there is no picture")
+    elif not no_picture:
+        console.note(f"dimple: {loaded.name} is no curve or surface that three dimensions hold, so there is no picture")
 
 
 def _print_geometry(shown: "Geometry") -> None:
     from dimple.cli.figures import number
 
+    bent = math.isfinite(shown.reach)
+
     def length(value: float) -> str:
-        bent = math.isfinite(shown.reach)
-        return f"{number(value)}, {number(value / shown.reach)} of the reach" if bent else number(value)
+        return f"{number(value)}, which is {number(value / shown.reach)} of the reach" if bent else number(value)
 
     counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(shown.class_counts))
+    reach = number(shown.reach) + ("" if shown.reach_is_exact else ", at most: the least that a search found")
     met = "met" if shown.is_covered else "not met"
     lines = {
         "dimension": f"{shown.dim} in R^{shown.ambient_dim}, codimension {shown.codim}",
         "pieces": str(shown.pieces),
         {1: "length", 2: "area"}.get(shown.dim, "volume"): number(shown.volume),
-        "reach": number(shown.reach) + ("" if shown.reach_is_exact else ", at most: the least that a search found"),
+        "reach": reach if bent else "infinite: it is flat",
         "training points": f"{shown.points}: {counts}",
-        "opposite labels": f"{length(shown.opposite)} apart at least (labels shuffled: {number(shown.opposite_null)})",
+        "opposite labels": f"at least {length(shown.opposite)} (labels shuffled: {number(shown.opposite_null)})",
         "covering radius": f"{length(shown.cover)} (uniform points: {number(shown.cover_null)})",
-        "theory asks": f"a covering radius below {number(shown.cover_asked)}: {met}",
+        "theory asks": f"a covering radius below {number(shown.cover_asked)}: {met}" if bent else "no covering radius",
     }
     for name, text in lines.items():
         typer.echo(f"{name:<15}  {text}")

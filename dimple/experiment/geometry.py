@@ -13,6 +13,7 @@ from torch import Tensor
 from dimple.boundary import Mesh
 from dimple.runs.files import replacing
 from dimple.scene import Scene
+from dimple.scene.drawn import flat_of
 from dimple.tensors import generator, in_chunks
 from dimple.views.camera import look
 from dimple.views.frame import Drawing, Frame, Layer, PointSet, Timeline
@@ -134,25 +135,44 @@ def _opposite(x: Tensor, y: Tensor, stream: torch.Generator) -> tuple[float, flo
 def write_picture(scene: Scene, path: Path) -> bool:
     """Draw the manifold with its training points as a PNG; False, and no file, where there is nothing to draw.
 
-    Curves and surfaces of the plane and of space can be drawn, from the side that the film shows.
+    Curves and surfaces of the plane and of space can be drawn, from the side that the film shows; of more dimensions
+    those that lie in a flat of at most three, in which they look as they are.
 
     Raises:
         DeviceError: for a surface in space, where no OpenGL library can draw.
         RunError: if the file cannot be written.
     """
-    mesh = scene.manifold.mesh()
-    if mesh is None:
+    shown = _in_sight(scene)
+    if shown is None:
         return False
-    samples = scene.samples()
-    points = PointSet(samples.train.numpy(), samples.train_labels.numpy())
-    everything = np.concatenate([mesh[0], points.positions])
+    mesh, points = shown
+    everything = np.concatenate([mesh.vertices, points.positions])
     low, high = everything.min(0), everything.max(0)
     rim = RIM * float((high - low).max())
     box = (tuple((low - rim).tolist()), tuple((high + rim).tolist()))
-    picture = draw(Drawing((Layer(Mesh(*mesh), "manifold"),), points, *box))
+    picture = draw(Drawing((Layer(mesh, "manifold"),), points, *box))
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
     return True
+
+
+def _in_sight(scene: Scene) -> tuple[Mesh, PointSet] | None:
+    """The manifold's mesh and the training points in the space of the picture."""
+    manifold, samples = scene.manifold, scene.samples()
+    labels = samples.train_labels.numpy()
+    if (mesh := manifold.mesh()) is not None:
+        return Mesh(*mesh), PointSet(samples.train.numpy(), labels)
+    drawn = manifold.triangulation() if manifold.dim <= 2 else None
+    middle, axes = flat_of(manifold, scene.seed)
+    if drawn is None or axes.shape[1] > 3:
+        return None
+    # A plane is drawn in space, a line in the plane.
+    beside = max(0, manifold.dim + 1 - axes.shape[1])
+    vertices, points = (
+        np.pad(((x - middle) @ axes).numpy(), ((0, 0), (0, beside)))
+        for x in (torch.from_numpy(drawn[0]), samples.train)
+    )
+    return Mesh(vertices, drawn[1]), PointSet(points, labels)
 
 
 def draw(drawing: Drawing) -> Image.Image:

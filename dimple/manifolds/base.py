@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dimple.errors import SceneError
 from dimple.manifolds.medial import PLACE, medial_distance
-from dimple.manifolds.patches import Drawn
+from dimple.manifolds.patches import Drawn, opened
 from dimple.manifolds.paths import shortest_paths
 from dimple.tensors import extent, norm
 from dimple.tensors import generator as stream
@@ -163,9 +163,10 @@ class Manifold(ABC):
     def mesh(self) -> Drawn | None:
         """The triangulation, where it can be drawn as it is: of a curve or surface in 2 or 3 dimensions.
 
-        None where there is nothing to draw.
+        A surface with one side only is cut open, so that it can be shaded. None where there is nothing to draw.
         """
-        return self.triangulation() if self.dim <= 2 and self.ambient_dim in (2, 3) else None
+        drawn = self.triangulation() if self.dim <= 2 and self.ambient_dim in (2, 3) else None
+        return opened(*drawn) if drawn is not None and self.dim == 2 else drawn
 
     @property
     def codim(self) -> int:

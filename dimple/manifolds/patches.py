@@ -42,6 +42,29 @@ def welded(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Drawn:
     return vertices[first], label[faces].astype(np.int64)
 
 
+def opened(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Drawn:
+    """A surface of triangles cut where their winding turns round, so that on either side normals agree.
+
+    A surface with one side only, such as a Moebius band, has such a seam; any other one stays as it is.
+    """
+    # The sides of each triangle, from corner to corner.
+    start, end = np.arange(faces.size), np.arange(faces.size).reshape(-1, 3)[:, [1, 2, 0]].ravel()
+    tail, head = faces.ravel()[start], faces.ravel()[end]
+    side = tail * len(vertices) + head
+    if len(np.unique(side)) == len(side):
+        return vertices, faces
+    order = np.argsort(side)
+    at = order[np.searchsorted(side, head * len(vertices) + tail, sorter=order).clip(max=len(side) - 1)]
+    paired = (tail[at] == head) & (head[at] == tail)
+    # Corners that meet across a side which both triangles pass in opposite directions are one vertex.
+    other = at[paired]
+    ends = np.concatenate([start[paired], end[paired]]), np.concatenate([end[other], start[other]])
+    joined = coo_matrix((np.ones(len(ends[0])), ends), shape=(faces.size, faces.size))
+    label = connected_components(joined, directed=False)[1]
+    first = np.unique(label, return_index=True)[1]
+    return vertices[faces.ravel()[first]], label.reshape(-1, 3).astype(np.int64)
+
+
 def icosphere(radius: float, levels: int = 4) -> Drawn:
     """An icosahedron whose triangles are quartered `levels` times, its vertices on the sphere, wound outwards."""
     golden = (1 + 5**0.5) / 2

@@ -88,17 +88,20 @@ def figure(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str, fl
 
 
 def remark(verdict: str, row: Mapping[str, Any], name: str) -> str:
-    """The verdict on a figure, and what makes it doubtful: that most of the tangents behind it cannot be relied on.
+    """The verdict on a figure, and what makes it doubtful.
 
     Example:
         >>> remark("above", {"on_ratio": 20.0, "tangent_reliable": 0.02}, "on_ratio")
-        'above, but tangents reliable at 2 % of the samples only'
+        'above, tangents unreliable'
     """
+    doubt = "tangents unreliable" if name in BY_TANGENTS and is_doubtful(row) else ""
+    return ", ".join(filter(None, (verdict, doubt)))
+
+
+def is_doubtful(row: Mapping[str, Any]) -> bool:
+    """Whether most of the tangents behind a row's figures on and off the manifold cannot be relied on."""
     reliable = row.get(RELIABLE)
-    if name not in BY_TANGENTS or reliable is None or reliable >= MOST:
-        return verdict
-    doubt = f"tangents reliable at {100 * reliable:.0f} % of the samples only"
-    return f"{verdict}, but {doubt}" if verdict else doubt
+    return reliable is not None and bool(reliable < MOST)
 
 
 def median(values: NDArray[Any]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dimple.probes.digest import is_doubtful
 from dimple.views.distributions import distribution_charts
 from dimple.views.evolution import evolution
 from dimple.views.figures import chart_pictures, charts_by_unit, columns_of, figure_rows
@@ -19,8 +20,6 @@ from dimple.views.wording import number
 Column = NDArray[Any]
 Pixels = NDArray[np.floating[Any]]
 SHOWN_SIDE = 112
-# Below this share of reliable tangents the page says so.
-RELIABLE = 0.5
 
 
 @final
@@ -126,9 +125,9 @@ def caution(row: Mapping[str, Any]) -> str:
         >>> caution({"tangent_reliable": 0.1})[:43]
         'Only 10% of the tangent estimates here can '
     """
-    share = row.get("tangent_reliable")
-    if share is None or share >= RELIABLE:
+    if not is_doubtful(row):
         return ""
+    share = row["tangent_reliable"]
     some = f"Only {share:.0%}" if share > 0 else "None"
     return (
         f"{some} of the tangent estimates here can be relied on at the distance of the boundary: read the "

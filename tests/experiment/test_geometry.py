@@ -11,7 +11,7 @@ from PIL import Image
 from dimple.data import Synthetic
 from dimple.data.sampling import Lattice, Spread
 from dimple.experiment.geometry import geometry_of, write_picture
-from dimple.manifolds import Circle, CliffordTorus, Helix, Moons, Sphere
+from dimple.manifolds import Circle, CliffordTorus, Helix, Lift, Moons, Segment, Sphere
 from dimple.scene import Scene, load_scene
 from dimple.views.palette import CLASSES
 
@@ -50,6 +50,16 @@ def test_the_pieces_are_counted_and_a_found_reach_is_told_from_a_formula() -> No
 def test_the_picture_shows_both_classes(manifold: Circle | Helix | Sphere, tmp_path: Path) -> None:
     file = tmp_path / "shown.png"
     assert write_picture(Scene(manifold=manifold), file)
+    with Image.open(file) as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    for colour in CLASSES[:2]:
+        assert (pixels == np.array(colour)).all(1).sum() > 100
+
+
+@pytest.mark.parametrize("manifold", [Circle(), Segment(), Sphere()], ids=lambda member: type(member).__name__)
+def test_a_flat_of_many_dimensions_is_looked_into(manifold: Circle | Segment | Sphere, tmp_path: Path) -> None:
+    file = tmp_path / "shown.png"
+    assert write_picture(Scene(manifold=Lift(of=manifold, ambient_dim=20, offset=(3.0,))), file)
     with Image.open(file) as picture:
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
     for colour in CLASSES[:2]:

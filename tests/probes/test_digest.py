@@ -43,8 +43,8 @@ def test_tangents_that_cannot_be_relied_on_are_told_beside_every_figure_that_nee
     reliable = np.array([True, False, False, False])
     columns = {"on_ratio": np.full(4, 9.0), "margin_any": np.ones(4), "tangent_reliable": reliable}
     row = digest(columns, {"tangent_reliable": "yes or no"}, ALL)
-    assert remark("above", row, "on_ratio") == "above, but tangents reliable at 25 % of the samples only"
-    assert remark("", row, "on_ratio") == "tangents reliable at 25 % of the samples only"
+    assert remark("above", row, "on_ratio") == "above, tangents unreliable"
+    assert remark("", row, "on_ratio") == "tangents unreliable"
     assert remark("above", row, "margin_any") == "above"
     # Exact tangents say nothing of themselves, and half of the samples will do.
     assert remark("above", {"on_ratio": 9.0}, "on_ratio") == "above"
