@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from dimple.boundary import Adaptive, Boundary, Exact, Grid, Mesh, NoLevelSet, folds
+from dimple.boundary import Adaptive, Boundary, Exact, Grid, Mesh, folds, restricted
 from dimple.boundary.levelset import level_function
 from dimple.boundary.measures import components, distances, euler_number, mesh_distances
 from dimple.probes import Margin
 from dimple.scene import Scene, load_scene, shipped_scenes
+from dimple.scene.drawn import draw_in
 from dimple.tensors import generator, in_chunks
 
 CPU = torch.device("cpu")
@@ -69,6 +70,17 @@ def snapshots(scene: Scene) -> list[nn.Module]:
     steps = scene.snapshots.steps(scene.training.steps)
     scene.training.fit(network, samples.train.float(), samples.train_labels, steps, record)
     return states
+
+
+def drawn(scene: Scene) -> tuple[list[Boundary], list[float], list[float]]:
+    """The boundary at every step where the scene draws it, and the corners of the box."""
+    samples, section = scene.samples(), None
+    boundaries = [Boundary(network.double()) for network in snapshots(scene)]
+    if scene.in_section:
+        section = draw_in(scene.manifold, scene.seed, samples.train, boundaries[-1]).section
+        boundaries = [restricted(boundary, section) for boundary in boundaries]
+    low, high = (corner.tolist() for corner in scene.domain(samples, section))
+    return boundaries, low, high
 
 
 def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
@@ -188,15 +200,14 @@ def training_film(count: int) -> Rows:
 def scene_topology(name: str, count: int) -> Rows:
     """At how many snapshots of a shipped scene the adaptive mesh has the parts, holes and faces of the dense one."""
     scene = load_scene(name, [f"snapshots.count={count}"])
-    low, high = (corner.tolist() for corner in scene.domain(scene.samples()))
-    cells, same, networks = 256 if len(low) == 2 else 64, 0, snapshots(scene)
-    for network in networks:
-        boundary = Boundary(network)
+    boundaries, low, high = drawn(scene)
+    cells, same = 256 if len(low) == 2 else 64, 0
+    for boundary in boundaries:
         dense = Grid(cells=cells).extract(boundary, 1, low, high, CPU)
         found = Adaptive(cells=cells).extract(boundary, 1, low, high, CPU)
         shape = [(components(mesh)[0], euler_number(mesh), len(mesh.faces)) for mesh in (dense, found)]
         same += shape[0] == shape[1]
-    yield row(f"topology as dense, {name}, {cells} cells", same, len(networks), "dense grid", "snapshots")
+    yield row(f"topology as dense, {name}, {cells} cells", same, len(boundaries), "dense grid", "snapshots")
 
 
 def mesh_margins(name: str) -> Rows:
@@ -218,15 +229,11 @@ def mesh_margins(name: str) -> Rows:
     yield row(f"largest difference of a margin, {name}", float(gap.max()), 1e-5, "bound", "length")
 
 
-def drawable() -> list[str]:
-    """The shipped scenes that have a boundary to draw."""
-    return [name for name in shipped_scenes() if not isinstance(load_scene(name).levelset, NoLevelSet)]
-
-
 def cases(quick: bool) -> dict[str, list[Callable[[], Rows]]]:
     """What can be asked for by name."""
     every = [(kind, activation) for kind in ("sphere", "plane") for activation in (nn.ReLU, nn.Tanh)]
-    scenes = ["sphere_in_3d", "circle_in_2d"] if quick else drawable()
+    shown = [name for name in shipped_scenes() if load_scene(name).drawable]
+    scenes = ["sphere_in_3d", "circle_in_2d"] if quick else shown
     small = 128 if quick else 256
     found: dict[str, list[Callable[[], Rows]]] = {
         "rate": [partial(rate, CPU)] + [partial(rate, torch.device("cuda"))] * torch.cuda.is_available(),
@@ -256,9 +263,9 @@ def main() -> None:
         parser.error(f"--only {unknown.pop()}: choose from {', '.join(chosen)}")
     torch.set_num_threads(1)
     # Compiled and cached before anything is timed.
-    warm = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).requires_grad_(False)
-    Adaptive(cells=16).extract(Boundary(warm), 1, LOW, HIGH, CPU)
-    Exact().polygons(Boundary(warm[::2]), 1, LOW, HIGH)
+    for activation in (nn.ReLU, nn.Tanh):
+        Adaptive(cells=32).extract(Boundary(trained("sphere", activation)), 1, LOW, HIGH, CPU)
+    Exact().extract(Boundary(trained("sphere", nn.ReLU)), 1, LOW, HIGH, CPU)
     rows = [line for name in given.only or chosen for work in chosen[name] for line in work()]
     if given.json is not None:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -161,9 +161,14 @@ def known(point: Ints, axis: int, step: int, top: Small, values: Single) -> floa
 @compiled
 def bend(point: Ints, top: Small, values: Single) -> float:
     """The largest second difference of the known levels along an axis through a point."""
-    found, here = 0.0, known(point, 0, 0, top, values)
+    block, inner = place(top, point[0], point[1], point[2])
+    found, here, last = 0.0, values[block, inner], (1 << SHIFT) - 1
     for axis in range(3):
-        before, after = known(point, axis, -1, top, values), known(point, axis, 1, top, values)
+        shift = SHIFT * (2 - axis)
+        if 0 < inner >> shift & last < last:
+            before, after = float(values[block, inner - (1 << shift)]), float(values[block, inner + (1 << shift)])
+        else:
+            before, after = known(point, axis, -1, top, values), known(point, axis, 1, top, values)
         found = np.fmax(found, abs(before - 2 * here + after))
     return found
 
@@ -188,16 +193,22 @@ def doubtful(
     """
     corners, towards = np.empty((64, 3), dtype=np.int64), np.empty((64, 2), dtype=np.int64)
     levels, count, point = np.empty((64, 1)), 0, np.empty(3, dtype=np.int64)
+    bends = np.full(values.shape, np.nan, dtype=np.float32)
+    blocks, inners = np.empty(8, dtype=np.int64), np.empty(8, dtype=np.int64)
     for c in range(len(cells)):
         most_bent = 0.0
         for corner in range(8):
             corner_of(cells[c], corner, point)
-            most_bent = max(most_bent, bend(point, top, values))
-        for corner in range(8):
-            corner_of(cells[c], corner, point)
             block, inner = place(top, point[0], point[1], point[2])
-            if seen[block, inner] & POINT or abs(values[block, inner]) >= DOUBT * most_bent:
+            if np.isnan(bends[block, inner]):
+                bends[block, inner] = bend(point, top, values)
+            most_bent = max(most_bent, bends[block, inner])
+            blocks[corner], inners[corner] = block, inner
+        for corner in range(8):
+            block, inner = blocks[corner], inners[corner]
+            if abs(values[block, inner]) >= DOUBT * most_bent or seen[block, inner] & POINT:
                 continue
+            corner_of(cells[c], corner, point)
             seen[block, inner] |= POINT
             for way in range(6):
                 axis, step = way >> 1, 2 * (way & 1) - 1

@@ -11,6 +11,9 @@ from dimple.boundary.mesh import Mesh
 from dimple.errors import ShapeError
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+# Pieces that are not told apart by boxes.
+LEAF = 4
 
 
 def nearest_places(mesh: Mesh, points: Floats) -> Floats:
@@ -23,32 +26,78 @@ def nearest_places(mesh: Mesh, points: Floats) -> Floats:
     """
     if points.ndim != 2 or points.shape[1] != mesh.ambient_dim:
         raise ShapeError(f"points have shape {points.shape}; the mesh needs (N, {mesh.ambient_dim})")
-    # A curve is looked at in space, where its segments lie on the floor.
-    missing = 3 - mesh.ambient_dim
-    corners = np.pad(mesh.vertices, ((0, 0), (0, missing)))[mesh.faces]
-    middles = corners.mean(1)
-    radii = np.linalg.norm(corners - middles[:, None], axis=2).max(1, initial=0.0)
     places = np.full((len(points), 3), np.nan)
-    _search(np.pad(points, ((0, 0), (0, missing))), corners, middles, radii, places)
+    if len(mesh.faces):
+        # A curve is looked at in space, where its segments lie on the floor.
+        missing = 3 - mesh.ambient_dim
+        corners = np.pad(mesh.vertices, ((0, 0), (0, missing)))[mesh.faces]
+        _search(np.pad(points, ((0, 0), (0, missing))), *_tree(corners), places)
     return places[:, : mesh.ambient_dim]
 
 
+def _tree(corners: Floats) -> tuple[Floats, Floats, Ints]:
+    """Pieces `(F, 2 or 3, 3)` halved again and again across the axis along which their middles spread most.
+
+    Returns:
+        The pieces in the order in which the leaves hold them; the boxes `(2 leaves, 2, 3)` around the pieces of each
+        node, whose halves are the nodes 2 i and 2 i + 1, from the root 1 to the leaves; where each leaf begins.
+    """
+    middles, count = corners.mean(1), len(corners)
+    order, starts, level = np.arange(count), np.array([0, count]), 0
+    while count >> level > LEAF:
+        spread = _within(np.maximum, middles[order], starts) - _within(np.minimum, middles[order], starts)
+        node = np.repeat(np.arange(len(spread)), np.diff(starts))
+        order = order[np.lexsort((middles[order, spread.argmax(1)[node]], node))]
+        level += 1
+        starts = np.arange((1 << level) + 1) * count >> level
+    low, high = _within(np.minimum, corners[order].min(1), starts), _within(np.maximum, corners[order].max(1), starts)
+    boxes = [np.stack([low, high], axis=1)]
+    while len(boxes[0]) > 1:
+        one, other = boxes[0][::2], boxes[0][1::2]
+        boxes.insert(0, np.stack([np.minimum(one, other)[:, 0], np.maximum(one, other)[:, 1]], axis=1))
+    return corners[order], np.concatenate([boxes[0], *boxes]), starts
+
+
+def _within(function: np.ufunc, rows: Floats, starts: Ints) -> Floats:
+    reduced: Floats = function.reduceat(rows, starts[:-1], axis=0)
+    return reduced
+
+
 @compiled
-def _search(points: Floats, corners: Floats, middles: Floats, radii: Floats, places: Floats) -> None:
-    """Each point against all pieces whose balls come near enough; the middles of the pieces tell how near that is."""
-    away, place = np.empty(len(middles)), np.empty(3)
+def _search(points: Floats, corners: Floats, boxes: Floats, starts: Ints, places: Floats) -> None:
+    """Each point down the tree, into the nearer half first, past all boxes beyond the nearest place so far."""
+    place, todo, leaves = np.empty(3), np.empty(64, dtype=np.int64), len(starts) - 1
     for p in range(len(points)):
         point, best = points[p], np.inf
-        for f in range(len(middles)):
-            away[f] = _squared(point, middles[f])
-            best = min(best, away[f])
-        for f in range(len(middles)):
-            if np.sqrt(away[f]) - radii[f] <= np.sqrt(best):
+        if p > 0:
+            # The next point is mostly close to the last one.
+            places[p] = places[p - 1]
+            best = _squared(point, places[p])
+        todo[0], waiting = 1, 1
+        while waiting > 0:
+            waiting -= 1
+            node = todo[waiting]
+            if _squared_to_box(point, boxes[node]) >= best:
+                continue
+            if node < leaves:
+                near = _squared_to_box(point, boxes[2 * node]) > _squared_to_box(point, boxes[2 * node + 1])
+                todo[waiting], todo[waiting + 1] = 2 * node + (not near), 2 * node + near
+                waiting += 2
+                continue
+            for f in range(starts[node - leaves], starts[node - leaves + 1]):
                 _nearest_of_piece(point, corners[f], place)
                 distance = _squared(point, place)
-                if distance <= best:
+                if distance < best:
                     best = distance
                     places[p] = place
+
+
+@compiled
+def _squared_to_box(point: Floats, box: Floats) -> float:
+    total = 0.0
+    for i in range(3):
+        total += max(box[0, i] - point[i], point[i] - box[1, i], 0.0) ** 2
+    return total
 
 
 @compiled
