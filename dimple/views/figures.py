@@ -71,11 +71,21 @@ def cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     """The numbers of several steps as columns, nan where one is missing; those that one step alone has are left out.
 
+    Those of the last step come first, in its order: another one, such as the margin of the wrongly classified, may have
+    ended before.
+
     Example:
         >>> columns_of([{"step": 0, "x": None}, {"step": 5, "x": 2.0}, {"step": 9, "x": 3.0, "y": 1.0}])
         {'step': array([0, 5, 9]), 'x': array([nan,  2.,  3.])}
+        >>> columns_of([{"step": 0, "x": 4.0}, {"step": 5, "x": 2.0}, {"step": 9}])["x"]
+        array([ 4.,  2., nan])
     """
-    names = [name for name, value in rows[-1].items() if isinstance(value, int | float) and name != "samples"]
+    names = dict.fromkeys(
+        name
+        for row in (rows[-1], *rows)
+        for name, value in row.items()
+        if isinstance(value, int | float) and name != "samples"
+    )
     columns = {
         name: np.array([np.nan if row.get(name) is None else row[name] for row in rows])
         for name in names
