@@ -124,10 +124,12 @@ def _measured(run: Run, frames: Sequence[Frame], count: int) -> dict[str, Any]:
     share, length = table.get("on_share"), table.get("margin_any")
     if whole and share is not None and length is not None:
         size, on = (np.abs(v[train][order].reshape(len(frames), count)) for v in (length, share))
+        # Rounding can leave a share a little above one.
+        off = np.clip(1 - on, 0, None)
         null = table.get("on_share_null")
         columns["split"] = {
             "on": [[number(float(v)) for v in row] for row in size * np.sqrt(on)],
-            "off": [[number(float(v)) for v in row] for row in size * np.sqrt(1 - on)],
+            "off": [[number(float(v)) for v in row] for row in size * np.sqrt(off)],
             "share": [[number(float(v)) for v in row] for row in on],
             "null": "" if null is None else number(float(null[train][0])),
         }
