@@ -5,9 +5,10 @@ from typing import Any
 
 from PIL import Image
 
+from dimple.probes.digest import VERDICT
 from dimple.runs.store import Run
 from dimple.views.cost import cost_of
-from dimple.views.figures import VERDICT, chart_pictures, charts_by_unit, figure_rows
+from dimple.views.figures import chart_pictures, charts_by_unit, figure_rows
 from dimple.views.frames_of_run import timeline_of
 from dimple.views.headline import lead_of, phases_of, simulate_again, verdict_of
 from dimple.views.page import data_uri, jpeg, write_page

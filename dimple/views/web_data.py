@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import NULL
 from dimple.runs.files import without_infinities
 from dimple.runs.store import Run
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Timeline
 from dimple.views.frames_of_run import facts_of, timeline_of
 from dimple.views.palette import CLASSES, SHAPES, hexadecimal
-from dimple.views.wording import NULL, number
+from dimple.views.wording import number
 
 # What the card of a point shows, where it was measured; the shortest step's two parts stand in the split.
 AT_A_POINT = {

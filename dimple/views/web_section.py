@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dimple.probes.digest import NULL
 from dimple.runs.store import Run
 from dimple.views.camera import look
 from dimple.views.canvas import Canvas
@@ -19,7 +20,7 @@ from dimple.views.regions import name_places
 from dimple.views.rooms import named_parts, painted
 from dimple.views.web_data import charts_data, classes_data, nearest_of, short
 from dimple.views.web_field import packed
-from dimple.views.wording import NULL, number
+from dimple.views.wording import number
 
 # A class number with this bit has valid inputs.
 VALID = 64

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from dimple.errors import RunError
+from dimple.probes.digest import is_beside
 from dimple.views.distributions import cumulative
 from dimple.views.figures import charts_by_unit, figure_rows, spans_decades
 from dimple.views.frame import Curve
 from dimple.views.probe_report import ProbePicture, image_of, series_charts, write_probe_report
 from dimple.views.report import write_report
-from dimple.views.wording import is_null, null_text, number
+from dimple.views.wording import null_text, number
 from tests.views.material import write_run
 
 NASTY = "</script><img src=x onerror=alert(1)>"
@@ -225,6 +226,6 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
 
 
 def test_only_nulls_of_figures_that_are_there_are_nulls() -> None:
-    assert is_null("x_null_low", {"x": 1})
-    assert not is_null("x_null", {"y": 1})
+    assert is_beside("x_null_low", {"x": 1})
+    assert not is_beside("x_null", {"y": 1})
     assert null_text({"x": 1.0}, "x") == ""
