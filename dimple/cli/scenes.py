@@ -52,7 +52,8 @@ manifold: {kind: sphere, dim: 2, radius: 0.3}
 #   - {kind: onoff}
 #   - {kind: offset}
 
-# How the boundary is extracted to be drawn, in 2 or 3 dimensions; beyond them use {kind: none}.
+# How the boundary is extracted to be drawn: in 2 or 3 dimensions, or in a section of more that holds the manifold. A
+# manifold that spans more than three needs {kind: none}.
 # levelset: {kind: grid}
 """
 
