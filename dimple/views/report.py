@@ -41,7 +41,7 @@ def write_report(run: Run, path: Path | str) -> Path:
         "lead": lead_of(run, summary),
         "verdict": verdict_of(summary),
         "phases": phases_of(summary, metrics["step"].tolist()),
-        "page": "page.html" if (Path(path).parent / "page.html").is_file() else "",
+        "page": page_beside(run, path),
         "film": _film(run.path / "film.mp4"),
         "stills": stills_of(run),
         "rows": figure_rows(last | verdicts, units),
@@ -52,6 +52,12 @@ def write_report(run: Run, path: Path | str) -> Path:
         **cost_of(run),
     }
     return write_page(path, "run.html", values)
+
+
+def page_beside(run: Run, path: Path | str) -> str:
+    """The run's page, as a report in the run's folder links to it; nothing elsewhere, where it may be another run's."""
+    page = run.path / "page.html"
+    return page.name if page.is_file() and Path(path).resolve().parent == page.resolve().parent else ""
 
 
 def _film(path: Path) -> str:

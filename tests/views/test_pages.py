@@ -104,6 +104,15 @@ def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Pa
     assert page.tags.count("img") == without.tags.count("img") + 1
 
 
+def test_a_report_links_to_the_page_of_its_own_run_only(tmp_path: Path) -> None:
+    run, other = write_run(tmp_path / "run"), write_run(tmp_path / "other")
+    assert 'href="page.html"' not in write_report(run, run.path / "report.html").read_text()
+    for one in (run, other):
+        (one.path / "page.html").write_text("a page")
+    assert 'href="page.html"' in write_report(run, run.path / "report.html").read_text()
+    assert 'href="page.html"' not in write_report(run, other.path / "report-of-run.html").read_text()
+
+
 def test_charts_mark_the_phases_and_are_the_same_every_time(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     first = write_report(run, run.path / "report.html").read_bytes()
