@@ -195,5 +195,7 @@ def _figure(final: Mapping[str, float], column: str) -> dict[str, str]:
 
 
 def _step(summary: Mapping[str, Any], key: str) -> dict[str, str]:
+    """When a phase was complete; empty where it was not dated."""
     step = summary.get(key)
-    return {"value": "never" if step is None else f"{step:,}", "key": sorting_key(step)}
+    never = "never" if key in summary else ""
+    return {"value": never if step is None else f"{step:,}", "key": sorting_key(step)}

@@ -90,6 +90,13 @@ def test_the_report_of_a_run_states_what_happened(tmp_path: Path) -> None:
     assert "margin 24 1,200 800 40.0" in text
 
 
+def test_phases_that_nobody_dated_did_not_come_never(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.info["summary"] = {"steps": 100, "snapshots": 4}
+    text = " ".join(Page(write_report(run, run.path / "report.html")).text.split())
+    assert "never" not in text and "When they came was not measured: that takes the probe offset" in text
+
+
 def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     without = Page(write_report(run, run.path / "report.html"))
