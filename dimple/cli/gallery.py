@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dimple.cli import console
+from dimple.cli.flags import Device
 
 
 def gallery(
@@ -18,7 +19,7 @@ def gallery(
         list[str] | None,
         typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one setting in every scene; repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")] = "auto",
+    device: Device = "auto",
     jobs: Annotated[
         int | None,
         typer.Option(envvar="DIMPLE_JOBS", help="Scenes simulated at a time; without it one a core, up to 8."),

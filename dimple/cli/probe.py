@@ -7,27 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimple.cli import console
-from dimple.errors import UsageError
+from dimple.cli.flags import AsJson, Data, Device, Force, Model, Simulated, StateKey, Weights, request_of
 
 if TYPE_CHECKING:
-    from dimple.experiment import ProbeRequest
     from dimple.runs import Run
 
 
 def probe(
-    model: Annotated[
-        str, typer.Option(help="resnet20, mnist_convnet, ... or package.module:factory for your own.")
-    ] = "digits_convnet",
-    run: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="Instead of a model and data: every snapshot of a simulated run."),
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="The weights file: safetensors, or torch without code.")] = None,
+    model: Model = "digits_convnet",
+    run: Simulated = None,
+    weights: Weights = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files, measured one after another.")
     ] = None,
-    state_key: Annotated[str | None, typer.Option(help="Which state dict, where a file holds several.")] = None,
-    data: Annotated[str, typer.Option(help="digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.")] = "digits",
+    state_key: StateKey = None,
+    data: Data = "digits",
     probes: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,10 +45,10 @@ def probe(
     draws: Annotated[
         int, typer.Option(help="Random subspaces of each null: 39 give a band of 95 %, and most of the cost.")
     ] = 39,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="The folder; runs/probe-<model>-<seed> without it.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a network's decision boundary at its data: margins, and their parts on and off the data manifold.
 
@@ -63,25 +57,11 @@ def probe(
     from dimple import experiment
     from dimple.runs.files import without_infinities
 
-    request = _request(
-        model=model,
-        data=data,
-        weights=weights,
-        checkpoints=checkpoints,
-        state_key=state_key,
-        run=run,
-        split=split,
-        probes=tuple(probes or ("margin", "onoff")),
-        norm=norm,
-        method=method,
-        budget=budget,
-        bands=bands,
-        samples=samples,
-        seed=seed,
-        neighbours=neighbours,
-        dim=dim,
-        draws=draws,
-    )
+    request = request_of(
+        experiment.ProbeRequest, model=model, data=data, weights=weights, checkpoints=checkpoints, state_key=state_key,
+        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm, method=method, budget=budget,
+        bands=bands, samples=samples, seed=seed, neighbours=neighbours, dim=dim, draws=draws,
+    )  # fmt: skip
     name = model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
     done = experiment.probe(request, folder, device=device, force=force, progress=console.progress)
@@ -90,17 +70,6 @@ def probe(
         typer.echo(json.dumps(without_infinities(line)))
     else:
         _print_summary(done)
-
-
-def _request(**settings: Any) -> "ProbeRequest":
-    """The request, its mistakes named by their flags."""
-    from dimple.experiment import ProbeRequest
-    from dimple.settings import SettingError
-
-    try:
-        return ProbeRequest(**settings)
-    except SettingError as error:
-        raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
 
 
 def _print_summary(run: "Run") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dimple.cli import console
+from dimple.cli.flags import AsJson, Changes, Named
 
 if TYPE_CHECKING:
     from dimple.experiment.geometry import Geometry
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 scenes = typer.Typer(
     help="List the scenes that ship, show one, check a file, or begin a new one.", rich_markup_mode=None
 )
-
-Named = Annotated[str, typer.Argument(help="A scene file, or the name of a scene that ships.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one setting; repeatable.")
-]
 
 STARTER = """\
 # One sentence that says what the scene is; dimple scenes shows the first line.
@@ -52,7 +48,8 @@ manifold: {kind: sphere, dim: 2, radius: 0.3}
 #   - {kind: onoff}
 #   - {kind: offset}
 
-# How the boundary is extracted to be drawn, in 2 or 3 dimensions; beyond them use {kind: none}.
+# How the boundary is extracted to be drawn: in 2 or 3 dimensions, or in a section of more that holds the manifold. A
+# manifold that spans more than three needs {kind: none}.
 # levelset: {kind: grid}
 """
 
@@ -77,7 +74,7 @@ def show(
     changes: Changes = None,
     out: Annotated[Path | None, typer.Option(help="The picture; <scene>-geometry.png without it.")] = None,
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print a scene's geometry, and draw its manifold with the training points where three dimensions hold it."""
     import dataclasses

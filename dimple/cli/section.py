@@ -3,15 +3,15 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dimple.cli import console
+from dimple.cli.flags import AsJson, Data, Device, Force, Model, Simulated, StateKey, Weights, request_of
 from dimple.errors import UsageError
 
 if TYPE_CHECKING:
-    from dimple.experiment import SectionRequest
     from dimple.runs import Run
 
 
@@ -20,19 +20,14 @@ def section(
         str | None,
         typer.Option(metavar="I,J,K", help="Rows of the split, the first where all axes start; of a run, its points."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="resnet20, mnist_convnet, ... or package.module:factory for your own.")
-    ] = "digits_convnet",
-    run: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="Instead of a model and data: every snapshot of a simulated run."),
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="The weights file: safetensors, or torch without code.")] = None,
+    model: Model = "digits_convnet",
+    run: Simulated = None,
+    weights: Weights = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files: the section along training.")
     ] = None,
-    state_key: Annotated[str | None, typer.Option(help="Which state dict, where a file holds several.")] = None,
-    data: Annotated[str, typer.Option(help="digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.")] = "digits",
+    state_key: StateKey = None,
+    data: Data = "digits",
     split: Annotated[str, typer.Option(help="Which samples: test or train.")] = "test",
     axes: Annotated[
         str | None,
@@ -53,12 +48,12 @@ def section(
     ] = None,
     draws: Annotated[int, typer.Option(help="Random sections that everything is compared with.")] = 5,
     seed: Annotated[int, typer.Option(help="Draws the random sections.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The folder; runs/section-<model>-<images> without it.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show where a network's classes meet in a plane or space through images, beside random ones.
 
@@ -67,10 +62,10 @@ def section(
     from dimple import experiment
     from dimple.runs.files import without_infinities
 
-    request = _request(
-        model=model, data=data, weights=weights, checkpoints=checkpoints, state_key=state_key, run=run, split=split,
-        axes=axes, dim=dim, cells=cells, levelset=levelset, radius=radius, draws=draws, seed=seed,
-        **({} if images is None else {"images": _numbers(images)}),
+    request = request_of(
+        experiment.SectionRequest, model=model, data=data, weights=weights, checkpoints=checkpoints,
+        state_key=state_key, run=run, split=split, axes=axes, dim=dim, cells=cells, levelset=levelset, radius=radius,
+        draws=draws, seed=seed, **({} if images is None else {"images": _numbers(images)}),
     )  # fmt: skip
     name = model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"section-{name}-{'-'.join(map(str, request.images))}"
@@ -86,17 +81,6 @@ def _numbers(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
         raise UsageError(f"--images is {text!r}; write rows of the split with commas between them, such as 3,17,42")
     return tuple(int(number) for number in text.split(","))
-
-
-def _request(**settings: Any) -> "SectionRequest":
-    """The request, its mistakes named by their flags."""
-    from dimple.experiment import SectionRequest
-    from dimple.settings import SettingError
-
-    try:
-        return SectionRequest(**settings)
-    except SettingError as error:
-        raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
 
 
 def _print_summary(run: "Run") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimple.cli import console
+from dimple.cli.flags import AsJson, Changes, Device, Force
 
 if TYPE_CHECKING:
     from dimple.runs import Run
@@ -16,18 +17,16 @@ def simulate(
     scene: Annotated[str, typer.Argument(help="A scene file, or the name of a scene that ships (see dimple scenes).")],
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/<scene>-<seed> without it.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the scene's seed.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")] = "auto",
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one setting; repeatable.")
-    ] = None,
+    device: Device = "auto",
+    changes: Changes = None,
     cells: Annotated[int | None, typer.Option(help="Of the level set along each axis, instead of the scene's.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")] = False,
+    force: Force = False,
     no_film: Annotated[bool, typer.Option("--no-film", help="Draw nothing.")] = False,
     jobs: Annotated[
         int | None,
         typer.Option(envvar="DIMPLE_JOBS", help="Processes that measure; without it one a core, up to 8."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a scene's network, follow its boundary through training, film it and report."""
     import joblib

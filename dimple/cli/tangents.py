@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimple.cli.scenes import Changes, Named
+from dimple.cli.flags import AsJson, Changes, Named
 
 if TYPE_CHECKING:
     from dimple.experiment.tangent_scores import TangentScores
@@ -21,7 +21,7 @@ def tangents(
     points: Annotated[int, typer.Option(help="Points of the largest cloud.")] = 4000,
     neighbours: Annotated[int, typer.Option(help="Points that each estimate looks at.")] = 20,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Draw the curves into this PNG.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare tangent spaces estimated from a cloud of points with the exact ones of a scene's manifold.
 

@@ -14,6 +14,7 @@ from dimple.boundary.levelset import level_function
 from dimple.errors import RunError
 from dimple.experiment.provenance import silent
 from dimple.experiment.viewing import Answers
+from dimple.probes.digest import NULL
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.files import read_table
@@ -22,7 +23,7 @@ from dimple.views.frames_of_run import frames_of_run
 from dimple.views.napari_window import open_napari, require_napari
 from dimple.views.picture_layers import picture_layers
 from dimple.views.run_layers import Score, run_layers
-from dimple.views.wording import NULL, number
+from dimple.views.wording import number
 
 # Along the longest side of the box.
 CORNERS = 65

@@ -51,7 +51,7 @@ def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions,
 
 def _grids(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """What was found of whole networks, as tables."""
-    layers = [layer_grid(summary["layers"])] if "layers" in summary else []
+    layers = [layer_grid(summary["layers"])] if summary.get("layers") else []
     return [*transfer_grids(summary.get("transfer", [])), *layers]
 
 

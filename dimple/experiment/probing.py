@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
+from dimple.errors import UsageError
 from dimple.experiment.figures import STEP_UNITS, quantile_table, search_change, step_rows
 from dimple.experiment.kept import kept, kept_rows
 from dimple.experiment.pictures import write_page
@@ -71,6 +72,7 @@ def probe(
     """
     place = resolve_device(device)
     subject = load_subject(request, place, progress)
+    _require_series(request, subject)
     info = {
         "name": subject.facts[0][1],
         "facts": subject.facts,
@@ -99,6 +101,16 @@ def probe(
     run.info["status"] = "complete"
     run.save()
     return run
+
+
+def _require_series(request: ProbeRequest, subject: Subject) -> None:
+    """Refuse to compare the steps of a series that has one step only."""
+    for kind in (SPEED, TRANSFER):
+        if kind in request.probes and len(subject.networks) == 1:
+            raise UsageError(
+                f"--probe {kind} compares the steps of a series, and {request.checkpoints or request.run} has one; "
+                "name more, or leave the probe out"
+            )
 
 
 @final
@@ -204,9 +216,11 @@ class Measuring:
             figures, layers = spectra_of(self.subject.networks, self.boundary, x, self.request.seed)
             for row in rows:
                 row.update(figures[row["step"]])
-            write_table(self.run.path / "spectra.parquet", columns_of(layers), {"step": self.subject.step_unit})
+            # A network that calls functions only has no layers to name.
+            if layers:
+                write_table(self.run.path / "spectra.parquet", columns_of(layers), {"step": self.subject.step_unit})
             found["layers"] = [layer for layer in layers if layer["step"] == rows[-1]["step"]]
-        if SPEED in asked and len(tables) > 1:
+        if SPEED in asked:
             x, y = self.batch(split, self.indices[split][:COMPARED])
             with progress("speed", len(tables) - 1) as advance:
                 search, series = self.questions.search, self.subject.networks

@@ -30,7 +30,8 @@ class Curvature(Probe):
     Up to `steps` + 1 dimensions the whole spectrum is found; above, `steps` Lanczos steps give its ends, from inside,
     and its means over one random start. The finite one is the largest that as many steps of power iteration meet.
     The null of either is the mean over `draws` random tangent directions, of the former over all of them where the
-    whole spectrum is known: the mean curvature. All are nan where there is no boundary point, and in one dimension.
+    whole spectrum is known: the mean curvature. All are nan where there is no boundary point, and in one dimension; the
+    finite ones also at a sample on the boundary, whose step has no size.
 
     Columns, per input unit: `curvature` (the principal curvature of largest size, signed), `curvature_null`,
     `curvature_min`, `curvature_max` (the ends of the spectrum), `curvature_size` (the mean of the absolute values),
@@ -115,6 +116,7 @@ class Curvature(Probe):
         for draw in range(self.draws):
             along = normalize(tangent_part(self._direction(n, draw).to(points).expand_as(normal), normal), dim=1)
             draws.append((along * turn(along)).sum(1))
+        best = torch.where(step[:, 0] > 0, best, torch.nan)
         return {"curvature_finite": best, "curvature_finite_null": torch.stack(draws).mean(0)}
 
     def _direction(self, n: int, draw: int) -> Tensor:

@@ -65,11 +65,16 @@ def landed(
     )
 
 
-def scattered(part: Landed, rows: Tensor, x: Tensor) -> Landed:
-    """The answers of some rows among those of all samples `x`; the others have no crossing and cost nothing."""
+def nowhere(x: Tensor) -> Landed:
+    """The answers for samples from which nothing was searched: no crossing, at no cost."""
     none = torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device)
     no, zero = torch.zeros_like(none, dtype=torch.bool), torch.zeros_like(none)
-    nothing = Landed(x, none, none, no, zero, torch.full_like(no, NO_CROSSING, dtype=torch.long), no)
+    return Landed(x, none, none, no, zero, torch.full_like(no, NO_CROSSING, dtype=torch.long), no)
+
+
+def scattered(part: Landed, rows: Tensor, x: Tensor) -> Landed:
+    """The answers of some rows among those of all samples `x`; the others have no crossing and cost nothing."""
+    nothing = nowhere(x)
     values = {}
     for field in dataclasses.fields(Landed):
         values[field.name] = getattr(nothing, field.name).index_copy(0, rows, getattr(part, field.name))
@@ -93,7 +98,8 @@ def optimality(step: Tensor, gradient: Tensor, points: Tensor, kind: str, box: B
     At the nearest point the step runs down the gap's gradient as steeply as its norm allows. The angle is that whose
     cosine is -g . s / (|g|_dual |s|): in l2 the one between the step and the boundary's normal, in the other norms the
     duality gap in the same dress. Coordinates that the box holds, at a wall that the gradient pushes them through,
-    count neither in g nor in s. At a kink of the boundary it need not vanish.
+    count neither in g nor in s. At a kink of the boundary it need not vanish; a sample on the boundary has no step, and
+    nothing is nearer.
 
     Example:
         >>> normal, step = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 1.0]])
@@ -109,5 +115,7 @@ def optimality(step: Tensor, gradient: Tensor, points: Tensor, kind: str, box: B
     down, most = -(g * s).sum(1), dual_norm(g, kind) * size
     if kind == "l2":
         across = torch.linalg.vector_norm(s * (g * g).sum(1, keepdim=True) + g * down[:, None], dim=1)
-        return torch.rad2deg(torch.atan2(across, g.norm(dim=1) * down))
-    return torch.rad2deg(torch.acos((down / most.clamp(min=torch.finfo(s.dtype).tiny)).clamp(-1, 1)))
+        angle = torch.atan2(across, g.norm(dim=1) * down)
+    else:
+        angle = torch.acos((down / most.clamp(min=torch.finfo(s.dtype).tiny)).clamp(-1, 1))
+    return torch.where(flatten(step).any(1), torch.rad2deg(angle), 0.0)

@@ -12,7 +12,7 @@ from dimple.probes.base import Measurement, Probe
 from dimple.probes.closest import closest
 from dimple.probes.deepfool import deepfool
 from dimple.probes.fab import fab
-from dimple.probes.landed import Landed, landed, nearest, optimality, scattered
+from dimple.probes.landed import Landed, landed, nearest, nowhere, optimality, scattered
 from dimple.probes.lbfgs import lbfgs
 from dimple.probes.pgd import pgd
 from dimple.probes.restriction import Restriction
@@ -127,6 +127,8 @@ class Margin(Probe):
     def _towards(self, boundary: Boundary, x: Tensor, predicted: Tensor, target: int) -> Landed:
         """The nearest inputs of one class; samples that are of it already have no crossing."""
         rows = torch.nonzero(predicted != target).squeeze(1)
+        if len(rows) == 0:
+            return nowhere(x)
         targets = torch.full_like(rows, target)
         return scattered(self._landed(boundary, x[rows], predicted[rows], None, targets), rows, x)
 

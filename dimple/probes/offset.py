@@ -55,13 +55,11 @@ class Offset(Probe):
         basis = tangents.tangent_basis(x)
         n, d = basis.shape[1:]
         _, gradient = boundary.gap_and_gradient(x, predicted)
-        off = gradient - project(basis, gradient)
-        # A gradient along the manifold has no off-manifold part to follow, only rounding: no crossing is found then.
-        off = torch.where(per_sample(share(off, gradient) > 1e-12, off), off, 0.0)
+        off = off_part(gradient, basis)
         draws = []
         for draw in range(self.draws):
             columns = RandomSubspace(d, self.seed, draw).columns(n).to(x)
-            draws.append(self.along(boundary, x, predicted, gradient - project(columns, gradient)))
+            draws.append(self.along(boundary, x, predicted, off_part(gradient, columns)))
         null = torch.stack(draws, dim=1)
         off_share = share(off, gradient)
         columns_out = {
@@ -108,6 +106,15 @@ class Offset(Probe):
             inside, outside = (origin[hit] + per_sample(place, ray) * ray for place in (start, start + cell))
             distance[hit] = norm(land(boundary, inside, outside, y[hit])[0] - origin[hit])
         return distance
+
+
+def off_part(gradient: Tensor, basis: Tensor) -> Tensor:
+    """The part of each gradient `(B, *shape)` off the span of orthonormal columns, `(B, n, d)` or `(n, d)`.
+
+    A gradient within the span has none to follow, only rounding: it becomes zero, and no crossing is found along it.
+    """
+    off = gradient - project(basis, gradient)
+    return torch.where(per_sample(share(off, gradient) > 1e-12, off), off, 0.0)
 
 
 def blocks(cells: int) -> list[tuple[int, int]]:

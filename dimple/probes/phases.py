@@ -44,7 +44,8 @@ def phases(
 
     Supported: the distance falls `fall`-fold, and stays there, before the training accuracy stays at 1, and the final
     off-manifold share of the gradient lies above its null. Contradicted: training ended in full accuracy without one
-    of these. Undecided: training accuracy never came to stay at 1.
+    of these. Undecided: training accuracy never came to stay at 1, or the boundary clung and the share or its standard
+    error is not known (nan).
 
     Args:
         distance: mean boundary-to-manifold distance at each recorded step, the first before training.
@@ -70,8 +71,13 @@ def phases(
     cling_step = steps[clung] if clung < dimpled else None
     best = max(falls[: max(dimpled, 1)])
     above = off_share - 2 * off_share_error > off_share_null
+    is_known = math.isfinite(off_share) and math.isfinite(off_share_error)
     spread = f" ± {2 * off_share_error:.2f}" if off_share_error else ""
-    shares = f"off-manifold share of the gradient {off_share:.2f}{spread}, null {off_share_null:.2f}"
+    shares = (
+        f"off-manifold share of the gradient {off_share:.2f}{spread}, null {off_share_null:.2f}"
+        if is_known
+        else "too few points have a gradient to tell its off-manifold share: give more data.probe_points"
+    )
     least = "at least " if found < 1 else ""
     if dimple_step is None:
         return Phases(
@@ -84,6 +90,8 @@ def phases(
         else f"but did not stay {fall:g}-fold"
     )
     reason = f"the distance fell {least}{best:.1f}-fold before training accuracy came to stay at 1 {stayed}; {shares}"
-    supported = cling_step is not None and above
-    verdict = "supported" if supported else "contradicted"
+    if cling_step is None:
+        verdict = "contradicted"
+    else:
+        verdict = "undecided" if not is_known else "supported" if above else "contradicted"
     return Phases(cling_step, dimple_step, fall, best, verdict, reason)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from dimple.probes.digest import NULL, is_beside
 from dimple.views.account import Account
 from dimple.views.cost import passes_each
 from dimple.views.distributions import draw_shares, frame_shares, is_distance
@@ -16,7 +17,7 @@ from dimple.views.headline import MEANINGS
 from dimple.views.page import write_page
 from dimple.views.palette import Colour, hexadecimal
 from dimple.views.plots import LINES, VARIABLES, along_steps, by_decades, heading, key_below, plain, plot
-from dimple.views.wording import NULL, finite_or_nan, is_null, sorting_key, words
+from dimple.views.wording import finite_or_nan, sorting_key, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +115,7 @@ def _split(shown: Sequence[_Shown], split: str) -> dict[str, Any]:
 
 
 def _is_figure(row: Mapping[str, Any], name: str) -> bool:
-    return name in row and isinstance(row[name], int | float | None) and not is_null(name, row)
+    return name in row and isinstance(row[name], int | float | None) and not is_beside(name, row)
 
 
 def _curves(shown: Sequence[_Shown], split: str, name: str, unit: str) -> dict[str, Any] | None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import DISTANCE, NULL, is_beside
 from dimple.tensors import chunks
 from dimple.views.evolution import SEARCHED
 from dimple.views.figures import TOGETHER
 from dimple.views.palette import MUTED, RULE, hexadecimal
 from dimple.views.plots import LINES, by_decades, heading, key_below, plain, plot
-from dimple.views.wording import DISTANCE, NULL, is_null, words
+from dimple.views.wording import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ def distribution_charts(columns: Columns, units: Mapping[str, str]) -> list[dict
 def is_distance(column: str, columns: Columns, units: Mapping[str, str]) -> bool:
     """Whether a column is a distance to the boundary: no null, and not what only tells of the search."""
     real = np.issubdtype(np.asarray(columns[column]).dtype, np.floating)
-    return real and units.get(column, "").endswith(DISTANCE) and column != SEARCHED and not is_null(column, columns)
+    return real and units.get(column, "").endswith(DISTANCE) and column != SEARCHED and not is_beside(column, columns)
 
 
 def cumulative(values: Column) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

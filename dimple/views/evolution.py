@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import DISTANCE
 from dimple.views.palette import CLASSES, INK, hexadecimal
 from dimple.views.plots import LETTERS, along_steps, by_decades, heading, plain, plot
-from dimple.views.wording import DISTANCE, words
+from dimple.views.wording import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -138,7 +138,8 @@ class Exhibit:
     def close_camera(self) -> Camera | None:
         """Where to look from at the first point in question that has a step to the boundary; None without one."""
         for panel in self.panels:
-            if panel.picked is not None and not np.isnan(panel.picked.whole).any():
+            # The length of an unknown step is no number, which is not above zero either.
+            if panel.picked is not None and np.linalg.norm(panel.picked.whole) > 0:
                 return close_look(panel.picked.place, panel.picked.on, panel.picked.off, self.camera)
         return None
 

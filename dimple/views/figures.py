@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.probes.digest import remark
+from dimple.probes.digest import DISTANCE, NULL, VERDICT, is_beside, remark
 from dimple.views.frame import Chart, Curve, Timeline
 from dimple.views.plots import key_below, plot
 from dimple.views.strip import draw_chart
-from dimple.views.wording import DISTANCE, NULL, finite_or_nan, is_null, null_text, number, sorting_key, words
+from dimple.views.wording import finite_or_nan, null_text, number, sorting_key, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VERDICT = "_verdict"
 VERDICTS = {
     "above": "above",
     "below": "below",
@@ -54,7 +53,7 @@ def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[s
             "unit": units.get(column, ""),
         }
         for column, value in row.items()
-        if column != "step" and (value is None or isinstance(value, int | float)) and not is_null(column, row)
+        if column != "step" and (value is None or isinstance(value, int | float)) and not is_beside(column, row)
     ]
 
 
@@ -71,11 +70,21 @@ def cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     """The numbers of several steps as columns, nan where one is missing; those that one step alone has are left out.
 
+    Those of the last step come first, in its order: another one, such as the margin of the wrongly classified, may have
+    ended before.
+
     Example:
         >>> columns_of([{"step": 0, "x": None}, {"step": 5, "x": 2.0}, {"step": 9, "x": 3.0, "y": 1.0}])
         {'step': array([0, 5, 9]), 'x': array([nan,  2.,  3.])}
+        >>> columns_of([{"step": 0, "x": 4.0}, {"step": 5, "x": 2.0}, {"step": 9}])["x"]
+        array([ 4.,  2., nan])
     """
-    names = [name for name, value in rows[-1].items() if isinstance(value, int | float) and name != "samples"]
+    names = dict.fromkeys(
+        name
+        for row in (rows[-1], *rows)
+        for name, value in row.items()
+        if isinstance(value, int | float) and name != "samples"
+    )
     columns = {
         name: np.array([np.nan if row.get(name) is None else row[name] for row in rows])
         for name in names
@@ -101,7 +110,7 @@ def charts_by_unit(
     """
     groups: dict[str, list[str]] = {}
     for column in columns:
-        if column not in NO_CURVE and words(column) not in without and not is_null(column, columns):
+        if column not in NO_CURVE and words(column) not in without and not is_beside(column, columns):
             groups.setdefault(units.get(column, ""), []).append(column)
     charts = []
     for unit, names in groups.items():

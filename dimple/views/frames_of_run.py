@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dimple.boundary.mesh import Mesh
 from dimple.errors import RunError
+from dimple.probes.digest import NULL
 from dimple.runs.store import Run
 from dimple.views.cut import choose_plane, section_of
 from dimple.views.figures import curve_of
@@ -15,7 +16,7 @@ from dimple.views.frames_of_section import frames_of_section, is_section, sectio
 from dimple.views.headline import note_of
 from dimple.views.relief import Feet, refined
 from dimple.views.scale import round_up
-from dimple.views.wording import NULL, number, words
+from dimple.views.wording import number, words
 
 Columns = dict[str, NDArray[Any]]
 CAPTION = ("train_accuracy", "boundary_distance", "dimple_depth", "off_share")

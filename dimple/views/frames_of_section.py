@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.boundary.mesh import Mesh
+from dimple.probes.digest import NULL
 from dimple.runs.store import Run
 from dimple.views.figures import curve_of, spans_decades
 from dimple.views.frame import Bytes, Chart, Classes, Drawing, Fact, Frame, Layer, Panel, PointSet, Timeline, Whole
 from dimple.views.headline import note_of
-from dimple.views.wording import NULL, number
+from dimple.views.wording import number
 
 Arrays = dict[str, NDArray[Any]]
 # What run.json calls such a run.

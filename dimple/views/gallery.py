@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, final
 
 import dimple
+from dimple.probes.digest import CLOSED, NULL, VERDICT
 from dimple.runs.files import write_bytes
 from dimple.runs.store import Run
-from dimple.views.figures import VERDICT, cell, chart_pictures, figure_rows
+from dimple.views.figures import cell, chart_pictures, figure_rows
 from dimple.views.frames_of_run import timeline_of
 from dimple.views.headline import lead_of, verdict_of
 from dimple.views.markdown import coloured, to_html
 from dimple.views.page import write_page
 from dimple.views.thumbnail import MOVING, STILL
-from dimple.views.wording import CLOSED, NULL, number, sorting_key
+from dimple.views.wording import number, sorting_key
 
 # What a scene's folder has from its run; a run that cannot be drawn has no film.
 FROM_RUN = ("page.html", "report.html", "film.mp4", "film.png")
@@ -194,5 +195,7 @@ def _figure(final: Mapping[str, float], column: str) -> dict[str, str]:
 
 
 def _step(summary: Mapping[str, Any], key: str) -> dict[str, str]:
+    """When a phase was complete; empty where it was not dated."""
     step = summary.get(key)
-    return {"value": "never" if step is None else f"{step:,}", "key": sorting_key(step)}
+    never = "never" if key in summary else ""
+    return {"value": never if step is None else f"{step:,}", "key": sorting_key(step)}

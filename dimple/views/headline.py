@@ -30,12 +30,14 @@ def lead_of(run: Run, summary: Mapping[str, Any]) -> str:
 
 
 def phases_of(summary: Mapping[str, Any], steps: Sequence[int]) -> list[dict[str, str]]:
-    """When each phase was complete, and between which two snapshots it fell.
+    """When each phase was complete, and between which two snapshots it fell; nothing where no phase was dated.
 
     Example:
         >>> phases_of({"cling_step": 8}, [0, 4, 8])[0]["step"], phases_of({"cling_step": 8}, [0, 4, 8])[0]["interval"]
         ('8', 'between 4 and 8')
     """
+    if "cling_step" not in summary:
+        return []
     return [
         {
             "name": name,

@@ -5,7 +5,7 @@ import math
 
 from PIL import Image, ImageDraw
 
-from dimple.views.palette import CLASSES, INK, PAPER, SHAPES, tint
+from dimple.views.palette import INK, PAPER, class_colour, class_shape, tint
 
 _OVERSAMPLING = 6
 
@@ -24,7 +24,7 @@ def marker(label: int, size: int, wrong: bool = False, ghost: bool = False) -> I
     tile = Image.new("RGBA", (side, side), (*PAPER, 0))
     pen = ImageDraw.Draw(tile)
     radius = size * _OVERSAMPLING / 2
-    colour = CLASSES[label % len(CLASSES)]
+    colour = class_colour(label)
     if wrong:
         ring = 1.75 * radius
         middle = side / 2
@@ -48,7 +48,7 @@ def stamp(picture: Image.Image, tile: Image.Image, x: float, y: float) -> None:
 
 def _shape(pen: ImageDraw.ImageDraw, label: int, middle: float, radius: float, fill: tuple[int, ...]) -> None:
     """Shapes of about equal area, so that no class looks heavier."""
-    shape = SHAPES[label % len(SHAPES)]
+    shape = class_shape(label)
     if shape == "circle":
         pen.ellipse((middle - radius, middle - radius, middle + radius, middle + radius), fill=fill)
         return

@@ -75,6 +75,7 @@ def picked_card(picked: Picked, scale: int = 1) -> Image.Image:
     if shown:
         rows.append((Fact("its part along the manifold", number(lengths[1])), ALONG))
         rows.append((Fact("its part off the manifold", number(lengths[2])), OFF))
+    if shown and lengths[0] > 0:
         rows.append((share_fact(figures, (lengths[1] / lengths[0]) ** 2), None))
     rows += [(fact, None) for fact in compared_facts(figures)]
     return facts_card(heading, rows, scale)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import NULL
 from dimple.views.frame import Fact
-from dimple.views.wording import NULL, number
+from dimple.views.wording import number
 
 LENGTHS = "lengths are l2 distances between inputs"
 # Columns of points.parquet that have a null of their own, and how they are called beside a point.

@@ -28,8 +28,8 @@ class Feet:
 
     Example:
         >>> corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
-        >>> Feet(Mesh(corners, np.array([[0, 1, 2]])), 0.1).heights(np.array([[0.3, 0.3, 0.25]]))
-        array([0.25])
+        >>> Feet(Mesh(corners, np.array([[0, 1, 2]])), 0.1).offsets(np.array([[0.3, 0.3, 0.25]]))[:, 2]
+        array([-0.25])
     """
 
     def __init__(self, manifold: Mesh, spacing: float) -> None:
@@ -44,11 +44,6 @@ class Feet:
         normals = self._normals[nearest]
         heights = ((points - self._vertices[nearest]) * normals).sum(1, keepdims=True)
         return np.asarray(-heights * normals, dtype=np.float64)
-
-    def heights(self, points: Reals) -> Reals:
-        """The signed heights `(N,)` of points over the manifold, along its normals."""
-        _, nearest = self._tree.query(points)
-        return np.asarray(((points - self._vertices[nearest]) * self._normals[nearest]).sum(1), dtype=np.float64)
 
     def normal_at(self, point: Reals) -> Reals:
         """The unit normal of the manifold at the place nearest to one point `(3,)`."""

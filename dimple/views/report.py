@@ -5,9 +5,10 @@ from typing import Any
 
 from PIL import Image
 
+from dimple.probes.digest import VERDICT
 from dimple.runs.store import Run
 from dimple.views.cost import cost_of
-from dimple.views.figures import VERDICT, chart_pictures, charts_by_unit, figure_rows
+from dimple.views.figures import chart_pictures, charts_by_unit, figure_rows
 from dimple.views.frames_of_run import timeline_of
 from dimple.views.headline import lead_of, phases_of, simulate_again, verdict_of
 from dimple.views.page import data_uri, jpeg, write_page
@@ -40,7 +41,7 @@ def write_report(run: Run, path: Path | str) -> Path:
         "lead": lead_of(run, summary),
         "verdict": verdict_of(summary),
         "phases": phases_of(summary, metrics["step"].tolist()),
-        "page": "page.html" if (Path(path).parent / "page.html").is_file() else "",
+        "page": page_beside(run, path),
         "film": _film(run.path / "film.mp4"),
         "stills": stills_of(run),
         "rows": figure_rows(last | verdicts, units),
@@ -51,6 +52,12 @@ def write_report(run: Run, path: Path | str) -> Path:
         **cost_of(run),
     }
     return write_page(path, "run.html", values)
+
+
+def page_beside(run: Run, path: Path | str) -> str:
+    """The run's page, as a report in the run's folder links to it; nothing elsewhere, where it may be another run's."""
+    page = run.path / "page.html"
+    return page.name if page.is_file() and Path(path).resolve().parent == page.resolve().parent else ""
 
 
 def _film(path: Path) -> str:

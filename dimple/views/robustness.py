@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import NULL
 from dimple.runs.files import read_table
 from dimple.runs.store import Run
 from dimple.views.distributions import cumulative_shares, distribution_charts
 from dimple.views.figures import cell
 from dimple.views.plots import plot
-from dimple.views.wording import NULL, words
+from dimple.views.wording import words
 
 Columns = dict[str, NDArray[Any]]
 SHOWN = 4

@@ -24,7 +24,7 @@ from dimple.views.boundary_layers import (
 )
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Reals
-from dimple.views.palette import INK, PAPER, SHAPES, class_colour, hexadecimal
+from dimple.views.palette import INK, PAPER, SHAPES, class_colour, class_shape, hexadecimal
 from dimple.views.point_columns import Columns, point_columns
 
 SYMBOLS = dict(zip(SHAPES, ("disc", "diamond", "square", "triangle_up"), strict=True))
@@ -117,7 +117,7 @@ def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
         "axis_labels": AXES[frames[0].drawing.ambient_dim],
         "features": point_columns(frames, table),
         "face_color": [hexadecimal(class_colour(label)) for label in classes],
-        "symbol": [SYMBOLS[SHAPES[label % len(SHAPES)]] for label in classes],
+        "symbol": [SYMBOLS[class_shape(label)] for label in classes],
         # A dark ring is what every view puts around a point that the network gives to another class.
         "border_color": [hexadecimal(INK if ring else PAPER) for ring in wrong],
         "border_width": np.where(wrong, 0.3, 0.12),

@@ -14,7 +14,7 @@ from dimple.views.frames_of_section import section_timeline
 from dimple.views.headline import note_of
 from dimple.views.page import png, write_page
 from dimple.views.probe_report import image_of
-from dimple.views.report import stills_of
+from dimple.views.report import page_beside, stills_of
 from dimple.views.wording import number, words
 
 Columns = dict[str, NDArray[Any]]
@@ -45,7 +45,7 @@ def write_section_report(run: Run, again: str, path: Path | str) -> Path:
         "about": about,
         "held": f"{held(about['draws']):.0%}",
         "facts": [*run.info["facts"], ("seed", str(run.info["seed"]))],
-        "page": "page.html" if (Path(path).parent / "page.html").is_file() else "",
+        "page": page_beside(run, path),
         "stills": stills_of(run) if several else stills_of(run, last=True),
         "rows": figure_rows(summary["final"] | summary["verdicts"], units),
         "heads": [words(name) for name in SAID],

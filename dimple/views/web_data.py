@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import NULL
 from dimple.runs.files import without_infinities
 from dimple.runs.store import Run
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Timeline
 from dimple.views.frames_of_run import facts_of, timeline_of
 from dimple.views.palette import CLASSES, SHAPES, hexadecimal
-from dimple.views.wording import NULL, number
+from dimple.views.wording import number
 
 # What the card of a point shows, where it was measured; the shortest step's two parts stand in the split.
 AT_A_POINT = {
@@ -124,10 +125,12 @@ def _measured(run: Run, frames: Sequence[Frame], count: int) -> dict[str, Any]:
     share, length = table.get("on_share"), table.get("margin_any")
     if whole and share is not None and length is not None:
         size, on = (np.abs(v[train][order].reshape(len(frames), count)) for v in (length, share))
+        # Rounding can leave a share a little above one.
+        off = np.clip(1 - on, 0, None)
         null = table.get("on_share_null")
         columns["split"] = {
             "on": [[number(float(v)) for v in row] for row in size * np.sqrt(on)],
-            "off": [[number(float(v)) for v in row] for row in size * np.sqrt(1 - on)],
+            "off": [[number(float(v)) for v in row] for row in size * np.sqrt(off)],
             "share": [[number(float(v)) for v in row] for row in on],
             "null": "" if null is None else number(float(null[train][0])),
         }

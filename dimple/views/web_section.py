@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dimple.probes.digest import NULL
 from dimple.runs.store import Run
 from dimple.views.camera import look
 from dimple.views.canvas import Canvas
 from dimple.views.fit import Fit
-from dimple.views.frame import Bytes, Classes, Drawing, Frame, Reals, classes_met, control_of
+from dimple.views.frame import Classes, Drawing, Frame, Reals, classes_met, control_of
 from dimple.views.frames_of_section import shown_rows
 from dimple.views.insets import Rectangle
 from dimple.views.page import png
@@ -19,10 +20,12 @@ from dimple.views.regions import name_places
 from dimple.views.rooms import named_parts, painted
 from dimple.views.web_data import charts_data, classes_data, nearest_of, short
 from dimple.views.web_field import packed
-from dimple.views.wording import NULL, number
+from dimple.views.wording import number
 
+# Class numbers are bytes in pairs, the low one first, as the page's script reads them.
+PAIR = np.dtype("<u2")
 # A class number with this bit has valid inputs.
-VALID = 64
+VALID = 1 << 15
 # The size, in pixels, of the picture that names are placed on, and of the control.
 PICTURE, CONTROL = 640, 380
 LETTERS = 15
@@ -86,7 +89,7 @@ def _plane(section: dict[str, Any], run: Run, frames: Sequence[Frame]) -> dict[s
     return {"regions": packed(regions), "lines": packed(np.concatenate(lines)), "inputs": packed(inputs)}
 
 
-def _classes_of(drawing: Drawing) -> Bytes:
+def _classes_of(drawing: Drawing) -> NDArray[np.uint16]:
     """The class of each square of the regions, with the bit of valid inputs."""
     classes = drawing.classes
     assert classes is not None
@@ -96,7 +99,7 @@ def _classes_of(drawing: Drawing) -> Bytes:
         low, high = np.array(drawing.low), np.array(drawing.high)
         corners = (classes.valid - low) / (high - low) * (columns, rows)
         ImageDraw.Draw(inside).polygon([tuple(corner) for corner in corners], fill=1)
-    return np.asarray(classes.regions + VALID * np.asarray(inside), dtype=np.uint8)
+    return np.asarray(classes.regions + VALID * np.asarray(inside), dtype=PAIR)
 
 
 def _lines(drawing: Drawing) -> NDArray[np.uint16]:
@@ -108,12 +111,12 @@ def _lines(drawing: Drawing) -> NDArray[np.uint16]:
 
 
 def _rooms(section: dict[str, Any], frames: Sequence[Frame]) -> dict[str, str]:
-    """Walls and sides: places in 16 bits, normals in 8, class and strength in 8, triangles in 32; and the volume."""
+    """Walls and sides: places in 16 bits, normals in 8, class and strength in 16, triangles in 32; and the volume."""
     parts = [painted(frame.drawing) for frame in frames]
     low, high = np.array(frames[0].drawing.low), np.array(frames[0].drawing.high)
     places = [np.rint(((part.places - low) / (high - low)).clip(0, 1) * 65535).astype(np.uint16) for part in parts]
     normals = [np.rint(part.normals * 127).astype(np.int8) for part in parts]
-    paints = [np.stack([part.classes, np.rint(part.strength * 255)], axis=1).astype(np.uint8) for part in parts]
+    paints = [np.stack([part.classes, np.rint(part.strength * 255)], axis=1).astype(PAIR) for part in parts]
     volumes = np.stack([_volume(frame.drawing.classes) for frame in frames])
     section |= {
         "vertices": [len(part.places) for part in parts],
@@ -126,9 +129,9 @@ def _rooms(section: dict[str, Any], frames: Sequence[Frame]) -> dict[str, str]:
     return blobs | {"volume": packed(volumes)}
 
 
-def _volume(classes: Classes | None) -> Bytes:
+def _volume(classes: Classes | None) -> NDArray[np.uint16]:
     assert classes is not None
-    return classes.regions.astype(np.uint8)
+    return classes.regions.astype(PAIR)
 
 
 def _names_flat(frame: Frame) -> list[dict[str, Any]]:
@@ -152,11 +155,10 @@ def _tiles(places: Reals) -> list[Rectangle]:
 
 def _names(frame: Frame) -> list[dict[str, Any]]:
     """The names on all six sides of the box, each with the places where it may stand, the best ones first."""
-    found = []
-    for part in named_parts(frame.drawing, None):
-        some = np.linspace(0, len(part.places) - 1, CANDIDATES).astype(int)
-        found.append({"name": part.name, "side": [part.axis, part.end], "at": short(part.places[some])})
-    return found
+    return [
+        {"name": part.name, "side": [part.axis, part.end], "at": short(part.some(CANDIDATES))}
+        for part in named_parts(frame.drawing, None)
+    ]
 
 
 def _control(frames: Sequence[Frame]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.probes.digest import CLOSED, HIGH, LOW, NULL
+
 WORDS = {
     "train_accuracy": "train accuracy",
     "test_accuracy": "test accuracy",
@@ -52,11 +54,6 @@ WORDS = {
     "on_ratio_change": "change along the manifold with more search",
     "off_ratio_change": "change off the manifold with more search",
 }
-# A null of a figure stands in columns that carry the figure's own name and one of these ends.
-NULL, LOW, HIGH, CLOSED = "_null", "_null_low", "_null_high", "_closed"
-ENDS = (NULL, LOW, HIGH, CLOSED)
-# How the unit of every distance ends.
-DISTANCE = "input units"
 
 
 def words(column: str) -> str:
@@ -113,11 +110,6 @@ def null_text(row: Mapping[str, Any], column: str) -> str:
     if column + CLOSED in row:
         text += f", isotropic {number(row[column + CLOSED])}"
     return text
-
-
-def is_null(column: str, columns: Mapping[str, Any]) -> bool:
-    """Whether a column is the null of another one that is there."""
-    return any(column.endswith(end) and column[: -len(end)] in columns for end in ENDS)
 
 
 def finite_or_nan(values: NDArray[Any]) -> NDArray[np.float64]:

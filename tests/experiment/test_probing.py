@@ -17,6 +17,7 @@ from dimple.networks import build_model
 from dimple.runs import Run
 from dimple.runs.files import read_table
 from dimple.scene import load_scene
+from tests.experiment import linear_network
 
 SMALL = {"samples": 12, "draws": 4, "dim": 4, "neighbours": 12}
 
@@ -169,6 +170,29 @@ def test_every_snapshot_of_a_run_is_measured_with_its_exact_tangents(tmp_path: P
     transfer = run.info["summary"]["transfer"]
     own = [row["error"] for row in transfer if row["made_for"] == row["fed_to"] and row["samples"]]
     assert len(transfer) == len(simulated.steps) ** 2 and set(own) == {1.0}
+
+
+def test_a_network_without_layers_has_the_bound_of_its_products(tmp_path: Path) -> None:
+    asked = ProbeRequest(
+        model=f"{linear_network.NAME}:Bare", data=linear_network.write_images(tmp_path), probes=("spectra",), samples=4
+    )
+    run = probe(asked, tmp_path / "out", device="cpu")
+    (row,) = run.info["summary"]["rows"]
+    assert row["lipschitz_bound"] == pytest.approx(float(torch.linalg.matrix_norm(linear_network.weights(), 2)), 1e-5)
+    assert run.info["summary"]["layers"] == [] and not (run.path / "spectra.parquet").exists()
+
+
+@pytest.mark.parametrize("kind", ["speed", "transfer"])
+def test_a_series_of_one_has_no_steps_to_compare(kind: str, tmp_path: Path) -> None:
+    asked = ProbeRequest(
+        model=f"{linear_network.NAME}:linear",
+        data=linear_network.write_images(tmp_path),
+        checkpoints=linear_network.write_checkpoints(tmp_path, (3,)),
+        probes=(kind,),
+    )
+    with pytest.raises(UsageError, match=rf"--probe {kind} compares the steps of a series, and .*step_\*.* has one"):
+        probe(asked, tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_margin_within_frequency_bands_comes_with_its_null(tmp_path: Path) -> None:

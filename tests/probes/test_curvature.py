@@ -93,3 +93,11 @@ def test_where_no_boundary_is_found_nothing_is_said() -> None:
     nowhere = half_space(torch.tensor([0.0, 0.0]), -1.0)
     found = Curvature()(nowhere, gaussian(3, 2), torch.tensor([1, 1, 0]))
     assert all(bool(values.isnan().all()) for values in found.columns.values())
+
+
+def test_at_a_sample_on_the_boundary_the_curvature_is_known_and_a_finite_step_is_not() -> None:
+    x = torch.tensor([[2.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    found = Curvature()(ball(2.0), x, torch.ones(2, dtype=torch.long)).columns
+    torch.testing.assert_close(found["curvature"].abs(), torch.full((2,), 0.5), rtol=1e-5, atol=0)
+    for name in ("curvature_finite", "curvature_finite_null"):
+        assert found[name].isnan().tolist() == [True, False]

@@ -1,5 +1,7 @@
 """The margin against boundaries whose distance is known."""
 
+import math
+
 import pytest
 import torch
 
@@ -99,6 +101,22 @@ def test_the_nearest_of_all_classes_is_the_margin_and_one_of_them_can_be_asked_f
     assert bool((corner.predict(second.details["boundary_point"] - torch.tensor([1e-6, 0.0])) == 2).all())
     own = Margin(norm=kind, rival=0)(corner, x, y)  # type: ignore[arg-type]
     assert own.columns["margin_found"].tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("method", ["closest", "deepfool", "fab", "lbfgs", "pgd"])
+def test_samples_that_are_all_of_the_class_asked_for_have_no_crossing_towards_it(method: str) -> None:
+    x, y = torch.tensor([[0.0, 0.5], [0.1, 0.5]]), torch.tensor([0, 1])
+    toward = Margin(method=method, budget=100, rival=0)(half_space(torch.tensor([1.0, 0.0]), 2.0), x, y)  # type: ignore[arg-type]
+    assert toward.columns["margin"].tolist() == [math.inf, -math.inf] and not toward.columns["margin_passes"].any()
+    each = Margin(method=method, budget=100, rival="each")(half_space(torch.tensor([1.0, 0.0]), 2.0), x, y)  # type: ignore[arg-type]
+    torch.testing.assert_close(each.details["margin_by_class"][:, 1], torch.tensor([2.0, 1.9]), atol=1e-3, rtol=0)
+    assert each.details["margin_by_class"][:, 0].tolist() == [math.inf, math.inf]
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "linf"])
+def test_a_sample_on_the_boundary_is_at_its_nearest_point(kind: str) -> None:
+    found = Margin(norm=kind)(half_space(torch.tensor([1.0, 0.0]), 0.0), torch.zeros(1, 2), torch.tensor([0])).columns  # type: ignore[arg-type]
+    assert float(found["margin"]) == 0 and float(found["margin_residual"]) == 0
 
 
 def test_a_class_that_is_not_there_is_refused() -> None:

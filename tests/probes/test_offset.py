@@ -5,7 +5,7 @@ import torch
 
 from dimple.boundary import Boundary
 from dimple.manifolds import Flat, Sphere
-from dimple.probes import Offset
+from dimple.probes import Offset, RandomSubspace
 from dimple.tensors import generator
 from tests.oracles import ball
 
@@ -40,6 +40,13 @@ def test_the_nearer_of_two_sheets_counts_whichever_way_it_lies() -> None:
     plane = Flat(offset=(0.5,))
     result = Offset(limit=1.0)(sheets, x, torch.tensor([1, 0]), plane)
     torch.testing.assert_close(result.columns["offset"], torch.tensor([0.2, -0.2]), rtol=0, atol=1e-8)
+
+
+def test_where_the_tangent_space_is_all_of_space_nothing_lies_off_it_nor_off_a_random_one() -> None:
+    x = torch.randn(6, 3, generator=generator(0, "inside"))
+    found = Offset(limit=9.0)(ball(2.0), x, torch.ones(6, dtype=torch.long), RandomSubspace(dim=3, seed=1, draw=0))
+    assert found.columns["offset"].isinf().all() and found.details["offset_draws"].isinf().all()
+    assert not found.columns["gradient_off_share"].any() and not found.columns["gradient_off_share_null"].any()
 
 
 def test_beyond_the_limit_there_is_nothing() -> None:

@@ -31,3 +31,12 @@ def test_clinging_without_leaving_the_manifold_is_a_contradiction() -> None:
 def test_unfinished_training_decides_nothing() -> None:
     found = phases(STEPS, [1.0, 0.5, 0.1, 0.1, 0.1], [0.5, 1.0, 0.6, 0.8, 0.9], 0.9, 1 / 3)
     assert (found.dimple_step, found.verdict) == (None, "undecided")
+
+
+def test_a_share_without_a_standard_error_decides_nothing_where_the_boundary_clung() -> None:
+    clung, walls = [1.0, 0.5, 0.1, 0.1, 0.1], [1.0, 0.9, 0.8, 0.6, 0.4]
+    accuracy = [0.5, 0.5, 0.6, 0.8, 1.0]
+    for share, error in ((0.9, float("nan")), (float("nan"), float("nan"))):
+        found = phases(STEPS, clung, accuracy, share, 1 / 3, off_share_error=error)
+        assert found.verdict == "undecided" and "nan" not in found.reason and "probe_points" in found.reason
+        assert phases(STEPS, walls, accuracy, share, 1 / 3, off_share_error=error).verdict == "contradicted"

@@ -90,6 +90,8 @@ def test_a_scene_without_a_verdict_has_a_card_all_the_same(tmp_path: Path) -> No
     bare.run.info["summary"] = {"steps": 1, "snapshots": 1}
     text = write_index([bare], [], [], tmp_path / "index.html").read_text()
     assert "bare" in text and 'class="word' not in text.partition("At a glance")[0]
+    # Nobody dated its phases, which is not to say that they never came.
+    assert ">never<" not in text
 
 
 def test_tutorials_ship_in_the_order_of_reading() -> None:

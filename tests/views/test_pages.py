@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from dimple.errors import RunError
+from dimple.probes.digest import is_beside
 from dimple.views.distributions import cumulative
 from dimple.views.figures import charts_by_unit, figure_rows, spans_decades
 from dimple.views.frame import Curve
 from dimple.views.probe_report import ProbePicture, image_of, series_charts, write_probe_report
 from dimple.views.report import write_report
-from dimple.views.wording import is_null, null_text, number
+from dimple.views.wording import null_text, number
 from tests.views.material import write_run
 
 NASTY = "</script><img src=x onerror=alert(1)>"
@@ -89,6 +90,13 @@ def test_the_report_of_a_run_states_what_happened(tmp_path: Path) -> None:
     assert "margin 24 1,200 800 40.0" in text
 
 
+def test_phases_that_nobody_dated_did_not_come_never(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.info["summary"] = {"steps": 100, "snapshots": 4}
+    text = " ".join(Page(write_report(run, run.path / "report.html")).text.split())
+    assert "never" not in text and "When they came was not measured: that takes the probe offset" in text
+
+
 def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     without = Page(write_report(run, run.path / "report.html"))
@@ -101,6 +109,15 @@ def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Pa
     assert "data:video/mp4;base64," + base64.b64encode(b"film").decode() in page.addresses
     assert "step 10: clung" in page.text
     assert page.tags.count("img") == without.tags.count("img") + 1
+
+
+def test_a_report_links_to_the_page_of_its_own_run_only(tmp_path: Path) -> None:
+    run, other = write_run(tmp_path / "run"), write_run(tmp_path / "other")
+    assert 'href="page.html"' not in write_report(run, run.path / "report.html").read_text()
+    for one in (run, other):
+        (one.path / "page.html").write_text("a page")
+    assert 'href="page.html"' in write_report(run, run.path / "report.html").read_text()
+    assert 'href="page.html"' not in write_report(run, other.path / "report-of-run.html").read_text()
 
 
 def test_charts_mark_the_phases_and_are_the_same_every_time(tmp_path: Path) -> None:
@@ -225,6 +242,6 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
 
 
 def test_only_nulls_of_figures_that_are_there_are_nulls() -> None:
-    assert is_null("x_null_low", {"x": 1})
-    assert not is_null("x_null", {"y": 1})
+    assert is_beside("x_null_low", {"x": 1})
+    assert not is_beside("x_null", {"y": 1})
     assert null_text({"x": 1.0}, "x") == ""

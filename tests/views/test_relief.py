@@ -34,9 +34,9 @@ def test_an_empty_boundary_has_an_empty_relief() -> None:
     assert Feet(SQUARE, 0.1).relief(ball_mesh(None)).shape == (0,)
 
 
-def test_heights_over_a_plane_are_exact_even_past_its_rim() -> None:
+def test_offsets_to_a_plane_are_exact_even_past_its_rim() -> None:
     points = np.array([[0.21, 0.37, 0.4], [0.5, 0.5, -0.2], [1.3, 0.5, 0.1]])
-    assert Feet(SQUARE, 0.1).heights(points) == pytest.approx(points[:, 2])
+    assert Feet(SQUARE, 0.1).offsets(points)[:, 2] == pytest.approx(-points[:, 2])
 
 
 def test_refining_keeps_the_surface_and_bounds_its_edges() -> None:

@@ -2,6 +2,7 @@
 
 import html
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 from dimple import experiment
 from dimple.experiment.section_request import SectionRequest
 from dimple.runs import Run
+from dimple.views.frames_of_run import frames_of_run
+from dimple.views.web_page import write_web_page
 from tests.experiment.linear_network import NAME, weights, write_checkpoints, write_images
 from tests.views.browser import Browser, needs_browser
 
@@ -78,6 +81,23 @@ def test_the_pointer_is_told_class_input_and_distances(flat: Run, browser: Brows
         assert np.array(drawn).reshape(4, 4)[:, :3] == pytest.approx(
             (255 * sample.reshape(3, 4).T).clip(0, 255), abs=1.5
         )
+
+
+def test_a_class_of_hundreds_is_told_by_its_own_name(flat: Run, folder: Path, browser: Browser) -> None:
+    run = Run.open(shutil.copytree(flat.path, folder / "many"))
+    names = [f"kind {k}" for k in range(304)]
+    run.info["section"]["classes"] = names
+    arrays = run.geometry()
+    arrays |= {name: values + 300 for name, values in arrays.items() if "regions/" in name or "pairs/" in name}
+    run.write_geometry(arrays)
+    browser.open(write_web_page(run, frames_of_run(run), run.path / "page.html"))
+    low, high = arrays["low"], arrays["high"]
+    for share in ((0.15, 0.2), (0.5, 0.5), (0.8, 0.7)):
+        u = low + np.array(share) * (high - low)
+        browser.mouse("mouseMoved", *at(browser, u))
+        browser.settle()
+        label = int(np.argmax(weights(2).numpy() @ (arrays["origin"].ravel() + arrays["axes"] @ u)))
+        assert browser.run("document.querySelector('.here strong').textContent") == names[300 + label]
 
 
 def test_steps_change_the_regions_the_control_and_the_captions(flat: Run, browser: Browser) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dimple.runs.store import Run
 from dimple.views.frames_of_run import frames_of_run
+from dimple.views.web_data import page_data
 from dimple.views.web_page import write_web_page
 from tests.views.browser import SHIFT, Browser, needs_browser
 from tests.views.material import write_flat_run, write_run
@@ -55,6 +56,17 @@ def test_a_page_is_one_small_file_without_outside_addresses(space: Path) -> None
     assert re.findall(r"https?://[^\"'` )]+", text) == ["http://www.w3.org/2000/svg"]
     assert "default-src 'none'" in text
     assert "<b>ball" not in space.read_text()
+
+
+def test_a_step_along_the_manifold_has_no_part_off_it_whatever_rounding_says(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    points = run.points()
+    points["on_share"] = np.full(len(points["step"]), np.nextafter(1.0, 2.0))
+    points["margin_any"] = np.full(len(points["step"]), 0.5)
+    run.write_points(points, {})
+    split = page_data(run, frames_of_run(run))["drawing"]["measured"]["split"]
+    assert {cell for row in split["off"] for cell in row} == {"0"}
+    assert {cell for row in split["on"] for cell in row} == {"0.500"}
 
 
 def test_every_snapshot_and_null_is_in_the_page(space: Path) -> None:

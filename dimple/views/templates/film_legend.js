@@ -34,7 +34,7 @@ function legend() {
 }
 
 function markerSample(label, hollow) {
-  const svg = document.createElementNS(SVG, 'svg'), { colour, shape } = data.classes[label % 8];
+  const svg = document.createElementNS(SVG, 'svg'), { colour, shape } = data.classes[label % data.classes.length];
   svg.setAttribute('viewBox', '-8 -8 16 16');
   const path = ['M-6 0a6 6 0 1 0 12 0a6 6 0 1 0 -12 0', 'M0 -7.5L7.5 0L0 7.5L-7.5 0Z', 'M-5.3 -5.3H5.3V5.3H-5.3Z', 'M0 -7L7 5.5H-7Z'][shape];
   const paint = label < 2 ? `var(--class${label})` : colour;

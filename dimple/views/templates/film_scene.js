@@ -161,8 +161,8 @@ class Scene {
     const { painter, drawing, common } = this, gl = painter.gl;
     const predictions = drawing.predictions[Math.round(view.time)];
     const rows = this.points.map((place, i) => {
-      const label = drawing.labels[i], wrong = predictions && predictions[i] !== label ? 1 : 0;
-      return [...place, label % 8, this.data.classes[label % 8].shape, wrong, view.point === i ? 1 : 0];
+      const label = drawing.labels[i], kind = label % this.data.classes.length, wrong = predictions && predictions[i] !== label ? 1 : 0;
+      return [...place, kind, this.data.classes[kind].shape, wrong, view.point === i ? 1 : 0];
     });
     painter.fillRectangles(this.markers, new Float32Array(rows.flat()));
     const side = Math.max(...subtract(common.high, common.low)), radius = 5.2 * this.fine;

@@ -1,13 +1,16 @@
 // A section: the regions of many classes in a plane, or their rooms in space, with names, images, and the input itself.
 
+// A class number with this bit has valid inputs.
+const VALID = 1 << 15;
+
 const PLANE_FRAGMENT = `#version 300 es
 precision highp float;
 uniform sampler2D levels; uniform vec3 colours[10], paper; uniform float cellPixels; uniform bool bounds;
 in vec2 at; out vec4 colour;
 void main() {
-  int value = int(texture(levels, at).r * 255.0 + 0.5);
-  bool valid = !bounds || value >= 64;
-  vec3 paint = mix(paper, colours[(value & 63) % 10], valid ? 0.6 : 0.3);
+  ivec2 bytes = ivec2(texture(levels, at).rg * 255.0 + 0.5);
+  bool valid = !bounds || bytes.y >= 128;
+  vec3 paint = mix(paper, colours[(bytes.x + 256 * (bytes.y & 127)) % 10], valid ? 0.6 : 0.3);
   if (!valid && mod(gl_FragCoord.x + gl_FragCoord.y, 9.0 * cellPixels) < 1.6 * cellPixels) paint = paper;
   colour = vec4(paint, 1.0);
 }`;
@@ -60,16 +63,16 @@ class SectionScene {
     const gl = this.painter.gl, numbers = async (name, Kind) => new Kind((await Field.unpack(`${name}-bytes`)).buffer);
     if (this.flat) {
       this.levels = this.painter.texture(gl.TEXTURE_2D, false);
-      this.regions = await Field.unpack('regions-bytes');
+      this.regions = await numbers('regions', Uint16Array);
       this.ends = await numbers('lines', Uint16Array);
       this.inputs = await numbers('inputs', Float32Array);
       this.curve = this.painter.rows([3, 3]);
       return;
     }
     this.surface = this.painter.rows([3, 3, 2]);
-    this.volume = await Field.unpack('volume-bytes');
+    this.volume = await numbers('volume', Uint16Array);
     [this.places, this.normals, this.paints, this.faces] = await Promise.all([
-      numbers('places', Uint16Array), numbers('normals', Int8Array), Field.unpack('paints-bytes'), numbers('faces', Uint32Array),
+      numbers('places', Uint16Array), numbers('normals', Int8Array), numbers('paints', Uint16Array), numbers('faces', Uint32Array),
     ]);
   }
 
@@ -106,7 +109,8 @@ class SectionScene {
     if (this.flat) {
       const side = this.section.side, count = this.section.lines[at], first = 4 * before(this.section.lines), flat = new Float32Array(6 * count);
       gl.bindTexture(gl.TEXTURE_2D, this.levels);
-      gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, side, side, 0, gl.RED, gl.UNSIGNED_BYTE, this.regions.subarray(at * side * side, (at + 1) * side * side));
+      const bytes = new Uint8Array(this.regions.buffer, 2 * at * side * side, 2 * side * side);
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RG8, side, side, 0, gl.RG, gl.UNSIGNED_BYTE, bytes);
       for (let k = 0; k < 2 * count; k++) {
         for (let axis = 0; axis < 2; axis++) flat[3 * k + axis] = low[axis] + this.ends[first + 2 * k + axis] / 65535 * (high[axis] - low[axis]);
       }
@@ -236,8 +240,8 @@ class SectionScene {
     this.here.replaceChildren();
     if (this.section.shape) this.here.append(this.input(u));
     const text = write(this.here, 'div');
-    write(text, 'strong', this.section.classes[value & 63]);
-    if (this.section.bounds && value < 64) write(text, 'div', 'out of range');
+    write(text, 'strong', this.section.classes[value & (VALID - 1)]);
+    if (this.section.bounds && value < VALID) write(text, 'div', 'out of range');
     this.points.forEach((place, i) => {
       const away = Math.hypot(place[0] - u[0], place[1] - u[1]);
       write(text, 'div', `${away.toPrecision(3)} from ${this.section.captions[this.step][i].split(':')[0]}`);
