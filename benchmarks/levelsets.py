@@ -221,7 +221,7 @@ def mesh_margins(name: str) -> Rows:
     away = distances(mesh, x.numpy())
     # A nearer boundary point may lie outside the box that the mesh fills.
     inside = away < np.minimum(x.numpy() - low, high - x.numpy()).min(1)
-    probed = Margin(starts=4)(Boundary(network.double()), x, y).columns["margin"].abs().numpy()
+    probed = Margin()(Boundary(network.double()), x, y).columns["margin"].abs().numpy()
     farther = (probed - away)[inside]
     gap = np.abs(farther)
     yield row(
