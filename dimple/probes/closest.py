@@ -16,8 +16,10 @@ from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
 from dimple.probes.corners import cornered
+from dimple.probes.nearest import some
 from dimple.probes.restriction import Restriction
 from dimple.probes.search import BUDGET, CONVERGED, FORWARD, NO_CROSSING, Reached
+from dimple.probes.surroundings import ALL_OVER, AROUND, MOST, just_within
 from dimple.probes.walk import Walk, stages
 from dimple.tensors import chunks, flatten, generator
 
@@ -25,6 +27,8 @@ from dimple.tensors import chunks, flatten, generator
 SMALL, LARGE = 8, 15
 # Looks at the corners around the nearest point of several starts.
 CORNERS = 12
+# How often the surroundings are looked at, by samples for which that brought a nearer point the last time.
+TURNS = 6
 # A sample is masked when further starts come nearer than this share of what the first found.
 MASKED = 0.9
 # How many places a further start looks at, forwards only, before it chooses where to walk from.
@@ -53,8 +57,9 @@ def closest(
 
     Args:
         starts: how many searches a sample, the first from itself, the others from within the distance that it found,
-            and in l2 the last of three or more from the nearest point of all, see `dimple.probes.corners`; None takes
-            33 up to three dimensions, 9 up to 16, 3 up to 64, and 1 above.
+            and in l2 the last of three or more from the nearest point of all, see `dimple.probes.corners`; then, in up
+            to three dimensions, one more wherever a look around sees another class nearer still, see
+            `dimple.probes.surroundings`. None takes 9 up to 16 dimensions, 3 up to 64, and 1 above.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -85,6 +90,8 @@ def closest(
         best = _nearest(best, _finished(walk, budget), count)
     if corners:
         best = _at_corners(best, boundary, x, y, budget, restriction, targets)
+        if flatten(x).shape[1] <= MOST:
+            best = _looking_around(best, begun.first_gap, boundary, x, y, budget, restriction, targets)
     found = torch.isfinite(best.distance)
     status = torch.where(best.settled, CONVERGED, BUDGET).where(found, NO_CROSSING)
     masked = best.distance < MASKED * first.distance
@@ -93,7 +100,7 @@ def closest(
 
 def default_starts(n: int) -> int:
     """How many searches a sample of n dimensions gets: few dimensions have pockets that one search walks past."""
-    return 33 if n <= 3 else 9 if n <= 16 else 3 if n <= 64 else 1
+    return 9 if n <= 16 else 3 if n <= 64 else 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +112,15 @@ class _Found:
     passes: Tensor
     settled: Tensor
     landed: Tensor
+
+    def some(self, rows: Tensor) -> "_Found":
+        """That of some samples."""
+        return _Found(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+
+    def put(self, rows: Tensor, others: "_Found") -> None:
+        """Take over what some samples have come to since."""
+        for field in dataclasses.fields(self):
+            getattr(self, field.name)[rows] = getattr(others, field.name)
 
 
 def _finished(walk: Walk, budget: float) -> _Found:
@@ -132,6 +148,34 @@ def _at_corners(
     nearer = cornered(boundary, x, y, best.points, found, int(min(budget, CORNERS)), restriction, targets)
     landed = best.landed & (nearer.distance >= best.distance)
     return _Found(nearer.points, nearer.distance, best.passes + nearer.passes, best.settled, landed)
+
+
+def _looking_around(
+    best: _Found,
+    first_gap: Tensor,
+    boundary: Boundary,
+    x: Tensor,
+    y: Tensor,
+    budget: float,
+    restriction: Restriction | None,
+    targets: Tensor | None,
+) -> _Found:
+    """The nearest known, and what is found from where another class is seen that is nearer, again and again."""
+    best = best.some(torch.arange(len(x), device=x.device))
+    rows = torch.nonzero(torch.isfinite(best.distance) & (best.distance > 0)).squeeze(1)
+    for turn in range(TURNS):
+        limits, goals = some(rows, restriction, targets)
+        places, across = just_within(boundary, x[rows], y[rows], best.points[rows], turn, limits, goals)
+        best.passes[rows] += FORWARD * (ALL_OVER + AROUND)
+        rows, offsets = rows[across], (places - flatten(x)[rows])[across, None]
+        if len(rows) == 0:
+            break
+        limits, goals = some(rows, restriction, targets)
+        walk = Walk(boundary, x[rows], y[rows], "l2", limits, goals)
+        walk.begin_at(offsets, first_gap[rows])
+        nearest = _nearest(best.some(rows), _finished(walk, budget), 1)
+        best.put(rows, _at_corners(nearest, boundary, x[rows], y[rows], budget, limits, goals))
+    return best
 
 
 def _spread(count: int, n: int, device: torch.device) -> Tensor:
