@@ -88,7 +88,8 @@ def test_a_class_of_hundreds_is_told_by_its_own_name(flat: Run, folder: Path, br
     names = [f"kind {k}" for k in range(304)]
     run.info["section"]["classes"] = names
     arrays = run.geometry()
-    arrays |= {name: values + 300 for name, values in arrays.items() if "regions/" in name or "pairs/" in name}
+    classes = {name: values for name, values in arrays.items() if "regions/" in name or "pairs/" in name}
+    arrays |= {name: values.astype(np.int16) + 300 for name, values in classes.items()}
     run.write_geometry(arrays)
     browser.open(write_web_page(run, frames_of_run(run), run.path / "page.html"))
     low, high = arrays["low"], arrays["high"]
