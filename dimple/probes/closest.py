@@ -27,6 +27,8 @@ from dimple.tensors import chunks, flatten, generator
 SMALL, LARGE = 8, 15
 # Looks at the corners around the nearest point of several starts.
 CORNERS = 12
+# From so many starts on the surroundings are looked at as well; fewer are asked for where time counts.
+LOOKING = 9
 # How often the surroundings are looked at, by samples for which that brought a nearer point the last time.
 TURNS = 6
 # A sample is masked when further starts come nearer than this share of what the first found.
@@ -57,8 +59,8 @@ def closest(
 
     Args:
         starts: how many searches a sample, the first from itself, the others from within the distance that it found,
-            and in l2 the last of three or more from the nearest point of all, see `dimple.probes.corners`; then, in up
-            to three dimensions, one more wherever a look around sees another class nearer still, see
+            and in l2 the last of three or more from the nearest point of all, see `dimple.probes.corners`; of nine or
+            more, in up to three dimensions, one more wherever a look around sees another class nearer still, see
             `dimple.probes.surroundings`. None takes 9 up to 16 dimensions, 3 up to 64, and 1 above.
 
     Example:
@@ -90,7 +92,7 @@ def closest(
         best = _nearest(best, _finished(walk, budget), count)
     if corners:
         best = _at_corners(best, boundary, x, y, budget, restriction, targets)
-        if flatten(x).shape[1] <= MOST:
+        if starts >= LOOKING and flatten(x).shape[1] <= MOST:
             best = _looking_around(best, begun.first_gap, boundary, x, y, budget, restriction, targets)
     found = torch.isfinite(best.distance)
     status = torch.where(best.settled, CONVERGED, BUDGET).where(found, NO_CROSSING)
