@@ -93,6 +93,9 @@ def _print_summary(run: "Run") -> None:
                 said = remark(row.get(f"{name}_verdict", ""), row, name)
                 table.add_row(name, number(value), null(row, name), said, units.get(name, ""))
         out.print(table)
+    if any("margin" in row for row in last):
+        what = "margins are medians over the samples that are classified correctly, margin_wrong over the others"
+        out.print(what, style="dim", markup=False)
     if len(last) < len(rows):
         out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
     for file in (

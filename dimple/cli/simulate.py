@@ -65,13 +65,19 @@ def _print_summary(run: "Run") -> None:
     if "verdict" in summary:
         out.print(f"cling, then dimple: {summary['verdict'].upper()}", style="bold", markup=False)
         out.print(f"  {summary['verdict_reason']}", markup=False)
-        out.print(f"  clung at step {summary['cling_step']}, dimpled at step {summary['dimple_step']}", markup=False)
+        clung, dimpled = (
+            "never" if at is None else f"at step {at}" for at in (summary["cling_step"], summary["dimple_step"])
+        )
+        out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
     table = Table("at the last step", "value", "null", "unit", box=None, pad_edge=False)
     units = run.units()
     for name, value in summary["final"].items():
         if "_null" not in name and not name.endswith("_closed"):
             table.add_row(name, number(value), null(summary["final"], name), units.get(name, ""))
     out.print(table)
+    out.print(
+        "margins and depths are medians over the training points, negative where wrong", style="dim", markup=False
+    )
     for file in ("film.mp4", "page.html", "report.html", "metrics.parquet"):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)

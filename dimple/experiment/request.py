@@ -63,7 +63,7 @@ class ProbeRequest:
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.probes if kind not in KINDS]
         if unknown or not self.probes:
-            raise UsageError(f"--probe is {unknown[:1] or 'empty'}; choose from {', '.join(KINDS)}")
+            raise UsageError(f"--probe is {unknown[0] if unknown else 'empty'}; choose from {', '.join(KINDS)}")
         if self.method not in METHODS:
             raise UsageError(f"--method is {self.method}; choose from {', '.join(METHODS)}")
         if self.weights is not None and self.checkpoints is not None:

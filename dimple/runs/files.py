@@ -38,6 +38,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, RunError):
             raise
+        if not path.parent.is_dir():
+            raise RunError(f"{path}: cannot be written, as there is no folder {path.parent}; make it or choose another place") from None
         raise RunError(f"{path}: cannot be written ({error.strerror or error}); free space or choose another place") from error
     finally:
         if temporary is not None:

@@ -86,7 +86,9 @@ class Run:
         if path.is_file():
             raise RunError(f"{path}: is a file, and a run is a folder; choose another --out")
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and any(path.iterdir()):
+                if not (path / "run.json").exists():
+                    raise RunError(f"{path}: is not empty and holds no run; choose another --out")
                 existing = cls.open(path)
                 if not force:
                     return existing._continued(info, asked)

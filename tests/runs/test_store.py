@@ -70,6 +70,12 @@ def test_an_error_while_writing_leaves_no_temporary_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be written, as there is no folder .*absent; make it"):
+        write_bytes(tmp_path / "absent" / "a.png", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_finished_run_is_not_overwritten_without_force(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", INFO, "seed: 0\n")
     run.info["status"] = "complete"
@@ -91,7 +97,7 @@ def test_an_unfinished_run_goes_on_only_with_what_was_asked(tmp_path: Path) -> N
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_with_something_else_is_never_touched(tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunError, match="holds no run.json"):
+    with pytest.raises(RunError, match="is not empty and holds no run; choose another --out"):
         Run.create(tmp_path, INFO, "seed: 0\n", force=force)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
