@@ -20,10 +20,13 @@ def report(
 ) -> None:
     """Write a run's report again, or compare several runs: one page, to read or to print, that needs no other file."""
     from dimple import experiment
+    from dimple.runs import Run
 
     if len(runs) == 1:
         path = experiment.report(runs[0], out, console.progress)
     elif out is None:
+        for run in runs:
+            Run.open(run)
         raise UsageError(f"{len(runs)} runs have no folder in common for their page; name a file with -o")
     else:
         path = experiment.compare(runs, out)

@@ -96,6 +96,7 @@ def test_a_bad_scene_gets_one_line_with_its_place(
         (["simulate", "sphere_in_3d", "--jobs", "0"], 2, "--jobs is 0"),
         (["view", "nowhere"], 5, "nowhere: no such run folder"),
         (["report", "nowhere"], 5, "nowhere: no such run folder"),
+        (["report", "nowhere", "elsewhere"], 5, "nowhere: no such run folder"),
         (["probe", "--model", "resnet21"], 2, "did you mean 'resnet"),
         (["probe", "--probe", "margn"], 2, "--probe is margn; choose from"),
         (["probe", "--model", "resnet20"], 4, "resnet20"),
