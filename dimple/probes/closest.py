@@ -68,32 +68,27 @@ def closest(
         >>> closest(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).points.abs().round(decimals=3)
         tensor([[0., 5.]])
     """
-    starts = default_starts(flatten(x).shape[1]) if starts is None else starts
-    begun = Walk(boundary, x, y, norm, restriction, targets)
+    n = flatten(x).shape[1]
+    starts = default_starts(n) if starts is None else starts
+    task = _Task(boundary, x, y, norm, restriction, targets)
+    begun = task.walk()
     begun.begin(rivals=1 if budget < SMALL else 2 if budget < LARGE else 3)
     first = best = _finished(begun, budget)
     corners = norm == "l2" and starts > 2
-    spread = _spread(starts - 1 - corners, flatten(x).shape[1], x.device).to(x.dtype)
+    spread = _spread(starts - 1 - corners, n, x.device).to(x.dtype)
     for part in chunks(len(spread), ROUND):
         count = len(spread[part])
         rows = torch.arange(len(x), device=x.device).repeat(count)
         # A nearer crossing lies within the distance already found; where none is found, the sample's size is a scale.
         radius = best.distance.where(torch.isfinite(best.distance), flatten(x).norm(dim=1))[rows]
         places = radius[:, None, None] * spread[part].repeat_interleave(len(x), dim=0)
-        walk = Walk(
-            boundary,
-            x[rows],
-            y[rows],
-            norm,
-            None if restriction is None else restriction.rows(rows),
-            None if targets is None else targets[rows],
-        )
+        walk = task.some(rows).walk()
         walk.begin_at(places[:, : max(1, int(budget / 4))], begun.first_gap[rows])
         best = _nearest(best, _finished(walk, budget), count)
     if corners:
-        best = _at_corners(best, boundary, x, y, budget, restriction, targets)
-        if starts >= LOOKING and flatten(x).shape[1] <= MOST:
-            best = _looking_around(best, begun.first_gap, boundary, x, y, budget, restriction, targets)
+        best = _at_corners(best, task, budget)
+        if starts >= LOOKING and n <= MOST:
+            best = _looking_around(best, begun.first_gap, task, budget)
     found = torch.isfinite(best.distance)
     status = torch.where(best.settled, CONVERGED, BUDGET).where(found, NO_CROSSING)
     masked = best.distance < MASKED * first.distance
@@ -103,6 +98,27 @@ def closest(
 def default_starts(n: int) -> int:
     """How many searches a sample of n dimensions gets: few dimensions have pockets that one search walks past."""
     return 9 if n <= 16 else 3 if n <= 64 else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """What is asked, as `closest` is."""
+
+    boundary: Boundary
+    x: Tensor
+    y: Tensor
+    norm: str
+    restriction: Restriction | None
+    targets: Tensor | None
+
+    def some(self, rows: Tensor) -> "_Task":
+        """The same of some samples, which may come more than once."""
+        limits, goals = some(rows, self.restriction, self.targets)
+        return _Task(self.boundary, self.x[rows], self.y[rows], self.norm, limits, goals)
+
+    def walk(self) -> Walk:
+        """One walk a sample, not begun yet."""
+        return Walk(self.boundary, self.x, self.y, self.norm, self.restriction, self.targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,47 +152,32 @@ def _finished(walk: Walk, budget: float) -> _Found:
     return _Found(walk.points, walk.distance, walk.passes, walk.settled, landed)
 
 
-def _at_corners(
-    best: _Found,
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    budget: float,
-    restriction: Restriction | None,
-    targets: Tensor | None,
-) -> _Found:
+def _at_corners(best: _Found, task: _Task, budget: float) -> _Found:
     """The nearest of all starts, and what its corners hold that is nearer still."""
     found = torch.isfinite(best.distance)
-    nearer = cornered(boundary, x, y, best.points, found, int(min(budget, CORNERS)), restriction, targets)
+    steps = int(min(budget, CORNERS))
+    nearer = cornered(task.boundary, task.x, task.y, best.points, found, steps, task.restriction, task.targets)
     landed = best.landed & (nearer.distance >= best.distance)
     return _Found(nearer.points, nearer.distance, best.passes + nearer.passes, best.settled, landed)
 
 
-def _looking_around(
-    best: _Found,
-    first_gap: Tensor,
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    budget: float,
-    restriction: Restriction | None,
-    targets: Tensor | None,
-) -> _Found:
+def _looking_around(best: _Found, first_gap: Tensor, task: _Task, budget: float) -> _Found:
     """The nearest known, and what is found from where another class is seen that is nearer, again and again."""
-    best = best.some(torch.arange(len(x), device=x.device))
+    best = best.some(torch.arange(len(task.x), device=task.x.device))
     rows = torch.nonzero(torch.isfinite(best.distance) & (best.distance > 0)).squeeze(1)
     for turn in range(TURNS):
-        limits, goals = some(rows, restriction, targets)
-        places, across = just_within(boundary, x[rows], y[rows], best.points[rows], turn, limits, goals)
+        left = task.some(rows)
+        places, across = just_within(
+            left.boundary, left.x, left.y, best.points[rows], turn, left.restriction, left.targets
+        )
         best.passes[rows] += FORWARD * (ALL_OVER + AROUND)
-        rows, offsets = rows[across], (places - flatten(x)[rows])[across, None]
+        rows, offsets = rows[across], (places - flatten(left.x))[across, None]
         if len(rows) == 0:
             break
-        limits, goals = some(rows, restriction, targets)
-        walk = Walk(boundary, x[rows], y[rows], "l2", limits, goals)
+        walk = task.some(rows).walk()
         walk.begin_at(offsets, first_gap[rows])
         nearest = _nearest(best.some(rows), _finished(walk, budget), 1)
-        best.put(rows, _at_corners(nearest, boundary, x[rows], y[rows], budget, limits, goals))
+        best.put(rows, _at_corners(nearest, task.some(rows), budget))
     return best
 
 

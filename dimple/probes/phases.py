@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import final
 
+UNKNOWN = "too few points have a gradient to tell its off-manifold share: give more data.probe_points"
+
 
 @final
 @dataclasses.dataclass(frozen=True)
@@ -60,38 +62,39 @@ def phases(
         >>> phases([0, 10, 20], [0.5, 0.05, 0.04], [0.5, 0.7, 1.0], 0.9, 0.33).verdict
         'supported'
     """
+    dimple_step, cling_step, best = _dated(steps, distance, accuracy, fall)
+    known = math.isfinite(off_share) and math.isfinite(off_share_error)
+    shares = _shares(off_share, off_share_null, off_share_error) if known else UNKNOWN
+    if dimple_step is None:
+        reason = f"training accuracy did not come to stay at 1 (it ends at {accuracy[-1]:.3f}); {shares}"
+        return Phases(cling_step, None, fall, best, "undecided", reason)
+    least = "at least " if found < 1 else ""
+    stayed = f"but did not stay {fall:g}-fold"
+    verdict = "contradicted"
+    if cling_step is not None:
+        stayed = f"and stayed {fall:g}-fold from step {cling_step}"
+        above = off_share - 2 * off_share_error > off_share_null
+        verdict = "undecided" if not known else "supported" if above else "contradicted"
+    reason = f"the distance fell {least}{best:.1f}-fold before training accuracy came to stay at 1 {stayed}; {shares}"
+    return Phases(cling_step, dimple_step, fall, best, verdict, reason)
+
+
+def _dated(
+    steps: Sequence[int], distance: Sequence[float], accuracy: Sequence[float], fall: float
+) -> tuple[int | None, int | None, float]:
+    """The step of the dimpling and that of the clinging, None where they never came, and the largest fall before."""
     dimpled = len(steps)
     while dimpled > 0 and accuracy[dimpled - 1] >= 1:
         dimpled -= 1
-    dimple_step = steps[dimpled] if dimpled < len(steps) else None
     falls = [distance[0] / value if value > 0 else math.inf for value in distance]
     clung = dimpled
     while clung > 0 and falls[clung - 1] >= fall:
         clung -= 1
+    dimple_step = steps[dimpled] if dimpled < len(steps) else None
     cling_step = steps[clung] if clung < dimpled else None
-    best = max(falls[: max(dimpled, 1)])
-    above = off_share - 2 * off_share_error > off_share_null
-    is_known = math.isfinite(off_share) and math.isfinite(off_share_error)
-    spread = f" ± {2 * off_share_error:.2f}" if off_share_error else ""
-    shares = (
-        f"off-manifold share of the gradient {off_share:.2f}{spread}, null {off_share_null:.2f}"
-        if is_known
-        else "too few points have a gradient to tell its off-manifold share: give more data.probe_points"
-    )
-    least = "at least " if found < 1 else ""
-    if dimple_step is None:
-        return Phases(
-            cling_step, None, fall, best, "undecided",
-            f"training accuracy did not come to stay at 1 (it ends at {accuracy[-1]:.3f}); {shares}",
-        )  # fmt: skip
-    stayed = (
-        f"and stayed {fall:g}-fold from step {cling_step}"
-        if cling_step is not None
-        else f"but did not stay {fall:g}-fold"
-    )
-    reason = f"the distance fell {least}{best:.1f}-fold before training accuracy came to stay at 1 {stayed}; {shares}"
-    if cling_step is None:
-        verdict = "contradicted"
-    else:
-        verdict = "undecided" if not is_known else "supported" if above else "contradicted"
-    return Phases(cling_step, dimple_step, fall, best, verdict, reason)
+    return dimple_step, cling_step, max(falls[: max(dimpled, 1)])
+
+
+def _shares(off_share: float, null: float, error: float) -> str:
+    spread = f" ± {2 * error:.2f}" if error else ""
+    return f"off-manifold share of the gradient {off_share:.2f}{spread}, null {null:.2f}"
