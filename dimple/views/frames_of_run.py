@@ -101,7 +101,9 @@ def _fact(metrics: Columns, column: str, index: int) -> Fact:
     row = {name: float(values[index]) for name, values in metrics.items()}
     # The band of a null stands in the report; beside a picture there is room for one number.
     null = number(row[column + NULL]) if column + NULL in row else ""
-    return Fact(words(column), number(row[column]), null)
+    # Points farther than the search goes were counted with its limit.
+    least = "≥ " if column == "boundary_distance" and row.get("boundary_found", 1.0) < 1 else ""
+    return Fact(words(column), least + number(row[column]), null)
 
 
 def _predictions(points: Columns, steps: NDArray[np.int64], count: int) -> list[NDArray[np.int64] | None]:

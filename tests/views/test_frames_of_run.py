@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dimple.errors import RunError
-from dimple.views.frames_of_run import frames_of_run, timeline_of
+from dimple.views.frames_of_run import facts_of, frames_of_run, timeline_of
 from tests.views.material import RADII, RADIUS, STEPS, write_run
 
 
@@ -61,3 +61,9 @@ def test_a_run_without_boundaries_says_so(tmp_path: Path) -> None:
     run.write_geometry(kept)
     with pytest.raises(RunError, match=r"has 0 boundaries for 4 snapshots in R\^3"):
         frames_of_run(run)
+
+
+def test_a_distance_that_was_cut_off_at_the_limit_is_a_least_one() -> None:
+    metrics = {"boundary_distance": np.array([0.3, 0.25, 0.1]), "boundary_found": np.array([0.0, 0.9, 1.0])}
+    metrics["boundary_distance_null"] = metrics["boundary_distance"]
+    assert [facts_of(metrics, index)[0].value for index in range(3)] == ["≥ 0.300", "≥ 0.250", "0.100"]
