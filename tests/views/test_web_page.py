@@ -42,11 +42,18 @@ def curves(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scene(browser: Browser) -> np.ndarray:
     """The pixels of the canvas, `(height, width, 3)`."""
     browser.wait("!view.moving && !view.playing")
-    browser.settle()
     box = browser.run(
         "(({x, y, width, height}) => [x, y, x + width, y + height])(byId('view').getBoundingClientRect())"
     )
-    return np.asarray(Image.open(io.BytesIO(browser.picture())).convert("RGB").crop(tuple(map(round, box))))
+    before = np.zeros(0)
+    # What is painted reaches the screen some pictures later where much else runs.
+    for _ in range(12):
+        browser.settle()
+        now = np.asarray(Image.open(io.BytesIO(browser.picture())).convert("RGB").crop(tuple(map(round, box))))
+        if np.array_equal(now, before):
+            break
+        before = now
+    return now
 
 
 def test_a_page_is_one_small_file_without_outside_addresses(space: Path) -> None:
