@@ -13,10 +13,12 @@ from safetensors.torch import save_file
 
 from dimple.errors import ModelError, RunError, UsageError
 from dimple.experiment import ProbeRequest, probe, probing, questions, simulate
+from dimple.experiment.models import train_digits
 from dimple.networks import build_model
 from dimple.runs import Run
 from dimple.runs.files import read_table
 from dimple.scene import load_scene
+from dimple.tensors import generator
 from tests.experiment import linear_network
 
 SMALL = {"samples": 12, "draws": 4, "dim": 4, "neighbours": 12}
@@ -24,6 +26,16 @@ SMALL = {"samples": 12, "draws": 4, "dim": 4, "neighbours": 12}
 
 def request(**changes: object) -> ProbeRequest:
     return ProbeRequest(**({"model": "digits_convnet", "data": "digits"} | SMALL | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `digits_convnet` is trained to where no weights are named, for tests that are not about it."""
+    network = build_model("digits_convnet", generator(0, "network"))
+    train_digits(network, lambda *_: contextlib.nullcontext(lambda: None))
+    file = tmp_path_factory.mktemp("digits") / "trained.safetensors"
+    save_file(network.state_dict(), file)
+    return str(file)
 
 
 def test_digits_need_no_file_and_give_the_same_bits_twice(tmp_path: Path) -> None:
@@ -57,10 +69,11 @@ def test_a_series_of_checkpoints_is_one_table_with_a_step(tmp_path: Path) -> Non
 
 
 def test_an_interrupted_measurement_goes_on_with_the_next_chunk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked = request(weights=weights, budget=5.0)
     monkeypatch.setattr(questions, "IMAGES", 4)
-    whole = probe(request(), tmp_path / "whole", device="cpu")
+    whole = probe(asked, tmp_path / "whole", device="cpu")
     measured: list[int] = []
     piece = probing.Measuring._piece
 
@@ -73,9 +86,9 @@ def test_an_interrupted_measurement_goes_on_with_the_next_chunk(
     with monkeypatch.context() as patched:
         patched.setattr(probing.Measuring, "_piece", counted)
         with pytest.raises(KeyboardInterrupt):
-            probe(request(), tmp_path / "run", device="cpu")
+            probe(asked, tmp_path / "run", device="cpu")
         measured.clear()
-        probe(request(), tmp_path / "run", device="cpu")
+        probe(asked, tmp_path / "run", device="cpu")
     assert measured == [4]
     # What was done before the interrupt is counted once.
     assert Run.open(tmp_path / "run").info["passes"] == whole.info["passes"]
@@ -110,10 +123,10 @@ def test_a_network_for_other_images_is_refused_before_any_work(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
-def test_a_finished_run_is_kept(tmp_path: Path) -> None:
-    probe(request(probes=("margin",)), tmp_path / "out", device="cpu")
+def test_a_finished_run_is_kept(tmp_path: Path, weights: str) -> None:
+    probe(request(weights=weights, probes=("margin",)), tmp_path / "out", device="cpu")
     with pytest.raises(RunError, match="already holds a finished run"):
-        probe(request(probes=("margin",)), tmp_path / "out", device="cpu")
+        probe(request(weights=weights, probes=("margin",)), tmp_path / "out", device="cpu")
 
 
 def test_dim_and_neighbours_must_fit() -> None:
@@ -195,14 +208,16 @@ def test_a_series_of_one_has_no_steps_to_compare(kind: str, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
-def test_the_margin_within_frequency_bands_comes_with_its_null(tmp_path: Path) -> None:
-    run = probe(request(probes=("subspace",), budget=5.0), tmp_path / "out", device="cpu")
+def test_the_margin_within_frequency_bands_comes_with_its_null(tmp_path: Path, weights: str) -> None:
+    run = probe(request(weights=weights, probes=("subspace",), budget=5.0), tmp_path / "out", device="cpu")
     (row,) = run.info["summary"]["rows"]
     assert {"margin_dct_00", "margin_dct_06", "margin_dct_06_null_low", "margin_dct_06_verdict"} <= row.keys()
 
 
-def test_the_principal_directions_stand_beside_the_split_and_the_search_is_checked(tmp_path: Path) -> None:
-    run = probe(request(probes=("onoff",)), tmp_path / "out", device="cpu")
+def test_the_principal_directions_stand_beside_the_split_and_the_search_is_checked(
+    tmp_path: Path, weights: str
+) -> None:
+    run = probe(request(weights=weights, probes=("onoff",)), tmp_path / "out", device="cpu")
     (row,) = run.info["summary"]["rows"]
     assert row["pca_top_ratio_null"] == row["pca_bottom_ratio_null"] == row["on_ratio_null"]
     assert row["on_ratio_change_verdict"] == ("settled" if abs(row["on_ratio_change"]) <= 0.02 else "unsettled")
