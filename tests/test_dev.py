@@ -88,6 +88,7 @@ def test_where_uv_cannot_pip_installs(broken: tuple[str, ...], tmp_path: Path, m
         return "no such version" if tool in broken else None
 
     (tmp_path / "uv").touch()
+    monkeypatch.setattr(dev, "sources", lambda _: [])
     monkeypatch.setattr(dev, "program", lambda name: tmp_path / name)
     monkeypatch.setattr(dev, "run", run)
     assert dev.install("torch") == ("no such version" if "pip" in broken else None)
