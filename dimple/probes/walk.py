@@ -21,8 +21,9 @@ PULL, PULL_LAST, STAGE = {"l1": 0.5, "l2": 0.5, "linf": 0.6}, 0.03, 36
 MEMORY = {"l1": 0.0, "l2": 0.0, "linf": 0.4}
 # The share of the first stage that an l2 walk in a box steps in l-infinity. Where the first layer has thresholds, as in
 # networks trained against l-infinity attacks, a change spread over all coordinates passes them and one of the same
-# length in l2 does not. Without a box no axes are marked, and rotating them may change nothing.
-FLAT = 0.45
+# length in l2 does not. Without a box no axes are marked, and rotating them may change nothing. A stage shorter than
+# FLAT_FROM has no such steps, for it could not come back from where they lead.
+FLAT, FLAT_FROM = 0.45, 8
 # A walk that starts elsewhere is pulled this much less, for it must not leave the pocket that it starts in.
 LOCAL = 0.3
 # A walk that has met no crossing steps on from so many times as far.
@@ -157,7 +158,7 @@ class Walk:
 
     def _turn(self, stage: int, step: int, length: int) -> float:
         """Choose the norm of one step of a stage, and say which share of the projection it takes."""
-        flat = int(FLAT * length) if stage == 0 and self.starts_flat else 0
+        flat = int(FLAT * length) if stage == 0 and self.starts_flat and length >= FLAT_FROM else 0
         self.stepping = "linf" if step < flat else self.norm
         if stage == 0 and step in {0, flat}:
             return 1.0
