@@ -5,6 +5,8 @@ from torch import Tensor
 
 from dimple.tensors import Box
 
+# So near to its wall, as a share of the step's largest coordinate, a coordinate is held there: searches stop short of it.
+AT_WALL = 0.02
 # A multiplier that no box is wide enough for, and that still multiplies without overflow.
 FAR = 1e12
 NEWTON_STEPS = 20
@@ -15,6 +17,22 @@ def dual_norm(rows: Tensor, norm: str) -> Tensor:
     order = {"l1": torch.inf, "l2": 2.0, "linf": 1.0}[norm]
     lengths: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=-1)
     return lengths
+
+
+def held_at_walls(step: Tensor, gradient: Tensor, points: Tensor, box: Box) -> Tensor:
+    """Which coordinates `(B, n)` a wall of the box keeps from going on down the gradient.
+
+    Args:
+        step: `(B, n)`, from the samples to the points.
+        gradient: `(B, n)`, of what falls along the step.
+        points: `(B, n)`.
+
+    Example:
+        >>> held_at_walls(torch.tensor([[-0.5, -0.2]]), torch.ones(1, 2), torch.tensor([[0.1, 0.0]]), Box())
+        tensor([[False,  True]])
+    """
+    near = AT_WALL * step.abs().amax(1, keepdim=True)
+    return ((points - box.low <= near) & (gradient > 0)) | ((box.high - points <= near) & (gradient < 0))
 
 
 def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, box: Box | None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
 from dimple.boundary.crossing import land
-from dimple.probes.box import dual_norm
+from dimple.probes.box import dual_norm, held_at_walls
 from dimple.probes.search import NO_CROSSING, Reached
 from dimple.tensors import Box, flatten, norm, per_sample
 
@@ -16,8 +16,6 @@ from dimple.tensors import Box, flatten, norm, per_sample
 LANDING_STEPS = 60
 # The scores of a sample change by so many units of rounding with its batch mates.
 ROUNDING = 32
-# Landing pulls a point off a wall that it was at, by less than this share of the box.
-WALL = 1e-3
 
 
 @final
@@ -108,9 +106,8 @@ def optimality(step: Tensor, gradient: Tensor, points: Tensor, kind: str, box: B
     """
     s, g, at = flatten(step), flatten(gradient), flatten(points)
     if box is not None:
-        near = WALL * (box.high - box.low)
-        held = ((at <= box.low + near) & (g > 0)) | ((at >= box.high - near) & (g < 0))
-        s, g = s.masked_fill(held, 0.0), g.masked_fill(held, 0.0)
+        stopped = held_at_walls(s, g, at, box)
+        s, g = s.masked_fill(stopped, 0.0), g.masked_fill(stopped, 0.0)
     size = torch.linalg.vector_norm(s, ord={"l1": 1.0, "l2": 2.0, "linf": torch.inf}[kind], dim=1)
     down, most = -(g * s).sum(1), dual_norm(g, kind) * size
     if kind == "l2":

@@ -9,17 +9,14 @@ from torch.func import functional_call
 from dimple.boundary.boundary import Boundary, gap_of
 from dimple.errors import ModelError
 from dimple.probes.base import Measurement
-from dimple.probes.box import dual_norm
+from dimple.probes.box import dual_norm, held_at_walls
 from dimple.probes.directions import Direction, moved, random_direction, rates_along, require_eval
 from dimple.probes.margin import Margin
 from dimple.probes.nulls import band
 from dimple.probes.soft import SoftGap, soft_gap
 from dimple.protocols import Classifier
 from dimple.settings import Natural, Positive, Seed, settings
-from dimple.tensors import Box, chunks, flatten, require_samples
-
-# A coordinate so near to its wall, as a share of the box, is held there: the landing may have pulled it off by a hair.
-AT_WALL = 1e-4
+from dimple.tensors import Box, chunks, flatten, per_sample, require_samples
 
 
 @final
@@ -131,7 +128,10 @@ class Speed:
         leaf = points.detach().requires_grad_(True)
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(gap({}, leaf).sum(), leaf)
-        per_gap = margin_per_gap(points - x, gradient, points, self.search.norm, boundary.box)
+        # The way to the soft boundary of a wrong sample leads up the gap of its label; every other leads down.
+        uphill = margin.columns["margin"] < 0 if beta is not None else torch.zeros_like(predicted, dtype=torch.bool)
+        downhill = torch.where(per_sample(uphill, x), -gradient, gradient)
+        per_gap = margin_per_gap(points - x, downhill, points, self.search.norm, boundary.box)
         # Beyond the boundary of its own class a sample's distance counts as negative: it grows as the margin falls.
         sign = torch.where(predicted == y, 1.0, -1.0).to(x) if beta is None else torch.ones_like(per_gap)
         rates = rates_along(lambda tensors: gap(tensors, points), network, along)
@@ -144,15 +144,15 @@ class Speed:
 def margin_per_gap(step: Tensor, gradient: Tensor, points: Tensor, norm: str, box: Box | None) -> Tensor:
     """How much the margin grows for each unit that the gap at the nearest boundary point grows, `(B,)`.
 
-    One over the dual norm of the gradient; with a box, over that of the coordinates that no wall holds, and in l2 times
-    the share of the step's length that they have: the multiplier of the constrained problem.
+    One over the dual norm of the gradient, that of a gap which falls along the step; with a box, over that of the
+    coordinates that no wall holds, and in l2 times the share of the step's length that they have: the multiplier of the
+    constrained problem.
     """
     s, g, at = flatten(step), flatten(gradient), flatten(points)
     length = s.norm(dim=1)
     if box is not None:
-        near = AT_WALL * (box.high - box.low)
-        held = ((at <= box.low + near) & (g > 0)) | ((at >= box.high - near) & (g < 0))
-        s, g = s.masked_fill(held, 0.0), g.masked_fill(held, 0.0)
+        stopped = held_at_walls(s, g, at, box)
+        s, g = s.masked_fill(stopped, 0.0), g.masked_fill(stopped, 0.0)
     tiny = torch.finfo(s.dtype).tiny
     moving = s.norm(dim=1) / length.clamp(min=tiny) if norm == "l2" and box is not None else torch.ones_like(length)
     return moving / dual_norm(g, norm).clamp(min=tiny)

@@ -86,6 +86,28 @@ def test_a_wall_of_the_box_holds_its_coordinate_out_of_the_residual() -> None:
     assert float(result.columns["margin_residual"]) < 1.0
 
 
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_coordinates_that_a_short_search_leaves_beside_their_walls_count_as_held(kind: str) -> None:
+    normal, x = gaussian(20, seed=1), torch.rand(30, 20, generator=torch.Generator().manual_seed(0))
+    x = torch.where(x < 0.4, 0.0, x**2)
+    boundary = half_space(normal, 0.4 * float(normal.sum()), Box(0.0, 1.0))
+    y = boundary.predict(x)
+    found = Margin(norm=kind, budget=15, starts=1)(boundary, x, y).columns  # type: ignore[arg-type]
+    height = x @ normal - 0.4 * normal.sum()
+    # The multiplier by bisection: each coordinate goes as far as its rate has it, or to its wall.
+    room = torch.where(normal * height[:, None] > 0, x, 1 - x)
+    rate = normal.abs() if kind == "l2" else torch.ones(20)
+    low, high = torch.zeros(30), torch.full((30,), 10.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        short = torch.minimum(middle[:, None] * rate, room) @ normal.abs() < height.abs()
+        low, high = torch.where(short, middle, low), torch.where(short, high, middle)
+    order = 2.0 if kind == "l2" else torch.inf
+    exact = torch.linalg.vector_norm(torch.minimum(high[:, None] * rate, room), ord=order, dim=1)
+    torch.testing.assert_close(found["margin"], exact, rtol=1e-2, atol=0)
+    assert float(found["margin_residual"].max()) < 1.0
+
+
 @pytest.mark.parametrize("kind", ["l1", "l2", "linf"])
 def test_the_nearest_of_all_classes_is_the_margin_and_one_of_them_can_be_asked_for(kind: str) -> None:
     corner, x = wedge(near=0.5, far=2.0), torch.tensor([[0.0, 0.0], [-1.5, 0.3], [0.8, 0.0]])

@@ -69,6 +69,22 @@ def test_a_box_that_holds_coordinates_leaves_the_others_to_move(norm: str) -> No
     assert abs(float(found["speed"] / free["speed"])) > 1.01
 
 
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+def test_walls_hold_what_the_way_to_the_soft_boundary_of_a_wrong_sample_runs_into(norm: str) -> None:
+    # Class 0 against two that are equal everywhere: its soft boundary is a plane.
+    layer = nn.Linear(2, 3).double().eval().requires_grad_(False)
+    layer.weight.copy_(torch.tensor([[2.0, 1.0], [0.0, 0.0], [0.0, 0.0]]))
+    layer.bias.copy_(torch.tensor([-2.3, 0.0, 0.0]))
+    # Wrong ones, and one that is right: its way leads from the same wall into the box.
+    x, y = torch.tensor([[0.9, 0.1], [0.95, 0.3], [0.95, 0.9]]), torch.zeros(3, dtype=torch.long)
+    boundary, direction = Boundary(layer, Box()), {"bias": torch.tensor([0.3, 0.0, 0.0])}
+    probe = Speed(search=Margin(norm=norm), beta=5.0, draws=0)  # type: ignore[arg-type]
+    found = probe(boundary, x, y, direction).columns
+    assert (found["margin"] > 0).tolist() == [False, False, True]
+    quotient = probe.by_difference(boundary, x, y, direction, 1e-3)
+    torch.testing.assert_close(found["speed"], quotient, rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize("beta", [None, 5.0])
 def test_the_difference_quotient_of_a_network_approaches_the_speed_in_first_order(beta: float | None) -> None:
     net, x = smooth_network(), gaussian(16, 3)
