@@ -5,7 +5,7 @@ from torch import Tensor
 
 from dimple.tensors import Box
 
-# So near to its wall, as a share of the step's largest coordinate, a coordinate is held there: searches stop short of it.
+# So near to its wall, as a share of the step's largest coordinate, a coordinate is held: searches stop short of walls.
 AT_WALL = 0.02
 # A multiplier that no box is wide enough for, and that still multiplies without overflow.
 FAR = 1e12
