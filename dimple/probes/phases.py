@@ -46,11 +46,12 @@ def phases(
 
     Supported: the distance falls `fall`-fold, and stays there, before the training accuracy stays at 1, and the final
     off-manifold share of the gradient lies above its null. Contradicted: training ended in full accuracy without one
-    of these. Undecided: training accuracy never came to stay at 1, or the boundary clung and the share or its standard
-    error is not known (nan).
+    of these. Undecided: training accuracy never came to stay at 1; or the boundary clung and the share or its standard
+    error is not known (nan); or it first came so near between the same two snapshots as the dimpling.
 
     Args:
-        distance: mean boundary-to-manifold distance at each recorded step, the first before training.
+        distance: mean boundary-to-manifold distance at each recorded step, the first before training; where it is nan
+            the boundary does not count as clinging.
         accuracy: training accuracy at each recorded step.
         off_share: the final share of the gradient's squared length off the manifold, at manifold points.
         off_share_null: the same for a random subspace.
@@ -62,7 +63,7 @@ def phases(
         >>> phases([0, 10, 20], [0.5, 0.05, 0.04], [0.5, 0.7, 1.0], 0.9, 0.33).verdict
         'supported'
     """
-    dimple_step, cling_step, best = _dated(steps, distance, accuracy, fall)
+    dimple_step, cling_step, best, then = _dated(steps, distance, accuracy, fall)
     known = math.isfinite(off_share) and math.isfinite(off_share_error)
     shares = _shares(off_share, off_share_null, off_share_error) if known else UNKNOWN
     if dimple_step is None:
@@ -71,28 +72,32 @@ def phases(
     least = "at least " if found < 1 else ""
     stayed = f"but did not stay {fall:g}-fold"
     verdict = "contradicted"
+    above = off_share - 2 * off_share_error > off_share_null
     if cling_step is not None:
         stayed = f"and stayed {fall:g}-fold from step {cling_step}"
-        above = off_share - 2 * off_share_error > off_share_null
         verdict = "undecided" if not known else "supported" if above else "contradicted"
+    elif best < fall <= then:
+        stayed = f"and {then:.1f}-fold by step {dimple_step}, where it did: which came first, more snapshots would tell"
+        verdict = "undecided" if above or not known else "contradicted"
     reason = f"the distance fell {least}{best:.1f}-fold before training accuracy came to stay at 1 {stayed}; {shares}"
     return Phases(cling_step, dimple_step, fall, best, verdict, reason)
 
 
 def _dated(
     steps: Sequence[int], distance: Sequence[float], accuracy: Sequence[float], fall: float
-) -> tuple[int | None, int | None, float]:
-    """The step of the dimpling and that of the clinging, None where they never came, and the largest fall before."""
+) -> tuple[int | None, int | None, float, float]:
+    """The steps of the dimpling and of the clinging, None where they never came; the largest fall before, and then."""
     dimpled = len(steps)
     while dimpled > 0 and accuracy[dimpled - 1] >= 1:
         dimpled -= 1
-    falls = [distance[0] / value if value > 0 else math.inf for value in distance]
+    falls = [math.inf if value == 0 else distance[0] / value for value in distance]
     clung = dimpled
     while clung > 0 and falls[clung - 1] >= fall:
         clung -= 1
     dimple_step = steps[dimpled] if dimpled < len(steps) else None
     cling_step = steps[clung] if clung < dimpled else None
-    return dimple_step, cling_step, max(falls[: max(dimpled, 1)])
+    best = max((one for one in falls[: max(dimpled, 1)] if not math.isnan(one)), default=math.nan)
+    return dimple_step, cling_step, best, falls[dimpled] if dimpled < len(steps) else math.nan
 
 
 def _shares(off_share: float, null: float, error: float) -> str:

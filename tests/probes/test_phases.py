@@ -40,3 +40,21 @@ def test_a_share_without_a_standard_error_decides_nothing_where_the_boundary_clu
         found = phases(STEPS, clung, accuracy, share, 1 / 3, off_share_error=error)
         assert found.verdict == "undecided" and "nan" not in found.reason and "probe_points" in found.reason
         assert phases(STEPS, walls, accuracy, share, 1 / 3, off_share_error=error).verdict == "contradicted"
+
+
+def test_snapshots_too_far_apart_to_tell_which_came_first_decide_nothing() -> None:
+    accuracy = [0.5, 0.5, 0.6, 0.8, 1.0]
+    found = phases(STEPS, [1.0, 0.9, 0.5, 0.25, 0.1], accuracy, 0.6, 1 / 3)
+    assert (found.cling_step, found.dimple_step, found.verdict) == (None, 1000, "undecided")
+    assert "4.0-fold" in found.reason and "10.0-fold by step 1000" in found.reason and "more snapshots" in found.reason
+    # Where the share speaks against the model, the order does not matter.
+    assert phases(STEPS, [1.0, 0.9, 0.5, 0.25, 0.1], accuracy, 0.2, 1 / 3).verdict == "contradicted"
+    assert phases([0, 1000], [1.0, 0.1], [0.5, 1.0], 0.6, 1 / 3).verdict == "undecided"
+    assert phases([0, 1000], [1.0, 0.3], [0.5, 1.0], 0.6, 1 / 3).verdict == "contradicted"
+
+
+def test_a_snapshot_without_a_distance_does_not_count_as_clinging() -> None:
+    lost = float("nan")
+    found = phases(STEPS, [1.0, 0.9, lost, lost, 0.5], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3)
+    assert (found.cling_step, found.verdict) == (None, "contradicted") and "1.1-fold" in found.reason
+    assert phases(STEPS, [1.0, 0.1, 0.1, lost, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3).cling_step is None
