@@ -28,7 +28,7 @@ class LayerSpectrum:
         name, kind: of the module, such as `layer1.0.conv1` and `Conv2d`.
         norm: the operator norm, its largest singular value.
         norm_null: the median of the same when the entries of its weight are shuffled; nan for batch norm.
-        frobenius: the root of the sum of all squared singular values; nan where the padding repeats the rim.
+        frobenius: the root of the sum of all squared singular values; nan where padding makes it hard to tell.
     """
 
     name: str
@@ -149,6 +149,8 @@ def _is_torus(module: nn.Module, like: Tensor) -> bool:
     """Whether the Fourier transform knows this convolution: it goes round a torus that its stride divides."""
     if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or module.padding_mode != "circular":
         return False
+    if module.padding == "valid":
+        return False
     size, kernel, stride = like.shape[2:], module.kernel_size, module.stride[0]
     around = [k // 2 for k in kernel] if isinstance(module.padding, str) else list(module.padding)
     return (
@@ -165,6 +167,11 @@ def _frobenius(module: nn.Module, like: Tensor) -> float:
     padding: str = vars(module).get("padding_mode", "zeros")
     if padding not in ("zeros", "circular"):
         return math.nan
+    if padding == "circular" and isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        spans = [step * (k - 1) for k, step in zip(module.kernel_size, module.dilation, strict=True)]
+        # Round a smaller torus several weights meet in one entry.
+        if any(span >= side for span, side in zip(spans, like.shape[2:], strict=True)):
+            return math.nan
     squared = {name: value.detach().square() * (name == "weight") for name, value in module.named_parameters()}
     with torch.no_grad():
         total: Tensor = functional_call(module, squared, (torch.ones_like(like),)).sum()

@@ -37,6 +37,8 @@ def dense_norm(layer: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> flo
         (nn.Conv2d(1, 2, 3, stride=2, padding=2, dilation=2, bias=False), (1, 9, 7)),
         (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), (2, 6, 6)),
         (nn.Conv2d(2, 3, 3, padding=1, stride=2, padding_mode="circular"), (2, 6, 8)),
+        (nn.Conv2d(2, 3, 3, padding="valid", padding_mode="circular"), (2, 6, 6)),
+        (nn.Conv2d(1, 2, 5, padding=2, padding_mode="circular"), (1, 4, 4)),
         (nn.Conv1d(3, 2, 5, stride=3), (3, 20)),
         (nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1), (3, 4, 4)),
         (nn.BatchNorm2d(3), (3, 4, 4)),
