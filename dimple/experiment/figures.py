@@ -1,5 +1,6 @@
 """What a table of measurements sums up to: a row of figures for every step and split, quantiles, and a check."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,9 @@ def quantile_table(joined: Arrays, units: Mapping[str, str]) -> tuple[Arrays, di
         for name in names:
             values = np.sort(joined[name][chosen & ~np.isnan(joined[name])]).astype(np.float64)
             if len(values):
-                spread = {f"q{100 * q:02.0f}": values[round(q * (len(values) - 1))] for q in QUANTILES}
+                # Halfway between two values the lower one, as for the medians of all figures.
+                places = {f"q{100 * q:02.0f}": math.ceil(q * (len(values) - 1) - 0.5) for q in QUANTILES}
+                spread = {name: values[place] for name, place in places.items()}
                 about = {"step": step, "split": split, "correct": correct, "figure": name, "unit": units.get(name, "")}
                 rows.append(about | {"samples": len(values)} | spread)
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -89,7 +92,8 @@ def search_change(table: Arrays, finer: Mapping[str, NDArray[Any]]) -> dict[str,
         before, after = (_ratio(columns, way) for columns in (table, finer))
         change = after / before - 1 if before > 0 and np.isfinite(before) else float("nan")
         row[f"{way}_ratio_change"] = change
-        row[f"{way}_ratio_change_verdict"] = "settled" if abs(change) <= SETTLED else "unsettled"
+        known = "settled" if abs(change) <= SETTLED else "unsettled"
+        row[f"{way}_ratio_change_verdict"] = "undefined" if math.isnan(change) else known
     return row
 
 
