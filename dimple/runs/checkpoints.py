@@ -14,16 +14,16 @@ from dimple.networks.adapt import frozen
 from dimple.networks.load import build_model
 from dimple.networks.weights import load_weights
 
-# A number that a letter follows, as in a hash or `best3x`, counts nothing.
-_NUMBER = re.compile(r"\d+(?![0-9A-Za-z])")
+# A number that a letter follows, as in a hash or `best3x`, counts nothing, nor does one with decimals, as an accuracy.
+_NUMBER = re.compile(r"(?<!\d)(?<!\d\.)\d+(?!\.?\d)(?![A-Za-z])")
 
 
 @final
 class Checkpoints:
     """A `Trajectory` over weights files in their natural order, file2 before file10; each is read when it is its turn.
 
-    The step of a file is the last number in its name. Where a name has none, or the numbers do not rise from file to
-    file, the steps are 0, 1, 2, ...
+    The step of a file is the last whole number in its name. Where a name has none, or the numbers do not rise from file
+    to file, the steps are 0, 1, 2, ...
 
     Args:
         paths: weights files of one network, in any order.

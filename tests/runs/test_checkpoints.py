@@ -49,6 +49,8 @@ def test_files_come_in_natural_order_with_the_networks_that_were_saved(tmp_path:
         (["a-12fca82f.pt", "b-d509ac18.pt"], [0, 1]),
         (["seed1_epoch9.pt", "seed2_epoch3.pt"], [0, 1]),
         (["width16_epoch1.pt", "width16_epoch2.pt"], [1, 2]),
+        (["epoch=9-acc=0.85.ckpt", "epoch=29-acc=0.91.ckpt"], [9, 29]),
+        (["net.5.pt", "net.20.pt"], [5, 20]),
     ],
 )
 def test_the_step_is_the_last_number_of_a_name_where_these_rise(
