@@ -1,5 +1,6 @@
 """What is asked of whole networks rather than of samples: calibration, spectra, and transfer between the steps."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -111,8 +112,13 @@ def _pair(row: Row) -> str:
 def layer_grid(layers: Sequence[Row]) -> dict[str, Any]:
     """The layers of one network as a table."""
     figures = ("norm", "norm_null", "frobenius", "stable_rank")
-    lines = [[layer["name"], layer["kind"], *(f"{layer[name]:.3g}" for name in figures)] for layer in layers]
+    lines = [[layer["name"], layer["kind"], *(_figure(layer[name]) for name in figures)] for layer in layers]
     note = "Each layer's largest singular value, the same when its weights are shuffled, and how many singular values "
     note += "there would be if all were as large as the largest."
     heads = ["layer", "kind", "norm", "null", "Frobenius norm", "stable rank"]
     return {"title": "The layers", "note": note, "heads": heads, "lines": lines}
+
+
+def _figure(value: float | None) -> str:
+    """Three digits; nothing where a layer has none, which is nan, or None in a run that was read."""
+    return "" if value is None or math.isnan(value) else f"{value:.3g}"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,8 +60,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`content` as JSON; nan and infinity, which JSON lacks, become null."""
-    write_bytes(path, (json.dumps(without_infinities(content), indent=2) + "\n").encode())
+    """`content` as JSON, which lacks nan and infinity: they become null and 1e999, which is read as infinite again."""
+    text = json.dumps(content, indent=2)
+    # Every number ends its line, and every string ends with a quotation mark.
+    for word, number in (("NaN", "null"), ("Infinity", "1e999")):
+        text = re.sub(rf"\b{word}(?=,?$)", number, text, flags=re.MULTILINE)
+    write_bytes(path, (text + "\n").encode())
 
 
 def without_infinities(value: Any) -> Any:

@@ -47,6 +47,11 @@ def constant() -> nn.Module:
     return network
 
 
+def constant_normed() -> nn.Module:
+    """The same with batch norm, a layer whose spectrum has no null."""
+    return nn.Sequential(constant(), nn.BatchNorm1d(CLASSES)).requires_grad_(False)
+
+
 def write_images(folder: Path) -> str:
     """Eight images of each split, the last two of them equal; the specification of the data."""
     pixels = torch.rand(8, 3, 2, 2, generator=generator(0, "images")).numpy()

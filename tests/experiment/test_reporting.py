@@ -7,6 +7,7 @@ import pytest
 from dimple import experiment
 from dimple.errors import RunError, UsageError
 from dimple.experiment import compare, report
+from tests.experiment import linear_network
 from tests.views.material import write_run
 
 
@@ -14,6 +15,19 @@ def test_the_page_of_a_measurement_comes_out_the_same(tmp_path: Path) -> None:
     request = experiment.ProbeRequest(samples=6, draws=2, probes=("margin",))
     run = experiment.probe(request, tmp_path / "run", device="cpu")
     page = report(run.path, tmp_path / "again.html")
+    assert page.read_bytes() == (run.path / "report.html").read_bytes()
+
+
+def test_what_no_search_found_and_no_layer_has_comes_out_the_same(tmp_path: Path) -> None:
+    request = experiment.ProbeRequest(
+        model=f"{linear_network.NAME}:constant_normed",
+        data=linear_network.write_images(tmp_path),
+        samples=8,
+        probes=("margin", "spectra"),
+    )
+    run = experiment.probe(request, tmp_path / "run", device="cpu")
+    page = report(run.path, tmp_path / "again.html")
+    assert "none found" in page.read_text()
     assert page.read_bytes() == (run.path / "report.html").read_bytes()
 
 

@@ -1,5 +1,7 @@
 """A run folder: whole files or none, and nothing of anybody else's touched."""
 
+import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,19 @@ def test_a_table_keeps_values_units_and_infinities(tmp_path: Path) -> None:
     assert units == {"step": "", "margin": "l2, input units", "split": ""}
     for name, values in columns.items():
         assert read[name].tolist() == values.tolist()
+
+
+def test_what_was_not_found_is_told_from_what_was_not_measured(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", {"name": "a"}, "asked")
+    run.info["summary"] = {"rows": [{"margin_on": math.inf, "margin_wrong": -math.inf, "gap": math.nan, "x": 0.1}]}
+    run.save()
+    (row,) = Run.open(run.path).info["summary"]["rows"]
+    assert row == {"margin_on": math.inf, "margin_wrong": -math.inf, "gap": None, "x": 0.1}
+
+    def strict(word: str) -> float:
+        raise AssertionError(f"{word} is no JSON")
+
+    json.loads((run.path / "run.json").read_text(), parse_constant=strict)
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
