@@ -154,7 +154,8 @@ def _row(picture: ProbePicture) -> dict[str, Any]:
     )
     shown += [(0.5 + factor * part, name) for part, name in parts if part is not None]
     energy = float((picture.perturbation**2).sum())
-    note = f"shown {factor:,.0f} times as strong" if factor >= 10 else f"shown {factor:.1f} times as strong"
+    strength = f"{factor:,.0f}" if factor >= 10 else f"{factor:.1f}"
+    note = f"{number(float(np.sqrt(energy)))} long in l2, shown {strength} times as strong"
     if picture.on_part is not None and energy > 0:
         note += f"; {float((picture.on_part**2).sum()) / energy:.1%} of its squared length lies on the manifold"
     return {

@@ -169,6 +169,8 @@ def test_the_probe_report_ranks_the_images_and_takes_them_apart(tmp_path: Path) 
     assert re.findall(r"image (\d)", page.text) == ["1", "3", "2", "0"]
     assert page.text.index("least robust") < page.text.index("image 1") < page.text.index("most robust")
     assert "36.0% of its squared length" in page.text
+    assert re.findall(r"([\d.]+) long in l2", page.text) == ["0.100", "0.200", "0.300", "0.400"]
+    assert "may be shorter than the margin" in " ".join(page.text.split())
     # Five pictures for each of the four images, and one chart of distributions.
     assert (page.tags.count("img"), page.labels) == (5 * 4, ["distributions [l2, input units]"])
     assert "below" in page.text
@@ -179,7 +181,7 @@ def test_without_tangents_only_the_whole_perturbation_is_shown(tmp_path: Path) -
     plain = ProbePicture(3, 0, 1, 0.5, image, image + 0.1, None, None)
     page = Page(write_probe_report(tmp_path / "p.html", "net", [], {}, {}, [], [plain]))
     assert page.tags.count("img") == 3
-    assert "squared length" not in page.text
+    assert "squared length" not in page.text and "may be shorter" not in page.text
 
 
 def test_a_series_of_checkpoints_is_drawn_along_its_steps() -> None:
