@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from dimple.probes.digest import NULL
+from dimple.probes.digest import NULL, median
 from dimple.views.frame import Fact
 from dimple.views.wording import number
 
@@ -37,7 +36,7 @@ def figures_of(points: Mapping[str, NDArray[Any]], step: int, index: int) -> dic
     numbers = {name: float(values[row]) for name, values in points.items() if name != "split"}
     test = at & (points["split"] == "test")
     if "margin" in numbers and test.any():
-        numbers["margin" + NULL] = float(np.median(points["margin"][test]))
+        numbers["margin" + NULL] = median(points["margin"][test])
     return numbers
 
 
