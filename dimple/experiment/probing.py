@@ -221,12 +221,7 @@ class Measuring:
                 write_table(self.run.path / "spectra.parquet", columns_of(layers), {"step": self.subject.step_unit})
             found["layers"] = [layer for layer in layers if layer["step"] == rows[-1]["step"]]
         if SPEED in asked:
-            x, y = self.batch(split, self.indices[split][:COMPARED])
-            with progress("speed", len(tables) - 1) as advance:
-                search, series = self.questions.search, self.subject.networks
-                figures, shares = speeds_between(series, self.boundary, x, y, search, advance)
-            for row in rows:
-                row.update(figures.get(row["step"], {}))
+            shares = self._speeds(rows, len(tables) - 1, progress)
             write_table(self.run.path / "speed.parquet", columns_of(shares), {"step": self.subject.step_unit})
         if TRANSFER in asked:
             x, y = self.batch(split, self.indices[split][:COMPARED])
@@ -235,6 +230,18 @@ class Measuring:
             found["transfer"] = transfer_between(networks, self.boundary, x, y, self.request.seed)
             write_table(self.run.path / "transfer.parquet", columns_of(found["transfer"]), TRANSFER_UNITS)
         return found
+
+    def _speeds(self, rows: list[dict[str, Any]], pairs: int, progress: Progress) -> list[dict[str, Any]]:
+        """How fast the boundary moves at the samples of each split: figures go into its `rows`, the rest comes back."""
+        shares, search = [], self.questions.search
+        with progress("speed", pairs * len(self.indices)) as advance:
+            for split, indices in self.indices.items():
+                x, y = self.batch(split, indices[:COMPARED])
+                figures, found = speeds_between(self.subject.networks, self.boundary, x, y, search, advance)
+                shares += [{"split": split, **share} for share in found]
+                for row in rows:
+                    row.update(figures.get(row["step"], {}) if row["split"] == split else {})
+        return shares
 
     def _check(self, table: Arrays, network: nn.Module) -> dict[str, Any]:
         """What more search would change in the on/off split of the last rows."""

@@ -180,6 +180,14 @@ def test_every_snapshot_of_a_run_is_measured_with_its_exact_tangents(tmp_path: P
     speeds, _ = read_table(run.path / "speed.parquet")
     pairs = set(zip(speeds["from_step"].tolist(), speeds["step"].tolist(), strict=True))
     assert pairs == set(itertools.pairwise(simulated.steps)) and set(speeds["boundary"].tolist()) == {"exact", "soft"}
+    # Each split has the speeds of its own samples.
+    assert {(split, int(step)) for split, step in zip(speeds["split"], speeds["step"], strict=True)} == {
+        (row["split"], row["step"]) for row in rows if row["step"] > 0
+    }
+    by_split = {
+        split: [row["speed"] for row in rows if row["split"] == split and row["step"] > 0] for split in asked.splits
+    }
+    assert all(train != test for train, test in zip(by_split["train"], by_split["test"], strict=True))
     transfer = run.info["summary"]["transfer"]
     own = [row["error"] for row in transfer if row["made_for"] == row["fed_to"] and row["samples"]]
     assert len(transfer) == len(simulated.steps) ** 2 and set(own) == {1.0}
