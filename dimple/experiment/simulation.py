@@ -13,7 +13,7 @@ from torch import nn
 
 from dimple.boundary import Boundary, Mesh, restricted
 from dimple.data import ManifoldSamples
-from dimple.errors import DivergedError, UsageError
+from dimple.errors import DivergedError, SceneError, UsageError
 from dimple.experiment.provenance import add_costs, describe, silent, versions
 from dimple.experiment.summary import summary
 from dimple.networks.adapt import frozen
@@ -66,6 +66,7 @@ def simulate(
         raise UsageError(f"--jobs is {jobs}; at least one process has to work")
     place = resolve_device(device)
     samples = scene.samples()
+    _require_two_classes(samples)
     scene.domain(samples)
     path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
     info = {"name": scene.name, "seed": scene.seed, "device": describe(place), "versions": versions()}
@@ -85,6 +86,13 @@ def simulate(
     run.info["status"] = "complete"
     run.save()
     return run
+
+
+def _require_two_classes(samples: ManifoldSamples) -> None:
+    """Refuse labels for which the network of a scene has no score."""
+    classes = 1 + int(max(samples.train_labels.max(), samples.test_labels.max()))
+    if classes > 2:
+        raise SceneError(f"data.labels gives {classes} classes and the network of a scene has two scores; ask for two")
 
 
 @final

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dimple.errors import DivergedError
+from dimple.errors import DivergedError, SceneError
 from dimple.experiment import simulate
 from dimple.experiment.simulation import Simulation
 from dimple.runs import Run
@@ -24,6 +24,15 @@ SHORT = [
 
 def metrics(run: Run) -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in run.metrics().items()}
+
+
+def test_labels_of_more_classes_than_the_network_has_scores_are_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    scene = load_scene("circle_in_2d", [*SHORT, "data.labels={kind: waves, shares: [0.3, 0.3, 0.4]}"])
+    with pytest.raises(SceneError, match=r"data.labels gives 3 classes .* two"):
+        simulate(scene, tmp_path / "run", device="cpu", film=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", sorted(shipped_scenes()))
