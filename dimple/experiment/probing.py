@@ -240,7 +240,8 @@ class Measuring:
                 figures, found = speeds_between(self.subject.networks, self.boundary, x, y, search, advance)
                 shares += [{"split": split, **share} for share in found]
                 for row in rows:
-                    row.update(figures.get(row["step"], {}) if row["split"] == split else {})
+                    if row["split"] == split:
+                        row.update(figures.get(row["step"], {}))
         return shares
 
     def _check(self, table: Arrays, network: nn.Module) -> dict[str, Any]:
