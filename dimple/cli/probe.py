@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def probe(
-    model: Model = "digits_convnet",
+    model: Model = None,
     run: Simulated = None,
     weights: Weights = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files, measured one after another.")
     ] = None,
     state_key: StateKey = None,
-    data: Data = "digits",
+    data: Data = None,
     probes: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,7 +62,7 @@ def probe(
         run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm, method=method, budget=budget,
         bands=bands, samples=samples, seed=seed, neighbours=neighbours, dim=dim, draws=draws,
     )  # fmt: skip
-    name = model.replace(":", ".") if run is None else Path(run).name
+    name = request.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
     done = experiment.probe(request, folder, device=device, force=force, progress=console.progress)
     if as_json:

@@ -20,14 +20,14 @@ def section(
         str | None,
         typer.Option(metavar="I,J,K", help="Rows of the split, the first where all axes start; of a run, its points."),
     ] = None,
-    model: Model = "digits_convnet",
+    model: Model = None,
     run: Simulated = None,
     weights: Weights = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files: the section along training.")
     ] = None,
     state_key: StateKey = None,
-    data: Data = "digits",
+    data: Data = None,
     split: Annotated[str, typer.Option(help="Which samples: test or train.")] = "test",
     axes: Annotated[
         str | None,
@@ -67,7 +67,7 @@ def section(
         state_key=state_key, run=run, split=split, axes=axes, dim=dim, cells=cells, levelset=levelset, radius=radius,
         draws=draws, seed=seed, **({} if images is None else {"images": _numbers(images)}),
     )  # fmt: skip
-    name = model.replace(":", ".") if run is None else Path(run).name
+    name = request.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"section-{name}-{'-'.join(map(str, request.images))}"
     done = experiment.section(request, folder, device=device, force=force, progress=console.progress)
     if as_json:

@@ -37,9 +37,8 @@ def simulate(
     from dimple.scene import load_scene
 
     torch.set_num_threads(1)
-    changed = [*(changes or ()), *([] if cells is None else [f"levelset.cells={cells}"])]
     run = experiment.simulate(
-        load_scene(scene, changed, seed),
+        load_scene(scene, changes or (), seed, cells),
         out,
         device=device,
         force=force,
