@@ -74,25 +74,19 @@ def probe(
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
-    from rich.table import Column, Table
 
-    from dimple.cli.figures import null, number
-    from dimple.probes.digest import remark
+    from dimple.cli.figures import table_of
+    from dimple.views.probe_report import caution
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
     units: dict[str, str] = run.info["summary"]["units"]
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
     for row in last:
-        table = Table(
-            Column(f"step {row['step']}, {row['split']}", no_wrap=True), "value", "null", "verdict", "unit",
-            box=None, pad_edge=False,
-        )  # fmt: skip
-        for name, value in row.items():
-            if name not in ("step", "split") and "_null" not in name and not name.endswith(("_closed", "_verdict")):
-                said = remark(row.get(f"{name}_verdict", ""), row, name)
-                table.add_row(name, number(value), null(row, name), said, units.get(name, ""))
-        out.print(table)
+        figures = {name: value for name, value in row.items() if name not in ("step", "split")}
+        out.print(table_of(f"step {row['step']}, {row['split']}", figures, units))
+        if doubt := caution(row):
+            out.print(f"* {doubt[0].lower()}{doubt[1:]}", markup=False)
     if any("margin" in row for row in last):
         what = "margins are medians over the samples that are classified correctly, margin_wrong over the others"
         out.print(what, style="dim", markup=False)

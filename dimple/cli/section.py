@@ -85,18 +85,22 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    from dimple.cli.figures import null, number
+    from dimple.cli.figures import table_of
+    from dimple.probes.nulls import DRAWS, held
     from dimple.views.wording import words
 
-    out, units, final = Console(highlight=False), run.units(), run.info["summary"]["final"]
-    out.print(run.info["section"]["words"], markup=False)
-    table = Table("at the last step", "value", "null", "unit", box=None, pad_edge=False)
-    for name, value in final.items():
-        if "_null" not in name:
-            table.add_row(words(name), number(value), null(final, name), units.get(name, ""))
-    out.print(table)
+    out, about, summary = Console(highlight=False), run.info["section"], run.info["summary"]
+    steps, draws = run.metrics()["step"], about["draws"]
+    images = len(run.points()["index"]) // len(steps)
+    out.print(about["words"], markup=False)
+    head = "in the section" if len(steps) == 1 else f"in the section, step {steps[-1]}"
+    out.print(table_of(head, summary["final"] | summary["verdicts"], run.units(), words))
+    said = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
+    said += f"; nulls are medians over {draws} random sections"
+    if draws < DRAWS:
+        said += f", whose band holds {held(draws):.0%} of further ones: --draws {DRAWS} makes it {held(DRAWS):.0%}"
+    out.print(said, style="dim", markup=False)
     for file in ("film.mp4", "film.png", "page.html", "report.html"):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)
