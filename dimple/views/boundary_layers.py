@@ -41,11 +41,6 @@ def diverging(name: str) -> dict[str, Any]:
     return {"name": name, "colors": relief_colours(np.linspace(-1.0, 1.0, 129), 1.0) / 255}
 
 
-def side_of(frame: Frame) -> float:
-    """The largest side of the box."""
-    return max(b - a for a, b in zip(frame.drawing.low, frame.drawing.high, strict=True))
-
-
 def box_layers(frame: Frame) -> list[LayerData]:
     """The edges of a box in space; nothing in the plane."""
     drawing = frame.drawing
@@ -134,7 +129,7 @@ def _joined(parts: Sequence[tuple[int, Reals, NDArray[np.int64]]]) -> tuple[NDAr
 def _lines(ends: Reals, colour: Colour, frame: Frame, about: dict[str, Any]) -> LayerData:
     """Segments, given by both ends in turn."""
     start, end = ends[::2], ends[1::2]
-    look = {"edge_color": hexadecimal(colour), "edge_width": 1.3 * LINE * side_of(frame), "vector_style": "line"}
+    look = {"edge_color": hexadecimal(colour), "edge_width": 1.3 * LINE * frame.drawing.side, "vector_style": "line"}
     return np.stack([start, end - start], axis=1), about | look | {"opacity": 1.0}, "vectors"
 
 
@@ -156,7 +151,7 @@ def _perturbations(frames: Sequence[Frame]) -> LayerData:
         "axis_labels": AXES[frames[0].drawing.ambient_dim],
         "features": {name: np.concatenate([part[name] for part in features]) for name in features[0]},
         "edge_color": hexadecimal(MUTED),
-        "edge_width": LINE * side_of(frames[0]),
+        "edge_width": LINE * frames[0].drawing.side,
         "vector_style": "line",
         "opacity": 1.0,
     }

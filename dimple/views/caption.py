@@ -85,8 +85,8 @@ def write_facts(pen: Pen, frame: Frame, place: tuple[int, int, int]) -> int:
     """Write step, phase and figures between `left` and `right` from `top` on; returns where they end."""
     left, top, right = place
     y = top
-    if len(frame.timeline.steps) > 1 or frame.control is None:
-        pen.text((left, top), f"step {frame.step:,}", INK, 21, bold=True)
+    if frame.moment:
+        pen.text((left, top), frame.moment, INK, 21, bold=True)
         y += 36
     if frame.phase:
         pen.text((right, top + 4), frame.phase, MUTED, 15, anchor="ra")

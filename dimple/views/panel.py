@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Any, final
 
 from PIL import Image
 
+from dimple.views.camera import camera_of
 from dimple.views.cards import caption, facts_card
 from dimple.views.frame import Frame
+from dimple.views.markers import GHOST_DEPTH
 from dimple.views.overlay import Overlay
 from dimple.views.picking import Picked, picked_card, picked_of
 from dimple.views.reel import Reel
@@ -42,12 +44,21 @@ class Panel:
         first = reel.frames[0].drawing
         self.scenery = Scenery(plotter, reel.frames[0])
         self.scenery.enclose(first, None)
+        if not reel.flat:
+            self.renderer.AddObserver(
+                "StartEvent", lambda *_: self.scenery.enclose(first, camera_of(self.renderer.camera))
+            )
         self.arrows = Arrows(plotter, scale)
-        self._markers = Markers(plotter, first.points, scale)
+        self._markers = Markers(plotter, first.points, GHOST_DEPTH * first.side, scale)
         self._caption = Overlay(self.renderer, (0.0, 1.0), MARGIN * scale)
         self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale, self._caption)
         self._tags = Tags(self.renderer)
         self._captions: dict[int, Image.Image] = {}
+
+    @property
+    def covered(self) -> int:
+        """So many pixels from the left on the caption lies over the scene."""
+        return self._caption.size[0] + 2 * self._caption.margin
 
     @property
     def frame(self) -> Frame:

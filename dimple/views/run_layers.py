@@ -20,7 +20,6 @@ from dimple.views.boundary_layers import (
     manifold_layers,
     placed,
     region_layers,
-    side_of,
 )
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Reals
@@ -75,10 +74,9 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
 
 def caption(frame: Frame) -> str:
     """Name, step, phase and figures of a snapshot, a line each, with the nulls in brackets."""
-    lines = [frame.title, *textwrap.wrap(frame.note, NOTE)]
-    lines.append(f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else ""))
+    lines = [frame.title, *textwrap.wrap(frame.note, NOTE), "   ".join(filter(None, (frame.moment, frame.phase)))]
     lines += [f"{fact.name} {fact.value}" + (f"  [null {fact.null}]" if fact.null else "") for fact in frame.facts]
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))
 
 
 def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
@@ -121,11 +119,11 @@ def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
         # A dark ring is what every view puts around a point that the network gives to another class.
         "border_color": [hexadecimal(INK if ring else PAPER) for ring in wrong],
         "border_width": np.where(wrong, 0.3, 0.12),
-        "size": POINT * side_of(frames[0]),
+        "size": POINT * frames[0].drawing.side,
         "opacity": 1.0,
     }
     if all(s.names for s in sets):
-        aside = np.array([0.0] * frames[0].drawing.ambient_dim + [POINT * side_of(frames[0])])
+        aside = np.array([0.0] * frames[0].drawing.ambient_dim + [POINT * frames[0].drawing.side])
         look = {"size": 9, "color": hexadecimal(INK), "anchor": "upper_left", "translation": aside}
         about["text"] = {"string": "{name}", **look}
     return np.concatenate([placed(s.positions, number) for number, s in enumerate(sets)]), about, "points"

@@ -43,16 +43,14 @@ def tags_of(frame: Frame, scale: int = 1) -> list[Tag]:
     if classes is None:
         return []
     side = IMAGE * scale
-    images = (
-        [
-            Tag(tile_of(pixels, name, class_colour(int(label)), side), place[None], round(0.95 * side))
-            for pixels, name, label, place in zip(
-                points.pictures, points.names, points.classes, points.positions, strict=True
-            )
-        ]
-        if points.pictures
-        else []
-    )
+    images = []
+    if points.pictures:
+        for pixels, name, label, place in zip(
+            points.pictures, points.names, points.classes, points.positions, strict=True
+        ):
+            tile = tile_of(pixels, name, class_colour(int(label)), side)
+            # Above the marker, however many lines the name has.
+            images.append(Tag(tile, place[None], round(tile.height / 2 + 0.25 * side)))
     if flat.ambient_dim == 2:
         fit = Fit.of(flat, (PICTURE, PICTURE))
         taken = [(x - 40.0, y - 80.0, x + 40.0, y + 12.0) for x, y in fit.pixels(flat.points.positions).tolist()]
