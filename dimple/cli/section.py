@@ -97,7 +97,9 @@ def _print_summary(run: "Run") -> None:
     head = "in the section" if len(steps) == 1 else f"in the section, step {steps[-1]}"
     out.print(table_of(head, summary["final"] | summary["verdicts"], run.units(), words))
     said = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
-    said += f"; nulls are medians over {draws} random sections"
+    said += (
+        f"; nulls are medians over {draws} random sections" if draws > 1 else "; nulls are those of one random section"
+    )
     if draws < DRAWS:
         said += f", whose band holds {held(draws):.0%} of further ones: --draws {DRAWS} makes it {held(DRAWS):.0%}"
     out.print(said, style="dim", markup=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dimple.views.arrangement import LayerData
 from dimple.views.frame import Frame, Layer, Reals
 from dimple.views.palette import INK, MANIFOLD, MUTED, RULE, Colour, class_colour, hexadecimal, relief_colours, tint
-from dimple.views.regions import INPUT
+from dimple.views.regions import INPUT, named_places
 from dimple.views.rooms import walls_of
 
 AXIS = "snapshot"
@@ -23,6 +23,8 @@ BOUNDARY, REGIONS = "boundary", "classes"
 BEHIND = {"blending": "translucent_no_depth"}
 # The width of a line, in shares of the box's largest side.
 LINE = 0.004
+# Of the names of classes, and what stays clear of them around each point, on whose right its own name stands.
+LETTERS, CLEAR = 13, (16.0, 36.0, 150.0, 16.0)
 
 
 def placed(points: Reals, number: int | None = None) -> Reals:
@@ -87,6 +89,29 @@ def region_layers(frames: Sequence[Frame]) -> list[LayerData]:
         "translate": (0.0, *(np.array(drawing.low)[::-1] + scale / 2)),
     }
     return [((regions + 1).astype(np.int32), about, "labels")]
+
+
+def name_layers(frames: Sequence[Frame]) -> list[LayerData]:
+    """The names of the classes in their regions of a plane; nothing in space, or where no regions are known."""
+    drawings = [frame.drawing for frame in frames]
+    found = [
+        (name, placed(place[None], number))
+        for number, drawing in enumerate(drawings)
+        if drawing.classes is not None and drawing.ambient_dim == 2
+        for name, place in named_places(drawing, drawing.classes, LETTERS, CLEAR)
+    ]
+    if not found:
+        return []
+    about = {
+        "name": "names",
+        "axis_labels": AXES[2],
+        "features": {"class": [name for name, _ in found]},
+        "text": {"string": "{class}", "size": LETTERS - 4, "color": hexadecimal(INK), "anchor": "center"},
+        "face_color": "transparent",
+        "border_color": "transparent",
+        "size": LINE * drawings[0].side,
+    }
+    return [(np.concatenate([place for _, place in found]), about, "points")]
 
 
 def boundary_layers(frames: Sequence[Frame]) -> list[LayerData]:

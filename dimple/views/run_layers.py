@@ -18,6 +18,7 @@ from dimple.views.boundary_layers import (
     box_layers,
     diverging,
     manifold_layers,
+    name_layers,
     placed,
     region_layers,
 )
@@ -62,7 +63,7 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
     first = frames[0].drawing
     layers = [] if score is None else [_score(score, frames)]
     layers += box_layers(frames[0]) + region_layers(frames) + manifold_layers(frames[0]) + boundary_layers(frames)
-    layers.append(_points(frames, points))
+    layers += [*name_layers(frames), _points(frames, points)]
     camera = None
     if first.ambient_dim == 3:
         camera = look(first, frames[0].section.plane if frames[0].section else None)
