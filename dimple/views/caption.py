@@ -134,9 +134,18 @@ def write_legend(pen: Pen, frame: Frame, place: tuple[int, int], right: int) -> 
     if not flat:
         pen.marker(1, x + 6, y + 9, ghost=True)
         pen.text((x + 22, y + 1), "hollow: behind the boundary", INK, 13)
+        _write_colours(pen, frame, right, place[1])
+
+
+def _write_colours(pen: Pen, frame: Frame, right: int, y: int) -> None:
+    """What the colours of a boundary in space are: the depth beneath it, or the class that it is seen from."""
     boundary = frame.drawing.layer("boundary")
     if boundary is not None and boundary.relief is not None:
-        _relief_bar(pen, frame.relief_scale, right - 112, place[1] + 20)
+        _relief_bar(pen, frame.relief_scale, right - 112, y + 20)
+        return
+    for label in (0, 1):
+        pen.swatch(label, right - 200, y + 9 + 20 * label)
+        pen.text((right - 186, y + 1 + 20 * label), f"boundary, seen from class {label}", INK, 13)
 
 
 def _relief_bar(pen: Pen, scale: float, right: int, y: int) -> None:

@@ -67,7 +67,8 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
     camera = None
     if first.ambient_dim == 3:
         camera = look(first, frames[0].section.plane if frames[0].section else None)
-    legend = camera is not None and first.classes is None
+    boundary = first.layer("boundary")
+    legend = camera is not None and boundary is not None and boundary.relief is not None
     captions = tuple(caption(frame) + (f"\n{MEANING}" if legend else "") for frame in frames)
     active = REGIONS if any(about["name"] == REGIONS for _, about, _ in layers) else POINTS
     return Arrangement(tuple(layers), captions, len(frames) - 1, active, BOUNDARY if legend else "", camera)
