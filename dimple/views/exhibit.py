@@ -171,7 +171,7 @@ class Exhibit:
         """Move what is flat to the right, out from under the captions, as far as it stays in the picture."""
         width, height = self.panels[0].renderer.GetSize()
         across, up = (b - a for a, b in zip(whole.low[:2], whole.high[:2], strict=True))
-        free = width - height / FLOOR_ROOM * across / max(across, up)
+        free = width - 1.05 * height / FLOOR_ROOM * across / max(across, up)
         covered = max(self._legend.size[0] + 2 * self._legend.margin, *(panel.covered for panel in self.panels))
         self.view.SetWindowCenter(-max(0.0, min(covered, free)) / max(width, 1), 0.0)
 

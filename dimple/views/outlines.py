@@ -29,9 +29,13 @@ class Outlines:
         import pyvista as pv
         from vtkmodules.vtkRenderingCore import vtkGlyph3DMapper
 
-        self._flat, self._reach = ring(inner, outer, corners), reach
+        self._reach = reach
+        self._shape, self._cloud = ring(inner, outer, corners), pv.PolyData()
+        self._flat = np.array(self._shape.points, dtype=np.float64)
         self._places: Reals = np.zeros((0, 3))
+        self._seen: tuple[float, ...] = ()
         self._mapper: Any = vtkGlyph3DMapper()
+        self._mapper.SetSourceData(self._shape)
         self._mapper.SetScaleModeToNoDataScaling()
         self._mapper.ScalarVisibilityOff()
         actor: Any = pv.Actor()
@@ -43,24 +47,35 @@ class Outlines:
 
     def put(self, places: Reals) -> None:
         """Around which points `(N, 3)`."""
-        self._places = places
+        import pyvista as pv
+
+        self._places, self._seen = places, ()
+        # A copy, as what is moved would else be the points themselves.
+        self._cloud = pv.PolyData(np.array(places)) if len(places) else pv.PolyData()
+        self._mapper.SetInputDataObject(self._cloud)
 
     def face(self, camera: Any, radius: float) -> None:
         """Turn them to a camera of VTK, for markers of this radius."""
-        import pyvista as pv
-
+        seen = (*camera.GetPosition(), *camera.GetFocalPoint(), *camera.GetViewUp(), radius)
+        if seen == self._seen or len(self._places) == 0:
+            return
+        self._seen = seen
         eye, forward = np.array(camera.GetPosition()), np.array(camera.GetDirectionOfProjection())
         right = np.cross(forward, camera.GetViewUp())
         right = right / np.linalg.norm(right)
-        turned = self._flat.copy()
-        turned.points = self._flat.points @ np.stack([right, np.cross(right, forward), -forward])
-        self._mapper.SetSourceData(turned)
+        move(self._shape, self._flat @ np.stack([right, np.cross(right, forward), -forward]))
         reach = min(self._reach, camera.GetDistance() / 2)
         # What is nearer looks larger.
         self._mapper.SetScaleFactor(radius * (1 - reach / camera.GetDistance()))
         sight = self._places - eye
-        nearer = self._places - reach * sight / np.linalg.norm(sight, axis=1, keepdims=True)
-        self._mapper.SetInputDataObject(pv.PolyData(nearer) if len(nearer) else pv.PolyData())
+        move(self._cloud, self._places - reach * sight / np.linalg.norm(sight, axis=1, keepdims=True))
+
+
+def move(shape: "pv.PolyData", places: Reals) -> None:
+    """Put the points of a shape elsewhere; a new shape before every picture would take several times as long."""
+    np.asarray(shape.points)[:] = places
+    shape.GetPoints().Modified()
+    shape.Modified()
 
 
 def ring(inner: float, outer: float, corners: int) -> "pv.PolyData":

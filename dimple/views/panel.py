@@ -1,5 +1,6 @@
 """One run in one renderer: its scene, its caption, and the training point that somebody asked about."""
 
+import functools
 from typing import TYPE_CHECKING, Any, final
 
 from PIL import Image
@@ -55,10 +56,10 @@ class Panel:
         self._tags = Tags(self.renderer)
         self._captions: dict[int, Image.Image] = {}
 
-    @property
+    @functools.cached_property
     def covered(self) -> int:
-        """So many pixels from the left on the caption lies over the scene."""
-        return self._caption.size[0] + 2 * self._caption.margin
+        """Over so many pixels from the left the caption of one snapshot or another lies."""
+        return max(self._card(index).width for index in range(len(self.reel.frames))) + 2 * MARGIN * self._scale
 
     @property
     def frame(self) -> Frame:
@@ -69,11 +70,14 @@ class Panel:
         """Go to a snapshot, with the point in question."""
         self.index = index
         self.scenery.show(self.reel.boundaries[index], self.reel.lines[index])
-        if index not in self._captions:
-            self._captions[index] = facts_card(*caption(self.frame, self._name), self._scale)
-        self._caption.show(self._captions[index])
+        self._caption.show(self._card(index))
         self._tags.show(self.frame, tags_of(self.frame, self._scale))
         self.pick(None if self.picked is None else self.picked.index)
+
+    def _card(self, index: int) -> Image.Image:
+        if index not in self._captions:
+            self._captions[index] = facts_card(*caption(self.reel.frames[index], self._name), self._scale)
+        return self._captions[index]
 
     def pick(self, point: int | None) -> None:
         """Ask about a training point, by its row, or about none."""
