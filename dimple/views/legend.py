@@ -16,7 +16,7 @@ from dimple.views.scale import Scale
 BAR = (236, 11)
 MARK, ROOM, BETWEEN = 11, 18, 12
 # So many entries stand in a line.
-IN_A_LINE = 5
+IN_A_LINE = 3
 
 
 def legend_card(
