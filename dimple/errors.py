@@ -2,9 +2,12 @@
 
 
 class DimpleError(Exception):
-    """Something the user can mend: one sentence with the place, the value and the way out."""
+    """Something the user can mend: one sentence with the place, the value and the way out; of several, one each."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class UsageError(DimpleError, ValueError):

@@ -5,11 +5,13 @@ the object was made in Python or read from a scene file, and the same annotation
 """
 
 import dataclasses
+import difflib
 import functools
 import math
 import re
 import types
 import typing
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Gt, Interval
@@ -137,3 +139,13 @@ def shown(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that a slip of the fingers would turn into `word`, if there is one.
+
+    Example:
+        >>> nearest("margn", ["margin", "onoff"])
+        'margin'
+    """
+    return next(iter(difflib.get_close_matches(word[:64], list(known), n=1)), None)

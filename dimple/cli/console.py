@@ -32,9 +32,10 @@ def note(message: str) -> None:
 
 
 def fail(error: DimpleError) -> NoReturn:
-    """The one line that an error gets, and its exit code."""
-    line = " ".join(printable(str(error)).split())
-    note(f"dimple: {line}")
+    """The line that a mistake gets, one for each, and the exit code."""
+    for sentence in error.args:
+        line = " ".join(printable(str(sentence)).split())
+        note(f"dimple: {line}")
     raise SystemExit(error.exit_code)
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def probe(
-    model: Model = "digits_convnet",
+    model: Model = None,
     run: Simulated = None,
     weights: Weights = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files, measured one after another.")
     ] = None,
     state_key: StateKey = None,
-    data: Data = "digits",
+    data: Data = None,
     probes: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,7 +62,7 @@ def probe(
         run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm, method=method, budget=budget,
         bands=bands, samples=samples, seed=seed, neighbours=neighbours, dim=dim, draws=draws,
     )  # fmt: skip
-    name = model.replace(":", ".") if run is None else Path(run).name
+    name = request.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
     done = experiment.probe(request, folder, device=device, force=force, progress=console.progress)
     if as_json:
@@ -74,25 +74,19 @@ def probe(
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
-    from rich.table import Column, Table
 
-    from dimple.cli.figures import null, number
-    from dimple.probes.digest import remark
+    from dimple.cli.figures import table_of
+    from dimple.views.probe_report import caution
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
     units: dict[str, str] = run.info["summary"]["units"]
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
     for row in last:
-        table = Table(
-            Column(f"step {row['step']}, {row['split']}", no_wrap=True), "value", "null", "verdict", "unit",
-            box=None, pad_edge=False,
-        )  # fmt: skip
-        for name, value in row.items():
-            if name not in ("step", "split") and "_null" not in name and not name.endswith(("_closed", "_verdict")):
-                said = remark(row.get(f"{name}_verdict", ""), row, name)
-                table.add_row(name, number(value), null(row, name), said, units.get(name, ""))
-        out.print(table)
+        figures = {name: value for name, value in row.items() if name not in ("step", "split")}
+        out.print(table_of(f"step {row['step']}, {row['split']}", figures, units))
+        if doubt := caution(row):
+            out.print(f"* {doubt[0].lower()}{doubt[1:]}", markup=False)
     if any("margin" in row for row in last):
         what = "margins are medians over the samples that are classified correctly, margin_wrong over the others"
         out.print(what, style="dim", markup=False)

@@ -2,6 +2,11 @@
 
 import json
 import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,11 +66,26 @@ def list_scenes(context: typer.Context) -> None:
         return
     from dimple.scene import shipped_scenes
 
-    shipped = shipped_scenes()
-    width = max(map(len, shipped), default=0)
-    for name, file in shipped.items():
-        first = file.read_text(encoding="utf-8").partition("\n")[0]
-        typer.echo(f"{name:<{width}}  {first.removeprefix('#').strip()}")
+    firsts = {name: file.read_text(encoding="utf-8").partition("\n")[0] for name, file in shipped_scenes().items()}
+    # A program that reads the list gets a line a scene.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in listed({name: first.removeprefix("#").strip() for name, first in firsts.items()}, width):
+        typer.echo(line)
+
+
+def listed(rows: Mapping[str, str], width: int | None) -> list[str]:
+    """Names and what they stand for in two columns, wrapped to so many characters where there is a width.
+
+    Example:
+        >>> listed({"a": "one two", "bc": "three"}, 9)
+        ['a   one', '    two', 'bc  three']
+    """
+    names = max(map(len, rows), default=0)
+    lines = []
+    for name, text in rows.items():
+        parts = [text] if width is None else textwrap.wrap(text, max(width - names - 2, 1))
+        lines += [f"{shown:<{names}}  {part}" for shown, part in zip_longest([name], parts, fillvalue="")]
+    return lines
 
 
 @scenes.command()

@@ -20,14 +20,14 @@ def section(
         str | None,
         typer.Option(metavar="I,J,K", help="Rows of the split, the first where all axes start; of a run, its points."),
     ] = None,
-    model: Model = "digits_convnet",
+    model: Model = None,
     run: Simulated = None,
     weights: Weights = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="A quoted glob of weights files: the section along training.")
     ] = None,
     state_key: StateKey = None,
-    data: Data = "digits",
+    data: Data = None,
     split: Annotated[str, typer.Option(help="Which samples: test or train.")] = "test",
     axes: Annotated[
         str | None,
@@ -67,7 +67,7 @@ def section(
         state_key=state_key, run=run, split=split, axes=axes, dim=dim, cells=cells, levelset=levelset, radius=radius,
         draws=draws, seed=seed, **({} if images is None else {"images": _numbers(images)}),
     )  # fmt: skip
-    name = model.replace(":", ".") if run is None else Path(run).name
+    name = request.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"section-{name}-{'-'.join(map(str, request.images))}"
     done = experiment.section(request, folder, device=device, force=force, progress=console.progress)
     if as_json:
@@ -85,18 +85,24 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    from dimple.cli.figures import null, number
+    from dimple.cli.figures import table_of
+    from dimple.probes.nulls import DRAWS, held
     from dimple.views.wording import words
 
-    out, units, final = Console(highlight=False), run.units(), run.info["summary"]["final"]
-    out.print(run.info["section"]["words"], markup=False)
-    table = Table("at the last step", "value", "null", "unit", box=None, pad_edge=False)
-    for name, value in final.items():
-        if "_null" not in name:
-            table.add_row(words(name), number(value), null(final, name), units.get(name, ""))
-    out.print(table)
+    out, about, summary = Console(highlight=False), run.info["section"], run.info["summary"]
+    steps, draws = run.metrics()["step"], about["draws"]
+    images = len(run.points()["index"]) // len(steps)
+    out.print(about["words"], markup=False)
+    head = "in the section" if len(steps) == 1 else f"in the section, step {steps[-1]}"
+    out.print(table_of(head, summary["final"] | summary["verdicts"], run.units(), words))
+    said = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
+    said += (
+        f"; nulls are medians over {draws} random sections" if draws > 1 else "; nulls are those of one random section"
+    )
+    if draws < DRAWS:
+        said += f", whose band holds {held(draws):.0%} of further ones: --draws {DRAWS} makes it {held(DRAWS):.0%}"
+    out.print(said, style="dim", markup=False)
     for file in ("film.mp4", "film.png", "page.html", "report.html"):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)

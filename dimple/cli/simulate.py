@@ -37,9 +37,8 @@ def simulate(
     from dimple.scene import load_scene
 
     torch.set_num_threads(1)
-    changed = [*(changes or ()), *([] if cells is None else [f"levelset.cells={cells}"])]
     run = experiment.simulate(
-        load_scene(scene, changed, seed),
+        load_scene(scene, changes or (), seed, cells),
         out,
         device=device,
         force=force,
@@ -56,9 +55,9 @@ def simulate(
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    from dimple.cli.figures import null, number
+    from dimple.cli.figures import table_of
+    from dimple.probes.digest import VERDICT
 
     summary: dict[str, Any] = run.info["summary"]
     out = Console(highlight=False)
@@ -69,12 +68,8 @@ def _print_summary(run: "Run") -> None:
             "never" if at is None else f"at step {at}" for at in (summary["cling_step"], summary["dimple_step"])
         )
         out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
-    table = Table("at the last step", "value", "null", "unit", box=None, pad_edge=False)
-    units = run.units()
-    for name, value in summary["final"].items():
-        if "_null" not in name and not name.endswith("_closed"):
-            table.add_row(name, number(value), null(summary["final"], name), units.get(name, ""))
-    out.print(table)
+    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT)}
+    out.print(table_of("at the last step", summary["final"] | verdicts, run.units()))
     out.print(
         "margins and depths are medians over the training points, negative where wrong", style="dim", markup=False
     )

@@ -1,7 +1,6 @@
 """Labelled images of a known data set, named by one short specification such as `mnist:DIR`."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, final
@@ -16,7 +15,7 @@ from dimple.data.idx import read_mnist
 from dimple.data.npz import read_npz
 from dimple.data.pixels import Pixels
 from dimple.errors import DataError, UsageError
-from dimple.settings import shown
+from dimple.settings import nearest, shown
 from dimple.tensors import Box
 
 Split = Literal["train", "test"]
@@ -106,8 +105,8 @@ def load_images(spec: str, split: Split) -> Images:
     if kind == "digits" and not name:
         return _images(_digits(split), f"{spec} {split}", levels=16)
     if kind not in READERS:
-        near = difflib.get_close_matches(kind, ["digits", *READERS], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose digits, {':PATH, '.join(READERS)}:PATH"
+        near = nearest(kind, ["digits", *READERS])
+        hint = f"did you mean {near!r}?" if near else f"choose digits, {':PATH, '.join(READERS)}:PATH"
         raise UsageError(f"data {shown(spec)} names no data set; {hint}")
     if not name:
         raise UsageError(f"data {shown(spec)} names no path; write {kind}:PATH")

@@ -2,12 +2,13 @@
 
 import dataclasses
 import shlex
+from collections.abc import Iterable
 from typing import Any, Literal, final
 
 from dimple.errors import UsageError
 from dimple.probes import PROBES
 from dimple.probes.margin import METHODS
-from dimple.settings import Count, Positive, Seed, settings
+from dimple.settings import Count, Positive, Seed, nearest, settings
 
 # The probe whose subspaces come from the data, and which no scene file can name.
 SUBSPACE = "subspace"
@@ -15,6 +16,8 @@ SUBSPACE = "subspace"
 CONFIDENCE, SPECTRA, SPEED, TRANSFER = "confidence", "spectra", "speed", "transfer"
 WHOLE = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 KINDS = (*PROBES, SUBSPACE, *WHOLE)
+# What a run brings along, so that it cannot be named beside one.
+OF_MODELS = ("model", "data", "weights", "checkpoints", "state_key")
 
 
 @final
@@ -63,9 +66,9 @@ class ProbeRequest:
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.probes if kind not in KINDS]
         if unknown or not self.probes:
-            raise UsageError(f"--probe is {unknown[0] if unknown else 'empty'}; choose from {', '.join(KINDS)}")
+            raise UsageError(_not_among("--probe", unknown[0] if unknown else "empty", KINDS))
         if self.method not in METHODS:
-            raise UsageError(f"--method is {self.method}; choose from {', '.join(METHODS)}")
+            raise UsageError(_not_among("--method", self.method, tuple(METHODS)))
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
         self._require_norm()
@@ -74,10 +77,9 @@ class ProbeRequest:
                 raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
         if self.dim >= self.neighbours:
             raise UsageError(f"--dim is {self.dim} with --neighbours {self.neighbours}; dim must be smaller")
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for name in ("model", "data", "weights", "checkpoints", "state_key"):
-            if self.run is not None and getattr(self, name) != defaults[name]:
-                raise UsageError(f"--run brings its own networks and data; leave out --{name.replace('_', '-')}")
+        if self.run is not None:
+            defaults = {field.name: field.default for field in dataclasses.fields(self)}
+            require_none_beside_run(name for name in OF_MODELS if getattr(self, name) != defaults[name])
 
     def _require_norm(self) -> None:
         """Refuse a norm that what is asked cannot measure in."""
@@ -102,6 +104,22 @@ class ProbeRequest:
     def splits(self) -> tuple[Literal["train", "test"], ...]:
         """The splits by name, training first."""
         return ("train", "test") if self.split == "both" else (self.split,)
+
+
+def _not_among(flag: str, word: str, known: tuple[str, ...]) -> str:
+    listed = f"choose from {', '.join(known)}"
+    near = nearest(word, known)
+    return f"{flag} is {word}; " + (f"did you mean {near!r}? ({listed})" if near else listed)
+
+
+def require_none_beside_run(names: Iterable[str]) -> None:
+    """Refuse the first of these settings.
+
+    Raises:
+        UsageError: naming its flag.
+    """
+    for name in names:
+        raise UsageError(f"--run brings its own networks and data; leave out --{name.replace('_', '-')}")
 
 
 def command_of(verb: str, request: Any) -> str:

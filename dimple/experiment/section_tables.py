@@ -61,8 +61,8 @@ def _row(looked: Looked, valid: Sequence[float]) -> dict[str, float]:
     return row
 
 
-def _classes(seen: Arrays) -> float:
-    return float((seen["class_share"] > 0).sum())
+def _classes(seen: Arrays) -> int:
+    return int((seen["class_share"] > 0).sum())
 
 
 def _size(seen: Arrays) -> float:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from dimple.networks.adapt import Normalised, frozen, two_class
 from dimple.networks.convnet import convnet
 from dimple.networks.resnet import ResNet
 from dimple.networks.weights import load_weights
-from dimple.settings import shown
+from dimple.settings import nearest, shown
 from dimple.tensors import generator as seeded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -80,8 +79,8 @@ def build_model(name: str, generator: torch.Generator | None = None) -> nn.Modul
     if ":" in name:
         return _imported(name)
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose {', '.join(MODELS)}"
+        near = nearest(name, MODELS)
+        hint = f"did you mean {near!r}?" if near else f"choose {', '.join(MODELS)}"
         raise UsageError(f"model {shown(name)} is unknown; {hint} (your own code is package.module:factory)")
     model = MODELS[name]
     network = _drawn(model.architecture, generator or seeded(0, "network", name))

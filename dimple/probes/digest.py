@@ -14,6 +14,8 @@ Arrays = Mapping[str, NDArray[Any]]
 # behind them, `(B, draws)`.
 NULL, LOW, HIGH, CLOSED, DRAWS = "_null", "_null_low", "_null_high", "_closed", "_draws"
 FOUND, VERDICT = "_found", "_verdict"
+# Distances whose share of found ones has another name.
+OTHERS_FOUND = {"boundary_distance": "boundary_found", "dimple_depth": "dimple_found"}
 DISTANCE, SHARE = "input units", "share"
 # Figures that depend on the tangents, the share of samples whose tangents can be relied on, and what it should be.
 BY_TANGENTS = ("margin_on", "margin_off", "on_ratio", "off_ratio", "on_share", "gradient_off_share")
@@ -57,6 +59,18 @@ def digest_units(names: Mapping[str, Any], units: Mapping[str, str]) -> dict[str
 def is_beside(name: str, columns: Mapping[str, Any]) -> bool:
     """Whether a column stands beside another one that is there, as its null or the draws of it."""
     return any(name.endswith(end) and name[: -len(end)] in columns for end in (NULL, LOW, HIGH, CLOSED, DRAWS))
+
+
+def found_of(name: str) -> str:
+    """The column that says on what share of the samples a distance, or a ratio of distances, rests.
+
+    Example:
+        >>> found_of("margin"), found_of("on_ratio"), found_of("dimple_depth")
+        ('margin_found', 'margin_on_found', 'dimple_found')
+    """
+    if name.endswith("_ratio"):
+        return f"margin_{name.removesuffix('_ratio')}{FOUND}"
+    return OTHERS_FOUND.get(name, name + FOUND)
 
 
 def figure(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str, float]:

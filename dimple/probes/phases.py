@@ -101,5 +101,8 @@ def _dated(
 
 
 def _shares(off_share: float, null: float, error: float) -> str:
-    spread = f" ± {2 * error:.2f}" if error else ""
-    return f"off-manifold share of the gradient {off_share:.2f}{spread}, null {null:.2f}"
+    # What is smaller is rounding.
+    if error < 1e-6:
+        return f"off-manifold share of the gradient {off_share:.2f}, null {null:.2f}"
+    digits = max(2, -math.floor(math.log10(2 * error)))
+    return f"off-manifold share of the gradient {off_share:.{digits}f} ± {2 * error:.{digits}f}, null {null:.2f}"

@@ -1,14 +1,14 @@
 """From the nodes of a scene file to settings objects: the classes are the schema, the file gives the line."""
 
+import contextlib
 import dataclasses
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from dimple.errors import SceneError
 from dimple.scene.forms import Families, Form, default_of, form_of, keys_of
 from dimple.scene.yaml_nodes import Node, join
-from dimple.settings import SettingError, field_types, shown
+from dimple.settings import SettingError, checked, field_types, nearest, shown
 
 T = TypeVar("T")
 
@@ -27,7 +27,8 @@ def build(node: Node, cls: type[T], families: Families) -> T:
         families: the table of each family, base class by base class.
 
     Raises:
-        SceneError: naming the file, the line, the dotted key, its value and the rule that it breaks.
+        SceneError: naming the file, the line, the dotted key, its value and the rule that it breaks; a sentence for
+            each of several mistakes.
 
     Example:
         >>> from dimple.manifolds import MANIFOLDS, Manifold
@@ -51,7 +52,7 @@ def _field(node: Node, annotation: Any, path: str, default: Any, families: Famil
     """The value of one field: plain, an object or a tuple of objects."""
     form = form_of(annotation, families)
     if form is None:
-        return node.plain()
+        return _plain(node, annotation, path)
     if form.optional and node.content is None:
         return None
     if not form.many:
@@ -60,7 +61,23 @@ def _field(node: Node, annotation: Any, path: str, default: Any, families: Famil
         raise SceneError(
             f"{node.place}: {path} is {shown(node.plain())}; it must be a list, one item a line after `- `"
         )
-    return tuple(_member(item, form, join(path, index), None, families) for index, item in enumerate(node.content))
+    items: list[Any] = []
+    mistakes: list[str] = []
+    for index, item in enumerate(node.content):
+        with _kept_in(mistakes):
+            items.append(_member(item, form, join(path, index), None, families))
+    if mistakes:
+        raise SceneError(*mistakes)
+    return tuple(items)
+
+
+def _plain(node: Node, annotation: Any, path: str) -> Any:
+    """A value without fields, if it keeps the rule of its annotation."""
+    try:
+        return checked("", path, annotation, node.plain())
+    except SettingError as error:
+        culprit, name = node.follow(error.location, path)
+        raise SceneError(f"{culprit.place}: {name} {error.problem}") from None
 
 
 def _member(node: Node, form: Form, path: str, default: Any, families: Families) -> Any:
@@ -71,18 +88,34 @@ def _member(node: Node, form: Form, path: str, default: Any, families: Families)
     cls = form.cls if form.table is None else _pick(node, form.table, path, default)
     entries = {key: child for key, child in node.content.items() if form.table is None or key != "kind"}
     known = keys_of(cls, form.table)
-    for key, child in entries.items():
-        if key not in known:
-            hint = f"did you mean {nearest!r}? " if (nearest := _nearest(key, known)) else ""
-            raise SceneError(f"{child.place}: unknown key {join(path, key)}; {hint}(known: {', '.join(known)})")
+    mistakes = [_unknown(child, key, path, known) for key, child in entries.items() if key not in known]
     values = {}
     for name, annotation in field_types(cls).items():
         standard = getattr(default, name) if type(default) is cls else default_of(cls, name)
-        given = entries.get(name)
-        if given is None and standard is dataclasses.MISSING:
-            raise SceneError(f"{node.place}: the key {join(path, name)} is missing; add a line `{name}: ...`")
-        values[name] = standard if given is None else _field(given, annotation, join(path, name), standard, families)
+        with _kept_in(mistakes):
+            if name in entries:
+                values[name] = _field(entries[name], annotation, join(path, name), standard, families)
+            elif standard is dataclasses.MISSING:
+                raise SceneError(f"{node.place}: the key {join(path, name)} is missing; add a line `{name}: ...`")
+            else:
+                values[name] = standard
+    if mistakes:
+        raise SceneError(*mistakes)
     return _construct(cls, values, node, path)
+
+
+def _unknown(node: Node, key: str, path: str, known: list[str]) -> str:
+    hint = f"did you mean {near!r}? " if (near := nearest(key, known)) else ""
+    return f"{node.place}: unknown key {join(path, key)}; {hint}(known: {', '.join(known)})"
+
+
+@contextlib.contextmanager
+def _kept_in(mistakes: list[str]) -> Iterator[None]:
+    """Go on after a mistake, and keep its sentences: all of them are told in the end."""
+    try:
+        yield
+    except SceneError as error:
+        mistakes.extend(error.args)
 
 
 def _pick(node: Node, table: Mapping[str, type], path: str, default: Any) -> type:
@@ -96,8 +129,8 @@ def _pick(node: Node, table: Mapping[str, type], path: str, default: Any) -> typ
     word = kind.plain()
     if isinstance(word, str) and word in table:
         return table[word]
-    nearest = _nearest(word, table) if isinstance(word, str) else None
-    hint = f"did you mean {nearest!r}?" if nearest else f"it must be one of {', '.join(table)}"
+    near = nearest(word, table) if isinstance(word, str) else None
+    hint = f"did you mean {near!r}?" if near else f"it must be one of {', '.join(table)}"
     raise SceneError(f"{kind.place}: {place} is {shown(word)}; {hint}")
 
 
@@ -105,9 +138,6 @@ def _construct(cls: type, values: dict[str, Any], node: Node, path: str) -> Any:
     """The object, or its complaint with the line of the value that it is about."""
     try:
         return cls(**values)
-    except SettingError as error:
-        culprit, name = node.follow([error.field, *error.location], path)
-        raise SceneError(f"{culprit.place}: {name} {error.problem}") from None
     except SceneError as error:
         problem = str(error).removeprefix(f"{cls.__name__}: ")
         place, name = _subject(problem, cls, node, path)
@@ -120,8 +150,3 @@ def _subject(problem: str, cls: type, node: Node, path: str) -> tuple[str, str]:
     if words[0] in field_types(cls):
         return node.follow(words, path)[0].place, f"{path}." if path else ""
     return node.place, f"{path}: " if path else ""
-
-
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that a slip of the fingers would turn into `word`, if there is one."""
-    return next(iter(difflib.get_close_matches(word[:64], list(known), n=1)), None)

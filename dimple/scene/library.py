@@ -1,6 +1,5 @@
 """Finding and reading scene files: those that ship with the package by name, any other by path."""
 
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from dimple.scene.override import override
 from dimple.scene.scene import FAMILIES, Scene
 from dimple.scene.yaml_nodes import parse_yaml
 from dimple.scene.yaml_text import read_text
+from dimple.settings import nearest
 
 
 def shipped_scenes() -> dict[str, Path]:
@@ -40,15 +40,16 @@ def find_scene(name: str) -> Path:
         return path
     shipped = shipped_scenes()
     if name not in shipped:
-        close = difflib.get_close_matches(name, shipped, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "dimple scenes lists those that ship"
+        near = nearest(name, shipped)
+        hint = f"did you mean {near!r}?" if near else "dimple scenes lists those that ship"
         raise SceneError(f"scene {name!r} is neither a file nor a scene that ships; {hint}")
     return shipped[name]
 
 
-def load_scene(name: str, changes: Sequence[str] = (), seed: int | None = None) -> Scene:
+def load_scene(name: str, changes: Sequence[str] = (), seed: int | None = None, cells: int | None = None) -> Scene:
     """The scene called `name` (see `find_scene`), with changes such as `training.steps=500`.
 
+    `seed` and `cells`, of its level set, stand for the flags of these names, and a mistake in one is named so.
     A file that names no scene is named after itself.
 
     Raises:
@@ -64,8 +65,9 @@ def load_scene(name: str, changes: Sequence[str] = (), seed: int | None = None) 
         changes = [f"name={json.dumps(path.stem)}", *changes]
     for change in changes:
         node = override(node, change)
-    if seed is not None:
-        node = override(node, f"seed={seed}")
+    for key, flag, value in (("seed", "--seed", seed), ("levelset.cells", "--cells", cells)):
+        if value is not None:
+            node = override(node, f"{key}={value}", flag)
     return build(node, Scene, FAMILIES)
 
 

@@ -10,7 +10,7 @@ from dimple.settings import shown
 Step = str | int
 
 
-def override(node: Node, assignment: str) -> Node:
+def override(node: Node, assignment: str, flag: str | None = None) -> Node:
     """The scene `node` with one value put in place of another, or added; `node` itself stays as it is.
 
     The value is read as it would be in the file, so `training.steps=500`, `name=wide` and `size=[640, 480]`
@@ -20,6 +20,7 @@ def override(node: Node, assignment: str) -> Node:
     Args:
         node: a scene as read from its file.
         assignment: `key.path=value`.
+        flag: what somebody typed instead of `--set key.path`, such as `--seed`.
 
     Raises:
         UsageError: if the assignment has no `=` or no path.
@@ -34,7 +35,7 @@ def override(node: Node, assignment: str) -> Node:
     steps = _steps(key.strip())
     if not equals or not steps:
         raise UsageError(f"--set {shown(assignment)}: write --set key.path=value, as in --set training.steps=500")
-    place = "--set " + _name(steps)
+    place = flag or "--set " + _name(steps)
     return _put(node, steps, 0, parse_value(text, place))
 
 

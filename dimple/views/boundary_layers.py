@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dimple.views.arrangement import LayerData
 from dimple.views.frame import Frame, Layer, Reals
 from dimple.views.palette import INK, MANIFOLD, MUTED, RULE, Colour, class_colour, hexadecimal, relief_colours, tint
-from dimple.views.regions import INPUT
+from dimple.views.regions import INPUT, named_places
 from dimple.views.rooms import walls_of
 
 AXIS = "snapshot"
@@ -23,6 +23,8 @@ BOUNDARY, REGIONS = "boundary", "classes"
 BEHIND = {"blending": "translucent_no_depth"}
 # The width of a line, in shares of the box's largest side.
 LINE = 0.004
+# Of the names of classes, and what stays clear of them around each point, on whose right its own name stands.
+LETTERS, CLEAR = 13, (16.0, 36.0, 150.0, 16.0)
 
 
 def placed(points: Reals, number: int | None = None) -> Reals:
@@ -39,11 +41,6 @@ def placed(points: Reals, number: int | None = None) -> Reals:
 def diverging(name: str) -> dict[str, Any]:
     """Blue for negative and class 0, orange for positive and class 1, pale for zero, as napari takes a colormap."""
     return {"name": name, "colors": relief_colours(np.linspace(-1.0, 1.0, 129), 1.0) / 255}
-
-
-def side_of(frame: Frame) -> float:
-    """The largest side of the box."""
-    return max(b - a for a, b in zip(frame.drawing.low, frame.drawing.high, strict=True))
 
 
 def box_layers(frame: Frame) -> list[LayerData]:
@@ -94,6 +91,29 @@ def region_layers(frames: Sequence[Frame]) -> list[LayerData]:
     return [((regions + 1).astype(np.int32), about, "labels")]
 
 
+def name_layers(frames: Sequence[Frame]) -> list[LayerData]:
+    """The names of the classes in their regions of a plane; nothing in space, or where no regions are known."""
+    drawings = [frame.drawing for frame in frames]
+    found = [
+        (name, placed(place[None], number))
+        for number, drawing in enumerate(drawings)
+        if drawing.classes is not None and drawing.ambient_dim == 2
+        for name, place in named_places(drawing, drawing.classes, LETTERS, CLEAR)
+    ]
+    if not found:
+        return []
+    about = {
+        "name": "names",
+        "axis_labels": AXES[2],
+        "features": {"class": [name for name, _ in found]},
+        "text": {"string": "{class}", "size": LETTERS - 4, "color": hexadecimal(INK), "anchor": "center"},
+        "face_color": "transparent",
+        "border_color": "transparent",
+        "size": LINE * drawings[0].side,
+    }
+    return [(np.concatenate([place for _, place in found]), about, "points")]
+
+
 def boundary_layers(frames: Sequence[Frame]) -> list[LayerData]:
     """The boundary of all snapshots as one layer, and the way to it; nothing where no snapshot has a boundary."""
     shown = [(number, layer) for number, frame in enumerate(frames) if (layer := frame.drawing.layer("boundary"))]
@@ -134,7 +154,7 @@ def _joined(parts: Sequence[tuple[int, Reals, NDArray[np.int64]]]) -> tuple[NDAr
 def _lines(ends: Reals, colour: Colour, frame: Frame, about: dict[str, Any]) -> LayerData:
     """Segments, given by both ends in turn."""
     start, end = ends[::2], ends[1::2]
-    look = {"edge_color": hexadecimal(colour), "edge_width": 1.3 * LINE * side_of(frame), "vector_style": "line"}
+    look = {"edge_color": hexadecimal(colour), "edge_width": 1.3 * LINE * frame.drawing.side, "vector_style": "line"}
     return np.stack([start, end - start], axis=1), about | look | {"opacity": 1.0}, "vectors"
 
 
@@ -156,7 +176,7 @@ def _perturbations(frames: Sequence[Frame]) -> LayerData:
         "axis_labels": AXES[frames[0].drawing.ambient_dim],
         "features": {name: np.concatenate([part[name] for part in features]) for name in features[0]},
         "edge_color": hexadecimal(MUTED),
-        "edge_width": LINE * side_of(frames[0]),
+        "edge_width": LINE * frames[0].drawing.side,
         "vector_style": "line",
         "opacity": 1.0,
     }

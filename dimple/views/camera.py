@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from dimple.views.frame import Drawing, Plane, Reals
 
 # A narrow angle: depth can be told, yet near parts look hardly larger than far ones.
 VIEW_ANGLE = 24.0
+# The height of a look at a floor, of the floor's longer side.
+FLOOR_ROOM = 1.12
 # How many times the step fits into the height of a close look at it.
 CLOSE = 6.0
 
@@ -48,6 +50,12 @@ class Camera:
         return np.stack([x, y], axis=1), np.asarray(depth)
 
 
+def camera_of(view: Any) -> Camera:
+    """Where a camera of VTK stands."""
+    parts = (view.GetPosition(), view.GetFocalPoint(), view.GetViewUp())
+    return Camera(*(np.array(part, dtype=np.float64) for part in parts))
+
+
 def look(drawing: Drawing, plane: Plane | None, turn: float = 0.0) -> Camera:
     """The camera for a drawing in space: framed on its box, looking at the section plane from its front right, above.
 
@@ -76,7 +84,7 @@ def look_down(drawing: Drawing) -> Camera:
     """The camera for a drawing of the plane that is laid on the floor: straight from above, framed on its box."""
     low, high = np.array(drawing.low), np.array(drawing.high)
     focus = (low + high) / 2
-    distance = 1.12 * float((high - low).max()) / 2 / math.tan(math.radians(VIEW_ANGLE / 2))
+    distance = FLOOR_ROOM * float((high - low).max()) / 2 / math.tan(math.radians(VIEW_ANGLE / 2))
     return Camera(focus + distance * np.array([0.0, 0.0, 1.0]), focus, np.array([0.0, 1.0, 0.0]))
 
 

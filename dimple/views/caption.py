@@ -24,6 +24,8 @@ from dimple.views.palette import (
 
 # The height of a line of figures.
 FACT = 21
+# A surface as a manifold, through which one sees.
+SURFACE = tint(MANIFOLD, 0.4)
 
 
 @final
@@ -65,9 +67,10 @@ class Pen:
         """A straight line."""
         self._pen.line([v * self.scale for v in ends], colour, max(1, round(width * self.scale)))
 
-    def marker(self, label: int, x: float, y: float, wrong: bool = False) -> None:
+    def marker(self, label: int, x: float, y: float, wrong: bool = False, ghost: bool = False) -> None:
         """The marker of a class."""
-        stamp(self.picture, marker(label, max(3, round(11 * self.scale)), wrong), x * self.scale, y * self.scale)
+        tile = marker(label, max(3, round(11 * self.scale)), wrong, ghost)
+        stamp(self.picture, tile, x * self.scale, y * self.scale)
 
     def band(self, left: float, top: float, width: float, height: float, scale: float) -> None:
         """The colours of a relief from one end of its scale to the other, framed."""
@@ -82,8 +85,8 @@ def write_facts(pen: Pen, frame: Frame, place: tuple[int, int, int]) -> int:
     """Write step, phase and figures between `left` and `right` from `top` on; returns where they end."""
     left, top, right = place
     y = top
-    if len(frame.timeline.steps) > 1 or frame.control is None:
-        pen.text((left, top), f"step {frame.step:,}", INK, 21, bold=True)
+    if frame.moment:
+        pen.text((left, top), frame.moment, INK, 21, bold=True)
         y += 36
     if frame.phase:
         pen.text((right, top + 4), frame.phase, MUTED, 15, anchor="ra")
@@ -108,26 +111,41 @@ def write_legend(pen: Pen, frame: Frame, place: tuple[int, int], right: int) -> 
     if frame.drawing.classes is not None:
         _write_classes(pen, frame.drawing, frame.drawing.classes, place, right)
         return
+    flat = frame.drawing.ambient_dim == 2
     x, y = place
     for label in sorted({int(c) for c in frame.drawing.points.classes}):
         pen.marker(label, x + 6, y + 9)
         pen.text((x + 18, y + 1), f"class {label}", INK, 13)
         x += 88
-    if frame.drawing.points.predictions is not None:
-        pen.marker(0, x + 6, y + 9, wrong=True)
-        pen.text((x + 22, y + 1), "ringed: wrong", INK, 13)
-        x += 138
-    boundary = frame.drawing.layer("boundary")
-    if boundary is not None and boundary.relief is not None:
-        _relief_bar(pen, frame.relief_scale, right - 112, y + 12)
-        return
-    lines = [("boundary", INK, 3)] if frame.drawing.ambient_dim == 2 else []
-    if frame.drawing.layer("manifold") is not None:
-        lines.append(("manifold", MANIFOLD, 2))
+    lines = [("boundary", INK, 3)] if flat else []
+    manifold = frame.drawing.layer("manifold")
+    if manifold is not None:
+        lines.append(("manifold", MANIFOLD, 2) if manifold.mesh.faces.shape[1] == 2 else ("manifold", SURFACE, 11))
     for name, colour, width in lines:
         pen.line((x, y + 9, x + 24, y + 9), colour, width)
         pen.text((x + 30, y + 1), name, INK, 13)
         x += 116
+    if not flat:
+        x, y = place[0], y + 20
+    if frame.drawing.points.predictions is not None:
+        pen.marker(0, x + 6, y + 9, wrong=True)
+        pen.text((x + 22, y + 1), "ringed: wrong", INK, 13)
+        x += 138
+    if not flat:
+        pen.marker(1, x + 6, y + 9, ghost=True)
+        pen.text((x + 22, y + 1), "hollow: behind the boundary", INK, 13)
+        _write_colours(pen, frame, right, place[1])
+
+
+def _write_colours(pen: Pen, frame: Frame, right: int, y: int) -> None:
+    """What the colours of a boundary in space are: the depth beneath it, or the class that it is seen from."""
+    boundary = frame.drawing.layer("boundary")
+    if boundary is not None and boundary.relief is not None:
+        _relief_bar(pen, frame.relief_scale, right - 112, y + 20)
+        return
+    for label in (0, 1):
+        pen.swatch(label, right - 200, y + 9 + 20 * label)
+        pen.text((right - 186, y + 1 + 20 * label), f"boundary, seen from class {label}", INK, 13)
 
 
 def _relief_bar(pen: Pen, scale: float, right: int, y: int) -> None:
@@ -137,7 +155,8 @@ def _relief_bar(pen: Pen, scale: float, right: int, y: int) -> None:
     pen.band(left, y, width, 11, scale)
     pen.text((left - 6, y - 2), f"{scale:g} in class 0", tint(class_colour(0), 0.9), 12, anchor="ra")
     pen.text((right + 6, y - 2), f"{scale:g} in class 1", tint(CLASSES[1], 0.9), 12)
-    pen.text(((left + right) / 2, y - 17), "boundary: depth of the manifold beneath it", MUTED, 12, anchor="ma")
+    title = "boundary: depth of the manifold beneath, input units"
+    pen.text(((left + right) / 2, y - 17), title, MUTED, 12, anchor="ma")
 
 
 def _write_classes(pen: Pen, drawing: Drawing, classes: Classes, place: tuple[int, int], right: int) -> None:

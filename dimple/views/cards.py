@@ -32,10 +32,8 @@ class Heading:
 
 def caption(frame: Frame, name: str) -> tuple[Heading, list[Row]]:
     """What a snapshot of a run says of itself: name, step and phase, and its figures beside their nulls."""
-    steps = [f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else "")]
-    if frame.control is not None and len(frame.timeline.steps) == 1:
-        steps = []
-    note = "\n".join([*textwrap.wrap(frame.note, COLUMN), *steps])
+    moment = "   ".join(filter(None, (frame.moment, frame.phase)))
+    note = "\n".join(filter(None, [*textwrap.wrap(frame.note, COLUMN), moment]))
     return Heading(name, note), [(fact, None) for fact in frame.facts]
 
 

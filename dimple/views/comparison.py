@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from dimple.probes.digest import NULL, is_beside
+from dimple.probes.digest import NULL, found_of, is_beside
 from dimple.views.account import Account
 from dimple.views.cost import passes_each
 from dimple.views.distributions import draw_shares, frame_shares, is_distance
@@ -115,7 +115,8 @@ def _split(shown: Sequence[_Shown], split: str) -> dict[str, Any]:
 
 
 def _is_figure(row: Mapping[str, Any], name: str) -> bool:
-    return name in row and isinstance(row[name], int | float | None) and not is_beside(name, row)
+    beside = name in map(found_of, row) or is_beside(name, row)
+    return name in row and isinstance(row[name], int | float | None) and not beside
 
 
 def _curves(shown: Sequence[_Shown], split: str, name: str, unit: str) -> dict[str, Any] | None:
@@ -194,7 +195,7 @@ def _cost(shown: Sequence[_Shown]) -> dict[str, Any]:
 
 def _text(text: str, value: float | None = None) -> dict[str, str]:
     """A cell without a null; a number sorts by its value, words by themselves."""
-    return {"value": text, "key": text if value is None else sorting_key(value), "null": ""}
+    return {"value": text, "key": text if value is None else sorting_key(value), "found": "", "null": ""}
 
 
 def _table(rows: Sequence[tuple[str, list[dict[str, str]]]], units: Sequence[str] = ()) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from PIL import Image
 
-from dimple.views.camera import VIEW_ANGLE, Camera, close_look, look, look_down
+from dimple.views.camera import FLOOR_ROOM, VIEW_ANGLE, Camera, camera_of, close_look, look, look_down
 from dimple.views.frame import Drawing, Reals
 from dimple.views.legend import legend_card
+from dimple.views.markers import GHOST_DEPTH
 from dimple.views.overlay import Overlay
 from dimple.views.palette import PAPER, RULE
 from dimple.views.panel import MARGIN, Panel
@@ -83,10 +84,14 @@ class Exhibit:
         self.view: Any = self.panels[0].renderer.camera
         for panel in self.panels[1:]:
             panel.renderer.camera = self.view
-        # What is near enough to be seen is decided by the boxes of all runs, as they share the camera.
+        # What is near enough to be seen is decided by the boxes of all runs, as they share the camera; outlines of
+        # points stand a little before them.
         whole, first = self._whole(), self.panels[0].renderer
-        bounds = [float(end) for pair in zip(whole.low, whole.high, strict=True) for end in pair]
+        room = GHOST_DEPTH * whole.side
+        bounds = [end for low, high in zip(whole.low, whole.high, strict=True) for end in (low - room, high + room)]
         first.AddObserver("StartEvent", lambda *_: first.ResetCameraClippingRange(bounds))
+        if reels[0].flat:
+            first.AddObserver("StartEvent", lambda *_: self._make_room(whole))
         self._legend = Overlay(first, (0.0, 0.0), MARGIN * scale)
         self.from_afar()
         self.wear(looks)
@@ -106,7 +111,8 @@ class Exhibit:
         self.looks = looks
         drawings = [reel.frames[0].drawing for reel in self.reels]
         paint = looks.paint
-        self._legend.show(legend_card(paint.quantity, paint.scale, drawings, self._key, self._scale))
+        hollow = not self.reels[0].flat
+        self._legend.show(legend_card(paint.quantity, paint.scale, drawings, self._key, self._scale, hollow))
         self._cut()
 
     def points_like(self, panel: Panel, point: int | None) -> tuple[int | None, ...]:
@@ -120,8 +126,7 @@ class Exhibit:
     @property
     def camera(self) -> Camera:
         """Where all are looked at from."""
-        view = self.view
-        return Camera(*(np.array(part, dtype=np.float64) for part in (view.position, view.focal_point, view.up)))
+        return camera_of(self.view)
 
     def look_through(self, camera: Camera) -> None:
         """Move the camera of all."""
@@ -161,6 +166,14 @@ class Exhibit:
     def close(self) -> None:
         """Free the plotter and what it holds in the graphics memory."""
         self.plotter.close()
+
+    def _make_room(self, whole: Drawing) -> None:
+        """Move what is flat to the right, out from under the captions, as far as it stays in the picture."""
+        width, height = self.panels[0].renderer.GetSize()
+        across, up = (b - a for a, b in zip(whole.low[:2], whole.high[:2], strict=True))
+        free = width - 1.05 * height / FLOOR_ROOM * across / max(across, up)
+        covered = max(self._legend.size[0] + 2 * self._legend.margin, *(panel.covered for panel in self.panels))
+        self.view.SetWindowCenter(-max(0.0, min(covered, free)) / max(width, 1), 0.0)
 
     def _whole(self) -> Drawing:
         """A drawing whose box holds those of all runs."""

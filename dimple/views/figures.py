@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.probes.digest import DISTANCE, NULL, VERDICT, is_beside, remark
+from dimple.probes.digest import DISTANCE, NULL, VERDICT, found_of, is_beside, remark
 from dimple.views.frame import Chart, Curve, Timeline
 from dimple.views.plots import key_below, plot
 from dimple.views.strip import draw_chart
-from dimple.views.wording import finite_or_nan, null_text, number, sorting_key, words
+from dimple.views.wording import finite_or_nan, found_text, null_text, number, sorting_key, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,8 @@ NO_CURVE = ("step", "boundary_limit", "off_share_error")
 def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows of a table of figures: name, value, null, the verdict against it where there is one, and unit.
 
-    Beside the verdict stands what makes it doubtful. `key` is the value as a number, by which a table can be sorted.
+    Beside the verdict stands what makes it doubtful, and beside a distance on how many samples it rests. `key` is the
+    value as a number, by which a table can be sorted.
 
     Args:
         row: numbers by column; the null of `x` is `x_null`, its verdict `x_verdict`.
@@ -44,6 +45,7 @@ def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[s
         >>> figure_rows({"on_ratio": 2.0, "on_ratio_null": 1.5, "on_ratio_verdict": "above"}, {})[0]["verdict"]
         'above'
     """
+    shares = {found_of(column) for column in row}
     return [
         {
             "name": words(column),
@@ -53,18 +55,22 @@ def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[s
             "unit": units.get(column, ""),
         }
         for column, value in row.items()
-        if column != "step" and (value is None or isinstance(value, int | float)) and not is_beside(column, row)
+        if column != "step"
+        and column not in shares
+        and (value is None or isinstance(value, int | float))
+        and not is_beside(column, row)
     ]
 
 
 def cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
-    """One figure for a table: `value` and `null` as text, and the `key` by which it is sorted.
+    """One figure for a table: `value`, `found` and `null` as text, and the `key` by which it is sorted.
 
     Example:
         >>> cell({"x": 2.0, "x_null": 1.5}, "x")
-        {'value': '2.00', 'key': '2.0', 'null': '1.50'}
+        {'value': '2.00', 'key': '2.0', 'found': '', 'null': '1.50'}
     """
-    return {"value": number(row[column]), "key": sorting_key(row[column]), "null": null_text(row, column)}
+    texts = {"found": found_text(row, column), "null": null_text(row, column)}
+    return {"value": number(row[column]), "key": sorting_key(row[column]), **texts}
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:

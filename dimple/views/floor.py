@@ -23,7 +23,7 @@ def in_space(frame: Frame) -> Frame:
     flat = frame.drawing
     if flat.ambient_dim == 3:
         return frame
-    side = max(b - a for a, b in zip(flat.low, flat.high, strict=True))
+    side = flat.side
     layers = []
     for layer in flat.layers:
         if flat.classes is not None:

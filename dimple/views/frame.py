@@ -124,6 +124,11 @@ class Drawing:
         """2 for a drawing in the plane, 3 for one in space."""
         return len(self.low)
 
+    @property
+    def side(self) -> float:
+        """The largest side of the box."""
+        return max(b - a for a, b in zip(self.low, self.high, strict=True))
+
     def layer(self, role: Role) -> Layer | None:
         """The first layer of that role."""
         return next((layer for layer in self.layers if layer.role == role), None)
@@ -250,6 +255,11 @@ class Frame:
     section: Section | None = None
     control: Panel | None = None
     note: str = ""
+
+    @property
+    def moment(self) -> str:
+        """The step in words; empty for a network that stands alone, beside its control."""
+        return f"step {self.step:,}" if len(self.timeline.steps) > 1 or self.control is None else ""
 
     @property
     def phase(self) -> str:

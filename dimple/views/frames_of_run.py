@@ -16,7 +16,7 @@ from dimple.views.frames_of_section import frames_of_section, is_section, sectio
 from dimple.views.headline import note_of
 from dimple.views.relief import Feet, refined
 from dimple.views.scale import round_up
-from dimple.views.wording import number, words
+from dimple.views.wording import found_text, number, words
 
 Columns = dict[str, NDArray[Any]]
 CAPTION = ("train_accuracy", "boundary_distance", "dimple_depth", "off_share")
@@ -103,7 +103,8 @@ def _fact(metrics: Columns, column: str, index: int) -> Fact:
     null = number(row[column + NULL]) if column + NULL in row else ""
     # Points farther than the search goes were counted with its limit.
     least = "≥ " if column == "boundary_distance" and row.get("boundary_found", 1.0) < 1 else ""
-    return Fact(words(column), least + number(row[column]), null)
+    name = ", ".join(filter(None, (words(column), found_text(row, column))))
+    return Fact(name, least + number(row[column]), null)
 
 
 def _predictions(points: Columns, steps: NDArray[np.int64], count: int) -> list[NDArray[np.int64] | None]:

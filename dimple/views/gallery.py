@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 import dimple
-from dimple.probes.digest import CLOSED, NULL, VERDICT
+from dimple.probes.digest import CLOSED, FOUND, NULL, VERDICT
 from dimple.runs.files import write_bytes
 from dimple.runs.store import Run
 from dimple.views.figures import cell, chart_pictures, figure_rows
@@ -171,8 +171,8 @@ def _group(scene: ShownScene) -> int:
 
 def _card(scene: ShownScene) -> dict[str, Any]:
     summary = scene.summary
-    # The closed forms stand on the scene's own page; here a null and its band are enough.
-    final = {name: value for name, value in scene.final.items() if not name.endswith(CLOSED)}
+    # The rest stands on the scene's own page; here a null and its band are enough.
+    final = {name: value for name, value in scene.final.items() if not name.endswith((CLOSED, FOUND + NULL))}
     # A distance that began beyond the search's limit was counted with the limit.
     least = "≥ " if scene.run.metrics().get("boundary_found", [1.0])[0] < 1 else ""
     fall = summary.get("distance_fall")
@@ -190,7 +190,7 @@ def _card(scene: ShownScene) -> dict[str, Any]:
 def _figure(final: Mapping[str, float], column: str) -> dict[str, str]:
     """A figure beside its null, empty where it was not measured."""
     if column not in final:
-        return dict.fromkeys(("value", "key", "null", "null_key"), "")
+        return dict.fromkeys(("value", "key", "found", "null", "null_key"), "")
     return {**cell(final, column), "null_key": sorting_key(final.get(column + NULL))}
 
 

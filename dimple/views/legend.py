@@ -16,22 +16,28 @@ from dimple.views.scale import Scale
 BAR = (236, 11)
 MARK, ROOM, BETWEEN = 11, 18, 12
 # So many entries stand in a line.
-IN_A_LINE = 5
+IN_A_LINE = 3
 
 
 def legend_card(
-    quantity: Quantity, colours: Scale, drawings: Sequence[Drawing], key: str = "", scale: int = 1
+    quantity: Quantity,
+    colours: Scale,
+    drawings: Sequence[Drawing],
+    key: str = "",
+    scale: int = 1,
+    hollow: bool = False,
 ) -> Image.Image:
     """What the markers of some drawings and the colours of their boundaries mean.
 
     Args:
         key: which key changes the quantity, in words, where somebody sits at it.
         scale: pixels for one of the window.
+        hollow: whether points that the boundary hides show as outlines.
     """
     low, high = ends_of(quantity, colours)
     title = f"boundary: {quantity.name}" if low else quantity.name
     unit = quantity.unit + (", logarithmic" if quantity.kind == "logarithmic" else "")
-    entries = _entries(drawings, scale)
+    entries = _entries(drawings, scale, hollow)
     lines = [entries[first : first + IN_A_LINE] for first in range(0, len(entries), IN_A_LINE)]
     longest = [sum(ROOM + width_of(name) + BETWEEN for _, name in line) for line in lines]
     longest[0] += width_of(key, SMALL)
@@ -82,7 +88,7 @@ def ends_of(quantity: Quantity, colours: Scale) -> tuple[str, str]:
     return f"{low:g} {quantity.ends[0]}".strip(), f"{high:g} {quantity.ends[1]}".strip()
 
 
-def _entries(drawings: Sequence[Drawing], scale: int) -> list[tuple[Image.Image, str]]:
+def _entries(drawings: Sequence[Drawing], scale: int, hollow: bool) -> list[tuple[Image.Image, str]]:
     """Small pictures and what each stands for."""
     classes = sorted({int(label) for drawing in drawings for label in drawing.points.classes})
     named = next((drawing.classes for drawing in drawings if drawing.classes is not None), None)
@@ -92,6 +98,8 @@ def _entries(drawings: Sequence[Drawing], scale: int) -> list[tuple[Image.Image,
         entries = [(_swatch(class_colour(k), scale), name) for k, name in enumerate(named.names)]
     if any(drawing.points.predictions is not None for drawing in drawings):
         entries.append((marker(classes[0], MARK * scale, wrong=True), "wrong"))
+    if hollow:
+        entries.append((marker(classes[-1], MARK * scale, ghost=True), "hollow: behind the boundary"))
     if any(drawing.layer("manifold") is not None for drawing in drawings):
         entries.append((_swatch(tint(MANIFOLD, 0.4), scale), "manifold"))
     if named is not None and named.valid is not None:

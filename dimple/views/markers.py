@@ -7,6 +7,9 @@ from PIL import Image, ImageDraw
 
 from dimple.views.palette import INK, PAPER, class_colour, class_shape, tint
 
+# A point that a surface hides by less than this share of the box is shown all the same, as an outline: it
+# sits under a bump. What is hidden deeper lies on the far side, and would only clutter the near one.
+GHOST_DEPTH = 0.14
 _OVERSAMPLING = 6
 
 

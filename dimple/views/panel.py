@@ -1,11 +1,14 @@
 """One run in one renderer: its scene, its caption, and the training point that somebody asked about."""
 
+import functools
 from typing import TYPE_CHECKING, Any, final
 
 from PIL import Image
 
+from dimple.views.camera import camera_of
 from dimple.views.cards import caption, facts_card
 from dimple.views.frame import Frame
+from dimple.views.markers import GHOST_DEPTH
 from dimple.views.overlay import Overlay
 from dimple.views.picking import Picked, picked_card, picked_of
 from dimple.views.reel import Reel
@@ -42,12 +45,21 @@ class Panel:
         first = reel.frames[0].drawing
         self.scenery = Scenery(plotter, reel.frames[0])
         self.scenery.enclose(first, None)
+        if not reel.flat:
+            self.renderer.AddObserver(
+                "StartEvent", lambda *_: self.scenery.enclose(first, camera_of(self.renderer.camera))
+            )
         self.arrows = Arrows(plotter, scale)
-        self._markers = Markers(plotter, first.points, scale)
+        self._markers = Markers(plotter, first.points, GHOST_DEPTH * first.side, scale)
         self._caption = Overlay(self.renderer, (0.0, 1.0), MARGIN * scale)
         self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale, self._caption)
         self._tags = Tags(self.renderer)
         self._captions: dict[int, Image.Image] = {}
+
+    @functools.cached_property
+    def covered(self) -> int:
+        """Over so many pixels from the left the caption of one snapshot or another lies."""
+        return max(self._card(index).width for index in range(len(self.reel.frames))) + 2 * MARGIN * self._scale
 
     @property
     def frame(self) -> Frame:
@@ -58,11 +70,14 @@ class Panel:
         """Go to a snapshot, with the point in question."""
         self.index = index
         self.scenery.show(self.reel.boundaries[index], self.reel.lines[index])
-        if index not in self._captions:
-            self._captions[index] = facts_card(*caption(self.frame, self._name), self._scale)
-        self._caption.show(self._captions[index])
+        self._caption.show(self._card(index))
         self._tags.show(self.frame, tags_of(self.frame, self._scale))
         self.pick(None if self.picked is None else self.picked.index)
+
+    def _card(self, index: int) -> Image.Image:
+        if index not in self._captions:
+            self._captions[index] = facts_card(*caption(self.reel.frames[index], self._name), self._scale)
+        return self._captions[index]
 
     def pick(self, point: int | None) -> None:
         """Ask about a training point, by its row, or about none."""

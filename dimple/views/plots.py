@@ -87,6 +87,11 @@ def along_steps(axes: "Axes", last: float) -> None:
     axes.set_xscale("symlog", linthresh=1.0)
     axes.set_xlim(0, max(last, 1.0) * 1.02)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    # Beside the number of the first step there is room, and beneath the numbers stands the key.
+    axes.annotate(
+        "step", (0.0, 0.0), (-10, -6.5), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
+        fontsize=LETTERS - 0.5, color=hexadecimal(MUTED),
+    )  # fmt: skip
 
 
 def by_decades(axes: "Axes", values: Sequence[NDArray[np.float64]], across: bool = False) -> None:

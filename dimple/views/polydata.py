@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dimple.boundary.mesh import Mesh
 from dimple.views.camera import Camera
 from dimple.views.frame import Drawing, Frame, Layer, Section
-from dimple.views.palette import Colour, relief_colours
+from dimple.views.palette import Colour, class_colour, relief_colours, tint
 from dimple.views.relief import vertex_normals
 from dimple.views.rooms import rooms
 
 if TYPE_CHECKING:
     import pyvista as pv
+
+# How much of a class's hue a boundary has that is seen from it.
+SEEN = 0.7
 
 
 def polydata(layer: Layer, relief_scale: float) -> "pv.PolyData":
@@ -26,14 +30,43 @@ def polydata(layer: Layer, relief_scale: float) -> "pv.PolyData":
         return pv.PolyData(
             np.asarray(mesh.vertices, dtype=np.float32), lines=np.insert(mesh.faces, 0, 2, axis=1).ravel()
         )
+    if layer.role == "boundary" and layer.relief is None:
+        return two_sided(mesh)
+    shape = surface(mesh)
+    if layer.relief is not None:
+        shape.point_data["colour"] = relief_colours(layer.relief, relief_scale)
+        shape.set_active_scalars("colour")
+    return shape
+
+
+def surface(mesh: Mesh) -> "pv.PolyData":
+    """Triangles with their normals."""
+    import pyvista as pv
+
     shape = pv.PolyData(np.asarray(mesh.vertices, dtype=np.float32), faces=np.insert(mesh.faces, 0, 3, axis=1).ravel())
     shape.point_data["Normals"] = vertex_normals(mesh).astype(np.float32)
     shape.GetPointData().SetActiveNormals("Normals")
-    if layer.role == "boundary":
-        relief = np.zeros(len(mesh.vertices)) if layer.relief is None else layer.relief
-        shape.point_data["colour"] = relief_colours(relief, relief_scale)
-        shape.set_active_scalars("colour")
     return shape
+
+
+def two_sided(mesh: Mesh) -> "pv.PolyData":
+    """A boundary twice, in the colour of the class that sees it; to be drawn from the front only.
+
+    The first half of the vertices is seen from class 1, the second from class 0.
+    """
+    count = len(mesh.vertices)
+    both = Mesh(np.tile(mesh.vertices, (2, 1)), np.concatenate([mesh.faces, mesh.faces[:, ::-1] + count]))
+    shape = surface(both)
+    hues = [tint(class_colour(label), SEEN) for label in (1, 0)]
+    shape.point_data["colour"] = np.repeat(np.array(hues, dtype=np.uint8), count, axis=0)
+    shape.set_active_scalars("colour")
+    return shape
+
+
+def has_two_sides(drawing: Drawing) -> bool:
+    """Whether a boundary in space is drawn twice, once for either side."""
+    layer = drawing.layer("boundary")
+    return drawing.classes is not None or layer is None or layer.relief is None
 
 
 def polydatas(frames: Sequence[Frame]) -> list["pv.PolyData"]:

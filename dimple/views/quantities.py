@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dimple.views.frame import Reals
 from dimple.views.plane import sides
+from dimple.views.polydata import surface
 from dimple.views.reel import Asked, Reel
 from dimple.views.scale import Kind, Scale, scale_of
 
@@ -42,7 +43,7 @@ def quantities_of(reel: Reel) -> list[Quantity]:
         return [CLASSES]
     layers = [frame.drawing.layer("boundary") for frame in reel.show.frames]
     relief = any(layer is not None and layer.relief is not None for layer in layers)
-    first = SIDES if reel.flat else DEPTH if relief else PLAIN
+    first = SIDES if reel.flat else DEPTH if relief else SEEN
     asked = [] if reel.show.asked is None else [DISTANCE, GRADIENT]
     return [first, *asked, MOVEMENT]
 
@@ -111,16 +112,16 @@ def movement(reel: Reel, index: int) -> Reals:
 
     # Exact, and positive on the side that the triangles' normals point to, which is class 1.
     distance = vtkImplicitPolyDataDistance()
-    distance.SetInput(reel.boundaries[index - 1])
+    distance.SetInput(surface(before.mesh))
     answer = vtkDoubleArray()
     distance.FunctionValue(numpy_to_vtk(np.ascontiguousarray(places), deep=True), answer)
     return np.asarray(-vtk_to_numpy(answer), dtype=np.float64)
 
 
 INPUT = "input units"
-PLAIN = Quantity("boundary")
 CLASSES = Quantity("in each region the colour of its class")
 SIDES = Quantity("class on that side", ends=("class 0", "class 1"))
+SEEN = Quantity("seen from", ends=("class 0", "class 1"))
 DEPTH = Quantity("depth of the manifold beneath", INPUT, ends=("in class 0", "in class 1"))
 DISTANCE = Quantity("distance to the manifold", INPUT, "linear", _distance)
 GRADIENT = Quantity("gradient norm of the score", "score per input unit", "logarithmic", _gradient)

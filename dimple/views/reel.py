@@ -96,6 +96,8 @@ class Reel:
         shown = self._relief[index] if colours is None else colours
         if self.flat and colours is not None:
             shown = onto_ribbons(layer.mesh, colours)
+        elif layer.relief is None and colours is not None:
+            shown = np.tile(colours, (2, 1))
         self.boundaries[index].point_data["colour"] = shown
         self.boundaries[index].set_active_scalars("colour")
 

@@ -17,6 +17,8 @@ INPUT, NO_INPUT = 0.6, 0.3
 HATCH, STRIPE = 9, 1.6
 # A part of a region smaller than this share of the picture gets no name of its own.
 SMALL = 0.004
+# Of a picture that names are placed on for views without one, in pixels.
+PICTURE = 640
 
 
 def ground(drawing: Drawing, classes: Classes, fit: Fit, times: int) -> Image.Image:
@@ -95,6 +97,22 @@ def name_places(
                 y, x = np.unravel_index(int(depth.argmax()), depth.shape)
                 found.append((float(x), float(y), name))
     return found
+
+
+def named_places(
+    drawing: Drawing, classes: Classes, size: int, clear: Rectangle
+) -> list[tuple[str, NDArray[np.float64]]]:
+    """The name of each part of a region that has room for it, and the place of the plane `(2,)` where it stands.
+
+    Args:
+        size: of the letters, on a picture of the box that is `PICTURE` pixels wide or high.
+        clear: how far to the left, the top, the right and the bottom of each point that picture stays clear of names.
+    """
+    fit = Fit.of(drawing, (PICTURE, PICTURE))
+    left, top, right, bottom = clear
+    taken = [(x - left, y - top, x + right, y + bottom) for x, y in fit.pixels(drawing.points.positions).tolist()]
+    found = name_places(drawing, classes, fit, size, taken)
+    return [(name, np.array([x, PICTURE - y]) / fit.scale + fit.corner) for x, y, name in found]
 
 
 def scale_bar(picture: Image.Image, drawing: Drawing, fit: Fit, unit: str, size: int) -> Rectangle:

@@ -18,9 +18,9 @@ from dimple.views.boundary_layers import (
     box_layers,
     diverging,
     manifold_layers,
+    name_layers,
     placed,
     region_layers,
-    side_of,
 )
 from dimple.views.camera import look
 from dimple.views.frame import Frame, Reals
@@ -63,11 +63,12 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
     first = frames[0].drawing
     layers = [] if score is None else [_score(score, frames)]
     layers += box_layers(frames[0]) + region_layers(frames) + manifold_layers(frames[0]) + boundary_layers(frames)
-    layers.append(_points(frames, points))
+    layers += [*name_layers(frames), _points(frames, points)]
     camera = None
     if first.ambient_dim == 3:
         camera = look(first, frames[0].section.plane if frames[0].section else None)
-    legend = camera is not None and first.classes is None
+    boundary = first.layer("boundary")
+    legend = camera is not None and boundary is not None and boundary.relief is not None
     captions = tuple(caption(frame) + (f"\n{MEANING}" if legend else "") for frame in frames)
     active = REGIONS if any(about["name"] == REGIONS for _, about, _ in layers) else POINTS
     return Arrangement(tuple(layers), captions, len(frames) - 1, active, BOUNDARY if legend else "", camera)
@@ -75,10 +76,9 @@ def run_layers(frames: Sequence[Frame], points: Columns, score: Score | None = N
 
 def caption(frame: Frame) -> str:
     """Name, step, phase and figures of a snapshot, a line each, with the nulls in brackets."""
-    lines = [frame.title, *textwrap.wrap(frame.note, NOTE)]
-    lines.append(f"step {frame.step:,}" + (f"   {frame.phase}" if frame.phase else ""))
+    lines = [frame.title, *textwrap.wrap(frame.note, NOTE), "   ".join(filter(None, (frame.moment, frame.phase)))]
     lines += [f"{fact.name} {fact.value}" + (f"  [null {fact.null}]" if fact.null else "") for fact in frame.facts]
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))
 
 
 def _score(score: Score, frames: Sequence[Frame]) -> LayerData:
@@ -121,11 +121,11 @@ def _points(frames: Sequence[Frame], table: Columns) -> LayerData:
         # A dark ring is what every view puts around a point that the network gives to another class.
         "border_color": [hexadecimal(INK if ring else PAPER) for ring in wrong],
         "border_width": np.where(wrong, 0.3, 0.12),
-        "size": POINT * side_of(frames[0]),
+        "size": POINT * frames[0].drawing.side,
         "opacity": 1.0,
     }
     if all(s.names for s in sets):
-        aside = np.array([0.0] * frames[0].drawing.ambient_dim + [POINT * side_of(frames[0])])
+        aside = np.array([0.0] * frames[0].drawing.ambient_dim + [POINT * frames[0].drawing.side])
         look = {"size": 9, "color": hexadecimal(INK), "anchor": "upper_left", "translation": aside}
         about["text"] = {"string": "{name}", **look}
     return np.concatenate([placed(s.positions, number) for number, s in enumerate(sets)]), about, "points"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, final
 from dimple.views.camera import Camera
 from dimple.views.frame import Drawing, Frame, Reals
 from dimple.views.palette import INK, MANIFOLD, RULE
-from dimple.views.polydata import boundary_of, box_edges, nothing, polydata, unit
+from dimple.views.polydata import boundary_of, box_edges, has_two_sides, nothing, polydata, unit
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -33,8 +33,9 @@ class Scenery:
             boundary_of(frame), scalars="colour", rgb=True, smooth_shading=True, ambient=0.18, diffuse=0.85,
             specular=0.12, specular_power=18, name="boundary", reset_camera=False, render=False,
         )  # fmt: skip
-        if frame.drawing.classes is not None:
+        if has_two_sides(frame.drawing):
             self.boundary.prop.culling = "back"
+        if frame.drawing.classes is not None:
             # Colours are names here, and have to look the same on every wall.
             self.boundary.prop.ambient, self.boundary.prop.diffuse, self.boundary.prop.specular = 0.6, 0.45, 0.0
         self.manifold: Any = None

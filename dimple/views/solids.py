@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from dimple.views.frame import PointSet, Reals
-from dimple.views.palette import ALONG, INK, OFF, Colour, class_colour
+from dimple.views.outlines import Outlines
+from dimple.views.palette import ALONG, INK, OFF, PAPER, Colour, class_colour
 from dimple.views.polydata import nothing, unit
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 # In pixels of a window at scale 1.
 MARKER = 6.0
 SHAFT = 2.4
-# In marker radii: the dark rim of a point that the network has wrong, and of the point that was picked.
-WRONG, PICKED = 1.5, 1.9
 # The resolution of round things.
 SIDES = 20
+# In marker radii, from where to where: the outline of a marker and the pale seam around it, which for classes that are
+# no balls lie farther out; the dark rim of a point that the network has wrong, and of the one that was picked.
+RIM, SEAM, WRONG, PICKED = (0.72, 1.0), (1.0, 1.25), (1.25, 1.55), (1.6, 1.9)
+DIAMOND = 1.4
 
 
 def pixel_size(renderer: "pv.Renderer") -> float:
@@ -33,39 +36,50 @@ class Markers:
     """The points: a ball for class 0, an octahedron for class 1, a cube for others; those in question have a dark rim.
 
     Args:
+        reach: a point that a surface hides by less than this length shows as an outline.
         scale: pixels of the picture for one of the window.
     """
 
-    def __init__(self, plotter: "pv.Plotter", points: PointSet, scale: int = 1) -> None:
+    def __init__(self, plotter: "pv.Plotter", points: PointSet, reach: float, scale: int = 1) -> None:
         import pyvista as pv
 
         self._scale, self._renderer = scale, plotter.renderer
-        self._sized: list[tuple[Any, float]] = []
-        ball = pv.Sphere(radius=1.0, theta_resolution=SIDES, phi_resolution=SIDES)
-        solids = {0: ball, 1: pv.PlatonicSolid("octahedron", radius=1.4)}
+        self._solids: list[Any] = []
+        self._outlines: list[Outlines] = []
+
+        def outlines(colour: Colour, ends: tuple[float, float], corners: int = SIDES, far: float = 1.0) -> Outlines:
+            self._outlines.append(Outlines(plotter, colour, far * ends[0], far * ends[1], corners, reach))
+            return self._outlines[-1]
+
+        solids = {
+            0: pv.Sphere(radius=1.0, theta_resolution=SIDES, phi_resolution=SIDES),
+            1: pv.PlatonicSolid("octahedron", radius=DIAMOND),
+        }
         for label in np.unique(points.classes).tolist():
+            places = points.positions[points.classes == label]
             solid = solids.get(label, pv.Cube(x_length=2.0, y_length=2.0, z_length=2.0))
-            mapper = self._add(plotter, solid, 1.0, class_colour(label))
-            mapper.SetInputDataObject(pv.PolyData(points.positions[points.classes == label]))
-        self._wrong, self._picked = (self._add(plotter, ball, size, INK, rim=True) for size in (WRONG, PICKED))
+            self._add(plotter, solid, class_colour(label)).SetInputDataObject(pv.PolyData(places))
+            look = (SIDES, 1.0) if label == 0 else (4, DIAMOND)
+            outlines(class_colour(label), RIM, *look).put(places)
+            outlines(PAPER, SEAM, *look).put(places)
+        self._wrong, self._picked = outlines(INK, WRONG), outlines(INK, PICKED)
         self.show(points, None)
         plotter.renderer.AddObserver("StartEvent", lambda *_: self.resize())
 
     def show(self, points: PointSet, picked: int | None) -> None:
         """Put rims around the points that are wrong in a snapshot, and around the one that was picked."""
-        import pyvista as pv
-
-        chosen = points.positions[:0] if picked is None else points.positions[[picked]]
-        for mapper, places in ((self._wrong, points.positions[points.wrong]), (self._picked, chosen)):
-            mapper.SetInputDataObject(pv.PolyData(places) if len(places) else pv.PolyData())
+        self._wrong.put(points.positions[points.wrong])
+        self._picked.put(points.positions[:0] if picked is None else points.positions[[picked]])
 
     def resize(self) -> None:
         """Make them as large as they are to be at the camera's present distance."""
         radius = MARKER * self._scale * pixel_size(self._renderer)
-        for mapper, size in self._sized:
-            mapper.SetScaleFactor(size * radius)
+        for mapper in self._solids:
+            mapper.SetScaleFactor(radius)
+        for outlines in self._outlines:
+            outlines.face(self._renderer.GetActiveCamera(), radius)
 
-    def _add(self, plotter: "pv.Plotter", solid: "pv.DataSet", size: float, colour: Colour, rim: bool = False) -> Any:
+    def _add(self, plotter: "pv.Plotter", solid: "pv.DataSet", colour: Colour) -> Any:
         import pyvista as pv
         from vtkmodules.vtkRenderingCore import vtkGlyph3DMapper
 
@@ -79,12 +93,8 @@ class Markers:
         actor.prop.ambient = 0.35
         # They lie in the box, which has bounds enough; those of no points at all would be anything.
         actor.UseBoundsOff()
-        if rim:
-            # Of a larger ball only the inside of its far half is drawn, which a marker within it hides but for a rim.
-            actor.prop.culling = "front"
-            actor.prop.lighting = False
         plotter.add_actor(actor, reset_camera=False, render=False, pickable=False)
-        self._sized.append((mapper, size))
+        self._solids.append(mapper)
         return mapper
 
 

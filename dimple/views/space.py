@@ -11,7 +11,7 @@ from dimple.views.camera import VIEW_ANGLE, Camera
 from dimple.views.frame import Drawing, Frame, Section
 from dimple.views.insets import Rectangle
 from dimple.views.lettering import font
-from dimple.views.markers import marker, stamp
+from dimple.views.markers import GHOST_DEPTH, marker, stamp
 from dimple.views.palette import INK, PAPER
 from dimple.views.polydata import section_line, unit
 from dimple.views.rooms import named_parts
@@ -20,9 +20,6 @@ from dimple.views.scenery import Scenery
 if TYPE_CHECKING:
     import pyvista as pv
 
-# A point that a surface hides by less than this share of the box is drawn as an outline: it sits under a bump. What is
-# hidden deeper lies on the far side, and would only clutter the near one.
-GHOST_DEPTH = 0.14
 # What lies no deeper than this share of the box is on the surface.
 SEEN = 0.03
 Depths: TypeAlias = NDArray[np.float32]
@@ -100,10 +97,9 @@ def stamp_points(
         return
     factor = depth.shape[0] // picture.height
     pixels, away = camera.project(points.positions, picture.size)
-    extent = max(h - l for l, h in zip(drawing.low, drawing.high, strict=True))
     column = np.clip((pixels[:, 0] * factor).astype(int), 0, depth.shape[1] - 1)
     row = np.clip((pixels[:, 1] * factor).astype(int), 0, depth.shape[0] - 1)
-    hidden_by = (away - depth[row, column]) / extent
+    hidden_by = (away - depth[row, column]) / drawing.side
     for at in np.argsort(-away):
         if hidden_by[at] < GHOST_DEPTH or points.pictures:
             tile = marker(int(points.classes[at]), size, bool(points.wrong[at]), ghost=bool(hidden_by[at] > 0.004))

@@ -36,7 +36,7 @@ class Layout:
     stacked: bool = False
 
 
-SPACE = Layout((0, 0, 790, 512), (26, 522), (0, 556, 1280, 720))
+SPACE = Layout((0, 0, 790, 512), (26, 514), (0, 556, 1280, 720))
 # The plane has no section, so the curves stand where it would, below four figures or more, and the scene is as high as
 # the picture.
 PLANE = Layout((0, 0, 790, 672), (26, 686), (798, 188, 1268, 714), stacked=True)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dimple.views.fit import Fit
 from dimple.views.frame import Frame, Reals
 from dimple.views.insets import tile_of
 from dimple.views.lettering import font
 from dimple.views.palette import INK, PAPER, class_colour
-from dimple.views.regions import name_places
+from dimple.views.regions import named_places
 from dimple.views.rooms import named_parts, seen_from
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 # Of letters and of images, in pixels of a window at scale 1.
 LETTERS, IMAGE = 13, 48
-# A plane's names are placed on a picture of so many pixels.
-PICTURE = 640
 # How many places of a part of a side are tried for its name.
 CANDIDATES = 12
 
@@ -43,22 +40,17 @@ def tags_of(frame: Frame, scale: int = 1) -> list[Tag]:
     if classes is None:
         return []
     side = IMAGE * scale
-    images = (
-        [
-            Tag(tile_of(pixels, name, class_colour(int(label)), side), place[None], round(0.95 * side))
-            for pixels, name, label, place in zip(
-                points.pictures, points.names, points.classes, points.positions, strict=True
-            )
-        ]
-        if points.pictures
-        else []
-    )
+    images = []
+    if points.pictures:
+        for pixels, name, label, place in zip(
+            points.pictures, points.names, points.classes, points.positions, strict=True
+        ):
+            tile = tile_of(pixels, name, class_colour(int(label)), side)
+            # Above the marker, however many lines the name has.
+            images.append(Tag(tile, place[None], round(tile.height / 2 + 0.25 * side)))
     if flat.ambient_dim == 2:
-        fit = Fit.of(flat, (PICTURE, PICTURE))
-        taken = [(x - 40.0, y - 80.0, x + 40.0, y + 12.0) for x, y in fit.pixels(flat.points.positions).tolist()]
-        found = name_places(flat, classes, fit, LETTERS, taken)
-        middles = [np.array([*(np.array([x, PICTURE - y]) / fit.scale + fit.corner), 0.0]) for x, y, _ in found]
-        names = [Tag(_name(name, scale), middle[None]) for (_, _, name), middle in zip(found, middles, strict=True)]
+        found = named_places(flat, classes, LETTERS, (40.0, 80.0, 40.0, 12.0))
+        names = [Tag(_name(name, scale), np.array([[*place, 0.0]])) for name, place in found]
     else:
         names = [Tag(_name(part.name, scale), part.some(CANDIDATES)) for part in named_parts(flat, None)]
     return [*names, *images]

@@ -53,7 +53,7 @@ def pull_field(frame: Frame) -> tuple[dict[str, Any], str] | None:
         start + lattice.spacing * np.arange(count) for start, count in zip(lattice.origin, lattice.counts, strict=True)
     ]
     z, y, x = np.meshgrid(*reversed(axes), indexing="ij")
-    side = max(b - a for a, b in zip(drawing.low, drawing.high, strict=True))
+    side = drawing.side
     offsets = Feet(layer.mesh, FOOT_SPACING * side).offsets(np.stack([x, y, z], axis=-1).reshape(-1, 3))
     limit = PULL * frame.relief_scale
     length = np.linalg.norm(offsets, axis=1, keepdims=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.probes.digest import CLOSED, HIGH, LOW, NULL
+from dimple.probes.digest import CLOSED, HIGH, LOW, NULL, found_of
 
 WORDS = {
     "train_accuracy": "train accuracy",
@@ -109,7 +109,18 @@ def null_text(row: Mapping[str, Any], column: str) -> str:
         text += f" ({number(row[column + LOW])} to {number(row[column + HIGH])})"
     if column + CLOSED in row:
         text += f", isotropic {number(row[column + CLOSED])}"
-    return text
+    return ", ".join(filter(None, (text, found_text(row, column, NULL))))
+
+
+def found_text(row: Mapping[str, Any], column: str, end: str = "") -> str:
+    """On what share of the samples a figure, or its null, rests; empty where on all or none of them.
+
+    Example:
+        >>> found_text({"margin_on": 0.05, "margin_on_found": 0.75}, "margin_on")
+        '75% found'
+    """
+    share = row.get(found_of(column) + end)
+    return "" if share is None or not 0 < share < 1 else f"{100 * share:.3g}% found"
 
 
 def finite_or_nan(values: NDArray[Any]) -> NDArray[np.float64]:

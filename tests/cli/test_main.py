@@ -78,6 +78,18 @@ def test_a_bad_scene_gets_one_line_with_its_place(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.yaml"]
 
 
+def test_all_mistakes_of_a_scene_are_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.yaml").write_text("manifold: {kind: sphere, raduis: 1}\nseed: -1\ntraining:\n  steps: 0\n  lr: fast\n")
+    code, stdout, stderr = run(monkeypatch, capsys, "scenes", "check", "x.yaml")
+    assert (code, stdout) == (3, "")
+    lines = stderr.splitlines()
+    assert [line[: line.index(" ", 8)] for line in lines] == [f"dimple: x.yaml:{n}:" for n in (2, 1, 4, 5)]
+    assert "seed is -1" in lines[0] and "manifold.raduis" in lines[1] and "training.lr is 'fast'" in lines[3]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -85,6 +97,8 @@ def test_a_bad_scene_gets_one_line_with_its_place(
         (["simulate", "missing.yaml"], 3, "missing.yaml"),
         (["simulate", "sphere_in_3d", "--set", "training.stepz=3"], 3, "--set training.stepz"),
         (["simulate", "sphere_in_3d", "--set", "training.steps"], 2, "key.path=value"),
+        (["simulate", "sphere_in_3d", "--cells", "0"], 3, "dimple: --cells: levelset.cells is 0; it must be"),
+        (["simulate", "sphere_in_3d", "--seed", "-1"], 3, "dimple: --seed: seed is -1; it must be"),
         (["simulate", "sphere_in_3d", "--device", "cuda:99"], 7, "cuda:99"),
         (["simulate", "sphere_in_3d", "--device", "gpu"], 7, "'gpu'"),
         (
@@ -98,7 +112,11 @@ def test_a_bad_scene_gets_one_line_with_its_place(
         (["report", "nowhere"], 5, "nowhere: no such run folder"),
         (["report", "nowhere", "elsewhere"], 5, "nowhere: no such run folder"),
         (["probe", "--model", "resnet21"], 2, "did you mean 'resnet"),
-        (["probe", "--probe", "margn"], 2, "--probe is margn; choose from"),
+        (["probe", "--probe", "margn"], 2, "--probe is margn; did you mean 'margin'? (choose from"),
+        (["probe", "--probe", "xyz"], 2, "--probe is xyz; choose from"),
+        (["probe", "--method", "deepfol"], 2, "--method is deepfol; did you mean 'deepfool'? (choose from"),
+        (["probe", "--run", "r", "--data", "digits"], 2, "--run brings its own networks and data; leave out --data"),
+        (["section", "--run", "r", "--model", "digits_convnet"], 2, "leave out --model"),
         (["probe", "--model", "resnet20"], 4, "resnet20"),
         (["probe", "--weights", "none.pt"], 4, "none.pt"),
         (["probe", "--weights", "empty.pt"], 4, "empty.pt"),

@@ -28,6 +28,11 @@ def test_a_section_prints_its_figures_and_its_run_is_shown_by_the_other_verbs(
     folder = tmp_path / "runs" / f"section-{NAME}.linear-0-1-2"
     assert shown.startswith("the plane through images 0, 1 and 2\n")
     assert "margin in the section" in shown and "report.html" in shown
+    # One network has no last step, and one random section no band that holds anything.
+    assert "step" not in shown
+    told = " ".join(shown.split())
+    assert "margins are medians over 3 samples; nulls are those of one random section" in told
+    assert "whose band holds 0% of further ones: --draws 39 makes it 95%" in told
     assert typed(asked, monkeypatch) == 5
     assert "already holds a finished run" in capsys.readouterr().err
     assert typed([*asked, "--force", "--json"], monkeypatch) == 0

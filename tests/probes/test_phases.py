@@ -1,5 +1,7 @@
 """The dates of the phases and the verdict on made-up trajectories."""
 
+import pytest
+
 from dimple.probes import phases
 
 STEPS = [0, 1, 10, 100, 1000]
@@ -58,3 +60,18 @@ def test_a_snapshot_without_a_distance_does_not_count_as_clinging() -> None:
     found = phases(STEPS, [1.0, 0.9, lost, lost, 0.5], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3)
     assert (found.cling_step, found.verdict) == (None, "contradicted") and "1.1-fold" in found.reason
     assert phases(STEPS, [1.0, 0.1, 0.1, lost, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3).cling_step is None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (0.008, "0.90 ± 0.02"),
+        (0.0021, "0.900 ± 0.004"),
+        (0.00004, "0.90000 ± 0.00008"),
+        (0.0, "0.90,"),
+        (1e-16, "0.90,"),
+    ],
+)
+def test_an_error_is_printed_with_digits_enough(error: float, said: str) -> None:
+    found = phases(STEPS[:3], [0.5, 0.02, 0.02], [0.5, 0.6, 1.0], 0.9, 1 / 3, off_share_error=error)
+    assert f"gradient {said}" in found.reason

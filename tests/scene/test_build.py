@@ -132,6 +132,22 @@ def test_every_mistake_gets_its_sentence(line: str, message: str) -> None:
     assert str(caught.value) == f"x.yaml:2: {message}"
 
 
+def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
+    with pytest.raises(SceneError) as caught:
+        read(
+            "shape: {kind: torus, minor: 2}\nsed: 1\nseed: -1\nprobes:\n- {kind: margni}\n- {kind: margin, steps: 0}\n"
+        )
+    known = "(known: shape, name, seed, torus, probes, film, backdrop)"
+    assert caught.value.args == (
+        f"x.yaml:2: unknown key sed; did you mean 'seed'? {known}",
+        "x.yaml:1: shape.minor 2.0 must be below major 1.0",
+        "x.yaml:3: seed is -1; it must be greater than or equal to 0",
+        "x.yaml:5: probes[0].kind is 'margni'; did you mean 'margin'?",
+        "x.yaml:6: probes[1].steps is 0; it must be greater than or equal to 1",
+    )
+    assert str(caught.value).splitlines() == list(caught.value.args)
+
+
 LINES = {
     "value in a list": ("film:\n  size: [640,\n    0]\nshape: {kind: torus}", "x.yaml:3: film.size[1] is 0"),
     "value in a section": ("shape:\n  kind: torus\n  minor: -1", "x.yaml:3: shape.minor is -1"),

@@ -66,4 +66,13 @@ def test_a_run_without_boundaries_says_so(tmp_path: Path) -> None:
 def test_a_distance_that_was_cut_off_at_the_limit_is_a_least_one() -> None:
     metrics = {"boundary_distance": np.array([0.3, 0.25, 0.1]), "boundary_found": np.array([0.0, 0.9, 1.0])}
     metrics["boundary_distance_null"] = metrics["boundary_distance"]
-    assert [facts_of(metrics, index)[0].value for index in range(3)] == ["≥ 0.300", "≥ 0.250", "0.100"]
+    facts = [facts_of(metrics, index)[0] for index in range(3)]
+    assert [fact.value for fact in facts] == ["≥ 0.300", "≥ 0.250", "0.100"]
+    assert [fact.name for fact in facts] == [
+        "boundary to manifold", "boundary to manifold, 90% found", "boundary to manifold"
+    ]  # fmt: skip
+
+
+def test_a_median_of_which_some_were_not_found_says_so() -> None:
+    metrics = {"dimple_depth": np.array([0.02, 0.03]), "dimple_found": np.array([0.5, 1.0])}
+    assert [facts_of(metrics, index)[0].name for index in range(2)] == ["dimple depth, 50% found", "dimple depth"]

@@ -212,11 +212,19 @@ def test_a_table_has_each_figure_once_with_its_null() -> None:
     row = {"step": 5, "x": 1.0, "x_null": 2.0, "x_null_low": 1.5, "x_null_high": 3.0, "x_verdict": "below", "y": None}
     rows = figure_rows(row, {"x": "l2"})
     assert rows[0] == {
-        "name": "x", "value": "1.00", "key": "1.0", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0",
+        "name": "x", "value": "1.00", "key": "1.0", "found": "", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0",
         "verdict": "below", "unit": "l2",
     }  # fmt: skip
     assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")
     assert [r["value"] for r in rows] == ["1.00", "not measured"]
+
+
+def test_the_share_of_found_samples_stands_beside_what_rests_on_it() -> None:
+    row = {"margin_on": 1.0, "margin_on_null": 2.0, "margin_on_found": 0.75, "margin_on_found_null": 0.997}
+    rows = figure_rows(row | {"margin": 0.5, "margin_found": 1.0}, {})
+    assert [(r["value"], r["found"], r["null"]) for r in rows] == [
+        ("1.00", "75% found", "2.00, 99.7% found"), ("0.500", "", "")
+    ]  # fmt: skip
 
 
 def test_charts_group_by_unit_and_leave_nulls_with_their_figures() -> None:

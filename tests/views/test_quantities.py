@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dimple.views.legend import ends_of, legend_card
 from dimple.views.palette import CLASSES, SEQUENCE, UNKNOWN
-from dimple.views.quantities import DEPTH, DISTANCE, GRADIENT, MOVEMENT, PLAIN, SIDES, Paint, quantities_of
+from dimple.views.quantities import DEPTH, DISTANCE, GRADIENT, MOVEMENT, SEEN, SIDES, Paint, quantities_of
 from dimple.views.reel import Reel, Show, reels_of
 from dimple.views.scale import HELD, Scale, round_down, round_up, scale_of
 from tests.views.material import RADII, RADIUS, ball_show, plane_frames, space_frames, sphere_points
@@ -55,7 +55,7 @@ def test_what_nobody_can_answer_is_not_offered(ball: Reel, wall: Reel) -> None:
     frame = space_frames()[2]
     flat = dataclasses.replace(frame.drawing.layer("boundary"), relief=None)
     bare = dataclasses.replace(frame, drawing=dataclasses.replace(frame.drawing, layers=(flat,)))
-    assert quantities_of(Reel(Show([bare], Path("ball")))) == [PLAIN, MOVEMENT]
+    assert quantities_of(Reel(Show([bare], Path("ball")))) == [SEEN, MOVEMENT]
 
 
 def test_painting_changes_the_colours_of_all_snapshots_and_the_relief_comes_back(wall: Reel) -> None:

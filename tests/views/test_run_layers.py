@@ -181,7 +181,7 @@ def section_frame() -> Frame:
 def test_a_section_tells_the_classes_of_its_regions() -> None:
     shown = run_layers([section_frame()], {"step": np.zeros(2), "index": np.array([7, 8])})
     found = {about["name"]: (data, about, kind) for data, about, kind in shown.layers}
-    assert list(found) == ["classes", "boundary", "perturbations", "points"]
+    assert list(found) == ["classes", "boundary", "perturbations", "names", "points"]
     data, about, kind = found["classes"]
     assert kind == "labels" and data.tolist() == [[[1, 1, 3, 3], [2, 2, 2, 2]]]
     assert about["features"]["class"] == ["", "cat", "dog", "owl"]
@@ -189,6 +189,11 @@ def test_a_section_tells_the_classes_of_its_regions() -> None:
     place = np.array(about["translate"]) + np.array(about["scale"]) * (0, 1, 0)
     assert place.tolist() == [0.0, 0.5, -0.75]
     assert about["colormap"][2] != about["colormap"][3]
+    places, named, _ = found["names"]
+    # Each name stands within the region of its class: below left, above, below right.
+    by_name = dict(zip(named["features"]["class"], places.tolist(), strict=True))
+    (_, y, x), (_, high, _), (_, low, right) = (by_name[name] for name in ("cat", "dog", "owl"))
+    assert x < 0 < right and max(y, low) < 0 < high
     assert found["points"][1]["features"]["name"].tolist() == ["7: cat", "8: dog"]
     assert (shown.active, shown.legend, shown.camera) == ("classes", "", None)
 

@@ -1,18 +1,19 @@
 """Drawings of space, checked against VTK's own coordinates and the geometry of a sphere."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
-from dimple.views.camera import look
+from dimple.views.camera import Camera, look
 from dimple.views.floor import in_space
-from dimple.views.frame import Frame
+from dimple.views.frame import Frame, Layer
 from dimple.views.palette import CLASSES
-from dimple.views.polydata import box_edges, polydata, polydatas
+from dimple.views.polydata import boundary_of, box_edges, polydata, polydatas
 from dimple.views.space import Space, stamp_points
 from dimple.views.stage import SIZE, Stage
-from tests.views.material import plane_frames, space_frames, sphere_points
+from tests.views.material import ball_mesh, plane_frames, space_frames, sphere_points
 
 pytestmark = pytest.mark.usefixtures("rendering")
 WINDOW = (400, 300)
@@ -55,6 +56,21 @@ def test_a_swapped_boundary_is_seen_at_its_distance_in_its_colour(frames: list[F
         assert (red > blue) == (hue == CLASSES[1])
     space.show(polydatas(frames)[0])
     assert space.picture()[1][middle[1], middle[0]] > away
+    space.close()
+
+
+def test_without_a_relief_a_boundary_has_the_hue_of_the_class_that_sees_it(frames: list[Frame]) -> None:
+    bare = dataclasses.replace(frames[1].drawing, layers=(Layer(ball_mesh(0.5), "boundary"),))
+    frame = dataclasses.replace(frames[1], drawing=bare, section=None)
+    space = Space(frame, WINDOW)
+    space.show(boundary_of(frame))
+    afar = look(bare, None)
+    within = Camera(np.array([0.0, -0.2, 0.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))
+    # Class 1 lies within.
+    for camera, label in ((afar, 0), (within, 1)):
+        space.look_through(camera, bare)
+        red, _, blue = space.picture()[0].getpixel((WINDOW[0] // 2, WINDOW[1] // 2))
+        assert (red > blue) == (label == 1)
     space.close()
 
 

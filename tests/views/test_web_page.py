@@ -208,7 +208,7 @@ def test_both_phases_are_marked_on_the_track_and_in_every_chart(browser: Browser
     names = "[...chart.querySelectorAll('text')].map((text) => text.textContent).filter((text) => isNaN(text[0]))"
     assert (
         browser.run(f"[...document.querySelectorAll('.chart svg[role]')].map((chart) => {names})")
-        == [["clung", "dimpled"]] * 2
+        == [["step", "clung", "dimpled"]] * 2
     )
     assert browser.run("byId('phase').textContent") == "clung"
 

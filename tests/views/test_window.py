@@ -332,7 +332,7 @@ def test_two_runs_share_slider_camera_legend_and_picked_points(rendering: None, 
     click(viewer, x, y)
     assert (first.picked.index, second.picked.index) == (4, 4)
     # Without captions and legend the same scene is seen on both sides.
-    left, right = seen(viewer)[235:330, 225:425], seen(viewer)[235:330, 875:1075]
+    left, right = seen(viewer)[225:310, 225:425], seen(viewer)[225:310, 875:1075]
     assert np.abs(left - right).mean() < 1
     assert left.std() > 20
     press(viewer, "s")

@@ -99,6 +99,7 @@ class Chart {
       draw(this.svg, 'path', { d: `M${left - 3} ${this.y(v)}H${left}`, class: 'axis' });
       draw(this.svg, 'text', { x: left - 5, y: this.y(v) + 3.5, 'text-anchor': 'end' }, v.toFixed(digits));
     }
+    draw(this.svg, 'text', { x: left - 12, y: bottom + 13, 'text-anchor': 'end' }, 'step');
     let step = 0;
     while (step <= last) {
       const wide = this.x(step) > right - 24 ? 'end' : 'middle';

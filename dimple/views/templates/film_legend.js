@@ -15,9 +15,9 @@ function legend() {
     return;
   }
   if (drawing.pull && !view.sides) {
-    const bar = element('bar'), span = entry(`boundary: manifold beneath lies ${drawing.reliefScale} in class 0`, null);
+    const bar = element('bar'), span = entry(`boundary: manifold lies ${drawing.reliefScale} in class 0`, null);
     bar.style.background = 'linear-gradient(90deg, var(--class0), var(--pale), var(--class1))';
-    span.append(bar, `${drawing.reliefScale} in class 1`);
+    span.append(bar, `${drawing.reliefScale} in class 1, input units`);
   } else {
     for (const label of [0, 1]) {
       const swatch = element('swatch');

@@ -26,7 +26,8 @@ function showMoment() {
   put(byId('step'), `step ${data.steps[at].toLocaleString('en')}`);
   put(byId('phase'), data.phases.filter((p) => p.step <= data.steps[at]).sort((a, b) => a.step - b.step).map((p) => p.name).join(', then '));
   data.facts[at].forEach((fact, i) => {
-    const [, value, none] = byId('facts').tBodies[0].rows[i].cells;
+    const [name, value, none] = byId('facts').tBodies[0].rows[i].cells;
+    put(name, fact.name);
     put(value, fact.value);
     put(none, fact.null);
   });

@@ -4,6 +4,7 @@ for (const table of document.querySelectorAll('table.sortable')) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
   const next = { ascending: 'descending', descending: null };
   heads.forEach((head, column) => {
+    if (!head.textContent) return;
     const button = document.createElement('button');
     button.type = 'button';
     button.append(...head.childNodes);
