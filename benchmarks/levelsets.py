@@ -3,12 +3,17 @@
     python benchmarks/levelsets.py [--quick] [--only NAME ...] [--json FILE]
 
 Every row has what dimple needs or reaches, what the peer or the bound has, and peer / ours. All on one thread, in
-seconds of processor time, so that a busy machine tells nearly the same; the least of three for ours.
+seconds of processor time, so that a busy machine tells nearly the same; the least of three for ours. Only `simulate`
+takes the processes and threads that it takes by default, and is timed by the clock as well.
 """
 
 import argparse
 import copy
 import json
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -197,6 +202,30 @@ def training_film(count: int) -> Rows:
         yield row(f"{name}, {kind}", seconds, bound * share, "bound", "s")
 
 
+def whole_run(count: int) -> Rows:
+    """A scene from its file to film and report, beside a script of one's own that makes the film alone."""
+    here = Path(__file__).resolve().parent
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = f"snapshots.count={count}"
+        ours = ["-m", "dimple", "simulate", "sphere_in_3d", "--set", wanted, "--out", f"{folder}/run"]
+        by_clock, by_processor = lasted(ours)
+        steps = len(load_scene("sphere_in_3d", [wanted]).snapshots.steps(1000))
+        plain_film = [str(here / "plain_film.py"), f"{folder}/plain.mp4", "--snapshots", str(steps)]
+        peer_by_clock, peer_by_processor = lasted(plain_film)
+    name = f"simulate sphere_in_3d, {steps} snapshots"
+    yield row(f"{name}, by the clock", by_clock, peer_by_clock, "plain script", "s")
+    yield row(f"{name}, of processors", by_processor, peer_by_processor, "plain script", "s")
+
+
+def lasted(arguments: list[str]) -> tuple[float, float]:
+    """How long Python takes with these arguments, by the clock and of processors, with all that it starts."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - started, used
+
+
 def scene_topology(name: str, count: int) -> Rows:
     """At how many snapshots of a shipped scene the adaptive mesh has the parts, holes and faces of the dense one."""
     scene = load_scene(name, [f"snapshots.count={count}"])
@@ -244,6 +273,7 @@ def cases(quick: bool) -> dict[str, list[Callable[[], Rows]]]:
         "exact": [partial(exact, kind, 128, 0.5) for kind in ("sphere", "plane")],
         "adaptive": [partial(adaptive, kind, activation, small) for kind, activation in every],
         "film": [partial(training_film, 10 if quick else 60)],
+        "simulate": [partial(whole_run, 6 if quick else 48)],
         "topology": [partial(scene_topology, name, 4 if quick else 12) for name in scenes],
         "margins": [partial(mesh_margins, name) for name in scenes if name.endswith("3d") or "3d_" in name],
     }
@@ -258,7 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Level sets beside a dense grid with scikit-image.")
     parser.add_argument("--quick", action="store_true", help="smaller grids and networks, a minute or two")
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="rate, exact, adaptive, large, film, topology, margins"
+        "--only", nargs="+", metavar="NAME", help="rate, exact, adaptive, large, film, simulate, topology, margins"
     )
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     given = parser.parse_args()
