@@ -10,10 +10,6 @@ takes the processes and threads that it takes by default, and is timed by the cl
 import argparse
 import copy
 import json
-import resource
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -22,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import whole_runs
 from torch import nn
 
 from dimple.boundary import Adaptive, Boundary, Exact, Grid, Mesh, folds, restricted
@@ -203,27 +200,10 @@ def training_film(count: int) -> Rows:
 
 
 def whole_run(count: int) -> Rows:
-    """A scene from its file to film and report, beside a script of one's own that makes the film alone."""
-    here = Path(__file__).resolve().parent
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = f"snapshots.count={count}"
-        ours = ["-m", "dimple", "simulate", "sphere_in_3d", "--set", wanted, "--out", f"{folder}/run"]
-        by_clock, by_processor = lasted(ours)
-        steps = len(load_scene("sphere_in_3d", [wanted]).snapshots.steps(1000))
-        plain_film = [str(here / "plain_film.py"), f"{folder}/plain.mp4", "--snapshots", str(steps)]
-        peer_by_clock, peer_by_processor = lasted(plain_film)
-    name = f"simulate sphere_in_3d, {steps} snapshots"
-    yield row(f"{name}, by the clock", by_clock, peer_by_clock, "plain script", "s")
-    yield row(f"{name}, of processors", by_processor, peer_by_processor, "plain script", "s")
-
-
-def lasted(arguments: list[str]) -> tuple[float, float]:
-    """How long Python takes with these arguments, by the clock and of processors, with all that it starts."""
-    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - started, used
+    """A scene from its file to film, page and report, beside a script of one's own that makes the film alone."""
+    steps = len(load_scene("sphere_in_3d", [f"snapshots.count={count}"]).snapshots.steps(1000))
+    for kind, ours, peer in zip(("by the clock", "of processors"), *whole_runs.lasted(count, steps), strict=True):
+        yield row(f"simulate sphere_in_3d, {steps} snapshots, {kind}", ours, peer, "plain script", "s")
 
 
 def scene_topology(name: str, count: int) -> Rows:

@@ -10,7 +10,7 @@ import copy
 from pathlib import Path
 
 import numpy as np
-import pyvista as pv
+import pyvista as pv  # noqa: TID253
 import torch
 from skimage.measure import marching_cubes
 from torch import nn
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--snapshots", type=int, default=41)
     parser.add_argument("--cells", type=int, default=128)
     given = parser.parse_args()
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # noqa: TID251
     x, y = sphere()
     steps = {0, *np.unique(np.geomspace(1, STEPS, 2 * given.snapshots).astype(int)).tolist()}
     chosen = np.linspace(0, len(steps) - 1, given.snapshots).round().astype(int)

@@ -21,12 +21,12 @@ from dimple.tensors import flatten, generator, per_sample
 # The most dimensions in which it pays.
 MOST = 3
 # Looks in all directions, and looks around the direction of the nearest point known.
-ALL_OVER, AROUND = 256, 256
+ALL_OVER, AROUND = 256, 128
 # The latter lie at tangents from the first to the last of these, evenly by their logarithms.
 FIRST, LAST = 1.5e-3, 1.5
 # How many of the looks of either kind go on downhill, and how many steps; a step aims so much beyond the crossing that
 # the linearised gap has, and turns by a third of a right angle at most.
-DOWNHILL, DOWNHILL_AROUND, STEPS = 32, 8, 3
+DOWNHILL, DOWNHILL_AROUND, STEPS = 32, 8, 4
 # A look is lower than so many others next to it where a valley is.
 NEIGHBOURS = 4
 AIM, TURN = 1.05, 0.3
