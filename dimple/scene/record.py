@@ -6,7 +6,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
@@ -90,7 +90,7 @@ class Recorder:
         }
         parts: dict[str, Arrays] = {split: {} for split in sets}
         details: dict[str, Arrays] = {split: {} for split in sets}
-        units, costs = dict(POINT_UNITS), {}
+        units, costs = dict(POINT_UNITS), dict[str, Cost]()
         # All sets that get the same probe travel together; what the network says of a point is asked of all.
         for probes in [[], *([probe] for probe in self.probes)]:
             splits = [split for split in sets if all(_gets(split, probe) for probe in probes)]

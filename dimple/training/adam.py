@@ -38,5 +38,7 @@ class Adam:
         """One update by the gradients that the weights have."""
         rows = [(weight, weight.grad, *rest) for weight, *rest in self.rows if weight.grad is not None]
         weights, gradients, mean, square, steps = (list(column) for column in zip(*rows, strict=True))
-        rates = {"lr": self.lr, "beta1": BETA1, "beta2": BETA2, "eps": EPS, "weight_decay": self.weight_decay}
-        adam(weights, gradients, mean, square, [], steps, amsgrad=False, maximize=False, **rates)
+        adam(
+            weights, gradients, mean, square, [], steps, amsgrad=False, maximize=False,
+            lr=self.lr, beta1=BETA1, beta2=BETA2, eps=EPS, weight_decay=self.weight_decay,
+        )  # fmt: skip

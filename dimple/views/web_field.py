@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.views.lattice import Lattice, lattice_over
 from dimple.views.frame import Drawing, Frame, PointSet
+from dimple.views.lattice import Lattice, lattice_over
 from dimple.views.relief import Feet
 
 POINTS = {2: 256**2, 3: 64**3}
