@@ -24,12 +24,12 @@ MOST = 3
 ALL_OVER, AROUND = 256, 128
 # The latter lie at tangents from the first to the last of these, evenly by their logarithms.
 FIRST, LAST = 1.5e-3, 1.5
-# How many of the looks of either kind go on downhill, and how many steps; a step aims so much beyond the crossing that
-# the linearised gap has, and turns by a third of a right angle at most.
+# How many of the looks of either kind go on downhill, and how many steps; a step aims at so many times the distance to
+# the crossing that the linearised gap has, and turns by so many radians at most.
 DOWNHILL, DOWNHILL_AROUND, STEPS = 32, 8, 4
-# A look is lower than so many others next to it where a valley is.
-NEIGHBOURS = 4
 AIM, TURN = 1.05, 0.3
+# A look is in a valley where it is lower than so many others next to it.
+NEIGHBOURS = 4
 # How far within the sphere, as a share of its radius.
 WITHIN = 1e-6
 # Rows that the network is asked for at a time: larger batches leave a core's cache.
@@ -65,15 +65,12 @@ def just_within(
         near = normalize(points[rows] - sphere.origin[rows], dim=1)[:, None] + aside
         ways = sphere.directions(rows, torch.cat([everywhere.expand(len(rows), -1, -1), near], dim=1))
         looked, gaps = sphere.look(rows, ways)
-        least, which = gaps.min(1)
-        places[rows], across[rows] = looked[torch.arange(len(rows), device=x.device), which], least <= 0
+        places[rows], across[rows] = _lowest(looked, gaps)
         first = _valleys_first(everywhere, gaps[:, :ALL_OVER]).topk(DOWNHILL, largest=False).indices
         others = ALL_OVER + gaps[:, ALL_OVER:].topk(DOWNHILL_AROUND, largest=False).indices
         lowest[rows] = ways.take_along_dim(torch.cat([first, others], dim=1)[:, :, None], 1)
     for rows in every[~across].split(TOGETHER // lowest.shape[1]):
-        looked, gaps = sphere.downhill(rows, lowest[rows])
-        least, which = gaps.min(1)
-        places[rows], across[rows] = looked[torch.arange(len(rows), device=x.device), which], least <= 0
+        places[rows], across[rows] = _lowest(*sphere.downhill(rows, lowest[rows]))
         passes[rows] += lowest.shape[1] * (STEPS * (FORWARD + BACKWARD) + FORWARD)
     return places, across, passes
 
@@ -86,6 +83,12 @@ def _ways(x: Tensor, turn: int) -> tuple[Tensor, Tensor]:
     aside = normalize(torch.randn(AROUND, n, generator=stream, dtype=torch.float64), dim=1)
     tangents = FIRST * (LAST / FIRST) ** torch.rand(AROUND, 1, generator=stream, dtype=torch.float64)
     return everywhere.to(x), (tangents * aside).to(x)
+
+
+def _lowest(places: Tensor, gaps: Tensor) -> tuple[Tensor, Tensor]:
+    """Of places `(B, M, n)` those of least gap, `(B, n)`, and whether they are misclassified, `(B,)`."""
+    least, which = gaps.min(1)
+    return places.take_along_dim(which[:, None, None], 1).squeeze(1), least <= 0
 
 
 def _valleys_first(directions: Tensor, gaps: Tensor) -> Tensor:
