@@ -55,7 +55,7 @@ manifold: {kind: sphere, dim: 2, radius: 0.3}
 
 # How the boundary is extracted to be drawn: in 2 or 3 dimensions, or in a section of more that holds the manifold. A
 # manifold that spans more than three needs {kind: none}.
-# levelset: {kind: grid}
+# levelset: {kind: adaptive, cells: 64}
 """
 
 

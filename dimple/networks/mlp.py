@@ -57,13 +57,12 @@ class MLP:
 
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    # On no device, so that no other numbers are drawn; nn.utils.skip_init would load a computer algebra system.
+    layer = nn.Linear(fan_in, fan_out, device="meta")
     bound = 1 / math.sqrt(fan_in)
 
     def uniform(*shape: int) -> Tensor:
         return (2 * torch.rand(*shape, generator=generator) - 1) * bound
 
-    with torch.no_grad():
-        layer.weight.copy_(uniform(fan_out, fan_in))
-        layer.bias.copy_(uniform(fan_out))
+    layer.weight, layer.bias = nn.Parameter(uniform(fan_out, fan_in)), nn.Parameter(uniform(fan_out))
     return layer

@@ -19,7 +19,7 @@ from dimple.probes.corners import cornered
 from dimple.probes.nearest import some
 from dimple.probes.restriction import Restriction
 from dimple.probes.search import BUDGET, CONVERGED, FORWARD, NO_CROSSING, Reached
-from dimple.probes.surroundings import ALL_OVER, AROUND, MOST, just_within
+from dimple.probes.surroundings import MOST, just_within
 from dimple.probes.walk import Walk, stages
 from dimple.tensors import chunks, flatten, generator
 
@@ -167,10 +167,10 @@ def _looking_around(best: _Found, first_gap: Tensor, task: _Task, budget: float)
     rows = torch.nonzero(torch.isfinite(best.distance) & (best.distance > 0)).squeeze(1)
     for turn in range(TURNS):
         left = task.some(rows)
-        places, across = just_within(
+        places, across, passes = just_within(
             left.boundary, left.x, left.y, best.points[rows], turn, left.restriction, left.targets
         )
-        best.passes[rows] += FORWARD * (ALL_OVER + AROUND)
+        best.passes[rows] += passes
         rows, offsets = rows[across], (places - flatten(left.x))[across, None]
         if len(rows) == 0:
             break

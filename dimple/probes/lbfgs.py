@@ -10,7 +10,6 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, minimize
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -122,6 +121,9 @@ class Descent:
 
     def _minimised(self, weight: float) -> bool:
         """Whether the point that minimises the weighted sum is misclassified; it starts from the nearest crossing."""
+        # Here, because it takes a third of a second to load.
+        from scipy.optimize import Bounds, minimize
+
         self.lowest, self.succeeds = math.inf, False
         origin = _numbers(self.best.origin[self.row])
         start = (_numbers(self.best.points[self.row]) - origin) / self.unit

@@ -13,7 +13,7 @@ from dimple.protocols import TangentField
 def measure(
     boundary: Boundary,
     x: Tensor,
-    y: Tensor | None,
+    y: Tensor,
     probes: Sequence[Probe],
     tangents: TangentField | None = None,
     *,
@@ -22,8 +22,7 @@ def measure(
     """What the classifier says of each sample, and the columns of every probe.
 
     Args:
-        y: the labels `(B,)`; None for unlabelled samples, which are measured as what they are predicted to be and
-            carry the label -1.
+        y: the labels `(B,)`; -1 for unlabelled samples, which are measured as what they are predicted to be.
 
     Returns:
         Columns `label`, `prediction`, `correct`, `confidence` (softmax of the prediction), `gap`, then the probes'; and
@@ -31,9 +30,9 @@ def measure(
     """
     scores = torch.cat([boundary.scores(x[start : start + chunk]) for start in range(0, len(x), chunk)])
     prediction = scores.argmax(1)
-    target = prediction if y is None else y
+    target = torch.where(y < 0, prediction, y)
     columns = {
-        "label": torch.full_like(prediction, -1) if y is None else y,
+        "label": y,
         "prediction": prediction,
         "correct": prediction == target,
         "confidence": scores.softmax(1).max(1).values,

@@ -12,7 +12,11 @@ from dimple.probes.base import Measurement, Probe
 from dimple.probes.nulls import RandomSubspace, energy_share
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
-from dimple.tensors import norm, per_sample, project, share
+from dimple.tensors import chunks, norm, per_sample, project, share
+
+# How many numbers the samples of a batch may hold, and how many rows the network is asked for at a time: larger
+# batches leave a core's cache.
+TOGETHER, ROWS = 1 << 16, 1 << 12
 
 
 @final
@@ -55,15 +59,19 @@ class Offset(Probe):
         basis = tangents.tangent_basis(x)
         n, d = basis.shape[1:]
         _, gradient = boundary.gap_and_gradient(x, predicted)
-        off = off_part(gradient, basis)
-        draws = []
-        for draw in range(self.draws):
-            columns = RandomSubspace(d, self.seed, draw).columns(n).to(x)
-            draws.append(self.along(boundary, x, predicted, off_part(gradient, columns)))
+        random = [RandomSubspace(d, self.seed, draw).columns(n).to(x) for draw in range(self.draws)]
+        ways = [off_part(gradient, columns) for columns in (basis, *random)]
+        # Small samples look along all directions in one batch.
+        distances = []
+        for part in chunks(len(ways), max(1, TOGETHER // x.numel())):
+            count = len(ways[part])
+            many, classes = x.repeat(count, *[1] * (x.dim() - 1)), predicted.repeat(count)
+            distances.append(self.along(boundary, many, classes, torch.cat(ways[part])).reshape(count, len(x)))
+        distance, *draws = torch.cat(distances)
         null = torch.stack(draws, dim=1)
-        off_share = share(off, gradient)
+        off_share = share(ways[0], gradient)
         columns_out = {
-            "offset": sign * self.along(boundary, x, predicted, off),
+            "offset": sign * distance,
             "offset_null": sign * null.median(dim=1).values,
             "gradient_off_share": off_share,
             "gradient_off_share_null": torch.full_like(off_share, energy_share(n, n - d)),
@@ -83,9 +91,12 @@ class Offset(Probe):
         open_rays = torch.arange(len(rays), device=x.device)
         for start, stop in blocks(self.cells):
             ends = cell * torch.arange(start + 1, stop + 1, dtype=x.dtype, device=x.device)
-            places = origin[open_rays, None] + ends.reshape(1, -1, *[1] * (x.dim() - 1)) * rays[open_rays, None]
-            gaps = boundary.gap(places.flatten(0, 1), y[open_rays].repeat_interleave(len(ends)))
-            crossed = gaps.reshape(len(open_rays), -1) <= 0
+            crossed = torch.cat(
+                [
+                    self._crossed(boundary, origin[some], rays[some], y[some], ends)
+                    for some in open_rays.split(max(1, ROWS // len(ends)))
+                ]
+            )
             hit = crossed.any(dim=1)
             first[open_rays[hit]] = start + crossed[hit].to(torch.int8).argmax(dim=1)
             # The other way along the same line need not be walked farther than this way's crossing.
@@ -94,6 +105,12 @@ class Offset(Probe):
             if len(open_rays) == 0:
                 break
         return self._landed(boundary, origin, rays, y, first, cell).reshape(2, len(x)).min(dim=0).values
+
+    def _crossed(self, boundary: Boundary, origin: Tensor, rays: Tensor, y: Tensor, ends: Tensor) -> Tensor:
+        """Whether another class is met so far along each ray, `(B, ends)`."""
+        places = origin[:, None] + ends.reshape(1, -1, *[1] * (origin.dim() - 1)) * rays[:, None]
+        gaps = boundary.gap(places.flatten(0, 1), y.repeat_interleave(len(ends)))
+        return gaps.reshape(len(origin), len(ends)) <= 0
 
     def _landed(
         self, boundary: Boundary, origin: Tensor, rays: Tensor, y: Tensor, first: Tensor, cell: float

@@ -6,7 +6,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
@@ -72,33 +72,38 @@ class Recorder:
     def measure(self, step: int, network: nn.Module, loss: float) -> Measured:
         """All that is recorded of one snapshot."""
         boundary = Boundary(frozen(network).to(self.device, self.dtype))
-        samples, compared = self.samples, len(self.samples.train)
-        sets: dict[str, tuple[Tensor, Tensor | None, list[Probe]]] = {
-            "train": (samples.train, samples.train_labels, self.probes),
-            "test": (
-                samples.test[:compared],
-                samples.test_labels[:compared],
-                [p for p in self.probes if isinstance(p, Margin)],
-            ),
-            "probe": (samples.probe, None, [p for p in self.probes if isinstance(p, Offset)]),
-        }
-        parts, units, details = {}, dict(POINT_UNITS), {}
-        costs = {KINDS[type(probe)]: Cost() for probe in self.probes}
-        for split, (points, labels, probes) in sets.items():
-            x = points.to(self.device, self.dtype)
-            y = None if labels is None else labels.to(self.device)
-            result = measure(boundary, x, y, probes, self.scene.manifold, chunk=4096)
-            parts[split] = {name: values.cpu().numpy() for name, values in result.columns.items()}
-            details[split] = {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith("_draws")}
-            units |= result.units
-            for probe, cost in zip(probes, result.costs, strict=True):
-                costs[KINDS[type(probe)]] += cost
+        parts, details, units, costs = self._measured(boundary)
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summary(parts, details)}
         if self.drawn is not None:
-            x, y = samples.train.to(self.device, self.dtype), samples.train_labels.to(self.device)
+            x, y = self.samples.train.to(self.device, self.dtype), self.samples.train_labels.to(self.device)
             metrics |= section_figures(self.drawn, self.scene.manifold, boundary, x, y, self.scene.seed)
         units["margin_null"] = units.get("margin", "")
         return Measured(metrics, _stack(step, parts), units | METRIC_UNITS | SECTION_UNITS, costs)
+
+    def _measured(self, boundary: Boundary) -> tuple[dict[str, Arrays], dict[str, Arrays], Units, dict[str, Cost]]:
+        """The columns and the details of every set of points; units and costs of both."""
+        samples, compared = self.samples, len(self.samples.train)
+        sets = {
+            "train": (samples.train, samples.train_labels),
+            "test": (samples.test[:compared], samples.test_labels[:compared]),
+            "probe": (samples.probe, torch.full((len(samples.probe),), -1)),
+        }
+        parts: dict[str, Arrays] = {split: {} for split in sets}
+        details: dict[str, Arrays] = {split: {} for split in sets}
+        units, costs = dict(POINT_UNITS), dict[str, Cost]()
+        # All sets that get the same probe travel together; what the network says of a point is asked of all.
+        for probes in [[], *([probe] for probe in self.probes)]:
+            splits = [split for split in sets if all(_gets(split, probe) for probe in probes)]
+            x, y = (torch.cat(both).to(self.device) for both in zip(*(sets[split] for split in splits), strict=True))
+            result = measure(boundary, x.to(self.dtype), y, probes, self.scene.manifold, chunk=4096)
+            sizes = [len(sets[split][0]) for split in splits]
+            for found, kept in ((result.columns, parts), (result.details, details)):
+                for name, values in found.items():
+                    for split, rows in zip(splits, values.cpu().split(sizes), strict=True):
+                        kept[split][name] = rows.numpy()
+            units |= result.units
+            costs |= {KINDS[type(probe)]: cost for probe, cost in zip(probes, result.costs, strict=True)}
+        return parts, details, units, costs
 
     def _accuracies(self, boundary: Boundary) -> dict[str, float]:
         """The share of right predictions, and as its null the share that the commonest class alone would get."""
@@ -142,6 +147,11 @@ class Recorder:
             for name in restricted:
                 row |= figure(name, train | details["train"], METRIC_UNITS)
         return row
+
+
+def _gets(split: str, probe: Probe) -> bool:
+    """Whether the points of a set get a probe."""
+    return split == "train" or isinstance(probe, Margin if split == "test" else Offset)
 
 
 def _mean_where_defined(values: NDArray[Any]) -> float:

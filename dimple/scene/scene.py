@@ -8,7 +8,7 @@ import torch
 from annotated_types import MaxLen
 from torch import Tensor
 
-from dimple.boundary import LEVEL_SETS, Grid, LevelSet, NoLevelSet, Section
+from dimple.boundary import LEVEL_SETS, Adaptive, LevelSet, NoLevelSet, Section
 from dimple.data import LABELLINGS, SAMPLINGS, Labelling, ManifoldSamples, Sampling, Synthetic
 from dimple.errors import SceneError
 from dimple.manifolds import MANIFOLDS, Manifold
@@ -51,7 +51,7 @@ class Scene:
     training: Training = Standard()
     snapshots: Snapshots = Snapshots()
     probes: tuple[Probe, ...] = (Margin(starts=4), OnOff(), Offset())
-    levelset: LevelSet = Grid()
+    levelset: LevelSet = Adaptive(cells=64)
     film: Film = Film()
 
     def __post_init__(self) -> None:

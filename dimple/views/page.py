@@ -6,21 +6,26 @@ import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from markupsafe import Markup
 from PIL import Image
 
 from dimple.runs.files import write_bytes
+
+if TYPE_CHECKING:
+    import jinja2
 
 # The one script of a report: its tables can be sorted.
 SCRIPT = "tables.js"
 
 
 @functools.cache
-def templates() -> jinja2.Environment:
+def templates() -> "jinja2.Environment":
     """The page templates. Every value is escaped: names and scenes come from files that anybody may have written."""
+    # Here, because it takes a fifth of a second to load.
+    import jinja2
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader("dimple.views", "templates"),
         autoescape=True,

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from dimple.views.fit import Fit
 from dimple.views.frame import Classes, Drawing
@@ -77,6 +76,9 @@ def name_places(
     drawing: Drawing, classes: Classes, fit: Fit, size: int, taken: list[Rectangle]
 ) -> list[tuple[float, float, str]]:
     """Where the middle of each name comes to stand: as far from the rim as can be where all of it fits."""
+    # Here, because it takes a tenth of a second to load.
+    from scipy import ndimage
+
     mine = _class_of_pixels(drawing, classes, fit)
     free = np.ones(mine.shape, dtype=bool)
     for left, top, right, bottom in taken:

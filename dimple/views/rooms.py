@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dimple.views.frame import Bytes, Classes, Drawing, Layer, Reals, Whole
 from dimple.views.palette import INK, PAPER, class_colour
@@ -175,6 +174,9 @@ class Part:
 
 def named_parts(drawing: Drawing, viewer: Reals | None) -> list[Part]:
     """The parts of the sides that a viewer looks at, or of all sides, each large enough for a name."""
+    # Here, because it takes a tenth of a second to load.
+    from scipy import ndimage
+
     classes, low, high = drawing.classes, np.array(drawing.low), np.array(drawing.high)
     assert classes is not None
     assert classes.sides is not None

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.views.distance import Lattice, lattice_over, signed_distance
 from dimple.views.frame import Drawing, Frame, PointSet
+from dimple.views.lattice import Lattice, lattice_over
 from dimple.views.relief import Feet
 
 POINTS = {2: 256**2, 3: 64**3}
@@ -78,6 +78,9 @@ def _words(lattice: Lattice) -> dict[str, Any]:
 def _levels(drawing: Drawing, lattice: Lattice) -> NDArray[np.int8]:
     boundary = drawing.layer("boundary")
     assert boundary is not None
+    # Here, because numba takes a second to load.
+    from dimple.views.distance import signed_distance
+
     distance = signed_distance(boundary.mesh, lattice, common_side(drawing.points), most=BAND)
     return np.asarray(np.rint(np.clip(distance / BAND, -1.0, 1.0) * 127), dtype=np.int8)
 

@@ -13,14 +13,14 @@ WALL, RADIUS, AWAY = 1.0, 0.35, 0.8
 ONE = torch.zeros(1, dtype=torch.long)
 
 
-def wall_and_ball(centre: torch.Tensor, box: Box | None = None) -> Boundary:
+def wall_and_ball(centre: torch.Tensor, radius: float = RADIUS) -> Boundary:
     """Class 1 beyond the wall `x_0 = 1`, and within a ball that hangs in the space of class 0."""
 
     def scores(x: torch.Tensor) -> torch.Tensor:
-        gap = torch.minimum(WALL - x[:, 0], norm(x - centre) - RADIUS)
+        gap = torch.minimum(WALL - x[:, 0], norm(x - centre) - radius)
         return torch.stack([gap, -gap], 1)
 
-    return Boundary(scores, box)
+    return Boundary(scores)
 
 
 def directions(n: int) -> torch.Tensor:
@@ -42,10 +42,22 @@ def test_what_is_seen_lies_just_within_and_across() -> None:
     wall = torch.tensor([[WALL, 0.0, 0.0]], dtype=torch.float64)
     for way in directions(3):
         boundary = wall_and_ball(AWAY * way)
-        place, across = just_within(boundary, torch.zeros_like(wall), ONE, wall, 0)
+        place, across, _ = just_within(boundary, torch.zeros_like(wall), ONE, wall, 0)
         assert bool(across) and float(boundary.gap(place, ONE)) <= 0
         assert float(norm(place)) == pytest.approx(WALL * (1 - WITHIN), rel=1e-12)
         assert boundary.forwards == ALL_OVER + AROUND + 1
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_ball_too_small_for_the_looks_is_come_to_downhill(n: int) -> None:
+    wall, radius = torch.eye(n, dtype=torch.float64)[:1], 0.002
+    for way in directions(n):
+        boundary = wall_and_ball((WALL - radius / 2) * way, radius)
+        place, across, passes = just_within(boundary, torch.zeros_like(wall), ONE, wall, 0)
+        assert bool(across) and float(boundary.gap(place, ONE)) <= 0
+        assert float(passes) == pytest.approx(0.4 * (boundary.forwards - 1) + 0.6 * boundary.backwards)
+        found = closest(boundary, torch.zeros_like(wall), ONE, starts=9)
+        assert float(norm(found.points)) == pytest.approx(WALL - 1.5 * radius, rel=1e-4)
 
 
 def test_nothing_is_seen_where_nothing_is_nearer() -> None:
@@ -73,7 +85,7 @@ def test_no_look_leaves_the_box() -> None:
     seen: list[torch.Tensor] = []
 
     def scores(x: torch.Tensor) -> torch.Tensor:
-        seen.append(x)
+        seen.append(x.detach())
         return torch.stack([WALL - x[:, 0], x[:, 0] - WALL], 1)
 
     wall = torch.tensor([[WALL, 0.0]], dtype=torch.float64)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dimple.boundary import Grid, NoLevelSet
+from dimple.boundary import Adaptive, Grid, NoLevelSet
 from dimple.experiment import simulate
 from dimple.probes import Offset
 from dimple.scene import load_scene, shipped_scenes
@@ -39,7 +39,9 @@ def test_a_scene_opens_with_a_sentence_and_says_what_to_look_for(name: str) -> N
 def test_a_scene_runs_for_a_few_steps(name: str, tmp_path: Path) -> None:
     scene = load_scene(name, ["training.steps=3", "snapshots.count=3"])
     data = dataclasses.replace(scene.data, test_points=20, probe_points=20)
-    levelset = Grid(cells=12) if isinstance(scene.levelset, Grid) else scene.levelset
+    levelset = scene.levelset
+    if isinstance(levelset, Grid | Adaptive):
+        levelset = dataclasses.replace(levelset, cells=12)
     scene = dataclasses.replace(scene, data=data, probes=(Offset(draws=1),), levelset=levelset)
     run = simulate(scene, tmp_path / "run", film=False)
     assert run.info["status"] == "complete"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dimple.boundary.mesh import Mesh
-from dimple.views.distance import Lattice, lattice_over, signed_distance
+from dimple.views.distance import signed_distance
+from dimple.views.lattice import Lattice, lattice_over
 from tests.views.material import HIGH, LOW, ball_mesh, circle_mesh
 
 
