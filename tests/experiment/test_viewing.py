@@ -53,7 +53,7 @@ def test_a_picked_point_has_the_figures_of_the_table_and_an_arrow_to_the_boundar
             figures = panel.picked.figures
             for column in ("margin", "margin_on", "margin_on_null", "margin_off", "gradient_off_share"):
                 assert figures[column] == table[column][row][0]
-            assert figures["margin_null"] == np.median(table["margin"][test])
+            assert figures["margin_null"] == np.sort(table["margin"][test])[(test.sum() - 1) // 2]
             if not np.isfinite(figures["margin"]):
                 assert panel.arrows.tips == []
                 continue

@@ -56,6 +56,11 @@ def scene(browser: Browser) -> np.ndarray:
     return now
 
 
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two pictures are the same; software rendering rounds a pixel now this way, now that."""
+    return int(np.abs(one.astype(int) - other).max()) <= 1
+
+
 def test_a_page_is_one_small_file_without_outside_addresses(space: Path) -> None:
     text = html.unescape(space.read_text())
     assert space.stat().st_size < 6 * 2**20
@@ -132,12 +137,12 @@ def test_keys_step_and_turn(browser: Browser, space: Path) -> None:
     browser.key("Home")
     assert browser.run("byId('step').textContent") == "step 0"
     browser.key("End")
-    assert np.array_equal(scene(browser), last)
+    assert same(scene(browser), last)
     browser.key("ArrowRight", SHIFT)
     assert browser.run("byId('step').textContent") == "step 100"
     assert np.abs(scene(browser).astype(int) - last).mean() > 0.2
     browser.key("r")
-    assert np.array_equal(scene(browser), last)
+    assert same(scene(browser), last)
     browser.key("b")
     assert np.abs(scene(browser).astype(int) - last).mean() > 0.5
 
@@ -307,7 +312,7 @@ def test_a_picture_at_rest_is_fine_whatever_it_was_in_motion(browser: Browser, s
         "await new Promise(requestAnimationFrame); return [scene.canvas.width, scene.canvas.height]; })()"
     )
     assert sizes[0] < 0.5 * size[0]
-    assert np.array_equal(scene(browser), before)
+    assert same(scene(browser), before)
     assert browser.run("[scene.canvas.width, scene.canvas.height]") == size
 
 
