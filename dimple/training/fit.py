@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from dimple.errors import DivergedError, SceneError
 from dimple.settings import Count, Fraction, NonNegative, Positive, settings
-from dimple.training.adam import Adam
 
 Record = Callable[[int, nn.Module, float], None]
 
@@ -49,7 +48,7 @@ class Standard(Training):
 
     def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_at: list[int], record: Record) -> None:
         """The plain loop."""
-        update = self._update(list(network.parameters()))
+        optimizer = self._optimizer(network)
         wanted = set(record_at)
         for step in range(self.steps + 1):
             loss = nn.functional.cross_entropy(network(x), y)
@@ -61,15 +60,14 @@ class Standard(Training):
                     )
                 record(step, network, value)
             if step < self.steps:
-                network.zero_grad(set_to_none=True)
+                optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                update()
+                optimizer.step()
 
-    def _update(self, weights: list[nn.Parameter]) -> Callable[[], object]:
-        """One step of the optimiser, by the gradients that the weights then have."""
+    def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         if self.optimizer == "adam":
-            return Adam(weights, self.lr, self.weight_decay).step
-        return torch.optim.SGD(weights, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay).step
+            return torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.SGD(network.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
 
 TRAININGS: dict[str, type[Training]] = {
