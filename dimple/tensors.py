@@ -96,8 +96,8 @@ def project(basis: Tensor, x: Tensor) -> Tensor:
     rows = flatten(x)
     if basis.dim() == 2:
         return ((rows @ basis) @ basis.T).reshape(x.shape)
-    coefficients = torch.einsum("bnd,bn->bd", basis, rows)
-    return torch.einsum("bnd,bd->bn", basis, coefficients).reshape(x.shape)
+    coefficients = torch.bmm(rows[:, None], basis)
+    return torch.bmm(coefficients, basis.mT).reshape(x.shape)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

@@ -128,6 +128,8 @@ def gap_of(scores: Tensor, y: Tensor, towards: Tensor | None = None) -> Tensor:
     if towards is not None:
         return -gap_of(scores, towards)
     own = scores.gather(1, y[:, None]).squeeze(1)
+    if scores.shape[1] == 2:
+        return own - scores.gather(1, 1 - y[:, None]).squeeze(1)
     others = scores.scatter(1, y[:, None], float("-inf"))
     return own - others.max(1).values
 

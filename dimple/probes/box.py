@@ -60,6 +60,10 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
     tiny = torch.finfo(gradient.dtype).tiny
     # In units of the steepest coordinate, so that the scale of the scores cannot overflow anything below.
     scale = gradient.abs().amax(1, keepdim=True).clamp(min=tiny)
+    if box is None and norm != "l1":
+        towards, wanted = gradient / scale, change[:, None] / scale
+        rate = towards if norm == "l2" else towards.sign()
+        return rate * (wanted / (towards * rate).sum(1, keepdim=True).clamp(min=tiny)).clamp(-FAR, FAR)
     slope, wanted = gradient.abs() / scale, change.abs()[:, None] / scale
     direction = gradient.sign() * change.sign()[:, None]
     room = (
@@ -68,9 +72,6 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
     if norm == "l1":
         return direction * _greedy(slope, wanted, room.clamp(min=0))
     rate = slope if norm == "l2" else torch.ones_like(slope)
-    if box is None:
-        multiplier = wanted / (slope * rate).sum(1, keepdim=True).clamp(min=tiny)
-        return direction * rate * multiplier.clamp(max=FAR)
     # Newton's method on a concave, rising, piecewise linear function: from below it never passes the root, and it is
     # there as soon as no further coordinate meets its wall.
     room = room.clamp(min=0)

@@ -10,7 +10,7 @@ from dimple.boundary.boundary import Boundary
 from dimple.probes.margin import Margin
 from dimple.probes.nulls import RandomSubspace, band, margin_ratio
 from dimple.probes.restriction import Restriction
-from dimple.tensors import flatten, per_sample
+from dimple.tensors import chunks, flatten, per_sample
 
 # How many numbers a batch of random subspaces may hold: small samples take all draws in one batch.
 TOGETHER = 2**16
@@ -46,7 +46,7 @@ class Compared:
 
     def within(self, name: str, way: Restriction) -> dict[str, Tensor]:
         """`margin_<name>`, the signed margin in the directions that `way` allows, `(B,)`."""
-        return {f"margin_{name}": self.sign * self.search.search(self.free, self.x, self.predicted, way)[1]}
+        return {f"margin_{name}": self.sign * self._within_each([way.basis], way.off)[:, 0]}
 
     def beside_chance(self, ways: Mapping[str, Restriction]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Each way's margin and its ratio to the free one, `(B,)`, with their nulls; and the draws, `(B, draws)`.
@@ -60,10 +60,10 @@ class Compared:
         n = flatten(self.x).shape[1]
         whole = self.distance.where(torch.isfinite(self.distance), torch.nan)
         for name, way in ways.items():
-            null = self.null(way.dim, way.off)
-            margin = self.within(name, way)
-            columns |= margin | spread(f"margin_{name}_null", self.sign[:, None] * null)
-            columns[f"{name}_ratio"] = margin[f"margin_{name}"].abs() / whole
+            distance, null = self._beside_null(way)
+            columns |= {f"margin_{name}": self.sign * distance}
+            columns |= spread(f"margin_{name}_null", self.sign[:, None] * null)
+            columns[f"{name}_ratio"] = distance / whole
             columns |= spread(f"{name}_ratio_null", null / whole[:, None])
             closed = margin_ratio(n, n - way.dim if way.off else way.dim)
             columns[f"{name}_ratio_closed"] = torch.full_like(self.distance, closed)
@@ -71,23 +71,28 @@ class Compared:
             details[f"{name}_ratio_draws"] = null / whole[:, None]
         return columns, details
 
-    def null(self, dim: int, off: bool) -> Tensor:
-        """The margin within (or off) each random subspace of that dimension, unsigned, `(B, draws)`."""
-        if (dim, off) not in self._nulls:
-            self._nulls[dim, off] = self._draw(dim, off)
-        return self._nulls[dim, off]
-
-    def _draw(self, dim: int, off: bool) -> Tensor:
+    def _beside_null(self, way: Restriction) -> tuple[Tensor, Tensor]:
+        """The margin in a way's directions `(B,)`, and within (or off) each random subspace of its dimension."""
+        kind = way.dim, way.off
+        if kind in self._nulls:
+            return self._within_each([way.basis], way.off)[:, 0], self._nulls[kind]
         x, n = self.x, flatten(self.x).shape[1]
-        subspaces = [RandomSubspace(dim, self.seed, draw).columns(n).to(x) for draw in range(self.draws)]
-        together = max(1, TOGETHER // (len(x) * n * max(dim, 1)))
+        subspaces = [RandomSubspace(way.dim, self.seed, draw).columns(n).to(x) for draw in range(self.draws)]
+        found = self._within_each([way.basis, *subspaces], way.off)
+        self._nulls[kind] = found[:, 1:]
+        return found[:, 0], self._nulls[kind]
+
+    def _within_each(self, bases: list[Tensor], off: bool) -> Tensor:
+        """The margin within (or off) each of S subspaces, bases as of `Restriction`, `(B, S)`."""
+        x = self.x
+        together = max(1, TOGETHER // (x.numel() * max(bases[0].shape[-1], 1)))
         columns = []
-        for start in range(0, self.draws, together):
-            group = subspaces[start : start + together]
+        for part in chunks(len(bases), together):
+            group = bases[part]
             if len(group) == 1:
                 restriction = Restriction(group[0], off)
             else:
-                restriction = Restriction(torch.stack(group).repeat_interleave(len(x), dim=0), off)
+                restriction = Restriction(torch.cat([basis.expand(len(x), -1, -1) for basis in group]), off)
             many = x.repeat(len(group), *[1] * (x.dim() - 1))
             distance = self.search.search(self.free, many, self.predicted.repeat(len(group)), restriction)[1]
             columns.append(distance.reshape(len(group), len(x)).T)

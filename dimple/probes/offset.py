@@ -16,7 +16,7 @@ from dimple.tensors import chunks, norm, per_sample, project, share
 
 # How many numbers the samples of a batch may hold, and how many rows the network is asked for at a time: larger
 # batches leave a core's cache.
-TOGETHER, ROWS = 1 << 16, 1 << 12
+TOGETHER, ROWS = 1 << 16, 1 << 10
 
 
 @final

@@ -1,5 +1,6 @@
 """One walk a sample along the boundary, towards the sample: what `closest` is made of."""
 
+import copy
 import math
 from typing import final
 
@@ -40,6 +41,12 @@ LANDINGS = 20
 LANDED = {torch.float32: 1e-5, torch.float64: 1e-11}
 # Sums of costs are compared with the budget with so much allowance.
 ROUNDING = 1e-4
+# So many steps are taken before rows that have settled leave the batch: a GPU would wait for every look.
+BETWEEN_LOOKS = 4
+EVERY = slice(None)
+# What a walk is about, and what it changes, a row a sample.
+TASK = ("origin", "y", "targets", "first_gap")
+STATE = ("here", "points", "distance", "gap", "slope", "passes", "settled", "aim", "followed")
 
 
 def stages(steps: int) -> list[int]:
@@ -106,7 +113,7 @@ class Walk:
         nearest = (gaps / dual_norm(flat, self.norm).clamp(min=tiny)).argmin(1)
         rows = torch.arange(len(nearest), device=nearest.device)
         step = smallest_step(self.origin, flat[rows, nearest], -gaps[rows, nearest], self.norm, self.box)
-        self._keep(rows, self.here, gap, torch.zeros_like(gap))
+        self._keep(self.here, gap, torch.zeros_like(gap))
         self.settled |= gap <= 0
         self.first_gap = gap
         self.here = self._inside(self.origin + (1 + AIM_FIRST) * step)
@@ -122,8 +129,7 @@ class Walk:
         for place in offsets.unbind(1):
             step = place if self.restriction is None else self.restriction.apply(place)
             here = self._inside(self.origin + step)
-            now = self.boundary.gap(self._shaped(here), self.y, self.targets)
-            self.passes += FORWARD
+            now = self._gap(here)
             # Any misclassified place comes before all others, the nearest first.
             order = torch.where(now <= 0, -1 / norm_of(here - self.origin, self.norm), now)
             self.here = torch.where((order < lowest)[:, None], here, self.here)
@@ -145,16 +151,34 @@ class Walk:
             budget += length * (FORWARD + BACKWARD) + landings * FORWARD
             if number > 0:
                 self.here = torch.where(torch.isfinite(self.distance)[:, None], self.points, self.here)
-            for step in range(length):
-                # Batches shrink now and then only: a GPU would wait for every look.
-                if step % 4 == 0:
-                    rows = torch.nonzero(~self.settled).squeeze(1)
+            for begin in range(0, length, BETWEEN_LOOKS):
+                rows = torch.nonzero(~self.settled).squeeze(1)
                 if len(rows) == 0:
                     break
-                self._step(rows, self.pull * self._turn(number, step, length))
+                part = self._some(rows)
+                for step in range(begin, min(begin + BETWEEN_LOOKS, length)):
+                    part._step(self.pull * part._turn(number, step, length))
+                self._put(rows, part)
             self._reach(budget)
             landed = self._land(budget)
         return landed
+
+    def _some(self, rows: Tensor) -> "Walk":
+        """The walks of some rows, to be taken on by themselves and put back; all of them are this walk itself."""
+        if len(rows) == len(self.origin):
+            return self
+        part = copy.copy(self)
+        for name in (*TASK, *STATE):
+            values = getattr(self, name)
+            setattr(part, name, None if values is None else values[rows])
+        part.restriction = None if self.restriction is None else self.restriction.rows(rows)
+        return part
+
+    def _put(self, rows: Tensor, part: "Walk") -> None:
+        """Take over where some rows have come to."""
+        if part is not self:
+            for name in STATE:
+                getattr(self, name)[rows] = getattr(part, name)
 
     def _turn(self, stage: int, step: int, length: int) -> float:
         """Choose the norm of one step of a stage, and say which share of the projection it takes."""
@@ -165,40 +189,43 @@ class Walk:
         done, all_ = (step, flat) if step < flat else (step - flat, length - flat)
         return pull_at(done, all_, PULL[self.stepping])
 
-    def _step(self, rows: Tensor, pull: float) -> None:
-        origin, here = self.origin[rows], self.here[rows]
-        gap, gradient = self.boundary.gap_and_gradient(self._shaped(here), self.y[rows], self._sought(rows))
-        self.passes[rows] += FORWARD + BACKWARD
+    def _step(self, pull: float) -> None:
+        """Query the gap where every row is, and step on."""
+        gap, gradient = self.boundary.gap_and_gradient(self._shaped(self.here), self.y, self.targets)
+        self.passes += FORWARD + BACKWARD
         gradient = flatten(gradient)
         if self.restriction is not None:
-            gradient = self.restriction.rows(rows).apply(gradient)
-        share = torch.where(self.followed[rows].any(1, keepdim=True), MEMORY[self.stepping], 0.0).to(gradient)
-        gradient = self.followed[rows] = torch.lerp(gradient, self.followed[rows], share)
-        moved = here - origin
+            gradient = self.restriction.apply(gradient)
+        if MEMORY[self.stepping] > 0:
+            share = torch.where(self.followed.any(1, keepdim=True), MEMORY[self.stepping], 0.0).to(gradient)
+            gradient = self.followed = torch.lerp(gradient, self.followed, share)
+        moved = self.here - self.origin
         length, slope = norm_of(moved, self.stepping), (gradient * moved).sum(1)
 
-        aimed = self.aim[rows]
-        blind = torch.isinf(self.distance[rows]) & (gap > 0)
-        aim = aimed * torch.where(blind, AIM_NEVER_HIT, torch.where(gap > 0, AIM_MISSED, AIM_HIT).to(gap))
+        across = gap <= 0
+        blind = torch.isinf(self.distance) & ~across
+        aim = self.aim * torch.where(blind, AIM_NEVER_HIT, torch.where(across, AIM_HIT, AIM_MISSED).to(gap))
         aim = torch.minimum(aim.clamp(min=AIM_LEAST), torch.where(blind, AIM_BLIND, AIM_MOST).to(gap))
-        fine = aimed == AIM_FINE
+        fine = self.aim == AIM_FINE
         aim = torch.where(fine, AIM_FINE, aim)
         beyond = gap + aim * length * dual_norm(gradient, self.stepping)
 
-        back = moved + smallest_step(here, gradient, -beyond, self.stepping, self.box)
-        nearest = smallest_step(origin, gradient, slope - beyond, self.stepping, self.box)
-        left = norm_of(nearest - back, self.stepping) / length.clamp(min=torch.finfo(gap.dtype).tiny)
-        self._keep(rows, here, gap, slope)
-        still = (gap <= 0) & (left <= SETTLED) & (slope < 0) & (self.stepping == self.norm)
-        self.settled[rows] |= still & (aimed < AIM_FINE)
+        back = moved + smallest_step(self.here, gradient, -beyond, self.stepping, self.box)
+        nearest = smallest_step(self.origin, gradient, slope - beyond, self.stepping, self.box)
+        apart = nearest - back
+        left = norm_of(apart, self.stepping) / length.clamp(min=torch.finfo(gap.dtype).tiny)
+        self._keep(self.here, gap, slope)
+        still = across & (left <= SETTLED) & (slope < 0)
+        if self.stepping != self.norm:
+            still = torch.zeros_like(still)
+        self.settled |= still & (self.aim < AIM_FINE)
         # Half of the fine aim says that the query to come was aimed finely.
-        self.aim[rows] = torch.where(fine, AIM_FINE / 2, torch.where(still, AIM_FINE, aim))
-        step = back + pull * (nearest - back)
+        self.aim = torch.where(fine, AIM_FINE / 2, torch.where(still, AIM_FINE, aim))
         # Where the gap rises outwards the walk is past the ridge of a thin region, and the gradient shows its far side.
-        step = torch.where(((gap <= 0) & (slope >= 0))[:, None], moved / 2, step)
-        self.here[rows] = self._inside(origin + step)
+        step = torch.where((across & (slope >= 0))[:, None], moved / 2, back + pull * apart)
+        self.here = self._inside(self.origin + step)
 
-    def _keep(self, rows: Tensor, here: Tensor, gap: Tensor, slope: Tensor) -> None:
+    def _keep(self, here: Tensor, gap: Tensor, slope: Tensor, rows: Tensor | slice = EVERY) -> None:
         """Take over the queries that are misclassified and nearer than all before."""
         distance = norm_of(here - self.origin[rows], self.norm)
         better = (gap <= 0) & (distance < self.distance[rows])
@@ -218,8 +245,10 @@ class Walk:
             rows = torch.nonzero(blind).squeeze(1)
             if len(rows) == 0:
                 return
-            self.here[rows] = self._inside(self.origin[rows] + FARTHER * (self.here - self.origin)[rows])
-            self._step(rows, PULL_LAST)
+            part = self._some(rows)
+            part.here = part._inside(part.origin + FARTHER * (part.here - part.origin))
+            part._step(PULL_LAST)
+            self._put(rows, part)
             self._look(rows, budget)
 
     def _look(self, rows: Tensor, budget: float) -> None:
@@ -228,10 +257,14 @@ class Walk:
         if len(rows) == 0:
             return
         here = self.here[rows]
-        gap = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
-        self.passes[rows] += FORWARD
+        gap = self._gap(here, rows)
         # The chord's slope: that at the crossing is not known, and the landing improves on it.
-        self._keep(rows, here, gap, gap - self.first_gap[rows])
+        self._keep(here, gap, gap - self.first_gap[rows], rows)
+
+    def _gap(self, here: Tensor, rows: Tensor | slice = EVERY) -> Tensor:
+        """The gap at one place of each of some rows, which pay for it."""
+        self.passes[rows] += FORWARD
+        return self.boundary.gap(self._shaped(here), self.y[rows], None if self.targets is None else self.targets[rows])
 
     def _land(self, budget: float) -> Tensor:
         """Pull each best point back along its ray, as close to the crossing as rounding and the budget allow.
@@ -258,9 +291,8 @@ class Walk:
             t = torch.where(above.isnan(), b - below / slope[rows], a + (b - a) * above / (above - below)) + tolerance
             t = torch.where((t > a) & (t < b), t, (a + b) / 2)
             here = self.origin[rows] + t[:, None] * ray[rows]
-            now = self.boundary.gap(self._shaped(here), self.y[rows], self._sought(rows))
-            self.passes[rows] += FORWARD
-            self._keep(rows, here, now, self.slope[rows])
+            now = self._gap(here, rows)
+            self._keep(here, now, self.slope[rows], rows)
             across = now <= 0
             # Two points across: their secant is the better slope.
             slope[rows] = torch.where(across & (t < b), (below - now) / (b - t), slope[rows])
@@ -275,9 +307,6 @@ class Walk:
         """Rows that a step along the ray would still bring nearer."""
         open_ = torch.isfinite(self.distance) & (self.distance > 0) & (self.slope < 0)
         return open_ & (self.gap < 2 * tolerance * self.slope)
-
-    def _sought(self, rows: Tensor) -> Tensor | None:
-        return None if self.targets is None else self.targets[rows]
 
     def _inside(self, points: Tensor) -> Tensor:
         return points if self.box is None else self.box.clamp(points)

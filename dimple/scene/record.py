@@ -44,7 +44,8 @@ class Recorder:
     """Measures the network of a scene at one snapshot after another.
 
     The training points get every probe of the scene; as many test points the margin, which is the null of theirs; the
-    unlabelled probe points the offset, which is the boundary-to-manifold distance. All of it in float64.
+    unlabelled probe points the offset, which is the boundary-to-manifold distance. The network is asked in the
+    precision in which it was trained; figures in float64 differ by a few hundred-thousandths and take twice as long.
 
     Args:
         drawn: the section in which the scene is drawn, for scenes of more than three dimensions.
@@ -57,7 +58,6 @@ class Recorder:
         self.drawn = drawn
         self.samples = samples
         self.device = device
-        self.dtype = torch.float32 if device.type == "mps" else torch.float64
         reach = scene.manifold.reach
         self.probes = [
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
@@ -71,11 +71,11 @@ class Recorder:
 
     def measure(self, step: int, network: nn.Module, loss: float) -> Measured:
         """All that is recorded of one snapshot."""
-        boundary = Boundary(frozen(network).to(self.device, self.dtype))
+        boundary = Boundary(frozen(network).to(self.device))
         parts, details, units, costs = self._measured(boundary)
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summary(parts, details)}
         if self.drawn is not None:
-            x, y = self.samples.train.to(self.device, self.dtype), self.samples.train_labels.to(self.device)
+            x, y = self.samples.train.float().to(self.device), self.samples.train_labels.to(self.device)
             metrics |= section_figures(self.drawn, self.scene.manifold, boundary, x, y, self.scene.seed)
         units["margin_null"] = units.get("margin", "")
         return Measured(metrics, _stack(step, parts), units | METRIC_UNITS | SECTION_UNITS, costs)
@@ -84,9 +84,9 @@ class Recorder:
         """The columns and the details of every set of points; units and costs of both."""
         samples, compared = self.samples, len(self.samples.train)
         sets = {
-            "train": (samples.train, samples.train_labels),
-            "test": (samples.test[:compared], samples.test_labels[:compared]),
-            "probe": (samples.probe, torch.full((len(samples.probe),), -1)),
+            "train": (samples.train.float(), samples.train_labels),
+            "test": (samples.test[:compared].float(), samples.test_labels[:compared]),
+            "probe": (samples.probe.float(), torch.full((len(samples.probe),), -1)),
         }
         parts: dict[str, Arrays] = {split: {} for split in sets}
         details: dict[str, Arrays] = {split: {} for split in sets}
@@ -95,12 +95,12 @@ class Recorder:
         for probes in [[], *([probe] for probe in self.probes)]:
             splits = [split for split in sets if all(_gets(split, probe) for probe in probes)]
             x, y = (torch.cat(both).to(self.device) for both in zip(*(sets[split] for split in splits), strict=True))
-            result = measure(boundary, x.to(self.dtype), y, probes, self.scene.manifold, chunk=4096)
+            result = measure(boundary, x, y, probes, self.scene.manifold, chunk=4096)
             sizes = [len(sets[split][0]) for split in splits]
             for found, kept in ((result.columns, parts), (result.details, details)):
                 for name, values in found.items():
                     for split, rows in zip(splits, values.cpu().split(sizes), strict=True):
-                        kept[split][name] = rows.numpy()
+                        kept[split][name] = (rows.double() if rows.is_floating_point() else rows).numpy()
             units |= result.units
             costs |= {KINDS[type(probe)]: cost for probe, cost in zip(probes, result.costs, strict=True)}
         return parts, details, units, costs
@@ -112,7 +112,7 @@ class Recorder:
             ("train", samples.train, samples.train_labels),
             ("test", samples.test, samples.test_labels),
         ):
-            prediction = boundary.predict(x.to(self.device, self.dtype)).cpu()
+            prediction = boundary.predict(x.float().to(self.device)).cpu()
             row[f"{split}_accuracy"] = float((prediction == y).double().mean())
             row[f"{split}_accuracy_null"] = int(y.bincount().max()) / len(y)
         return row
