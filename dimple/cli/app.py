@@ -62,6 +62,7 @@ def options(
 def main() -> None:
     """Run the program: exit 0, or one line on stderr and the code of what went wrong."""
     console.settle_threads()
+    console.settle_memory()
     debug = "--debug" in sys.argv
     sys.argv[1:] = (["--debug"] if debug else []) + [word for word in sys.argv[1:] if word != "--debug"]
     try:

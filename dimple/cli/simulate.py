@@ -1,5 +1,6 @@
 """`dimple simulate`: a scene, from its file to the film and the report."""
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,27 +31,46 @@ def simulate(
 ) -> None:
     """Train a scene's network, follow its boundary through training, film it and report."""
     import joblib
-    import torch
 
-    from dimple import experiment
-    from dimple.runs.files import without_infinities
-    from dimple.scene import load_scene
+    from dimple.workers import Workers
 
-    torch.set_num_threads(1)
-    run = experiment.simulate(
-        load_scene(scene, changes or (), seed, cells),
-        out,
-        device=device,
-        force=force,
-        film=not no_film,
-        progress=console.progress,
-        jobs=min(8, joblib.cpu_count()) if jobs is None else jobs,
-    )
+    count = min(8, joblib.cpu_count()) if jobs is None else jobs
+    # The other processes load what they need while this one does the same.
+    with Workers(count, 1, functools.partial(_load, not no_film)) as workers:
+        import torch
+
+        from dimple import experiment
+        from dimple.runs.files import without_infinities
+        from dimple.scene import load_scene
+
+        torch.set_num_threads(1)
+        run = experiment.simulate(
+            load_scene(scene, changes or (), seed, cells),
+            out,
+            device=device,
+            force=force,
+            film=not no_film,
+            progress=console.progress,
+            workers=workers,
+        )
     if as_json:
         line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
         typer.echo(json.dumps(without_infinities(line)))
     else:
         _print_summary(run)
+
+
+def _load(film: bool) -> None:
+    """Load what measuring takes, and what a film takes."""
+    import dimple.experiment  # noqa: F401
+
+    if film:
+        import matplotlib.pyplot  # noqa: F401
+        import pyvista.plotting  # noqa: F401
+
+        from dimple.views.rendering import window_kind
+
+        window_kind()
 
 
 def _print_summary(run: "Run") -> None:

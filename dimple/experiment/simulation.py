@@ -1,5 +1,6 @@
 """The verb `simulate`: a scene into a run folder, stage by stage."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from torch import nn
 
 from dimple.boundary import Boundary, Mesh, restricted
 from dimple.data import ManifoldSamples
-from dimple.errors import DivergedError, SceneError, UsageError
+from dimple.errors import DivergedError, SceneError
 from dimple.experiment.provenance import add_costs, describe, silent, versions
 from dimple.experiment.summary import summary
 from dimple.networks.adapt import frozen
@@ -24,14 +25,14 @@ from dimple.scene import Scene, scene_text
 from dimple.scene.drawn import Drawn, draw_in
 from dimple.scene.record import Measured, Recorder
 from dimple.tensors import generator, resolve_device
-from dimple.views.film import write_film
+from dimple.views.film import Film, write_film
 from dimple.views.frame import Frame, Layer
 from dimple.views.frames_of_run import frames_of_run
 from dimple.views.imprint import imprint_of
-from dimple.views.report import write_report
+from dimple.views.report import report_charts, write_report
 from dimple.views.vtk_files import Moment, write_pvd
 from dimple.views.web_page import write_web_page
-from dimple.workers import in_processes
+from dimple.workers import Advance, Piece, Workers
 
 
 def simulate(
@@ -42,11 +43,11 @@ def simulate(
     force: bool = False,
     film: bool = True,
     progress: Progress = silent,
-    jobs: int = 1,
+    workers: Workers = Workers(),
 ) -> Run:
     """Train the scene's network, measure and extract its boundary at every snapshot, film it, and report.
 
-    The same scene, seed, machine and device give the same numbers to the last bit, whatever `jobs` is. An interrupted
+    The same scene, seed, machine and device give the same numbers to the last bit, however many work. An interrupted
     run continues after its last finished stage when it is simulated into the same folder again.
 
     Args:
@@ -54,7 +55,8 @@ def simulate(
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already there.
         film: whether to draw; without it the report has no pictures of the boundary.
-        jobs: how many processes measure on a CPU. A script that asks for more than one needs no guard.
+        workers: the processes that measure on a CPU and draw, as in `with Workers(4) as workers`; without them this
+            one does all. A script that asks for more than one needs no guard.
 
     Returns:
         The finished run; `run.info["summary"]` holds its verdict and final numbers.
@@ -62,8 +64,6 @@ def simulate(
     Raises:
         UsageError, SceneError, RunError, DivergedError, DeviceError: each with one sentence for the user.
     """
-    if jobs < 1:
-        raise UsageError(f"--jobs is {jobs}; at least one process has to work")
     place = resolve_device(device)
     samples = scene.samples()
     _require_two_classes(samples)
@@ -71,14 +71,8 @@ def simulate(
     path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
     info = {"name": scene.name, "seed": scene.seed, "device": describe(place), "versions": versions()}
     run = Run.create(path, info, scene_text(scene), force)
-    simulation = Simulation(scene, samples, run, place, progress, jobs)
     try:
-        for name, stage in simulation.stages(film).items():
-            if name not in run.info["seconds"]:
-                started = time.perf_counter()
-                stage()
-                run.info["seconds"][name] = round(time.perf_counter() - started, 3)
-                run.save()
+        Simulation(scene, samples, run, place, progress, workers).finish(film)
     except (KeyboardInterrupt, DivergedError) as error:
         run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
         run.save()
@@ -100,20 +94,39 @@ class Simulation:
     """The stages of one run; each reads what the ones before it left in the folder."""
 
     def __init__(
-        self, scene: Scene, samples: ManifoldSamples, run: Run, device: torch.device, progress: Progress, jobs: int = 1
+        self,
+        scene: Scene,
+        samples: ManifoldSamples,
+        run: Run,
+        device: torch.device,
+        progress: Progress,
+        workers: Workers,
     ) -> None:
         self.scene = scene
         self.samples = samples
         self.run = run
         self.device = device
         self.progress = progress
-        # Processes would share one accelerator, and gain nothing.
-        self.jobs = jobs if device.type == "cpu" else 1
+        self.workers = workers
+        self.charts: list[dict[str, str]] | None = None
 
-    def stages(self, film: bool) -> dict[str, Callable[[], None]]:
-        """What is done, by name, in order."""
-        drawing = {"film": self.film, "page": self.page} if film else {}
-        return {"train": self.train, "measure": self.measure, **drawing, "report": self.report}
+    def finish(self, film: bool) -> None:
+        """Do, in order, whatever is not done yet."""
+        self._once("train", self.train)
+        self._once("measure", self.measure)
+        if film:
+            self.draw()
+        self._once("report", self.report)
+
+    def _once(self, name: str, stage: Callable[[], None]) -> None:
+        if name not in self.run.info["seconds"]:
+            started = time.perf_counter()
+            stage()
+            self._finished(name, time.perf_counter() - started)
+
+    def _finished(self, name: str, seconds: float) -> None:
+        self.run.info["seconds"][name] = round(seconds, 3)
+        self.run.save()
 
     def train(self) -> None:
         """Fit, writing a snapshot at every scheduled step."""
@@ -133,13 +146,14 @@ class Simulation:
         drawn = self._drawn()
         recorder = Recorder(self.scene, self.samples, self.device, drawn)
         # Each mesh is extracted with a look at the one before, so together they are one piece, and begun first.
-        pieces = [functools.partial(_extract_all, recorder, self.run)]
+        pieces: list[Piece[list[Measured]]] = [functools.partial(_extract_all, recorder, self.run)]
         pieces += [functools.partial(_measured, recorder, self.run, step) for step in self.run.steps]
         measured: list[Measured] = []
-        with self.progress("measure", len(pieces)) as advance:
-            for done in in_processes(pieces, self.jobs):
+        # Several processes would share one accelerator, and gain nothing.
+        workers = self.workers if self.device.type == "cpu" else Workers()
+        with self.progress("measure", 2 * len(self.run.steps)) as advance:
+            for done in workers.each(pieces, advance):
                 measured += done
-                advance()
         measured.sort(key=lambda one: one.metrics["step"])
         first = measured[0]
         metrics: dict[str, NDArray[Any]] = {n: np.array([one.metrics[n] for one in measured]) for n in first.metrics}
@@ -161,29 +175,26 @@ class Simulation:
         x = self.samples.train.to(self.device, dtype)
         return draw_in(self.scene.manifold, self.scene.seed, x, Boundary(frozen(network).to(dtype)))
 
-    def film(self) -> None:
-        """Draw the film, where there is something to draw."""
-        if not self.scene.drawable:
-            return
-        with self.progress("film", len(self.frames)) as advance:
-            write_film(self.frames, self.run.path / "film.mp4", self.scene.film, advance, imprint_of(self.run))
-
-    def page(self) -> None:
-        """Write the film as a page to turn, scrub and play; without a picture it has the curves."""
-        with self.progress("page", 1) as advance:
-            write_web_page(self.run, self.frames if self.scene.drawable else [], self.run.path / "page.html")
-            advance()
+    def draw(self) -> None:
+        """Make the film and, beside it, the page to turn, scrub and play; without a picture it has the curves."""
+        left = [name for name in ("page", "film") if name not in self.run.info["seconds"]]
+        frames = frames_of_run(self.run) if left and self.scene.drawable else []
+        pieces: dict[str, Piece[_Drawn]] = {"page": functools.partial(_page, self.run, frames)}
+        if frames:
+            # Not the first, which this process does: the others are ready to draw.
+            pieces["film"] = functools.partial(_film, self.run, frames, self.scene.film)
+        pieces = {name: piece for name, piece in pieces.items() if name in left}
+        parts = {"page": 1, "film": len(self.run.steps)}
+        with self.progress("draw", sum(parts[name] for name in pieces)) as advance:
+            for done in self.workers.each(pieces.values(), advance):
+                self._finished(done.name, done.seconds)
+                self.charts = done.charts or self.charts
 
     def report(self) -> None:
         """Write the page that says what was asked and what came of it."""
         with self.progress("report", 1) as advance:
-            write_report(self.run, self.run.path / "report.html")
+            write_report(self.run, self.run.path / "report.html", self.charts)
             advance()
-
-    @functools.cached_property
-    def frames(self) -> list[Frame]:
-        """What film and page show."""
-        return frames_of_run(self.run)
 
 
 def _network(scene: Scene, device: torch.device) -> nn.Module:
@@ -199,12 +210,41 @@ def _snapshot(scene: Scene, run: Run, step: int, device: torch.device) -> tuple[
     return network, loss
 
 
-def _measured(recorder: Recorder, run: Run, step: int) -> list[Measured]:
+@final
+@dataclasses.dataclass(frozen=True)
+class _Drawn:
+    """What was drawn, in how many seconds, and the report's charts where they were drawn as well."""
+
+    name: str
+    seconds: float
+    charts: list[dict[str, str]] | None = None
+
+
+def _film(run: Run, frames: list[Frame], film: Film, advance: Advance) -> _Drawn:
+    """Draw the film."""
+    started = time.perf_counter()
+    write_film(frames, run.path / "film.mp4", film, advance, imprint_of(run))
+    return _Drawn("film", time.perf_counter() - started)
+
+
+def _page(run: Run, frames: list[Frame], advance: Advance) -> _Drawn:
+    """Write the page, and draw the report's charts, while a film is made elsewhere."""
+    started = time.perf_counter()
+    write_web_page(run, frames, run.path / "page.html")
+    seconds = time.perf_counter() - started
+    charts = report_charts(run)
+    advance()
+    return _Drawn("page", seconds, charts)
+
+
+def _measured(recorder: Recorder, run: Run, step: int, advance: Advance) -> list[Measured]:
     """What is measured at one snapshot."""
-    return [recorder.measure(step, *_snapshot(recorder.scene, run, step, recorder.device))]
+    measured = recorder.measure(step, *_snapshot(recorder.scene, run, step, recorder.device))
+    advance()
+    return [measured]
 
 
-def _extract_all(recorder: Recorder, run: Run) -> list[Measured]:
+def _extract_all(recorder: Recorder, run: Run, advance: Advance) -> list[Measured]:
     """Extract the boundary at every snapshot, and keep all that the views draw."""
     scene, samples, device = recorder.scene, recorder.samples, recorder.device
     section = None if recorder.drawn is None else recorder.drawn.section
@@ -233,6 +273,7 @@ def _extract_all(recorder: Recorder, run: Run) -> list[Measured]:
         # The level is the score of class 1 over class 0.
         mesh = scene.levelset.extract(boundary, 1, low, high, device, mesh)
         arrays |= mesh_arrays(mesh, f"boundary/{step}")
+        advance()
     run.write_geometry(arrays)
     if scene.drawable:
         moments = [Moment(step, Layer(mesh, "boundary")) for step, mesh in zip(run.steps, run.meshes(), strict=True)]

@@ -19,7 +19,7 @@ from dimple.views.markdown import require_documentation
 from dimple.views.reference import write_reference
 from dimple.views.thumbnail import STILL, write_thumbnails
 from dimple.views.tutorials import shipped_tutorials, write_tutorials
-from dimple.workers import in_processes
+from dimple.workers import Advance, Workers
 
 # All that a gallery writes into its folder; `runs` is what the rest was made from, and the site does without it.
 INDEX, RUNS, SCENES, TUTORIALS, REFERENCE = "index.html", "runs", "scenes", "tutorials", "api"
@@ -52,20 +52,19 @@ def gallery(
         UsageError, SceneError: for scenes that cannot be simulated, or two of one name.
         RunError: if the folder holds anything else.
     """
-    if jobs < 1:
-        raise UsageError(f"--jobs is {jobs}; at least one process has to work")
+    chosen = [*scenes] or [*shipped_scenes()]
+    beside = Workers(min(jobs, len(chosen)))
     require_documentation()
     resolve_device(device)
-    chosen = [*scenes] or [*shipped_scenes()]
     loaded = {name: load_scene(name, changes) for name in chosen}
     names = [scene.name for scene in loaded.values()]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"two scenes have the name {twice[0]}; a gallery needs a name for each")
     site = _site(Path(out))
     pieces = [functools.partial(_prepared, scene, site, device) for scene in loaded.values()]
-    with progress("scenes", len(pieces)) as advance:
-        for _ in in_processes(pieces, jobs):
-            advance()
+    with progress("scenes", len(pieces)) as advance, beside as workers:
+        for _ in workers.each(pieces, advance):
+            pass
     shown = ordered([_shown(name, scene, changes, site) for name, scene in loaded.items()])
     with progress("pages", len(shown) + 2) as advance:
         for one in shown:
@@ -102,15 +101,15 @@ def _site(site: Path) -> Path:
     return site
 
 
-def _prepared(scene: Scene, site: Path, device: str) -> None:
+def _prepared(scene: Scene, site: Path, device: str, advance: Advance) -> None:
     """Have the scene's run, and its thumbnails, which are younger than it."""
     run = _simulated(scene, site / RUNS / scene.name, device)
     folder = site / SCENES / scene.name
     still = folder / STILL
-    if still.is_file() and still.stat().st_mtime >= (run.path / "run.json").stat().st_mtime:
-        return
-    folder.mkdir(exist_ok=True)
-    write_thumbnails(run, frames_of_run(run) if has_picture(run) else [], folder)
+    if not still.is_file() or still.stat().st_mtime < (run.path / "run.json").stat().st_mtime:
+        folder.mkdir(exist_ok=True)
+        write_thumbnails(run, frames_of_run(run) if has_picture(run) else [], folder)
+    advance()
 
 
 def _simulated(scene: Scene, path: Path, device: str) -> Run:

@@ -114,6 +114,6 @@ def _promising(best: Nearest, rows: Tensor, normals: Tensor, levels: Tensor, new
     if bool(lost.any()):
         others = torch.arange(FACES, device=rows.device) != newest
         normals[rows[lost]] = normals[rows[lost]].masked_fill(others[:, None], 0.0)
-        step[lost] = shortest_beyond(normals[rows[lost]], levels[rows[lost]])
+        step[lost] = normals[rows[lost], newest] * levels[rows[lost], newest, None].clamp(max=0.0)
         step[~(step.norm(dim=1) < limit)] = torch.nan
     return step

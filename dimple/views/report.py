@@ -1,5 +1,6 @@
 """The page of a run: what was asked, what happened, and every figure beside its null."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from dimple.views.robustness import robustness
 LARGEST_FILM = 16_000_000
 
 
-def write_report(run: Run, path: Path | str) -> Path:
+def write_report(run: Run, path: Path | str, charts: Sequence[dict[str, str]] | None = None) -> Path:
     """Write the report of a run as one HTML file that needs no other file and no network.
 
     The film and its key frames are taken from the run folder, where they are; without them the page has none.
+
+    Args:
+        charts: what `report_charts` gives, where that has been asked already.
 
     Returns:
         `path`.
@@ -33,9 +37,6 @@ def write_report(run: Run, path: Path | str) -> Path:
     metrics, units = run.metrics(), run.units()
     last: dict[str, Any] = {name: float(values[-1]) for name, values in metrics.items()}
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT)}
-    timeline = timeline_of(run)
-    drawn = {curve.name for chart in timeline.charts for curve in chart.curves}
-    charts = [*timeline.charts, *charts_by_unit(metrics, units, without=drawn)]
     values = {
         "title": str(run.info.get("name", run.path.name)),
         "lead": lead_of(run, summary),
@@ -45,13 +46,21 @@ def write_report(run: Run, path: Path | str) -> Path:
         "film": _film(run.path / "film.mp4"),
         "stills": stills_of(run),
         "rows": figure_rows(last | verdicts, units),
-        "charts": chart_pictures(charts, timeline),
+        "charts": report_charts(run) if charts is None else charts,
         "robustness": robustness(run),
         "scene": run.scene_text,
         "reproduce": simulate_again(run),
         **cost_of(run),
     }
     return write_page(path, "run.html", values)
+
+
+def report_charts(run: Run) -> list[dict[str, str]]:
+    """The curves of a report as drawings within a page, `title` and `svg`: what takes longest of it."""
+    timeline = timeline_of(run)
+    drawn = {curve.name for chart in timeline.charts for curve in chart.curves}
+    charts = [*timeline.charts, *charts_by_unit(run.metrics(), run.units(), without=drawn)]
+    return chart_pictures(charts, timeline)
 
 
 def page_beside(run: Run, path: Path | str) -> str:

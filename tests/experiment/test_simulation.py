@@ -12,6 +12,7 @@ from dimple.experiment import simulate
 from dimple.experiment.simulation import Simulation
 from dimple.runs import Run
 from dimple.scene import load_scene, shipped_scenes
+from dimple.workers import Workers
 
 SHORT = [
     "training.steps=12",
@@ -62,7 +63,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path: Pat
 
 def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
     scene = load_scene("line_in_2d", SHORT)
-    done = [simulate(scene, tmp_path / str(jobs), device="cpu", film=False, jobs=jobs) for jobs in (1, 2)]
+    done = []
+    for jobs in (1, 2):
+        with Workers(jobs) as workers:
+            done.append(simulate(scene, tmp_path / str(jobs), device="cpu", film=False, workers=workers))
     runs = [run.path for run in done]
     one, two = (run.info["passes"] for run in done)
     assert one == two and list(one) == ["margin", "onoff", "offset"]
