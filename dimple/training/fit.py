@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dimple.errors import DivergedError, SceneError
 from dimple.settings import Count, Fraction, NonNegative, Positive, settings
+from dimple.training.adam import Adam
 
 Record = Callable[[int, nn.Module, float], None]
 
@@ -48,7 +49,7 @@ class Standard(Training):
 
     def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_at: list[int], record: Record) -> None:
         """The plain loop."""
-        optimizer = self._optimizer(network)
+        update = self._update(list(network.parameters()))
         wanted = set(record_at)
         for step in range(self.steps + 1):
             loss = nn.functional.cross_entropy(network(x), y)
@@ -60,14 +61,15 @@ class Standard(Training):
                     )
                 record(step, network, value)
             if step < self.steps:
-                optimizer.zero_grad(set_to_none=True)
+                network.zero_grad(set_to_none=True)
                 loss.backward()
-                optimizer.step()
+                update()
 
-    def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+    def _update(self, weights: list[nn.Parameter]) -> Callable[[], object]:
+        """One step of the optimiser, by the gradients that the weights then have."""
         if self.optimizer == "adam":
-            return torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        return torch.optim.SGD(network.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+            return Adam(weights, self.lr, self.weight_decay).step
+        return torch.optim.SGD(weights, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay).step
 
 
 TRAININGS: dict[str, type[Training]] = {
