@@ -36,7 +36,8 @@ class Feet:
         fine = refined(manifold, spacing)
         self._vertices = fine.vertices
         self._normals = vertex_normals(fine)
-        self._tree = cKDTree(fine.vertices)
+        # Twice as fast as with its defaults: most queries come from far away.
+        self._tree = cKDTree(fine.vertices, leafsize=32, compact_nodes=False, balanced_tree=False)
 
     def offsets(self, points: Reals) -> Reals:
         """The vectors `(N, 3)` from each point to its foot: along the normal of the manifold."""
