@@ -60,7 +60,7 @@ def _ground(drawing: Drawing, fit: Fit, large: Fit) -> Image.Image:
     picture = Image.new("RGB", large.size, PAPER)
     if len(corners) > 2:
         ImageDraw.Draw(asked).polygon(corners, fill=255)
-    picture.paste(_sides(drawing, fit).resize(large.size, Image.Resampling.BICUBIC), (0, 0), asked)
+    picture.paste(_sides(drawing, fit).resize(large.size, Image.Resampling.BILINEAR), (0, 0), asked)
     if len(corners) > 2:
         ImageDraw.Draw(picture).line([*corners, corners[0]], fill=RULE, width=2)
     return picture
@@ -84,16 +84,20 @@ def sides(boundary: Mesh, points: Reals) -> NDArray[np.int8]:
     run = end - start
     length = np.linalg.norm(run, axis=1)
     run = run / np.where(length > 0, length, 1.0)[:, None]
-    _, nearest = cKDTree((start + end) / 2).query(points, k=min(6, len(start)))
-    nearest = nearest.reshape(len(points), -1)
-    offset = points[:, None] - start[nearest]
-    along = (offset * run[nearest]).sum(2).clip(0, length[nearest])
-    gap = offset - along[..., None] * run[nearest]
-    distance = np.linalg.norm(gap, axis=2)
-    squarely = run[nearest][..., 0] * gap[..., 1] - run[nearest][..., 1] * gap[..., 0]
-    tied = distance <= distance.min(1, keepdims=True) * (1 + 1e-6) + 1e-12
-    choice = np.where(tied, np.abs(squarely), -1.0).argmax(1)
-    return np.asarray(np.sign(squarely[np.arange(len(points)), choice]), dtype=np.int8)
+    _, nearest = cKDTree((start + end) / 2).query(points, k=range(1, min(6, len(start)) + 1))
+    distances, squarely = zip(*(_seen(points, start[one], run[one], length[one]) for one in nearest.T), strict=True)
+    distance, seen = np.stack(distances), np.stack(squarely)
+    tied = distance <= distance.min(0) * (1 + 1e-6) + 1e-12
+    choice = np.where(tied, np.abs(seen), -1.0).argmax(0)
+    return np.asarray(np.sign(seen[choice, np.arange(len(points))]), dtype=np.int8)
+
+
+def _seen(points: Reals, start: Reals, run: Reals, length: Reals) -> tuple[Reals, Reals]:
+    """How far each point is from its segment, and how far it faces it from the left, both `(N,)`."""
+    (x, y), (across, up) = (points - start).T, run.T
+    along = (x * across + y * up).clip(0, length)
+    x, y = x - along * across, y - along * up
+    return np.hypot(x, y), across * y - up * x
 
 
 def _short(start: Reals, end: Reals, longest: float) -> tuple[Reals, Reals]:
