@@ -1,7 +1,7 @@
 """Scenes in space, drawn by VTK: made once, then a snapshot costs one change of a mapper's input and a render."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 # What lies no deeper than this share of the box is on the surface.
 SEEN = 0.03
-Depths: TypeAlias = NDArray[np.float32]
 
 
 @final
@@ -61,8 +60,8 @@ class Space:
         """Swap the boundary for that of another snapshot; `section` draws its cut as a line on the surface."""
         self._scenery.show(boundary, None if section is None else section_line(section))
 
-    def picture(self) -> tuple[Image.Image, Depths]:
-        """What the camera sees, and the depth of every pixel along the line of sight, `(height, width)`."""
+    def picture(self) -> tuple[Image.Image, "Depths"]:
+        """What the camera sees, and the depths of its pixels along the line of sight."""
         from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkFloatArray
 
@@ -74,18 +73,35 @@ class Space:
         buffer = vtkFloatArray()
         width, height = self.size
         window.GetZbufferData(0, 0, width - 1, height - 1, buffer)
-        stored: Depths = vtk_to_numpy(buffer).reshape(height, width)[::-1]
-        near, far = (np.float32(end) for end in self.plotter.camera.clipping_range)
-        depth: Depths = near * far / (far - stored * (far - near))
-        return Image.fromarray(np.asarray(pixels)), depth
+        near, far = self.plotter.camera.clipping_range
+        depths = Depths(vtk_to_numpy(buffer).reshape(height, width)[::-1], near, far)
+        return Image.fromarray(np.asarray(pixels)), depths
 
     def close(self) -> None:
         """Free the plotter and what it holds in the graphics memory."""
         self.plotter.close()
 
 
+@final
+class Depths:
+    """The depth of every pixel `(height, width)`, worked out for those that are asked for: there are millions.
+
+    Args:
+        stored: as VTK keeps it, 0 at the near and 1 at the far end of what the camera sees.
+        near, far: the depths of these ends.
+    """
+
+    def __init__(self, stored: NDArray[np.float32], near: float, far: float) -> None:
+        self.shape = stored.shape
+        self._stored, self._near, self._far = stored, near, far
+
+    def __getitem__(self, pixels: tuple[Any, Any]) -> NDArray[np.floating[Any]]:
+        stored = self._stored[pixels]
+        return np.asarray(self._near * self._far / (self._far - stored * (self._far - self._near)))
+
+
 def stamp_points(
-    picture: Image.Image, depth: NDArray[np.floating[Any]], drawing: Drawing, camera: Camera, size: int = 11
+    picture: Image.Image, depth: Depths | NDArray[np.floating[Any]], drawing: Drawing, camera: Camera, size: int = 11
 ) -> None:
     """Put the points on a picture of space: whole where they are seen, in outline where they sit under a bump.
 
