@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, final
 
 from dimple.errors import DeviceError, UsageError
+from dimple.memory import settle_memory
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -131,6 +132,7 @@ _told: "SimpleQueue[None] | None" = None
 
 def _begin(threads: int, told: "SimpleQueue[None]", prepare: Advance) -> None:
     """What every other process does first."""
+    settle_memory()
     import torch
 
     global _told  # noqa: PLW0603

@@ -20,6 +20,7 @@ from dimple.cli.simulate import simulate
 from dimple.cli.tangents import tangents
 from dimple.cli.view import view
 from dimple.errors import DimpleError
+from dimple.memory import settle_memory
 
 INTERRUPTED = 130
 
@@ -62,7 +63,7 @@ def options(
 def main() -> None:
     """Run the program: exit 0, or one line on stderr and the code of what went wrong."""
     console.settle_threads()
-    console.settle_memory()
+    settle_memory()
     debug = "--debug" in sys.argv
     sys.argv[1:] = (["--debug"] if debug else []) + [word for word in sys.argv[1:] if word != "--debug"]
     try:

@@ -1,8 +1,6 @@
 """What the user sees besides the results: progress on stderr, one-line errors, exit codes."""
 
-import atexit
 import contextlib
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -50,12 +48,6 @@ def settle_threads() -> None:
     """Keep OpenMP from spinning, before torch is imported: on small networks waiting threads cost a factor of ten."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-
-
-def settle_memory() -> None:
-    """Look for garbage less often: among the objects of large libraries a look takes long, at the end a second."""
-    gc.set_threshold(50_000, 10, 10)
-    atexit.register(gc.freeze)
 
 
 def close_pipe() -> NoReturn:
