@@ -1,10 +1,15 @@
 """Independent pieces of work in several processes, with the same results as in one."""
 
 import collections
+import contextlib
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, final
 
 from dimple.errors import DeviceError, UsageError
 from dimple.memory import settle_memory
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Advance: TypeAlias = Callable[[], None]
-# Pieces that each other process has been given at a time; loky stumbles over more when it is interrupted.
+# Pieces that each other process has been given at a time; loky passes on hardly more before they are done.
 AHEAD = 2
 # Seconds between two looks at how far the others have come.
 PAUSE = 0.1
@@ -65,9 +70,12 @@ class Workers:
         self.jobs, self._threads, self._prepare = jobs, threads, prepare
         self._pool: ProcessPoolExecutor | None = None
         self._told: SimpleQueue[None] | None = None
+        self._given: set[Future[Any]] = set()
 
     def __enter__(self) -> "Workers":
         if self.jobs > 1:
+            from multiprocessing import resource_tracker
+
             from joblib.externals.loky import ProcessPoolExecutor
             from joblib.externals.loky.backend import get_context
 
@@ -79,14 +87,20 @@ class Workers:
                 initializer=_begin,
                 initargs=(threads, self._told, self._prepare),
             )
-            # Processes are started by what they are given first.
-            self._pool.submit(nothing)
+            # Processes are started by what they are given first; so is a tracker, whose start would lift the block.
+            resource_tracker.ensure_running()
+            with interrupts_deferred():
+                self._given.add(self._pool.submit(nothing))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
+            # Killed before it has passed on what it was given, which takes it milliseconds, loky ends in a traceback.
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline and not all(f.running() or f.done() for f in self._given):
+                time.sleep(0.001)
             self._pool.shutdown(kill_workers=True)
 
     def each(self, pieces: Iterable[Piece[T]], advance: Advance = nothing) -> Iterator[T]:
@@ -106,7 +120,9 @@ class Workers:
         try:
             while own is not None or begun:
                 while self._pool is not None and waiting and len(begun) < AHEAD * (self.jobs - 1):
-                    begun.add(self._pool.submit(_done, waiting.popleft()))
+                    future = self._pool.submit(_done, waiting.popleft())
+                    begun.add(future)
+                    self._given.add(future)
                 if own is not None:
                     yield own(advance)
                 # Without work of its own this process waits for the others.
@@ -132,6 +148,7 @@ _told: "SimpleQueue[None] | None" = None
 
 def _begin(threads: int, told: "SimpleQueue[None]", prepare: Advance) -> None:
     """What every other process does first."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     settle_memory()
     import torch
 
@@ -140,6 +157,26 @@ def _begin(threads: int, told: "SimpleQueue[None]", prepare: Advance) -> None:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     prepare()
+
+
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """An interrupt waits for the end of the block, and processes started in it never hear of one."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after the one that has started it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _torch_threads() -> int:

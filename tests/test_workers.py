@@ -3,6 +3,8 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -89,3 +91,70 @@ def test_a_process_that_is_killed_is_told_in_a_sentence() -> None:
 def test_a_process_that_ends_before_it_has_begun_is_told_in_the_same_sentence() -> None:
     with Workers(2, prepare=end_at_once) as workers, pytest.raises(DeviceError, match="one of 2 processes was ended"):
         list(workers.each([rest] * 400))
+
+
+LONELY = """
+import os, time
+from dimple.workers import Workers
+
+def place(advance):
+    return os.getpid()
+
+if __name__ == "__main__":
+    with Workers(2, 1) as workers:
+        print(*{*workers.each([place, *[place] * 400])} - {os.getpid()}, flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="looks for the process in the way of POSIX")
+def test_processes_do_not_outlive_the_one_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "lonely.py"
+    script.write_text(LONELY)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        other = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.kill(other, 0)
+        except ProcessLookupError:
+            return
+        # What nobody waits for is there until the system's first process has heard of its end.
+        if Path(f"/proc/{other}/stat").read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    os.kill(other, signal.SIGKILL)
+    pytest.fail("the other process works on")
+
+
+INTERRUPTED = """
+import signal, time
+from dimple.workers import Workers
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Workers(3, 1):
+            print("begun", flush=True)
+            time.sleep(60)
+    except KeyboardInterrupt:
+        raise SystemExit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts a group of processes in the way of POSIX")
+@pytest.mark.parametrize("after", [0.0, 0.5])
+def test_processes_that_still_load_say_nothing_when_all_are_interrupted(tmp_path: Path, after: float) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    command = [sys.executable, str(script)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "")

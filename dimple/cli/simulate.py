@@ -32,12 +32,14 @@ def simulate(
     """Train a scene's network, follow its boundary through training, film it and report."""
     import joblib
 
-    from dimple.workers import Workers
+    from dimple.workers import Workers, interrupts_deferred
 
     count = min(8, joblib.cpu_count()) if jobs is None else jobs
     # The other processes load what they need while this one does the same.
     with Workers(count, 1, functools.partial(_load, not no_film)) as workers:
-        import torch
+        # An interrupt in the middle of it would end torch in a message of its own.
+        with interrupts_deferred():
+            import torch
 
         from dimple import experiment
         from dimple.runs.files import without_infinities

@@ -31,7 +31,7 @@ def test_they_are_what_the_run_measured(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(length[known], margin[known], rtol=1e-5)
         some = nearest.at(step, (3, 0))
         np.testing.assert_allclose(np.linalg.norm(some.whole, axis=1), length[[3, 0]], rtol=1e-5)
-        # At its end the two scores are equal, up to the rounding of what they were, and half a step before they are not.
+        # At its end the two scores are equal up to rounding, which half a step before they are not.
         network = Snapshots(run, scene).at(step)
         steps = torch.from_numpy(found.whole)[known]
         start, here, end = (network(x[known] + share * steps).diff(dim=1).abs() for share in (0.0, 0.5, 1.0))
