@@ -19,8 +19,9 @@ from dimple.probes.corners import cornered
 from dimple.probes.nearest import some
 from dimple.probes.restriction import Restriction
 from dimple.probes.search import BUDGET, CONVERGED, FORWARD, NO_CROSSING, Reached
+from dimple.probes.stages import stages
 from dimple.probes.surroundings import MOST, just_within
-from dimple.probes.walk import Walk, stages
+from dimple.probes.walk import Walk
 from dimple.tensors import chunks, flatten, generator
 
 # Budgets below these look at fewer rivals when they begin, and what is no whole step is kept for the landing.

@@ -1,7 +1,6 @@
 """One walk a sample along the boundary, towards the sample: what `closest` is made of."""
 
 import copy
-import math
 from typing import final
 
 import torch
@@ -11,12 +10,10 @@ from dimple.boundary.boundary import Boundary
 from dimple.probes.box import dual_norm, smallest_step
 from dimple.probes.restriction import Restriction
 from dimple.probes.search import BACKWARD, FORWARD, gaps_and_gradients
+from dimple.probes.stages import PULL_LAST, pull_at, stages
 from dimple.tensors import flatten
 from dimple.tensors import norm as norm_of
 
-# The share of the projection in a step falls from the first to the last, along a cosine, in each stage of a walk; the
-# first stage has so many steps, each further one sets out from the best point and has twice as many.
-PULL, PULL_LAST, STAGE = {"l1": 0.5, "l2": 0.5, "linf": 0.6}, 0.03, 36
 # The share of earlier gradients in the one that is followed. In l-infinity a step takes all coordinates to their
 # bounds by sign, and those of small gradient would change sides at every kink.
 MEMORY = {"l1": 0.0, "l2": 0.0, "linf": 0.4}
@@ -47,25 +44,6 @@ EVERY = slice(None)
 # What a walk is about, and what it changes, a row a sample.
 TASK = ("origin", "y", "targets", "first_gap")
 STATE = ("here", "points", "distance", "gap", "slope", "passes", "settled", "aim", "followed")
-
-
-def stages(steps: int) -> list[int]:
-    """How many steps each stage of a walk has; what a longer walk adds comes after what a shorter one does.
-
-    Example:
-        >>> stages(20), stages(96)
-        ([20], [36, 60])
-    """
-    lengths: list[int] = []
-    while steps > 0:
-        lengths.append(min(steps, STAGE * 2 ** len(lengths)))
-        steps -= lengths[-1]
-    return lengths
-
-
-def pull_at(step: int, steps: int, most: float) -> float:
-    """The share of the projection in one of the steps of a stage, falling off to average the kinks."""
-    return PULL_LAST + (most - PULL_LAST) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 @final
@@ -157,7 +135,9 @@ class Walk:
                     break
                 part = self._some(rows)
                 for step in range(begin, min(begin + BETWEEN_LOOKS, length)):
-                    part._step(self.pull * part._turn(number, step, length))
+                    share = self._turn(number, step, length)
+                    part.stepping = self.stepping
+                    part._step(self.pull * share)
                 self._put(rows, part)
             self._reach(budget)
             landed = self._land(budget)
@@ -187,7 +167,7 @@ class Walk:
         if stage == 0 and step in {0, flat}:
             return 1.0
         done, all_ = (step, flat) if step < flat else (step - flat, length - flat)
-        return pull_at(done, all_, PULL[self.stepping])
+        return pull_at(done, all_, self.stepping)
 
     def _step(self, pull: float) -> None:
         """Query the gap where every row is, and step on."""
