@@ -127,6 +127,7 @@ class Workers:
                     yield own(advance)
                 # Without work of its own this process waits for the others.
                 done, begun = wait(begun, 0 if waiting else PAUSE, FIRST_COMPLETED)
+                self._given -= done
                 self._pass_on(advance)
                 yield from (future.result() for future in done)
                 own = waiting.pop() if waiting else None

@@ -45,7 +45,8 @@ class Recorder:
 
     The training points get every probe of the scene; as many test points the margin, which is the null of theirs; the
     unlabelled probe points the offset, which is the boundary-to-manifold distance. The network is asked in the
-    precision in which it was trained; figures in float64 differ by a few hundred-thousandths and take twice as long.
+    precision in which it was trained. In float64 figures take twice as long and differ by some hundred-thousandths,
+    by more only where a search comes to another place.
 
     Args:
         drawn: the section in which the scene is drawn, for scenes of more than three dimensions.

@@ -33,7 +33,7 @@ def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -
         for layer in drawing.layers:
             if layer.role == role:
                 _strokes(pen, large.pixels(layer.mesh.vertices), layer.mesh, colour, width)
-    picture = picture.reduce(_OVERSAMPLING)
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
     places, points = fit.pixels(drawing.points.positions), drawing.points
     taken = []
     if drawing.classes is not None:
