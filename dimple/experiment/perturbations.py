@@ -21,9 +21,9 @@ from dimple.views.frame import Perturbations
 class Nearest:
     """Where the boundary of a run is nearest to each of its training points.
 
-    A run keeps how far that is, in points.parquet, but not where. The run's own margin probe is asked again, in the
-    same precision, so the lengths are those of the column `margin`, up to rounding and to what a search makes of it.
-    What was found once is kept.
+    A run keeps how far that is, in points.parquet, but not where. The run's own margin probe is asked again, so the
+    lengths are those of the column `margin`: to the last bit for all points together, as they were measured, to
+    rounding for some of them, which is quicker. What was found once is kept.
 
     Args:
         run: with finished training.
@@ -51,9 +51,8 @@ class Nearest:
 
     def _find(self, step: int, points: tuple[int, ...] | None) -> Perturbations:
         x, y = (self._x, self._y) if points is None else (self._x[list(points)], self._y[list(points)])
-        asked = x.float()
-        answer = self._probe(Boundary(self._snapshots.at(step).float()), asked, y, chunk=len(x))
+        answer = self._probe(Boundary(self._snapshots.at(step)), x, y, chunk=len(x))
         found = per_sample(answer.columns["margin_found"], x)
-        whole = torch.where(found, answer.details["boundary_point"] - asked, torch.nan).double()
+        whole = torch.where(found, answer.details["boundary_point"] - x, torch.nan)
         parts = split(whole, self._snapshots.scene.manifold, x)
         return Perturbations(*(np.asarray(part.numpy(), dtype=np.float64) for part in (whole, parts.on, parts.off)))

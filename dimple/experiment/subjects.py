@@ -123,7 +123,7 @@ class Points:
 
 @final
 class Snapshots:
-    """The snapshots of a run, frozen, and in float64 so that rounding plays no part in what is asked of them."""
+    """The snapshots of a run, frozen and in float64, as the run itself measured their margins."""
 
     def __init__(self, run: Run, scene: Scene) -> None:
         self.run, self.scene = run, scene

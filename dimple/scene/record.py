@@ -44,9 +44,10 @@ class Recorder:
     """Measures the network of a scene at one snapshot after another.
 
     The training points get every probe of the scene; as many test points the margin, which is the null of theirs; the
-    unlabelled probe points the offset, which is the boundary-to-manifold distance. The network is asked in the
-    precision in which it was trained. In float64 figures take twice as long and differ by some hundred-thousandths,
-    by more only where a search comes to another place.
+    unlabelled probe points the offset, which is the boundary-to-manifold distance. Margins are measured in float64,
+    because views find their points again; what has hundreds of searches a point in the precision in which the network
+    was trained. In float64 that takes twice as long and differs by some hundred-thousandths, by more only where a
+    search comes to another place.
 
     Args:
         drawn: the section in which the scene is drawn, for scenes of more than three dimensions.
@@ -59,6 +60,7 @@ class Recorder:
         self.drawn = drawn
         self.samples = samples
         self.device = device
+        self.exact = torch.float32 if device.type == "mps" else torch.float64
         reach = scene.manifold.reach
         self.probes = [
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
@@ -73,7 +75,8 @@ class Recorder:
     def measure(self, step: int, network: nn.Module, loss: float) -> Measured:
         """All that is recorded of one snapshot."""
         boundary = Boundary(frozen(network).to(self.device))
-        parts, details, units, costs = self._measured(boundary)
+        exact = Boundary(frozen(network).to(self.device, self.exact))
+        parts, details, units, costs = self._measured(boundary, exact)
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summary(parts, details)}
         if self.drawn is not None:
             x, y = self.samples.train.float().to(self.device), self.samples.train_labels.to(self.device)
@@ -81,13 +84,15 @@ class Recorder:
         units["margin_null"] = units.get("margin", "")
         return Measured(metrics, _stack(step, parts), units | METRIC_UNITS | SECTION_UNITS, costs)
 
-    def _measured(self, boundary: Boundary) -> tuple[dict[str, Arrays], dict[str, Arrays], Units, dict[str, Cost]]:
+    def _measured(
+        self, boundary: Boundary, exact: Boundary
+    ) -> tuple[dict[str, Arrays], dict[str, Arrays], Units, dict[str, Cost]]:
         """The columns and the details of every set of points; units and costs of both."""
         samples, compared = self.samples, len(self.samples.train)
         sets = {
-            "train": (samples.train.float(), samples.train_labels),
-            "test": (samples.test[:compared].float(), samples.test_labels[:compared]),
-            "probe": (samples.probe.float(), torch.full((len(samples.probe),), -1)),
+            "train": (samples.train, samples.train_labels),
+            "test": (samples.test[:compared], samples.test_labels[:compared]),
+            "probe": (samples.probe, torch.full((len(samples.probe),), -1)),
         }
         parts: dict[str, Arrays] = {split: {} for split in sets}
         details: dict[str, Arrays] = {split: {} for split in sets}
@@ -95,8 +100,12 @@ class Recorder:
         # All sets that get the same probe travel together; what the network says of a point is asked of all.
         for probes in [[], *([probe] for probe in self.probes)]:
             splits = [split for split in sets if all(_gets(split, probe) for probe in probes)]
-            x, y = (torch.cat(both).to(self.device) for both in zip(*(sets[split] for split in splits), strict=True))
-            result = measure(boundary, x, y, probes, self.scene.manifold, chunk=4096)
+            x, y = (torch.cat(both) for both in zip(*(sets[split] for split in splits), strict=True))
+            single = not any(isinstance(probe, Margin) for probe in probes)
+            asked, dtype = (boundary, torch.float32) if single else (exact, self.exact)
+            result = measure(
+                asked, x.to(self.device, dtype), y.to(self.device), probes, self.scene.manifold, chunk=4096
+            )
             sizes = [len(sets[split][0]) for split in splits]
             for found, kept in ((result.columns, parts), (result.details, details)):
                 for name, values in found.items():
