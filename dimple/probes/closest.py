@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import FORWARD, Boundary
 from dimple.probes.corners import cornered
 from dimple.probes.nearest import some
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BUDGET, CONVERGED, FORWARD, NO_CROSSING, Reached
+from dimple.probes.search import BUDGET, CONVERGED, NO_CROSSING, Reached
 from dimple.probes.stages import stages
 from dimple.probes.surroundings import MOST, just_within
 from dimple.probes.walk import Walk

@@ -12,10 +12,9 @@ import itertools
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
 from dimple.probes.nearest import Nearest, some
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BACKWARD, FORWARD
 from dimple.tensors import flatten
 
 # So many of the last faces count; the corners of three dimensions have three.

@@ -7,10 +7,10 @@ Reference: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate m
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary, best_rivals
+from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary, best_rivals
 from dimple.probes.box import dual_norm, smallest_step
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BACKWARD, FORWARD, Reached, gaps_and_gradients, reached
+from dimple.probes.search import Reached, gaps_and_gradients, reached
 from dimple.tensors import flatten, per_sample
 
 # The rivals linearised at the start, and the share by which the summed steps are lengthened to pass the crossing.

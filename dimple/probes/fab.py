@@ -7,13 +7,13 @@ algorithm 1, without its random restarts and without its final search, which is 
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
 from dimple.errors import SceneError
 from dimple.probes.box import smallest_step
 from dimple.probes.deepfool import linear_distances
 from dimple.probes.nearest import Nearest, some
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BACKWARD, FORWARD, Reached, gaps_and_gradients
+from dimple.probes.search import Reached, gaps_and_gradients
 from dimple.tensors import Box
 from dimple.tensors import norm as norm_of
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dimple.boundary.boundary import Boundary, best_rivals, gap_of
+from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary, best_rivals, gap_of
 from dimple.errors import SceneError
 from dimple.probes.box import FAR
 from dimple.probes.deepfool import linear_distances
 from dimple.probes.nearest import Nearest, some
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BACKWARD, FORWARD, Reached, gaps_and_gradients
+from dimple.probes.search import Reached, gaps_and_gradients
 
 Vector = NDArray[np.float64]
 

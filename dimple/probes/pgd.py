@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
 from dimple.errors import SceneError
 from dimple.probes.box import FAR, dual_norm
 from dimple.probes.nearest import Nearest, some
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BACKWARD, FORWARD, Reached
+from dimple.probes.search import Reached
 from dimple.tensors import Box
 
 # A radius gets so many steps or more, so that the budget is enough for that many radii; together the steps of one could

@@ -10,8 +10,6 @@ from dimple.boundary.boundary import Boundary
 from dimple.probes.restriction import Restriction
 from dimple.tensors import per_sample
 
-# What a pass through the network costs: the unit is one forward and one backward of a sample.
-FORWARD, BACKWARD = 0.4, 0.6
 CONVERGED, BUDGET, NO_CROSSING = 0, 1, 2
 
 

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
 from dimple.probes.nearest import some
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BACKWARD, FORWARD
 from dimple.tensors import flatten, generator, per_sample
 
 # The most dimensions in which it pays.

@@ -6,10 +6,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
 from dimple.probes.box import dual_norm, smallest_step
 from dimple.probes.restriction import Restriction
-from dimple.probes.search import BACKWARD, FORWARD, gaps_and_gradients
+from dimple.probes.search import gaps_and_gradients
 from dimple.probes.stages import PULL_LAST, pull_at, stages
 from dimple.tensors import flatten
 from dimple.tensors import norm as norm_of

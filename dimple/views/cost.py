@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dimple.probes.search import BACKWARD, FORWARD
+from dimple.boundary.boundary import BACKWARD, FORWARD
 from dimple.runs.store import Run
 
 
