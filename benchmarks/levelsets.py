@@ -21,13 +21,15 @@ import torch
 import whole_runs
 from torch import nn
 
-from dimple.boundary import Adaptive, Boundary, Exact, Grid, Mesh, folds, restricted
-from dimple.boundary.levelset import level_function
-from dimple.boundary.measures import components, distances, euler_number, mesh_distances
+from dimple.boundary import Boundary, restricted
+from dimple.levelsets import Adaptive, Exact, Grid, Mesh
+from dimple.levelsets.base import level_function
+from dimple.levelsets.mesh_measures import components, distances, euler_number, mesh_distances
 from dimple.probes import Margin
 from dimple.scene import Scene, load_scene, shipped_scenes
-from dimple.scene.drawn import draw_in
+from dimple.scene.display_slice import draw_in
 from dimple.tensors import generator, in_chunks
+from dimple.tracing.piecewise_linear import folds
 
 CPU = torch.device("cpu")
 LOW, HIGH = (-1.5,) * 3, (1.5,) * 3

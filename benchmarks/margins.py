@@ -32,12 +32,12 @@ import torch
 from peers import PEERS, Attack, Method
 from torch import Tensor, nn
 
+from dimple.attacks.projections import dual_norm
 from dimple.boundary import Boundary
 from dimple.data import load_images
-from dimple.experiment.models import train_digits
+from dimple.experiment.probing.models import train_digits
 from dimple.networks import build_model, frozen, load_weights
 from dimple.probes import Margin
-from dimple.probes.box import dual_norm
 from dimple.probes.margin import METHODS
 from dimple.tensors import Box, generator, norm
 

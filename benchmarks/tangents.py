@@ -23,8 +23,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from dimple.manifolds import Lift, Sphere
-from dimple.probes.angles import largest_angle
-from dimple.probes.local_pca import LocalPCA
+from dimple.tangents import LocalPCA
+from dimple.tangents.principal_angles import largest_angle
 from dimple.tensors import generator
 
 LOOP = "scikit-learn NearestNeighbors + PCA a point"

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from dimple.boundary.mesh import Mesh
-from dimple.views.frame import Drawing, Fact, Frame, Layer, Perturbations, PointSet, Timeline
-from dimple.views.palette import relief_colours
-from dimple.views.quantities import GRADIENT, Paint
-from dimple.views.reel import Show
-from dimple.views.relief import vertex_normals
-from dimple.views.rendering import require_rendering
-from dimple.views.window import SIZE, Viewer
+from dimple.levelsets import Mesh
+from dimple.views.content.frame import Drawing, Fact, Frame, Layer, Perturbations, PointSet, Timeline
+from dimple.views.content.manifold_depth import vertex_normals
+from dimple.views.style.colors import relief_colours
+from dimple.views.vtk.opengl import require_rendering
+from dimple.views.window.animation import Show
+from dimple.views.window.colorings import GRADIENT, Paint
+from dimple.views.window.window import SIZE, Viewer
 
 PEER = "pyvista add_mesh(name=)"
 BOX = (-1.2,) * 3, (1.2,) * 3

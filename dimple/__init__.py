@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from dimple.data import load_images
     from dimple.experiment import ProbeRequest, probe, simulate
     from dimple.networks import MLP, build_model, frozen, load_model, load_weights
-    from dimple.probes import LocalPCA, Margin, Offset, OnOff, RandomSubspace
+    from dimple.probes import Margin, Offset, OnOff
     from dimple.runs import Run
     from dimple.scene import Scene, load_scene
+    from dimple.tangents.local_pca import LocalPCA
+    from dimple.tangents.random_subspace import RandomSubspace
     from dimple.tensors import Box
 
 __version__ = "0.1.0"
@@ -21,13 +23,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "Boundary": "boundary",
     "Box": "tensors",
-    "LocalPCA": "probes",
+    "LocalPCA": "tangents",
     "MLP": "networks",
     "Margin": "probes",
     "Offset": "probes",
     "OnOff": "probes",
     "ProbeRequest": "experiment",
-    "RandomSubspace": "probes",
+    "RandomSubspace": "tangents",
     "Run": "runs",
     "Scene": "scene",
     "build_model": "networks",

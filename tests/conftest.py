@@ -15,7 +15,7 @@ import torch
 from hypothesis import settings
 
 from dimple.errors import DeviceError
-from dimple.views.rendering import require_rendering
+from dimple.views.vtk.opengl import require_rendering
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # A program that napari's tests start; looked through for examples it would need napari, which is an extra.

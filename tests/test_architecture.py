@@ -1,8 +1,9 @@
-"""What the import contracts cannot see: when a library is loaded, and how large and how deep the package is."""
+"""Rules that the import contracts cannot see: when a library is loaded, and how large modules and folders are."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "dimple"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"matplotlib", "napari", "pyvista", "ray", "vtk", "vtkmodules"}
 EMPTY_NAMES = {"utils", "util", "helpers", "common", "core", "misc", "manager"}
-FUNCTION_LINES = 40
-MODULE_LINES = 300
+MODULE_LINES = 500
+FOLDER_MODULES = 20
+# Folders of interchangeable members, which grow by one file a member.
+FAMILIES = {"manifolds"}
 
 every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 
@@ -30,12 +33,6 @@ def imported_at_once(statements: list[ast.stmt]) -> Iterator[str]:
         elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             for branch in ("body", "orelse", "finalbody", "handlers"):
                 yield from imported_at_once(getattr(statement, branch, []))
-
-
-def code_lines(function: ast.FunctionDef) -> int:
-    """The lines of a function from its first statement on, its docstring left out."""
-    first = function.body[1:] if ast.get_docstring(function) is not None else function.body
-    return function.end_lineno - first[0].lineno + 1 if first else 0
 
 
 def test_the_import_scan_finds_what_hides() -> None:
@@ -76,15 +73,13 @@ def test_names_say_what_is_inside(module: Path) -> None:
     assert not EMPTY_NAMES & set(module.relative_to(PACKAGE).with_suffix("").parts)
 
 
-@every_module
-def test_no_module_lies_deeper_than_its_stage(module: Path) -> None:
-    assert len(module.relative_to(PACKAGE).parts) <= 2
+def test_folders_hold_at_most_twenty_modules_a_family_excepted() -> None:
+    counts = Counter(str(module.parent.relative_to(PACKAGE)) for module in MODULES if module.name != "__init__.py")
+    assert {
+        folder: count for folder, count in counts.items() if count > FOLDER_MODULES and folder not in FAMILIES
+    } == {}
 
 
 @every_module
-def test_modules_and_functions_stay_short(module: Path) -> None:
-    text = module.read_text()
-    assert text.count("\n") <= MODULE_LINES
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
-    long = {node.name: code_lines(node) for node in functions if code_lines(node) > FUNCTION_LINES}
-    assert long == {}
+def test_modules_stay_readable(module: Path) -> None:
+    assert module.read_text().count("\n") <= MODULE_LINES

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Move modules and symbols of the package to the folders of tools/moves.txt, and rewrite every import of them.
 
     python3 tools/move_modules.py           apply the table to this checkout
@@ -49,7 +48,9 @@ def read_table() -> tuple[dict[str, str], dict[str, str], dict[tuple[str, str], 
 
 def dotted(path: str) -> str:
     """Return the module name of a path relative to the package, or of a test."""
-    return ("" if path.startswith("tests/") else "dimple.") + path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    return ("" if path.startswith("tests/") else "dimple.") + path.removesuffix(".py").replace("/", ".").removesuffix(
+        ".__init__"
+    )
 
 
 def file_of(module: str) -> Path:
@@ -74,7 +75,7 @@ class Rewriter:
     """Rewrites the imports of one file."""
 
     def __init__(self, moves, merges, symbols, exports) -> None:
-        self.modules = moves | merges
+        self.modules = moves | {old: moves.get(new, new) for old, new in merges.items()}
         self.symbols = symbols
         self.exports = exports
         self.packages = {".".join(init.parent.relative_to(ROOT).parts) for init in PACKAGE.rglob("__init__.py")}
@@ -82,7 +83,7 @@ class Rewriter:
     def home(self, module: str, name: str) -> tuple[str, str]:
         """Return the module from which a name is imported after the move, and its name there."""
         whole = f"{module}.{name}"
-        if whole in self.modules:
+        if whole in self.modules and (module, name) not in self.exports:
             package, _, last = self.modules[whole].rpartition(".")
             return package, last
         if module in self.packages and (module, name) in self.exports:
@@ -105,7 +106,9 @@ class Rewriter:
                 module, name = self.home(node.module, alias.name)
                 bound = alias.asname or alias.name
                 targets.setdefault(module, []).append(name if name == bound else f"{name} as {bound}")
-            if list(targets) == [node.module] and all(alias.name in targets[node.module] or alias.asname for alias in node.names):
+            if list(targets) == [node.module] and all(
+                alias.name in targets[node.module] or alias.asname for alias in node.names
+            ):
                 continue
             head = lines[node.lineno - 1][: node.col_offset]
             tail = lines[node.end_lineno - 1][node.end_col_offset :]
@@ -116,7 +119,9 @@ class Rewriter:
     def strings(self, text: str) -> str:
         """Return the text with dotted names of moved modules replaced."""
         pattern = "|".join(re.escape(name) for name in sorted(self.modules, key=len, reverse=True))
-        text = re.sub(r"(?<=>>> )from dimple.*", lambda found: self.imports(found[0]).replace("\n", "\n        >>> "), text)
+        text = re.sub(
+            r"(?<=>>> )from dimple.*", lambda found: self.imports(found[0]).replace("\n", "\n        >>> "), text
+        )
         # Import statements and examples are the business of `imports`; imports among tests are text.
         prefix = r"(?<![\w.])(?<!from )(?<!import )(?=dimple)|(?<![\w.])(?=tests)"
         return re.sub(rf"(?:{prefix})({pattern})(?!\w)", lambda found: self.modules[found[1]], text)
@@ -135,7 +140,12 @@ def main() -> int:
             new = rewriter.imports(rewriter.strings(text))
             if new != text:
                 file.write_text(new)
-    for page in [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "pyproject.toml", PACKAGE / "views" / "napari.yaml"]:
+    for page in [
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "README.md",
+        ROOT / "pyproject.toml",
+        PACKAGE / "views" / "napari.yaml",
+    ]:
         page.write_text(rewriter.strings(page.read_text()))
     for (old, name), new in symbols.items():
         move_symbol(file_of(old), name, file_of(new))

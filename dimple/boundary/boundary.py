@@ -14,6 +14,7 @@ from dimple.tensors import Box
 FORWARD = 0.4
 BACKWARD = 0.6
 
+
 @final
 class Boundary:
     """The zero set of the score gap `z_y - max_other z`, asked by scores, gaps and gradients only.

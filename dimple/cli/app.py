@@ -7,18 +7,18 @@ import typer
 
 import dimple
 from dimple.cli import console
-from dimple.cli.certify import certify
-from dimple.cli.film import film
-from dimple.cli.gallery import gallery
-from dimple.cli.napari import napari
-from dimple.cli.pack import pack
-from dimple.cli.probe import probe
-from dimple.cli.report import report
-from dimple.cli.scenes import scenes
-from dimple.cli.section import section
-from dimple.cli.simulate import simulate
-from dimple.cli.tangents import tangents
-from dimple.cli.view import view
+from dimple.cli.commands.completeness import certify
+from dimple.cli.commands.export import film
+from dimple.cli.commands.gallery import gallery
+from dimple.cli.commands.napari import napari
+from dimple.cli.commands.pack import pack
+from dimple.cli.commands.probe import probe
+from dimple.cli.commands.report import report
+from dimple.cli.commands.scenes import scenes
+from dimple.cli.commands.simulate import simulate
+from dimple.cli.commands.slice import section
+from dimple.cli.commands.tangents import tangents
+from dimple.cli.commands.view import view
 from dimple.errors import DimpleError
 from dimple.memory import settle_memory
 

@@ -37,7 +37,7 @@ def request_of(kind: type[T], **settings: Any) -> T:
     Raises:
         UsageError: naming the flag whose value breaks its rule.
     """
-    from dimple.experiment.request import OF_MODELS, require_none_beside_run
+    from dimple.experiment.probing.config import OF_MODELS, require_none_beside_run
     from dimple.settings import SettingError
 
     said = {name: value for name, value in settings.items() if value is not None}

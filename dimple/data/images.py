@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dimple.data.cifar import read_cifar10
-from dimple.data.folder import read_archive_folder, read_folder
-from dimple.data.idx import read_mnist
-from dimple.data.npz import read_npz
-from dimple.data.pixels import Pixels
+from dimple.data.readers.cifar import read_cifar10
+from dimple.data.readers.folder import read_archive_folder, read_folder
+from dimple.data.readers.mnist import read_mnist
+from dimple.data.readers.npz import read_npz
+from dimple.data.readers.pixels import Pixels
 from dimple.errors import DataError, UsageError
 from dimple.settings import nearest, shown
 from dimple.tensors import Box

@@ -7,8 +7,8 @@ from annotated_types import Interval
 from pydantic import Strict
 from torch import Tensor
 
-from dimple.data.fields import Centres, ChartCheckerboard, Components, Harmonics, Picture, RandomWaves
-from dimple.data.labelling import Labelling, Rule
+from dimple.data.label_base import Labelling, Rule
+from dimple.data.manifold_labels import Centres, ChartCheckerboard, Components, Harmonics, Picture, RandomWaves
 from dimple.errors import SceneError
 from dimple.manifolds import Manifold
 from dimple.settings import Finite, Fraction, Positive, settings

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.data.labelling import Labelling
+from dimple.data.label_base import Labelling
 from dimple.data.labels import Alternating
 from dimple.data.sampling import Sampling, Spread
 from dimple.errors import SceneError

@@ -1,17 +1,17 @@
 """The verbs of the package, as the command line calls them and as a notebook may."""
 
-from dimple.experiment.certifying import certify_run
-from dimple.experiment.filming import film
-from dimple.experiment.layering import napari
-from dimple.experiment.packing import pack
-from dimple.experiment.probing import probe
-from dimple.experiment.reporting import compare, report
-from dimple.experiment.request import ProbeRequest
-from dimple.experiment.section_request import SectionRequest
-from dimple.experiment.sectioning import section
-from dimple.experiment.simulation import simulate
-from dimple.experiment.static_site import gallery
-from dimple.experiment.viewing import view
+from dimple.experiment.outputs.archive import pack
+from dimple.experiment.outputs.film import film
+from dimple.experiment.outputs.gallery import gallery
+from dimple.experiment.outputs.napari import napari
+from dimple.experiment.outputs.report import compare, report
+from dimple.experiment.outputs.view import view
+from dimple.experiment.probing.config import ProbeRequest
+from dimple.experiment.probing.probe import probe
+from dimple.experiment.simulation.completeness import certify_run
+from dimple.experiment.simulation.simulate_scene import simulate
+from dimple.experiment.slices.config import SectionRequest
+from dimple.experiment.slices.slice_network import section
 
 __all__ = [
     "ProbeRequest",

@@ -1,17 +1,17 @@
 """Manifolds with exact geometry; the table's keys are the values of `manifold.kind` in a scene file."""
 
+from dimple.manifolds.affine import Flat, Plane, Segment
 from dimple.manifolds.base import Manifold
 from dimple.manifolds.curves import Arc, Ellipse, Helix, Spiral
 from dimple.manifolds.decoder import Decoder
-from dimple.manifolds.flat import Flat, Plane, Segment
+from dimple.manifolds.diffeomorphism import Warp
+from dimple.manifolds.embedding import Lift, Placed
 from dimple.manifolds.fourier import FourierCurve, RandomSurface
 from dimple.manifolds.graphs import Paraboloid, Saddle, Waves
-from dimple.manifolds.pairs import ConcentricSpheres, IntertwinedRolls, LinkedCircles, Moons
-from dimple.manifolds.placement import Lift, Placed
 from dimple.manifolds.rolls import SCurve, SwissRoll
 from dimple.manifolds.sphere import Circle, Sphere
 from dimple.manifolds.tori import CliffordTorus, KleinBottle, Moebius, Torus
-from dimple.manifolds.warp import Warp
+from dimple.manifolds.two_component import ConcentricSpheres, IntertwinedRolls, LinkedCircles, Moons
 
 MANIFOLDS: dict[str, type[Manifold]] = {
     "arc": Arc,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dimple.errors import SceneError
-from dimple.manifolds.medial import PLACE, medial_distance
-from dimple.manifolds.patches import Drawn, opened
-from dimple.manifolds.paths import shortest_paths
+from dimple.manifolds.graph_geodesics import shortest_paths
+from dimple.manifolds.medial_axis import PLACE, medial_distance
+from dimple.manifolds.triangulations import Drawn, opened
 from dimple.tensors import extent, norm
 from dimple.tensors import generator as stream
 

@@ -10,10 +10,10 @@ from scipy.special import ellipe
 from torch import Tensor
 
 from dimple.errors import SceneError
+from dimple.manifolds.affine import Cell
 from dimple.manifolds.base import working
-from dimple.manifolds.flat import Cell
-from dimple.manifolds.jets import tangents
-from dimple.manifolds.mapped import Mapped
+from dimple.manifolds.derivatives import tangents
+from dimple.manifolds.parametrized import Mapped
 from dimple.settings import Finite, Positive, settings
 from dimple.tensors import norm
 

@@ -8,8 +8,8 @@ from typing import final
 from torch import Tensor, nn
 
 from dimple.errors import ShapeError
-from dimple.manifolds.flat import Cell
-from dimple.manifolds.mapped import Mapped
+from dimple.manifolds.affine import Cell
+from dimple.manifolds.parametrized import Mapped
 from dimple.settings import Count, Finite, settings
 from dimple.tensors import flatten
 

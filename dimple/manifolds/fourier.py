@@ -11,11 +11,11 @@ from pydantic import Strict
 from torch import Tensor
 
 from dimple.errors import SceneError
+from dimple.manifolds.affine import Cell
 from dimple.manifolds.curves import Curve
-from dimple.manifolds.flat import Cell
-from dimple.manifolds.jets import tangents
-from dimple.manifolds.mapped import Mapped
-from dimple.manifolds.search import searched_reach
+from dimple.manifolds.derivatives import tangents
+from dimple.manifolds.parametrized import Mapped
+from dimple.manifolds.reach import searched_reach
 from dimple.settings import Count, NonNegative, Positive, Seed, settings
 from dimple.tensors import generator
 

@@ -8,8 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.manifolds.flat import Cell
-from dimple.manifolds.mapped import Mapped
+from dimple.manifolds.affine import Cell
+from dimple.manifolds.parametrized import Mapped
 from dimple.settings import Finite, Positive, settings
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from dimple.manifolds.affine import Cell
 from dimple.manifolds.base import Chart, Manifold
-from dimple.manifolds.flat import Cell
-from dimple.manifolds.mapped import triangulate
-from dimple.manifolds.medial import along_a_part
-from dimple.manifolds.patches import Drawn
+from dimple.manifolds.medial_axis import along_a_part
+from dimple.manifolds.parametrized import triangulate
+from dimple.manifolds.triangulations import Drawn
 
 
 class Product(Manifold):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dimple.manifolds.flat import Cell
+from dimple.manifolds.affine import Cell
 
 ORDER = 8
 

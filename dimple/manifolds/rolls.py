@@ -3,9 +3,9 @@
 from functools import cached_property
 from typing import final
 
+from dimple.manifolds.affine import Segment
 from dimple.manifolds.base import Manifold
 from dimple.manifolds.curves import Bend, Spiral
-from dimple.manifolds.flat import Segment
 from dimple.manifolds.product import Product
 from dimple.settings import Finite, Positive, settings
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dimple.manifolds.affine import Cell
 from dimple.manifolds.base import Chart, Manifold
-from dimple.manifolds.flat import Cell
-from dimple.manifolds.patches import Drawn, closed_curve, icosphere
+from dimple.manifolds.triangulations import Drawn, closed_curve, icosphere
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import norm
 

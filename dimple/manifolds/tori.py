@@ -9,9 +9,9 @@ from annotated_types import MinLen
 from torch import Tensor
 
 from dimple.errors import SceneError
+from dimple.manifolds.affine import Cell
 from dimple.manifolds.base import Manifold, working
-from dimple.manifolds.flat import Cell
-from dimple.manifolds.mapped import Mapped
+from dimple.manifolds.parametrized import Mapped
 from dimple.manifolds.product import Product
 from dimple.manifolds.sphere import ROUNDINGS, Circle
 from dimple.settings import Positive, settings

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from dimple.errors import ModelError, UsageError
-from dimple.networks.adapt import Normalised, frozen, two_class
 from dimple.networks.convnet import convnet
 from dimple.networks.resnet import ResNet
 from dimple.networks.weights import load_weights
+from dimple.networks.wrappers import Normalised, frozen, two_class
 from dimple.settings import nearest, shown
 from dimple.tensors import generator as seeded
 

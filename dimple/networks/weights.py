@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dimple.errors import ModelError
-from dimple.networks.adapt import inner
-from dimple.networks.container import container, first_global
+from dimple.networks.weights_format import container, first_global
+from dimple.networks.wrappers import inner
 from dimple.settings import shown
 
 LARGEST = 2**32
@@ -96,7 +96,7 @@ def parse_weights(content: bytes, place: str, key: str | None = None) -> dict[st
 
 
 def load_weights(module: nn.Module, path: Path | str, key: str | None = None) -> None:
-    """Put the weights of a file into `module`, in place; wrappers of `dimple.networks.adapt` are looked through.
+    """Put the weights of a file into `module`, in place; wrappers of `dimple.networks.wrappers` are looked through.
 
     Counters of batches, which only training reads, may be absent. Where anything else differs, nothing is changed.
 

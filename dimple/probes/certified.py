@@ -6,14 +6,14 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from dimple.attacks.projections import dual_norm
 from dimple.boundary.boundary import Boundary
-from dimple.boundary.bounds import Region, relaxed
-from dimple.boundary.circuit import ROOM, Circuit, circuit
 from dimple.probes.base import Measurement, Probe
-from dimple.probes.box import dual_norm
 from dimple.protocols import TangentField
 from dimple.settings import Positive, settings
 from dimple.tensors import Box, chunks, flatten
+from dimple.tracing.affine_graph import ROOM, Circuit, circuit
+from dimple.verification.linear_bounds import Region, relaxed
 
 # Radii tried for one sample; each halves the bracket at worst.
 TRIALS = 60
@@ -28,7 +28,7 @@ class Certified(Probe):
 
     A lower bound of the margin within the boundary's box, 0 where the sample is misclassified. It holds in real
     arithmetic for the weights as they are, with a small part of the gap kept back for rounding, for any network of
-    affine layers and the activations of `dimple.boundary.circuit.CURVES`. How far it lies below the margin is the
+    affine layers and the activations of `dimple.tracing.affine_graph.CURVES`. How far it lies below the margin is the
     looseness of the bounds, not a property of the sample.
 
     Columns: `margin_lower`.
@@ -79,7 +79,7 @@ def certified_radius(
 
     Args:
         slack: what the gap has to exceed, `(B,)`.
-        carried: as in `dimple.boundary.bounds.relaxed`.
+        carried: as in `dimple.verification.linear_bounds.relaxed`.
     """
     widest = max(flatten(x).shape[1], *(len(affine.offset) for affine in read.affines))
     parts = chunks(len(x), max(1, min(256, ROOM // (widest * (widest if carried else read.classes)))))

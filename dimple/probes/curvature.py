@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
+from dimple.linalg.lanczos import lanczos
 from dimple.probes.base import Measurement, Probe
-from dimple.probes.lanczos import lanczos
 from dimple.probes.margin import Margin
 from dimple.probes.shape_operator import ShapeOperator, tangent_part
 from dimple.protocols import TangentField

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
-from dimple.boundary.circuit import circuit
 from dimple.errors import ModelError
 from dimple.probes.base import Measurement, Probe
-from dimple.probes.branching import Branching
 from dimple.probes.certified import certified_radius
 from dimple.probes.margin import Margin
 from dimple.protocols import TangentField
 from dimple.settings import Count, settings
 from dimple.tensors import flatten
+from dimple.tracing.affine_graph import circuit
+from dimple.verification.branch_and_bound import Branching
 
 
 @final
@@ -34,7 +34,7 @@ class ExactMargin(Probe):
         nodes: the most parts that are bounded for one sample.
 
     Reference: Jordan, Lewis, Dimakis 2019, Provable certificates for adversarial examples, for the distance through
-    the linear regions; the bounds are those of `dimple.boundary.bounds`.
+    the linear regions; the bounds are those of `dimple.verification.linear_bounds`.
 
     Example:
         >>> corner = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)).double()

@@ -6,17 +6,17 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from dimple.attacks.base import Search
+from dimple.attacks.closest import closest
+from dimple.attacks.deepfool import deepfool
+from dimple.attacks.fab import fab
+from dimple.attacks.lbfgs import lbfgs
+from dimple.attacks.pgd import pgd
+from dimple.attacks.result import Landed, landed, nearest, nowhere, optimality, scattered
+from dimple.attacks.subspace_constraint import Restriction
 from dimple.boundary.boundary import Boundary, best_rivals
 from dimple.errors import ShapeError
 from dimple.probes.base import Measurement, Probe
-from dimple.probes.closest import closest
-from dimple.probes.deepfool import deepfool
-from dimple.probes.fab import fab
-from dimple.probes.landed import Landed, landed, nearest, nowhere, optimality, scattered
-from dimple.probes.lbfgs import lbfgs
-from dimple.probes.pgd import pgd
-from dimple.probes.restriction import Restriction
-from dimple.probes.search import Search
 from dimple.protocols import TangentField
 from dimple.settings import Count, Natural, Positive, settings
 from dimple.tensors import flatten, per_sample
@@ -49,7 +49,7 @@ class Margin(Probe):
     Columns: `margin` (signed, in the norm), `margin_found`, `rival` (the class on the other side), `margin_reached`
     (signed, before landing), `margin_residual` (degrees between the step and the steepest one at the boundary, among
     the coordinates that the box leaves free; 0 at a nearest point where the boundary is smooth, see
-    `dimple.probes.landed.optimality`), `margin_passes` (spent by the search), `margin_status`, `margin_masked` (a
+    `dimple.attacks.result.optimality`), `margin_passes` (spent by the search), `margin_status`, `margin_masked` (a
     further start came more than a tenth nearer: the gradient at the sample hides the boundary, or it has pockets).
     Details: `boundary_point` and `boundary_normal` (unit, towards the sample's side; 0 where not found), both
     `(B, *shape)`; with `rival: each` also `margin_by_class` `(B, K)`, unsigned, `inf` at the sample's own class.

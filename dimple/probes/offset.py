@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
-from dimple.boundary.crossing import land
+from dimple.boundary.root_finding import land
 from dimple.probes.base import Measurement, Probe
-from dimple.probes.nulls import RandomSubspace, energy_share
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
+from dimple.stats.null_bands import energy_share
+from dimple.tangents.random_subspace import RandomSubspace
 from dimple.tensors import chunks, norm, per_sample, project, share
 
 # How many numbers the samples of a batch may hold, and how many rows the network is asked for at a time: larger

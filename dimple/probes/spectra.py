@@ -7,13 +7,13 @@ from typing import final
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
-from dimple.probes.lipschitz import lipschitz_bound
-from dimple.probes.operator_norm import circular_norm, operator_norm
-from dimple.probes.steepest import climbed
-from dimple.probes.tape import Operation, record
+from dimple.linalg.operator_norm import circular_norm, operator_norm
 from dimple.tensors import chunks, flatten, generator, require_samples
+from dimple.tracing.op_trace import Operation, record
+from dimple.verification.lipschitz import lipschitz_bound
 
 # A permuted layer need not be known to the last digit.
 NULL_TOLERANCE = 1e-3
@@ -176,3 +176,43 @@ def _frobenius(module: nn.Module, like: Tensor) -> float:
     with torch.no_grad():
         total: Tensor = functional_call(module, squared, (torch.ones_like(like),)).sum()
     return math.sqrt(float(total))
+
+
+def climbed(boundary: Boundary, x: Tensor, steps: int, radius: float) -> tuple[Tensor, Tensor]:
+    """The Jacobian's norm at each sample, and the largest met on the way from it, both `(B,)`.
+
+    A Jacobian is constant inside each piece of a ReLU network, so the climb follows the change of the scores over a
+    chord of `radius` along the fastest direction, which feels the pieces around.
+    """
+    first, axis = jacobian_norm(boundary, x)
+    best, here = first, x
+    for _ in range(steps):
+        with torch.enable_grad():
+            leaf = here.detach().requires_grad_(True)
+            chord = boundary.classifier(leaf + radius * axis) - boundary.classifier(leaf - radius * axis)
+            (uphill,) = torch.autograd.grad(chord.square().sum(), leaf)
+        boundary.forwards += 2 * len(x)
+        boundary.backwards += 2 * len(x)
+        here = here + radius * normalize(flatten(uphill), dim=1).reshape(x.shape)
+        here = here if boundary.box is None else boundary.box.clamp(here)
+        now, axis = jacobian_norm(boundary, here)
+        best = torch.maximum(best, now)
+    return first, best
+
+
+def jacobian_norm(boundary: Boundary, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest singular value of the scores' Jacobian at each sample `(B,)`, and its direction in the input."""
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_(True)
+        scores = boundary.classifier(leaf)
+        rows = []
+        for column in range(scores.shape[1]):
+            last = column == scores.shape[1] - 1
+            (gradient,) = torch.autograd.grad(scores[:, column].sum(), leaf, retain_graph=not last)
+            rows.append(flatten(gradient))
+    boundary.forwards += len(x)
+    boundary.backwards += scores.shape[1] * len(x)
+    jacobian = torch.stack(rows, dim=1)
+    squares, mixes = torch.linalg.eigh(jacobian @ jacobian.mT)
+    axis = normalize(torch.einsum("bk,bkn->bn", mixes[:, :, -1], jacobian), dim=1)
+    return squares[:, -1].clamp(min=0).sqrt(), axis.reshape(x.shape)

@@ -1,21 +1,22 @@
 """How fast the decision boundary moves away from a sample, or towards it, while the weights change."""
 
+import itertools
+from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dimple.attacks.projections import dual_norm, held_at_walls
 from dimple.boundary.boundary import Boundary, gap_of
-from dimple.errors import ModelError
+from dimple.errors import ModelError, ShapeError
 from dimple.probes.base import Measurement
-from dimple.probes.box import dual_norm, held_at_walls
-from dimple.probes.directions import Direction, moved, random_direction, rates_along, require_eval
 from dimple.probes.margin import Margin
-from dimple.probes.nulls import band
-from dimple.probes.soft import SoftGap, soft_gap
+from dimple.probes.weight_directions import Direction, moved, random_direction, rates_along, require_eval
 from dimple.protocols import Classifier
 from dimple.settings import Natural, Positive, Seed, settings
+from dimple.stats.null_bands import band
 from dimple.tensors import Box, chunks, flatten, per_sample, require_samples
 
 
@@ -164,3 +165,76 @@ def _network(boundary: Boundary) -> nn.Module:
         raise ModelError(f"{type(classifier).__name__} has no weights that could move; the speed needs an nn.Module")
     require_eval(classifier)
     return classifier
+
+
+def soft_gap(scores: Tensor, y: Tensor, beta: float) -> Tensor:
+    """`z_y - log(sum_other exp(beta z_other)) / beta` of scores `(B, K)` and classes `(B,)`.
+
+    At most the gap, and less by at most `log(K - 1) / beta`; zero where the softmax of `beta z` gives the class a half.
+
+    Reference: Xu et al. 2023, Exploring and exploiting decision boundary dynamics for adversarial robustness.
+
+    Example:
+        >>> soft_gap(torch.tensor([[2.0, 1.0, 1.0]]), torch.tensor([0]), beta=100.0)
+        tensor([0.9931])
+    """
+    own = scores.gather(1, y[:, None]).squeeze(1)
+    others = scores.scatter(1, y[:, None], float("-inf"))
+    return own - torch.logsumexp(beta * others, dim=1) / beta
+
+
+@final
+class SoftGap:
+    """One class against the soft maximum of all others, as a classifier of two scores: class 0 is the class itself."""
+
+    def __init__(self, classifier: Classifier, label: int, beta: float) -> None:
+        self.classifier = classifier
+        self.label = label
+        self.beta = beta
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Samples `(B, *shape)` to the scores (soft gap, 0), `(B, 2)`."""
+        scores = self.classifier(x)
+        gap = soft_gap(scores, torch.full((len(x),), self.label, device=x.device), self.beta)
+        return torch.stack([gap, torch.zeros_like(gap)], dim=1)
+
+
+def speed_shares(margin: Tensor, speed: Tensor, edges: Sequence[float]) -> list[dict[str, float]]:
+    """The shares of samples whose boundary moves away and towards them, for each interval of the margin.
+
+    For random directions of the weights either share is a half.
+
+    Args:
+        margin, speed: columns `(B,)` of one step of a trajectory, or of several.
+        edges: rising ends of the intervals; margins below the first or from the last on are left out.
+
+    Returns:
+        For each interval `margin_from`, `margin_to`, `samples`, `positive`, `negative` (shares; nan without samples),
+        and `negative_low`, `negative_high`, between which the share of negative speeds would lie, at 95 %, if either
+        sign were equally likely.
+
+    Reference: Xu et al. 2023, figure 5.
+
+    Example:
+        >>> import torch
+        >>> speed_shares(torch.tensor([0.1, 0.2, 0.7]), torch.tensor([1.0, -1.0, 1.0]), [0, 0.5, 1])[1]["positive"]
+        1.0
+    """
+    from scipy.stats import binom
+
+    if margin.shape != speed.shape or len(edges) < 2 or any(a >= b for a, b in itertools.pairwise(edges)):
+        raise ShapeError(
+            f"margin {tuple(margin.shape)}, speed {tuple(speed.shape)} and {len(edges)} edges give no intervals; pass "
+            "two columns of the same samples and two or more rising edges"
+        )
+    rows = []
+    for low, high in itertools.pairwise(edges):
+        signs = speed[(margin >= low) & (margin < high) & ~speed.isnan()].sign()
+        count = len(signs)
+        low_end, high_end = (float(binom.ppf(tail, count, 0.5)) / max(count, 1) for tail in (0.025, 0.975))
+        rows.append({
+            "margin_from": float(low), "margin_to": float(high), "samples": float(count),
+            "positive": float((signs > 0).double().mean()), "negative": float((signs < 0).double().mean()),
+            "negative_low": low_end, "negative_high": high_end,
+        })  # fmt: skip
+    return rows

@@ -11,15 +11,15 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from dimple.attacks.subspace_constraint import Restriction
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.probes.base import Measurement, Probe
-from dimple.probes.compared import Compared
 from dimple.probes.margin import Margin
-from dimple.probes.nulls import DRAWS
-from dimple.probes.onoff import OnOff
-from dimple.probes.restriction import Restriction
+from dimple.probes.on_off import OnOff
+from dimple.probes.with_null import Compared
 from dimple.protocols import TangentField
+from dimple.stats.null_bands import DRAWS
 from dimple.tensors import flatten
 
 

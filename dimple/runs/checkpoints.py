@@ -10,7 +10,7 @@ from typing import Self, final
 from torch import nn
 
 from dimple.errors import ModelError
-from dimple.networks.adapt import frozen
+from dimple.networks.wrappers import frozen
 from dimple.networks.load import build_model
 from dimple.networks.weights import load_weights
 

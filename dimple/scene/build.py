@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from dimple.errors import SceneError
-from dimple.scene.forms import Families, Form, default_of, form_of, keys_of
+from dimple.scene.field_types import Families, Form, default_of, form_of, keys_of
 from dimple.scene.yaml_nodes import Node, join
 from dimple.settings import SettingError, checked, field_types, nearest, shown
 

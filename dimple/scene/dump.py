@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from dimple.scene.forms import Families, Form, form_of
+from dimple.scene.field_types import Families, Form, form_of
 from dimple.scene.yaml_nodes import BOOL, FLOAT, INT, NULL
 from dimple.settings import field_types
 

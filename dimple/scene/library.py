@@ -8,7 +8,7 @@ import dimple
 from dimple.errors import SceneError
 from dimple.scene.build import build
 from dimple.scene.dump import dump
-from dimple.scene.override import override
+from dimple.scene.overrides import override
 from dimple.scene.scene import FAMILIES, Scene
 from dimple.scene.yaml_nodes import parse_yaml
 from dimple.scene.yaml_text import read_text

@@ -8,16 +8,20 @@ import torch
 from annotated_types import MaxLen
 from torch import Tensor
 
-from dimple.boundary import LEVEL_SETS, Adaptive, LevelSet, NoLevelSet, Section
+from dimple.boundary import Section
 from dimple.data import LABELLINGS, SAMPLINGS, Labelling, ManifoldSamples, Sampling, Synthetic
 from dimple.errors import SceneError
+from dimple.levelsets import LEVEL_SETS
+from dimple.levelsets.adaptive import Adaptive
+from dimple.levelsets.base import LevelSet
+from dimple.levelsets.dense import NoLevelSet
 from dimple.manifolds import MANIFOLDS, Manifold
 from dimple.networks.mlp import MLP
 from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
-from dimple.scene.drawn import require_flat
+from dimple.scene.display_slice import require_flat
 from dimple.settings import Seed, settings
 from dimple.training import TRAININGS, Snapshots, Standard, Training
-from dimple.views.film import Film
+from dimple.views.film.settings import Film
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

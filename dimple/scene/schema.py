@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dimple.scene.forms import Families, Form, default_of, form_of
+from dimple.scene.field_types import Families, Form, default_of, form_of
 from dimple.settings import field_types
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

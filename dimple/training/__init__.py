@@ -1,6 +1,5 @@
 """Training regimes; the table's keys are the values of `training.kind` in a scene file."""
 
-from dimple.training.fit import TRAININGS, Standard, Training
-from dimple.training.schedule import Snapshots
+from dimple.training.loop import TRAININGS, Snapshots, Standard, Training
 
 __all__ = ["TRAININGS", "Snapshots", "Standard", "Training"]

@@ -1,1 +1,1 @@
-"""What is shown: frames of a run, the film, the window, the pages and the files for ParaView."""
+"""Views of a run; `content` is what is shown, each output has a folder of its own."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from dimple.data.images import Images, load_images
+from dimple.data import Images, load_images
 from dimple.errors import DataError, UsageError
 from dimple.tensors import Box
 from tests.data.image_files import CLASSES, cifar, packed, png_folder, png_members, record_folder, record_members

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dimple.data import cifar as cifar_module
-from dimple.data.images import load_images
+from dimple.data import load_images
+from dimple.data.readers import cifar as cifar_module
 from dimple.errors import DataError
 from tests.data.image_files import cifar, packed, png, png_folder, png_members, record_folder, record_members
 

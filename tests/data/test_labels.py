@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dimple.data.fields import Centres, ChartCheckerboard, Components, Field, Harmonics, Picture, RandomWaves
-from dimple.data.labels import LABELLINGS, Alternating, Checkerboard, Given, HalfSpace, Noisy, Random
+from dimple.data import LABELLINGS
+from dimple.data.labels import Alternating, Checkerboard, Given, HalfSpace, Noisy, Random
+from dimple.data.manifold_labels import Centres, ChartCheckerboard, Components, Field, Harmonics, Picture, RandomWaves
 from dimple.errors import DataError, SceneError
 from dimple.manifolds import Circle, ConcentricSpheres, Flat, Helix, Lift, Manifold, Moons, Sphere, Torus
 from dimple.tensors import generator

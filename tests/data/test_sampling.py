@@ -4,7 +4,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from dimple.data.sampling import SAMPLINGS, Clustered, Graded, Imbalanced, Lattice, Listed, Sampling, Spread, Uniform
+from dimple.data import SAMPLINGS, Sampling
+from dimple.data.sampling import Clustered, Graded, Imbalanced, Lattice, Listed, Spread, Uniform
 from dimple.errors import SceneError
 from dimple.manifolds import Circle, Flat, Lift, Manifold, Moons, Segment, Sphere, SwissRoll, Torus
 from dimple.tensors import generator

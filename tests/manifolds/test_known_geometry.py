@@ -20,6 +20,7 @@ from dimple.manifolds import (
     KleinBottle,
     Lift,
     LinkedCircles,
+    Manifold,
     Moebius,
     Moons,
     Paraboloid,
@@ -36,9 +37,8 @@ from dimple.manifolds import (
     Warp,
     Waves,
 )
-from dimple.manifolds.base import Manifold
-from dimple.manifolds.paths import shortest_paths
-from dimple.manifolds.search import searched_reach
+from dimple.manifolds.graph_geodesics import shortest_paths
+from dimple.manifolds.reach import searched_reach
 from dimple.tensors import generator
 
 PI = math.pi

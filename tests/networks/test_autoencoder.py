@@ -6,8 +6,8 @@ import torch
 from dimple.errors import DivergedError, ModelError
 from dimple.manifolds import Paraboloid
 from dimple.networks.autoencoder import Autoencoder
-from dimple.probes.angles import largest_angle
-from dimple.probes.autoencoder import AutoencoderJacobian
+from dimple.tangents import AutoencoderJacobian
+from dimple.tangents.principal_angles import largest_angle
 from dimple.tensors import generator
 
 pytestmark = pytest.mark.usefixtures("double")

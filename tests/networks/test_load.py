@@ -7,10 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dimple.data.images import load_images
+from dimple.data import load_images
 from dimple.errors import ModelError, UsageError
-from dimple.networks.adapt import frozen, inner
-from dimple.networks.load import MODELS, build_model, load_model, matched
+from dimple.networks import MODELS, build_model, frozen, inner, load_model, matched
 from dimple.networks.resnet import Block, ResNet
 from dimple.tensors import chunks, generator
 

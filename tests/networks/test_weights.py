@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from dimple.errors import ModelError
-from dimple.networks.adapt import Normalised
+from dimple.networks import Normalised, build_model, load_weights, read_weights
 from dimple.networks.convnet import convnet
-from dimple.networks.load import build_model
-from dimple.networks.weights import load_weights, read_weights
 from dimple.tensors import generator
 
 

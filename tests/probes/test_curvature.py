@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from dimple.boundary import Boundary
-from dimple.networks.mlp import MLP
+from dimple.networks import MLP
 from dimple.probes import Curvature
 from dimple.tensors import generator
 from tests.oracles import ball, half_space

@@ -12,8 +12,8 @@ from dimple.boundary import Boundary
 from dimple.errors import ModelError
 from dimple.networks import MLP
 from dimple.probes import ExactMargin, Margin
-from dimple.probes.branching import smallest_l2, smallest_linf
 from dimple.tensors import Box, generator
+from dimple.verification.branch_and_bound import smallest_l2, smallest_linf
 from tests.oracles import drawn, half_space
 
 pytestmark = pytest.mark.usefixtures("double")

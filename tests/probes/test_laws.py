@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.errors import ShapeError
-from dimple.networks.mlp import MLP
-from dimple.probes import PROBES, LocalPCA, Margin, Measurement, Probe, RandomSubspace
+from dimple.networks import MLP
+from dimple.probes import PROBES, Margin, Measurement, Probe
+from dimple.tangents import LocalPCA, RandomSubspace
 from dimple.tensors import dot, generator, project
 
 pytestmark = pytest.mark.usefixtures("double")

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from dimple.boundary import Boundary
-from dimple.networks.mlp import MLP
-from dimple.probes import PROBES, Cost, Curvature, Margin, Offset, OnOff, Probe, RandomSubspace, measure
+from dimple.networks import MLP
+from dimple.probes import PROBES, Cost, Curvature, Margin, Offset, OnOff, Probe, measure
+from dimple.tangents import RandomSubspace
 from dimple.tensors import generator
 
 pytestmark = pytest.mark.usefixtures("double")

@@ -5,7 +5,8 @@ import torch
 
 from dimple.boundary import Boundary
 from dimple.manifolds import Flat, Sphere
-from dimple.probes import Offset, RandomSubspace
+from dimple.probes import Offset
+from dimple.tangents import RandomSubspace
 from dimple.tensors import generator
 from tests.oracles import ball
 

@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from dimple.boundary import Boundary
 from dimple.errors import ModelError, ShapeError
+from dimple.linalg.operator_norm import circular_norm, operator_norm
 from dimple.networks import two_class
 from dimple.networks.resnet import ResNet
 from dimple.probes import spectra
-from dimple.probes.lipschitz import lipschitz_bound
-from dimple.probes.operator_norm import circular_norm, operator_norm
-from dimple.probes.tape import record
 from dimple.tensors import generator
+from dimple.tracing.op_trace import record
+from dimple.verification.lipschitz import lipschitz_bound
 from tests.oracles import drawn
 
 pytestmark = pytest.mark.usefixtures("double")

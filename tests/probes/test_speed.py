@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.errors import ModelError, ShapeError
-from dimple.networks.mlp import MLP
+from dimple.networks import MLP
 from dimple.probes import Margin, Speed, descent, difference, moved, random_direction, speed_shares
-from dimple.probes.directions import rates_along
+from dimple.probes.weight_directions import rates_along
 from dimple.tensors import Box, generator
 from tests.oracles import drawn
 

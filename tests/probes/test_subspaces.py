@@ -7,7 +7,7 @@ import torch
 from scipy.fft import dctn
 
 from dimple.errors import ShapeError
-from dimple.probes import OnOff, RandomSubspace
+from dimple.probes import OnOff
 from dimple.probes.subspaces import (
     Controlled,
     Directions,
@@ -17,6 +17,7 @@ from dimple.probes.subspaces import (
     pca_bands,
     principal_axes,
 )
+from dimple.tangents import RandomSubspace
 from tests.oracles import half_space
 
 pytestmark = pytest.mark.usefixtures("double")

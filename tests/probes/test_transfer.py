@@ -9,7 +9,7 @@ from torch import Tensor
 from dimple.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.probes import boundary_points, transfer
-from dimple.probes.stretch import stretched
+from dimple.probes.transfer import stretched
 from dimple.tensors import Box
 from tests.oracles import half_space
 

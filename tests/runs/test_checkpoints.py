@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from dimple.errors import ModelError, UsageError
-from dimple.networks.load import build_model
-from dimple.runs.checkpoints import Checkpoints
+from dimple.networks import build_model
+from dimple.runs import Checkpoints
 from dimple.tensors import generator
 
 X = torch.rand(3, 1, 8, 8, generator=generator(0, "images"))

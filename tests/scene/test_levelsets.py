@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from dimple.boundary import Adaptive, Boundary, Grid, restricted
-from dimple.boundary.measures import components, euler_number
+from dimple.boundary import Boundary, restricted
+from dimple.levelsets import Adaptive, Grid
+from dimple.levelsets.mesh_measures import components, euler_number
 from dimple.scene import Scene, load_scene, shipped_scenes
-from dimple.scene.drawn import draw_in
+from dimple.scene.display_slice import draw_in
 from dimple.tensors import generator
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dimple.boundary import Adaptive, Grid, NoLevelSet
 from dimple.experiment import simulate
+from dimple.levelsets import Adaptive, Grid, NoLevelSet
 from dimple.probes import Offset
 from dimple.scene import load_scene, shipped_scenes
 

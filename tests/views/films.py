@@ -6,7 +6,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from dimple.views.stage import SIZE
+from dimple.views.film.layout import SIZE
 
 
 def decoded(path: Path, size: tuple[int, int] = SIZE) -> tuple[str, np.ndarray]:

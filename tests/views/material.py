@@ -7,14 +7,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dimple.boundary.boundary import Boundary
-from dimple.boundary.grid import Grid
-from dimple.boundary.mesh import Mesh
-from dimple.runs.store import Run, mesh_arrays
-from dimple.views.cut import section_of
-from dimple.views.frame import Chart, Curve, Drawing, Fact, Frame, Layer, Perturbations, Plane, PointSet, Timeline
-from dimple.views.reel import Show
-from dimple.views.relief import Feet
+from dimple.boundary import Boundary
+from dimple.levelsets import Grid, Mesh
+from dimple.runs import Run
+from dimple.runs.run import mesh_arrays
+from dimple.views.content.cross_section import section_of
+from dimple.views.content.frame import (
+    Chart,
+    Curve,
+    Drawing,
+    Fact,
+    Frame,
+    Layer,
+    Perturbations,
+    Plane,
+    PointSet,
+    Timeline,
+)
+from dimple.views.content.manifold_depth import Feet
+from dimple.views.window.animation import Show
 
 RADIUS = 0.3
 STEPS = (0, 1, 10, 100)

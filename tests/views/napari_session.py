@@ -14,8 +14,8 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QDialog
 
 from dimple.experiment import napari as verb
-from dimple.experiment import napari_reader
-from dimple.views import napari_window
+from dimple.experiment.outputs import napari as napari_reader
+from dimple.views.napari import window as napari_window
 
 
 def tell(picture: str) -> None:

@@ -5,11 +5,11 @@ import functools
 import numpy as np
 import torch
 
-from dimple.boundary import Boundary, class_regions
-from dimple.boundary.mesh import Mesh
-from dimple.boundary.sampled import Sampled, sample_scores
-from dimple.runs.store import pair_arrays
-from dimple.views.frame import Classes, Drawing, Fact, Frame, Layer, Panel, PointSet, Timeline
+from dimple.boundary import Boundary
+from dimple.levelsets import Mesh, class_regions
+from dimple.levelsets.sampled_grid import Sampled, sample_scores
+from dimple.runs.run import pair_arrays
+from dimple.views.content.frame import Classes, Drawing, Fact, Frame, Layer, Panel, PointSet, Timeline
 
 NAMES = ("airplane", "bird", "cat")
 LOW, HIGH = -1.0, 1.0

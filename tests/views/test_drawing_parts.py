@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dimple.views.frame import Chart, Curve, Timeline
-from dimple.views.lettering import font, font_file
-from dimple.views.markers import marker, stamp
-from dimple.views.palette import CLASSES, INK, PAPER, relief_colours
-from dimple.views.strip import LINES, plot_strip
+from dimple.views.charts.timeline import LINES, plot_strip
+from dimple.views.content.frame import Chart, Curve, Timeline
+from dimple.views.style.colors import CLASSES, INK, PAPER, relief_colours
+from dimple.views.style.fonts import font, font_file
+from dimple.views.style.markers import marker, stamp
 from tests.views.material import timeline
 
 SIZE = (1280, 164)

@@ -11,13 +11,15 @@ import pytest
 from PIL import Image
 
 from dimple.errors import RunError
-from dimple.probes.digest import is_beside
-from dimple.views.distributions import cumulative
-from dimple.views.figures import charts_by_unit, figure_rows, spans_decades
-from dimple.views.frame import Curve
-from dimple.views.probe_report import ProbePicture, image_of, series_charts, write_probe_report
-from dimple.views.report import write_report
-from dimple.views.wording import null_text, number
+from dimple.stats.aggregate import is_beside
+from dimple.views.charts.distributions import cumulative
+from dimple.views.charts.figure_charts import charts_by_unit
+from dimple.views.content.columns import spans_decades
+from dimple.views.content.frame import Curve
+from dimple.views.content.labels import null_text, number
+from dimple.views.report.measurement import ProbePicture, image_of, series_charts, write_probe_report
+from dimple.views.report.simulation import write_report
+from dimple.views.report.tables import figure_rows
 from tests.views.material import write_run
 
 NASTY = "</script><img src=x onerror=alert(1)>"

@@ -1,0 +1,1 @@
+"""Minimum-norm attacks: searches for the nearest point of another class, behind one interface."""

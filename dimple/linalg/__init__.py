@@ -1,0 +1,1 @@
+"""Estimates of operator norms and of spectra, from products with vectors alone."""

@@ -1,0 +1,22 @@
+"""Tangent fields: estimates from data, a decoder's Jacobian, random subspaces; their angles and decompositions."""
+
+from dimple.tangents.decoder_jacobian import AutoencoderJacobian
+from dimple.tangents.decomposition import Split, split
+from dimple.tangents.global_pca import ClassPCA, GlobalPCA
+from dimple.tangents.intrinsic_dimension import intrinsic_dimension
+from dimple.tangents.local_pca import LocalPCA
+from dimple.tangents.principal_angles import angles_between, principal_angles
+from dimple.tangents.random_subspace import RandomSubspace
+
+__all__ = [
+    "AutoencoderJacobian",
+    "ClassPCA",
+    "GlobalPCA",
+    "LocalPCA",
+    "RandomSubspace",
+    "Split",
+    "angles_between",
+    "intrinsic_dimension",
+    "principal_angles",
+    "split",
+]

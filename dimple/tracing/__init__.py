@@ -1,0 +1,1 @@
+"""Readers of a network: its sequential layers, its affine graph, its operations, its piecewise linear form."""

@@ -1,0 +1,1 @@
+"""Proven bounds: linear relaxations, branch and bound, Lipschitz constants."""

@@ -1,0 +1,1 @@
+"""Drawing in the plane: class regions, insets, panels of text."""

@@ -1,0 +1,1 @@
+"""Films, sheets of key frames and thumbnails."""

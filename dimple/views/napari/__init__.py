@@ -1,0 +1,1 @@
+"""Layers for napari and its window."""

@@ -1,0 +1,1 @@
+"""Reports: HTML pages with tables, charts and pictures of a run."""

@@ -1,0 +1,1 @@
+"""The static site: gallery of scenes, tutorials, reference of the public names."""

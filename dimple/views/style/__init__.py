@@ -1,0 +1,1 @@
+"""Colors, fonts and markers that all views share."""

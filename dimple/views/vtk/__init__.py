@@ -1,0 +1,1 @@
+"""Drawing in space with VTK: surfaces, glyphs, outlines, billboards."""

@@ -1,0 +1,110 @@
+"""Measures of meshes of bodies whose volumes, holes and distances are known."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dimple.boundary import Boundary
+from dimple.errors import ShapeError
+from dimple.levelsets import Exact, Grid, Mesh
+from dimple.levelsets.mesh_measures import (
+    components,
+    distances,
+    enclosed,
+    euler_number,
+    is_closed,
+    mesh_distances,
+    sampled,
+    signed_distances,
+)
+from dimple.tensors import generator
+
+CPU = torch.device("cpu")
+
+
+def solid(level: Any) -> Boundary:
+    return Boundary(lambda x: torch.stack([torch.zeros(len(x)), level(x)], dim=1))
+
+
+def ball(radius: Any = 1.0, centre: Any = (0.0, 0.0, 0.0)) -> Any:
+    return lambda x: radius - (x - torch.tensor(centre)).norm(dim=1)
+
+
+def torus(x: Any) -> Any:
+    return 0.4 - torch.stack([x[:, :2].norm(dim=1) - 1, x[:, 2]], dim=1).norm(dim=1)
+
+
+def mesh_of(level: Any, cells: Any = 48) -> Mesh:
+    return Grid(cells=cells).extract(solid(level), 1, (-2, -2, -2), (2, 2, 2), CPU)
+
+
+@pytest.mark.parametrize(
+    ("level", "parts", "euler", "volume"),
+    [
+        (ball(), 1, 2, 4 / 3 * np.pi),
+        (lambda x: -ball()(x), 1, 2, -4 / 3 * np.pi),
+        (torus, 1, 0, 2 * np.pi**2 * 0.4**2),
+        (
+            lambda x: torch.maximum(ball(0.5, (-1, 0, 0))(x), ball(0.5, (1, 0, 0))(x)),
+            2,
+            4,
+            2 * 4 / 3 * np.pi * 0.5**3,
+        ),
+    ],
+)
+def test_bodies(level: Any, parts: Any, euler: Any, volume: Any) -> None:
+    mesh = mesh_of(level)
+    assert is_closed(mesh)
+    assert components(mesh)[0] == parts
+    assert euler_number(mesh) == euler
+    assert enclosed(mesh) == pytest.approx(volume, rel=0.03)
+
+
+def test_a_disc_in_the_plane() -> None:
+    curve = Grid(cells=128).extract(solid(lambda x: 1 - x.norm(dim=1)), 1, (-2, -2), (2, 2), CPU)
+    assert enclosed(curve) == pytest.approx(np.pi, rel=1e-3)
+    assert distances(curve, np.array([[0.0, 0.0], [3.0, 0.0]])) == pytest.approx([1.0, 2.0], abs=1e-3)
+    half = Mesh(np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), np.array([[0, 1], [1, 2]]))
+    assert not is_closed(half)
+    assert euler_number(half) == 1
+
+
+def test_distances_are_those_of_the_octahedron() -> None:
+    layer, readout = nn.Linear(3, 6), nn.Linear(6, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.cat([torch.eye(3), -torch.eye(3)]))
+        layer.bias.zero_()
+        readout.weight.copy_(torch.tensor([[1.0] * 6, [0.0] * 6]))
+        readout.bias.copy_(torch.tensor([0.0, 1.0]))
+    network = nn.Sequential(layer, nn.ReLU(), readout)
+    mesh = Exact().extract(Boundary(network), 1, (-2, -2, -2), (2, 2, 2), CPU)
+    points = np.array([[0.0, 0.0, 0.0], [0.1, 0.2, 0.3], [1.0, 1.0, 1.0], [2.0, 0.0, 0.0]])
+    expected = [1 / 3**0.5, 0.4 / 3**0.5, -2 / 3**0.5, -1.0]
+    assert signed_distances(mesh, points) == pytest.approx(expected, abs=1e-12)
+    assert enclosed(mesh) == pytest.approx(4 / 3, rel=1e-12)
+    assert euler_number(mesh) == 2
+
+
+def test_the_distance_of_two_spheres_is_that_of_their_radii() -> None:
+    inner, outer = mesh_of(ball(1.0)), mesh_of(ball(1.2))
+    largest, mean = mesh_distances(inner, outer, 2000, generator(0, "samples"))
+    assert largest == pytest.approx(0.2, abs=0.01)
+    assert mean == pytest.approx(0.2, abs=0.003)
+    assert mesh_distances(inner, inner, 500, generator(0, "samples"))[0] < 1e-7
+
+
+def test_samples_are_even_in_area() -> None:
+    points = sampled(mesh_of(ball()), 20_000, generator(0, "samples"))
+    assert np.abs(points.mean(0)).max() < 0.02
+    assert (points[:, 2] ** 2).mean() == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_nothing_is_infinitely_far() -> None:
+    nothing = Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
+    assert components(nothing)[0] == 0
+    assert np.isinf(distances(nothing, np.zeros((2, 3)))).all()
+    with pytest.raises(ShapeError, match=r"the mesh needs \(N, 3\)"):
+        distances(nothing, np.zeros((2, 2)))

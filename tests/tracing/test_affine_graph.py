@@ -1,0 +1,86 @@
+"""A circuit gives the network's scores, whatever the network is wrapped in, and refuses what it cannot bound."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dimple.boundary import Boundary, Section, restricted
+from dimple.errors import ModelError
+from dimple.networks import Normalised, build_model, frozen, two_class
+from dimple.networks.resnet import ResNet
+from dimple.protocols import Classifier
+from dimple.tensors import generator
+from dimple.tracing.affine_graph import circuit
+from dimple.tracing.piecewise_linear import Abs
+
+ACTIVATIONS = [
+    nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.2), Abs(), nn.Hardtanh(), nn.ReLU6(), nn.Tanh(), nn.Sigmoid(),
+    nn.GELU(), nn.Softplus(beta=2), nn.SiLU(), nn.Identity(),
+]  # fmt: skip
+
+
+def check(classifier: Classifier, x: Tensor) -> None:
+    read = circuit(classifier, x[0])
+    torch.testing.assert_close(read.scores(x.flatten(1)).float(), classifier(x).detach().float(), rtol=1e-4, atol=1e-5)
+
+
+def samples(*shape: int) -> Tensor:
+    return torch.rand(5, *shape, generator=generator(0, "samples"))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_every_activation_is_read(activation: nn.Module) -> None:
+    network = nn.Sequential(
+        nn.Linear(6, 9), activation, nn.BatchNorm1d(9), nn.Linear(9, 4), activation, nn.Linear(4, 3)
+    )
+    network.eval()(samples(6))
+    check(frozen(network), samples(6))
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mnist_convnet", (1, 28, 28)), ("cifar_convnet", (3, 32, 32))])
+def test_convolutions_and_normalised_inputs_are_read(name: str, shape: tuple[int, ...]) -> None:
+    check(frozen(build_model(name)), samples(*shape))
+
+
+def test_a_residual_network_is_read() -> None:
+    network = frozen(Normalised((0.5,) * 3, (0.2,) * 3, ResNet(8)))
+    check(network, samples(3, 8, 8))
+
+
+def wrapped() -> dict[str, tuple[Classifier, tuple[int, ...]]]:
+    inner = frozen(nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 1)))
+    section = Section(torch.zeros(3, 2, 2), torch.eye(12)[:, :3])
+    return {
+        "one logit": (two_class(inner), (3, 2, 2)),
+        "a section": (restricted(Boundary(two_class(inner)), section).classifier, (3,)),
+        "a function": (lambda x: torch.stack([x.flatten(1).sum(1).relu(), x[:, 0, 0, 0]], dim=1), (3, 2, 2)),
+    }
+
+
+@pytest.mark.parametrize("kind", wrapped())
+def test_wrappers_and_functions_are_read_through(kind: str) -> None:
+    classifier, shape = wrapped()[kind]
+    check(classifier, samples(*shape))
+
+
+def depends_on_values(x: Tensor) -> Tensor:
+    return torch.zeros(len(x), 2) if float(x.sum()) > 0 else torch.cat([x, -x], dim=1)[:, :2]
+
+
+@pytest.mark.parametrize(
+    ("classifier", "message"),
+    [
+        (lambda x: torch.stack([x.norm(dim=1), x[:, 0]], dim=1), "not affine"),
+        (nn.Sequential(nn.MaxPool1d(2), nn.Linear(2, 2)), "not affine"),
+        (nn.Sequential(nn.Linear(4, 2), nn.Softmax(1)), "not affine"),
+        (lambda x: torch.ones(len(x), 2), "do not depend on the sample"),
+        (nn.Sequential(nn.GELU(approximate="tanh"), nn.Linear(4, 2)), "default form"),
+        (nn.Linear(5, 2), "tracing it fails"),
+        (depends_on_values, "tracing it fails"),
+    ],
+)
+def test_what_has_no_bounds_says_so(classifier: Callable[[Tensor], Tensor], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        circuit(classifier, torch.zeros(4))

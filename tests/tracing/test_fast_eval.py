@@ -1,0 +1,70 @@
+"""The quick evaluation of small networks against the networks themselves, in double precision."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dimple.boundary import Boundary, Section, restricted
+from dimple.levelsets.base import level_function
+from dimple.networks import two_class
+from dimple.tensors import generator
+from dimple.tracing._fast_tanh import tanh_in_place
+from dimple.tracing.fast_eval import IN_PLACE, quick_gap
+from dimple.tracing.sequential import CHUNK
+
+MODULES = [*(kind for kind in IN_PLACE if kind is not nn.LeakyReLU), lambda: nn.LeakyReLU(0.2)]
+
+
+def network(activation: Any, classes: int = 2) -> nn.Sequential:
+    stream = generator(0, "quick")
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in ((3, 16), (16, 8), (8, classes)):
+        layer = nn.Linear(fan_in, fan_out)
+        with torch.no_grad():
+            layer.weight.copy_(2 * torch.randn(fan_out, fan_in, generator=stream))
+            layer.bias.copy_(torch.randn(fan_out, generator=stream))
+        layers += [layer, activation()]
+    return nn.Sequential(*layers[:-1]).requires_grad_(False)
+
+
+@pytest.mark.parametrize("activation", MODULES)
+@pytest.mark.parametrize("label", [0, 1])
+def test_gaps_are_those_of_the_network(activation: Any, label: int) -> None:
+    net = network(activation)
+    x = 3 * torch.randn(2 * CHUNK + 3, 3, generator=generator(1, "points"))
+    gap = quick_gap(net, label)
+    assert gap is not None
+    scores = copy.deepcopy(net).double()(x.double())
+    expected = scores[:, label] - scores[:, 1 - label]
+    assert float((gap(x).double() - expected).abs().max()) < 2e-6 * float(expected.abs().max())
+
+
+def test_the_hyperbolic_tangent_everywhere() -> None:
+    u = np.concatenate([np.linspace(-30, 30, 200_001), np.geomspace(1e-30, 1, 1000)]).astype(np.float32)
+    found = u.copy()
+    tanh_in_place(found)
+    exact = np.tanh(u.astype(np.float64))
+    assert np.abs(found - exact).max() < 4e-7
+    assert np.abs(found / np.where(exact == 0, 1, exact) - 1)[exact != 0].max() < 5e-7
+
+
+def test_wrappers_and_sections_are_read_and_passes_counted() -> None:
+    net = network(nn.Tanh, classes=1)
+    section = Section(torch.zeros(3), torch.randn(3, 2, generator=generator(2, "axes")))
+    boundary = restricted(Boundary(two_class(net)), section)
+    u = torch.randn(50, 2, generator=generator(3, "points"))
+    found = level_function(boundary, 1)(u)
+    assert torch.allclose(found, net(section(u)).squeeze(1), atol=2e-5)
+    assert boundary.forwards == 50
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [lambda x: x[:, :2], network(nn.ReLU, classes=3), network(nn.Softsign), nn.Sequential(nn.Conv2d(1, 2, 1))],
+)
+def test_what_is_not_known_is_left_to_itself(classifier: Any) -> None:
+    assert quick_gap(classifier, 1) is None
