@@ -1,10 +1,10 @@
-"""Certified radii beside the margins found, on networks that were trained to be provable: the first may never exceed.
+"""Certified radii and margins of networks trained for verification: no radius may exceed the margin.
 
-    python benchmarks/certificates.py [--samples N] [--hidden carried] [--tolerance SHARE]
+    python benchmarks/certificates.py [--samples N] [--hidden carried] [--tolerance FRACTION]
 
-Takes the published networks that lie in $DIMPLE_DATA or ../shared/data, and the first N test images of each. The bound
-that is run by default looks at each layer through the interval of the one before: loose, but cheap enough for every
-image. A violation is an image whose certificate exceeds the distance of a boundary point that was found and verified.
+Reads the published networks in $DIMPLE_DATA or ../shared/data, and the first N test images of each. The default bound
+is interval propagation, which is loose but cheap enough for every image. A violation is an image whose certified radius
+exceeds the distance to a verified boundary point.
 """
 
 import argparse
@@ -17,11 +17,13 @@ import torch
 from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.networks import load_model
-from dimple.probes import Certified, Margin
+from dimple.probes import CertifiedRadius, Margin
 from dimple.tensors import chunks
 
-# Images that travel together.
-CHUNK = 256
+# Images in a batch.
+BATCH = 256
+# Method by value of the option --hidden.
+METHODS = {"interval": "ibp", "carried": "crown"}
 CASES = (
     ("mnist_convnet", "mnist_certified_linf01.pth", None, "mnist", "linf"),
     ("cifar_convnet", "cifar10_small_certified_l2.pth", "state_dict[0]", "cifar10", "l2"),
@@ -29,7 +31,7 @@ CASES = (
 
 
 def main() -> None:
-    """Measure and print, chunk by chunk, so that an interrupt leaves what has been seen."""
+    """Measure and print batch by batch, so that an interrupted run has printed its first batches."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--hidden", choices=("interval", "carried"), default="interval")
@@ -41,19 +43,20 @@ def main() -> None:
         if options.only not in (None, data):
             continue
         images = load_images(f"{data}:{folder / data}", "test")
-        boundary = Boundary(load_model(model, folder / "checkpoints" / weights, key), images.box)
-        certified = Certified(norm=kind, hidden=options.hidden, tolerance=options.tolerance)  # type: ignore[arg-type]
-        seconds, ratios = 0.0, torch.empty(0)
-        for part in chunks(min(options.samples, len(images)), CHUNK):
-            x, y = images.batch(range(len(images))[part])
+        boundary = Boundary(load_model(model, folder / "checkpoints" / weights, key), images.bounds)
+        certified = CertifiedRadius(norm=kind, method=METHODS[options.hidden], tolerance=options.tolerance)  # type: ignore[arg-type]
+        seconds = 0.0
+        ratios = torch.empty(0)
+        for chunk in chunks(min(options.samples, len(images)), BATCH):
+            x, y = images.batch(range(len(images))[chunk])
             start = time.perf_counter()
-            lower = certified(boundary, x, y).columns["margin_lower"]
+            lower = certified(boundary, x, y).columns["certified_radius"]
             seconds += time.perf_counter() - start
-            found = Margin(norm=kind)(boundary, x, y).columns["margin"]  # type: ignore[arg-type]
-            ratios = torch.cat([ratios, (lower / found)[found > 0]])
+            margin = Margin(norm=kind)(boundary, x, y).columns["margin"]  # type: ignore[arg-type]
+            ratios = torch.cat([ratios, (lower / margin)[margin > 0]])
             print(
-                f"{weights} {kind}: {part.stop} images, {len(ratios)} correct, certified in {seconds:.0f} s; "
-                f"{int((ratios > 1).sum())} violations; certified over found: median {float(ratios.median()):.3f}, "
+                f"{weights} {kind}: {chunk.stop} images, {len(ratios)} correct, certified in {seconds:.0f} s; "
+                f"{int((ratios > 1).sum())} violations; radius / margin: median {float(ratios.median()):.3f}, "
                 f"largest {float(ratios.max()):.3f}",
                 flush=True,
             )

@@ -1,19 +1,19 @@
-"""Distances to the decision boundary against passes and seconds, beside other libraries on the same images.
+"""Distances to the decision boundary by passes and seconds, of dimple and of other libraries on the same images.
 
     python benchmarks/margins.py [--quick] [--samples N] [--model NAME --weights FILE --data SPEC] [--only TEXT]
                                  [--json FILE [--add]]
 
-Without a model it takes ResNet-20 on CIFAR-10 and an MNIST network trained against l-infinity attacks where their files
-are in $DIMPLE_DATA or ../shared/data, else the small convnet trained on the bundled digits. Which libraries run beside
-us, and how they are installed, is said in peers.py; the table says which could not.
+Without --model the networks are ResNet-20 on CIFAR-10 and an MNIST network trained against l-infinity attacks, if the
+files are in $DIMPLE_DATA or ../shared/data; else a small convnet trained on the digits of scikit-learn. peers.py
+lists the other libraries and how they are installed; the table says which could not run.
 
-Every point is put into the plain network once more: it must lie in the box, and beyond the boundary up to a
-hundred-thousandth of the largest score; an image without such a point counts as infinitely far. Nobody's points are
-pulled back to the boundary, unless the search does so itself; `margin by default` is our probe, which does. A pass is
-.4 for the forward and .6 for the backward of one image, counted by a wrapper around the network. `ratio` is the median
-over the images of the distance over the nearest that any method of the run knows. --json writes the rows, the distances
-of every image beside them (.npz), and the picture of the ratios against the passes (.png); with --add the methods that
-the files hold already stay and count, so that a long run can be made in pieces.
+Every point is verified with the plain network: it must lie in the box, and across the boundary up to 1e-5 of the
+largest score; an image without such a point counts as infinitely far. No point is refined to the boundary unless
+its search does so; `margin by default` is the probe of dimple, which does. A pass is .4 for the forward and .6 for the
+backward evaluation of one image, counted by a wrapper around the network. `ratio` is the median over the images of the
+distance / the smallest distance of any method of the run. --json writes the rows, the distances of every image (.npz),
+and a picture of the ratios by passes (.png); --add keeps the methods that the files hold already, so that a long run
+can be made in several parts.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from dimple.attacks.projections import dual_norm
 from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.experiment.probing.models import train_digits
-from dimple.networks import build_model, frozen, load_weights
+from dimple.networks import build_model, freeze, load_weights
 from dimple.probes import Margin
 from dimple.probes.margin import METHODS
 from dimple.tensors import Box, generator, norm
@@ -44,172 +44,180 @@ from dimple.tensors import Box, generator, norm
 Row = dict[str, Any]
 Case = tuple[str, str, str | None, str]
 NORMS = ("l2", "linf")
-BUDGETS, QUICK = (5, 10, 15, 25, 40, 100), (5, 15, 40)
-# L-BFGS works image by image, so it gets this many of them.
-FEW = 8
+PASS_LIMITS = (5, 10, 15, 25, 40, 100)
+QUICK_PASS_LIMITS = (5, 15, 40)
+# L-BFGS works image by image, so it is measured on this number of images.
+LBFGS_SAMPLES = 8
 TOLERANCE = 1e-5
 
 
-class Tap(torch.autograd.Function):
-    """The identity, which counts the rows that come back through it."""
+class BackwardCount(torch.autograd.Function):
+    """Identity that counts the rows of backward evaluations."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, counted: "Counted") -> Tensor:
-        """Pass the samples on."""
-        ctx.counted = counted
+    def forward(ctx: Any, x: Tensor, counter: "PassCounter") -> Tensor:
+        """Return the samples unchanged."""
+        ctx.counter = counter
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        """Count, and pass the gradient on."""
-        ctx.counted.backwards += len(gradient)
+        """Count the rows, and return the gradient unchanged."""
+        ctx.counter.backwards += len(gradient)
         return gradient, None
 
 
-class Counted(nn.Module):
-    """A network that counts its forwards and backwards in images."""
+class PassCounter(nn.Module):
+    """Network that counts its forward and backward evaluations, in images."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.forwards, self.backwards = network, 0, 0
+        self.network = network
+        self.forwards = 0
+        self.backwards = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of the network."""
+        """Return the scores of the network."""
         self.forwards += len(x)
-        return self.network(Tap.apply(x, self) if x.requires_grad else x)  # type: ignore[no-any-return]
+        return self.network(BackwardCount.apply(x, self) if x.requires_grad else x)  # type: ignore[no-any-return]
 
 
-def ours(kind: str, budgets: tuple[int, ...], _scale: float) -> Iterator[Method]:
-    """Our search from one start at every budget, the literature's, and the probe by default, which lands its points."""
+def dimple_methods(kind: str, pass_limits: tuple[int, ...], _scale: float) -> Iterator[Method]:
+    """Yield the searches of dimple: `closest` without restarts, published attacks, and the probe with its defaults."""
 
-    def attack(name: str, budget: float, **settings: Any) -> Attack:
+    def attack(name: str, max_passes: float, **settings: Any) -> Attack:
         search = METHODS[name]
-        return lambda model, x, y: search(Boundary(model, Box()), x, y, kind, float(budget), **settings).points
+        return lambda model, x, y: search(Boundary(model, Box()), x, y, kind, float(max_passes), **settings).points
 
-    for budget in budgets:
-        yield f"closest({budget})", attack("closest", budget, starts=1)
-    if 100 in budgets:
-        yield "closest(100, starts=9)", attack("closest", 100, starts=9)
+    for max_passes in pass_limits:
+        yield f"closest({max_passes})", attack("closest", max_passes, restarts=1)
+    if 100 in pass_limits:
+        yield "closest(100, starts=9)", attack("closest", 100, restarts=9)
     yield "margin by default", lambda model, x, y: Margin(norm=kind).search(Boundary(model, Box()), x, y)[0]  # type: ignore[arg-type]
     yield "deepfool", attack("deepfool", 100)
-    for budget in budgets[1:]:
-        yield f"fab({budget})", attack("fab", budget)
-        yield f"pgd({budget})", attack("pgd", budget)
+    for max_passes in pass_limits[1:]:
+        yield f"fab({max_passes})", attack("fab", max_passes)
+        yield f"pgd({max_passes})", attack("pgd", max_passes)
     if kind == "l2":
-        few = attack("lbfgs", 100)
-        yield f"lbfgs(100), {FEW} images", lambda model, x, y: few(model, x[:FEW], y[:FEW])
+        lbfgs = attack("lbfgs", 100)
+        first = slice(LBFGS_SAMPLES)
+        yield f"lbfgs(100), {LBFGS_SAMPLES} images", lambda model, x, y: lbfgs(model, x[first], y[first])
 
 
 def measure(network: nn.Module, x: Tensor, y: Tensor, kind: str, attack: Attack) -> tuple[Row, Tensor]:
-    """One search on all images, or as many as it takes: what it cost, and the verified distances `(B,)` or `inf`."""
-    counted = Counted(network).eval()
+    """Run a search on all images, or on the first ones; return its cost and the verified distances `(B,)`."""
+    counter = PassCounter(network).eval()
     start = time.perf_counter()
-    points = attack(counted, x, y).detach()
+    points = attack(counter, x, y).detach()
     seconds = time.perf_counter() - start
-    x, y = x[: len(points)], y[: len(points)]
+    x = x[: len(points)]
+    y = y[: len(points)]
     scores = Boundary(network).scores(points)
-    own, others = scores.gather(1, y[:, None]).squeeze(1), scores.scatter(1, y[:, None], -torch.inf).amax(1)
-    across = own - others <= TOLERANCE * scores.abs().amax(1)
-    inside = ((points >= -1e-6) & (points <= 1 + 1e-6)).flatten(1).all(1)
+    own = scores.gather(1, y[:, None]).squeeze(1)
+    others = scores.scatter(1, y[:, None], -torch.inf).amax(1)
+    is_misclassified = own - others <= TOLERANCE * scores.abs().amax(1)
+    is_in_bounds = ((points >= -1e-6) & (points <= 1 + 1e-6)).flatten(1).all(1)
     length = norm(points - x, kind)
-    passes = (0.4 * counted.forwards + 0.6 * counted.backwards) / len(x)
-    return {"passes": passes, "seconds": seconds}, torch.where(across & inside & (length > 0), length, torch.inf)
+    passes = (0.4 * counter.forwards + 0.6 * counter.backwards) / len(x)
+    is_valid = is_misclassified & is_in_bounds & (length > 0)
+    return {"passes": passes, "seconds": seconds}, torch.where(is_valid, length, torch.inf)
 
 
-def methods(kind: str, budgets: tuple[int, ...], scale: float) -> Iterator[tuple[str, str, Attack]]:
-    """Every library that is here, ours first, and each of its methods."""
-    families: dict[str, Callable[[str, tuple[int, ...], float], Iterator[Method]]] = {"dimple": ours} | PEERS
+def iterate_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> Iterator[tuple[str, str, Attack]]:
+    """Yield the methods of each installed library, those of dimple first."""
+    families: dict[str, Callable[[str, tuple[int, ...], float], Iterator[Method]]] = {"dimple": dimple_methods} | PEERS
     for library, family in families.items():
         try:
-            yield from ((library, method, attack) for method, attack in family(kind, budgets, scale))
+            yield from ((library, method, attack) for method, attack in family(kind, pass_limits, scale))
         except ImportError as error:
             print(f"{library}: not run, {error}")
 
 
-def compared(case: Case, options: argparse.Namespace, known: dict[str, Tensor]) -> Iterator[Row]:
-    """A row a method and norm; its distances are added to those `known`."""
-    network, x, y = prepared(case, options.samples)
+def measure_methods(case: Case, options: argparse.Namespace, known: dict[str, Tensor]) -> Iterator[Row]:
+    """Yield one row for each method and norm, and add its distances to `known`."""
+    network, x, y = load_case(case, options.samples)
+    pass_limits = QUICK_PASS_LIMITS if options.quick else PASS_LIMITS
     for kind in NORMS:
         scale = first_radius(network, x, y, kind)
-        for library, method, attack in methods(kind, QUICK if options.quick else BUDGETS, scale):
+        for library, method, attack in iterate_methods(kind, pass_limits, scale):
             row: Row = {"case": case[0], "norm": kind, "method": method, "library": library}
-            name = fronts.name_of(row)
+            name = fronts.row_name(row)
             if options.only and not any(all(word in name for word in text.split()) for text in options.only):
                 continue
             cost, known[name] = measure(network, x, y, kind, attack)
-            row |= {**fronts.figures(known[name]), **cost}
-            print(fronts.line_of(row), flush=True)
+            row |= {**fronts.summarize_distances(known[name]), **cost}
+            print(fronts.format_row(row), flush=True)
             yield row
 
 
 def first_radius(network: nn.Module, x: Tensor, y: Tensor, kind: str) -> float:
-    """The median linearised distance of the images: what searches that grow a radius are best begun with."""
-    gap, gradient = Boundary(network).gap_and_gradient(x, y)
-    return float((gap / dual_norm(gradient.flatten(1), kind)).median())
+    """Return the median linearized distance of the images, the first radius of searches that adapt a radius."""
+    margin, gradient = Boundary(network).logit_margin_and_gradient(x, y)
+    return float((margin / dual_norm(gradient.flatten(1), kind)).median())
 
 
-def prepared(case: Case, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """The network, and the first images of the test split that it classifies correctly."""
+def load_case(case: Case, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return the network and the first images of the test split that it classifies correctly."""
     _, model, weights, data = case
     network = build_model(model, generator(0, "network"))
     if weights is not None:
         load_weights(network, weights)
     elif model == "digits_convnet":
         train_digits(network, lambda *_: contextlib.nullcontext(lambda: None))
-    network = frozen(network)
+    network = freeze(network)
     images = load_images(data, "test")
-    # Spread over the whole split, for the images of a folder come sorted by class.
+    # In random order, because the images of a folder are sorted by class.
     order = torch.randperm(len(images), generator=generator(0, "benchmark"))[: 3 * samples]
     x, y = images.batch(order)
-    right = torch.nonzero(Boundary(network).predict(x) == y).squeeze(1)[:samples]
-    return network, x[right], y[right]
+    correct = torch.nonzero(Boundary(network).predict(x) == y).squeeze(1)[:samples]
+    return network, x[correct], y[correct]
 
 
-def cases(options: argparse.Namespace) -> list[Case]:
-    """The case that was asked for, or those whose files are here, or the digits."""
+def select_cases(options: argparse.Namespace) -> list[Case]:
+    """Return the case of the options, or those whose files are present, or the digits."""
     if options.model is not None:
         return [(f"{options.model} {options.data.partition(':')[0]}", options.model, options.weights, options.data)]
     folder = Path(os.environ.get("DIMPLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-    stored = [
+    published = [
         ("resnet20 cifar10", "resnet20", "resnet20-12fca82f.th", "cifar10"),
         ("mnist_pgd mnist", "mnist_convnet", "mnist_pgd.pth", "mnist"),
     ]
-    here = [
+    available = [
         (name, model, str(folder / "checkpoints" / weights), f"{data}:{folder / data}")
-        for name, model, weights, data in stored
+        for name, model, weights, data in published
         if (folder / "checkpoints" / weights).is_file() and (folder / data).is_dir()
     ]
-    return here or [("digits_convnet digits", "digits_convnet", None, "digits")]
+    return available or [("digits_convnet digits", "digits_convnet", None, "digits")]
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure the methods, print the table and write the files of --json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three budgets, at most 16 images")
+    parser.add_argument("--quick", action="store_true", help="three numbers of passes, at most 16 images")
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--model", help="a shipped architecture; see dimple probe --help")
     parser.add_argument("--weights")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--only", action="append", default=[], help="words of case, norm, library, method; repeatable")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--add", action="store_true", help="keep what the files of --json hold already")
+    parser.add_argument("--add", action="store_true", help="keep the methods that the files of --json hold already")
     options = parser.parse_args()
     options.samples = min(options.samples, 16) if options.quick else options.samples
-    rows, known = fronts.stored(options.json) if options.add else ({}, {})
+    rows, known = fronts.load_rows(options.json) if options.add else ({}, {})
     print(fronts.HEADING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for case in cases(options):
-            rows |= {fronts.name_of(row): row for row in compared(case, options, known)}
+        for case in select_cases(options):
+            rows |= {fronts.row_name(row): row for row in measure_methods(case, options, known)}
     if not rows:
-        names = ", ".join(case[0] for case in cases(options))
+        names = ", ".join(case[0] for case in select_cases(options))
         parser.error(f"--only {' --only '.join(options.only)}: no method on {names} has these words in its name")
     fronts.add_ratios(rows, known)
-    print(fronts.table(rows))
+    print(fronts.format_table(rows))
     if options.json is not None:
         options.json.write_text(json.dumps(list(rows.values()), indent=1) + "\n", encoding="utf-8")
-        np.savez(options.json.with_suffix(".npz"), **{name: found.numpy() for name, found in known.items()})
-        fronts.draw(list(rows.values()), options.json.with_suffix(".png"))
+        np.savez(options.json.with_suffix(".npz"), **{name: distances.numpy() for name, distances in known.items()})
+        fronts.draw_fronts(list(rows.values()), options.json.with_suffix(".png"))
 
 
 if __name__ == "__main__":

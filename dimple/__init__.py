@@ -1,4 +1,4 @@
-"""dimple: a synthetic-manifold laboratory with eyes, and one boundary-probe API for it and for image networks.
+"""dimple: decision boundaries of neural networks, simulated on synthetic manifolds and measured on any classifier.
 
 The names below are imported on first use, so that the command line starts without torch.
 """
@@ -6,11 +6,13 @@ The names below are imported on first use, so that the command line starts witho
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dimple.renamed import missing_attribute
+
 if TYPE_CHECKING:
     from dimple.boundary import Boundary
     from dimple.data import load_images
-    from dimple.experiment import ProbeRequest, probe, simulate
-    from dimple.networks import MLP, build_model, frozen, load_model, load_weights
+    from dimple.experiment import ProbeConfig, probe, simulate
+    from dimple.networks import MLP, build_model, freeze, load_model, load_weights
     from dimple.probes import Margin, Offset, OnOff
     from dimple.runs import Run
     from dimple.scene import Scene, load_scene
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+# Public names, each with the subpackage that defines it.
+_LAZY_IMPORTS = {
     "Boundary": "boundary",
     "Box": "tensors",
     "LocalPCA": "tangents",
@@ -28,12 +31,12 @@ _HOMES = {
     "Margin": "probes",
     "Offset": "probes",
     "OnOff": "probes",
-    "ProbeRequest": "experiment",
+    "ProbeConfig": "experiment",
     "RandomSubspace": "tangents",
     "Run": "runs",
     "Scene": "scene",
     "build_model": "networks",
-    "frozen": "networks",
+    "freeze": "networks",
     "load_images": "data",
     "load_model": "networks",
     "load_scene": "scene",
@@ -44,14 +47,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dimple' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"dimple.{_HOMES[name]}"), name)
+    if name not in _LAZY_IMPORTS:
+        return missing_attribute("dimple")(name)
+    value = globals()[name] = getattr(importlib.import_module(f"dimple.{_LAZY_IMPORTS[name]}"), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_LAZY_IMPORTS])
 
 
 __all__ = [
@@ -62,12 +65,12 @@ __all__ = [
     "Margin",
     "Offset",
     "OnOff",
-    "ProbeRequest",
+    "ProbeConfig",
     "RandomSubspace",
     "Run",
     "Scene",
     "build_model",
-    "frozen",
+    "freeze",
     "load_images",
     "load_model",
     "load_scene",

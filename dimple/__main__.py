@@ -1,4 +1,4 @@
-"""`python -m dimple` is `dimple`."""
+"""The command line as `python -m dimple`."""
 
 from dimple.cli import main
 

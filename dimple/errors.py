@@ -1,8 +1,11 @@
-"""The errors a user can meet, each with the exit code that the command line gives it."""
+"""The errors that a user can meet, each with its exit code on the command line."""
 
 
 class DimpleError(Exception):
-    """Something the user can mend: one sentence with the place, the value and the way out; of several, one each."""
+    """An error that the user can correct.
+
+    Each argument is one sentence with the location, the value and the way out; several mistakes have a sentence each.
+    """
 
     exit_code = 1
 
@@ -11,29 +14,29 @@ class DimpleError(Exception):
 
 
 class UsageError(DimpleError, ValueError):
-    """A flag or an argument that cannot be served."""
+    """An unusable flag or argument."""
 
     exit_code = 2
 
 
 class SceneError(DimpleError, ValueError):
-    """A scene file, or an object built by hand, whose settings make no experiment."""
+    """Invalid settings in a scene file or in an object built in Python."""
 
     exit_code = 3
 
 
 class ShapeError(SceneError):
-    """A tensor of another shape than the one that was promised."""
+    """A tensor whose shape, dtype or values do not meet the requirement of a function."""
 
 
 class DataError(DimpleError, ValueError):
-    """An image file, archive or folder that cannot be read as the data it was named as."""
+    """An image file, archive or folder that cannot be read as the requested data."""
 
     exit_code = 4
 
 
 class ModelError(DimpleError, ValueError):
-    """A weights file that is unsafe, damaged, or made for another network."""
+    """A weights file that is unsafe, damaged, or written for another network."""
 
     exit_code = 4
 
@@ -45,12 +48,12 @@ class RunError(DimpleError, OSError):
 
 
 class DivergedError(DimpleError, ArithmeticError):
-    """Training left the finite numbers; what was recorded before that step is kept."""
+    """A loss or weights that became infinite or nan in training; the snapshots before that step stay in the run."""
 
     exit_code = 6
 
 
 class DeviceError(DimpleError, RuntimeError):
-    """A device, a system library or an optional package that this machine lacks."""
+    """A device, a system library or an optional package that is missing on this machine."""
 
     exit_code = 7

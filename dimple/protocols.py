@@ -1,7 +1,7 @@
-"""The ideas that carry the package, as protocols, and the words for shapes.
+"""The main interfaces of the package as protocols, and the type aliases for tensor shapes.
 
-Shape words: `B` samples of a batch, `N` points, `K` classes, `n` ambient dimension, `d` intrinsic
-dimension, `*shape` the shape of one sample (`n` for a point, `channels height width` for an image).
+Letters of shapes: `B` samples of a batch, `N` points, `K` classes, `n` ambient dimension, `d` intrinsic dimension,
+`*shape` the shape of one sample (`n` for a point, `channels height width` for an image).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,30 +21,30 @@ Bases: TypeAlias = Float[Tensor, "B n d"]
 
 
 class Classifier(Protocol):
-    """Anything that maps samples `(B, *shape)` to scores `(B, K)`, K >= 2: every `nn.Module`, every lambda."""
+    """A map from samples `(B, *shape)` to scores `(B, K)`, K >= 2, such as an `nn.Module` or a function."""
 
     def __call__(self, x: Tensor, /) -> Tensor: ...
 
 
 @runtime_checkable
-class InSeries(Protocol):
-    """A classifier that is others one after the other, so that who reads layers can read through it."""
+class SequentialModel(Protocol):
+    """A classifier that applies other classifiers or layers in order, and gives access to them."""
 
-    def in_series(self) -> Sequence[object]:
-        """The parts, in the order in which samples go through them."""
+    def sequential_layers(self) -> Sequence[object]:
+        """Return the layers in the order of evaluation."""
         ...
 
 
 class TangentField(Protocol):
-    """Anything that knows the directions along the data at a point: a manifold, local PCA, a random subspace."""
+    """A field of tangent spaces: a manifold, an estimate such as local PCA, or random subspaces."""
 
     def tangent_basis(self, x: Tensor, /) -> Tensor:
-        """Orthonormal columns `(B, n, d)` that span the tangent space at each of the samples `(B, *shape)`."""
+        """Return orthonormal columns `(B, n, d)` that span the tangent space at each sample of `x` `(B, *shape)`."""
         ...
 
 
 class Trajectory(Protocol):
-    """An ordered set of `(step, classifier)`: the snapshots of a run, or somebody else's checkpoint files."""
+    """A sequence of pairs `(step, classifier)`, such as the snapshots of a run or a series of checkpoint files."""
 
     def __iter__(self) -> Iterator[tuple[int, Classifier]]: ...
 
@@ -52,6 +52,9 @@ class Trajectory(Protocol):
 
 
 class Progress(Protocol):
-    """Told how far long work has come: `with progress("probe", 40) as advance: ... advance()`."""
+    """A progress display.
+
+    `with progress("probe", 40) as advance:` starts a stage of 40 parts; each call of `advance()` counts one of them.
+    """
 
     def __call__(self, stage: str, total: int, /) -> AbstractContextManager[Callable[[], None]]: ...

@@ -1,7 +1,8 @@
-"""`@settings`: frozen dataclasses that check their fields, the only kind of configuration in the package.
+"""The decorator `@settings`, which makes frozen dataclasses that check their fields.
 
-A field's annotation is its whole rule: `radius: Positive = 1.0` refuses -1, nan and "1" with one sentence, whether
-the object was made in Python or read from a scene file, and the same annotation gives the JSON Schema.
+All configuration of the package consists of such classes. The annotation of a field is its complete rule:
+`radius: Positive = 1.0` refuses -1, nan and "1" with one sentence, both in Python and in a scene file. The JSON Schema
+of scene files is generated from the same annotations.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from annotated_types import Ge, Gt, Interval
 from pydantic import AllowInfNan, ConfigDict, Strict, TypeAdapter, ValidationError
 
 from dimple.errors import SceneError
+from dimple.renamed import new_field, sentence
 
 T = TypeVar("T")
 
@@ -32,16 +34,16 @@ Flag = Annotated[bool, Strict()]
 
 
 class SettingError(SceneError):
-    """A field whose value breaks its annotation.
+    """An error for a field whose value violates its annotation.
 
     Attributes:
-        field: its name, so that a reader of files can add the line.
-        problem: the value and the rule that it breaks.
-        location: the indices and keys that lead from the field's value to the part that is wrong.
+        field: the name of the field, from which a reader of files finds the line.
+        problem: the value and the violated rule.
+        location: the indices and keys that lead from the value of the field to the wrong part.
     """
 
-    def __init__(self, owner: str, field: str, problem: str, location: tuple[int | str, ...] = ()) -> None:
-        super().__init__(f"{owner}.{field} {problem}")
+    def __init__(self, class_name: str, field: str, problem: str, location: tuple[int | str, ...] = ()) -> None:
+        super().__init__(f"{class_name}.{field} {problem}")
         self.field = field
         self.problem = problem
         self.location = location
@@ -49,10 +51,12 @@ class SettingError(SceneError):
 
 @dataclass_transform(frozen_default=True)
 def settings(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen dataclass whose fields are checked against their annotations when it is built.
+    """Turn `cls` into a frozen dataclass whose constructor checks the fields against their annotations.
+
+    A name of a field from version 0.1 is answered with a `TypeError` that gives the new name.
 
     Raises:
-        SettingError: naming the class, the field, the value and the rule that it breaks.
+        SettingError: from the constructor, with the class, the field, the value and the violated rule.
 
     Example:
         >>> @settings
@@ -66,16 +70,29 @@ def settings(cls: type[T]) -> type[T]:
 
     def __post_init__(self: Any) -> None:
         for name, annotation in field_types(type(self)).items():
-            object.__setattr__(self, name, checked(type(self).__name__, name, annotation, getattr(self, name)))
+            object.__setattr__(self, name, validate_field(type(self).__name__, name, annotation, getattr(self, name)))
         if own_check is not None:
             own_check(self)
 
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
-    return dataclasses.dataclass(frozen=True)(cls)
+    checked_class = dataclasses.dataclass(frozen=True)(cls)
+    generated_init = checked_class.__init__
+
+    @functools.wraps(generated_init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        known = [field.name for field in dataclasses.fields(checked_class)]  # type: ignore[arg-type]
+        for name in kwargs.keys() - set(known):
+            new = new_field(name, known)
+            if new is not None:
+                raise TypeError(sentence(f"{cls.__name__}.{name}", f"{cls.__name__}.{new}"))
+        generated_init(self, *args, **kwargs)
+
+    checked_class.__init__ = __init__  # type: ignore[method-assign]
+    return checked_class
 
 
 def field_types(cls: type) -> dict[str, Any]:
-    """The annotations of the settings class `cls`, in order, with their rules kept."""
+    """Return the annotations of the fields of a settings class, in order, including their constraints."""
     return _field_types(cls)
 
 
@@ -85,67 +102,73 @@ def _field_types(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def checked(owner: str, name: str, annotation: Any, value: Any) -> Any:
-    """`value` if it keeps the rule of `annotation` (lists become tuples), else a `SettingError`."""
-    adapter = _adapter(annotation)
+def validate_field(class_name: str, field: str, annotation: Any, value: Any) -> Any:
+    """Return `value` if it satisfies `annotation`, with lists turned into tuples.
+
+    Raises:
+        SettingError: if it does not.
+    """
+    adapter = _type_adapter(annotation)
     if adapter is None:
         return value
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         location = error.errors(include_url=False)[0]["loc"]
-        raise SettingError(owner, name, _problem(value, error), location) from None
+        raise SettingError(class_name, field, _describe_problem(value, error), location) from None
 
 
 @functools.cache
-def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    """A validator for a plain annotation; None for a field that holds an object, which checks itself."""
-    if not is_plain(annotation):
+def _type_adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    """Return a validator for a plain annotation, or None for a field that holds an object, which checks itself."""
+    if not is_plain_annotation(annotation):
         return None
     return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
 
 
-def is_plain(annotation: Any) -> bool:
-    """Whether a field holds numbers, words, flags or lists of them, rather than objects with fields."""
+def is_plain_annotation(annotation: Any) -> bool:
+    """Return whether a field holds numbers, strings, booleans or collections of them, not objects with fields."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
-        return is_plain(typing.get_args(annotation)[0])
+        return is_plain_annotation(typing.get_args(annotation)[0])
     if origin is typing.Literal:
         return True
     if origin in (tuple, list, dict, typing.Union, types.UnionType):
-        return all(is_plain(argument) for argument in typing.get_args(annotation) if argument is not Ellipsis)
+        return all(
+            is_plain_annotation(argument) for argument in typing.get_args(annotation) if argument is not Ellipsis
+        )
     return annotation in (int, float, str, bool, type(None))
 
 
-def _problem(value: Any, error: ValidationError) -> str:
-    """One sentence from the first thing that is wrong, with the value where it is wrong."""
+def _describe_problem(value: Any, error: ValidationError) -> str:
+    """Return one sentence about the first mistake, with the value at its position."""
     first = error.errors(include_url=False)[0]
     rule = re.sub(r"^\w+ should ", "must ", first["msg"]).replace("a valid ", "a ").replace("a integer", "an integer")
     rule = rule.replace(" after validation", "")
-    bad = first["input"] if first["loc"] == () or not isinstance(value, int | float | str) else value
-    if isinstance(bad, float) and not math.isfinite(bad):
+    invalid = first["input"] if first["loc"] == () or not isinstance(value, int | float | str) else value
+    if isinstance(invalid, float) and not math.isfinite(invalid):
         rule = "must be finite"
     if first["type"] == "missing":
         rule = f"must have at least {int(first['loc'][-1]) + 1} items"
-    return f"is {shown(bad)}; it {rule if rule.startswith('must') else 'must hold: ' + rule}"
+    return f"is {format_value(invalid)}; it {rule if rule.startswith('must') else 'must hold: ' + rule}"
 
 
-def shown(value: object) -> str:
-    """`value` as an error prints it: on one line, without control characters, at most 80 characters long.
+def format_value(value: object) -> str:
+    """Return `value` as text for an error: one line of at most 80 characters without control characters.
 
     Example:
-        >>> shown("a" * 100 + chr(27))
+        >>> format_value("a" * 100 + chr(27))
         "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..."
     """
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that a slip of the fingers would turn into `word`, if there is one.
+def closest_word(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most similar to a mistyped `word`, or None if none is similar.
 
     Example:
-        >>> nearest("margn", ["margin", "onoff"])
+        >>> closest_word("margn", ["margin", "onoff"])
         'margin'
     """
     return next(iter(difflib.get_close_matches(word[:64], list(known), n=1)), None)

@@ -1,4 +1,4 @@
-"""Per-sample arithmetic for samples of any shape, seeds, and the box that a search may not leave."""
+"""Per-sample arithmetic for samples of any shape, random generators, and the box that bounds the inputs."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ from dimple.settings import Finite, settings
 @final
 @settings
 class Box:
-    """The axis-parallel box `low <= x <= high` that inputs live in, the same bounds for every coordinate.
+    """The axis-parallel box `low <= x <= high` of valid inputs, with the same bounds for every coordinate.
 
     Example:
         >>> Box(0.0, 1.0).clamp(torch.tensor([[-1.0, 0.5]]))
@@ -30,12 +30,12 @@ class Box:
             raise ShapeError(f"Box: low {self.low} must be below high {self.high}")
 
     def clamp(self, x: Tensor) -> Tensor:
-        """The nearest point of the box, in every coordinate."""
+        """Return the closest point in the box to each sample, found coordinate by coordinate."""
         return x.clamp(self.low, self.high)
 
 
 def flatten(x: Tensor) -> Tensor:
-    """Samples `(B, *shape)` as rows `(B, n)`, also where there are none.
+    """Return samples `(B, *shape)` as rows `(B, n)`; B may be 0.
 
     Example:
         >>> flatten(torch.zeros(4, 3, 2, 2)).shape
@@ -44,13 +44,13 @@ def flatten(x: Tensor) -> Tensor:
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
-def per_sample(values: Tensor, like: Tensor) -> Tensor:
-    """One value a sample `(B,)`, shaped so that it multiplies `like` `(B, *shape)`."""
+def broadcast_per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape one value per sample `(B,)` so that it broadcasts against `like` `(B, *shape)`."""
     return values.reshape(-1, *([1] * (like.dim() - 1)))
 
 
 def norm(x: Tensor, kind: str = "l2") -> Tensor:
-    """The `l1`, `l2` or `linf` norm of each sample, `(B,)`.
+    """Return the `l1`, `l2` or `linf` norm of each sample, `(B,)`.
 
     Example:
         >>> norm(torch.tensor([[3.0, -4.0]]), "l2"), norm(torch.tensor([[3.0, -4.0]]), "linf")
@@ -62,36 +62,36 @@ def norm(x: Tensor, kind: str = "l2") -> Tensor:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """The inner product of each sample of `a` with its partner in `b`, `(B,)`."""
+    """Return the inner product of each sample of `a` with the same sample of `b`, `(B,)`."""
     return (flatten(a) * flatten(b)).sum(1)
 
 
-def extent(x: Tensor) -> float:
-    """The diagonal of the box around points `(N, n)`: what is large and what is small among them is measured by it.
+def bounding_box_diagonal(x: Tensor) -> float:
+    """Return the diagonal of the bounding box of points `(N, n)`, a length scale of the point set.
 
     Example:
-        >>> extent(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+        >>> bounding_box_diagonal(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
         5.0
     """
     return float(torch.linalg.vector_norm(x.amax(0) - x.amin(0)))
 
 
-def share(part: Tensor, whole: Tensor) -> Tensor:
-    """The squared length of each part over that of its whole, `(B,)`; nan where there is nothing to split.
+def squared_norm_fraction(part: Tensor, total: Tensor) -> Tensor:
+    """Return the squared norm of each part divided by that of its total, `(B,)`; nan where the total is zero.
 
     Example:
-        >>> share(torch.tensor([[3.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+        >>> squared_norm_fraction(torch.tensor([[3.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
         tensor([0.3600])
     """
-    return dot(part, part) / dot(whole, whole)
+    return dot(part, part) / dot(total, total)
 
 
-def project(basis: Tensor, x: Tensor) -> Tensor:
-    """The part of each sample within the span of its orthonormal columns: Q Q^T x, in the shape of `x`.
+def project_onto_span(basis: Tensor, x: Tensor) -> Tensor:
+    """Project each sample onto the span of orthonormal columns: Q Q^T x, in the shape of `x`.
 
     Args:
         basis: `(B, n, d)`, or `(n, d)` for one subspace shared by all samples.
-        x: `(B, *shape)` with n numbers a sample.
+        x: `(B, *shape)` with n numbers per sample.
     """
     rows = flatten(x)
     if basis.dim() == 2:
@@ -101,20 +101,24 @@ def project(basis: Tensor, x: Tensor) -> Tensor:
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:
-    """The slices of at most `size` that cover `range(count)` in order."""
+    """Yield slices of length at most `size` that cover `range(count)` in order."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
-def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
-    """`function` applied to `x` chunk by chunk: the same rows with less memory."""
+def apply_in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
+    """Apply `function` to `x` chunk by chunk: the same rows with less memory."""
     if len(x) <= size:
         return function(x)
-    return torch.cat([function(x[part]) for part in chunks(len(x), size)])
+    return torch.cat([function(x[chunk]) for chunk in chunks(len(x), size)])
 
 
 def require_samples(x: Tensor, name: str = "x") -> Tensor:
-    """The one shape gate: a finite floating batch with at least one sample, or a `ShapeError` that says what came."""
+    """Return `x` if it is a finite floating-point batch `(B, *shape)` with at least one sample.
+
+    Raises:
+        ShapeError: if it is not, with the dtype or the shape.
+    """
     if not x.is_floating_point():
         raise ShapeError(f"{name} has dtype {x.dtype}; samples are floating point: call {name}.float()")
     if x.dim() < 2 or x.shape[0] == 0 or x[0].numel() == 0:
@@ -124,8 +128,9 @@ def require_samples(x: Tensor, name: str = "x") -> Tensor:
     return x
 
 
+# The strings in `purpose` are part of the seed: a change of one changes the random numbers, and so all results.
 def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
-    """A random stream that belongs to one purpose, so that one more draw here changes no number there.
+    """Return a random generator for one purpose, so that random numbers for one purpose do not affect another.
 
     Example:
         >>> a, b = generator(0, "data"), generator(0, "network")
@@ -138,10 +143,10 @@ def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; auto takes a GPU where there is one.
+    """Return the device named `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; `auto` selects a CUDA GPU if there is one.
 
     Raises:
-        DeviceError: if this machine, or this build of torch, does not have it.
+        DeviceError: if this machine or this build of torch lacks it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -151,11 +156,11 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError(f"device {name!r} is unknown; choose auto, cpu, cuda, cuda:INDEX or mps") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
-            f"device {name!r} is not here: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; "
+            f"device {name!r} is missing: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices; "
             "choose cpu or auto"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device 'mps' is not here; choose cpu or auto")
+        raise DeviceError("device 'mps' is missing; choose cpu or auto")
     if device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"device {name!r} is not served; choose auto, cpu, cuda or mps")
+        raise DeviceError(f"device {name!r} is not supported; choose auto, cpu, cuda or mps")
     return device

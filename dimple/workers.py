@@ -1,4 +1,4 @@
-"""Independent pieces of work in several processes, with the same results as in one."""
+"""Independent tasks in several processes, with the same results as in one process."""
 
 import collections
 import contextlib
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, final
 
 from dimple.errors import DeviceError, UsageError
-from dimple.memory import settle_memory
+from dimple.memory import configure_memory
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -22,55 +22,57 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Advance: TypeAlias = Callable[[], None]
-# Pieces that each other process has been given at a time; loky passes on hardly more before they are done.
-AHEAD = 2
-# Seconds between two looks at how far the others have come.
-PAUSE = 0.1
-# What numerical libraries read when they are loaded; torch is told afterwards.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# Tasks submitted to each other process at a time; loky hands over few more before these are done.
+QUEUED_TASKS_PER_PROCESS = 2
+# Seconds between two checks of the progress of the other processes.
+POLL_SECONDS = 0.1
+# Environment variables that numerical libraries read when they are loaded; torch gets its number of threads later.
+THREAD_COUNT_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class Piece(Protocol[T_co]):
-    """A function of a module with its arguments bound (`functools.partial`), but for the one that tells of progress."""
+class Task(Protocol[T_co]):
+    """A function at module level, with all arguments bound by `functools.partial` except the progress callback."""
 
     def __call__(self, advance: Advance, /) -> T_co:
-        """The result; `advance` is called after each part of the work."""
+        """Return the result; call `advance` after each part of the work."""
         ...
 
 
-def nothing() -> None:
-    """Progress that nobody watches; what a process does first that has nothing to prepare."""
+def do_nothing() -> None:
+    """Do nothing: the default progress callback and the default preparation of a process."""
 
 
 @final
 class Workers:
-    """This process and others that work beside it while the block is open.
+    """A pool of worker processes in addition to this process, as a context manager.
 
-    The others are started with the block and take seconds to load what they need, best while this one does the same or
-    has something to do alone.
+    The other processes start with the block and need seconds to load their modules, so enter the block early, for
+    example before this process loads its own modules.
 
     Args:
-        jobs: how many processes work, with this one.
-        threads: of torch in every other process, by default as many as in this one: their number can change the last
-            bits of a sum, and no result should depend on `jobs`.
-        prepare: a function of a module, with which every other process begins; it may not fail.
+        jobs: the number of processes, including this one.
+        threads: the number of threads of torch in every other process; by default the same as in this process, because
+            it can change the last bits of a sum and no result may depend on `jobs`.
+        prepare: a function at module level that every other process runs first; it must not fail.
 
     Raises:
-        UsageError: for less than one process.
+        UsageError: if `jobs` is less than 1.
 
     Example:
         >>> with Workers() as workers:
-        ...     sorted(workers.each([lambda advance: 3, lambda advance: 1]))
+        ...     sorted(workers.run_unordered([lambda advance: 3, lambda advance: 1]))
         [1, 3]
     """
 
-    def __init__(self, jobs: int = 1, threads: int | None = None, prepare: Advance = nothing) -> None:
+    def __init__(self, jobs: int = 1, threads: int | None = None, prepare: Advance = do_nothing) -> None:
         if jobs < 1:
-            raise UsageError(f"--jobs is {jobs}; at least one process has to work")
-        self.jobs, self._threads, self._prepare = jobs, threads, prepare
+            raise UsageError(f"--jobs is {jobs}; give at least 1")
+        self.jobs = jobs
+        self._threads = threads
+        self._prepare = prepare
         self._pool: ProcessPoolExecutor | None = None
-        self._told: SimpleQueue[None] | None = None
-        self._given: set[Future[Any]] = set()
+        self._progress_queue: SimpleQueue[None] | None = None
+        self._submitted: set[Future[Any]] = set()
 
     def __enter__(self) -> "Workers":
         if self.jobs > 1:
@@ -80,102 +82,103 @@ class Workers:
             from joblib.externals.loky.backend import get_context
 
             threads = _torch_threads() if self._threads is None else self._threads
-            self._told = get_context("loky").SimpleQueue()
+            self._progress_queue = get_context("loky").SimpleQueue()
             self._pool = ProcessPoolExecutor(
                 self.jobs - 1,
-                env=dict.fromkeys(THREADS, str(threads)),
-                initializer=_begin,
-                initargs=(threads, self._told, self._prepare),
+                env=dict.fromkeys(THREAD_COUNT_VARIABLES, str(threads)),
+                initializer=_initialize_process,
+                initargs=(threads, self._progress_queue, self._prepare),
             )
-            # Processes are started by what they are given first; so is a tracker, whose start would lift the block.
+            # The first task starts the processes. It would also start the resource tracker, which unblocks SIGINT.
             resource_tracker.ensure_running()
-            with interrupts_deferred():
-                self._given.add(self._pool.submit(nothing))
+            with defer_interrupts():
+                self._submitted.add(self._pool.submit(do_nothing))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            # Killed before it has passed on what it was given, which takes it milliseconds, loky ends in a traceback.
+            # loky prints a traceback if it is killed before it has handed over the tasks, which takes milliseconds.
             deadline = time.monotonic() + 5
-            while time.monotonic() < deadline and not all(f.running() or f.done() for f in self._given):
+            while time.monotonic() < deadline and not all(f.running() or f.done() for f in self._submitted):
                 time.sleep(0.001)
             self._pool.shutdown(kill_workers=True)
 
-    def each(self, pieces: Iterable[Piece[T]], advance: Advance = nothing) -> Iterator[T]:
-        """The result of each piece as soon as it is done, in whatever order; the first is done by this process.
+    def run_unordered(self, tasks: Iterable[Task[T]], advance: Advance = do_nothing) -> Iterator[T]:
+        """Yield the result of each task as soon as it is done, in any order; this process runs the first task.
 
         Args:
-            pieces: they and their results travel between processes.
-            advance: called as often as pieces call what they are given, soon after.
+            tasks: the tasks; they and their results are pickled between processes.
+            advance: called once for every call of `advance` in a task, with a short delay.
 
         Raises:
-            DeviceError: if a process was ended from outside.
-            Exception: what a piece raises; what is not begun then stays undone.
+            DeviceError: if a process was killed from outside.
+            Exception: the first exception of a task; tasks that have not started are not run.
         """
-        waiting = collections.deque(pieces)
-        own: Piece[T] | None = waiting.popleft() if waiting else None
-        begun: set[Future[T]] = set()
+        waiting = collections.deque(tasks)
+        own: Task[T] | None = waiting.popleft() if waiting else None
+        pending: set[Future[T]] = set()
         try:
-            while own is not None or begun:
-                while self._pool is not None and waiting and len(begun) < AHEAD * (self.jobs - 1):
-                    future = self._pool.submit(_done, waiting.popleft())
-                    begun.add(future)
-                    self._given.add(future)
+            while own is not None or pending:
+                while self._pool is not None and waiting and len(pending) < QUEUED_TASKS_PER_PROCESS * (self.jobs - 1):
+                    future = self._pool.submit(_run_task, waiting.popleft())
+                    pending.add(future)
+                    self._submitted.add(future)
                 if own is not None:
                     yield own(advance)
-                # Without work of its own this process waits for the others.
-                done, begun = wait(begun, 0 if waiting else PAUSE, FIRST_COMPLETED)
-                self._given -= done
-                self._pass_on(advance)
+                # Without a task of its own this process waits for the others.
+                done, pending = wait(pending, 0 if waiting else POLL_SECONDS, FIRST_COMPLETED)
+                self._submitted -= done
+                self._forward_progress(advance)
                 yield from (future.result() for future in done)
                 own = waiting.pop() if waiting else None
         except BrokenExecutor:
             raise DeviceError(
-                f"one of {self.jobs} processes was ended from outside, most likely for want of memory; use fewer --jobs"
+                f"one of {self.jobs} processes was killed from outside, most likely for lack of memory; "
+                "use fewer --jobs"
             ) from None
 
-    def _pass_on(self, advance: Advance) -> None:
-        """Tell what the others have told since this was asked last."""
-        while self._told is not None and not self._told.empty():
-            self._told.get()
+    def _forward_progress(self, advance: Advance) -> None:
+        """Call `advance` once for each part that the other processes have finished since the last call."""
+        while self._progress_queue is not None and not self._progress_queue.empty():
+            self._progress_queue.get()
             advance()
 
 
-# What a process that works beside another tells of its progress by.
-_told: "SimpleQueue[None] | None" = None
+# The queue through which a worker process reports its progress; set in worker processes only.
+_progress_queue: "SimpleQueue[None] | None" = None
 
 
-def _begin(threads: int, told: "SimpleQueue[None]", prepare: Advance) -> None:
-    """What every other process does first."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    settle_memory()
+def _initialize_process(threads: int, progress_queue: "SimpleQueue[None]", prepare: Advance) -> None:
+    """Set up a worker process."""
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    configure_memory()
     import torch
 
-    global _told  # noqa: PLW0603
-    _told = told
+    global _progress_queue  # noqa: PLW0603
+    _progress_queue = progress_queue
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     prepare()
 
 
 @contextlib.contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """An interrupt waits for the end of the block, and processes started in it never hear of one."""
+def defer_interrupts() -> Iterator[None]:
+    """Delay an interrupt (SIGINT) to the end of the block; processes started in the block never receive one."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after the one that has started it."""
-    while os.getppid() == parent:
+def _exit_with_parent(parent_pid: int) -> None:
+    """End this process soon after its parent process has ended."""
+    while os.getppid() == parent_pid:
         time.sleep(1)
     os._exit(1)
 
@@ -186,10 +189,10 @@ def _torch_threads() -> int:
     return torch.get_num_threads()
 
 
-def _tell() -> None:
-    assert _told is not None
-    _told.put(None)
+def _report_progress() -> None:
+    assert _progress_queue is not None
+    _progress_queue.put(None)
 
 
-def _done(piece: Piece[T]) -> T:
-    return piece(_tell)
+def _run_task(task: Task[T]) -> T:
+    return task(_report_progress)

@@ -1,4 +1,4 @@
-"""Rules that the import contracts cannot see: when a library is loaded, and how large modules and folders are."""
+"""Rules that import contracts cannot express: when libraries are loaded, and the size of modules and folders."""
 
 import ast
 import subprocess
@@ -15,14 +15,14 @@ HEAVY = {"matplotlib", "napari", "pyvista", "ray", "vtk", "vtkmodules"}
 EMPTY_NAMES = {"utils", "util", "helpers", "common", "core", "misc", "manager"}
 MODULE_LINES = 500
 FOLDER_MODULES = 20
-# Folders of interchangeable members, which grow by one file a member.
+# Folders of interchangeable members, with one file per member.
 FAMILIES = {"manifolds"}
 
 every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 
 
 def imported_at_once(statements: list[ast.stmt]) -> Iterator[str]:
-    """The packages that loading a module loads: also those under `if`, `try` and in class bodies."""
+    """Yield the packages that are imported with a module, also under `if`, `try` and in class bodies."""
     for statement in statements:
         if isinstance(statement, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in statement.names)
@@ -35,7 +35,7 @@ def imported_at_once(statements: list[ast.stmt]) -> Iterator[str]:
                 yield from imported_at_once(getattr(statement, branch, []))
 
 
-def test_the_import_scan_finds_what_hides() -> None:
+def test_the_import_scan_finds_nested_imports() -> None:
     source = """
 import typing
 if typing.TYPE_CHECKING:
@@ -48,7 +48,7 @@ except ImportError:
     from matplotlib import pyplot
 class Late:
     import vtk
-def drawn():
+def draw():
     import vtkmodules
 """
     found = set(imported_at_once(ast.parse(source).body))
@@ -69,7 +69,7 @@ def test_neither_the_package_nor_its_command_line_loads_torch(name: str) -> None
 
 
 @every_module
-def test_names_say_what_is_inside(module: Path) -> None:
+def test_names_of_modules_are_specific(module: Path) -> None:
     assert not EMPTY_NAMES & set(module.relative_to(PACKAGE).with_suffix("").parts)
 
 

@@ -16,8 +16,8 @@ TUTORIALS = sorted((CHECKOUT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Simulations are cut short; all else is as the reader types it.
 SHORT = (
-    "--set training.steps=12 --set snapshots.count=3 --set data.test_points=20 --set data.probe_points=20 "
-    "--set 'probes=[{kind: margin, starts: 1}, {kind: onoff, draws: 3}, {kind: offset, draws: 2}]'"
+    "--set training.steps=12 --set snapshots.count=3 --set data.test_points=20 --set data.heldout_points=20 "
+    "--set 'probes=[{kind: margin, restarts: 1}, {kind: onoff, null_draws: 3}, {kind: offset, null_draws: 2}]'"
 )
 DIMPLE = """#!/bin/sh
 case $1 in

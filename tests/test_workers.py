@@ -1,4 +1,4 @@
-"""Pieces of work give the same results in one process and in several."""
+"""Tasks give the same results in one process and in several processes."""
 
 import functools
 import os
@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from dimple.errors import DeviceError, SceneError
-from dimple.workers import Advance, Piece, Workers
+from dimple.workers import Advance, Task, Workers
 
 
-def place_and_threads(number: int, advance: Advance) -> tuple[int, int, int]:
+def process_and_threads(number: int, advance: Advance) -> tuple[int, int, int]:
     advance()
     return number, os.getpid(), torch.get_num_threads()
 
@@ -29,15 +29,15 @@ def die_elsewhere(home: int, advance: Advance) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def work_until(path: Path, advance: Advance) -> int:
-    """Wait for another piece to be done in another process."""
+def wait_for(path: Path, advance: Advance) -> int:
+    """Wait until another task is done in another process."""
     deadline = time.monotonic() + 60
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     return os.getpid()
 
 
-def leave(path: Path, advance: Advance) -> int:
+def create(path: Path, advance: Advance) -> int:
     path.touch()
     return os.getpid()
 
@@ -51,66 +51,66 @@ def end_at_once() -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_nothing_is_lost_and_every_process_has_the_threads_of_this_one(jobs: int) -> None:
-    told: list[int] = []
+def test_no_result_is_lost_and_every_process_has_the_threads_of_this_one(jobs: int) -> None:
+    reported: list[int] = []
     with Workers(jobs) as workers:
         for _ in range(2):
-            pieces = [functools.partial(place_and_threads, i) for i in range(6)]
-            done = list(workers.each(pieces, lambda: told.append(1)))
-            assert sorted(number for number, _, _ in done) == list(range(6))
-            assert os.getpid() in {place for _, place, _ in done}
-            assert {threads for _, _, threads in done} == {torch.get_num_threads()}
-    assert len(told) == 12
+            tasks = [functools.partial(process_and_threads, i) for i in range(6)]
+            results = list(workers.run_unordered(tasks, lambda: reported.append(1)))
+            assert sorted(number for number, _, _ in results) == list(range(6))
+            assert os.getpid() in {process for _, process, _ in results}
+            assert {threads for _, _, threads in results} == {torch.get_num_threads()}
+    assert len(reported) == 12
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_sentence_for_the_user_arrives_as_it_was(jobs: int) -> None:
+def test_an_error_for_the_user_arrives_unchanged(jobs: int) -> None:
     with Workers(jobs) as workers, pytest.raises(SceneError, match="seed: is -1; at least 0"):
-        list(workers.each([refuse, refuse]))
+        list(workers.run_unordered([refuse, refuse]))
 
 
-def test_another_process_works_beside_this_one(tmp_path: Path) -> None:
-    pieces = [functools.partial(work_until, tmp_path / "left"), functools.partial(leave, tmp_path / "left")]
+def test_another_process_works_at_the_same_time(tmp_path: Path) -> None:
+    tasks = [functools.partial(wait_for, tmp_path / "done"), functools.partial(create, tmp_path / "done")]
     with Workers(2) as workers:
-        places = list(workers.each(pieces))
-    assert os.getpid() in places and len(set(places)) == 2
+        processes = list(workers.run_unordered(tasks))
+    assert os.getpid() in processes and len(set(processes)) == 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_no_pieces_have_no_results(jobs: int) -> None:
+def test_an_empty_list_of_tasks_has_no_results(jobs: int) -> None:
     with Workers(jobs) as workers:
-        assert list(workers.each(())) == []
+        assert list(workers.run_unordered(())) == []
 
 
-def test_a_process_that_is_killed_is_told_in_a_sentence() -> None:
-    die: Piece[None] = functools.partial(die_elsewhere, os.getpid())
-    with Workers(2) as workers, pytest.raises(DeviceError, match=r"one of 2 processes was ended .*fewer --jobs"):
-        list(workers.each([rest, *[die, rest] * 200]))
+def test_a_killed_process_is_reported_with_a_sentence() -> None:
+    die: Task[None] = functools.partial(die_elsewhere, os.getpid())
+    with Workers(2) as workers, pytest.raises(DeviceError, match=r"one of 2 processes was killed .*fewer --jobs"):
+        list(workers.run_unordered([rest, *[die, rest] * 200]))
 
 
-def test_a_process_that_ends_before_it_has_begun_is_told_in_the_same_sentence() -> None:
-    with Workers(2, prepare=end_at_once) as workers, pytest.raises(DeviceError, match="one of 2 processes was ended"):
-        list(workers.each([rest] * 400))
+def test_a_process_that_ends_at_its_start_is_reported_with_the_same_sentence() -> None:
+    with Workers(2, prepare=end_at_once) as workers, pytest.raises(DeviceError, match="one of 2 processes was killed"):
+        list(workers.run_unordered([rest] * 400))
 
 
-LONELY = """
+LONG_RUNNING = """
 import os, time
 from dimple.workers import Workers
 
-def place(advance):
+def get_process(advance):
     return os.getpid()
 
 if __name__ == "__main__":
     with Workers(2, 1) as workers:
-        print(*{*workers.each([place, *[place] * 400])} - {os.getpid()}, flush=True)
+        print(*{*workers.run_unordered([get_process] * 401)} - {os.getpid()}, flush=True)
         time.sleep(60)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="looks for the process in the way of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the process ids of POSIX")
 def test_processes_do_not_outlive_the_one_that_started_them(tmp_path: Path) -> None:
-    script = tmp_path / "lonely.py"
-    script.write_text(LONELY)
+    script = tmp_path / "long_running.py"
+    script.write_text(LONG_RUNNING)
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         other = int(process.stdout.readline())
@@ -121,12 +121,12 @@ def test_processes_do_not_outlive_the_one_that_started_them(tmp_path: Path) -> N
             os.kill(other, 0)
         except ProcessLookupError:
             return
-        # What nobody waits for is there until the system's first process has heard of its end.
+        # An orphan that has ended stays a zombie until the first process of the system collects it.
         if Path(f"/proc/{other}/stat").read_text().split()[2] == "Z":
             return
         time.sleep(0.1)
     os.kill(other, signal.SIGKILL)
-    pytest.fail("the other process works on")
+    pytest.fail("the other process still runs")
 
 
 INTERRUPTED = """
@@ -137,23 +137,23 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with Workers(3, 1):
-            print("begun", flush=True)
+            print("started", flush=True)
             time.sleep(60)
     except KeyboardInterrupt:
         raise SystemExit(130)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="interrupts a group of processes in the way of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the process groups of POSIX")
 @pytest.mark.parametrize("after", [0.0, 0.5])
-def test_processes_that_still_load_say_nothing_when_all_are_interrupted(tmp_path: Path, after: float) -> None:
+def test_processes_that_still_load_print_nothing_after_an_interrupt(tmp_path: Path, after: float) -> None:
     script = tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED)
     command = [sys.executable, str(script)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    assert process.stdout is not None and process.stdout.readline() == "started\n"
     time.sleep(after)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)

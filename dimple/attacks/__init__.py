@@ -1,1 +1,1 @@
-"""Minimum-norm attacks: searches for the nearest point of another class, behind one interface."""
+"""Minimum-norm attacks: searches for the nearest point of another class, with one interface."""

@@ -1,4 +1,4 @@
-"""What every search for a boundary point owes, whatever its method: the contract that `Margin` builds on."""
+"""The interface of minimum-norm attacks: the protocol, the result, and functions that several attacks use."""
 
 import dataclasses
 from typing import Protocol, final
@@ -6,38 +6,45 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-from dimple.attacks.subspace_constraint import Restriction
+from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import Boundary
-from dimple.tensors import per_sample
+from dimple.tensors import broadcast_per_sample
 
-CONVERGED, BUDGET, NO_CROSSING = 0, 1, 2
+# Values of `AttackResult.status`.
+CONVERGED = 0
+MAX_PASSES_REACHED = 1
+NO_CROSSING = 2
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Reached:
-    """Where a search came to, one row a sample.
+class AttackResult:
+    """The result of a search, one row for each sample.
 
     Attributes:
-        points: `(B, *shape)`, each across the boundary where `found`, the sample itself where not.
-        found: `(B,)`, whether a point of the class sought was met.
+        points: `(B, *shape)`, on the far side of the boundary where `found`; elsewhere the sample itself.
+        found: `(B,)`, true where a point of the class sought was found.
         passes: `(B,)`, forwards (.4 each) and backwards (.6 each) spent on the sample.
-        status: `(B,)`, 0 converged, 1 stopped by the budget, 2 no crossing.
-        landed: `(B,)`, rows whose gap at the point is zero to rounding already; None where the search does not know.
-        masked: `(B,)`, whether further starts came so much nearer that the first one's gradients cannot have shown the
-            way; None from a search that starts once.
+        status: `(B,)`, 0 converged, 1 stopped by `max_passes`, 2 no crossing.
+        on_boundary: `(B,)`, true where the logit margin at the point is already zero to rounding; None if the search
+            does not compute it.
+        multiple_minima: `(B,)`, true where a restart came at least a tenth nearer than the first search; None from a
+            search without restarts.
     """
 
     points: Tensor
     found: Tensor
     passes: Tensor
     status: Tensor
-    landed: Tensor | None = None
-    masked: Tensor | None = None
+    on_boundary: Tensor | None = None
+    multiple_minima: Tensor | None = None
 
 
-class Search(Protocol):
-    """A way to a point across the boundary, near the sample; `Margin` lands it, verifies it and measures it."""
+class MinimumNormAttack(Protocol):
+    """A search for a point on the far side of the boundary that is near the sample.
+
+    `Margin` then refines the point to the boundary, verifies it and measures its distance.
+    """
 
     def __call__(
         self,
@@ -45,38 +52,46 @@ class Search(Protocol):
         x: Tensor,
         y: Tensor,
         norm: str,
-        budget: float,
-        restriction: Restriction | None = None,
+        max_passes: float,
+        constraint: SubspaceConstraint | None = None,
         targets: Tensor | None = None,
-    ) -> Reached:
-        """Search from each of `x` `(B, *shape)`, which the classifier gives to `y` `(B,)`.
+    ) -> AttackResult:
+        """Search from each of the samples `x`.
+
+        A point is adversarial, which means on the far side of the boundary, if
+        `boundary.logit_margin(points, y, targets) <= 0`.
 
         Args:
-            norm: `l1`, `l2` or `linf`, in which a point is near.
-            budget: the most passes spent on a sample.
-            restriction: a subspace to stay in (l2 only); such a search ignores the boundary's box, because clamping
-                would leave the subspace.
-            targets: `(B,)` classes to reach, none of them the sample's own; None for any class but `y`. Either way a
-                point is across when `boundary.gap(points, y, targets) <= 0`.
+            boundary: the boundary; its bounds limit the search.
+            x: `(B, *shape)` samples that the classifier assigns to `y`.
+            y: `(B,)` classes.
+            norm: `l1`, `l2` or `linf`, the norm of the distance to be minimized.
+            max_passes: the maximum number of passes spent on one sample.
+            constraint: a subspace to stay in (l2 only). Such a search ignores the bounds of the boundary, because
+                clamping would leave the subspace.
+            targets: `(B,)` classes to reach, each other than the sample's own; None for any class but `y`.
         """
         ...
 
 
-def reached(x: Tensor, points: Tensor, found: Tensor, passes: Tensor, settled: Tensor) -> Reached:
-    """The answer of a search that knows where it found a point and where more budget would have changed nothing."""
-    status = torch.where(settled, CONVERGED, BUDGET).where(found, NO_CROSSING)
-    return Reached(torch.where(per_sample(found, x), points, x), found, passes, status)
+def make_attack_result(x: Tensor, points: Tensor, found: Tensor, passes: Tensor, converged: Tensor) -> AttackResult:
+    """Return the result of a search from the points `(B, *shape)` and the masks of those found and of those converged.
+
+    A search has converged where more passes would not have changed the result.
+    """
+    status = torch.where(converged, CONVERGED, MAX_PASSES_REACHED).where(found, NO_CROSSING)
+    return AttackResult(torch.where(broadcast_per_sample(found, x), points, x), found, passes, status)
 
 
-def gaps_and_gradients(
-    boundary: Boundary, x: Tensor, y: Tensor, rivals: int | Tensor, targets: Tensor | None
+def logit_margins_and_gradients(
+    boundary: Boundary, x: Tensor, y: Tensor, other_classes: int | Tensor, targets: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gap `(B,)`, and the gaps `(B, R)` with their gradients `(B, R, *shape)` that a search may linearise.
+    """Return the logit margin `(B,)`, and the class margins `(B, R)` with gradients `(B, R, *shape)` to linearize.
 
-    Those are the gaps to the chosen rivals (`(B, R)` classes, or how many of the highest-scoring ones), or, towards a
-    target, the one gap that its class must close, R = 1.
+    Without targets these are the margins `z_y - z_other` over `other_classes` (`(B, R)` classes, or the number of
+    highest-scoring ones). With targets it is the one margin of the target class, R = 1.
     """
     if targets is None:
-        return boundary.gap_and_rival_gradients(x, y, rivals)
-    gap, gradient = boundary.gap_and_gradient(x, y, targets)
-    return gap, gap[:, None], gradient[:, None]
+        return boundary.logit_margin_and_class_gradients(x, y, other_classes)
+    logit_margin, gradient = boundary.logit_margin_and_gradient(x, y, targets)
+    return logit_margin, logit_margin[:, None], gradient[:, None]

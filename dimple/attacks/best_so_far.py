@@ -1,64 +1,71 @@
-"""What an iterated search remembers of its way: the nearest crossing of each sample, and what it has cost."""
+"""The state of an iterated search: the nearest adversarial point of each sample, and the passes spent."""
 
 from typing import final
 
 import torch
 from torch import Tensor
 
-from dimple.attacks.base import Reached, reached
-from dimple.attacks.subspace_constraint import Restriction
+from dimple.attacks.base import AttackResult, make_attack_result
+from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.tensors import flatten
 from dimple.tensors import norm as norm_of
 
 
 @final
-class Nearest:
-    """The nearest misclassified point that has been met from each sample, in rows `(B, n)`.
+class BestSoFar:
+    """The nearest adversarial point found so far from each sample, in rows `(B, n)`.
 
     Attributes:
         origin: the samples.
-        points, distance: the nearest crossings; the sample itself and `inf` where there is none yet.
-        passes: what has been spent on each row.
-        settled: rows for which further steps would change little.
+        points: the nearest adversarial points; the sample itself where there is none yet.
+        distance: the distances of these points; `inf` where there is none yet.
+        passes: the passes spent on each row.
+        converged: rows for which further steps would change little.
     """
 
     def __init__(self, x: Tensor, norm: str) -> None:
-        self.shape, self.norm = x.shape, norm
+        self.shape = x.shape
+        self.norm = norm
         self.origin = flatten(x)
         self.points = self.origin.clone()
         self.distance = torch.full_like(self.origin[:, 0], torch.inf)
-        self.passes, self._milestone = torch.zeros_like(self.distance), self.distance.clone()
-        self.settled = torch.zeros_like(self.distance, dtype=torch.bool)
+        self.passes = torch.zeros_like(self.distance)
+        self._previous_distance = self.distance.clone()
+        self.converged = torch.zeros_like(self.distance, dtype=torch.bool)
 
-    def keep(self, rows: Tensor, here: Tensor, across: Tensor, cost: float) -> None:
-        """Pay for a query at `here` `(R, n)` of some rows, and take over those points that are across and nearer."""
-        length = norm_of(here - self.origin[rows], self.norm)
-        nearer = across & (length < self.distance[rows])
+    def record_query(self, rows: Tensor, query: Tensor, is_adversarial: Tensor, cost: float) -> None:
+        """Add the cost of queries `(R, n)` of some rows, and keep those that are adversarial and nearer."""
+        length = norm_of(query - self.origin[rows], self.norm)
+        nearer = is_adversarial & (length < self.distance[rows])
         self.distance[rows] = torch.where(nearer, length, self.distance[rows])
-        self.points[rows] = torch.where(nearer[:, None], here, self.points[rows])
+        self.points[rows] = torch.where(nearer[:, None], query, self.points[rows])
         self.passes[rows] += cost
 
-    def settle(self, gain: float) -> None:
-        """Call settled whoever has come nearer by less than this share of the distance since this was asked last."""
-        self.settled |= torch.isfinite(self.distance) & (self.distance >= (1 - gain) * self._milestone)
-        self._milestone = self.distance.clone()
+    def mark_converged(self, min_relative_gain: float) -> None:
+        """Mark rows as converged whose distance fell by less than this fraction since the previous call."""
+        self.converged |= torch.isfinite(self.distance) & (
+            self.distance >= (1 - min_relative_gain) * self._previous_distance
+        )
+        self._previous_distance = self.distance.clone()
 
-    def going(self) -> Tensor:
-        """The numbers of the rows that have not settled."""
-        return torch.nonzero(~self.settled).squeeze(1)
+    def active_rows(self) -> Tensor:
+        """Return the numbers of the rows that have not converged."""
+        return torch.nonzero(~self.converged).squeeze(1)
 
-    def shaped(self, here: Tensor) -> Tensor:
-        """Rows `(R, n)` in the shape of samples."""
-        return here.reshape(len(here), *self.shape[1:])
+    def to_samples(self, points: Tensor) -> Tensor:
+        """Return rows `(R, n)` in the shape of samples."""
+        return points.reshape(len(points), *self.shape[1:])
 
-    def reached(self, x: Tensor) -> Reached:
-        """What has been found, as a search answers it."""
-        settled = self.settled | (self.distance == 0)
-        return reached(x, self.points.reshape(self.shape), torch.isfinite(self.distance), self.passes, settled)
+    def to_attack_result(self, x: Tensor) -> AttackResult:
+        """Return the result of the search from the samples `x`."""
+        converged = self.converged | (self.distance == 0)
+        return make_attack_result(
+            x, self.points.reshape(self.shape), torch.isfinite(self.distance), self.passes, converged
+        )
 
 
-def some(
-    rows: Tensor, restriction: Restriction | None, targets: Tensor | None
-) -> tuple[Restriction | None, Tensor | None]:
-    """The restriction and the targets of some of the samples."""
-    return (None if restriction is None else restriction.rows(rows)), (None if targets is None else targets[rows])
+def select_rows(
+    rows: Tensor, constraint: SubspaceConstraint | None, targets: Tensor | None
+) -> tuple[SubspaceConstraint | None, Tensor | None]:
+    """Return the constraint and the targets of some of the samples."""
+    return (None if constraint is None else constraint.select(rows)), (None if targets is None else targets[rows])

@@ -1,4 +1,4 @@
-"""One walk a sample along the boundary, towards the sample: what `closest` is made of."""
+"""Descent along the boundary towards the sample, one for each sample: the iteration of `closest_point`."""
 
 import copy
 import math
@@ -7,53 +7,82 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.attacks.base import gaps_and_gradients
+from dimple.attacks.base import logit_margins_and_gradients
 from dimple.attacks.projections import dual_norm, smallest_step
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
 from dimple.tensors import flatten
 from dimple.tensors import norm as norm_of
 
-# The share of earlier gradients in the one that is followed. In l-infinity a step takes all coordinates to their
-# bounds by sign, and those of small gradient would change sides at every kink.
-MEMORY = {"l1": 0.0, "l2": 0.0, "linf": 0.4}
-# The share of the first stage that an l2 walk in a box steps in l-infinity. Where the first layer has thresholds, as in
-# networks trained against l-infinity attacks, a change spread over all coordinates passes them and one of the same
-# length in l2 does not. Without a box no axes are marked, and rotating them may change nothing. A stage shorter than
-# FLAT_FROM has no such steps, for it could not come back from where they lead.
-FLAT, FLAT_FROM = 0.45, 8
-# A walk that starts elsewhere is pulled this much less, for it must not leave the pocket that it starts in.
-LOCAL = 0.3
-# A walk that has met no crossing steps on from so many times as far.
-FARTHER = 2.0
-# How far beyond the boundary a step aims, as a share of the distance: more after each miss, less after each hit.
-AIM_FIRST, AIM_LEAST, AIM_MOST, AIM_BLIND = 0.1, 5e-4, 0.1, 1.0
-AIM_MISSED, AIM_HIT, AIM_NEVER_HIT, AIM_FINE = 1.5, 0.75, 4.0, 1e-6
-# A walk whose two solutions differ by less than SETTLED, as a share of the distance, aims finely, and has settled when
-# they still do.
-SETTLED = 1e-6
-# A landing takes at most so many forwards; it ends when what is left of the gap is this share of its linear change
-# along the ray.
-LANDINGS = 20
-LANDED = {torch.float32: 1e-5, torch.float64: 1e-11}
-# Sums of costs are compared with the budget with so much allowance.
-ROUNDING = 1e-4
-# So many steps are taken before rows that have settled leave the batch: a GPU would wait for every look.
-BETWEEN_LOOKS = 4
-EVERY = slice(None)
-# What a walk is about, and what it changes, a row a sample.
-TASK = ("origin", "y", "targets", "first_gap")
-STATE = ("here", "points", "distance", "gap", "slope", "passes", "settled", "aim", "followed")
+# The weight of earlier gradients in the averaged gradient. An l-infinity step moves all coordinates by the signs of
+# their gradients, and without averaging the coordinates with small gradients would change sign at every kink.
+GRADIENT_MOMENTUM = {"l1": 0.0, "l2": 0.0, "linf": 0.4}
+# The fraction of the first stage in which an l2 descent within bounds takes l-infinity steps. If the first layer has
+# thresholds, as in networks trained against l-infinity attacks, a change that is spread over all coordinates passes
+# them, and a change of the same l2 length in few coordinates does not. Without bounds there are no such steps, so that
+# the result does not depend on a rotation of the input space.
+LINF_STEP_FRACTION = 0.45
+# A stage with fewer steps has no l-infinity steps: it could not return from the points to which they lead.
+MIN_STEPS_FOR_LINF = 8
+# The projection weights of a descent that starts from a candidate point are multiplied by this factor, so that it stays
+# in the part of the region where it starts.
+RESTART_WEIGHT_FACTOR = 0.3
+# A descent that has found no crossing multiplies its displacement from the sample by this factor.
+EXTENSION_FACTOR = 2.0
+# The distance beyond the boundary at which a step aims, as a fraction of the displacement. It grows after each query
+# that is not adversarial and shrinks after each that is.
+INITIAL_OVERSHOOT = 0.1
+MIN_OVERSHOOT = 5e-4
+MAX_OVERSHOOT = 0.1
+OVERSHOOT_GROWTH = 1.5
+OVERSHOOT_DECAY = 0.75
+# The maximum and the growth while no adversarial point has been found.
+MAX_OVERSHOOT_UNFOUND = 1.0
+OVERSHOOT_GROWTH_UNFOUND = 4.0
+# The overshoot of the step that confirms convergence.
+FINE_OVERSHOOT = 1e-6
+# When the two solutions of a step differ by less than this fraction of the displacement, the next step has the fine
+# overshoot; the descent has converged if they still differ by less after it.
+CONVERGENCE_TOLERANCE = 1e-6
+# The maximum number of forwards of one refinement.
+MAX_REFINEMENT_STEPS = 20
+# A refinement ends when the remaining logit margin is this fraction of its linear change along the ray.
+REFINEMENT_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}
+# Allowance for rounding when sums of costs are compared with `max_passes`.
+PASSES_TOLERANCE = 1e-4
+# The number of steps after which converged rows leave the batch: each check synchronizes a GPU.
+STEPS_BETWEEN_CHECKS = 4
+# The weight of the projection in the first and the last step of a stage; it falls along a cosine between them.
+INITIAL_PROJECTION_WEIGHT = {"l1": 0.5, "l2": 0.5, "linf": 0.6}
+FINAL_PROJECTION_WEIGHT = 0.03
+# The number of steps of the first stage; each further stage starts from the best point and has twice as many.
+FIRST_STAGE_STEPS = 36
+ALL_ROWS = slice(None)
+# The attributes with one row for each sample: those that define the problem, and those that the descent changes.
+PROBLEM_ATTRIBUTES = ("origin", "y", "targets", "initial_logit_margin")
+STATE_ATTRIBUTES = (
+    "current",
+    "points",
+    "distance",
+    "logit_margin",
+    "slope",
+    "passes",
+    "converged",
+    "overshoot",
+    "averaged_gradient",
+)
 
 
 @final
-class Walk:
-    """The state of a batch of walks, in rows `(B, n)`; each row has its own best point, cost and verdict.
+class BoundaryDescent:
+    """The state of a batch of descents, in rows `(B, n)`; each row has its own best point, cost and convergence.
 
     Attributes:
-        points, distance, gap: the nearest misclassified point of all queries; `distance` is `inf` while there is none.
+        points: the nearest adversarial point of all queries.
+        distance: its distance from the sample; `inf` while there is none.
+        logit_margin: the logit margin at that point.
         passes: forwards (.4 each) and backwards (.6 each) spent on the row.
-        settled: rows that more steps would not bring nearer.
+        converged: rows that more steps would not bring nearer.
     """
 
     def __init__(
@@ -62,262 +91,311 @@ class Walk:
         x: Tensor,
         y: Tensor,
         norm: str,
-        restriction: Restriction | None = None,
+        constraint: SubspaceConstraint | None = None,
         targets: Tensor | None = None,
     ) -> None:
-        self.boundary, self.shape, self.norm, self.restriction = boundary, x.shape, norm, restriction
-        self.origin, self.y, self.targets = flatten(x), y, targets
-        self.box = boundary.box if restriction is None else None
-        self.here = self.origin.clone()
+        self.boundary = boundary
+        self.shape = x.shape
+        self.norm = norm
+        self.constraint = constraint
+        self.origin = flatten(x)
+        self.y = y
+        self.targets = targets
+        self.bounds = boundary.bounds if constraint is None else None
+        self.current = self.origin.clone()
         self.points = self.origin.clone()
         self.distance = self.origin.new_full((len(x),), torch.inf)
-        self.gap, self.slope = torch.full_like(self.distance, torch.inf), torch.zeros_like(self.distance)
+        self.logit_margin = torch.full_like(self.distance, torch.inf)
+        # The derivative of the logit margin along the displacement from the sample, at the best point.
+        self.slope = torch.zeros_like(self.distance)
         self.passes = torch.zeros_like(self.distance)
-        self.settled = torch.zeros_like(self.y, dtype=torch.bool)
-        self.aim = torch.full_like(self.distance, AIM_FIRST)
-        self.pull, self.first_gap = 1.0, torch.full_like(self.distance, torch.nan)
-        self.followed = torch.zeros_like(self.origin)
-        # The norm in which steps are short; distances are always in that of the walk.
-        self.stepping, self.starts_flat = norm, norm == "l2" and self.box is not None
+        self.converged = torch.zeros_like(self.y, dtype=torch.bool)
+        self.overshoot = torch.full_like(self.distance, INITIAL_OVERSHOOT)
+        self.weight_factor = 1.0
+        self.initial_logit_margin = torch.full_like(self.distance, torch.nan)
+        self.averaged_gradient = torch.zeros_like(self.origin)
+        # The norm that a step minimizes; distances are always in `norm`.
+        self.step_norm = norm
+        self.starts_in_linf = norm == "l2" and self.bounds is not None
 
-    def begin(self, rivals: int) -> None:
-        """Step to the nearest of the linearised boundaries of the highest-scoring `rivals`."""
-        gap, gaps, gradients = gaps_and_gradients(self.boundary, self._shaped(self.here), self.y, rivals, self.targets)
-        self.passes += FORWARD + BACKWARD * gaps.shape[1]
+    def start_from_sample(self, candidate_classes: int) -> None:
+        """Step to the nearest of the linearized boundaries of the highest-scoring `candidate_classes`."""
+        logit_margin, class_margins, gradients = logit_margins_and_gradients(
+            self.boundary, self._to_samples(self.current), self.y, candidate_classes, self.targets
+        )
+        self.passes += FORWARD_COST + BACKWARD_COST * class_margins.shape[1]
         flat = gradients.flatten(2)
-        if self.restriction is not None:
-            flat = self.restriction.apply_each(flat)
+        if self.constraint is not None:
+            flat = self.constraint.project_each(flat)
         tiny = torch.finfo(flat.dtype).tiny
-        nearest = (gaps / dual_norm(flat, self.norm).clamp(min=tiny)).argmin(1)
+        nearest = (class_margins / dual_norm(flat, self.norm).clamp(min=tiny)).argmin(1)
         rows = torch.arange(len(nearest), device=nearest.device)
-        step = smallest_step(self.origin, flat[rows, nearest], -gaps[rows, nearest], self.norm, self.box)
-        self._keep(self.here, gap, torch.zeros_like(gap))
-        self.settled |= gap <= 0
-        self.first_gap = gap
-        self.here = self._inside(self.origin + (1 + AIM_FIRST) * step)
+        step = smallest_step(self.origin, flat[rows, nearest], -class_margins[rows, nearest], self.norm, self.bounds)
+        self._record_query(self.current, logit_margin, torch.zeros_like(logit_margin))
+        self.converged |= logit_margin <= 0
+        self.initial_logit_margin = logit_margin
+        self.current = self._clip(self.origin + (1 + INITIAL_OVERSHOOT) * step)
 
-    def begin_at(self, offsets: Tensor, gap: Tensor) -> None:
-        """Look at `(B, M, n)` places around the sample and start from the nearest misclassified, else the least gap.
+    def start_from_candidates(self, offsets: Tensor, initial_logit_margin: Tensor) -> None:
+        """Start from the best of M candidate points, at the cost of one forward each.
+
+        The best is the nearest adversarial candidate, or, if none is adversarial, that with the lowest logit margin.
 
         Args:
-            gap: that of the samples, `(B,)`, as the walk from them has found it.
+            offsets: `(B, M, n)` displacements of the candidates from the sample.
+            initial_logit_margin: `(B,)`, of the samples, as the descent from them has found it.
         """
-        self.pull, self.first_gap, self.starts_flat = LOCAL, gap, False
-        lowest = torch.full_like(self.distance, torch.inf)
-        for place in offsets.unbind(1):
-            step = place if self.restriction is None else self.restriction.apply(place)
-            here = self._inside(self.origin + step)
-            now = self._gap(here)
-            # Any misclassified place comes before all others, the nearest first.
-            order = torch.where(now <= 0, -1 / norm_of(here - self.origin, self.norm), now)
-            self.here = torch.where((order < lowest)[:, None], here, self.here)
-            lowest = torch.minimum(order, lowest)
+        self.weight_factor = RESTART_WEIGHT_FACTOR
+        self.initial_logit_margin = initial_logit_margin
+        self.starts_in_linf = False
+        lowest_rank = torch.full_like(self.distance, torch.inf)
+        for offset in offsets.unbind(1):
+            step = offset if self.constraint is None else self.constraint.project(offset)
+            query = self._clip(self.origin + step)
+            logit_margin = self._query_logit_margin(query)
+            # Adversarial candidates have negative ranks, the nearest the lowest.
+            rank = torch.where(logit_margin <= 0, -1 / norm_of(query - self.origin, self.norm), logit_margin)
+            self.current = torch.where((rank < lowest_rank)[:, None], query, self.current)
+            lowest_rank = torch.minimum(rank, lowest_rank)
 
-    def follow(self, steps: int, landings: int) -> Tensor:
-        """Take at most `steps` steps, each a forward and a backward; rows that have settled leave the batch.
+    def run(self, max_steps: int, refinement_steps: int) -> Tensor:
+        """Take up to `max_steps` steps, each a forward and a backward; converged rows leave the batch.
 
-        Every stage ends as if it were the last, so that a longer walk is never farther.
+        Every stage ends with a refinement as if it were the last, so that a longer descent is never farther.
 
         Args:
-            landings: the forwards kept for the end of each stage.
+            max_steps: the maximum number of steps of all stages together.
+            refinement_steps: the number of forwards reserved for the end of each stage.
 
         Returns:
-            The rows whose best point is as close to the crossing on its ray as rounding allows, `(B,)`.
+            Mask `(B,)` of the rows whose best point is as close to the crossing on its ray as rounding allows.
         """
-        landed, budget = torch.zeros_like(self.settled), float(self.passes[0])
-        for number, length in enumerate(stages(steps)):
-            budget += length * (FORWARD + BACKWARD) + landings * FORWARD
-            if number > 0:
-                self.here = torch.where(torch.isfinite(self.distance)[:, None], self.points, self.here)
-            for begin in range(0, length, BETWEEN_LOOKS):
-                rows = torch.nonzero(~self.settled).squeeze(1)
+        on_boundary = torch.zeros_like(self.converged)
+        max_passes = float(self.passes[0])
+        for stage, stage_steps in enumerate(step_schedule(max_steps)):
+            max_passes += stage_steps * (FORWARD_COST + BACKWARD_COST) + refinement_steps * FORWARD_COST
+            if stage > 0:
+                self.current = torch.where(torch.isfinite(self.distance)[:, None], self.points, self.current)
+            for start in range(0, stage_steps, STEPS_BETWEEN_CHECKS):
+                rows = torch.nonzero(~self.converged).squeeze(1)
                 if len(rows) == 0:
                     break
-                part = self._some(rows)
-                for step in range(begin, min(begin + BETWEEN_LOOKS, length)):
-                    share = self._turn(number, step, length)
-                    part.stepping = self.stepping
-                    part._step(self.pull * share)
-                self._put(rows, part)
-            self._reach(budget)
-            landed = self._land(budget)
-        return landed
+                subset = self._select(rows)
+                for step in range(start, min(start + STEPS_BETWEEN_CHECKS, stage_steps)):
+                    projection_weight = self._schedule_step(stage, step, stage_steps)
+                    subset.step_norm = self.step_norm
+                    subset._step(self.weight_factor * projection_weight)
+                self._update(rows, subset)
+            self._extend_to_crossing(max_passes)
+            on_boundary = self._refine(max_passes)
+        return on_boundary
 
-    def _some(self, rows: Tensor) -> "Walk":
-        """The walks of some rows, to be taken on by themselves and put back; all of them are this walk itself."""
+    def _select(self, rows: Tensor) -> "BoundaryDescent":
+        """Return the descents of some rows as a copy that `_update` writes back; of all rows, this object itself."""
         if len(rows) == len(self.origin):
             return self
-        part = copy.copy(self)
-        for name in (*TASK, *STATE):
+        subset = copy.copy(self)
+        for name in (*PROBLEM_ATTRIBUTES, *STATE_ATTRIBUTES):
             values = getattr(self, name)
-            setattr(part, name, None if values is None else values[rows])
-        part.restriction = None if self.restriction is None else self.restriction.rows(rows)
-        return part
+            setattr(subset, name, None if values is None else values[rows])
+        subset.constraint = None if self.constraint is None else self.constraint.select(rows)
+        return subset
 
-    def _put(self, rows: Tensor, part: "Walk") -> None:
-        """Take over where some rows have come to."""
-        if part is not self:
-            for name in STATE:
-                getattr(self, name)[rows] = getattr(part, name)
+    def _update(self, rows: Tensor, subset: "BoundaryDescent") -> None:
+        """Copy the state of some rows back from `subset`."""
+        if subset is not self:
+            for name in STATE_ATTRIBUTES:
+                getattr(self, name)[rows] = getattr(subset, name)
 
-    def _turn(self, stage: int, step: int, length: int) -> float:
-        """Choose the norm of one step of a stage, and say which share of the projection it takes."""
-        flat = int(FLAT * length) if stage == 0 and self.starts_flat and length >= FLAT_FROM else 0
-        self.stepping = "linf" if step < flat else self.norm
-        if stage == 0 and step in {0, flat}:
+    def _schedule_step(self, stage: int, step: int, stage_steps: int) -> float:
+        """Set the norm of one step of a stage, and return its projection weight."""
+        linf_steps = (
+            int(LINF_STEP_FRACTION * stage_steps)
+            if stage == 0 and self.starts_in_linf and stage_steps >= MIN_STEPS_FOR_LINF
+            else 0
+        )
+        self.step_norm = "linf" if step < linf_steps else self.norm
+        if stage == 0 and step in {0, linf_steps}:
             return 1.0
-        done, all_ = (step, flat) if step < flat else (step - flat, length - flat)
-        return pull_at(done, all_, self.stepping)
+        if step < linf_steps:
+            return cosine_projection_weight(step, linf_steps, self.step_norm)
+        return cosine_projection_weight(step - linf_steps, stage_steps - linf_steps, self.step_norm)
 
-    def _step(self, pull: float) -> None:
-        """Query the gap where every row is, and step on."""
-        gap, gradient = self.boundary.gap_and_gradient(self._shaped(self.here), self.y, self.targets)
-        self.passes += FORWARD + BACKWARD
+    def _step(self, projection_weight: float) -> None:
+        """Query the logit margin and its gradient at the current points, and move them."""
+        logit_margin, gradient = self.boundary.logit_margin_and_gradient(
+            self._to_samples(self.current), self.y, self.targets
+        )
+        self.passes += FORWARD_COST + BACKWARD_COST
         gradient = flatten(gradient)
-        if self.restriction is not None:
-            gradient = self.restriction.apply(gradient)
-        if MEMORY[self.stepping] > 0:
-            share = torch.where(self.followed.any(1, keepdim=True), MEMORY[self.stepping], 0.0).to(gradient)
-            gradient = self.followed = torch.lerp(gradient, self.followed, share)
-        moved = self.here - self.origin
-        length, slope = norm_of(moved, self.stepping), (gradient * moved).sum(1)
+        if self.constraint is not None:
+            gradient = self.constraint.project(gradient)
+        momentum = GRADIENT_MOMENTUM[self.step_norm]
+        if momentum > 0:
+            weight = torch.where(self.averaged_gradient.any(1, keepdim=True), momentum, 0.0).to(gradient)
+            gradient = self.averaged_gradient = torch.lerp(gradient, self.averaged_gradient, weight)
+        displacement = self.current - self.origin
+        length = norm_of(displacement, self.step_norm)
+        slope = (gradient * displacement).sum(1)
 
-        across = gap <= 0
-        blind = torch.isinf(self.distance) & ~across
-        aim = self.aim * torch.where(blind, AIM_NEVER_HIT, torch.where(across, AIM_HIT, AIM_MISSED).to(gap))
-        aim = torch.minimum(aim.clamp(min=AIM_LEAST), torch.where(blind, AIM_BLIND, AIM_MOST).to(gap))
-        fine = self.aim == AIM_FINE
-        aim = torch.where(fine, AIM_FINE, aim)
-        beyond = gap + aim * length * dual_norm(gradient, self.stepping)
+        is_adversarial = logit_margin <= 0
+        unfound = torch.isinf(self.distance) & ~is_adversarial
+        growth = torch.where(is_adversarial, OVERSHOOT_DECAY, OVERSHOOT_GROWTH).to(logit_margin)
+        overshoot = self.overshoot * torch.where(unfound, OVERSHOOT_GROWTH_UNFOUND, growth)
+        max_overshoot = torch.where(unfound, MAX_OVERSHOOT_UNFOUND, MAX_OVERSHOOT).to(logit_margin)
+        overshoot = torch.minimum(overshoot.clamp(min=MIN_OVERSHOOT), max_overshoot)
+        is_fine = self.overshoot == FINE_OVERSHOOT
+        overshoot = torch.where(is_fine, FINE_OVERSHOOT, overshoot)
+        reduction = logit_margin + overshoot * length * dual_norm(gradient, self.step_norm)
 
-        back = moved + smallest_step(self.here, gradient, -beyond, self.stepping, self.box)
-        nearest = smallest_step(self.origin, gradient, slope - beyond, self.stepping, self.box)
-        apart = nearest - back
-        left = norm_of(apart, self.stepping) / length.clamp(min=torch.finfo(gap.dtype).tiny)
-        self._keep(self.here, gap, slope)
-        still = across & (left <= SETTLED) & (slope < 0)
-        if self.stepping != self.norm:
-            still = torch.zeros_like(still)
-        self.settled |= still & (self.aim < AIM_FINE)
-        # Half of the fine aim says that the query to come was aimed finely.
-        self.aim = torch.where(fine, AIM_FINE / 2, torch.where(still, AIM_FINE, aim))
-        # Where the gap rises outwards the walk is past the ridge of a thin region, and the gradient shows its far side.
-        step = torch.where((across & (slope >= 0))[:, None], moved / 2, back + pull * apart)
-        self.here = self._inside(self.origin + step)
+        # Displacements to the points of the linearized boundary nearest to the current point and to the sample.
+        newton = displacement + smallest_step(self.current, gradient, -reduction, self.step_norm, self.bounds)
+        projection = smallest_step(self.origin, gradient, slope - reduction, self.step_norm, self.bounds)
+        difference = projection - newton
+        tiny = torch.finfo(logit_margin.dtype).tiny
+        relative_difference = norm_of(difference, self.step_norm) / length.clamp(min=tiny)
+        self._record_query(self.current, logit_margin, slope)
+        is_stationary = is_adversarial & (relative_difference <= CONVERGENCE_TOLERANCE) & (slope < 0)
+        if self.step_norm != self.norm:
+            is_stationary = torch.zeros_like(is_stationary)
+        self.converged |= is_stationary & (self.overshoot < FINE_OVERSHOOT)
+        # Half of the fine overshoot marks rows whose next query results from a fine step.
+        self.overshoot = torch.where(is_fine, FINE_OVERSHOOT / 2, torch.where(is_stationary, FINE_OVERSHOOT, overshoot))
+        # Where the logit margin rises outwards, the point has passed the middle of a thin region of the other class,
+        # and the gradient is that of the region's far side.
+        is_past_middle = is_adversarial & (slope >= 0)
+        step = torch.where(is_past_middle[:, None], displacement / 2, newton + projection_weight * difference)
+        self.current = self._clip(self.origin + step)
 
-    def _keep(self, here: Tensor, gap: Tensor, slope: Tensor, rows: Tensor | slice = EVERY) -> None:
-        """Take over the queries that are misclassified and nearer than all before."""
-        distance = norm_of(here - self.origin[rows], self.norm)
-        better = (gap <= 0) & (distance < self.distance[rows])
-        self.points[rows] = torch.where(better[:, None], here, self.points[rows])
-        for kept, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope)):
-            kept[rows] = torch.where(better, new, kept[rows])
+    def _record_query(
+        self, query: Tensor, logit_margin: Tensor, slope: Tensor, rows: Tensor | slice = ALL_ROWS
+    ) -> None:
+        """Keep the queries that are adversarial and nearer than all before."""
+        distance = norm_of(query - self.origin[rows], self.norm)
+        better = (logit_margin <= 0) & (distance < self.distance[rows])
+        self.points[rows] = torch.where(better[:, None], query, self.points[rows])
+        for best, new in ((self.distance, distance), (self.logit_margin, logit_margin), (self.slope, slope)):
+            best[rows] = torch.where(better, new, best[rows])
 
-    def _reach(self, budget: float) -> None:
-        """Look where the last step led; rows that have met no crossing yet step on from farther out while they can pay.
+    def _extend_to_crossing(self, max_passes: float) -> None:
+        """Evaluate the point of the last step; rows without a crossing step on from farther out while passes remain.
 
         Args:
-            budget: what a row may have spent in all.
+            max_passes: the maximum number of passes of a row so far, this stage included.
         """
-        self._look(torch.nonzero(~self.settled).squeeze(1), budget)
+        self._evaluate(torch.nonzero(~self.converged).squeeze(1), max_passes)
         while True:
-            blind = torch.isinf(self.distance) & (self.passes + FORWARD + BACKWARD <= budget + ROUNDING)
-            rows = torch.nonzero(blind).squeeze(1)
+            unfound = torch.isinf(self.distance) & (
+                self.passes + FORWARD_COST + BACKWARD_COST <= max_passes + PASSES_TOLERANCE
+            )
+            rows = torch.nonzero(unfound).squeeze(1)
             if len(rows) == 0:
                 return
-            part = self._some(rows)
-            part.here = part._inside(part.origin + FARTHER * (part.here - part.origin))
-            part._step(PULL_LAST)
-            self._put(rows, part)
-            self._look(rows, budget)
+            subset = self._select(rows)
+            subset.current = subset._clip(subset.origin + EXTENSION_FACTOR * (subset.current - subset.origin))
+            subset._step(FINAL_PROJECTION_WEIGHT)
+            self._update(rows, subset)
+            self._evaluate(rows, max_passes)
 
-    def _look(self, rows: Tensor, budget: float) -> None:
-        """A forward at where some rows are, of those that can pay."""
-        rows = rows[self.passes[rows] + FORWARD <= budget + ROUNDING]
+    def _evaluate(self, rows: Tensor, max_passes: float) -> None:
+        """Evaluate the current points of those rows for which a forward is within `max_passes`."""
+        rows = rows[self.passes[rows] + FORWARD_COST <= max_passes + PASSES_TOLERANCE]
         if len(rows) == 0:
             return
-        here = self.here[rows]
-        gap = self._gap(here, rows)
-        # The chord's slope: that at the crossing is not known, and the landing improves on it.
-        self._keep(here, gap, gap - self.first_gap[rows], rows)
+        query = self.current[rows]
+        logit_margin = self._query_logit_margin(query, rows)
+        # The slope of the chord: that at the crossing is unknown, and the refinement improves on it.
+        self._record_query(query, logit_margin, logit_margin - self.initial_logit_margin[rows], rows)
 
-    def _gap(self, here: Tensor, rows: Tensor | slice = EVERY) -> Tensor:
-        """The gap at one place of each of some rows, which pay for it."""
-        self.passes[rows] += FORWARD
-        return self.boundary.gap(self._shaped(here), self.y[rows], None if self.targets is None else self.targets[rows])
+    def _query_logit_margin(self, query: Tensor, rows: Tensor | slice = ALL_ROWS) -> Tensor:
+        """Return the logit margin at one point for each of some rows, and add the cost."""
+        self.passes[rows] += FORWARD_COST
+        return self.boundary.logit_margin(
+            self._to_samples(query), self.y[rows], None if self.targets is None else self.targets[rows]
+        )
 
-    def _land(self, budget: float) -> Tensor:
-        """Pull each best point back along its ray, as close to the crossing as rounding and the budget allow.
+    def _refine(self, max_passes: float) -> Tensor:
+        """Move each best point along its ray as close to the crossing as rounding and `max_passes` allow.
 
         Secant steps from the far side, and false position with the Illinois rule once the crossing is bracketed.
 
         Args:
-            budget: what a row may have spent in all; one that cannot pay for another look stays where it is.
+            max_passes: the maximum number of passes of a row so far; a row without passes for a forward stays as it is.
 
         Returns:
-            The rows that are that close, `(B,)`.
+            Mask `(B,)` of the rows that are as close as rounding allows.
         """
-        self.slope = torch.where(self.slope < 0, self.slope, self.gap - self.first_gap)
-        ray, slope = self.points - self.origin, self.slope.clone()
-        tolerance = LANDED[torch.float64 if ray.dtype == torch.float64 else torch.float32]
-        low, high = torch.zeros_like(self.distance), torch.ones_like(self.distance)
-        near, far, last = torch.full_like(low, torch.nan), self.gap.clone(), torch.zeros_like(low)
-        for _ in range(LANDINGS):
-            paid = self.passes + FORWARD <= budget + ROUNDING
-            rows = torch.nonzero(self._above(tolerance) & (high - low > tolerance) & paid).squeeze(1)
+        self.slope = torch.where(self.slope < 0, self.slope, self.logit_margin - self.initial_logit_margin)
+        ray = self.points - self.origin
+        slope = self.slope.clone()
+        tolerance = REFINEMENT_TOLERANCE[torch.float64 if ray.dtype == torch.float64 else torch.float32]
+        # Positions on the ray, and the values there; the value of the near side is nan until a point of it is known.
+        low = torch.zeros_like(self.distance)
+        high = torch.ones_like(self.distance)
+        low_value = torch.full_like(low, torch.nan)
+        high_value = self.logit_margin.clone()
+        last_side = torch.zeros_like(low)
+        for _ in range(MAX_REFINEMENT_STEPS):
+            affordable = self.passes + FORWARD_COST <= max_passes + PASSES_TOLERANCE
+            rows = torch.nonzero(self._is_improvable(tolerance) & (high - low > tolerance) & affordable).squeeze(1)
             if len(rows) == 0:
                 break
-            a, b, above, below = low[rows], high[rows], near[rows], far[rows]
-            t = torch.where(above.isnan(), b - below / slope[rows], a + (b - a) * above / (above - below)) + tolerance
+            a = low[rows]
+            b = high[rows]
+            f_a = low_value[rows]
+            f_b = high_value[rows]
+            t = torch.where(f_a.isnan(), b - f_b / slope[rows], a + (b - a) * f_a / (f_a - f_b)) + tolerance
             t = torch.where((t > a) & (t < b), t, (a + b) / 2)
-            here = self.origin[rows] + t[:, None] * ray[rows]
-            now = self._gap(here, rows)
-            self._keep(here, now, self.slope[rows], rows)
-            across = now <= 0
-            # Two points across: their secant is the better slope.
-            slope[rows] = torch.where(across & (t < b), (below - now) / (b - t), slope[rows])
-            halve = torch.where(across == (last[rows] < 0), 0.5, 1.0).where(last[rows] != 0, 1.0)
-            low[rows], high[rows] = torch.where(across, a, t), torch.where(across, t, b)
-            near[rows] = torch.where(across, halve * above, now)
-            far[rows], last[rows] = torch.where(across, now, halve * below), torch.where(across, -1.0, 1.0).to(t)
-        there = ~self._above(tolerance) | (high - low <= tolerance)
-        return torch.isfinite(self.distance) & there & (self.slope < 0)
+            query = self.origin[rows] + t[:, None] * ray[rows]
+            f = self._query_logit_margin(query, rows)
+            self._record_query(query, f, self.slope[rows], rows)
+            far = f <= 0
+            # The secant of two points on the far side is a better slope.
+            slope[rows] = torch.where(far & (t < b), (f_b - f) / (b - t), slope[rows])
+            halve = torch.where(far == (last_side[rows] < 0), 0.5, 1.0).where(last_side[rows] != 0, 1.0)
+            low[rows] = torch.where(far, a, t)
+            high[rows] = torch.where(far, t, b)
+            low_value[rows] = torch.where(far, halve * f_a, f)
+            high_value[rows] = torch.where(far, f, halve * f_b)
+            last_side[rows] = torch.where(far, -1.0, 1.0).to(t)
+        is_refined = ~self._is_improvable(tolerance) | (high - low <= tolerance)
+        return torch.isfinite(self.distance) & is_refined & (self.slope < 0)
 
-    def _above(self, tolerance: float) -> Tensor:
-        """Rows that a step along the ray would still bring nearer."""
-        open_ = torch.isfinite(self.distance) & (self.distance > 0) & (self.slope < 0)
-        return open_ & (self.gap < 2 * tolerance * self.slope)
+    def _is_improvable(self, tolerance: float) -> Tensor:
+        """Return the mask of rows that a step along the ray would bring nearer."""
+        is_open = torch.isfinite(self.distance) & (self.distance > 0) & (self.slope < 0)
+        return is_open & (self.logit_margin < 2 * tolerance * self.slope)
 
-    def _inside(self, points: Tensor) -> Tensor:
-        return points if self.box is None else self.box.clamp(points)
+    def _clip(self, points: Tensor) -> Tensor:
+        return points if self.bounds is None else self.bounds.clamp(points)
 
-    def _shaped(self, rows: Tensor) -> Tensor:
+    def _to_samples(self, rows: Tensor) -> Tensor:
         return rows.reshape(len(rows), *self.shape[1:])
 
 
-# The share of the projection in a step falls from the first to the last, along a cosine, in each stage of a walk; the
-# first stage has so many steps, each further one sets out from the best point and has twice as many.
-PULL, PULL_LAST, STAGE = {"l1": 0.5, "l2": 0.5, "linf": 0.6}, 0.03, 36
-
-
-def stages(steps: int) -> list[int]:
-    """How many steps each stage of a walk has; what a longer walk adds comes after what a shorter one does.
+def step_schedule(steps: int) -> list[int]:
+    """Return the number of steps of each stage; more steps extend the last stage or add stages after it.
 
     Example:
-        >>> stages(20), stages(96)
+        >>> step_schedule(20), step_schedule(96)
         ([20], [36, 60])
     """
     lengths: list[int] = []
     while steps > 0:
-        lengths.append(min(steps, STAGE * 2 ** len(lengths)))
+        lengths.append(min(steps, FIRST_STAGE_STEPS * 2 ** len(lengths)))
         steps -= lengths[-1]
     return lengths
 
 
-def pull_at(step: int, steps: int, norm: str) -> float:
-    """The share of the projection in one of the steps of a stage, falling off to average the kinks.
+def cosine_projection_weight(step: int, steps: int, norm: str) -> float:
+    """Return the weight of the projection in one step of a stage; it decreases, which averages over the kinks.
 
     Args:
-        norm: `l1`, `l2` or `linf`, in which the steps are short.
+        step: the number of the step in the stage, from 0.
+        steps: the number of steps of the stage.
+        norm: `l1`, `l2` or `linf`, the norm that the step minimizes.
     """
-    return PULL_LAST + (PULL[norm] - PULL_LAST) * (1 + math.cos(math.pi * step / steps)) / 2
+    return (
+        FINAL_PROJECTION_WEIGHT
+        + (INITIAL_PROJECTION_WEIGHT[norm] - FINAL_PROJECTION_WEIGHT) * (1 + math.cos(math.pi * step / steps)) / 2
+    )

@@ -1,10 +1,10 @@
-"""The nearest point of another class, searched along the boundary itself.
+"""Closest boundary point: a minimum-norm search along the boundary itself.
 
-At the nearest point the displacement is parallel to the gap's gradient. So each step linearises the gap once and mixes
-two solutions of that linearisation: the one nearest to where the search is (Newton's, back to the boundary) and the one
-nearest to the sample (the projection that DeepFool and FAB repeat). The second alone overshoots wherever the boundary
-bends; the share of it falls off, so that the kinks of a ReLU network are averaged out. The nearest misclassified point
-of all queries is kept, and landed by secant steps along its ray.
+At the closest point the displacement is parallel to the gradient of the logit margin. Each step linearizes the margin
+once and combines two solutions of the linearized problem: the one closest to the current point (Newton's step, back to
+the boundary) and the one closest to the sample (the projection that DeepFool and FAB repeat). The projection alone
+overshoots wherever the boundary bends; its weight decreases, so that the kinks of a ReLU network are averaged out. The
+closest adversarial point of all queries is kept, and refined by secant steps along its ray.
 """
 
 import dataclasses
@@ -14,199 +14,223 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dimple.attacks.base import BUDGET, CONVERGED, NO_CROSSING, Reached
-from dimple.attacks.best_so_far import some
-from dimple.attacks.boundary_descent import Walk, stages
-from dimple.attacks.cutting_planes import cornered
-from dimple.attacks.sphere_search import MOST, just_within
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary.boundary import FORWARD, Boundary
+from dimple.attacks.base import CONVERGED, MAX_PASSES_REACHED, NO_CROSSING, AttackResult
+from dimple.attacks.best_so_far import select_rows
+from dimple.attacks.boundary_descent import BoundaryDescent, step_schedule
+from dimple.attacks.cutting_planes import search_vertices
+from dimple.attacks.sphere_search import MAX_DIMENSION, search_sphere
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import FORWARD_COST, Boundary
 from dimple.tensors import chunks, flatten, generator
 
-# Budgets below these look at fewer rivals when they begin, and what is no whole step is kept for the landing.
-SMALL, LARGE = 8, 15
-# Looks at the corners around the nearest point of several starts.
-CORNERS = 12
-# From so many starts on the surroundings are looked at as well; fewer are asked for where time counts.
-LOOKING = 9
-# How often the surroundings are looked at, by samples for which that brought a nearer point the last time.
-TURNS = 6
-# A sample is masked when further starts come nearer than this share of what the first found.
-MASKED = 0.9
-# How many places a further start looks at, forwards only, before it chooses where to walk from.
-LOOKS = 16
-# Directions of further starts are chosen from so many, and places lie so far from them, relative to the radius.
-POOL, WIDTH = 512, 0.7
-# How many further starts travel together; the next ones look within the distance that these have found.
-ROUND = 8
+# Below these values of `max_passes` a search linearizes fewer classes at its start and reserves more forwards for the
+# refinement.
+SMALL_MAX_PASSES = 8
+MEDIUM_MAX_PASSES = 15
+# The maximum number of steps from vertex to vertex, from the nearest point of all restarts.
+MAX_VERTEX_STEPS = 12
+# With at least this many restarts the sphere around the sample is searched too; with fewer, that time is saved.
+SPHERE_SEARCH_MIN_RESTARTS = 9
+# The maximum number of sphere searches of a sample; each further one needs a nearer point from the previous one.
+MAX_SPHERE_SEARCHES = 6
+# A sample has multiple minima if a restart finds a distance below this fraction of that of the first search.
+MULTIPLE_MINIMA_RATIO = 0.9
+# The number of candidate points that a restart evaluates, one forward each, to choose its start.
+CANDIDATES_PER_RESTART = 16
+# The number of random directions from which those of the restarts are chosen.
+DIRECTION_POOL_SIZE = 512
+# The spread of the candidates around the direction of their restart, relative to the radius.
+CANDIDATE_SPREAD = 0.7
+# The number of restarts that run as one batch; later batches search within the distance that these have found.
+RESTARTS_PER_BATCH = 8
 
 
-def closest(
+def closest_point(
     boundary: Boundary,
     x: Tensor,
     y: Tensor,
     norm: str = "l2",
-    budget: float = 40.0,
-    restriction: Restriction | None = None,
+    max_passes: float = 40.0,
+    constraint: SubspaceConstraint | None = None,
     targets: Tensor | None = None,
-    starts: int | None = None,
-) -> Reached:
-    """The nearest misclassified point to each sample, as near as `budget` passes find it: an upper bound of the margin.
+    restarts: int | None = None,
+) -> AttackResult:
+    """Search for the adversarial point nearest to each sample; its distance is an upper bound of the margin.
 
-    The call is that of every search, see `dimple.attacks.base.Search`; the budget is that of one start, and from 5
-    passes on no sample exceeds it. A few forwards of it are kept for the landing; where they do not suffice, the point
-    lies a little beyond the boundary, and `Margin` pulls it back.
+    The arguments are those of `dimple.attacks.base.MinimumNormAttack`, except that `max_passes` limits one search;
+    from 5 passes on no sample exceeds it. Some forwards are reserved for the refinement. Where they are not enough, the
+    point lies slightly beyond the boundary, and `Margin` refines it.
 
     Args:
-        starts: how many searches a sample, the first from itself, the others from within the distance that it found,
-            and in l2 the last of three or more from the nearest point of all, see `attacks.cutting_planes`; of nine or
-            more, in up to three dimensions, one more wherever a look around sees another class nearer still, see
-            `dimple.attacks.sphere_search`. None takes 9 up to 16 dimensions, 3 up to 64, and 1 above.
+        boundary: the boundary; its bounds limit the search.
+        x: `(B, *shape)` samples that the classifier assigns to `y`.
+        y: `(B,)` classes.
+        norm: `l1`, `l2` or `linf`.
+        max_passes: the maximum number of passes of one search for one sample.
+        constraint: a subspace to stay in (l2 only).
+        targets: `(B,)` classes to reach; None for any class but `y`.
+        restarts: the number of searches, the first included; by default `default_restarts`. The first starts from the
+            sample, the others within the distance that is known by then. In l2 the last of three or more searches the
+            vertices of the boundary from the nearest point of all (`dimple.attacks.cutting_planes`). With nine or more,
+            in l2 and in up to three dimensions, a further search starts wherever a sphere search
+            (`dimple.attacks.sphere_search`) finds a nearer adversarial point.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> closest(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).points.abs().round(decimals=3)
+        >>> closest_point(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).points.abs().round(decimals=3)
         tensor([[0., 5.]])
     """
     n = flatten(x).shape[1]
-    starts = default_starts(n) if starts is None else starts
-    task = _Task(boundary, x, y, norm, restriction, targets)
-    begun = task.walk()
-    begun.begin(rivals=1 if budget < SMALL else 2 if budget < LARGE else 3)
-    first = best = _finished(begun, budget)
-    corners = norm == "l2" and starts > 2
-    spread = _spread(starts - 1 - corners, n, x.device).to(x.dtype)
-    for part in chunks(len(spread), ROUND):
-        count = len(spread[part])
+    restarts = default_restarts(n) if restarts is None else restarts
+    problem = _SearchProblem(boundary, x, y, norm, constraint, targets)
+    first_descent = problem.make_descent()
+    first_descent.start_from_sample(
+        candidate_classes=1 if max_passes < SMALL_MAX_PASSES else 2 if max_passes < MEDIUM_MAX_PASSES else 3
+    )
+    first = best = _run_descent(first_descent, max_passes)
+    search_at_vertices = norm == "l2" and restarts > 2
+    offsets = _restart_offsets(restarts - 1 - search_at_vertices, n, x.device).to(x.dtype)
+    for batch in chunks(len(offsets), RESTARTS_PER_BATCH):
+        count = len(offsets[batch])
         rows = torch.arange(len(x), device=x.device).repeat(count)
-        # A nearer crossing lies within the distance already found; where none is found, the sample's size is a scale.
+        # A nearer crossing lies within the distance already found; where none is found, the sample's norm is the scale.
         radius = best.distance.where(torch.isfinite(best.distance), flatten(x).norm(dim=1))[rows]
-        places = radius[:, None, None] * spread[part].repeat_interleave(len(x), dim=0)
-        walk = task.some(rows).walk()
-        walk.begin_at(places[:, : max(1, int(budget / 4))], begun.first_gap[rows])
-        best = _nearest(best, _finished(walk, budget), count)
-    if corners:
-        best = _at_corners(best, task, budget)
-        if starts >= LOOKING and n <= MOST:
-            best = _looking_around(best, begun.first_gap, task, budget)
+        candidates = radius[:, None, None] * offsets[batch].repeat_interleave(len(x), dim=0)
+        descent = problem.select(rows).make_descent()
+        initial_logit_margin = first_descent.initial_logit_margin[rows]
+        descent.start_from_candidates(candidates[:, : max(1, int(max_passes / 4))], initial_logit_margin)
+        best = _select_closest(best, _run_descent(descent, max_passes), count)
+    if search_at_vertices:
+        best = _improve_at_vertices(best, problem, max_passes)
+        if restarts >= SPHERE_SEARCH_MIN_RESTARTS and n <= MAX_DIMENSION:
+            best = _improve_by_sphere_search(best, first_descent.initial_logit_margin, problem, max_passes)
     found = torch.isfinite(best.distance)
-    status = torch.where(best.settled, CONVERGED, BUDGET).where(found, NO_CROSSING)
-    masked = best.distance < MASKED * first.distance
-    return Reached(best.points.reshape(x.shape), found, best.passes, status, best.landed, masked)
+    status = torch.where(best.converged, CONVERGED, MAX_PASSES_REACHED).where(found, NO_CROSSING)
+    multiple_minima = best.distance < MULTIPLE_MINIMA_RATIO * first.distance
+    return AttackResult(best.points.reshape(x.shape), found, best.passes, status, best.on_boundary, multiple_minima)
 
 
-def default_starts(n: int) -> int:
-    """How many searches a sample of n dimensions gets: few dimensions have pockets that one search walks past."""
+def default_restarts(n: int) -> int:
+    """Return the number of searches for a sample of n dimensions: 9 up to 16 dimensions, 3 up to 64, 1 above.
+
+    The first search is included. In few dimensions the other class has small regions that a single search misses.
+    """
     return 9 if n <= 16 else 3 if n <= 64 else 1
 
 
 @dataclasses.dataclass(frozen=True)
-class _Task:
-    """What is asked, as `closest` is."""
+class _SearchProblem:
+    """The arguments of `closest_point` that define the problem."""
 
     boundary: Boundary
     x: Tensor
     y: Tensor
     norm: str
-    restriction: Restriction | None
+    constraint: SubspaceConstraint | None
     targets: Tensor | None
 
-    def some(self, rows: Tensor) -> "_Task":
-        """The same of some samples, which may come more than once."""
-        limits, goals = some(rows, self.restriction, self.targets)
-        return _Task(self.boundary, self.x[rows], self.y[rows], self.norm, limits, goals)
+    def select(self, rows: Tensor) -> "_SearchProblem":
+        """Return the problem for some of the samples, which may be repeated."""
+        constraint, targets = select_rows(rows, self.constraint, self.targets)
+        return _SearchProblem(self.boundary, self.x[rows], self.y[rows], self.norm, constraint, targets)
 
-    def walk(self) -> Walk:
-        """One walk a sample, not begun yet."""
-        return Walk(self.boundary, self.x, self.y, self.norm, self.restriction, self.targets)
+    def make_descent(self) -> BoundaryDescent:
+        """Return one descent for each sample, not yet started."""
+        return BoundaryDescent(self.boundary, self.x, self.y, self.norm, self.constraint, self.targets)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Found:
-    """What a start came to, one row a sample."""
+class _RestartResult:
+    """The result of one restart, one row for each sample."""
 
     points: Tensor
     distance: Tensor
     passes: Tensor
-    settled: Tensor
-    landed: Tensor
+    converged: Tensor
+    on_boundary: Tensor
 
-    def some(self, rows: Tensor) -> "_Found":
-        """That of some samples."""
-        return _Found(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+    def select(self, rows: Tensor) -> "_RestartResult":
+        """Return the result for some of the samples."""
+        return _RestartResult(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
-    def put(self, rows: Tensor, others: "_Found") -> None:
-        """Take over what some samples have come to since."""
+    def update(self, rows: Tensor, others: "_RestartResult") -> None:
+        """Overwrite the rows of some samples."""
         for field in dataclasses.fields(self):
             getattr(self, field.name)[rows] = getattr(others, field.name)
 
 
-def _finished(walk: Walk, budget: float) -> _Found:
-    """What a walk that has begun comes to: the steps along the boundary, and forwards kept for the landing."""
-    landings = 5 if budget < SMALL else 6 if budget < LARGE else 4
-    left = budget - float(walk.passes[0]) - FORWARD * landings
-    *before, _ = stages(max(1, int(left + 1e-6)))
-    # Every stage lands; a last one too short for its landing is left out.
-    steps = max(1, sum(before), int(left - FORWARD * landings * len(before) + 1e-6))
-    landed = walk.follow(steps, landings)
-    return _Found(walk.points, walk.distance, walk.passes, walk.settled, landed)
+def _run_descent(descent: BoundaryDescent, max_passes: float) -> _RestartResult:
+    """Run a started descent: steps along the boundary, with forwards reserved for the refinement of each stage."""
+    refinement_steps = 5 if max_passes < SMALL_MAX_PASSES else 6 if max_passes < MEDIUM_MAX_PASSES else 4
+    remaining = max_passes - float(descent.passes[0]) - FORWARD_COST * refinement_steps
+    *full_stages, _ = step_schedule(max(1, int(remaining + 1e-6)))
+    # Every stage has a refinement; a last stage that is too short to pay for its own is left out.
+    steps = max(1, sum(full_stages), int(remaining - FORWARD_COST * refinement_steps * len(full_stages) + 1e-6))
+    on_boundary = descent.run(steps, refinement_steps)
+    return _RestartResult(descent.points, descent.distance, descent.passes, descent.converged, on_boundary)
 
 
-def _at_corners(best: _Found, task: _Task, budget: float) -> _Found:
-    """The nearest of all starts, and what its corners hold that is nearer still."""
+def _improve_at_vertices(best: _RestartResult, problem: _SearchProblem, max_passes: float) -> _RestartResult:
+    """Search the vertices of the boundary from the best points, and return the nearer of both."""
     found = torch.isfinite(best.distance)
-    steps = int(min(budget, CORNERS))
-    nearer = cornered(task.boundary, task.x, task.y, best.points, found, steps, task.restriction, task.targets)
-    landed = best.landed & (nearer.distance >= best.distance)
-    return _Found(nearer.points, nearer.distance, best.passes + nearer.passes, best.settled, landed)
+    steps = int(min(max_passes, MAX_VERTEX_STEPS))
+    nearer = search_vertices(
+        problem.boundary, problem.x, problem.y, best.points, found, steps, problem.constraint, problem.targets
+    )
+    on_boundary = best.on_boundary & (nearer.distance >= best.distance)
+    return _RestartResult(nearer.points, nearer.distance, best.passes + nearer.passes, best.converged, on_boundary)
 
 
-def _looking_around(best: _Found, first_gap: Tensor, task: _Task, budget: float) -> _Found:
-    """The nearest known, and what is found from where another class is seen that is nearer, again and again."""
-    best = best.some(torch.arange(len(task.x), device=task.x.device))
+def _improve_by_sphere_search(
+    best: _RestartResult, initial_logit_margin: Tensor, problem: _SearchProblem, max_passes: float
+) -> _RestartResult:
+    """Search just inside the known distance, start descents from the adversarial points found there, and repeat."""
+    best = best.select(torch.arange(len(problem.x), device=problem.x.device))
     rows = torch.nonzero(torch.isfinite(best.distance) & (best.distance > 0)).squeeze(1)
-    for turn in range(TURNS):
-        left = task.some(rows)
-        places, across, passes = just_within(
-            left.boundary, left.x, left.y, best.points[rows], turn, left.restriction, left.targets
+    for attempt in range(MAX_SPHERE_SEARCHES):
+        subset = problem.select(rows)
+        points, is_adversarial, passes = search_sphere(
+            subset.boundary, subset.x, subset.y, best.points[rows], attempt, subset.constraint, subset.targets
         )
         best.passes[rows] += passes
-        rows, offsets = rows[across], (places - flatten(left.x))[across, None]
+        rows = rows[is_adversarial]
         if len(rows) == 0:
             break
-        walk = task.some(rows).walk()
-        walk.begin_at(offsets, first_gap[rows])
-        nearest = _nearest(best.some(rows), _finished(walk, budget), 1)
-        best.put(rows, _at_corners(nearest, task.some(rows), budget))
+        offsets = (points - flatten(subset.x))[is_adversarial, None]
+        descent = problem.select(rows).make_descent()
+        descent.start_from_candidates(offsets, initial_logit_margin[rows])
+        nearest = _select_closest(best.select(rows), _run_descent(descent, max_passes), 1)
+        best.update(rows, _improve_at_vertices(nearest, problem.select(rows), max_passes))
     return best
 
 
-def _spread(count: int, n: int, device: torch.device) -> Tensor:
-    """Places to look at within the unit ball, `(count, LOOKS, n)`, each row around its own direction.
+def _restart_offsets(count: int, n: int, device: torch.device) -> Tensor:
+    """Return candidate displacements in the unit ball, `(count, CANDIDATES_PER_RESTART, n)`, the same for every sample.
 
-    The directions are spread out: each is, of a pool of random ones, the farthest from all before. They are the same
-    for every sample.
+    The candidates of a restart lie around its own direction. The directions are spread out: each is, of a pool of
+    random ones, the farthest from all before.
     """
     stream = generator(0, "closest", "starts", n)
-    pool = normalize(torch.randn(POOL, n, generator=stream, dtype=torch.float64), dim=1)
-    axes, nearness = pool[:1], pool @ pool[0]
-    while len(axes) < count:
-        axes = torch.cat([axes, pool[nearness.argmin()][None]])
-        nearness = torch.maximum(nearness, pool @ axes[-1])
-    noise = torch.randn(count, LOOKS, n, generator=stream, dtype=torch.float64) / math.sqrt(n)
-    radii = torch.rand(count, LOOKS, 1, generator=stream, dtype=torch.float64) ** (1 / n)
-    return (normalize(axes[:count, None] + WIDTH * noise, dim=2) * radii).to(device)
+    pool = normalize(torch.randn(DIRECTION_POOL_SIZE, n, generator=stream, dtype=torch.float64), dim=1)
+    directions = pool[:1]
+    max_cosine = pool @ pool[0]
+    while len(directions) < count:
+        directions = torch.cat([directions, pool[max_cosine.argmin()][None]])
+        max_cosine = torch.maximum(max_cosine, pool @ directions[-1])
+    noise = torch.randn(count, CANDIDATES_PER_RESTART, n, generator=stream, dtype=torch.float64) / math.sqrt(n)
+    radii = torch.rand(count, CANDIDATES_PER_RESTART, 1, generator=stream, dtype=torch.float64) ** (1 / n)
+    return (normalize(directions[:count, None] + CANDIDATE_SPREAD * noise, dim=2) * radii).to(device)
 
 
-def _nearest(first: _Found, others: _Found, count: int) -> _Found:
-    """Of all starts of a sample the nearest; what each of them cost, together."""
+def _select_closest(first: _RestartResult, others: _RestartResult, count: int) -> _RestartResult:
+    """Return, for each sample, the nearest of `first` and of `count` further restarts; their passes are summed."""
     distance = torch.cat([first.distance[None], others.distance.reshape(count, -1)])
     best = distance.argmin(0)
 
-    def pick(name: str) -> Tensor:
-        one, rest = getattr(first, name), getattr(others, name)
-        every = torch.cat([one[None], rest.reshape(count, *one.shape)])
-        return every[best, torch.arange(len(best), device=best.device)]
+    def select(name: str) -> Tensor:
+        value = getattr(first, name)
+        values = torch.cat([value[None], getattr(others, name).reshape(count, *value.shape)])
+        return values[best, torch.arange(len(best), device=best.device)]
 
     passes = first.passes + others.passes.reshape(count, -1).sum(0)
-    return _Found(pick("points"), pick("distance"), passes, pick("settled"), pick("landed"))
+    return _RestartResult(select("points"), select("distance"), passes, select("converged"), select("on_boundary"))

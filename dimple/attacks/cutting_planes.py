@@ -1,8 +1,9 @@
-"""Corners of the boundary: where faces meet, a search that linearises one at a time steps to and fro between them.
+"""Cutting planes: a search for the vertices and edges of the boundary, where its faces meet.
 
-A network of ReLU type is linear piece by piece, and so is its boundary. Each look gives the face of one piece. The
-nearest point to the sample beyond all faces seen is looked at next, so that a corner is met as soon as its faces have
-been: Kelley's cutting planes, exact where the other class is convex, and never farther than what it begins with.
+The boundary of a ReLU network is piecewise linear. A search that linearizes one face at a time oscillates between the
+faces at an edge. Here each query adds one face, and the next query is the point beyond all known faces that is nearest
+to the sample, so that a vertex is found once its faces are known. These are Kelley's cutting planes: exact where the
+other class is convex, and the result is never farther than the initial point.
 
 Reference: Kelley 1960, The cutting-plane method for solving convex programs.
 """
@@ -12,107 +13,122 @@ import itertools
 import torch
 from torch import Tensor
 
-from dimple.attacks.best_so_far import Nearest, some
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
+from dimple.attacks.best_so_far import BestSoFar, select_rows
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
 from dimple.tensors import flatten
 
-# So many of the last faces count; the corners of three dimensions have three.
-FACES = 4
-# How far beyond the faces a look is aimed, and how much nearer it must promise to come, as shares of the distance.
-AIM, GAIN = 1e-7, 1e-6
-# What counts as beyond a face, in units of rounding.
-ULPS = 1024
+# The number of latest faces that count; a vertex in three dimensions has three.
+MAX_FACES = 4
+# How far beyond the faces a query lies, as a fraction of the distance.
+OVERSHOOT = 1e-7
+# The smallest expected reduction of the distance for which a query is made, as a fraction of the distance.
+MIN_RELATIVE_GAIN = 1e-6
+# The tolerance of the test that a step satisfies all faces, in units of rounding.
+ROUNDING_ULPS = 1024
 
 
-def shortest_beyond(normals: Tensor, levels: Tensor) -> Tensor:
-    """The shortest step d with `normals d <= levels`, `(B, n)`; nan where there is none.
+def shortest_step_into_halfspaces(normals: Tensor, levels: Tensor) -> Tensor:
+    """Return the shortest step d with `normals d <= levels`, `(B, n)`; nan where there is none.
 
     Args:
-        normals: `(B, F, n)`, of unit length, or zero for a face that does not count.
+        normals: `(B, F, n)`, of unit length, or zero for a face to be ignored.
         levels: `(B, F)`.
 
     Example:
-        >>> shortest_beyond(torch.eye(2)[None], torch.tensor([[-3.0, -4.0]]))
+        >>> shortest_step_into_halfspaces(torch.eye(2)[None], torch.tensor([[-3.0, -4.0]]))
         tensor([[-3., -4.]])
     """
-    count, faces, n = normals.shape
-    counts = normals.any(2)
-    levels = torch.where(counts, levels, 1.0)
-    best, least = normals.new_full((count, n), torch.nan), normals.new_full((count,), torch.inf)
-    rounding = ULPS * torch.finfo(normals.dtype).eps
+    count, num_faces, n = normals.shape
+    is_used = normals.any(2)
+    levels = torch.where(is_used, levels, 1.0)
+    best = normals.new_full((count, n), torch.nan)
+    best_length = normals.new_full((count,), torch.inf)
+    rounding = ROUNDING_ULPS * torch.finfo(normals.dtype).eps
     rows = torch.arange(count, device=normals.device)
-    # The step stands on the faces that hold it, and there are few: each set of them is tried.
-    for size in range(min(faces, n) + 1):
-        held = torch.tensor(list(itertools.combinations(range(faces), size)), dtype=torch.long, device=normals.device)
-        a = normals[:, held]
-        weights, _ = torch.linalg.solve_ex(a @ a.mT, levels[:, held, None])
+    # The solution meets some of the faces with equality. There are few faces, so that every subset of them is tried.
+    for size in range(min(num_faces, n) + 1):
+        subsets = list(itertools.combinations(range(num_faces), size))
+        active = torch.tensor(subsets, dtype=torch.long, device=normals.device)
+        a = normals[:, active]
+        weights, _ = torch.linalg.solve_ex(a @ a.mT, levels[:, active, None])
         steps = (a.mT @ weights).squeeze(3)
         lengths = steps.norm(dim=2)
-        over = steps @ normals.mT - levels[:, None]
-        beyond = (over <= rounding * (levels.abs()[:, None] + lengths[:, :, None])).all(2) & counts[:, held].all(2)
-        length, first = torch.where(beyond, lengths, torch.inf).min(1)
-        shorter = length < least
+        excess = steps @ normals.mT - levels[:, None]
+        is_feasible = (excess <= rounding * (levels.abs()[:, None] + lengths[:, :, None])).all(2)
+        length, first = torch.where(is_feasible & is_used[:, active].all(2), lengths, torch.inf).min(1)
+        shorter = length < best_length
         best = torch.where(shorter[:, None], steps[rows, first], best)
-        least = torch.where(shorter, length, least)
+        best_length = torch.where(shorter, length, best_length)
     return best
 
 
-def cornered(
+def search_vertices(
     boundary: Boundary,
     x: Tensor,
     y: Tensor,
     points: Tensor,
     found: Tensor,
-    steps: int,
-    restriction: Restriction | None = None,
+    max_steps: int,
+    constraint: SubspaceConstraint | None = None,
     targets: Tensor | None = None,
-) -> Nearest:
-    """The nearest misclassified points in l2 that are met from the nearest known, or from the samples themselves.
+) -> BestSoFar:
+    """Search for nearer adversarial points in l2, from the nearest known points or from the samples themselves.
 
     Args:
-        x, y, restriction, targets: as in `dimple.attacks.base.Search`.
-        points: `(B, n)`, flat, misclassified where `found` `(B,)`, and the samples where not.
-        steps: the most looks at a sample, each a forward and a backward; who gains no more leaves the batch.
+        boundary: the boundary; its bounds limit the search.
+        x: `(B, *shape)` samples that the classifier assigns to `y`.
+        y: `(B,)` classes.
+        points: `(B, n)`, flat: adversarial where `found`, elsewhere the samples.
+        found: `(B,)`.
+        max_steps: the maximum number of queries for a sample, each a forward and a backward; a sample whose distance no
+            longer falls leaves the batch.
+        constraint: as in `dimple.attacks.base.MinimumNormAttack`.
+        targets: as in `dimple.attacks.base.MinimumNormAttack`.
     """
-    best = Nearest(x, "l2")
-    every = torch.arange(len(x), device=x.device)
-    best.keep(every, points, found, 0.0)
-    best.settled |= best.distance == 0
-    box = boundary.box if restriction is None else None
-    here = points.clone()
-    normals, levels = x.new_zeros(len(x), FACES, here.shape[1]), x.new_zeros(len(x), FACES)
-    for step in range(steps):
-        rows = best.going()
+    best = BestSoFar(x, "l2")
+    all_rows = torch.arange(len(x), device=x.device)
+    best.record_query(all_rows, points, found, 0.0)
+    best.converged |= best.distance == 0
+    bounds = boundary.bounds if constraint is None else None
+    current = points.clone()
+    normals = x.new_zeros(len(x), MAX_FACES, current.shape[1])
+    levels = x.new_zeros(len(x), MAX_FACES)
+    for step in range(max_steps):
+        rows = best.active_rows()
         if len(rows) == 0:
             break
-        limits, goals = some(rows, restriction, targets)
-        gap, gradient = boundary.gap_and_gradient(best.shaped(here[rows]), y[rows], goals)
-        best.keep(rows, here[rows], gap <= 0, FORWARD + BACKWARD)
-        slope = flatten(gradient if limits is None else limits.apply(gradient))
-        size = slope.norm(dim=1).clamp(min=torch.finfo(slope.dtype).tiny)
-        moved = here[rows] - best.origin[rows]
-        normals[rows, step % FACES] = slope / size[:, None]
-        level = ((slope * moved).sum(1) - gap) / size
-        levels[rows, step % FACES] = level - AIM * level.abs()
-        wanted = _promising(best, rows, normals, levels, step % FACES)
-        best.settled[rows] |= wanted.isnan().any(1)
-        goal = best.origin[rows] + wanted.nan_to_num(0.0)
-        here[rows] = goal if box is None else box.clamp(goal)
+        row_constraint, row_targets = select_rows(rows, constraint, targets)
+        query = current[rows]
+        logit_margin, gradient = boundary.logit_margin_and_gradient(best.to_samples(query), y[rows], row_targets)
+        best.record_query(rows, query, logit_margin <= 0, FORWARD_COST + BACKWARD_COST)
+        allowed = flatten(gradient if row_constraint is None else row_constraint.project(gradient))
+        length = allowed.norm(dim=1).clamp(min=torch.finfo(allowed.dtype).tiny)
+        displacement = query - best.origin[rows]
+        newest = step % MAX_FACES
+        normals[rows, newest] = allowed / length[:, None]
+        level = ((allowed * displacement).sum(1) - logit_margin) / length
+        levels[rows, newest] = level - OVERSHOOT * level.abs()
+        next_step = _choose_step(best, rows, normals, levels, newest)
+        best.converged[rows] |= next_step.isnan().any(1)
+        goal = best.origin[rows] + next_step.nan_to_num(0.0)
+        current[rows] = goal if bounds is None else bounds.clamp(goal)
     return best
 
 
-def _promising(best: Nearest, rows: Tensor, normals: Tensor, levels: Tensor, newest: int) -> Tensor:
-    """The step of each row that its faces ask for, if that is nearer; else that of the newest face, or nan.
+def _choose_step(best: BestSoFar, rows: Tensor, normals: Tensor, levels: Tensor, newest: int) -> Tensor:
+    """Return the step of each row to the nearest point beyond its faces, if that is nearer than the best point.
 
-    Where the boundary bends the other way faces contradict each other: all but the newest are then forgotten.
+    Otherwise return the step to the newest face alone, or nan if that is not nearer either. The faces contradict each
+    other where the other class is not convex: all but the newest are then deleted.
     """
-    limit = (1 - GAIN) * best.distance[rows]
-    step = shortest_beyond(normals[rows], levels[rows])
-    lost = ~(step.norm(dim=1) < limit)
-    if bool(lost.any()):
-        others = torch.arange(FACES, device=rows.device) != newest
-        normals[rows[lost]] = normals[rows[lost]].masked_fill(others[:, None], 0.0)
-        step[lost] = normals[rows[lost], newest] * levels[rows[lost], newest, None].clamp(max=0.0)
+    limit = (1 - MIN_RELATIVE_GAIN) * best.distance[rows]
+    step = shortest_step_into_halfspaces(normals[rows], levels[rows])
+    failed = ~(step.norm(dim=1) < limit)
+    if bool(failed.any()):
+        is_old = torch.arange(MAX_FACES, device=rows.device) != newest
+        failed_rows = rows[failed]
+        normals[failed_rows] = normals[failed_rows].masked_fill(is_old[:, None], 0.0)
+        step[failed] = normals[failed_rows, newest] * levels[failed_rows, newest, None].clamp(max=0.0)
         step[~(step.norm(dim=1) < limit)] = torch.nan
     return step

@@ -1,27 +1,35 @@
-"""FAB: step onto the linearised boundary from the search and from the sample at once, and back whenever it is crossed.
+"""Fast adaptive boundary attack (FAB): steps onto the linearized boundary that are biased towards the sample.
 
 Reference: Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack" (ICML 2020),
-algorithm 1, without its random restarts and without its final search, which is the landing that every method gets.
+algorithm 1, without its random restarts and without its final search, which is replaced by the refinement of `Margin`.
 """
 
 import torch
 from torch import Tensor
 
-from dimple.attacks.base import Reached, gaps_and_gradients
-from dimple.attacks.best_so_far import Nearest, some
-from dimple.attacks.deepfool import linear_distances
+from dimple.attacks.base import AttackResult, logit_margins_and_gradients
+from dimple.attacks.best_so_far import BestSoFar, select_rows
+from dimple.attacks.deepfool import linearized_distances
 from dimple.attacks.projections import smallest_step
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
 from dimple.errors import SceneError
 from dimple.tensors import Box
 from dimple.tensors import norm as norm_of
 
-# The most that the step from the sample weighs, how far a step goes beyond the plane, and what is kept of a crossing.
-WEIGHT_MOST, OVERSHOOT, BACK = 0.1, 1.05, 0.9
-RIVALS, SMALL_BUDGET = 3, 8.0
-# Whoever gains less than this share of the distance in so many steps has settled.
-GAIN, PATIENCE = 1e-3, 10
+# The maximum weight of the step from the sample.
+MAX_ORIGIN_WEIGHT = 0.1
+# The factor by which a step is lengthened so that it passes the plane.
+OVERSHOOT_FACTOR = 1.05
+# The fraction of the displacement that is kept when the search steps back from an adversarial point.
+BACKTRACK_FACTOR = 0.9
+# The number of highest-scoring other classes that are linearized in each step.
+CANDIDATE_CLASSES = 3
+# Below this value of `max_passes` only one class is linearized.
+SMALL_MAX_PASSES = 8.0
+# A sample has converged if its distance falls by less than this fraction in `PATIENCE` steps.
+MIN_RELATIVE_GAIN = 1e-3
+PATIENCE = 10
 
 
 def fab(
@@ -29,59 +37,85 @@ def fab(
     x: Tensor,
     y: Tensor,
     norm: str,
-    budget: float,
-    restriction: Restriction | None = None,
+    max_passes: float,
+    constraint: SubspaceConstraint | None = None,
     targets: Tensor | None = None,
-) -> Reached:
-    """The nearest misclassified point that the fast adaptive boundary search meets: an upper bound of the margin.
+) -> AttackResult:
+    """Search with the fast adaptive boundary attack; the distance found is an upper bound of the margin.
 
-    Each step projects the search and the sample onto the nearest linearised boundary of the three highest-scoring
-    rivals (of the highest one for budgets below 8; of the target where there is one), mixes the two by a weight that
-    every sample has for itself, and goes a tenth of the way back from a crossing. A step costs two forwards and a
-    backward a rival: 2.6 passes, or 1.4. The arguments are those of `Search`.
+    Each step projects both the current point and the sample onto the nearest linearized boundary, and combines the two
+    projections with a weight that differs from sample to sample. From an adversarial point the search steps back by a
+    tenth of the displacement. The boundaries are those of the three highest-scoring other classes, of the highest one
+    for `max_passes` below 8, or of the target class. A step costs two forwards and a backward for each class: 2.6
+    passes, or 1.4. The arguments are those of `dimple.attacks.base.MinimumNormAttack`.
 
     Raises:
-        SceneError: for a restricted search in another norm than l2, whose steps would leave the subspace.
+        SceneError: for a constraint in another norm than l2, because the steps would leave the subspace.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
         >>> fab(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1]), "l2", 10.0).points.round(decimals=2)
         tensor([[-0.0100,  5.0000]])
     """
-    if restriction is not None and norm != "l2":
+    if constraint is not None and norm != "l2":
         raise SceneError(f"fab along a subspace is a search in l2, and norm is {norm}; choose norm: l2")
-    box = boundary.box if restriction is None else None
-    best = Nearest(x, norm)
-    here, rows = best.origin.clone(), torch.arange(len(x), device=x.device)
-    rivals, spent, step = 1 if budget < SMALL_BUDGET or targets is not None else RIVALS, 0.0, 0
-    cost = 2 * FORWARD + BACKWARD * rivals
-    while len(rows) > 0 and spent + cost <= budget + 1e-6:
-        limits, goals = some(rows, restriction, targets)
-        origin, now = best.origin[rows], here[rows]
-        gap, gaps, gradients = gaps_and_gradients(boundary, best.shaped(now), y[rows], rivals, goals)
-        cost = 2 * FORWARD + BACKWARD * gaps.shape[1]
-        best.keep(rows, now, gap <= 0, cost)
-        flat = gradients.flatten(2) if limits is None else limits.apply_each(gradients.flatten(2))
-        moved = _mixed(origin, now, gaps, flat, norm, box)
-        across = boundary.gap(best.shaped(moved), y[rows], goals) <= 0
-        best.keep(rows, moved, across, 0.0)
-        here[rows] = torch.where(across[:, None], origin + BACK * (moved - origin), moved)
-        spent, step = spent + cost, step + 1
+    bounds = boundary.bounds if constraint is None else None
+    best = BestSoFar(x, norm)
+    current = best.origin.clone()
+    rows = torch.arange(len(x), device=x.device)
+    other_classes = 1 if max_passes < SMALL_MAX_PASSES or targets is not None else CANDIDATE_CLASSES
+    spent = 0.0
+    step = 0
+    cost = 2 * FORWARD_COST + BACKWARD_COST * other_classes
+    while len(rows) > 0 and spent + cost <= max_passes + 1e-6:
+        row_constraint, row_targets = select_rows(rows, constraint, targets)
+        origin = best.origin[rows]
+        query = current[rows]
+        logit_margin, class_margins, gradients = logit_margins_and_gradients(
+            boundary, best.to_samples(query), y[rows], other_classes, row_targets
+        )
+        cost = 2 * FORWARD_COST + BACKWARD_COST * class_margins.shape[1]
+        best.record_query(rows, query, logit_margin <= 0, cost)
+        flat = gradients.flatten(2) if row_constraint is None else row_constraint.project_each(gradients.flatten(2))
+        moved = _combine_projections(origin, query, class_margins, flat, norm, bounds)
+        is_adversarial = boundary.logit_margin(best.to_samples(moved), y[rows], row_targets) <= 0
+        best.record_query(rows, moved, is_adversarial, 0.0)
+        current[rows] = torch.where(is_adversarial[:, None], origin + BACKTRACK_FACTOR * (moved - origin), moved)
+        spent += cost
+        step += 1
         if step % PATIENCE == 0:
-            best.settle(GAIN)
-            rows = best.going()
-    return best.reached(x)
+            best.mark_converged(MIN_RELATIVE_GAIN)
+            rows = best.active_rows()
+    return best.to_attack_result(x)
 
 
-def _mixed(origin: Tensor, here: Tensor, gaps: Tensor, gradients: Tensor, norm: str, box: Box | None) -> Tensor:
-    """A little beyond the nearest of the linearised gaps `(B, R)`, from `here` and, by its weight, from `origin`."""
-    tiny = torch.finfo(here.dtype).tiny
-    nearest = linear_distances(gaps, gradients, norm).argmin(1)
+def _combine_projections(
+    origin: Tensor, current: Tensor, logit_margins: Tensor, gradients: Tensor, norm: str, bounds: Box | None
+) -> Tensor:
+    """Return a point slightly beyond the nearest linearized class boundary.
+
+    It is the weighted mean of the ends of the steps from `current` and from `origin`. The weight of the latter grows
+    with the length of the step from `current`.
+
+    Args:
+        origin: `(B, n)` samples.
+        current: `(B, n)` points at which the margins are linearized.
+        logit_margins: `(B, R)` margins over single other classes.
+        gradients: `(B, R, n)`.
+        norm: `l1`, `l2` or `linf`.
+        bounds: the bounds, or None for the full space.
+    """
+    tiny = torch.finfo(current.dtype).tiny
+    nearest = linearized_distances(logit_margins, gradients, norm).argmin(1)
     rows = torch.arange(len(nearest), device=nearest.device)
-    gap, gradient = gaps[rows, nearest], gradients[rows, nearest]
-    from_here = smallest_step(here, gradient, -gap, norm, box)
-    from_origin = smallest_step(origin, gradient, (gradient * (here - origin)).sum(1) - gap, norm, box)
-    near, far = norm_of(from_here, norm), norm_of(from_origin, norm)
-    weight = (near / (near + far).clamp(min=tiny)).clamp(max=WEIGHT_MOST)[:, None]
-    moved = (1 - weight) * (here + OVERSHOOT * from_here) + weight * (origin + OVERSHOOT * from_origin)
-    return moved if box is None else box.clamp(moved)
+    logit_margin = logit_margins[rows, nearest]
+    gradient = gradients[rows, nearest]
+    from_current = smallest_step(current, gradient, -logit_margin, norm, bounds)
+    from_origin = smallest_step(origin, gradient, (gradient * (current - origin)).sum(1) - logit_margin, norm, bounds)
+    current_length = norm_of(from_current, norm)
+    weight = current_length / (current_length + norm_of(from_origin, norm)).clamp(min=tiny)
+    weight = weight.clamp(max=MAX_ORIGIN_WEIGHT)[:, None]
+    beyond_current = current + OVERSHOOT_FACTOR * from_current
+    beyond_origin = origin + OVERSHOOT_FACTOR * from_origin
+    moved = (1 - weight) * beyond_current + weight * beyond_origin
+    return moved if bounds is None else bounds.clamp(moved)

@@ -1,7 +1,7 @@
-"""L-BFGS: minimise distance and loss together inside the box, for the largest weight of the distance that succeeds.
+"""L-BFGS attack: distance and loss are minimized together, for the largest weight of the distance that succeeds.
 
-Reference: Szegedy et al., "Intriguing properties of neural networks" (ICLR 2014), section 4.1. The paper asks for the
-smallest weight c; with its objective, c |r| + loss, the smallest r comes from the largest c that still succeeds.
+Reference: Szegedy et al., "Intriguing properties of neural networks" (ICLR 2014), section 4.1. The paper minimizes
+c |r| + loss and names the smallest weight c; but the smallest r comes from the largest c that still succeeds.
 """
 
 import math
@@ -13,23 +13,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dimple.attacks.base import Reached, gaps_and_gradients
-from dimple.attacks.best_so_far import Nearest, some
-from dimple.attacks.deepfool import linear_distances
-from dimple.attacks.projections import FAR
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary, best_rivals, gap_of
+from dimple.attacks.base import AttackResult, logit_margins_and_gradients
+from dimple.attacks.best_so_far import BestSoFar, select_rows
+from dimple.attacks.deepfool import linearized_distances
+from dimple.attacks.projections import MAX_STEP_SIZE
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, compute_logit_margin, runner_up_classes
 from dimple.errors import SceneError
 
 Vector = NDArray[np.float64]
 
-# The gap at the sample, in the units that the loss sees: so the scale of the scores does not matter.
-GAP = 10.0
-# The rivals that are tried, the nearest by linearised distance first, as far as each has so many passes.
-RIVALS, PASSES_EACH = 3, 60
-# The weight, in units of the squared linearised distance, starts at one, goes by decades, at most so many, until one
-# has succeeded and one failed, and is then bisected in its logarithm; one minimisation takes at most so many passes.
-START, DECADE, DECADES, BISECTIONS, PASSES_ONE = 1.0, 10.0, 12, 8, 25
+# The scores are scaled so that the logit margin at the sample has this value: their own scale then does not matter.
+SCALED_LOGIT_MARGIN = 10.0
+# The maximum number of adversarial classes that are tried, those of the smallest linearized distance first.
+CANDIDATE_CLASSES = 3
+# A further class is tried only if each class has at least this number of passes.
+MIN_PASSES_PER_CLASS = 60
+# The first weight of the squared distance, in units of the squared linearized distance.
+INITIAL_WEIGHT = 1.0
+# The factor between successive weights until one has succeeded and one has failed.
+WEIGHT_FACTOR = 10.0
+# The maximum number of these weights.
+MAX_BRACKET_STEPS = 12
+# The number of bisections of the logarithm of the weight that follow.
+BISECTION_STEPS = 8
+# The maximum number of passes, and of iterations, of the minimization for one weight.
+MAX_PASSES_PER_MINIMIZATION = 25
 
 
 def lbfgs(
@@ -37,19 +46,20 @@ def lbfgs(
     x: Tensor,
     y: Tensor,
     norm: str,
-    budget: float,
-    restriction: Restriction | None = None,
+    max_passes: float,
+    constraint: SubspaceConstraint | None = None,
     targets: Tensor | None = None,
-) -> Reached:
-    """The nearest point of a rival class that box-constrained L-BFGS meets, sample by sample: a tool for few samples.
+) -> AttackResult:
+    """Search with box-constrained L-BFGS, sample by sample; it is meant for few samples.
 
-    Minimises c |r|^2 + the rival's cross-entropy inside the box, for the largest c that succeeds. To bracket and bisect
-    c takes some 100 to 200 passes a rival, in batches of one: the default budget stops it early, and a GPU gains
-    nothing. Without a target the rivals are the three nearest by linearised distance, or as many of them as the budget
-    gives 60 passes each. The arguments are those of `Search`.
+    The search minimizes c |r|^2 + the cross-entropy of an adversarial class within the bounds, for the largest c that
+    succeeds. To bracket and bisect c takes some 100 to 200 passes for each class, in batches of one: the default
+    `max_passes` stops it early, and a GPU gains nothing. Without targets the classes are the three of the smallest
+    linearized distance, or as many of them as can have 60 passes each. The arguments are those of
+    `dimple.attacks.base.MinimumNormAttack`.
 
     Raises:
-        SceneError: for another norm than l2, the one that it minimises.
+        SceneError: for another norm than l2, the norm that it minimizes.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -58,104 +68,130 @@ def lbfgs(
         tensor([[0., 5.]])
     """
     if norm != "l2":
-        raise SceneError(f"lbfgs minimises the l2 distance, and norm is {norm}; choose norm: l2, or method: fab")
-    best, every = Nearest(x, norm), torch.arange(len(x), device=x.device)
-    rivals = targets[:, None] if targets is not None else best_rivals(boundary.scores(x), y, RIVALS)
-    gap, gaps, gradients = gaps_and_gradients(boundary, x, y, rivals, targets)
-    best.keep(every, best.origin, gap <= 0, (FORWARD if targets is None else 0) + FORWARD + BACKWARD * gaps.shape[1])
-    flat = gradients.flatten(2) if restriction is None else restriction.apply_each(gradients.flatten(2))
-    distances = linear_distances(gaps, flat, norm).clamp(max=FAR)
-    tried = min(rivals.shape[1], max(1, int(budget / PASSES_EACH)))
-    for row in torch.nonzero(gap > 0):
-        best.settled[row] = True
-        for number, column in enumerate(distances[row[0]].argsort()[:tried]):
-            descent = Descent(boundary, best, row, y[row], *some(row, restriction, targets))
-            descent.left = float(budget - best.passes[row]) / (tried - number)
-            best.settled[row] &= descent.search(rivals[row, column], gaps[row, column], float(distances[row, column]))
-    return best.reached(x)
+        raise SceneError(f"lbfgs minimizes the l2 distance, and norm is {norm}; choose norm: l2, or method: fab")
+    best = BestSoFar(x, norm)
+    all_rows = torch.arange(len(x), device=x.device)
+    other_classes = runner_up_classes(boundary.scores(x), y, CANDIDATE_CLASSES) if targets is None else targets[:, None]
+    logit_margin, class_margins, gradients = logit_margins_and_gradients(boundary, x, y, other_classes, targets)
+    cost = (FORWARD_COST if targets is None else 0) + FORWARD_COST + BACKWARD_COST * class_margins.shape[1]
+    best.record_query(all_rows, best.origin, logit_margin <= 0, cost)
+    flat = gradients.flatten(2) if constraint is None else constraint.project_each(gradients.flatten(2))
+    distances = linearized_distances(class_margins, flat, norm).clamp(max=MAX_STEP_SIZE)
+    num_tried = min(other_classes.shape[1], max(1, int(max_passes / MIN_PASSES_PER_CLASS)))
+    for row in torch.nonzero(logit_margin > 0):
+        best.converged[row] = True
+        for number, column in enumerate(distances[row[0]].argsort()[:num_tried]):
+            weight_search = WeightSearch(boundary, best, row, y[row], *select_rows(row, constraint, targets))
+            weight_search.remaining_passes = float(max_passes - best.passes[row]) / (num_tried - number)
+            best.converged[row] &= weight_search.search(
+                other_classes[row, column], class_margins[row, column], float(distances[row, column])
+            )
+    return best.to_attack_result(x)
 
 
-class Spent(Exception):  # noqa: N818 - no error, but how a minimisation is told to end
-    """The budget does not allow another query."""
+class PassesExhausted(Exception):  # noqa: N818 - not an error: it ends a minimization of scipy
+    """The signal that the remaining passes do not suffice for another query."""
 
 
 @final
-class Descent:
-    """The search from one sample: in double precision, in units of the linearised distance.
+class WeightSearch:
+    """The search from one sample for one adversarial class, in double precision and units of the linearized distance.
 
     Attributes:
-        left: the passes that it may still spend.
+        remaining_passes: the passes that it may still spend.
     """
 
     def __init__(
         self,
         boundary: Boundary,
-        best: Nearest,
+        best: BestSoFar,
         row: Tensor,
         y: Tensor,
-        restriction: Restriction | None,
+        constraint: SubspaceConstraint | None,
         target: Tensor | None,
     ) -> None:
-        self.boundary, self.best, self.row, self.y = boundary, best, row, y
-        self.restriction, self.target = restriction, target
-        self.left = 0.0
+        self.boundary = boundary
+        self.best = best
+        self.row = row
+        self.y = y
+        self.constraint = constraint
+        self.target = target
+        self.remaining_passes = 0.0
 
-    def search(self, rival: Tensor, gap: Tensor, unit: float) -> bool:
-        """Bracket the largest weight that succeeds and bisect it; whether the budget has allowed that to its end."""
-        self.rival, self.sharpness, self.unit = rival, GAP / gap, unit
-        weight, succeeded, failed = START, 0.0, math.inf
+    def search(self, adversarial_class: Tensor, logit_margin: Tensor, unit: float) -> bool:
+        """Bracket and bisect the largest weight that succeeds; return whether the passes sufficed.
+
+        Args:
+            adversarial_class: `(1,)`, the class whose cross-entropy is minimized.
+            logit_margin: `(1,)`, the margin of the sample over that class.
+            unit: the linearized distance to that class.
+        """
+        self.adversarial_class = adversarial_class
+        self.score_scale = SCALED_LOGIT_MARGIN / logit_margin
+        self.unit = unit
+        weight = INITIAL_WEIGHT
+        largest_success = 0.0
+        smallest_failure = math.inf
         try:
-            for _ in range(DECADES):
-                if self._minimised(weight):
-                    succeeded, weight = weight, weight * DECADE
+            for _ in range(MAX_BRACKET_STEPS):
+                if self._minimize(weight):
+                    largest_success = weight
+                    weight = weight * WEIGHT_FACTOR
                 else:
-                    failed, weight = weight, weight / DECADE
-                if succeeded > 0 and failed < math.inf:
+                    smallest_failure = weight
+                    weight = weight / WEIGHT_FACTOR
+                if largest_success > 0 and smallest_failure < math.inf:
                     break
-            for _ in range(BISECTIONS if succeeded > 0 else 0):
-                weight = math.sqrt(succeeded * failed)
-                succeeded, failed = (weight, failed) if self._minimised(weight) else (succeeded, weight)
-        except Spent:
+            for _ in range(BISECTION_STEPS if largest_success > 0 else 0):
+                weight = math.sqrt(largest_success * smallest_failure)
+                if self._minimize(weight):
+                    largest_success = weight
+                else:
+                    smallest_failure = weight
+        except PassesExhausted:
             return False
         return True
 
-    def _minimised(self, weight: float) -> bool:
-        """Whether the point that minimises the weighted sum is misclassified; it starts from the nearest crossing."""
-        # Here, because it takes a third of a second to load.
+    def _minimize(self, weight: float) -> bool:
+        """Minimize the weighted sum from the nearest adversarial point; return whether the minimum is adversarial."""
+        # Imported here, because it takes a third of a second to load.
         from scipy.optimize import Bounds, minimize
 
-        self.lowest, self.succeeds = math.inf, False
-        origin = _numbers(self.best.origin[self.row])
-        start = (_numbers(self.best.points[self.row]) - origin) / self.unit
-        box = self.boundary.box if self.restriction is None else None
+        self.min_objective = math.inf
+        self.is_minimum_adversarial = False
+        origin = _to_numpy(self.best.origin[self.row])
+        start = (_to_numpy(self.best.points[self.row]) - origin) / self.unit
+        box = self.boundary.bounds if self.constraint is None else None
         bounds = None if box is None else Bounds((box.low - origin) / self.unit, (box.high - origin) / self.unit)
-        limits = {"maxfun": PASSES_ONE, "maxiter": PASSES_ONE}
+        limits = {"maxfun": MAX_PASSES_PER_MINIMIZATION, "maxiter": MAX_PASSES_PER_MINIMIZATION}
         minimize(self._objective, start, (weight,), "L-BFGS-B", jac=True, bounds=bounds, options=limits)
-        return self.succeeds
+        return self.is_minimum_adversarial
 
-    def _objective(self, way: Vector, weight: float) -> tuple[float, Vector]:
-        """The weighted sum at so many units from the sample, and its gradient; the point is kept if it is across."""
-        if self.left < FORWARD + BACKWARD:
-            raise Spent
-        self.left -= FORWARD + BACKWARD
+    def _objective(self, scaled_step: Vector, weight: float) -> tuple[float, Vector]:
+        """Return the weighted sum and its gradient after a step in the search's units; record the query."""
+        if self.remaining_passes < FORWARD_COST + BACKWARD_COST:
+            raise PassesExhausted
+        self.remaining_passes -= FORWARD_COST + BACKWARD_COST
         origin = self.best.origin[self.row]
-        step = self.unit * torch.from_numpy(way).to(origin)[None]
-        here = origin + (step if self.restriction is None else self.restriction.apply(step))
-        if self.boundary.box is not None and self.restriction is None:
-            here = self.boundary.box.clamp(here)
+        step = self.unit * torch.from_numpy(scaled_step).to(origin)[None]
+        query = origin + (step if self.constraint is None else self.constraint.project(step))
+        if self.boundary.bounds is not None and self.constraint is None:
+            query = self.boundary.bounds.clamp(query)
         scores, loss, gradient = self.boundary.scores_and_gradient(
-            self.best.shaped(here), lambda z: cross_entropy(self.sharpness * z, self.rival, reduction="none")
+            self.best.to_samples(query),
+            lambda z: cross_entropy(self.score_scale * z, self.adversarial_class, reduction="none"),
         )
-        across = gap_of(scores, self.y, self.target) <= 0
-        self.best.keep(self.row, here, across, FORWARD + BACKWARD)
-        flat = gradient.flatten(1) if self.restriction is None else self.restriction.apply(gradient.flatten(1))
-        value = float(loss) + weight * float(way @ way)
-        if value < self.lowest:
-            self.lowest, self.succeeds = value, bool(across)
-        return value, self.unit * _numbers(flat) + 2 * weight * way
+        is_adversarial = compute_logit_margin(scores, self.y, self.target) <= 0
+        self.best.record_query(self.row, query, is_adversarial, FORWARD_COST + BACKWARD_COST)
+        flat = gradient.flatten(1) if self.constraint is None else self.constraint.project(gradient.flatten(1))
+        value = float(loss) + weight * float(scaled_step @ scaled_step)
+        if value < self.min_objective:
+            self.min_objective = value
+            self.is_minimum_adversarial = bool(is_adversarial)
+        return value, self.unit * _to_numpy(flat) + 2 * weight * scaled_step
 
 
-def _numbers(row: Tensor) -> Vector:
-    """One row as a vector of scipy's."""
+def _to_numpy(row: Tensor) -> Vector:
+    """Return one row `(1, n)` as a vector for scipy."""
     vector: Vector = row[0].double().cpu().numpy()
     return vector

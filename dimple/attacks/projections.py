@@ -1,54 +1,56 @@
-"""The linearised problem solved exactly: the smallest step of a given slope that stays inside the box."""
+"""Exact solutions of the linearized problem: the smallest step with a given linear change that stays within bounds."""
 
 import torch
 from torch import Tensor
 
 from dimple.tensors import Box
 
-# So near to its wall, as a share of the step's largest coordinate, a coordinate is held: searches stop short of walls.
-AT_WALL = 0.02
-# A multiplier that no box is wide enough for, and that still multiplies without overflow.
-FAR = 1e12
+# A coordinate counts as at its bound when it is nearer than this fraction of the step's largest coordinate: searches
+# stop slightly before the bounds.
+ACTIVE_BOUND_TOLERANCE = 0.02
+# A limit of multipliers and steps: larger than any box, and its products do not overflow.
+MAX_STEP_SIZE = 1e12
 NEWTON_STEPS = 20
 
 
 def dual_norm(rows: Tensor, norm: str) -> Tensor:
-    """The largest slope that a step of unit `norm` can have along each gradient of `(..., n)`: `(...)`."""
+    """Return the dual norm of each gradient of `(..., n)`, `(...)`: its largest product with a step of unit `norm`."""
     order = {"l1": torch.inf, "l2": 2.0, "linf": 1.0}[norm]
     lengths: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=-1)
     return lengths
 
 
-def held_at_walls(step: Tensor, gradient: Tensor, points: Tensor, box: Box) -> Tensor:
-    """Which coordinates `(B, n)` a wall of the box keeps from going on down the gradient.
+def active_bounds(step: Tensor, gradient: Tensor, points: Tensor, bounds: Box) -> Tensor:
+    """Return which coordinates `(B, n)` are at a bound that stops them from moving further down the gradient.
 
     Args:
         step: `(B, n)`, from the samples to the points.
-        gradient: `(B, n)`, of what falls along the step.
+        gradient: `(B, n)`, of the function that falls along the step.
         points: `(B, n)`.
+        bounds: the bounds of every coordinate.
 
     Example:
-        >>> held_at_walls(torch.tensor([[-0.5, -0.2]]), torch.ones(1, 2), torch.tensor([[0.1, 0.0]]), Box())
+        >>> active_bounds(torch.tensor([[-0.5, -0.2]]), torch.ones(1, 2), torch.tensor([[0.1, 0.0]]), Box())
         tensor([[False,  True]])
     """
-    near = AT_WALL * step.abs().amax(1, keepdim=True)
-    return ((points - box.low <= near) & (gradient > 0)) | ((box.high - points <= near) & (gradient < 0))
+    near = ACTIVE_BOUND_TOLERANCE * step.abs().amax(1, keepdim=True)
+    return ((points - bounds.low <= near) & (gradient > 0)) | ((bounds.high - points <= near) & (gradient < 0))
 
 
-def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, box: Box | None) -> Tensor:
-    """The step d of least norm with `gradient . d = change` and `origin + d` inside the box.
+def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, bounds: Box | None) -> Tensor:
+    """Return the step d of smallest norm with `gradient . d = change` and `origin + d` within the bounds.
 
-    In l2 and l-infinity each coordinate moves in proportion to its rate (its gradient, or one) until it meets its wall,
-    so the change is a concave, piecewise linear function of the common multiplier, solved for exactly. In l1 the
-    steepest coordinates go to their walls one after another. Where the box allows no such change, the corner that comes
-    nearest to it is returned.
+    In l2 and l-infinity each coordinate moves in proportion to its rate (its gradient, or one) until it reaches its
+    bound. The change is therefore a concave, piecewise linear function of a common multiplier, for which the equation
+    is solved exactly. In l1 the coordinates move to their bounds one after another, steepest first. Where the bounds do
+    not allow the change, the step ends at the corner of the box that comes nearest to it.
 
     Args:
-        origin: `(B, n)` points inside the box.
+        origin: `(B, n)` points within the bounds.
         gradient: `(B, n)`.
         change: `(B,)`, of either sign.
         norm: `l1`, `l2` or `linf`.
-        box: the bounds, or None for all of space.
+        bounds: the bounds, or None for the full space.
 
     Returns:
         The steps, `(B, n)`.
@@ -58,40 +60,49 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
         tensor([[0.1000, 0.3000]])
     """
     tiny = torch.finfo(gradient.dtype).tiny
-    # In units of the steepest coordinate, so that the scale of the scores cannot overflow anything below.
+    # In units of the steepest coordinate, so that no scale of the scores can cause an overflow below.
     scale = gradient.abs().amax(1, keepdim=True).clamp(min=tiny)
-    if box is None and norm != "l1":
-        towards, wanted = gradient / scale, change[:, None] / scale
-        rate = towards if norm == "l2" else towards.sign()
-        return rate * (wanted / (towards * rate).sum(1, keepdim=True).clamp(min=tiny)).clamp(-FAR, FAR)
-    slope, wanted = gradient.abs() / scale, change.abs()[:, None] / scale
+    if bounds is None and norm != "l1":
+        scaled_gradient = gradient / scale
+        scaled_change = change[:, None] / scale
+        rate = scaled_gradient if norm == "l2" else scaled_gradient.sign()
+        return rate * (scaled_change / (scaled_gradient * rate).sum(1, keepdim=True).clamp(min=tiny)).clamp(
+            -MAX_STEP_SIZE, MAX_STEP_SIZE
+        )
+    slope = gradient.abs() / scale
+    scaled_change = change.abs()[:, None] / scale
     direction = gradient.sign() * change.sign()[:, None]
-    room = (
-        torch.full_like(slope, FAR) if box is None else torch.where(direction > 0, box.high - origin, origin - box.low)
-    )
+    max_step = (
+        torch.full_like(slope, MAX_STEP_SIZE)
+        if bounds is None
+        else torch.where(direction > 0, bounds.high - origin, origin - bounds.low)
+    ).clamp(min=0)
     if norm == "l1":
-        return direction * _greedy(slope, wanted, room.clamp(min=0))
+        return direction * _greedy_l1_step(slope, scaled_change, max_step)
     rate = slope if norm == "l2" else torch.ones_like(slope)
-    # Newton's method on a concave, rising, piecewise linear function: from below it never passes the root, and it is
-    # there as soon as no further coordinate meets its wall.
-    room = room.clamp(min=0)
-    wall, yields, full = room / rate.clamp(min=tiny), slope * rate, slope * room
-    held, multiplier = full.sum(1, keepdim=True), torch.zeros_like(wanted)
+    # Newton's method on a concave, increasing, piecewise linear function: from below it never passes the root, and it
+    # is exact as soon as no further coordinate reaches its bound.
+    max_multiplier = max_step / rate.clamp(min=tiny)
+    change_per_multiplier = slope * rate
+    max_change = slope * max_step
+    total_max_change = max_change.sum(1, keepdim=True)
+    multiplier = torch.zeros_like(scaled_change)
     for step in range(NEWTON_STEPS):
-        moving, before = wall > multiplier, multiplier
-        free = (moving * yields).sum(1, keepdim=True).clamp(min=tiny)
-        left = wanted - held + (moving * full).sum(1, keepdim=True)
-        multiplier = torch.maximum(before, (left / free).clamp(max=FAR))
-        # Looked at now and then only: a GPU would wait for every look.
-        if step % 4 == 3 and torch.equal(multiplier, before):
+        moving = max_multiplier > multiplier
+        previous = multiplier
+        derivative = (moving * change_per_multiplier).sum(1, keepdim=True).clamp(min=tiny)
+        remaining = scaled_change - total_max_change + (moving * max_change).sum(1, keepdim=True)
+        multiplier = torch.maximum(previous, (remaining / derivative).clamp(max=MAX_STEP_SIZE))
+        # Checked at every fourth step only, because each check synchronizes a GPU.
+        if step % 4 == 3 and torch.equal(multiplier, previous):
             break
-    return direction * torch.minimum(rate * multiplier, room)
+    return direction * torch.minimum(rate * multiplier, max_step)
 
 
-def _greedy(slope: Tensor, wanted: Tensor, room: Tensor) -> Tensor:
-    """The l1 step `(B, n)` without signs: coordinates in the order of their slopes, each as far as it can and need."""
-    steepest, order = slope.sort(dim=1, descending=True, stable=True)
-    possible = steepest * room.gather(1, order)
-    left = (wanted - (possible.cumsum(1) - possible)).clamp(min=0)
-    length = torch.minimum(left / steepest.clamp(min=torch.finfo(slope.dtype).tiny), room.gather(1, order))
+def _greedy_l1_step(slope: Tensor, target_change: Tensor, max_step: Tensor) -> Tensor:
+    """Return the absolute l1 step `(B, n)`: coordinates in the order of their slopes, as far as allowed and needed."""
+    sorted_slope, order = slope.sort(dim=1, descending=True, stable=True)
+    max_change = sorted_slope * max_step.gather(1, order)
+    remaining = (target_change - (max_change.cumsum(1) - max_change)).clamp(min=0)
+    length = torch.minimum(remaining / sorted_slope.clamp(min=torch.finfo(slope.dtype).tiny), max_step.gather(1, order))
     return torch.zeros_like(slope).scatter(1, order, length)

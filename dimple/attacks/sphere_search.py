@@ -1,8 +1,9 @@
-"""Looks on the sphere of the distance already found: another class just within it lies nearer than all that was found.
+"""Sphere search: forwards on a sphere just inside the distance already found, for an adversarial point that is nearer.
 
-A walk ends where the boundary is nearest for some way around. In two or three dimensions the sphere around the sample
-is small enough to be looked at all over, forwards only, and far more cheaply than by walks from more starts. Where
-that shows no other class, the looks of least gap go on downhill along the sphere, into pockets between the looks.
+A descent along the boundary ends at a local minimum of the distance. In two or three dimensions the sphere around the
+sample is small enough to be covered by points, with forwards only and much more cheaply than by further restarts. Where
+none of these points is adversarial, those of the lowest logit margins descend along the sphere, to find regions of the
+other class between the points.
 """
 
 import dataclasses
@@ -12,104 +13,125 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dimple.attacks.best_so_far import some
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary.boundary import BACKWARD, FORWARD, Boundary
-from dimple.tensors import flatten, generator, per_sample
+from dimple.attacks.best_so_far import select_rows
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
+from dimple.tensors import broadcast_per_sample, flatten, generator
 
-# The most dimensions in which it pays.
-MOST = 3
-# Looks in all directions, and looks around the direction of the nearest point known.
-ALL_OVER, AROUND = 256, 128
-# The latter lie at tangents from the first to the last of these, evenly by their logarithms.
-FIRST, LAST = 1.5e-3, 1.5
-# How many of the looks of either kind go on downhill, and how many steps; a step aims at so many times the distance to
-# the crossing that the linearised gap has, and turns by so many radians at most.
-DOWNHILL, DOWNHILL_AROUND, STEPS = 32, 8, 4
-AIM, TURN = 1.05, 0.3
-# A look is in a valley where it is lower than so many others next to it.
-NEIGHBOURS = 4
-# How far within the sphere, as a share of its radius.
-WITHIN = 1e-6
-# Rows that the network is asked for at a time: larger batches leave a core's cache.
-TOGETHER = 4096
+# The maximum number of dimensions in which the search is efficient.
+MAX_DIMENSION = 3
+# The number of directions that are uniform on the sphere.
+UNIFORM_DIRECTIONS = 256
+# The number of directions around that of the nearest point known.
+NEARBY_DIRECTIONS = 128
+# The tangents of the angles of the nearby directions lie between these values, uniformly in their logarithm.
+MIN_TANGENT = 1.5e-3
+MAX_TANGENT = 1.5
+# The number of uniform and of nearby directions that descend along the sphere.
+UNIFORM_DESCENTS = 32
+NEARBY_DESCENTS = 8
+# The number of steps of a descent.
+DESCENT_STEPS = 4
+# A step goes this many times as far as the zero of the linearized logit margin.
+OVERSHOOT_FACTOR = 1.05
+# The maximum angle of a step, in radians.
+MAX_TURN_ANGLE = 0.3
+# A direction is a local minimum if its margin is not above those of this many nearest directions.
+NUM_NEIGHBORS = 4
+# How much smaller the sphere is than the known distance, as a fraction of it.
+RADIUS_SHRINKAGE = 1e-6
+# The number of rows of one forward: larger batches exceed the cache of a CPU core.
+MAX_BATCH_ROWS = 4096
 
 
-def just_within(
+def search_sphere(
     boundary: Boundary,
     x: Tensor,
     y: Tensor,
     points: Tensor,
-    turn: int,
-    restriction: Restriction | None = None,
+    attempt: int,
+    constraint: SubspaceConstraint | None = None,
     targets: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of many places just within the distance of each sample's point the most misclassified one.
+    """Evaluate points just inside the distance of each known point, and return that of the lowest logit margin.
 
     Args:
-        x, y, restriction, targets: as in `dimple.attacks.base.Search`.
-        points: `(B, n)`, flat, the nearest misclassified points known, each away from its sample.
-        turn: other numbers look at other places, the same for every sample.
+        boundary: the boundary; its bounds limit the search.
+        x: `(B, *shape)` samples that the classifier assigns to `y`.
+        y: `(B,)` classes.
+        points: `(B, n)`, flat, the nearest adversarial points known, each different from its sample.
+        attempt: the number of the attempt; each has other directions, the same for every sample.
+        constraint: as in `dimple.attacks.base.MinimumNormAttack`.
+        targets: as in `dimple.attacks.base.MinimumNormAttack`.
 
     Returns:
-        The places `(B, n)`, whether they are misclassified, and the passes that it took, both `(B,)`.
+        The points found `(B, n)`, the mask of those that are adversarial `(B,)`, and the passes spent `(B,)`.
     """
-    sphere = _Sphere(boundary, x, y, (1 - WITHIN) * (points - flatten(x)).norm(dim=1), restriction, targets)
-    everywhere, aside = _ways(x, turn)
-    places, across = points.clone(), torch.zeros_like(y, dtype=torch.bool)
-    passes = torch.full_like(sphere.radius, FORWARD * (ALL_OVER + AROUND))
-    lowest = points.new_empty(len(x), DOWNHILL + DOWNHILL_AROUND, points.shape[1])
-    every = torch.arange(len(x), device=x.device)
-    for rows in every.split(TOGETHER // (ALL_OVER + AROUND)):
-        near = normalize(points[rows] - sphere.origin[rows], dim=1)[:, None] + aside
-        ways = sphere.directions(rows, torch.cat([everywhere.expand(len(rows), -1, -1), near], dim=1))
-        looked, gaps = sphere.look(rows, ways)
-        places[rows], across[rows] = _lowest(looked, gaps)
-        first = _valleys_first(everywhere, gaps[:, :ALL_OVER]).topk(DOWNHILL, largest=False).indices
-        others = ALL_OVER + gaps[:, ALL_OVER:].topk(DOWNHILL_AROUND, largest=False).indices
-        lowest[rows] = ways.take_along_dim(torch.cat([first, others], dim=1)[:, :, None], 1)
-    for rows in every[~across].split(TOGETHER // lowest.shape[1]):
-        places[rows], across[rows] = _lowest(*sphere.downhill(rows, lowest[rows]))
-        passes[rows] += lowest.shape[1] * (STEPS * (FORWARD + BACKWARD) + FORWARD)
-    return places, across, passes
+    radius = (1 - RADIUS_SHRINKAGE) * (points - flatten(x)).norm(dim=1)
+    sphere = _SphereSearch(boundary, x, y, radius, constraint, targets)
+    uniform, nearby_offsets = _sample_directions(x, attempt)
+    best = points.clone()
+    is_adversarial = torch.zeros_like(y, dtype=torch.bool)
+    passes = torch.full_like(sphere.radius, FORWARD_COST * (UNIFORM_DIRECTIONS + NEARBY_DIRECTIONS))
+    descent_starts = points.new_empty(len(x), UNIFORM_DESCENTS + NEARBY_DESCENTS, points.shape[1])
+    all_rows = torch.arange(len(x), device=x.device)
+    for rows in all_rows.split(MAX_BATCH_ROWS // (UNIFORM_DIRECTIONS + NEARBY_DIRECTIONS)):
+        nearby = normalize(points[rows] - sphere.origin[rows], dim=1)[:, None] + nearby_offsets
+        directions = torch.cat([uniform.expand(len(rows), -1, -1), nearby], dim=1)
+        directions = sphere.project_directions(rows, directions)
+        queries, logit_margins = sphere.evaluate(rows, directions)
+        best[rows], is_adversarial[rows] = _select_lowest(queries, logit_margins)
+        uniform_margins = _raise_non_minima(uniform, logit_margins[:, :UNIFORM_DIRECTIONS])
+        lowest_uniform = uniform_margins.topk(UNIFORM_DESCENTS, largest=False).indices
+        nearby_margins = logit_margins[:, UNIFORM_DIRECTIONS:]
+        lowest_nearby = UNIFORM_DIRECTIONS + nearby_margins.topk(NEARBY_DESCENTS, largest=False).indices
+        lowest = torch.cat([lowest_uniform, lowest_nearby], dim=1)
+        descent_starts[rows] = directions.take_along_dim(lowest[:, :, None], 1)
+    for rows in all_rows[~is_adversarial].split(MAX_BATCH_ROWS // descent_starts.shape[1]):
+        best[rows], is_adversarial[rows] = _select_lowest(*sphere.descend(rows, descent_starts[rows]))
+        passes[rows] += descent_starts.shape[1] * (DESCENT_STEPS * (FORWARD_COST + BACKWARD_COST) + FORWARD_COST)
+    return best, is_adversarial, passes
 
 
-def _ways(x: Tensor, turn: int) -> tuple[Tensor, Tensor]:
-    """Directions all over, `(ALL_OVER, n)`, and what is added to that of the nearest point known, `(AROUND, n)`."""
+def _sample_directions(x: Tensor, attempt: int) -> tuple[Tensor, Tensor]:
+    """Return uniform directions `(UNIFORM_DIRECTIONS, n)`, and offsets from a direction, `(NEARBY_DIRECTIONS, n)`."""
     n = flatten(x).shape[1]
-    stream = generator(0, "closest", "surroundings", n, turn)
-    everywhere = normalize(torch.randn(ALL_OVER, n, generator=stream, dtype=torch.float64), dim=1)
-    aside = normalize(torch.randn(AROUND, n, generator=stream, dtype=torch.float64), dim=1)
-    tangents = FIRST * (LAST / FIRST) ** torch.rand(AROUND, 1, generator=stream, dtype=torch.float64)
-    return everywhere.to(x), (tangents * aside).to(x)
+    stream = generator(0, "closest", "surroundings", n, attempt)
+    uniform = normalize(torch.randn(UNIFORM_DIRECTIONS, n, generator=stream, dtype=torch.float64), dim=1)
+    offset_directions = normalize(torch.randn(NEARBY_DIRECTIONS, n, generator=stream, dtype=torch.float64), dim=1)
+    tangents = MIN_TANGENT * (MAX_TANGENT / MIN_TANGENT) ** torch.rand(
+        NEARBY_DIRECTIONS, 1, generator=stream, dtype=torch.float64
+    )
+    return uniform.to(x), (tangents * offset_directions).to(x)
 
 
-def _lowest(places: Tensor, gaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Of places `(B, M, n)` those of least gap, `(B, n)`, and whether they are misclassified, `(B,)`."""
-    least, which = gaps.min(1)
-    return places.take_along_dim(which[:, None, None], 1).squeeze(1), least <= 0
+def _select_lowest(points: Tensor, logit_margins: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, of points `(B, M, n)`, those of the lowest margins, `(B, n)`, and which are adversarial, `(B,)`."""
+    lowest, index = logit_margins.min(1)
+    return points.take_along_dim(index[:, None, None], 1).squeeze(1), lowest <= 0
 
 
-def _valleys_first(directions: Tensor, gaps: Tensor) -> Tensor:
-    """Gaps `(B, M)` in the directions `(M, n)`, raised above all others where a neighbour is lower.
+def _raise_non_minima(directions: Tensor, logit_margins: Tensor) -> Tensor:
+    """Return the margins `(B, M)` in directions `(M, n)`, with those raised that are not local minima.
 
-    Else most of the lowest would lie around the nearest point that is known already.
+    They become higher than the minima, because otherwise most of the lowest would lie around the nearest point known.
     """
-    neighbours = (directions @ directions.T).topk(NEIGHBOURS + 1).indices
-    valley = gaps[:, neighbours].amin(2) >= gaps
-    return torch.where(valley, gaps, gaps + gaps.amax(1, keepdim=True) - gaps.amin(1, keepdim=True))
+    neighbors = (directions @ directions.T).topk(NUM_NEIGHBORS + 1).indices
+    is_minimum = logit_margins[:, neighbors].amin(2) >= logit_margins
+    raised = logit_margins + logit_margins.amax(1, keepdim=True) - logit_margins.amin(1, keepdim=True)
+    return torch.where(is_minimum, logit_margins, raised)
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class _Sphere:
-    """The spheres of given radii `(B,)` around the samples, and what is asked there; the rest is as in `Search`."""
+class _SphereSearch:
+    """The spheres of given radii `(B,)` around the samples; the other attributes are as in `MinimumNormAttack`."""
 
     boundary: Boundary
     x: Tensor
     y: Tensor
     radius: Tensor
-    restriction: Restriction | None
+    constraint: SubspaceConstraint | None
     targets: Tensor | None
 
     @property
@@ -117,44 +139,51 @@ class _Sphere:
         """The samples, flat."""
         return flatten(self.x)
 
-    def directions(self, rows: Tensor, ways: Tensor) -> Tensor:
-        """Unit vectors along the allowed parts of `(R, M, n)` vectors from some samples."""
-        limits, _ = some(rows, self.restriction, None)
-        return normalize(ways if limits is None else limits.apply_each(ways), dim=2)
+    def project_directions(self, rows: Tensor, directions: Tensor) -> Tensor:
+        """Return unit vectors along the allowed components of vectors `(R, M, n)` from some samples."""
+        constraint, _ = select_rows(rows, self.constraint, None)
+        return normalize(directions if constraint is None else constraint.project_each(directions), dim=2)
 
-    def places(self, rows: Tensor, ways: Tensor) -> Tensor:
-        """Where directions `(R, M, n)` meet the sphere, or the wall of the box before it."""
-        met = self.origin[rows, None] + per_sample(self.radius[rows], ways) * ways
-        box = self.boundary.box if self.restriction is None else None
-        return met if box is None else box.clamp(met)
+    def points_on_sphere(self, rows: Tensor, directions: Tensor) -> Tensor:
+        """Return the points of the spheres in directions `(R, M, n)`, clamped to the bounds."""
+        points = self.origin[rows, None] + broadcast_per_sample(self.radius[rows], directions) * directions
+        bounds = self.boundary.bounds if self.constraint is None else None
+        return points if bounds is None else bounds.clamp(points)
 
-    def look(self, rows: Tensor, ways: Tensor) -> tuple[Tensor, Tensor]:
-        """The places in these directions, and their gaps `(R, M)`."""
-        places = self.places(rows, ways)
-        return places, self.boundary.gap(*self._asked(rows, places)).reshape(places.shape[:2])
+    def evaluate(self, rows: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the points in directions `(R, M, n)`, and their logit margins `(R, M)`."""
+        points = self.points_on_sphere(rows, directions)
+        return points, self.boundary.logit_margin(*self._query_arguments(rows, points)).reshape(points.shape[:2])
 
-    def downhill(self, rows: Tensor, ways: Tensor) -> tuple[Tensor, Tensor]:
-        """The places of least gap that walks along the sphere come to, `(R, M, n)`, and the gaps there, `(R, M)`."""
-        lowest, least = ways, ways.new_full(ways.shape[:2], torch.inf)
-        for _ in range(STEPS):
-            gap, gradient = self.boundary.gap_and_gradient(*self._asked(rows, self.places(rows, ways)))
-            gap, gradient = gap.reshape(ways.shape[:2]), gradient.reshape(ways.shape)
-            lowest, least = torch.where((gap < least)[..., None], ways, lowest), torch.minimum(gap, least)
-            along = self._along(rows, gradient, ways)
-            slope = along.norm(dim=2).clamp(min=torch.finfo(gap.dtype).tiny)
-            angle = (AIM * gap / (slope * self.radius[rows, None])).clamp(max=TURN)
-            ways = normalize(ways - angle[..., None] * (along / slope[..., None]), dim=2)
-        places, gap = self.look(rows, ways)
-        better = gap < least
-        return torch.where(better[..., None], places, self.places(rows, lowest)), torch.minimum(gap, least)
+    def descend(self, rows: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Descend along the spheres; return the points of lowest margin `(R, M, n)` and these margins `(R, M)`."""
+        best = directions
+        lowest = directions.new_full(directions.shape[:2], torch.inf)
+        for _ in range(DESCENT_STEPS):
+            logit_margin, gradient = self.boundary.logit_margin_and_gradient(
+                *self._query_arguments(rows, self.points_on_sphere(rows, directions))
+            )
+            logit_margin = logit_margin.reshape(directions.shape[:2])
+            gradient = gradient.reshape(directions.shape)
+            best = torch.where((logit_margin < lowest)[..., None], directions, best)
+            lowest = torch.minimum(logit_margin, lowest)
+            tangential = self._tangential_gradient(rows, gradient, directions)
+            slope = tangential.norm(dim=2).clamp(min=torch.finfo(logit_margin.dtype).tiny)
+            angle = OVERSHOOT_FACTOR * logit_margin / (slope * self.radius[rows, None])
+            angle = angle.clamp(max=MAX_TURN_ANGLE)
+            directions = normalize(directions - angle[..., None] * (tangential / slope[..., None]), dim=2)
+        points, logit_margin = self.evaluate(rows, directions)
+        points = torch.where((logit_margin < lowest)[..., None], points, self.points_on_sphere(rows, best))
+        return points, torch.minimum(logit_margin, lowest)
 
-    def _along(self, rows: Tensor, gradient: Tensor, ways: Tensor) -> Tensor:
-        """The part of gradients along the sphere that is allowed."""
-        limits, _ = some(rows, self.restriction, None)
-        allowed = gradient if limits is None else limits.apply_each(gradient)
-        return allowed - (allowed * ways).sum(2, keepdim=True) * ways
+    def _tangential_gradient(self, rows: Tensor, gradient: Tensor, directions: Tensor) -> Tensor:
+        """Return the allowed component of the gradients that is tangential to the sphere."""
+        constraint, _ = select_rows(rows, self.constraint, None)
+        allowed = gradient if constraint is None else constraint.project_each(gradient)
+        return allowed - (allowed * directions).sum(2, keepdim=True) * directions
 
-    def _asked(self, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        count = places.shape[1]
-        goals = None if self.targets is None else self.targets[rows].repeat_interleave(count)
-        return places.reshape(-1, *self.x.shape[1:]), self.y[rows].repeat_interleave(count), goals
+    def _query_arguments(self, rows: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return points `(R, M, n)` as a batch of samples, with their classes and their targets."""
+        count = points.shape[1]
+        targets = None if self.targets is None else self.targets[rows].repeat_interleave(count)
+        return points.reshape(-1, *self.x.shape[1:]), self.y[rows].repeat_interleave(count), targets

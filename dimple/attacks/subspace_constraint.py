@@ -1,40 +1,40 @@
-"""Where a search may move: everywhere, only along a subspace, or only off it."""
+"""Subspace constraints: searches that move only along a linear subspace, or only orthogonally to it."""
 
 from typing import final
 
 import torch
 from torch import Tensor
 
-from dimple.tensors import project
+from dimple.tensors import project_onto_span
 
 
 @final
-class Restriction:
+class SubspaceConstraint:
     """A linear subspace that a search must stay in, given by orthonormal columns.
 
     Args:
-        basis: `(B, n, d)`, one subspace a sample, or `(n, d)`, one for all.
-        off: move only orthogonally to it instead.
+        basis: `(B, n, d)`, one subspace for each sample, or `(n, d)`, one for all samples.
+        orthogonal: if true, the search stays in the orthogonal complement of the subspace instead.
     """
 
-    def __init__(self, basis: Tensor, off: bool = False) -> None:
+    def __init__(self, basis: Tensor, orthogonal: bool = False) -> None:
         self.basis = basis
-        self.off = off
+        self.orthogonal = orthogonal
 
     @property
     def dim(self) -> int:
         """The dimension d of the subspace that `basis` spans."""
         return self.basis.shape[-1]
 
-    def apply(self, vectors: Tensor) -> Tensor:
-        """The allowed part of each of `(B, *shape)`, or of each of R vectors a sample, `(B, R, *shape)` flattened."""
-        along = project(self.basis, vectors)
-        return vectors - along if self.off else along
+    def project(self, vectors: Tensor) -> Tensor:
+        """Return the allowed component of one vector for each sample, `(B, *shape)`."""
+        along = project_onto_span(self.basis, vectors)
+        return vectors - along if self.orthogonal else along
 
-    def apply_each(self, vectors: Tensor) -> Tensor:
-        """The allowed part of R vectors a sample, `(B, R, *shape)`."""
-        return torch.stack([self.apply(vectors[:, column]) for column in range(vectors.shape[1])], 1)
+    def project_each(self, vectors: Tensor) -> Tensor:
+        """Return the allowed components of R vectors for each sample, `(B, R, *shape)`."""
+        return torch.stack([self.project(vectors[:, column]) for column in range(vectors.shape[1])], 1)
 
-    def rows(self, index: Tensor) -> "Restriction":
-        """The restriction of some of the samples."""
-        return Restriction(self.basis[index] if self.basis.dim() == 3 else self.basis, self.off)
+    def select(self, index: Tensor) -> "SubspaceConstraint":
+        """Return the constraint of some of the samples."""
+        return SubspaceConstraint(self.basis[index] if self.basis.dim() == 3 else self.basis, self.orthogonal)

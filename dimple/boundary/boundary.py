@@ -1,4 +1,4 @@
-"""The decision boundary of a classifier: all that a probe may ask of a network, with every pass counted."""
+"""The decision boundary of a classifier: scores, logit margins and gradients, with every pass counted."""
 
 from collections.abc import Callable
 from typing import final
@@ -10,104 +10,119 @@ from dimple.errors import ShapeError
 from dimple.protocols import Classifier
 from dimple.tensors import Box
 
-# The cost of a forward and of a backward evaluation of one sample, in passes: together they are one.
-FORWARD = 0.4
-BACKWARD = 0.6
+# The cost of a forward and of a backward evaluation of one sample, in passes: together they are one pass.
+FORWARD_COST = 0.4
+BACKWARD_COST = 0.6
 
 
 @final
 class Boundary:
-    """The zero set of the score gap `z_y - max_other z`, asked by scores, gaps and gradients only.
+    """The zero set of the logit margin `z_y - max_other z` of a classifier.
 
-    The network behind it may be of any kind and the samples of any shape; a probe cannot tell a point of R^3 from an
-    image. Costs are counted in samples: `forwards` and `backwards` hold how many rows went through each way.
+    Probes use the classifier only through the scores, margins and gradients of this class. The network may be of any
+    kind and the samples of any shape: a point of R^3 and an image are treated alike. `forwards` and `backwards` count
+    the evaluations so far, in samples.
 
     Args:
-        classifier: maps `(B, *shape)` to scores `(B, K)`, K >= 2.
-        box: the bounds that a search may not leave, or None for all of space.
+        model: maps `(B, *shape)` to scores `(B, K)`, K >= 2.
+        bounds: the box that a search may not leave, or None for the full space.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> half_space.gap(torch.tensor([[2.0, 5.0]]), torch.tensor([1]))
+        >>> half_space.logit_margin(torch.tensor([[2.0, 5.0]]), torch.tensor([1]))
         tensor([4.])
     """
 
-    def __init__(self, classifier: Classifier, box: Box | None = None) -> None:
-        self.classifier = classifier
-        self.box = box
+    def __init__(self, model: Classifier, bounds: Box | None = None) -> None:
+        self.model = model
+        self.bounds = bounds
         self.forwards = 0
         self.backwards = 0
 
     def scores(self, x: Tensor) -> Tensor:
-        """The classifier's scores `(B, K)` for samples `(B, *shape)`, without gradient."""
+        """Return the classifier's scores `(B, K)` for samples `(B, *shape)`, without gradient.
+
+        Raises:
+            ShapeError: if the classifier's output is not `(B, K)` with K >= 2.
+        """
         with torch.no_grad():
             return self._scores(x)
 
     def predict(self, x: Tensor) -> Tensor:
-        """The class of the largest score, `(B,)`; equal scores go to the lowest class."""
+        """Return the class of the largest score, `(B,)`; of equal scores the lowest class."""
         return self.scores(x).argmax(1)
 
-    def gap(self, x: Tensor, y: Tensor, towards: Tensor | None = None) -> Tensor:
-        """`z_y - max_other z`, `(B,)`: positive where the class `y` wins, zero on its boundary.
+    def logit_margin(self, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return `z_y - max_other z`, `(B,)`: positive where the class `y` wins, zero on its boundary.
 
-        With `towards` `(B,)`, `max_other z - z_towards`: positive until that class wins, zero on its boundary.
+        With `target` `(B,)`, return `max_other z - z_target`: positive until that class wins, zero on its boundary.
         """
-        return gap_of(self.scores(x), y, towards)
+        return compute_logit_margin(self.scores(x), y, target)
 
-    def gap_and_gradient(self, x: Tensor, y: Tensor, towards: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The gap `(B,)` and its gradient with respect to the samples, in their shape."""
+    def logit_margin_and_gradient(self, x: Tensor, y: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the logit margin `(B,)` and its gradient with respect to the samples, in their shape."""
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
-            gap = gap_of(self._scores(leaf), y, towards)
-            (gradient,) = torch.autograd.grad(gap.sum(), leaf)
+            logit_margin = compute_logit_margin(self._scores(leaf), y, target)
+            (gradient,) = torch.autograd.grad(logit_margin.sum(), leaf)
         self.backwards += len(x)
-        return gap.detach(), gradient
+        return logit_margin.detach(), gradient
 
-    def gap_and_rival_gradients(self, x: Tensor, y: Tensor, rivals: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
-        """The gap `(B,)`; the gaps to chosen rivals, `z_y - z_rival`, `(B, R)`; their gradients `(B, R, *shape)`.
+    def logit_margin_and_class_gradients(
+        self, x: Tensor, y: Tensor, other_classes: Tensor | int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logit margin, the margins over single other classes, and the gradients of the latter.
+
+        The cost is one forward and R backwards for each sample.
 
         Args:
-            rivals: `(B, R)` class numbers other than `y`, or how many of the highest-scoring others (at most K - 1).
-                Costs one forward and R backwards a sample.
+            x: `(B, *shape)`.
+            y: `(B,)` classes.
+            other_classes: `(B, R)` class numbers other than `y`, or how many of the highest-scoring other classes to
+                take (at most K - 1).
+
+        Returns:
+            The logit margin `(B,)`; `z_y - z_other` for each other class, `(B, R)`; their gradients `(B, R, *shape)`.
         """
         gradients = []
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
             scores = self._scores(leaf)
-            if isinstance(rivals, int):
-                rivals = best_rivals(scores.detach(), y, rivals)
-            gaps = scores.gather(1, y[:, None]) - scores.gather(1, rivals)
-            for column in range(rivals.shape[1]):
-                last = column == rivals.shape[1] - 1
-                (gradient,) = torch.autograd.grad(gaps[:, column].sum(), leaf, retain_graph=not last)
+            if isinstance(other_classes, int):
+                other_classes = runner_up_classes(scores.detach(), y, other_classes)
+            class_margins = scores.gather(1, y[:, None]) - scores.gather(1, other_classes)
+            for column in range(other_classes.shape[1]):
+                last = column == other_classes.shape[1] - 1
+                (gradient,) = torch.autograd.grad(class_margins[:, column].sum(), leaf, retain_graph=not last)
                 gradients.append(gradient)
-        self.backwards += rivals.numel()
-        return gap_of(scores.detach(), y), gaps.detach(), torch.stack(gradients, 1)
+        self.backwards += other_classes.numel()
+        return compute_logit_margin(scores.detach(), y), class_margins.detach(), torch.stack(gradients, 1)
 
-    def gap_hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The gap's gradient, and the map that multiplies directions `(B, *shape)` by the gap's Hessian at `x`.
+    def logit_margin_hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return the gradient of the logit margin, and a function that multiplies by its Hessian at `x`.
 
-        Zero for networks of ReLU type, which are linear piece by piece. A product costs about two backwards.
+        The function maps directions `(B, *shape)` to products of the same shape, each at the cost of about two
+        backwards. The Hessian is zero for piecewise linear networks, such as those with ReLU.
         """
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
-            gap = gap_of(self._scores(leaf), y)
-            (gradient,) = torch.autograd.grad(gap.sum(), leaf, create_graph=True)
+            logit_margin = compute_logit_margin(self._scores(leaf), y)
+            (gradient,) = torch.autograd.grad(logit_margin.sum(), leaf, create_graph=True)
         self.backwards += len(x)
 
-        def product(direction: Tensor) -> Tensor:
+        def multiply_by_hessian(direction: Tensor) -> Tensor:
             self.backwards += 2 * len(x)
             if not gradient.requires_grad:
                 return torch.zeros_like(direction)
-            (image,) = torch.autograd.grad(
+            (product,) = torch.autograd.grad(
                 gradient, leaf, direction, retain_graph=True, allow_unused=True, materialize_grads=True
             )
-            return image
+            return product
 
-        return gradient.detach(), product
+        return gradient.detach(), multiply_by_hessian
 
     def scores_and_gradient(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """The scores `(B, K)`, a function of them `(B,)`, such as a loss, and its gradient in the shape of `x`."""
+        """Return the scores `(B, K)`, a function of them `(B,)`, such as a loss, and its gradient in the shape of x."""
         with torch.enable_grad():
             leaf = x.detach().requires_grad_(True)
             scores = self._scores(leaf)
@@ -117,20 +132,23 @@ class Boundary:
         return scores.detach(), values.detach(), gradient
 
     def _scores(self, x: Tensor) -> Tensor:
-        scores = self.classifier(x)
+        scores = self.model(x)
         if scores.dim() != 2 or len(scores) != len(x) or scores.shape[1] < 2:
             raise ShapeError(
                 f"the classifier turned {tuple(x.shape)} into {tuple(scores.shape)}; scores are (B, K) with K >= 2: "
-                "wrap a single-logit network in dimple.networks.two_class"
+                "wrap a single-logit network in dimple.networks.add_second_logit"
             )
         self.forwards += len(x)
         return scores
 
 
-def gap_of(scores: Tensor, y: Tensor, towards: Tensor | None = None) -> Tensor:
-    """`z_y - max_other z` of scores `(B, K)` and classes `(B,)`; `max_other z - z_towards` where that is given."""
-    if towards is not None:
-        return -gap_of(scores, towards)
+def compute_logit_margin(scores: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Return `z_y - max_other z`, `(B,)`, of scores `(B, K)` and classes `(B,)`.
+
+    With `target` `(B,)`, return `max_other z - z_target`.
+    """
+    if target is not None:
+        return -compute_logit_margin(scores, target)
     own = scores.gather(1, y[:, None]).squeeze(1)
     if scores.shape[1] == 2:
         return own - scores.gather(1, 1 - y[:, None]).squeeze(1)
@@ -138,7 +156,7 @@ def gap_of(scores: Tensor, y: Tensor, towards: Tensor | None = None) -> Tensor:
     return own - others.max(1).values
 
 
-def best_rivals(scores: Tensor, y: Tensor, count: int) -> Tensor:
-    """The `count` highest-scoring classes other than `y` (at most K - 1 of them), `(B, R)`."""
+def runner_up_classes(scores: Tensor, y: Tensor, count: int) -> Tensor:
+    """Return the `count` highest-scoring classes other than `y` (at most K - 1 of them), `(B, R)`."""
     others = scores.scatter(1, y[:, None], float("-inf"))
     return others.topk(min(count, scores.shape[1] - 1), dim=1).indices

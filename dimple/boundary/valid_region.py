@@ -1,61 +1,74 @@
-"""Which part of a section are inputs at all: those whose coordinates keep their bounds, such as pixels in [0, 1]."""
+"""The valid region of an affine slice: the points whose coordinates are all within bounds, such as pixels in [0, 1]."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.boundary.affine_slice import Section
+from dimple.boundary.affine_slice import AffineSlice
 from dimple.tensors import Box
 
 Floats = NDArray[np.float64]
-# Of the bounds' range, less than a pixel's level of 255: images whose pixels are 0 or 1 stand on the bounds.
-SLACK = 1e-3
+# Allowance beyond the bounds, as a fraction of their range: less than one of 255 pixel levels. An image whose pixels
+# are all 0 or 1 lies on the bounds, so without an allowance the region around it would have no extent.
+BOUNDS_TOLERANCE = 1e-3
 
 
-def valid_corners(section: Section, bounds: Box, low: Sequence[float], high: Sequence[float]) -> Floats:
-    """The corners `(P, k)` of the convex part of a box of the section in which every coordinate keeps its bounds.
+def valid_region_vertices(
+    affine_slice: AffineSlice, bounds: Box, low: Sequence[float], high: Sequence[float]
+) -> Floats:
+    """Return the vertices `(P, k)` of the convex region of a slice in which every coordinate is within the bounds.
 
-    In the plane they go round it. Without a corner, `(0, k)`, where that part has no extent.
+    In two dimensions the vertices are in order around the polygon.
+
+    Args:
+        affine_slice: the slice.
+        bounds: the bounds of every coordinate of a sample, with an allowance of `BOUNDS_TOLERANCE`.
+        low: k lower limits of the box, in slice coordinates, to which the region is cut.
+        high: k upper limits of that box.
+
+    Returns:
+        The vertices; `(0, k)` where the region has no extent.
 
     Example:
         >>> import torch
-        >>> diagonal = Section(torch.zeros(2), torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
-        >>> corners = valid_corners(diagonal, Box(0.0, 1.0), (-2, -2), (2, 2))
-        >>> np.abs(corners).max(0).round(2)
+        >>> diagonal = AffineSlice(torch.zeros(2), torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
+        >>> vertices = valid_region_vertices(diagonal, Box(0.0, 1.0), (-2, -2), (2, 2))
+        >>> np.abs(vertices).max(0).round(2)
         array([1.42, 0.71])
     """
     from scipy.optimize import linprog
     from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
 
-    axes = section.axes.double().cpu().numpy()
-    origin = section.origin.reshape(-1).double().cpu().numpy()
-    slack, eye = SLACK * (bounds.high - bounds.low), np.eye(len(low))
+    axes = affine_slice.axes.double().cpu().numpy()
+    origin = affine_slice.origin.reshape(-1).double().cpu().numpy()
+    slack = BOUNDS_TOLERANCE * (bounds.high - bounds.low)
+    eye = np.eye(len(low))
     normals = np.concatenate([axes, -axes, eye, -eye])
     limits = np.concatenate([bounds.high + slack - origin, origin - bounds.low + slack, high, -np.array(low)])
     size = np.linalg.norm(normals, axis=1)
-    # The middle of the largest ball within: a place from which all walls are seen.
+    # The center of the largest ball in the region: HalfspaceIntersection needs an interior point.
     ball = linprog([*np.zeros(len(low)), -1.0], A_ub=np.column_stack([normals, size]), b_ub=limits, bounds=(None, None))
     if not ball.success or ball.x[-1] < 1e-9 * (high[0] - low[0]):
         return np.zeros((0, len(low)))
     try:
-        corners = HalfspaceIntersection(np.column_stack([normals, -limits]), ball.x[:-1]).intersections
-        hull = ConvexHull(corners)
+        vertices = HalfspaceIntersection(np.column_stack([normals, -limits]), ball.x[:-1]).intersections
+        hull = ConvexHull(vertices)
     except QhullError:
         return np.zeros((0, len(low)))
-    found: Floats = corners[hull.vertices]
-    return found
+    ordered: Floats = vertices[hull.vertices]
+    return ordered
 
 
-def valid_share(corners: Floats, low: Sequence[float], high: Sequence[float]) -> float:
-    """The area or volume of that part over that of the box.
+def valid_fraction(vertices: Floats, low: Sequence[float], high: Sequence[float]) -> float:
+    """Return the area or volume of the valid region as a fraction of that of the box from `low` to `high`.
 
     Example:
-        >>> valid_share(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), (-1, -1), (1, 1))
+        >>> valid_fraction(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), (-1, -1), (1, 1))
         0.125
     """
     from scipy.spatial import ConvexHull
 
-    if len(corners) <= len(low):
+    if len(vertices) <= len(low):
         return 0.0
-    return float(ConvexHull(corners).volume / np.prod(np.array(high) - np.array(low)))
+    return float(ConvexHull(vertices).volume / np.prod(np.array(high) - np.array(low)))

@@ -1,4 +1,4 @@
-"""The command line: one verb a module; nothing else in the package prints or exits."""
+"""Command line, one module for each command. It is the only part of the package that prints or exits."""
 
 from dimple.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The program `dimple`: its commands, and what becomes of an error or an interrupt."""
+"""The program `dimple`: its commands, and the handling of errors and interrupts."""
 
 import sys
 from typing import Annotated
@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 import dimple
+from dimple import renamed
 from dimple.cli import console
-from dimple.cli.commands.completeness import certify
-from dimple.cli.commands.export import film
+from dimple.cli.commands.completeness import completeness
+from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
 from dimple.cli.commands.napari import napari
 from dimple.cli.commands.pack import pack
@@ -16,13 +17,13 @@ from dimple.cli.commands.probe import probe
 from dimple.cli.commands.report import report
 from dimple.cli.commands.scenes import scenes
 from dimple.cli.commands.simulate import simulate
-from dimple.cli.commands.slice import section
+from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.tangents import tangents
 from dimple.cli.commands.view import view
-from dimple.errors import DimpleError
-from dimple.memory import settle_memory
+from dimple.errors import DimpleError, UsageError
+from dimple.memory import configure_memory
 
-INTERRUPTED = 130
+INTERRUPT_EXIT_CODE = 130
 
 app = typer.Typer(
     name="dimple",
@@ -32,58 +33,73 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(view)
-app.command()(film)
+app.command()(export)
 app.command()(probe)
-app.command()(section)
+app.command("slice")(slice_network)
 app.command()(report)
 app.command()(gallery)
 app.command()(napari)
 app.command()(pack)
-app.command()(certify)
+app.command()(completeness)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"dimple {dimple.__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Traceback of an error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Version of dimple.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Watch a decision boundary cling to a data manifold and dimple around its points, and measure whether it does."""
+    """Measure how a decision boundary clings to a data manifold and dimples around its points, and show it."""
+
+
+def _answer_old_names(words: list[str]) -> None:
+    """Refuse a command or a flag of version 0.1, and name the new one."""
+    command = next((word for word in words if not word.startswith("-")), "")
+    if command in renamed.COMMANDS:
+        raise UsageError(renamed.sentence(f"dimple {command}", f"dimple {renamed.COMMANDS[command]}"))
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag in renamed.FLAGS:
+            raise UsageError(renamed.sentence(flag, renamed.FLAGS[flag]))
 
 
 def main() -> None:
-    """Run the program: exit 0, or one line on stderr and the code of what went wrong."""
-    console.settle_threads()
-    settle_memory()
+    """Run the program, and exit with 0, or with one line on stderr and the exit code of the error."""
+    console.configure_threads()
+    configure_memory()
+    console.print_warnings_as_notes()
     debug = "--debug" in sys.argv
     sys.argv[1:] = (["--debug"] if debug else []) + [word for word in sys.argv[1:] if word != "--debug"]
     try:
+        _answer_old_names(sys.argv[1:])
         app()
     except SystemExit as stop:
-        # The command-line library turns an interrupt into this exit code and says nothing.
-        if stop.code == INTERRUPTED:
-            console.note("dimple: interrupted; the same command continues an unfinished run")
+        # The command-line library turns an interrupt into this exit code without a message.
+        if stop.code == INTERRUPT_EXIT_CODE:
+            console.print_note("dimple: interrupted; the same command continues an unfinished run")
         raise
     except DimpleError as error:
         if debug:
             raise
-        console.fail(error)
+        console.exit_with_error(error)
     except BrokenPipeError:
-        console.close_pipe()
+        console.exit_on_closed_pipe()
     except MemoryError:
-        console.note("dimple: out of memory; ask for fewer samples, cells or neighbours")
+        console.print_note("dimple: out of memory; use fewer samples, a lower --resolution or fewer neighbors")
         raise SystemExit(7) from None
     except Exception as error:
         if debug:
             raise
-        console.note(f"dimple: internal error, {type(error).__name__}: {error}; --debug shows where, please report it")
+        console.print_note(
+            f"dimple: internal error, {type(error).__name__}: {error}; --debug shows the traceback, please report it"
+        )
         raise SystemExit(1) from None

@@ -1,10 +1,11 @@
-"""What the user sees besides the results: progress on stderr, one-line errors, exit codes."""
+"""Terminal output besides the results: progress and one-line errors on stderr, and exit codes."""
 
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,7 +17,7 @@ stderr = Console(stderr=True, highlight=False)
 
 @contextlib.contextmanager
 def progress(stage: str, total: int, /) -> Iterator[Callable[[], None]]:
-    """A bar for one stage where stderr is a terminal, and nothing where it is not."""
+    """Show a progress bar for one stage where stderr is a terminal."""
     if not stderr.is_terminal:
         yield lambda: None
         return
@@ -26,31 +27,40 @@ def progress(stage: str, total: int, /) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def note(message: str) -> None:
-    """A remark on stderr, taken literally."""
+def print_note(message: str) -> None:
+    """Print a line on stderr, without interpreting markup in it."""
     stderr.print(message, markup=False, soft_wrap=True)
 
 
-def fail(error: DimpleError) -> NoReturn:
-    """The line that a mistake gets, one for each, and the exit code."""
+def print_warnings_as_notes() -> None:
+    """Print each warning as one line on stderr, without its position in the code."""
+
+    def print_warning(message: Warning | str, *_args: Any, **_kwargs: Any) -> None:
+        print_note(f"dimple: {replace_control_characters(str(message))}")
+
+    warnings.showwarning = print_warning
+
+
+def exit_with_error(error: DimpleError) -> NoReturn:
+    """Print one line for each sentence of an error, and exit with its exit code."""
     for sentence in error.args:
-        line = " ".join(printable(str(sentence)).split())
-        note(f"dimple: {line}")
+        line = " ".join(replace_control_characters(str(sentence)).split())
+        print_note(f"dimple: {line}")
     raise SystemExit(error.exit_code)
 
 
-def printable(text: str) -> str:
-    """The text without characters that could steer a terminal."""
+def replace_control_characters(text: str) -> str:
+    """Return the text with a question mark for every character that could control the terminal."""
     return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
 
 
-def settle_threads() -> None:
-    """Keep OpenMP from spinning, before torch is imported: on small networks waiting threads cost a factor of ten."""
+def configure_threads() -> None:
+    """Keep waiting OpenMP threads from spinning, before torch is imported: small networks become ten times faster."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
-def close_pipe() -> NoReturn:
-    """End quietly when the reader of stdout has gone."""
+def exit_on_closed_pipe() -> NoReturn:
+    """Exit without a message when the reader of stdout has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(0)

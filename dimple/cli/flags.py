@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have, and requests whose mistakes are named by their flags."""
+"""Arguments and options of several commands, and configurations whose errors name the flag."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -8,43 +8,56 @@ from dimple.errors import UsageError
 
 T = TypeVar("T")
 
-Named = Annotated[str, typer.Argument(help="A scene file, or the name of a scene that ships.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one setting; repeatable.")
+SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="Scene file, or the name of a built-in scene.")]
+OverridesOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Setting of the scene to change; repeatable."),
 ]
-Model = Annotated[
+ModelOption = Annotated[
     str | None,
     typer.Option(
-        help="resnet20, mnist_convnet, ... or package.module:factory for your own.  [default: digits_convnet]"
+        metavar="NAME",
+        help="Model: resnet20, mnist_convnet, ... or package.module:factory for your own.  [default: digits_convnet]",
     ),
 ]
-Simulated = Annotated[
-    str | None, typer.Option(metavar="FOLDER", help="Instead of a model and data: every snapshot of a simulated run.")
+RunOption = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help="Simulated run to measure instead of a model and data, with all its snapshots."),
 ]
-Weights = Annotated[str | None, typer.Option(help="The weights file: safetensors, or torch without code.")]
-StateKey = Annotated[str | None, typer.Option(help="Which state dict, where a file holds several.")]
-Data = Annotated[
-    str | None, typer.Option(help="digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.  [default: digits]")
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Weights file, safetensors or torch; it is read without executing code."),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:INDEX or mps.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a run that is already there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")]
+StateDictKeyOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.")
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Data set: digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.  [default: digits]"
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(metavar="NAME", help="Device: auto, cpu, cuda, cuda:INDEX or mps.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Permission to replace a run that is already in the folder.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Results as one line of JSON on stdout.")]
 
 
-def request_of(kind: type[T], **settings: Any) -> T:
-    """The request of a kind with these settings; None stands for what was not said.
+def build_config(config_type: type[T], **settings: Any) -> T:
+    """Build a configuration from the settings that are not None; the others keep their default value.
 
     Raises:
-        UsageError: naming the flag whose value breaks its rule.
+        UsageError: if a value breaks its rule; the message names the flag.
     """
-    from dimple.experiment.probing.config import OF_MODELS, require_none_beside_run
+    from dimple.experiment.probing.config import MODEL_FIELDS, reject_model_fields
     from dimple.settings import SettingError
 
-    said = {name: value for name, value in settings.items() if value is not None}
-    if "run" in said:
-        # The request itself cannot tell a default that was typed from one that was not.
-        require_none_beside_run(name for name in OF_MODELS if name in said)
+    given = {name: value for name, value in settings.items() if value is not None}
+    if "run" in given:
+        # The configuration cannot tell a default value that was typed from one that was not.
+        reject_model_fields(name for name in MODEL_FIELDS if name in given)
     try:
-        return kind(**said)
+        return config_type(**given)
     except SettingError as error:
         raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None

@@ -1,4 +1,4 @@
-"""Figures as the terminal prints them: four digits, and the null beside."""
+"""Tables of statistics for the terminal: four significant digits, with the comparison and the verdict."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -6,52 +6,84 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+# Terminals narrower than this get names on two lines.
+WIDE_TERMINAL = 110
+MAX_NAME_WIDTH = 26
 
-def table_of(head: str, row: Mapping[str, Any], units: Mapping[str, str], named: Callable[[str], str] = str) -> "Table":
-    """A line for each figure with what stands beside it, which gets no column where none of them has it.
 
-    A star marks figures whose tangents cannot be relied on.
+def build_table(
+    heading: str,
+    row: Mapping[str, Any],
+    units: Mapping[str, str],
+    format_name: Callable[[str], str] = str,
+    width: int = WIDE_TERMINAL,
+) -> "Table":
+    """Return a table with one line for each statistic; a column that would be empty is left out.
+
+    The column `comparison` holds the null of a statistic, or the value that it is compared with instead. A star marks
+    statistics that depend on unreliable tangents.
 
     Args:
-        head: of the column of names.
-        row: figures, their nulls and verdicts, by name.
-        named: how a figure is called.
+        heading: of the column of names.
+        row: statistics with their comparisons and verdicts, by name.
+        units: by name.
+        format_name: gives the label of a name.
+        width: of the terminal, in characters.
     """
     from rich.table import Column, Table
 
-    from dimple.stats.aggregate import BY_TANGENTS, VERDICT, found_of, is_beside, is_doubtful
-    from dimple.views.content.labels import found_text
+    from dimple.stats.aggregate import (
+        TANGENT_DEPENDENT_COLUMNS,
+        VERDICT_SUFFIX,
+        found_column,
+        has_unreliable_tangents,
+        is_comparison_column,
+    )
+    from dimple.views.content.labels import format_found_fraction
 
-    shares, doubtful = {found_of(name) for name in row}, is_doubtful(row)
+    found_columns = {found_column(name) for name in row}
+    is_doubtful = has_unreliable_tangents(row)
     lines = [
         {
-            head: named(name),
-            "value": number(value),
-            "found": found_text(row, name).removesuffix(" found"),
-            "null": null(row, name),
-            "verdict": row.get(name + VERDICT, "") + (" *" if doubtful and name in BY_TANGENTS else ""),
+            heading: format_name(name) if width >= WIDE_TERMINAL else _break_name(format_name(name)),
+            "value": format_number(value),
+            "found": format_found_fraction(row, name).removesuffix(" found"),
+            "comparison": format_null(row, name),
+            "verdict": row.get(name + VERDICT_SUFFIX, "")
+            + (" *" if is_doubtful and name in TANGENT_DEPENDENT_COLUMNS else ""),
             "unit": units.get(name, ""),
         }
         for name, value in row.items()
-        if name not in shares and not name.endswith(VERDICT) and not is_beside(name, row)
+        if name not in found_columns and not name.endswith(VERDICT_SUFFIX) and not is_comparison_column(name, row)
     ]
     columns = [column for column in lines[0] if any(line[column] for line in lines)]
-    table = Table(*[Column(column, no_wrap=column == head) for column in columns], box=None, pad_edge=False)
+    table = Table(*[Column(column, no_wrap=column != "unit") for column in columns], box=None, pad_edge=False)
     for line in lines:
         table.add_row(*[line[column] for column in columns])
     return table
 
 
-def number(value: float | None) -> str:
-    """Four significant digits; None and infinity by name."""
+def _break_name(name: str) -> str:
+    """Return a name of at most two lines, broken behind an underscore or a space."""
+    if len(name) <= MAX_NAME_WIDTH:
+        return name
+    at = 1 + max(name.rfind("_", 0, MAX_NAME_WIDTH), name.rfind(" ", 0, MAX_NAME_WIDTH))
+    return f"{name[:at]}\n{name[at:]}"
+
+
+def format_number(value: float | None) -> str:
+    """Return four significant digits, or the word `none`, `inf` or `nan`."""
     return "none" if value is None else f"{value:.4g}"
 
 
-def null(row: Mapping[str, Any], name: str) -> str:
-    """The null of a figure, with its band where there is one."""
-    if f"{name}_null" not in row:
+def format_null(row: Mapping[str, Any], name: str) -> str:
+    """Return the null of a statistic, or its comparison, and below it the band; empty without either."""
+    from dimple.stats.aggregate import HIGH_SUFFIX, LOW_SUFFIX, comparison_column
+
+    null = comparison_column(name)
+    if null not in row:
         return ""
-    text = number(row[f"{name}_null"])
-    if f"{name}_null_low" in row:
-        text += f" ({number(row[f'{name}_null_low'])} to {number(row[f'{name}_null_high'])})"
+    text = format_number(row[null])
+    if null + LOW_SUFFIX in row:
+        text += f"\n{format_number(row[null + LOW_SUFFIX])} to {format_number(row[null + HIGH_SUFFIX])}"
     return text

@@ -1,18 +1,21 @@
-"""Data: labelled points of manifolds, and images."""
+"""Data sets: labeled points on manifolds, and labeled images."""
 
 from dimple.data.images import Images, load_images
-from dimple.data.label_base import Labelling
-from dimple.data.labels import LABELLINGS
+from dimple.data.label_base import LabelRule
+from dimple.data.labels import LABEL_RULES
 from dimple.data.sampling import SAMPLINGS, Sampling
-from dimple.data.synthetic import ManifoldSamples, Synthetic
+from dimple.data.synthetic import ManifoldSamples, SyntheticData
+from dimple.renamed import missing_attribute
 
 __all__ = [
-    "LABELLINGS",
+    "LABEL_RULES",
     "SAMPLINGS",
     "Images",
-    "Labelling",
+    "LabelRule",
     "ManifoldSamples",
     "Sampling",
-    "Synthetic",
+    "SyntheticData",
     "load_images",
 ]
+
+__getattr__ = missing_attribute(__name__)

@@ -1,4 +1,4 @@
-"""Labelled images of a known data set, named by one short specification such as `mnist:DIR`."""
+"""Labeled images of a data set, which is named by a short specification such as `mnist:DIR`."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,38 +13,38 @@ from dimple.data.readers.cifar import read_cifar10
 from dimple.data.readers.folder import read_archive_folder, read_folder
 from dimple.data.readers.mnist import read_mnist
 from dimple.data.readers.npz import read_npz
-from dimple.data.readers.pixels import Pixels
+from dimple.data.readers.pixels import RawImages
 from dimple.errors import DataError, UsageError
-from dimple.settings import nearest, shown
+from dimple.settings import closest_word, format_value
 from dimple.tensors import Box
 
 Split = Literal["train", "test"]
-UNIT = Box(0.0, 1.0)
+UNIT_BOX = Box(0.0, 1.0)
 
 
 @final
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images:
-    """Images in [0, 1] with their classes, kept as bytes and turned into numbers where they are asked for.
+    """Labeled images, stored as bytes and converted to floats in [0, 1] on access.
 
     Attributes:
-        pixels: `(N, C, H, W)`, uint8 levels from 0 to `levels`, or float32 numbers with `levels` 1.
+        pixels: `(N, C, H, W)`, uint8 from 0 to `max_level`, or float32 in [0, 1] with `max_level` 1.
         y: `(N,)`, int64 class numbers.
-        classes: the names of the classes, by number.
-        source: the specification and the split that they were read from.
-        levels: the level that stands for 1.
-        box: the bounds of the numbers, [0, 1].
+        classes: the names of the classes, indexed by class number.
+        source: the specification and the split of the images.
+        max_level: the value in `pixels` that corresponds to 1.
+        bounds: the bounds of the floats, [0, 1].
     """
 
     pixels: Tensor
     y: Tensor
     classes: tuple[str, ...]
     source: str
-    levels: int = 255
-    box: Box = UNIT
+    max_level: int = 255
+    bounds: Box = UNIT_BOX
 
     def __len__(self) -> int:
-        """How many images there are, N."""
+        """Return the number N of images."""
         return len(self.y)
 
     @property
@@ -54,14 +54,14 @@ class Images:
 
     @property
     def x(self) -> Tensor:
-        """All images as float32 in [0, 1], `(N, C, H, W)`: four times the memory of the bytes."""
-        return self._numbers(self.pixels)
+        """All images as float32 in [0, 1], `(N, C, H, W)`, which take four times the memory of the bytes."""
+        return self._to_float(self.pixels)
 
     def batch(self, indices: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Some images `(B, C, H, W)`, float32 in [0, 1], and their classes `(B,)`.
+        """Return the images with these indices, `(B, C, H, W)` float32 in [0, 1], and their classes `(B,)`.
 
         Raises:
-            UsageError: if there is no index, or one that no image has.
+            UsageError: if `indices` is empty or an index is out of range.
 
         Example:
             >>> x, y = load_images("digits", "test").batch([0, 1])
@@ -70,29 +70,36 @@ class Images:
         """
         chosen = torch.as_tensor(indices, dtype=torch.long)
         if chosen.numel() == 0:
-            raise UsageError(f"{self.source}: no images were asked for; give at least one index")
+            raise UsageError(f"{self.source}: the list of images is empty; give at least one index")
         if int(chosen.min()) < 0 or int(chosen.max()) >= len(self):
-            wrong = chosen[(chosen < 0) | (chosen >= len(self))][0]
-            raise UsageError(f"{self.source}: image {int(wrong)} does not exist; indices go from 0 to {len(self) - 1}")
-        return self._numbers(self.pixels[chosen]), self.y[chosen]
+            invalid = chosen[(chosen < 0) | (chosen >= len(self))][0]
+            raise UsageError(
+                f"{self.source}: image {int(invalid)} does not exist; use indices from 0 to {len(self) - 1}"
+            )
+        return self._to_float(self.pixels[chosen]), self.y[chosen]
 
-    def _numbers(self, pixels: Tensor) -> Tensor:
-        return pixels.to(torch.float32) / self.levels
+    def _to_float(self, pixels: Tensor) -> Tensor:
+        return pixels.to(torch.float32) / self.max_level
 
 
 def load_images(spec: str, split: Split) -> Images:
-    """The images of one split of a data set.
+    """Load one split of a data set of images.
 
     Args:
-        spec: `digits`, the 1,797 digits of 8 x 8 pixels that come with scikit-learn, every fifth of each class for the
-            test; `mnist:DIR`, a folder with the IDX files; `cifar10:PATH`, an image folder, the .bin records, a tar
-            archive of either, or a folder that holds one; `folder:PATH`, other images as train/CLASS/IMAGE.png and
-            test/CLASS/IMAGE.png, or an archive of them; `npz:FILE`, the arrays x_train, y_train, x_test, y_test.
+        spec: one of
+
+            - `digits`: the 1,797 digits of 8 x 8 pixels that are part of scikit-learn; every fifth image of each class
+              belongs to the test split;
+            - `mnist:DIR`: a folder with the IDX files;
+            - `cifar10:PATH`: an image folder, the .bin records, a tar archive of either, or a folder with such an
+              archive;
+            - `folder:PATH`: other images, as train/CLASS/IMAGE.png and test/CLASS/IMAGE.png, or an archive of them;
+            - `npz:FILE`: the arrays x_train, y_train, x_test, y_test.
         split: `train` or `test`.
 
     Raises:
-        UsageError: if the specification names no data set.
-        DataError: if the files are missing, damaged or of another kind.
+        UsageError: if the specification or the split is unknown.
+        DataError: if the files are missing, damaged or in another format.
 
     Example:
         >>> images = load_images("digits", "train")
@@ -101,53 +108,53 @@ def load_images(spec: str, split: Split) -> Images:
     """
     kind, _, name = spec.partition(":")
     if split not in ("train", "test"):
-        raise UsageError(f"split is {shown(split)}; choose train or test")
+        raise UsageError(f"split is {format_value(split)}; choose train or test")
     if kind == "digits" and not name:
-        return _images(_digits(split), f"{spec} {split}", levels=16)
+        return _make_images(_load_digits(split), f"{spec} {split}", max_level=16)
     if kind not in READERS:
-        near = nearest(kind, ["digits", *READERS])
-        hint = f"did you mean {near!r}?" if near else f"choose digits, {':PATH, '.join(READERS)}:PATH"
-        raise UsageError(f"data {shown(spec)} names no data set; {hint}")
+        suggestion = closest_word(kind, ["digits", *READERS])
+        hint = f"did you mean {suggestion!r}?" if suggestion else f"choose digits, {':PATH, '.join(READERS)}:PATH"
+        raise UsageError(f"data {format_value(spec)} names no data set; {hint}")
     if not name:
-        raise UsageError(f"data {shown(spec)} names no path; write {kind}:PATH")
+        raise UsageError(f"data {format_value(spec)} names no path; write {kind}:PATH")
     path = Path(name).expanduser()
     try:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; check the path in {spec!r}")
         if not (path.is_file() or path.is_dir()):
-            raise DataError(f"{path}: is no regular file and no folder; check the path in {spec!r}")
-        pixels = READERS[kind](path, split)
+            raise DataError(f"{path}: is neither a regular file nor a folder; check the path in {spec!r}")
+        images = READERS[kind](path, split)
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
-    return _images(pixels, f"{spec} {split}", levels=255 if pixels.values.dtype == np.uint8 else 1)
+    return _make_images(images, f"{spec} {split}", max_level=255 if images.values.dtype == np.uint8 else 1)
 
 
-def _images(pixels: Pixels, source: str, levels: int) -> Images:
-    values = torch.from_numpy(np.require(pixels.values, requirements=["C", "W"]))
-    return Images(values, torch.from_numpy(pixels.labels), pixels.classes, source, levels)
+def _make_images(images: RawImages, source: str, max_level: int) -> Images:
+    pixels = torch.from_numpy(np.require(images.values, requirements=["C", "W"]))
+    return Images(pixels, torch.from_numpy(images.labels), images.classes, source, max_level)
 
 
-def _digits(split: str) -> Pixels:
-    """Every fifth image of each class, in the data set's order, is for the test: fixed for ever, and stratified."""
-    from sklearn.datasets import load_digits  # 2 s, and only this one data set needs it
+def _load_digits(split: str) -> RawImages:
+    """Return a split of the digits: every fifth image of each class, in the order of the data set, is a test image."""
+    from sklearn.datasets import load_digits  # takes 2 s, and no other data set needs it
 
     bunch = load_digits()
     labels = bunch.target.astype(np.int64)
     rank = np.zeros(len(labels), dtype=np.int64)
     for number in range(10):
         rank[labels == number] = np.arange(int((labels == number).sum()))
-    chosen = (rank % 5 == 4) == (split == "test")
-    values = bunch.images[chosen].astype(np.uint8)[:, None]
-    return Pixels(values, labels[chosen], tuple("0123456789"))
+    selected = (rank % 5 == 4) == (split == "test")
+    values = bunch.images[selected].astype(np.uint8)[:, None]
+    return RawImages(values, labels[selected], tuple("0123456789"))
 
 
-def _folder(path: Path, split: str) -> Pixels:
+def _read_folder_or_archive(path: Path, split: str) -> RawImages:
     return read_folder(path, split) if path.is_dir() else read_archive_folder(path, split)
 
 
-READERS: dict[str, Callable[[Path, str], Pixels]] = {
+READERS: dict[str, Callable[[Path, str], RawImages]] = {
     "cifar10": read_cifar10,
-    "folder": _folder,
+    "folder": _read_folder_or_archive,
     "mnist": read_mnist,
     "npz": read_npz,
 }

@@ -1,4 +1,4 @@
-"""What every rule for labels answers."""
+"""The base classes of rules that label points of a manifold."""
 
 from abc import ABC, abstractmethod
 
@@ -8,37 +8,35 @@ from torch import Tensor
 from dimple.manifolds import Manifold
 
 
-class Labelling(ABC):
-    """A rule that labels the training points."""
+class LabelRule(ABC):
+    """A rule that labels training points and other points of a manifold."""
 
     @abstractmethod
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The classes `(N,)`, int64, of training points `(N, n)`."""
+    def label_training_points(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the classes `(N,)`, int64, of training points `(N, n)`."""
 
-    def extend(self, x: Tensor, train: Tensor, labels: Tensor) -> Tensor:
-        """The classes of other points `(M, n)` of the manifold: that of the nearest training point.
+    def label_new_points(self, x: Tensor, train: Tensor, train_labels: Tensor) -> Tensor:
+        """Return the classes `(M,)`, int64, of other points `(M, n)` of the manifold.
 
-        Rules that are functions of the place override this with the function itself.
+        The class is that of the nearest training point, unless the rule is a function of the position.
         """
         distance = torch.cdist(x, train, compute_mode="donot_use_mm_for_euclid_dist")
-        return labels[distance.argmin(dim=1)]
+        return train_labels[distance.argmin(dim=1)]
 
-    def on(self, manifold: Manifold) -> "Labelling":
-        """The same rule, having seen the manifold whose points it labels; most do not care."""
+    def bind(self, manifold: Manifold) -> "LabelRule":
+        """Return the rule for the points of `manifold`; only rules that depend on the manifold differ from `self`."""
         return self
 
 
-class Rule(Labelling):
-    """A function of the place, the same for all points."""
+class PointwiseLabels(LabelRule):
+    """A rule whose class is a function of the position, the same for training points and other points."""
 
     @abstractmethod
-    def at(self, x: Tensor) -> Tensor:
-        """The classes `(N,)`, int64, of any points `(N, n)`."""
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Return the classes `(N,)`, int64, of points `(N, n)`."""
 
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The function."""
-        return self.at(x)
+    def label_training_points(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return self.evaluate(x)
 
-    def extend(self, x: Tensor, train: Tensor, labels: Tensor) -> Tensor:
-        """The same function anywhere."""
-        return self.at(x)
+    def label_new_points(self, x: Tensor, train: Tensor, train_labels: Tensor) -> Tensor:
+        return self.evaluate(x)

@@ -1,4 +1,4 @@
-"""Which class a point of the manifold has: the rules that need no more than the points, and the table of all."""
+"""Label rules that need only the points, and the table of all label rules."""
 
 from typing import Annotated, final
 
@@ -7,43 +7,50 @@ from annotated_types import Interval
 from pydantic import Strict
 from torch import Tensor
 
-from dimple.data.label_base import Labelling, Rule
-from dimple.data.manifold_labels import Centres, ChartCheckerboard, Components, Harmonics, Picture, RandomWaves
+from dimple.data.label_base import LabelRule, PointwiseLabels
+from dimple.data.manifold_labels import (
+    ChartCheckerboardLabels,
+    ComponentLabels,
+    HarmonicLabels,
+    ImageLabels,
+    RandomWaveLabels,
+    VoronoiLabels,
+)
 from dimple.errors import SceneError
 from dimple.manifolds import Manifold
+from dimple.renamed import missing_attribute
 from dimple.settings import Finite, Fraction, Positive, settings
 
-Class = Annotated[int, Strict(), Interval(ge=0, le=1)]
+BinaryClass = Annotated[int, Strict(), Interval(ge=0, le=1)]
 
 
 @final
 @settings
-class Random(Labelling):
-    """Independent coin tosses with probability `share` of class 1; elsewhere the nearest training point's class."""
+class RandomLabels(LabelRule):
+    """Independent random labels, class 1 with probability `fraction`; other points get the nearest training label."""
 
-    share: Fraction = 0.5
+    fraction: Fraction = 0.5
 
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The tosses."""
-        return (torch.rand(len(x), generator=generator, dtype=torch.float64) < self.share).long()
+    def label_training_points(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return (torch.rand(len(x), generator=generator, dtype=torch.float64) < self.fraction).long()
 
 
 @final
 @settings
-class Alternating(Labelling):
-    """Each point unlike its neighbours, as far as the places allow: nothing coarse to learn, only the fine pattern.
+class AlternatingLabels(LabelRule):
+    """Labels by which each point differs from its neighbors as far as possible, so that only a fine pattern exists.
 
-    Labels start as coin tosses and flip one by one while that lowers sum_ij exp(-(|x_i-x_j| / (width * spacing))^2)
-    s_i s_j over signs s, with the median nearest-neighbour distance as the spacing: the ground state of an
-    antiferromagnet, found by descent. A point that another one equals has its distance to the next place.
+    The labels minimize the energy sum_ij exp(-(|x_i-x_j| / (width * spacing))^2) s_i s_j over signs s = +-1, as in an
+    antiferromagnet: they start random, and single labels are flipped until no flip lowers the energy (a local minimum).
+    The spacing is the median distance from a point to the nearest point at another position.
     """
 
     width: Positive = 1.5
 
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Single flips until none helps; the energy falls at each, so it ends."""
+    def label_training_points(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        # Each flip lowers the energy, so the loop ends.
         sign = torch.where(torch.rand(len(x), generator=generator, dtype=torch.float64) < 0.5, -1.0, 1.0).double()
-        # By differences: the product form of a distance loses half the digits of near points.
+        # From differences, since the form with inner products loses half of the digits for close points.
         distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = torch.where(distance > 0, distance, torch.inf).amin(1)
         if not bool(nearest.isfinite().any()):
@@ -51,36 +58,34 @@ class Alternating(Labelling):
         spacing = nearest[nearest.isfinite()].median()
         coupling = torch.exp(-((distance / (self.width * spacing)) ** 2)).fill_diagonal_(0)
         while True:
-            frustration = sign * (coupling @ sign)
-            worst = int(frustration.argmax())
-            if frustration[worst] <= 1e-12:
+            energy = sign * (coupling @ sign)
+            worst = int(energy.argmax())
+            if energy[worst] <= 1e-12:
                 return (sign > 0).long()
             sign[worst] = -sign[worst]
 
 
 @final
 @settings
-class Checkerboard(Rule):
-    """Squares of side `cell` in the coordinates of the ambient space, from a corner at `origin` on each axis."""
+class CheckerboardLabels(PointwiseLabels):
+    """A checkerboard in the ambient space: cubes of side `cell`, with a corner at `origin` on each axis."""
 
     cell: Positive = 0.25
     origin: Finite = -0.125
 
-    def at(self, x: Tensor) -> Tensor:
-        """The parity of the square."""
+    def evaluate(self, x: Tensor) -> Tensor:
         return torch.floor((x - self.origin) / self.cell).long().sum(dim=1) % 2
 
 
 @final
 @settings
-class HalfSpace(Rule):
-    """Class 1 where `normal . x > level`."""
+class HalfSpaceLabels(PointwiseLabels):
+    """Class 1 in the half-space `normal . x > level`, class 0 elsewhere."""
 
     normal: tuple[Finite, ...] = (1.0,)
     level: Finite = 0.0
 
-    def at(self, x: Tensor) -> Tensor:
-        """The side."""
+    def evaluate(self, x: Tensor) -> Tensor:
         if len(self.normal) != x.shape[1]:
             raise SceneError(f"data.labels.normal has {len(self.normal)} numbers; the space has {x.shape[1]}")
         return (x @ x.new_tensor(self.normal) > self.level).long()
@@ -88,13 +93,12 @@ class HalfSpace(Rule):
 
 @final
 @settings
-class Given(Labelling):
-    """The classes that the scene lists, one a training point; elsewhere the nearest training point's class."""
+class ExplicitLabels(LabelRule):
+    """Labels listed in the scene, one per training point; other points get the nearest training label."""
 
-    values: tuple[Class, ...] = ()
+    values: tuple[BinaryClass, ...] = ()
 
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The list, of the right length."""
+    def label_training_points(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if len(self.values) != len(x):
             raise SceneError(f"data.labels.values has {len(self.values)} classes for {len(x)} training points")
         return torch.tensor(self.values)
@@ -102,46 +106,46 @@ class Given(Labelling):
 
 @final
 @settings
-class Noisy(Labelling):
-    """Another rule whose training labels are partly wrong: a share `flip` of them, drawn at random, is another class.
+class NoisyLabels(LabelRule):
+    """The labels of another rule `base`, with a random fraction `flip` of the training labels changed.
 
-    Points that are not trained on keep the class of a rule that is a function of the place, so that a test error is
-    one against the truth; under a rule that asks the nearest training point they inherit the flips.
+    If the class of `base` is a function of the position, other points keep their correct class, so a test error is
+    measured against the truth. If `base` uses the nearest training point, other points get the changed labels.
     """
 
-    of: Labelling = Alternating()
+    base: LabelRule = AlternatingLabels()
     flip: Fraction = 0.1
 
-    def labels(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The rule's, with exactly round(flip * N) of them moved on to another class, each equally likely."""
-        right = self.of.labels(x, generator)
-        classes = max(int(right.max()) + 1, 2)
-        wrong = torch.randperm(len(x), generator=generator)[: round(self.flip * len(x))]
-        moved = torch.randint(1, classes, (len(wrong),), generator=generator)
-        noisy = right.clone()
-        noisy[wrong] = (right[wrong] + moved) % classes
+    def label_training_points(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the labels of `base`, with exactly round(flip * N) of them changed to a random other class."""
+        correct = self.base.label_training_points(x, generator)
+        classes = max(int(correct.max()) + 1, 2)
+        changed = torch.randperm(len(x), generator=generator)[: round(self.flip * len(x))]
+        shift = torch.randint(1, classes, (len(changed),), generator=generator)
+        noisy = correct.clone()
+        noisy[changed] = (correct[changed] + shift) % classes
         return noisy
 
-    def extend(self, x: Tensor, train: Tensor, labels: Tensor) -> Tensor:
-        """The rule's own, as far as it does not ask the training points."""
-        return self.of.extend(x, train, labels)
+    def label_new_points(self, x: Tensor, train: Tensor, train_labels: Tensor) -> Tensor:
+        return self.base.label_new_points(x, train, train_labels)
 
-    def on(self, manifold: Manifold) -> Labelling:
-        """The noise over the rule that has seen it."""
-        return Noisy(self.of.on(manifold), self.flip)
+    def bind(self, manifold: Manifold) -> LabelRule:
+        return NoisyLabels(self.base.bind(manifold), self.flip)
 
 
-LABELLINGS: dict[str, type[Labelling]] = {
-    "alternating": Alternating,
-    "centres": Centres,
-    "chart_checkerboard": ChartCheckerboard,
-    "checkerboard": Checkerboard,
-    "components": Components,
-    "given": Given,
-    "half_space": HalfSpace,
-    "harmonics": Harmonics,
-    "noisy": Noisy,
-    "picture": Picture,
-    "random": Random,
-    "waves": RandomWaves,
+LABEL_RULES: dict[str, type[LabelRule]] = {
+    "alternating": AlternatingLabels,
+    "chart_checkerboard": ChartCheckerboardLabels,
+    "checkerboard": CheckerboardLabels,
+    "components": ComponentLabels,
+    "explicit": ExplicitLabels,
+    "half_space": HalfSpaceLabels,
+    "harmonics": HarmonicLabels,
+    "image": ImageLabels,
+    "noisy": NoisyLabels,
+    "random": RandomLabels,
+    "voronoi": VoronoiLabels,
+    "waves": RandomWaveLabels,
 }
+
+__getattr__ = missing_attribute(__name__)

@@ -1,4 +1,4 @@
-"""Labelled points of a manifold: what to train on, what to test on, and where to look in between."""
+"""Labeled points on a manifold for training and testing, and unlabeled points for measuring."""
 
 import dataclasses
 from typing import final
@@ -6,9 +6,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.data.label_base import Labelling
-from dimple.data.labels import Alternating
-from dimple.data.sampling import Sampling, Spread
+from dimple.data.label_base import LabelRule
+from dimple.data.labels import AlternatingLabels
+from dimple.data.sampling import FarthestPointSampling, Sampling
 from dimple.errors import SceneError
 from dimple.manifolds import Manifold
 from dimple.settings import Count, NonNegative, settings
@@ -18,56 +18,60 @@ from dimple.tensors import generator
 @final
 @dataclasses.dataclass(frozen=True)
 class ManifoldSamples:
-    """Points of one manifold, float64 rows `(N, n)`.
+    """The points of one experiment, float64 rows `(N, n)`.
 
     Attributes:
-        train, train_labels: what the network is trained on.
-        test, test_labels: independent uniform points with the classes that the rule gives them.
-        probe: unlabelled uniform points at which the boundary is measured between the training points.
+        train, train_labels: the training points and their classes `(N,)`.
+        test, test_labels: independent uniform points and the classes that the label rule gives them.
+        heldout: unlabeled uniform points, at which the boundary is measured between the training points.
     """
 
     train: Tensor
     train_labels: Tensor
     test: Tensor
     test_labels: Tensor
-    probe: Tensor
+    heldout: Tensor
 
 
 @final
 @settings
-class Synthetic:
-    """The `data` section of a scene: how many points, where, and of which class.
+class SyntheticData:
+    """The entry `data` of a scene: the number of points, their positions and their classes.
 
     Attributes:
+        sampling: the rule for the positions of the training points.
+        labels: the rule for the classes.
+        test_points: the number of test points.
+        heldout_points: the number of held-out points.
         noise: standard deviation of isotropic Gaussian noise in all n coordinates of the training and test points,
-            added after they have been labelled; the probe points stay on the manifold.
+            added after labeling; the held-out points stay on the manifold.
     """
 
-    sampling: Sampling = Spread()
-    labels: Labelling = Alternating()
+    sampling: Sampling = FarthestPointSampling()
+    labels: LabelRule = AlternatingLabels()
     test_points: Count = 500
-    probe_points: Count = 300
+    heldout_points: Count = 300
     noise: NonNegative = 0.0
 
-    def draw(self, manifold: Manifold, seed: int) -> ManifoldSamples:
-        """All points of the experiment; each part has its own random stream.
+    def sample(self, manifold: Manifold, seed: int) -> ManifoldSamples:
+        """Return all points of the experiment; each kind of points has its own random generator.
 
         Raises:
-            SceneError: if the training points are of one class only.
+            SceneError: if all training points have the same class.
         """
-        train = self.sampling.points(manifold, generator(seed, "train points"))
-        rule = self.labels.on(manifold)
-        labels = rule.labels(train, generator(seed, "train labels"))
+        train = self.sampling.sample(manifold, generator(seed, "train points"))
+        rule = self.labels.bind(manifold)
+        labels = rule.label_training_points(train, generator(seed, "train labels"))
         if int(labels.min()) == int(labels.max()):
             raise SceneError(
                 f"data.labels gives all {len(labels)} training points class {int(labels[0])}; "
                 "a boundary needs two classes: change the rule or the seed"
             )
         test = manifold.sample(self.test_points, generator(seed, "test points"))
-        probe = manifold.sample(self.probe_points, generator(seed, "probe points"))
-        test_labels = rule.extend(test, train, labels)
+        heldout = manifold.sample(self.heldout_points, generator(seed, "probe points"))
+        test_labels = rule.label_new_points(test, train, labels)
         noisy = [x + self.noise * _gaussian(x, seed, name) for x, name in ((train, "train"), (test, "test"))]
-        return ManifoldSamples(noisy[0], labels, noisy[1], test_labels, probe)
+        return ManifoldSamples(noisy[0], labels, noisy[1], test_labels, heldout)
 
 
 def _gaussian(x: Tensor, seed: int, name: str) -> Tensor:

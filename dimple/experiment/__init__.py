@@ -1,30 +1,33 @@
-"""The verbs of the package, as the command line calls them and as a notebook may."""
+"""Verbs of the package: the functions behind the commands of the program, for scripts and notebooks too."""
 
 from dimple.experiment.outputs.archive import pack
-from dimple.experiment.outputs.film import film
-from dimple.experiment.outputs.gallery import gallery
-from dimple.experiment.outputs.napari import napari
+from dimple.experiment.outputs.export import export_run
+from dimple.experiment.outputs.gallery import build_gallery
+from dimple.experiment.outputs.napari import open_in_napari
 from dimple.experiment.outputs.report import compare, report
 from dimple.experiment.outputs.view import view
-from dimple.experiment.probing.config import ProbeRequest
+from dimple.experiment.probing.config import ProbeConfig
 from dimple.experiment.probing.probe import probe
-from dimple.experiment.simulation.completeness import certify_run
+from dimple.experiment.simulation.completeness import check_run_completeness
 from dimple.experiment.simulation.simulate_scene import simulate
-from dimple.experiment.slices.config import SectionRequest
-from dimple.experiment.slices.slice_network import section
+from dimple.experiment.slices.config import SliceConfig
+from dimple.experiment.slices.slice_network import slice_network
+from dimple.renamed import missing_attribute
 
 __all__ = [
-    "ProbeRequest",
-    "SectionRequest",
-    "certify_run",
+    "ProbeConfig",
+    "SliceConfig",
+    "build_gallery",
+    "check_run_completeness",
     "compare",
-    "film",
-    "gallery",
-    "napari",
+    "export_run",
+    "open_in_napari",
     "pack",
     "probe",
     "report",
-    "section",
     "simulate",
+    "slice_network",
     "view",
 ]
+
+__getattr__ = missing_attribute(__name__)

@@ -1,4 +1,4 @@
-"""What a number depends on besides the scene, and what it cost: versions, the device, the threads, the passes."""
+"""Provenance of a result: the versions, the device and the threads that it depends on, and the passes that it cost."""
 
 import contextlib
 import dataclasses
@@ -16,14 +16,14 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyvista", "safetensors",
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """Return the versions of dimple, Python and the packages that a result depends on."""
     return {"dimple": dimple.__version__, "python": platform.python_version()} | {
         package: version(package) for package in PACKAGES
     }
 
 
-def describe(device: torch.device) -> str:
-    """The device by name, with the number of threads where that can change the last bits."""
+def describe_device(device: torch.device) -> str:
+    """Return the name of a device; of a CPU with the number of threads, which can change the last bits of a result."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     count = torch.get_num_threads()
@@ -31,7 +31,7 @@ def describe(device: torch.device) -> str:
 
 
 def add_costs(info: dict[str, Any], *costs: Mapping[str, Cost]) -> None:
-    """Add what each probe asked of the networks to the `passes` that a run's `info` keeps.
+    """Add the costs of probes, by the name of the probe, to the entry `passes` of a run's `info`.
 
     Example:
         >>> info = {}
@@ -40,13 +40,13 @@ def add_costs(info: dict[str, Any], *costs: Mapping[str, Cost]) -> None:
         {'margin': {'samples': 3, 'forwards': 8, 'backwards': 5}}
     """
     total = {name: Cost(**counts) for name, counts in info.get("passes", {}).items()}
-    for part in costs:
-        for name, cost in part.items():
+    for cost_by_probe in costs:
+        for name, cost in cost_by_probe.items():
             total[name] = total.get(name, Cost()) + cost
     info["passes"] = {name: dataclasses.asdict(cost) for name, cost in total.items()}
 
 
 @contextlib.contextmanager
-def silent(_stage: str, _total: int, /) -> Iterator[Callable[[], None]]:
-    """Progress that nobody watches."""
+def silent_progress(_stage: str, _total: int, /) -> Iterator[Callable[[], None]]:
+    """Report no progress; the default of every verb."""
     yield lambda: None

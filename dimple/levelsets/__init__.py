@@ -1,35 +1,38 @@
-"""Meshes of the decision boundary; the table's keys are the values of `levelset.kind` in a scene file."""
+"""Algorithms that extract meshes of the decision boundary.
+
+The keys of `LEVEL_SETS` are the values of `levelset.kind` in a scene file.
+"""
 
 from dimple.levelsets.adaptive import Adaptive
-from dimple.levelsets.auto import Automatic
+from dimple.levelsets.auto import Auto
 from dimple.levelsets.base import LevelSet
-from dimple.levelsets.completeness import Certificate, certify
-from dimple.levelsets.dense import Grid, NoLevelSet
-from dimple.levelsets.exact import Exact, Polyhedral
+from dimple.levelsets.completeness import CompletenessResult, check_completeness
+from dimple.levelsets.dense import Dense, NoLevelSet
+from dimple.levelsets.exact import Exact, PolygonComplex
 from dimple.levelsets.mesh import Mesh
-from dimple.levelsets.multiclass import Surface, class_regions, extract_pairs
+from dimple.levelsets.multiclass import PairwiseBoundary, class_regions, extract_pairwise_boundaries
 
 LEVEL_SETS: dict[str, type[LevelSet]] = {
     "adaptive": Adaptive,
-    "auto": Automatic,
+    "auto": Auto,
     "exact": Exact,
-    "grid": Grid,
+    "dense": Dense,
     "none": NoLevelSet,
 }
 
 __all__ = [
     "LEVEL_SETS",
     "Adaptive",
-    "Automatic",
-    "Certificate",
+    "Auto",
+    "CompletenessResult",
+    "Dense",
     "Exact",
-    "Grid",
     "LevelSet",
     "Mesh",
     "NoLevelSet",
-    "Polyhedral",
-    "Surface",
-    "certify",
+    "PairwiseBoundary",
+    "PolygonComplex",
+    "check_completeness",
     "class_regions",
-    "extract_pairs",
+    "extract_pairwise_boundaries",
 ]

@@ -1,4 +1,4 @@
-"""Level sets of any network by following the surface: only the cells that it crosses are evaluated."""
+"""Level sets of any network, by following the surface and evaluating only the cells that it crosses."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,61 +10,64 @@ from numpy.typing import NDArray
 
 from dimple.boundary.boundary import Boundary
 from dimple.levelsets.base import LevelSet, empty_mesh, level_function, require_drawable
-from dimple.levelsets.edge_roots import landed
+from dimple.levelsets.edge_roots import find_edge_roots
 from dimple.levelsets.mesh import Mesh
-from dimple.levelsets.seed_cells import Lattice, bisected, sweep
+from dimple.levelsets.seed_cells import EvaluationGrid, bisect_edges, find_seed_edges
 from dimple.settings import Count, Finite, Flag, settings
 
-# Steps of one vertex at most, and how near to the level set it has to come, in lengths of its edge.
-STEPS, WITHIN = 6, 5e-4
+# Evaluations of the level for one vertex, at most.
+MAX_REFINEMENT_STEPS = 6
+# Distance from the level set at which a vertex counts as refined, as a fraction of its edge.
+VERTEX_TOLERANCE = 5e-4
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Followed:
-    """A surface or curve that was followed, and what that took.
+class AdaptiveResult:
+    """Mesh of a surface or curve, with statistics of its extraction.
 
     Attributes:
-        mesh: its vertices lie on the edges of a lattice.
-        left: `(V,)` how far each vertex may be from the level set along its edge, as a share of the edge.
-        evaluations: points at which the level was asked for.
-        cells: lattice cells that the level set crosses.
+        mesh: the mesh; its vertices lie on the edges of a grid.
+        vertex_errors: `(V,)` bound of the distance from each vertex to the level set along its edge, as a fraction of
+            the edge.
+        evaluations: the number of points at which the level was evaluated.
+        num_crossed_cells: the number of grid cells that the level set crosses.
     """
 
     mesh: Mesh
-    left: NDArray[np.float64]
+    vertex_errors: NDArray[np.float64]
     evaluations: int
-    cells: int
+    num_crossed_cells: int
 
     @property
-    def unsnapped(self) -> float:
-        """The share of vertices that could not be brought within a two-thousandth of their edge."""
-        return float((self.left > WITHIN).mean()) if len(self.left) else 0.0
+    def unrefined_fraction(self) -> float:
+        """The fraction of vertices whose error exceeds `VERTEX_TOLERANCE`, a two-thousandth of their edge."""
+        return float((self.vertex_errors > VERTEX_TOLERANCE).mean()) if len(self.vertex_errors) else 0.0
 
 
 @final
 @settings
 class Adaptive(LevelSet):
-    """The mesh of a dense grid of `cells`^n, at a few percent of its cost, its vertices brought onto the level set.
+    """Mesh of a dense grid of `resolution`^n cells at a few percent of its cost, with refined vertices.
 
-    A coarse grid, and ways down from its least values, find a point of every part; from there the surface is followed
-    from cell to cell through the edges on which the sign changes, and across where the levels bend enough to hide
-    another part. The triangles are those of the dense grid. No part was missed on any of hundreds of trained networks;
-    `certify` proves it for one.
+    A coarse grid, and descents from its smallest absolute levels, find a point of every component. From there the
+    surface is followed from cell to cell through the edges on which the sign changes, and to neighboring points where
+    the levels bend enough to hide another sheet. The triangles are those of the dense grid. No component was missed on
+    any of hundreds of trained networks; `check_completeness` proves it for one.
 
     Args:
-        cells: along each axis; rounded up to a multiple of a power of two.
-        snap: whether every vertex is brought onto the level set, along its own edge, so that the topology stays.
+        resolution: cells along each axis; rounded up to a power of two times the coarse resolution.
+        refine_vertices: whether every vertex is moved along its edge onto the level set, which keeps the topology.
 
     Example:
         >>> ball = Boundary(lambda x: torch.stack([x.norm(dim=1), torch.ones(len(x))], dim=1))
-        >>> mesh = Adaptive(cells=64).extract(ball, 1, (-2, -2, -2), (2, 2, 2), torch.device("cpu"))
+        >>> mesh = Adaptive(resolution=64).extract(ball, 1, (-2, -2, -2), (2, 2, 2), torch.device("cpu"))
         >>> round(mesh.area / (4 * np.pi), 3)
         0.999
     """
 
-    cells: Count = 128
-    snap: Flag = True
+    resolution: Count = 128
+    refine_vertices: Flag = True
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None
 
@@ -77,10 +80,10 @@ class Adaptive(LevelSet):
         device: torch.device,
         previous: Mesh | None = None,
     ) -> Mesh:
-        """The mesh alone."""
-        return self.followed(boundary, label, low, high, device, previous).mesh
+        """Return the mesh of `extract_with_statistics`."""
+        return self.extract_with_statistics(boundary, label, low, high, device, previous).mesh
 
-    def followed(
+    def extract_with_statistics(
         self,
         boundary: Boundary,
         label: int,
@@ -88,23 +91,26 @@ class Adaptive(LevelSet):
         high: Sequence[float],
         device: torch.device,
         previous: Mesh | None = None,
-    ) -> Followed:
-        """Sweep, follow, triangulate, snap; the mesh with what it took."""
-        # Here, because numba takes a second to load.
-        from dimple.levelsets.continuation import Following
+    ) -> AdaptiveResult:
+        """Extract the mesh as `extract` does, and return it with statistics of the extraction."""
+        # Imported here because numba takes a second to load.
+        from dimple.levelsets.continuation import SurfaceContinuation
 
         dim = require_drawable(low)
-        coarse = min(max(32, 1 << (self.cells // 8).bit_length() - 1), 64, self.cells)
-        # The least power of two times the coarse cells that has as many cells as asked for.
-        cells = coarse << max(0, (-(-self.cells // coarse) - 1).bit_length())
-        lattice = Lattice(level_function(boundary, label), low, high, cells, device)
-        following = Following(lattice)
-        hints = lattice.cells_of(np.zeros((0, dim)) if previous is None else previous.vertices)
-        following.follow(bisected(lattice, sweep(lattice, coarse)), hints)
-        crossed = len(following.crossed)
-        if crossed == 0:
-            return Followed(empty_mesh(dim), np.zeros(0), lattice.evaluations, 0)
-        faces, start, axis, values = following.triangles()
-        near, far = lattice.points(start), lattice.points(start + np.eye(dim, dtype=np.int64)[axis])
-        vertices, left = landed(lattice.at, near, far, values, STEPS if self.snap else 0, WITHIN)
-        return Followed(Mesh(vertices, faces), left, lattice.evaluations, crossed)
+        coarse = min(max(32, 1 << (self.resolution // 8).bit_length() - 1), 64, self.resolution)
+        # The smallest power of two times the coarse resolution that is not below the given resolution.
+        resolution = coarse << max(0, (-(-self.resolution // coarse) - 1).bit_length())
+        grid = EvaluationGrid(level_function(boundary, label), low, high, resolution, device)
+        surface = SurfaceContinuation(grid)
+        hints = grid.cells_containing(np.zeros((0, dim)) if previous is None else previous.vertices)
+        surface.follow(bisect_edges(grid, find_seed_edges(grid, coarse)), hints)
+        num_crossed = len(surface.crossed_cells)
+        if num_crossed == 0:
+            return AdaptiveResult(empty_mesh(dim), np.zeros(0), grid.evaluations, 0)
+        faces, start, axis, values = surface.triangulate()
+        near = grid.to_points(start)
+        far = grid.to_points(start + np.eye(dim, dtype=np.int64)[axis])
+        vertices, errors = find_edge_roots(
+            grid.evaluate, near, far, values, MAX_REFINEMENT_STEPS if self.refine_vertices else 0, VERTEX_TOLERANCE
+        )
+        return AdaptiveResult(Mesh(vertices, faces), errors, grid.evaluations, num_crossed)

@@ -1,4 +1,11 @@
-"""The walk over the linear pieces of a level set: from polygon to polygon across the folds, whole fronts at once."""
+"""Analytic marching: the polygons of a piecewise linear level set, from each polygon to its neighbors.
+
+A network of ReLU type is affine in every activation region, so its level set is one convex polygon in each region that
+it crosses. Two polygons meet in an edge on a hyperplane where a hidden unit is zero. Breadth-first search over these
+edges finds all polygons that are connected with the seeds.
+
+Reference: Lei and Jia 2020, Analytic marching: an analytic meshing solution from deep implicit surface networks.
+"""
 
 import dataclasses
 from typing import final
@@ -9,198 +16,245 @@ from numpy.typing import NDArray
 
 from dimple.errors import SceneError
 from dimple.tensors import chunks, generator
-from dimple.tracing.piecewise_linear import Folds
+from dimple.tracing.piecewise_linear import PiecewiseLinearNet
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# Pieces whose maps fit the cache of a core together.
-CHUNK = 512
-# An edge shorter than this share of the box is a point, where more than two folds meet.
-POINT = 1e-12
+# Polygons traced together: their affine maps fit the cache of a core.
+POLYGONS_PER_CHUNK = 512
+# An edge shorter than this fraction of the box diagonal is a point, where more than two hyperplanes meet.
+COINCIDENCE_TOLERANCE = 1e-12
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Front:
-    """Pieces about to be measured, each with the edge by which it is entered.
+class Frontier:
+    """Polygons to be traced, each with the edge by which it is entered.
 
     Attributes:
-        patterns: `(B, U)` the activation region of each piece.
-        keys: `(B,)` names of the patterns.
-        entry: `(B, 2, 3)` the corners of the edge, in the order in which the piece has them; a seed has a point, twice.
-        edges: `(B, 3)` the fold of the edge, the one after it, the one before it; -1 for seeds.
+        activation_patterns: `(B, U)` the activation region of each polygon.
+        pattern_hashes: `(B,)` hashes of the patterns.
+        entry_edges: `(B, 2, 3)` the ends of the edge in the order of the polygon's corners; of a seed, its point twice.
+        entry_hyperplanes: `(B, 3)` the hyperplane of that edge, of the edge after it, of the edge before it; -1 for a
+            seed.
     """
 
-    patterns: Bools
-    keys: Ints
-    entry: Floats
-    edges: Ints
+    activation_patterns: Bools
+    pattern_hashes: Ints
+    entry_edges: Floats
+    entry_hyperplanes: Ints
 
-    def __getitem__(self, rows: Ints | Bools | slice) -> "Front":
-        return Front(self.patterns[rows], self.keys[rows], self.entry[rows], self.edges[rows])
+    def __getitem__(self, rows: Ints | Bools | slice) -> "Frontier":
+        return Frontier(
+            self.activation_patterns[rows],
+            self.pattern_hashes[rows],
+            self.entry_edges[rows],
+            self.entry_hyperplanes[rows],
+        )
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Pieces:
-    """Measured pieces: convex polygons, corner after corner, counter-clockwise seen from where the level is positive.
+class Polygons:
+    """Traced convex polygons, corner after corner, counter-clockwise seen from where the level is positive.
 
     Attributes:
-        patterns: `(P, U)`; `keys` `(P,)`.
-        levels: `(P, 4)` the level on each piece as a map of (x, y, z, 1).
-        counts: `(P,)` corners a piece.
+        activation_patterns: `(P, U)` the activation region of each polygon.
+        pattern_hashes: `(P,)` hashes of the patterns.
+        level_maps: `(P, 4)` the level in each region as an affine map of (x, y, z, 1).
+        corner_counts: `(P,)` corners of each polygon.
         corners: `(C, 3)`.
-        folds: `(C,)` the fold, or the wall of the box, that the edge from this corner to the next lies on.
+        edge_hyperplanes: `(C,)` the hyperplane, of a unit or of the box, that holds the edge from each corner to the
+            next.
     """
 
-    patterns: Bools
-    keys: Ints
-    levels: Floats
-    counts: Ints
+    activation_patterns: Bools
+    pattern_hashes: Ints
+    level_maps: Floats
+    corner_counts: Ints
     corners: Floats
-    folds: Ints
+    edge_hyperplanes: Ints
 
-    def neighbours(self) -> tuple[Ints, Ints, Ints]:
-        """Of every corner: the number of its piece, of the corner before it, and of the one after it."""
-        piece = np.repeat(np.arange(len(self.counts)), self.counts)
-        ends = np.cumsum(self.counts)
+    def corner_neighbors(self) -> tuple[Ints, Ints, Ints]:
+        """Return, for every corner, the index of its polygon, of the corner before it and of the corner after it."""
+        polygon = np.repeat(np.arange(len(self.corner_counts)), self.corner_counts)
+        ends = np.cumsum(self.corner_counts)
         index = np.arange(len(self.corners))
-        first, last = (ends - self.counts)[piece], ends[piece] - 1
-        return piece, np.where(index == first, last, index - 1), np.where(index == last, first, index + 1)
+        first = (ends - self.corner_counts)[polygon]
+        last = ends[polygon] - 1
+        return polygon, np.where(index == first, last, index - 1), np.where(index == last, first, index + 1)
 
 
-def joined(parts: list[Pieces]) -> Pieces:
-    """Several batches of pieces as one."""
-    return Pieces(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Pieces))
+def concatenate_polygons(batches: list[Polygons]) -> Polygons:
+    """Return several batches of polygons as one."""
+    return Polygons(
+        *(np.concatenate([getattr(batch, field.name) for batch in batches]) for field in dataclasses.fields(Polygons))
     )
 
 
 @final
-class Walk:
-    """The pieces of one network in one box: enters them, traces their polygons, crosses their edges.
+class AnalyticMarching:
+    """Search for the polygons of one network in one box: trace polygons, then cross their edges to the next ones.
 
-    Folds are numbered as the units; the six walls of the box follow, U + 2 axis + (0 low, 1 high).
+    The hyperplanes of the U hidden units are numbered like the units; the six planes of the box follow, numbered
+    U + 2 axis + (0 low, 1 high).
 
     Attributes:
-        open: how many pieces had to be left out, because no polygon closed in them.
+        num_unclosed: number of polygons left out so far because their trace does not close.
     """
 
-    def __init__(self, network: Folds, low: Floats, high: Floats) -> None:
+    def __init__(self, network: PiecewiseLinearNet, low: Floats, high: Floats) -> None:
         self.network = network
-        self.units = network.units
-        self.walls = np.zeros((6, 4))
+        self.num_units = network.num_units
+        self.box_planes = np.zeros((6, 4))
         for axis in range(3):
-            self.walls[2 * axis, [axis, 3]] = 1, -low[axis]
-            self.walls[2 * axis + 1, [axis, 3]] = -1, high[axis]
+            self.box_planes[2 * axis, [axis, 3]] = 1, -low[axis]
+            self.box_planes[2 * axis + 1, [axis, 3]] = -1, high[axis]
         stream = generator(0, "folds")
-        self.bits, self.tags = torch.randint(-(2**62), 2**62, (2, self.units + 6), generator=stream).numpy()
-        self.size = float(np.linalg.norm(high - low))
-        self.open = 0
+        self.unit_hash_terms, self.vertex_hash_terms = torch.randint(
+            -(2**62), 2**62, (2, self.num_units + 6), generator=stream
+        ).numpy()
+        self.box_diagonal = float(np.linalg.norm(high - low))
+        self.num_unclosed = 0
         last = network.layers[-1]
-        self.last = len(last.bias)
-        self.slopes = np.zeros((3, self.units))
-        self.slopes[0, -self.last :] = (last.low * network.weight).numpy()
-        self.slopes[1, -self.last :] = (last.high * network.weight).numpy()
-        self.slopes[2] = torch.cat([layer.low != layer.high for layer in network.layers]).numpy()
+        self.last_layer_width = len(last.bias)
+        self.readout_slopes = np.zeros((3, self.num_units))
+        self.readout_slopes[0, -self.last_layer_width :] = (last.negative_slope * network.weight).numpy()
+        self.readout_slopes[1, -self.last_layer_width :] = (last.positive_slope * network.weight).numpy()
+        self.readout_slopes[2] = torch.cat(
+            [layer.negative_slope != layer.positive_slope for layer in network.layers]
+        ).numpy()
         first = network.layers[0]
-        self.first = np.ascontiguousarray(torch.cat([first.weight.T, first.bias[None]]).numpy())
-        self.threshold = 1e-13 * float(np.linalg.norm(self.first[:3], axis=0).max())
+        self.first_layer_maps = np.ascontiguousarray(torch.cat([first.weight.T, first.bias[None]]).numpy())
+        self.min_speed = 1e-13 * float(np.linalg.norm(self.first_layer_maps[:3], axis=0).max())
 
-    def keys(self, patterns: Bools) -> Ints:
-        """Names of the patterns `(B, U)`: sums of random 64-bit numbers, so that crossing a fold is one addition."""
-        names: Ints = np.where(patterns, self.bits[: self.units], 0).sum(1)
-        return names
+    def hash_patterns(self, activation_patterns: Bools) -> Ints:
+        """Return hashes `(B,)` of patterns `(B, U)`.
 
-    def measure(self, front: Front) -> Pieces:
-        """The polygons of all pieces of the front; those that do not close are counted and left out."""
-        # Regions that share the pattern of all layers but the last share those layers' maps: bring them together.
-        prefix = np.where(front.patterns[:, : -self.last], self.bits[: self.units - self.last], 0).sum(1)
+        A hash is the sum of one random 64-bit number for each positive unit, so that crossing a hyperplane takes one
+        addition.
+        """
+        hashes: Ints = np.where(activation_patterns, self.unit_hash_terms[: self.num_units], 0).sum(1)
+        return hashes
+
+    def trace(self, frontier: Frontier) -> Polygons:
+        """Trace all polygons of the frontier; count and leave out those whose trace does not close."""
+        # Regions with equal patterns in all layers but the last have equal affine maps: sort them into groups.
+        prefix = np.where(
+            frontier.activation_patterns[:, : -self.last_layer_width],
+            self.unit_hash_terms[: self.num_units - self.last_layer_width],
+            0,
+        ).sum(1)
         order = np.argsort(prefix)
-        front, prefix = front[order], prefix[order]
-        return joined([self._measure(front[part], prefix[part]) for part in chunks(len(prefix), CHUNK)])
+        frontier = frontier[order]
+        prefix = prefix[order]
+        return concatenate_polygons(
+            [self._trace_chunk(frontier[chunk], prefix[chunk]) for chunk in chunks(len(prefix), POLYGONS_PER_CHUNK)]
+        )
 
-    def _measure(self, front: Front, prefix: Ints) -> Pieces:
-        from dimple.levelsets._marching_kernels import MOST_CORNERS, trace_all
+    def _trace_chunk(self, frontier: Frontier, prefix_hashes: Ints) -> Polygons:
+        from dimple.levelsets._marching_kernels import MAX_CORNERS, trace_polygons
 
-        fresh = np.flatnonzero(np.diff(prefix, prepend=prefix[0] - 1))
-        group = np.cumsum(np.diff(prefix, prepend=prefix[0]) != 0)
-        rest = self.network.units_after(torch.from_numpy(front.patterns[fresh])).numpy()
-        count = len(front.keys)
-        levels = np.zeros((count, 4))
-        levels[:, 3] = float(self.network.bias)
-        corners, folds = np.empty((count * 8 + MOST_CORNERS, 3)), np.empty(count * 8 + MOST_CORNERS, dtype=np.int64)
-        counts = np.empty(count, dtype=np.int64)
-        total = trace_all(
-            self.first,
-            rest,
-            group,
-            front.patterns,
-            self.slopes,
-            self.walls,
-            front.entry,
-            front.edges,
-            self.size,
-            self.threshold,
-            levels,
+        group_starts = np.flatnonzero(np.diff(prefix_hashes, prepend=prefix_hashes[0] - 1))
+        group_indices = np.cumsum(np.diff(prefix_hashes, prepend=prefix_hashes[0]) != 0)
+        later_unit_maps = self.network.later_unit_maps(
+            torch.from_numpy(frontier.activation_patterns[group_starts])
+        ).numpy()
+        count = len(frontier.pattern_hashes)
+        level_maps = np.zeros((count, 4))
+        level_maps[:, 3] = float(self.network.bias)
+        corners = np.empty((count * 8 + MAX_CORNERS, 3))
+        edge_hyperplanes = np.empty(count * 8 + MAX_CORNERS, dtype=np.int64)
+        corner_counts = np.empty(count, dtype=np.int64)
+        total = trace_polygons(
+            self.first_layer_maps,
+            later_unit_maps,
+            group_indices,
+            frontier.activation_patterns,
+            self.readout_slopes,
+            self.box_planes,
+            frontier.entry_edges,
+            frontier.entry_hyperplanes,
+            self.box_diagonal,
+            self.min_speed,
+            level_maps,
             corners,
-            folds,
-            counts,
+            edge_hyperplanes,
+            corner_counts,
         )
-        closed = counts > 0
-        self.open += int((~closed & (front.edges[:, 0] >= 0)).sum())
-        return Pieces(
-            front.patterns[closed], front.keys[closed], levels[closed], counts[closed], corners[:total], folds[:total]
+        closed = corner_counts > 0
+        self.num_unclosed += int((~closed & (frontier.entry_hyperplanes[:, 0] >= 0)).sum())
+        return Polygons(
+            frontier.activation_patterns[closed],
+            frontier.pattern_hashes[closed],
+            level_maps[closed],
+            corner_counts[closed],
+            corners[:total],
+            edge_hyperplanes[:total],
         )
 
-    def _nothing(self) -> Pieces:
-        """No piece at all, in the right shapes."""
+    def _empty_polygons(self) -> Polygons:
+        """Return zero polygons, in arrays of the right shapes."""
         none = np.zeros(0, dtype=np.int64)
-        return Pieces(np.zeros((0, self.units), dtype=bool), none, np.zeros((0, 4)), none, np.zeros((0, 3)), none)
+        return Polygons(np.zeros((0, self.num_units), dtype=bool), none, np.zeros((0, 4)), none, np.zeros((0, 3)), none)
 
-    def enter(self, points: Floats) -> Front:
-        """Seeds: the pieces at the points `(N, 3)` close to the level set; where there is none, none is measured."""
-        patterns = self.network.patterns(torch.from_numpy(points)).numpy()
-        keys = self.keys(patterns)
-        keep = np.unique(keys, return_index=True)[1]
-        entry = np.repeat(points[keep, None], 2, axis=1)
-        return Front(patterns[keep], keys[keep], entry, np.full((len(keep), 3), -1))
+    def seed_frontier(self, points: Floats) -> Frontier:
+        """Return the seeds: the activation regions of points `(N, 3)` close to the level set, each region once.
 
-    def crossings(self, pieces: Pieces) -> Front:
-        """The pieces on the far side of the edges that lie on folds, each once."""
-        piece, before, after = pieces.neighbours()
-        length = np.abs(pieces.corners[after] - pieces.corners).max(1)
-        edges = np.flatnonzero((pieces.folds < self.units) & (length > POINT * self.size))
-        fold = pieces.folds[edges]
-        bit = self.bits[fold]
-        keys = pieces.keys[piece[edges]] + np.where(pieces.patterns[piece[edges], fold], -bit, bit)
-        keys, keep = np.unique(keys, return_index=True)
-        edges, fold = edges[keep], fold[keep]
-        patterns = pieces.patterns[piece[edges]]
-        numbers = np.arange(len(keep))
-        patterns[numbers, fold] = ~patterns[numbers, fold]
-        entry = np.stack([pieces.corners[after[edges]], pieces.corners[edges]], axis=1)
-        names = np.stack([fold, pieces.folds[before[edges]], pieces.folds[after[edges]]], axis=1)
-        return Front(patterns, keys, entry, names)
+        A region that the level set does not cross yields no polygon.
+        """
+        patterns = self.network.activation_patterns(torch.from_numpy(points)).numpy()
+        hashes = self.hash_patterns(patterns)
+        selected = np.unique(hashes, return_index=True)[1]
+        entry_edges = np.repeat(points[selected, None], 2, axis=1)
+        return Frontier(patterns[selected], hashes[selected], entry_edges, np.full((len(selected), 3), -1))
 
-    def all_pieces(self, points: Floats, most: int) -> Pieces:
-        """Every piece that hangs together with one that holds a point.
+    def cross_edges(self, polygons: Polygons) -> Frontier:
+        """Return the polygons on the other side of all edges that lie on hyperplanes of units, each once."""
+        polygon, before, after = polygons.corner_neighbors()
+        length = np.abs(polygons.corners[after] - polygons.corners).max(1)
+        edges = np.flatnonzero(
+            (polygons.edge_hyperplanes < self.num_units) & (length > COINCIDENCE_TOLERANCE * self.box_diagonal)
+        )
+        unit = polygons.edge_hyperplanes[edges]
+        term = self.unit_hash_terms[unit]
+        hashes = polygons.pattern_hashes[polygon[edges]] + np.where(
+            polygons.activation_patterns[polygon[edges], unit], -term, term
+        )
+        hashes, selected = np.unique(hashes, return_index=True)
+        edges = edges[selected]
+        unit = unit[selected]
+        patterns = polygons.activation_patterns[polygon[edges]]
+        rows = np.arange(len(selected))
+        patterns[rows, unit] = ~patterns[rows, unit]
+        entry_edges = np.stack([polygons.corners[after[edges]], polygons.corners[edges]], axis=1)
+        entry_hyperplanes = np.stack(
+            [unit, polygons.edge_hyperplanes[before[edges]], polygons.edge_hyperplanes[after[edges]]], axis=1
+        )
+        return Frontier(patterns, hashes, entry_edges, entry_hyperplanes)
+
+    def march(self, seed_points: Floats, max_polygons: int) -> Polygons:
+        """Return all polygons that are connected with the polygon of a seed point `(N, 3)`.
 
         Raises:
-            SceneError: once there are more than `most`.
+            SceneError: if there are more than `max_polygons`.
         """
-        # A seed beside its piece names another region, which may have a piece of its own: only what closed is visited.
-        parts = [self.measure(self.enter(points)) if len(points) else self._nothing()]
-        visited = np.sort(parts[0].keys)
-        while len(parts[-1].keys):
-            if len(visited) > most:
+        # The region of a seed may have no polygon at the seed but one elsewhere: only traced polygons count as visited.
+        batches = [self.trace(self.seed_frontier(seed_points)) if len(seed_points) else self._empty_polygons()]
+        visited = np.sort(batches[0].pattern_hashes)
+        while len(batches[-1].pattern_hashes):
+            if len(visited) > max_polygons:
                 raise SceneError(
-                    f"levelset.most is {most}: the boundary has more pieces; raise it, or use kind: adaptive"
+                    f"levelset.max_polygons is {max_polygons}: the boundary has more polygons; raise it, "
+                    "or use kind: adaptive"
                 )
-            front = self.crossings(parts[-1])
-            front = front[visited[np.searchsorted(visited, front.keys).clip(max=len(visited) - 1)] != front.keys]
-            visited = np.sort(np.concatenate([visited, front.keys]), kind="stable")
-            parts.append(self.measure(front) if len(front.keys) else self._nothing())
-        return joined(parts)
+            frontier = self.cross_edges(batches[-1])
+            frontier = frontier[
+                visited[np.searchsorted(visited, frontier.pattern_hashes).clip(max=len(visited) - 1)]
+                != frontier.pattern_hashes
+            ]
+            visited = np.sort(np.concatenate([visited, frontier.pattern_hashes]), kind="stable")
+            batches.append(self.trace(frontier) if len(frontier.pattern_hashes) else self._empty_polygons())
+        return concatenate_polygons(batches)

@@ -1,4 +1,4 @@
-"""The level set that suits the network: exact where it is made of flat pieces, adaptive elsewhere."""
+"""Choice of the level set by the network: exact for piecewise linear networks, adaptive for all others."""
 
 from collections.abc import Sequence
 from typing import final
@@ -11,42 +11,44 @@ from dimple.boundary.boundary import Boundary
 from dimple.errors import SceneError
 from dimple.levelsets.adaptive import Adaptive
 from dimple.levelsets.base import LevelSet, level_function
-from dimple.levelsets.completeness import certify, is_halved
-from dimple.levelsets.edge_roots import landed
+from dimple.levelsets.completeness import check_completeness, is_power_of_two_resolution
+from dimple.levelsets.edge_roots import find_edge_roots
 from dimple.levelsets.exact import Exact
 from dimple.levelsets.mesh import Mesh
 from dimple.levelsets.mesh_measures import components
-from dimple.levelsets.seed_cells import Lattice, no_edges
+from dimple.levelsets.seed_cells import EvaluationGrid, empty_edges
 from dimple.settings import Count, Finite, Natural, settings
-from dimple.tracing.piecewise_linear import is_folded
+from dimple.tracing.piecewise_linear import is_piecewise_linear
 
 
 @final
 @settings
-class Automatic(LevelSet):
-    """`exact` for a network of ReLU type, `adaptive` for every other; with a proof that nothing is missing on request.
+class Auto(LevelSet):
+    """`exact` for a piecewise linear network, `adaptive` for every other, with an optional proof of completeness.
 
     Args:
-        cells: the resolution where the level set is adaptive.
-        certified: cells along each axis, a power of two, in which bounds of the network have to exclude what the mesh
-            lacks; what is found where they do not is added. 0 asks for no proof; it takes some seconds a mesh.
+        resolution: cells along each axis of the adaptive level set.
+        completeness_resolution: cells along each axis, a power of two, in which bounds of the network are to exclude
+            components that the mesh lacks; components found where the bounds do not exclude them are added to the
+            mesh. The proof takes some seconds a mesh; 0 leaves it out.
 
     Example:
         >>> network = torch.nn.Sequential(torch.nn.Linear(3, 2))
-        >>> plane = Automatic().extract(Boundary(network), 1, (-1, -1, -1), (1, 1, 1), torch.device("cpu"))
+        >>> plane = Auto().extract(Boundary(network), 1, (-1, -1, -1), (1, 1, 1), torch.device("cpu"))
         >>> plane.faces.shape[1]
         3
     """
 
-    cells: Count = 128
-    certified: Natural = 0
+    resolution: Count = 128
+    completeness_resolution: Natural = 0
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.certified and not is_halved(self.certified):
+        if self.completeness_resolution and not is_power_of_two_resolution(self.completeness_resolution):
             raise SceneError(
-                f"levelset.certified is {self.certified}; give a power of two from 4 on, or 0 for no proof"
+                f"levelset.completeness_resolution is {self.completeness_resolution}; "
+                "give a power of two from 4 on, or 0 for no proof"
             )
 
     def extract(
@@ -58,54 +60,64 @@ class Automatic(LevelSet):
         device: torch.device,
         previous: Mesh | None = None,
     ) -> Mesh:
-        """By whichever of the two can read the network."""
-        chosen = Exact() if is_folded(boundary.classifier) else Adaptive(cells=self.cells)
+        """Extract by the chosen level set; with a proof, add the components that it missed."""
+        chosen = Exact() if is_piecewise_linear(boundary.model) else Adaptive(resolution=self.resolution)
         mesh = chosen.extract(boundary, label, low, high, device, previous)
-        if self.certified:
-            lost = parts_passed_by(mesh, boundary, label, low, high, self.certified)
-            if len(lost.faces):
-                hints = np.concatenate([lost.vertices, a_place_of_each_part(mesh)])
-                mesh = chosen.extract(boundary, label, low, high, device, Mesh(hints, lost.faces[:0]))
+        if self.completeness_resolution:
+            missed = find_missed_components(mesh, boundary, label, low, high, self.completeness_resolution)
+            if len(missed.faces):
+                hints = np.concatenate([missed.vertices, component_seed_points(mesh)])
+                mesh = chosen.extract(boundary, label, low, high, device, Mesh(hints, missed.faces[:0]))
         return mesh
 
 
-# Lattice cells along each cell that was bounded: a part of its size shows at their corners.
-FINER = 4
+# Grid cells along each bounded cell, so that a component of the size of a bounded cell contains grid points.
+REFINEMENT_FACTOR = 4
 
 
-def parts_passed_by(
-    mesh: Mesh, boundary: Boundary, label: int, low: Sequence[float], high: Sequence[float], cells: int
+def find_missed_components(
+    mesh: Mesh, boundary: Boundary, label: int, low: Sequence[float], high: Sequence[float], resolution: int
 ) -> Mesh:
-    """What a mesh of the boundary lacks outside the cells that it meets and their neighbours, to a quarter of a cell.
+    """Return the components of the boundary that a mesh lacks, outside the cells that it meets and their neighbors.
 
     Args:
-        mesh: of the boundary of the class `label` in the box `low` to `high`.
-        cells: along each axis, a power of two from 4 on; all but the undecided ones are proven to hold nothing.
+        mesh: a mesh of the boundary of the class `label` in the box from `low` to `high`.
+        boundary: the boundary.
+        label: the class.
+        low: smallest coordinates of the box.
+        high: largest coordinates of the box.
+        resolution: cells along each axis, a power of two from 4 on; cells in which bounds exclude the boundary are not
+            searched.
 
     Returns:
-        The missing parts as a lattice of `4 cells` shows them; empty where there are none.
+        The missed components, from a grid of 4 `resolution` cells along each axis; empty if there are none.
 
     Raises:
         ModelError: if the network has no bounds.
     """
-    # Here, because numba takes a second to load.
-    from dimple.levelsets.continuation import Following
+    # Imported here because numba takes a second to load.
+    from dimple.levelsets.continuation import SurfaceContinuation
 
-    proof = certify(boundary, label, low, high, cells)
-    lattice = Lattice(level_function(boundary, label), low, high, FINER * cells, torch.device("cpu"))
-    following = Following(lattice)
-    following.follow(no_edges(lattice.dim), proof.within(proof.missed(mesh), lattice.cells))
-    faces, start, axis, values = following.triangles()
-    ends = lattice.points(start), lattice.points(start + np.eye(lattice.dim, dtype=np.int64)[axis])
-    vertices, _ = landed(lattice.at, *ends, values)
+    proof = check_completeness(boundary, label, low, high, resolution)
+    grid = EvaluationGrid(
+        level_function(boundary, label), low, high, REFINEMENT_FACTOR * resolution, torch.device("cpu")
+    )
+    surface = SurfaceContinuation(grid)
+    surface.follow(empty_edges(grid.dim), proof.cells_at_resolution(proof.missed_cells(mesh), grid.resolution))
+    faces, start, axis, values = surface.triangulate()
+    end = start + np.eye(grid.dim, dtype=np.int64)[axis]
+    vertices, _ = find_edge_roots(grid.evaluate, grid.to_points(start), grid.to_points(end), values)
     return Mesh(vertices, faces)
 
 
-def a_place_of_each_part(mesh: Mesh) -> NDArray[np.float64]:
-    """The middle of the largest face of every part, `(parts, n)`: enough to find the parts again."""
+def component_seed_points(mesh: Mesh) -> NDArray[np.float64]:
+    """Return the center of the largest face of every component, `(components, n)`.
+
+    As hints they suffice to find the components again.
+    """
     corners = mesh.vertices[mesh.faces]
     sizes = np.linalg.norm(corners - corners.mean(1, keepdims=True), axis=2).min(1, initial=np.inf)
-    _, part = components(mesh)
-    order = np.lexsort((-sizes, part))
-    middles: NDArray[np.float64] = corners.mean(1)[order[np.unique(part[order], return_index=True)[1]]]
-    return middles
+    _, component = components(mesh)
+    order = np.lexsort((-sizes, component))
+    centers: NDArray[np.float64] = corners.mean(1)[order[np.unique(component[order], return_index=True)[1]]]
+    return centers

@@ -1,4 +1,4 @@
-"""What every way to extract a level set promises."""
+"""Base class of the algorithms that extract level sets, and the level function that they evaluate."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -7,20 +7,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary, gap_of
+from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.errors import SceneError
 from dimple.levelsets.mesh import Mesh
-from dimple.tensors import in_chunks
-from dimple.tracing.fast_eval import quick_gap
-from dimple.tracing.sequential import CHUNK
+from dimple.tensors import apply_in_chunks
+from dimple.tracing.fast_eval import make_fast_logit_margin
+from dimple.tracing.sequential import ROWS_PER_CHUNK
 
 LevelFunction = Callable[[Tensor], Tensor]
 
 
 class LevelSet(ABC):
-    """A way to extract the boundary of one class from a box of the plane or of space.
+    """Algorithm that extracts the boundary of one class in a box of the plane or of space.
 
-    `low` and `high` are the corners of that box; without them it is fitted to the data.
+    Attributes:
+        low: smallest coordinates of the box; None fits the box to the data.
+        high: largest coordinates of the box; None fits the box to the data.
     """
 
     low: tuple[float, ...] | None
@@ -36,46 +38,52 @@ class LevelSet(ABC):
         device: torch.device,
         previous: Mesh | None = None,
     ) -> Mesh:
-        """The points of the box, n = 2 or 3, where the gap of the class `label` is zero; the mesh faces that class.
+        """Return a mesh of the points of a box where the logit margin of the class `label` is zero.
 
         Args:
-            previous: the mesh of the snapshot before, so that what is small and has moved little is found again; the
-                result does not depend on it otherwise.
+            boundary: boundary in the plane or in space.
+            label: the class; the mesh faces the side where it wins.
+            low: smallest coordinates of the box, n = 2 or 3.
+            high: largest coordinates of the box.
+            device: the device of the network.
+            previous: the mesh of the previous snapshot, so that small components that have moved little are found
+                again; the result does not depend on it otherwise.
         """
 
 
 def level_function(boundary: Boundary, label: int) -> LevelFunction:
-    """The gap of one class as a function of any number of points `(N, n)`, positive where the class wins.
+    """Return the logit margin of one class as a function of points `(N, n)`, positive where the class wins.
 
-    A small network of two classes on the CPU is evaluated by `quick_gap`, every other one as it is, chunk by chunk.
+    A network of two classes that `make_fast_logit_margin` can read is evaluated by it on the CPU, every other network
+    as it is, in chunks.
 
     Example:
         >>> level = level_function(Boundary(lambda x: torch.cat([-x, x], dim=1)), 1)
         >>> level(torch.tensor([[2.0], [-1.0]]))
         tensor([ 4., -2.])
     """
-    quick = quick_gap(boundary.classifier, label)
+    fast_margin = make_fast_logit_margin(boundary.model, label)
 
-    def gap(x: Tensor) -> Tensor:
+    def margin(x: Tensor) -> Tensor:
         scores = boundary.scores(x)
         if scores.shape[1] == 2:
             return scores[:, label] - scores[:, 1 - label]
-        return gap_of(scores, torch.full((len(x),), label, device=x.device))
+        return compute_logit_margin(scores, torch.full((len(x),), label, device=x.device))
 
     def level(x: Tensor) -> Tensor:
-        if quick is None or x.device.type != "cpu":
-            return in_chunks(gap, x, CHUNK)
+        if fast_margin is None or x.device.type != "cpu":
+            return apply_in_chunks(margin, x, ROWS_PER_CHUNK)
         boundary.forwards += len(x)
-        return quick(x)
+        return fast_margin(x)
 
     return level
 
 
 def require_drawable(low: Sequence[float]) -> int:
-    """The dimension of the box, 2 or 3.
+    """Return the dimension of the box, 2 or 3.
 
     Raises:
-        SceneError: if it is another one.
+        SceneError: if the box has another dimension.
     """
     if len(low) not in (2, 3):
         raise SceneError(f"levelset: a level set is drawn in 2 or 3 dimensions, not {len(low)}; use kind: none")
@@ -83,5 +91,5 @@ def require_drawable(low: Sequence[float]) -> int:
 
 
 def empty_mesh(dim: int) -> Mesh:
-    """A mesh of nothing."""
+    """Return a mesh without vertices and faces."""
     return Mesh(np.zeros((0, dim)), np.zeros((0, min(dim, 3)), dtype=np.int64))

@@ -1,4 +1,4 @@
-"""A level set followed from cell to cell through the lattice edges on which its level changes its sign."""
+"""Surface continuation: follow a level set from cell to cell through the grid edges on which the sign changes."""
 
 import functools
 from typing import final
@@ -6,108 +6,125 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.levelsets import _continuation_kernels as flooding
+from dimple.levelsets import _continuation_kernels as kernels
 from dimple.levelsets.dense import contour_surface
-from dimple.levelsets.seed_cells import Edges, Lattice
+from dimple.levelsets.seed_cells import EvaluationGrid, SignChangeEdges
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-UNIT = np.eye(3, dtype=np.int64)
+UNIT_VECTORS = np.eye(3, dtype=np.int64)
 
 
 @final
-class Following:
-    """What is known of a level set so far: the cells that it crosses, and the level at their corners.
+class SurfaceContinuation:
+    """Cells that a level set crosses, as far as they have been followed, and the levels at their corners.
 
-    In the plane the lattice has one layer of cells, and both its sides have the level of the curve: it is followed as a
-    wall.
+    In the plane the grid has one layer of cells with equal levels on its lower and upper side, so that a curve is
+    followed as a vertical wall.
 
     Attributes:
-        crossed: `(C, 3)` cells, in the order in which they were met.
+        crossed_cells: `(C, 3)` cells, in the order in which they were visited.
     """
 
-    def __init__(self, lattice: Lattice) -> None:
-        self.lattice = lattice
-        self.most = np.array([lattice.cells] * lattice.dim + [1] * (3 - lattice.dim))
-        self.top = np.full((self.most >> flooding.SHIFT) + 1, -1, dtype=np.int32)
-        self.count = 0
-        self.values = np.full((0, flooding.POINTS), np.nan, dtype=np.float32)
-        self.seen = np.zeros((0, flooding.POINTS), dtype=np.uint8)
-        self.crossed = np.zeros((0, 3), dtype=np.int64)
+    def __init__(self, grid: EvaluationGrid) -> None:
+        self.grid = grid
+        self.cell_counts = np.array([grid.resolution] * grid.dim + [1] * (3 - grid.dim))
+        self.block_table = np.full((self.cell_counts >> kernels.LOG2_BLOCK_SIDE) + 1, -1, dtype=np.int32)
+        self.num_blocks = 0
+        self.values = np.full((0, kernels.POINTS_PER_BLOCK), np.nan, dtype=np.float32)
+        self.visited = np.zeros((0, kernels.POINTS_PER_BLOCK), dtype=np.uint8)
+        self.crossed_cells = np.zeros((0, 3), dtype=np.int64)
 
-    def follow(self, edges: Edges, hints: Ints) -> None:
-        """From some crossed edges, of single steps, to all that hang together with them.
+    def follow(self, edges: SignChangeEdges, hints: Ints) -> None:
+        """Follow the level set from crossed edges, each one grid step long, to all cells connected with them.
 
         Args:
-            hints: `(M, n)` cells that may be crossed, such as those of the snapshot before.
+            edges: the crossed edges.
+            hints: `(M, n)` further cells that may be crossed, such as those of the previous snapshot.
         """
-        self._flood(_in_space(edges.start), edges.axis, _in_space(hints))
-        looked = 0
-        while looked < len(self.crossed):
-            found = self._beside(self.crossed[looked:])
-            looked = len(self.crossed)
-            self._flood(*found, np.zeros((0, 3), dtype=np.int64))
+        self._flood_fill(_pad_to_3d(edges.start), edges.axis, _pad_to_3d(hints))
+        explored = 0
+        while explored < len(self.crossed_cells):
+            found = self._find_hidden_sign_changes(self.crossed_cells[explored:])
+            explored = len(self.crossed_cells)
+            self._flood_fill(*found, np.zeros((0, 3), dtype=np.int64))
 
-    def triangles(self) -> tuple[Ints, Ints, Ints, Floats]:
-        """Triangles `(F, 3)`, or segments `(F, 2)`; of each vertex its edge's start `(V, n)`, axis, and end values."""
-        names = np.full((self.count, flooding.POINTS, 3), -1, dtype=np.int32)
-        faces, start, axis, ends = flooding.triangulate(self.crossed, self.top, self.values, names, cases())
-        if self.lattice.dim == 3:
+    def triangulate(self) -> tuple[Ints, Ints, Ints, Floats]:
+        """Return the mesh in terms of grid edges.
+
+        Returns:
+            Triangles `(F, 3)`, or segments `(F, 2)`; of each vertex the start `(V, n)` of its edge, the axis `(V,)` and
+            the levels `(V, 2)` at both ends.
+        """
+        vertex_ids = np.full((self.num_blocks, kernels.POINTS_PER_BLOCK, 3), -1, dtype=np.int32)
+        faces, start, axis, ends = kernels.marching_cubes(
+            self.crossed_cells, self.block_table, self.values, vertex_ids, marching_cubes_table()
+        )
+        if self.grid.dim == 3:
             return faces, start, axis, ends.astype(np.float64)
-        # The wall's foot; seen from above the class, which the wall faces, is on the left.
+        # The lower edges of the wall. Seen from above, the class, which the wall faces, is on their left.
         sides = np.stack([np.roll(faces, -1, axis=1), faces], axis=2).reshape(-1, 2)
         segments = sides[(start[sides, 2] == 0).all(1)]
         used, segments = np.unique(segments, return_inverse=True)
         return segments.reshape(-1, 2), start[used, :2], axis[used], ends[used].astype(np.float64)
 
-    def _flood(self, start: Ints, axis: Ints, pending: Ints) -> None:
-        crossed = [self.crossed]
+    def _flood_fill(self, start: Ints, axis: Ints, pending: Ints) -> None:
+        crossed = [self.crossed_cells]
         while len(start) or len(pending):
-            for places in (start, pending):
-                self.count = flooding.touch(places, self.top, self.count, self.most)
-            self._make_room()
-            fresh = flooding.around(start, axis, self.top, self.seen, self.most)
+            for cells in (start, pending):
+                self.num_blocks = kernels.allocate_blocks(cells, self.block_table, self.num_blocks, self.cell_counts)
+            self._grow_storage()
+            fresh = kernels.find_unvisited_cells(start, axis, self.block_table, self.visited, self.cell_counts)
             crossed.append(fresh)
             pending = np.concatenate([pending, fresh])
-            self._ask(flooding.unknown(pending, self.top, self.values))
-            start, axis = flooding.changes(pending, self.top, self.seen, self.values, self.most)
+            self._evaluate(kernels.find_unevaluated_corners(pending, self.block_table, self.values))
+            start, axis = kernels.find_sign_changes(
+                pending, self.block_table, self.visited, self.values, self.cell_counts
+            )
             pending = pending[:0]
-        self.crossed = np.concatenate(crossed)
+        self.crossed_cells = np.concatenate(crossed)
 
-    def _beside(self, cells: Ints) -> tuple[Ints, Ints]:
-        """Crossed edges that lead away from the cells, where the levels bend enough to hide another part."""
-        corners, axis, step, here = flooding.doubtful(cells, self.top, self.seen, self.values, self.most)
-        beside = corners + step[:, None] * UNIT[axis]
-        there = self.lattice.values(beside[:, : self.lattice.dim])
+    def _find_hidden_sign_changes(self, cells: Ints) -> tuple[Ints, Ints]:
+        """Return crossed edges that leave the cells, at corners where the levels bend enough to hide another sheet."""
+        corners, axis, step, here = kernels.find_uncertain_corners(
+            cells, self.block_table, self.visited, self.values, self.cell_counts
+        )
+        neighbors = corners + step[:, None] * UNIT_VECTORS[axis]
+        there = self.grid.evaluate_corners(neighbors[:, : self.grid.dim])
         change = (here >= 0) != (there >= 0)
-        return np.minimum(corners, beside)[change], axis[change]
+        return np.minimum(corners, neighbors)[change], axis[change]
 
-    def _ask(self, points: Ints) -> None:
-        if self.lattice.dim == 3:
-            flooding.store(points, self.lattice.values(points).astype(np.float32), self.top, self.values)
+    def _evaluate(self, points: Ints) -> None:
+        if self.grid.dim == 3:
+            kernels.store_values(
+                points, self.grid.evaluate_corners(points).astype(np.float32), self.block_table, self.values
+            )
             return
-        floor = points[points[:, 2] == 0]
-        level = self.lattice.values(floor[:, :2]).astype(np.float32)
-        for layer in (floor, floor + UNIT[2]):
-            flooding.store(layer, level, self.top, self.values)
+        lower = points[points[:, 2] == 0]
+        levels = self.grid.evaluate_corners(lower[:, :2]).astype(np.float32)
+        for layer in (lower, lower + UNIT_VECTORS[2]):
+            kernels.store_values(layer, levels, self.block_table, self.values)
 
-    def _make_room(self) -> None:
-        more = max(self.count, 2 * len(self.values)) - len(self.values)
-        if self.count > len(self.values):
-            self.values = np.concatenate([self.values, np.full((more, flooding.POINTS), np.nan, dtype=np.float32)])
-            self.seen = np.concatenate([self.seen, np.zeros((more, flooding.POINTS), dtype=np.uint8)])
+    def _grow_storage(self) -> None:
+        more = max(self.num_blocks, 2 * len(self.values)) - len(self.values)
+        if self.num_blocks > len(self.values):
+            self.values = np.concatenate(
+                [self.values, np.full((more, kernels.POINTS_PER_BLOCK), np.nan, dtype=np.float32)]
+            )
+            self.visited = np.concatenate([self.visited, np.zeros((more, kernels.POINTS_PER_BLOCK), dtype=np.uint8)])
 
 
-def _in_space(corners: Ints) -> Ints:
-    """Points of the plane as points of the lattice's lower side."""
+def _pad_to_3d(corners: Ints) -> Ints:
+    """Return points of the plane as points of the lower side of the grid; points of space as they are."""
     return np.pad(corners, ((0, 0), (0, 3 - corners.shape[1])))
 
 
 @functools.cache
-def cases() -> NDArray[np.int32]:
-    """The triangles of each of the 256 patterns of corner signs, asked from the contouring of the dense grid.
+def marching_cubes_table() -> NDArray[np.int32]:
+    """Return the triangles of each of the 256 patterns of corner signs, `(256, 16)`.
 
-    So both kinds of level set cut a cell in the same way. `(256, 16)`: 3 corner + axis of each edge, ended by -1.
+    A row lists the edges of the triangles as 3 corner + axis, ended by -1. The table is made by the contouring of the
+    dense grid, so that both kinds of level set cut a cell in the same way.
     """
     table = np.full((256, 16), -1, dtype=np.int32)
     axes = [np.array([0.0, 1.0])] * 3
@@ -116,7 +133,7 @@ def cases() -> NDArray[np.int32]:
         mesh = contour_surface(signs.transpose(2, 1, 0), axes)
         corner = np.floor(mesh.vertices).astype(np.int64)
         axis = np.argmax(np.abs(mesh.vertices - corner - 0.5) < 0.25, axis=1)
-        names = (corner @ np.array([4, 2, 1])) * 3 + axis
-        edges = names[mesh.faces].reshape(-1)
+        edge_of_vertex = (corner @ np.array([4, 2, 1])) * 3 + axis
+        edges = edge_of_vertex[mesh.faces].reshape(-1)
         table[case, : len(edges)] = edges
     return table

@@ -1,4 +1,4 @@
-"""Meshes of level sets: plain arrays that every view and file format can take."""
+"""Meshes of level sets, as plain arrays that every view and file format can read."""
 
 import dataclasses
 from typing import final
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 @final
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """Triangles in R^3, or line segments in R^2.
+    """Triangles in space, or line segments in the plane.
 
     Attributes:
         vertices: `(V, 3)` or `(V, 2)` float64.
-        faces: `(F, 3)` triangles or `(F, 2)` segments, int64 indices into the vertices. Triangles are wound so that
-            their normals point to where the level function grows.
+        faces: `(F, 3)` triangles or `(F, 2)` segments, int64 indices into the vertices. The normals of triangles point
+            to where the level function grows; segments have that side on their left.
     """
 
     vertices: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""What a mesh of the boundary measures: parts, holes, enclosed volume, distances from points and other meshes."""
+"""Measures of meshes: components, Euler number, enclosed volume, distances from points and between meshes."""
 
 from typing import Any
 
@@ -13,7 +13,9 @@ Ints = NDArray[np.int64]
 
 
 def components(mesh: Mesh) -> tuple[int, Ints]:
-    """How many parts the mesh has that share no vertex, and the part of every face, `(F,)`.
+    """Return the number of components of the mesh, and the component of every face, `(F,)`.
+
+    Faces belong to one component if a chain of faces with common vertices connects them.
 
     Example:
         >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0], [6.0, 0.0]])
@@ -27,93 +29,95 @@ def components(mesh: Mesh) -> tuple[int, Ints]:
         return 0, np.zeros(0, dtype=np.int64)
     used, flat = np.unique(mesh.faces, return_inverse=True)
     faces: Ints = flat.reshape(len(mesh.faces), -1)
-    first, other = np.repeat(faces[:, 0], mesh.faces.shape[1] - 1), faces[:, 1:].reshape(-1)
+    first = np.repeat(faces[:, 0], mesh.faces.shape[1] - 1)
+    other = faces[:, 1:].reshape(-1)
     links = coo_array((np.ones(len(first)), (first, other)), shape=(len(used), len(used)))
-    count, part = connected_components(links, directed=False)
-    return int(count), part[faces[:, 0]].astype(np.int64)
+    count, component = connected_components(links, directed=False)
+    return int(count), component[faces[:, 0]].astype(np.int64)
 
 
 def euler_number(mesh: Mesh) -> int:
-    """Vertices - edges + faces: 2 for every sphere, 0 for a torus, 1 for a disc; 2 (parts - handles) if closed.
+    """Return vertices - edges + faces of a surface, vertices - segments of a curve.
 
-    Of a curve: vertices - segments, 0 for a closed one.
+    It is 2 for a sphere, 0 for a torus, 1 for a disc, and 2 (components - handles) for every closed surface; 0 for a
+    closed curve.
     """
     vertices = len(np.unique(mesh.faces))
     if mesh.ambient_dim == 2:
         return vertices - len(mesh.faces)
-    return vertices - len(_edges(mesh)[0]) + len(mesh.faces)
+    return vertices - len(_count_faces_per_edge(mesh)[0]) + len(mesh.faces)
 
 
 def is_closed(mesh: Mesh) -> bool:
-    """Whether the surface has no rim: every edge has two triangles; of a curve, every vertex two segments."""
+    """Return whether every edge of the surface has two triangles, or every vertex of the curve two segments."""
     if mesh.ambient_dim == 2:
         return bool((np.unique(mesh.faces, return_counts=True)[1] == 2).all())
-    return bool((_edges(mesh)[1] == 2).all())
+    return bool((_count_faces_per_edge(mesh)[1] == 2).all())
 
 
-def enclosed(mesh: Mesh) -> float:
-    """The volume (in the plane: the area) where the class wins inside a closed mesh; holes count negative.
+def enclosed_volume(mesh: Mesh) -> float:
+    """Return the volume (in the plane the area) where the class wins inside a closed mesh, by the divergence theorem.
 
-    By the divergence theorem; it has a meaning only where `is_closed`.
+    Holes count negative. The result is meaningful only if `is_closed`.
 
     Example:
         >>> corners = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-        >>> enclosed(Mesh(corners, np.array([[0, 1], [1, 2], [2, 3], [3, 0]])))
+        >>> enclosed_volume(Mesh(corners, np.array([[0, 1], [1, 2], [2, 3], [3, 0]])))
         1.0
     """
     corners = mesh.vertices[mesh.faces]
     if mesh.ambient_dim == 2:
         # Segments have the class on their left.
         return float((corners[:, 0, 0] * corners[:, 1, 1] - corners[:, 0, 1] * corners[:, 1, 0]).sum() / 2)
-    # Triangles face the class, so that inward is out.
+    # Triangles face the class, so their normals point into the volume.
     return float(-np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
 
 
-def distances(mesh: Mesh, points: Floats) -> Floats:
-    """The distance from each point `(N, n)` to the nearest point of the mesh, `(N,)`; infinite for an empty mesh.
+def distances_to_mesh(mesh: Mesh, points: Floats) -> Floats:
+    """Return the distance from each point `(N, n)` to the closest point of the mesh, `(N,)`; inf for an empty mesh.
 
-    For the exact mesh of a network this is the margin of every point whose nearest boundary point lies in the box.
+    For the exact mesh of a network this is the margin of every point whose closest boundary point lies in the box.
 
     Example:
         >>> segment = Mesh(np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[0, 1]]))
-        >>> distances(segment, np.array([[1.0, 3.0], [6.0, 3.0]]))
+        >>> distances_to_mesh(segment, np.array([[1.0, 3.0], [6.0, 3.0]]))
         array([3., 5.])
     """
-    # Here, because numba takes a second to load.
-    from dimple.levelsets.closest_points import nearest_places
+    # Imported here because numba takes a second to load.
+    from dimple.levelsets.closest_points import closest_points_on_mesh
 
-    away = np.linalg.norm(points - nearest_places(mesh, points), axis=1)
-    return np.where(np.isnan(away), np.inf, away)
+    distances = np.linalg.norm(points - closest_points_on_mesh(mesh, points), axis=1)
+    return np.where(np.isnan(distances), np.inf, distances)
 
 
-def signed_distances(mesh: Mesh, points: Floats) -> Floats:
-    """Distances `(N,)` to a surface from points `(N, 3)`, positive on the side that the surface faces: the class's."""
+def signed_distances_to_mesh(mesh: Mesh, points: Floats) -> Floats:
+    """Return distances `(N,)` from points `(N, 3)` to a surface, positive on the side of the class, which it faces."""
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     from vtkmodules.vtkCommonCore import vtkDoubleArray
     from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
 
     implicit = vtkImplicitPolyDataDistance()
-    implicit.SetInput(_polydata(mesh))
-    asked = numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64))
-    found = vtkDoubleArray()
-    implicit.FunctionValue(asked, found)
-    return np.array(vtk_to_numpy(found), dtype=np.float64)
+    implicit.SetInput(_to_polydata(mesh))
+    inputs = numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64))
+    distances = vtkDoubleArray()
+    implicit.FunctionValue(inputs, distances)
+    return np.array(vtk_to_numpy(distances), dtype=np.float64)
 
 
-def mesh_distances(a: Mesh, b: Mesh, count: int, generator: torch.Generator) -> tuple[float, float]:
-    """The Hausdorff distance between two meshes, and the mean distance, both ways.
+def hausdorff_and_mean_distance(a: Mesh, b: Mesh, count: int, generator: torch.Generator) -> tuple[float, float]:
+    """Return the Hausdorff distance between two meshes, and the mean of the distances from each to the other.
 
-    From the vertices of both and `count` points drawn evenly over each; the first is a lower bound that is sharp to the
-    spacing of those points.
+    Both are estimated: the Hausdorff distance from the vertices of both meshes and `count` points drawn uniformly on
+    each, which gives a lower bound with an error of the spacing of these points; the mean from the drawn points.
     """
-    there = distances(b, np.concatenate([a.vertices, sampled(a, count, generator)]))
-    back = distances(a, np.concatenate([b.vertices, sampled(b, count, generator)]))
-    mean = (there[-count:].mean() + back[-count:].mean()) / 2
-    return float(max(there.max(), back.max())), float(mean)
+    from_a = distances_to_mesh(b, np.concatenate([a.vertices, sample_surface(a, count, generator)]))
+    from_b = distances_to_mesh(a, np.concatenate([b.vertices, sample_surface(b, count, generator)]))
+    mean = (from_a[-count:].mean() + from_b[-count:].mean()) / 2
+    return float(max(from_a.max(), from_b.max())), float(mean)
 
 
-def sampled(mesh: Mesh, count: int, generator: torch.Generator) -> Floats:
-    """Points `(count, n)` drawn evenly over the faces of the mesh."""
+def sample_surface(mesh: Mesh, count: int, generator: torch.Generator) -> Floats:
+    """Draw points `(count, n)` uniformly on the mesh."""
     corners = mesh.vertices[mesh.faces]
     edges = corners[:, 1:] - corners[:, :1]
     sizes = (
@@ -129,14 +133,14 @@ def sampled(mesh: Mesh, count: int, generator: torch.Generator) -> Floats:
     return points
 
 
-def _edges(mesh: Mesh) -> tuple[Ints, Ints]:
-    """The names of all edges of the triangles, and how many triangles have each."""
+def _count_faces_per_edge(mesh: Mesh) -> tuple[Ints, Ints]:
+    """Return a number for every edge of the triangles, and how many triangles have it."""
     pairs = np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
-    names, times = np.unique(pairs[:, 0] * len(mesh.vertices) + pairs[:, 1], return_counts=True)
-    return names, times
+    edges, counts = np.unique(pairs[:, 0] * len(mesh.vertices) + pairs[:, 1], return_counts=True)
+    return edges, counts
 
 
-def _polydata(mesh: Mesh) -> Any:
+def _to_polydata(mesh: Mesh) -> Any:
     from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
     from vtkmodules.vtkCommonCore import vtkPoints
     from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
@@ -145,8 +149,8 @@ def _polydata(mesh: Mesh) -> Any:
     points.SetDataTypeToDouble()
     points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.vertices), deep=1))
     corners = mesh.vertices[mesh.faces]
-    solid = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) > 0
-    faces = mesh.faces[solid]
+    has_area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) > 0
+    faces = mesh.faces[has_area]
     cells = vtkCellArray()
     cells.SetData(
         numpy_to_vtkIdTypeArray(np.arange(len(faces) + 1, dtype=np.int64) * 3, deep=1),

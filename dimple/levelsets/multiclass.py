@@ -1,4 +1,4 @@
-"""Boundaries of many classes: one surface for every pair that really meets, and the regions of a plane."""
+"""Boundaries of many classes: one surface for every pair of classes that meet, and the class regions of a plane."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,73 +12,80 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.levelsets.base import LevelSet
 from dimple.levelsets.mesh import Mesh
-from dimple.tensors import in_chunks
-from dimple.tracing.sequential import CHUNK
+from dimple.tensors import apply_in_chunks
+from dimple.tracing.sequential import ROWS_PER_CHUNK
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-# Scores that differ by less than this share of their size are equal: float32 cannot tell them apart.
-EQUAL = 1e-5
+# Scores whose relative difference is smaller count as equal, because of float32 rounding.
+TIE_TOLERANCE = 1e-5
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Surface:
-    """Where two classes tie for the first place; the mesh faces the class `pair[0]`, which is the smaller number.
+class PairwiseBoundary:
+    """Set of points where two classes share the largest score.
 
     Attributes:
         pair: the classes (a, b), a < b.
-        mesh: triangles in space, segments in the plane.
+        mesh: triangles in space, segments in the plane; it faces the class a.
     """
 
     pair: tuple[int, int]
     mesh: Mesh
 
 
-def extract_pairs(
+def extract_pairwise_boundaries(
     boundary: Boundary,
     low: Sequence[float],
     high: Sequence[float],
-    kind: LevelSet,
+    level_set: LevelSet,
     device: torch.device | None = None,
-) -> list[Surface]:
-    """The boundary of a classifier of K classes in a box, n = 2 or 3, as one surface for each pair that meets in it.
+) -> list[PairwiseBoundary]:
+    """Extract the boundary of K classes in a box, n = 2 or 3, as one surface for each pair of classes that meet in it.
 
-    Every class is extracted against all others by `kind`; its mesh is then cut along the lines where its rival
-    changes: those lines are exact for `exact`, and right to a cell for the others, which round off the bend there.
+    The boundary of every class against all others is extracted by `level_set`. Its mesh is then cut along the lines
+    where the other class changes. These lines are exact for `Exact`, and accurate to one cell for the others, which
+    round the bends off.
 
     Args:
-        boundary: of points `(B, 2)` or `(B, 3)`; `restricted` makes one of images or of points of any space.
-        kind: of LEVEL_SETS.
+        boundary: boundary for points `(B, 2)` or `(B, 3)`; `restrict_to_slice` makes one of images or of points of any
+            space.
+        low: smallest coordinates of the box.
+        high: largest coordinates of the box.
+        level_set: the algorithm, a member of `LEVEL_SETS`.
+        device: the device of the network; the CPU by default.
 
     Returns:
-        Surfaces by rising pair; pairs that meet nowhere are absent.
+        The surfaces, ordered by pair; pairs that do not meet are absent.
 
     Example:
-        >>> from dimple.levelsets.dense import Grid
+        >>> from dimple.levelsets.dense import Dense
         >>> thirds = Boundary(lambda x: torch.stack([x[:, 0], -x[:, 0], x[:, 1]], dim=1))
-        >>> for surface in extract_pairs(thirds, (-1, -1), (1, 1), Grid(cells=20)):
+        >>> for surface in extract_pairwise_boundaries(thirds, (-1, -1), (1, 1), Dense(resolution=20)):
         ...     print(surface.pair, round(surface.mesh.area, 3))
         (0, 1) 1.0
         (0, 2) 1.414
         (1, 2) 1.414
     """
     device = torch.device("cpu") if device is None else device
-    middle = torch.tensor([[(a + b) / 2 for a, b in zip(low, high, strict=True)]], device=device)
-    classes = boundary.scores(middle).shape[1]
-    remembered = Boundary(Remembered(boundary))
+    center = torch.tensor([[(a + b) / 2 for a, b in zip(low, high, strict=True)]], device=device)
+    num_classes = boundary.scores(center).shape[1]
+    cached = Boundary(CachedScores(boundary))
     found = []
-    for label in range(classes - 1):
-        mesh = kind.extract(remembered, label, low, high, device)
+    for label in range(num_classes - 1):
+        mesh = level_set.extract(cached, label, low, high, device)
         if len(mesh.faces):
-            found += by_rival(remembered, label, mesh, device)
+            found += split_by_other_class(cached, label, mesh, device)
     return found
 
 
 def class_regions(
-    boundary: Boundary, low: Sequence[float], high: Sequence[float], cells: int, device: torch.device | None = None
+    boundary: Boundary, low: Sequence[float], high: Sequence[float], resolution: int, device: torch.device | None = None
 ) -> Ints:
-    """The class of the middle of each of `cells`^2 squares of a box of the plane, `(cells, cells)`, y rising by rows.
+    """Return the class at the center of each of `resolution`^2 squares of a box in the plane.
+
+    The result has shape `(resolution, resolution)`; y grows with the row, x with the column.
 
     Example:
         >>> halves = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -87,109 +94,125 @@ def class_regions(
                [0, 1]])
     """
     x, y = (
-        a + (b - a) * (torch.arange(cells, dtype=torch.float64) + 0.5) / cells for a, b in zip(low, high, strict=True)
+        a + (b - a) * (torch.arange(resolution, dtype=torch.float64) + 0.5) / resolution
+        for a, b in zip(low, high, strict=True)
     )
     rows = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2).float()
     rows = rows if device is None else rows.to(device)
-    return in_chunks(boundary.predict, rows, CHUNK).reshape(cells, cells).cpu().numpy()
+    return apply_in_chunks(boundary.predict, rows, ROWS_PER_CHUNK).reshape(resolution, resolution).cpu().numpy()
 
 
 @final
-class Remembered:
-    """A boundary's scores that answer a batch seen before from memory: the same grid for each class in turn."""
+class CachedScores:
+    """Scores of a boundary with a cache of entire batches, so that a grid is evaluated once for all classes."""
 
     def __init__(self, boundary: Boundary) -> None:
         self.boundary = boundary
-        self.known: dict[bytes, Tensor] = {}
+        self.cache: dict[bytes, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The scores `(B, K)`."""
-        name = x.cpu().numpy().tobytes()
-        if name not in self.known:
-            self.known[name] = self.boundary.scores(x)
-        return self.known[name]
+        """Return the scores `(B, K)`."""
+        key = x.cpu().numpy().tobytes()
+        if key not in self.cache:
+            self.cache[key] = self.boundary.scores(x)
+        return self.cache[key]
 
-    def in_series(self) -> tuple[object, ...]:
-        """The classifier, for those who read its layers."""
-        return (self.boundary.classifier,)
+    def sequential_layers(self) -> tuple[object, ...]:
+        """Return the model, for algorithms that read its layers."""
+        return (self.boundary.model,)
 
 
-def by_rival(boundary: Boundary, label: int, mesh: Mesh, device: torch.device) -> list[Surface]:
-    """The part of the boundary of one class towards each class of a larger number.
+def split_by_other_class(boundary: Boundary, label: int, mesh: Mesh, device: torch.device) -> list[PairwiseBoundary]:
+    """Split the boundary of one class into its parts towards each class with a larger number.
 
     Args:
-        mesh: on which the class is as high as some other one.
+        boundary: the boundary.
+        label: the class.
+        mesh: mesh on which the score of the class equals the largest of the others.
+        device: the device of the network.
     """
     corners = mesh.vertices[mesh.faces]
-    scores = _rival_scores(boundary, label, mesh.vertices, device)[mesh.faces]
-    middle = _rival_scores(boundary, label, corners.mean(1), device)
-    rival = middle.argmax(1)
-    own = np.take_along_axis(scores, rival[:, None, None], axis=2)[:, :, 0]
+    scores = _other_class_scores(boundary, label, mesh.vertices, device)[mesh.faces]
+    center_scores = _other_class_scores(boundary, label, corners.mean(1), device)
+    runner_up = center_scores.argmax(1)
+    runner_up_scores = np.take_along_axis(scores, runner_up[:, None, None], axis=2)[:, :, 0]
     best = scores.max(2)
-    # A score of the class itself is minus infinity; the size is that of the rivals'.
-    whole = (own >= best - EQUAL * np.abs(best).max()).all(1)
-    parts: dict[int, list[Floats]] = {}
-    for other in np.unique(rival[whole]):
-        parts[int(other)] = [corners[whole & (rival == other)]]
-    for face in np.flatnonzero(~whole):
-        candidates = np.unique([rival[face], *scores[face].argmax(1)])
+    # The tolerance is relative to the scores of the other classes, which are finite.
+    uncut = (runner_up_scores >= best - TIE_TOLERANCE * np.abs(best).max()).all(1)
+    simplices: dict[int, list[Floats]] = {}
+    for other in np.unique(runner_up[uncut]):
+        simplices[int(other)] = [corners[uncut & (runner_up == other)]]
+    for face in np.flatnonzero(~uncut):
+        candidates = np.unique([runner_up[face], *scores[face].argmax(1)])
         for other in candidates:
-            piece = _won(corners[face], scores[face], int(other), candidates)
-            if piece is not None:
-                parts.setdefault(int(other), []).append(piece)
-    return [Surface((label, other), _shared(np.concatenate(parts[other]))) for other in sorted(parts) if other > label]
+            clipped = _clip_to_winner(corners[face], scores[face], int(other), candidates)
+            if clipped is not None:
+                simplices.setdefault(int(other), []).append(clipped)
+    return [
+        PairwiseBoundary((label, other), _merge_equal_vertices(np.concatenate(simplices[other])))
+        for other in sorted(simplices)
+        if other > label
+    ]
 
 
-def _rival_scores(boundary: Boundary, label: int, points: Floats, device: torch.device) -> Floats:
-    """The scores `(N, K)` of all classes but one, whose own is minus infinity."""
+def _other_class_scores(boundary: Boundary, label: int, points: Floats, device: torch.device) -> Floats:
+    """Return the scores `(N, K)`, with minus infinity for the class `label`."""
     rows = torch.from_numpy(points.astype(np.float32)).to(device)
-    scores: Floats = in_chunks(boundary.scores, rows, CHUNK).double().cpu().numpy()
+    scores: Floats = apply_in_chunks(boundary.scores, rows, ROWS_PER_CHUNK).double().cpu().numpy()
     scores[:, label] = -np.inf
     return scores
 
 
-def _won(corners: Floats, scores: Floats, rival: int, others: Ints) -> Floats | None:
-    """The part of a triangle or segment where one rival's score, linear on it, is the largest: `(M, n, n)` simplices.
+def _clip_to_winner(corners: Floats, scores: Floats, winner: int, candidates: Ints) -> Floats | None:
+    """Clip a triangle or segment to where the winner has the largest score; scores are interpolated linearly.
 
     Args:
-        corners: `(n, n)`; a triangle of space or a segment of the plane.
+        corners: `(n, n)` a triangle in space or a segment in the plane.
         scores: `(n, K)` at the corners.
-        others: the classes that may have the largest score.
+        winner: the class that is to have the largest score.
+        candidates: the classes that may have the largest score.
+
+    Returns:
+        Simplices `(M, n, n)`, or None if nothing is left.
     """
-    simplex = len(corners)
-    shape = list(zip(corners, scores, strict=True))
-    for other in others:
-        if other != rival:
-            lead = [values[rival] - values[other] for _, values in shape]
-            shape = _clipped(shape, lead, closed=simplex == 3)
-    if len(shape) < simplex:
+    num_corners = len(corners)
+    polygon = list(zip(corners, scores, strict=True))
+    for other in candidates:
+        if other != winner:
+            differences = [values[winner] - values[other] for _, values in polygon]
+            polygon = _clip_polygon(polygon, differences, closed=num_corners == 3)
+    if len(polygon) < num_corners:
         return None
-    places = np.array([place for place, _ in shape])
-    if simplex == 2:
-        return places[None]
-    return np.stack([places[[0, k, k + 1]] for k in range(1, len(places) - 1)])
+    points = np.array([point for point, _ in polygon])
+    if num_corners == 2:
+        return points[None]
+    return np.stack([points[[0, k, k + 1]] for k in range(1, len(points) - 1)])
 
 
-def _clipped(shape: list[tuple[Floats, Floats]], lead: list[float], *, closed: bool) -> list[tuple[Floats, Floats]]:
-    """Corners of a polygon, or ends of a segment, cut where the lead falls below zero."""
-    kept = []
-    for k in range(len(shape)):
-        if lead[k] >= 0:
-            kept.append(shape[k])
-        after = (k + 1) % len(shape)
-        if (closed or after > 0) and (lead[k] >= 0) != (lead[after] >= 0):
-            # From the inner end outwards, so that both neighbours of an edge cut it in the same point.
-            inner, outer = (k, after) if lead[k] >= 0 else (after, k)
-            t = lead[inner] / (lead[inner] - lead[outer])
-            (place, values), (far, far_values) = shape[inner], shape[outer]
+def _clip_polygon(
+    polygon: list[tuple[Floats, Floats]], score_differences: list[float], *, closed: bool
+) -> list[tuple[Floats, Floats]]:
+    """Clip a polygon, or a segment, of points with scores to where the score difference is not negative."""
+    clipped = []
+    for k in range(len(polygon)):
+        if score_differences[k] >= 0:
+            clipped.append(polygon[k])
+        after = (k + 1) % len(polygon)
+        if (closed or after > 0) and (score_differences[k] >= 0) != (score_differences[after] >= 0):
+            # Always from the inner end, so that both faces at an edge cut it in the same point.
+            inner = k if score_differences[k] >= 0 else after
+            outer = after if score_differences[k] >= 0 else k
+            t = score_differences[inner] / (score_differences[inner] - score_differences[outer])
+            point, values = polygon[inner]
+            outer_point, outer_values = polygon[outer]
             with np.errstate(invalid="ignore"):
-                kept.append((place + t * (far - place), values + t * (far_values - values)))
-    return kept
+                clipped.append((point + t * (outer_point - point), values + t * (outer_values - values)))
+    return clipped
 
 
-def _shared(simplices: Floats) -> Mesh:
-    """Simplices `(F, n, n)` as a mesh whose equal corners are one vertex; those without size are dropped."""
-    vertices, where = np.unique(simplices.reshape(-1, simplices.shape[2]), axis=0, return_inverse=True)
-    faces = where.reshape(len(simplices), -1).astype(np.int64)
-    apart = (faces != np.roll(faces, 1, axis=1)).all(1)
-    return Mesh(vertices, faces[apart])
+def _merge_equal_vertices(simplices: Floats) -> Mesh:
+    """Return simplices `(F, n, n)` as a mesh with equal corners merged and degenerate simplices dropped."""
+    vertices, inverse = np.unique(simplices.reshape(-1, simplices.shape[2]), axis=0, return_inverse=True)
+    faces = inverse.reshape(len(simplices), -1).astype(np.int64)
+    distinct = (faces != np.roll(faces, 1, axis=1)).all(1)
+    return Mesh(vertices, faces[distinct])

@@ -1,4 +1,4 @@
-"""A costly classifier on a lattice: asked where its classes change, and interpolated everywhere else."""
+"""Samples of an expensive classifier on a grid: evaluated where classes change, interpolated everywhere else."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -12,246 +12,277 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.levelsets.dense import contour_curve, contour_surface
-from dimple.levelsets.multiclass import Surface, by_rival
-from dimple.tensors import in_chunks
+from dimple.levelsets.multiclass import PairwiseBoundary, split_by_other_class
+from dimple.tensors import apply_in_chunks
 
 Floats = NDArray[np.float64]
-Marks = NDArray[np.bool_]
-Classes = NDArray[np.int16]
-# Images travel in batches whose activations fit a core's cache; larger ones take twice as long an image.
-BATCH = 128
-# The first grid has so many cells a side in the plane and in space, or a little more.
-FIRST = {2: 32, 3: 12}
-UNKNOWN = -1
+Bools = NDArray[np.bool_]
+ClassIndices = NDArray[np.int16]
+# The activations of such a batch of images fit a core's cache; larger batches take twice the time per image.
+SAMPLES_PER_BATCH = 128
+# Cells along each axis of the coarse grid, at least, in the plane and in space.
+INITIAL_CELLS_PER_AXIS = {2: 32, 3: 12}
+UNKNOWN_CLASS = -1
 
 
 @final
-class Sampled:
-    """A classifier of points of a box, by its scores at the corners of a lattice; multilinear within each cell.
+class SampledGrid:
+    """Classifier of the points of a box, given by scores at the corners of a grid and multilinear in each cell.
 
     Args:
-        scores: `(cells + 1, ..., cells + 1, K)`, one axis a coordinate, then the classes.
-        low, high: corners of the box.
-        asked: at which corners the scores are the classifier's own; the others were interpolated between these.
+        scores: `(resolution + 1, ..., resolution + 1, K)`, one axis for each coordinate, then the classes.
+        low: smallest coordinates of the box.
+        high: largest coordinates of the box.
+        evaluated: the corners whose scores were computed by the classifier; the others were interpolated.
 
     Example:
-        >>> square = Sampled(np.array([[[0.0, 1], [0, 3]], [[0, 1], [0, 3]]]), (0, 0), (1, 1), np.ones((2, 2), bool))
+        >>> scores = np.array([[[0.0, 1], [0, 3]], [[0, 1], [0, 3]]])
+        >>> square = SampledGrid(scores, (0, 0), (1, 1), np.ones((2, 2), bool))
         >>> square(torch.tensor([[0.5, 0.25]]))
         tensor([[0.0000, 1.5000]])
     """
 
-    def __init__(self, scores: Floats, low: Sequence[float], high: Sequence[float], asked: Marks) -> None:
+    def __init__(self, scores: Floats, low: Sequence[float], high: Sequence[float], evaluated: Bools) -> None:
         self.scores = torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float32))
-        self.low, self.high, self.asked = tuple(low), tuple(high), asked
-        self.cells = scores.shape[0] - 1
+        self.low = tuple(low)
+        self.high = tuple(high)
+        self.evaluated = evaluated
+        self.resolution = scores.shape[0] - 1
 
     def __call__(self, u: Tensor) -> Tensor:
-        """The scores `(B, K)` at points `(B, k)`; those of the nearest place of the box outside it."""
+        """Return the scores `(B, K)` at points `(B, n)`; outside the box, those of the closest point in it."""
         low, high = (torch.tensor(corner, dtype=torch.float64) for corner in (self.low, self.high))
-        place = ((u.cpu().double() - low) / (high - low) * self.cells).clamp(0, self.cells)
-        start = place.floor().long().clamp(max=self.cells - 1)
-        along = (place - start).float()
+        position = ((u.cpu().double() - low) / (high - low) * self.resolution).clamp(0, self.resolution)
+        start = position.floor().long().clamp(max=self.resolution - 1)
+        fraction = (position - start).float()
         total: Tensor = self.scores.new_zeros(len(u), self.scores.shape[-1])
         for corner in itertools.product((0, 1), repeat=u.shape[1]):
             step = torch.tensor(corner)
-            weight = torch.where(step == 1, along, 1 - along).prod(dim=1)
+            weight = torch.where(step == 1, fraction, 1 - fraction).prod(dim=1)
             total += weight[:, None] * self.scores[tuple((start + step).unbind(1))]
         return total.to(u)
 
-    def surfaces(self) -> list[Surface]:
-        """The boundary of each pair of classes that meet, by rising pair.
+    def pairwise_boundaries(self) -> list[PairwiseBoundary]:
+        """Return the boundary of each pair of classes that meet, ordered by pair.
 
-        Each pair's tie is contoured on its own and then cut where a third class wins: nothing is rounded where three
-        classes meet.
+        The zero set of the score difference of each pair is contoured and then cut where a third class wins, so that
+        the lines where three classes meet are not rounded.
         """
-        axes = [np.linspace(a, b, self.cells + 1) for a, b in zip(self.low, self.high, strict=True)]
+        axes = [np.linspace(a, b, self.resolution + 1) for a, b in zip(self.low, self.high, strict=True)]
         contour = contour_curve if len(axes) == 2 else contour_surface
-        within, found = Boundary(self), []
-        for a, b in self._met():
-            gap = (self.scores[..., a] - self.scores[..., b]).double().numpy()
-            mesh = contour(np.ascontiguousarray(gap.T), axes)
+        boundary = Boundary(self)
+        found: list[PairwiseBoundary] = []
+        for a, b in self._competing_class_pairs():
+            difference = (self.scores[..., a] - self.scores[..., b]).double().numpy()
+            mesh = contour(np.ascontiguousarray(difference.T), axes)
             if len(mesh.faces):
-                found += [one for one in by_rival(within, a, mesh, torch.device("cpu")) if one.pair == (a, b)]
+                surfaces = split_by_other_class(boundary, a, mesh, torch.device("cpu"))
+                found += [surface for surface in surfaces if surface.pair == (a, b)]
         return [surface for surface in found if len(surface.mesh.faces)]
 
-    def _met(self) -> list[tuple[int, int]]:
-        """The pairs (a, b), a < b, that are first and second at some corner: classes that meet are so around there."""
+    def _competing_class_pairs(self) -> list[tuple[int, int]]:
+        """Return the pairs (a, b), a < b, with the two largest scores at some corner.
+
+        Classes that meet have the two largest scores at corners near their boundary.
+        """
         top = self.scores.topk(2, dim=-1).indices.reshape(-1, 2).sort(dim=1).values
         return [(int(a), int(b)) for a, b in torch.unique(top, dim=0).tolist()]
 
-    def winners(self) -> Classes:
-        """The class at each corner of the lattice, one axis a coordinate."""
+    def corner_classes(self) -> ClassIndices:
+        """Return the class at each corner of the grid, one axis for each coordinate."""
         return self.scores.argmax(-1).numpy().astype(np.int16)
 
-    def sides(self, squares: int) -> Classes:
-        """The class at the middle of each of `squares`^2 squares of the sides of a box in space, `(3, 2, M, M)`.
+    def box_face_classes(self, resolution: int) -> ClassIndices:
+        """Return the class at the center of each of `resolution`^2 squares on the faces of a box in space.
 
-        Of each axis the low side and the high one, by the other two coordinates in their order.
+        The result has shape `(3, 2, resolution, resolution)`: the axis normal to the face, its low or its high side,
+        then the other two coordinates in their order.
         """
-        low, high = np.array(self.low), np.array(self.high)
-        share = (np.arange(squares) + 0.5) / squares
-        plane = np.stack(np.meshgrid(share, share, indexing="ij"), axis=-1).reshape(-1, 2)
-        sides = np.zeros((3, 2, squares**2), dtype=np.int16)
+        low = np.array(self.low)
+        high = np.array(self.high)
+        fractions = (np.arange(resolution) + 0.5) / resolution
+        plane = np.stack(np.meshgrid(fractions, fractions, indexing="ij"), axis=-1).reshape(-1, 2)
+        faces = np.zeros((3, 2, resolution**2), dtype=np.int16)
         for axis, end in itertools.product(range(3), range(2)):
-            places = low + np.insert(plane, axis, end, axis=1) * (high - low)
-            sides[axis, end] = self(torch.from_numpy(places)).argmax(1).numpy()
-        return sides.reshape(3, 2, squares, squares)
+            points = low + np.insert(plane, axis, end, axis=1) * (high - low)
+            faces[axis, end] = self(torch.from_numpy(points)).argmax(1).numpy()
+        return faces.reshape(3, 2, resolution, resolution)
 
-    def coarser(self, factor: int) -> "Sampled":
-        """Every `factor`-th corner only: what a coarser lattice, which is to be compared with others, would know."""
-        every = (slice(None, None, factor),) * len(self.low)
-        return Sampled(self.scores.numpy()[every], self.low, self.high, self.asked[every])
+    def subsample(self, factor: int) -> "SampledGrid":
+        """Return the grid of every `factor`-th corner, so that it can be compared with a coarser grid."""
+        selected = (slice(None, None, factor),) * len(self.low)
+        return SampledGrid(self.scores.numpy()[selected], self.low, self.high, self.evaluated[selected])
 
 
 def sample_scores(
     boundary: Boundary,
     low: Sequence[float],
     high: Sequence[float],
-    cells: int,
+    resolution: int,
     device: torch.device,
     *,
     dense: bool = False,
     advance: Callable[[], None] = lambda: None,
-) -> Sampled:
-    """A classifier of points `(B, 2)` or `(B, 3)` on a lattice of `cells` a side, asked only where classes change.
+) -> SampledGrid:
+    """Sample a classifier of points `(B, 2)` or `(B, 3)` on a grid, with evaluations only where classes change.
 
-    A coarse grid is asked everywhere. A cell whose asked points disagree, or whose neighbour's do, is halved, and so
-    on down to the lattice; what turns up on a cell's rim halves it too, so that a region once met is followed to its
-    end. A region that lies between the coarse corners and touches no other cell that was halved is missed. The argmax
-    of every interpolated corner is that of the corners around it, so no boundary is invented.
+    A coarse grid is evaluated at all corners. A cell is halved along every axis if its evaluated points, or those of a
+    neighbor, differ in class, and so on down to the fine grid. Points that are evaluated later on the faces of a cell
+    count too, so that a region that is found once is followed to its end. A region that lies between the coarse corners
+    and does not touch another halved cell is missed. Every interpolated corner has the class of the corners around it,
+    so that interpolation adds no boundary.
 
     Args:
-        cells: a power of two times the coarse grid's; see `levels_of`.
-        dense: ask everywhere.
-        advance: called after each of the `levels_of(...)[1] + 1` passes over the lattice.
+        boundary: boundary in the plane or in space.
+        low: smallest coordinates of the box.
+        high: largest coordinates of the box.
+        resolution: cells along each axis, a power of two times those of the coarse grid; see `refinement_levels`.
+        device: the device of the network.
+        dense: evaluate all corners.
+        advance: called after each of the `refinement_levels(...)[1] + 1` passes over the grid.
+
+    Raises:
+        ShapeError: if the resolution is not such a multiple.
 
     Example:
         >>> disc = Boundary(lambda x: torch.stack([x.norm(dim=1), torch.ones(len(x))], dim=1))
         >>> known = sample_scores(disc, (-2, -2), (2, 2), 128, torch.device("cpu"))
-        >>> bool(known.asked.mean() < 0.2), known(torch.tensor([[0.5, 0.0], [1.5, 0.0]])).argmax(1)
+        >>> bool(known.evaluated.mean() < 0.2), known(torch.tensor([[0.5, 0.0], [1.5, 0.0]])).argmax(1)
         (True, tensor([1, 0]))
     """
     dim = len(low)
-    coarse, levels = levels_of(cells, dim)
-    if coarse << levels != cells:
-        raise ShapeError(f"sample_scores: {cells} cells are no power of two times {coarse}; take {coarse << levels}")
-    lattice = _Lattice(boundary, low, high, cells, device)
+    coarse, levels = refinement_levels(resolution, dim)
+    if coarse << levels != resolution:
+        raise ShapeError(
+            f"sample_scores: resolution is {resolution}, not a power of two times {coarse}; take {coarse << levels}"
+        )
+    sampler = _GridSampler(boundary, low, high, resolution, device)
     if dense:
-        for rows in np.array_split(np.arange(cells + 1), levels + 1):
-            slab = np.zeros((cells + 1,) * dim, dtype=bool)
+        for rows in np.array_split(np.arange(resolution + 1), levels + 1):
+            slab = np.zeros((resolution + 1,) * dim, dtype=bool)
             slab[rows] = True
-            lattice.ask(slab)
+            sampler.evaluate(slab)
             advance()
-        return lattice.filled(1)
-    lattice.ask(_every((cells + 1,) * dim, cells // coarse))
+        return sampler.interpolate(1)
+    sampler.evaluate(_strided_mask((resolution + 1,) * dim, resolution // coarse))
     advance()
     for level in range(levels):
-        lattice.settle(level + 1, cells // coarse)
+        sampler.refine_until_stable(level + 1, resolution // coarse)
         advance()
-    return lattice.filled(cells // coarse)
+    return sampler.interpolate(resolution // coarse)
 
 
-def levels_of(cells: int, dim: int) -> tuple[int, int]:
-    """Cells a side of the coarse grid, and how often they are halved, for about `cells` a side.
+def refinement_levels(resolution: int, dim: int) -> tuple[int, int]:
+    """Return the cells along each axis of the coarse grid, and the number of times that they are halved.
 
-    The lattice has `coarse << levels` cells a side, which is `cells` or a little more.
+    The fine grid has `coarse << levels` cells along each axis, which is `resolution` or slightly more.
 
     Example:
-        >>> levels_of(256, 2), levels_of(48, 3), levels_of(20, 2)
+        >>> refinement_levels(256, 2), refinement_levels(48, 3), refinement_levels(20, 2)
         ((32, 3), (12, 2), (20, 0))
     """
-    levels = max(0, (cells // FIRST[dim]).bit_length() - 1)
-    return -(-cells // (1 << levels)), levels
+    levels = max(0, (resolution // INITIAL_CELLS_PER_AXIS[dim]).bit_length() - 1)
+    return -(-resolution // (1 << levels)), levels
 
 
 @final
-class _Lattice:
-    """The scores of the corners that were asked, and the class that wins at each."""
+class _GridSampler:
+    """Scores at the corners evaluated so far, and the class with the largest score at each."""
 
     def __init__(
-        self, boundary: Boundary, low: Sequence[float], high: Sequence[float], cells: int, device: torch.device
+        self, boundary: Boundary, low: Sequence[float], high: Sequence[float], resolution: int, device: torch.device
     ) -> None:
-        self.boundary, self.low, self.high, self.device = boundary, low, high, device
-        self.axes = [np.linspace(a, b, cells + 1) for a, b in zip(low, high, strict=True)]
-        self.winner: Classes = np.full((cells + 1,) * len(low), UNKNOWN, dtype=np.int16)
-        self.scores: Floats = np.zeros((*self.winner.shape, 0))
+        self.boundary = boundary
+        self.low = low
+        self.high = high
+        self.device = device
+        self.axes = [np.linspace(a, b, resolution + 1) for a, b in zip(low, high, strict=True)]
+        self.corner_classes: ClassIndices = np.full((resolution + 1,) * len(low), UNKNOWN_CLASS, dtype=np.int16)
+        self.scores: Floats = np.zeros((*self.corner_classes.shape, 0))
 
-    def ask(self, wanted: Marks) -> bool:
-        """The scores of the wanted corners that are not known yet; says whether there were any."""
-        places = np.argwhere(wanted & (self.winner == UNKNOWN))
-        if len(places) == 0:
+    def evaluate(self, mask: Bools) -> bool:
+        """Evaluate the corners of a mask that are not known yet; return whether there were any."""
+        corners = np.argwhere(mask & (self.corner_classes == UNKNOWN_CLASS))
+        if len(corners) == 0:
             return False
-        points = np.stack([axis[at] for axis, at in zip(self.axes, places.T, strict=True)], axis=1)
+        points = np.stack([axis[index] for axis, index in zip(self.axes, corners.T, strict=True)], axis=1)
         rows = torch.from_numpy(points.astype(np.float32)).to(self.device)
-        found = in_chunks(self.boundary.scores, rows, BATCH).double().cpu().numpy()
+        found = apply_in_chunks(self.boundary.scores, rows, SAMPLES_PER_BATCH).double().cpu().numpy()
         if self.scores.shape[-1] == 0:
-            self.scores = np.zeros((*self.winner.shape, found.shape[1]))
-        self.scores[tuple(places.T)] = found
-        self.winner[tuple(places.T)] = found.argmax(1)
+            self.scores = np.zeros((*self.corner_classes.shape, found.shape[1]))
+        self.scores[tuple(corners.T)] = found
+        self.corner_classes[tuple(corners.T)] = found.argmax(1)
         return True
 
-    def settle(self, levels: int, stride: int) -> None:
-        """Halve the cells in which classes meet, `levels` times from those of `stride`, until none has to be."""
-        while sum(self.ask(self._halves(stride >> level)) for level in range(levels)):
+    def refine_until_stable(self, levels: int, stride: int) -> None:
+        """Halve the cells in which classes meet, `levels` times from cells of `stride` steps, until nothing changes."""
+        while sum(self.evaluate(self._corners_to_refine(stride >> level)) for level in range(levels)):
             pass
 
-    def _halves(self, stride: int) -> Marks:
-        """The corners of the halves of all cells of a size that hold two classes, and of their neighbours."""
-        shape = tuple((side - 1) // stride for side in self.winner.shape)
-        least = np.where(self.winner == UNKNOWN, np.iinfo(np.int16).max, self.winner)
-        mixed = _over_cells(np.minimum, least, stride) < _over_cells(np.maximum, self.winner, stride)
+    def _corners_to_refine(self, stride: int) -> Bools:
+        """Return the corners of the halves of all cells of `stride` steps with two classes, and of their neighbors."""
+        shape = tuple((side - 1) // stride for side in self.corner_classes.shape)
+        # Unknown corners count neither for the smallest class of a cell nor, being -1, for the largest.
+        known = np.where(self.corner_classes == UNKNOWN_CLASS, np.iinfo(np.int16).max, self.corner_classes)
+        mixed = _reduce_over_cells(np.minimum, known, stride) < _reduce_over_cells(
+            np.maximum, self.corner_classes, stride
+        )
         if stride > 2:
-            mixed = _with_neighbours(mixed)
-        half, wanted = stride // 2, np.zeros(self.winner.shape, dtype=bool)
+            mixed = _dilate(mixed)
+        half = stride // 2
+        mask = np.zeros(self.corner_classes.shape, dtype=bool)
         for corner in itertools.product((0, 1, 2), repeat=len(shape)):
             window = tuple(
                 slice(step * half, step * half + (side - 1) * stride + 1, stride)
                 for step, side in zip(corner, shape, strict=True)
             )
-            wanted[window] |= mixed
-        return wanted
+            mask[window] |= mixed
+        return mask
 
-    def filled(self, stride: int) -> Sampled:
-        """All corners known: those that were not asked are interpolated from the coarser ones."""
-        asked, dim = self.winner != UNKNOWN, self.winner.ndim
-        known = self.scores[(slice(None, None, stride),) * dim]
+    def interpolate(self, stride: int) -> SampledGrid:
+        """Return scores at all corners; those not evaluated are interpolated from coarser grids, from `stride` on."""
+        evaluated = self.corner_classes != UNKNOWN_CLASS
+        dim = self.corner_classes.ndim
+        scores = self.scores[(slice(None, None, stride),) * dim]
         while stride > 1:
             stride //= 2
-            every = (slice(None, None, stride),) * dim
+            selected = (slice(None, None, stride),) * dim
             for axis in range(dim):
-                known = _between(known, axis)
-            known = np.where(asked[every][..., None], self.scores[every], known)
-        return Sampled(known, self.low, self.high, asked)
+                scores = _upsample_axis(scores, axis)
+            scores = np.where(evaluated[selected][..., None], self.scores[selected], scores)
+        return SampledGrid(scores, self.low, self.high, evaluated)
 
 
-def _every(shape: tuple[int, ...], stride: int) -> Marks:
-    marks = np.zeros(shape, dtype=bool)
-    marks[(slice(None, None, stride),) * len(shape)] = True
-    return marks
+def _strided_mask(shape: tuple[int, ...], stride: int) -> Bools:
+    mask = np.zeros(shape, dtype=bool)
+    mask[(slice(None, None, stride),) * len(shape)] = True
+    return mask
 
 
-def _over_cells(reduce: np.ufunc, corners: Classes, stride: int) -> Classes:
-    """A ufunc over all corners within and on the rim of each cell of `stride` steps."""
+def _reduce_over_cells(ufunc: np.ufunc, corners: ClassIndices, stride: int) -> ClassIndices:
+    """Reduce the corners inside and on the faces of each cell of `stride` steps by a ufunc."""
     for axis in range(corners.ndim):
         rows = np.moveaxis(corners, axis, 0)
-        inner = reduce.reduce(rows[:-1].reshape(-1, stride, *rows.shape[1:]), axis=1)
-        corners = np.moveaxis(reduce(inner, rows[stride::stride]), 0, axis)
+        inner = ufunc.reduce(rows[:-1].reshape(-1, stride, *rows.shape[1:]), axis=1)
+        corners = np.moveaxis(ufunc(inner, rows[stride::stride]), 0, axis)
     return corners
 
 
-def _with_neighbours(marks: Marks) -> Marks:
-    """The marked cells and all that share a side with one."""
-    grown = marks.copy()
-    for axis in range(marks.ndim):
-        rows, target = np.moveaxis(marks, axis, 0), np.moveaxis(grown, axis, 0)
-        target[1:] |= rows[:-1]
-        target[:-1] |= rows[1:]
-    return grown
+def _dilate(mask: Bools) -> Bools:
+    """Return the marked cells and all that share a face with one."""
+    dilated = mask.copy()
+    for axis in range(mask.ndim):
+        rows = np.moveaxis(mask, axis, 0)
+        dilated_rows = np.moveaxis(dilated, axis, 0)
+        dilated_rows[1:] |= rows[:-1]
+        dilated_rows[:-1] |= rows[1:]
+    return dilated
 
 
-def _between(known: Floats, axis: int) -> Floats:
-    """Along one axis the means of neighbours put between them."""
-    rows = np.moveaxis(known, axis, 0)
-    finer = np.empty((2 * len(rows) - 1, *rows.shape[1:]))
-    finer[::2], finer[1::2] = rows, (rows[:-1] + rows[1:]) / 2
-    return np.moveaxis(finer, 0, axis)
+def _upsample_axis(values: Floats, axis: int) -> Floats:
+    """Insert the means of neighboring values between them, along one axis."""
+    rows = np.moveaxis(values, axis, 0)
+    refined = np.empty((2 * len(rows) - 1, *rows.shape[1:]))
+    refined[::2] = rows
+    refined[1::2] = (rows[:-1] + rows[1:]) / 2
+    return np.moveaxis(refined, 0, axis)

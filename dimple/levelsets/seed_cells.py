@@ -1,4 +1,4 @@
-"""Finding the parts of a level set from few evaluations: a coarse grid, and ways down from its least values."""
+"""Seeds on the components of a level set from few evaluations: a coarse grid, and descents from its local minima."""
 
 import dataclasses
 import itertools
@@ -15,49 +15,49 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# Steps of one length that a way down takes at most.
-STEPS = 2
+# Steps of each length that a descent takes, at most.
+MAX_STEPS_PER_LENGTH = 2
 
 
 @final
-class Lattice:
-    """The corners of `cells`^n cells of a box, named by n integers, with a level function to ask there.
+class EvaluationGrid:
+    """Corners of `resolution`^n cells of a box, indexed by n integers, with a level function to evaluate there.
 
     Attributes:
-        evaluations: how many points were asked so far.
+        evaluations: number of points evaluated so far.
     """
 
     def __init__(
-        self, level: LevelFunction, low: Sequence[float], high: Sequence[float], cells: int, device: torch.device
+        self, level: LevelFunction, low: Sequence[float], high: Sequence[float], resolution: int, device: torch.device
     ) -> None:
         self.level = level
         self.low = np.array(low, dtype=np.float64)
-        self.step = (np.array(high, dtype=np.float64) - self.low) / cells
-        self.cells = cells
+        self.spacing = (np.array(high, dtype=np.float64) - self.low) / resolution
+        self.resolution = resolution
         self.device = device
         self.evaluations = 0
 
     @property
     def dim(self) -> int:
-        """n."""
+        """The dimension n of the box."""
         return len(self.low)
 
-    def points(self, corners: Ints | Floats) -> Floats:
-        """Lattice coordinates `(N, n)`, whole or not, as points of space."""
-        return self.low + corners * self.step
+    def to_points(self, corners: Ints | Floats) -> Floats:
+        """Return the points with given grid coordinates `(N, n)`, which need not be integers."""
+        return self.low + corners * self.spacing
 
-    def cells_of(self, points: Floats) -> Ints:
-        """The cells `(M, n)` that hold points of space, each once; points outside the box are left out."""
-        inside = np.floor((points - self.low) / self.step)
-        inside = inside[((inside >= 0) & (inside < self.cells)).all(1)].astype(np.int64)
+    def cells_containing(self, points: Floats) -> Ints:
+        """Return the cells `(M, n)` that contain points `(N, n)`, each once; points outside the box are left out."""
+        inside = np.floor((points - self.low) / self.spacing)
+        inside = inside[((inside >= 0) & (inside < self.resolution)).all(1)].astype(np.int64)
         return np.unique(inside, axis=0)
 
-    def values(self, corners: Ints | Floats) -> Floats:
-        """The level at lattice coordinates `(N, n)`; rounded to float32 points, as a dense grid has them."""
-        return self.at(self.points(corners))
+    def evaluate_corners(self, corners: Ints | Floats) -> Floats:
+        """Return the level at grid coordinates `(N, n)`."""
+        return self.evaluate(self.to_points(corners))
 
-    def at(self, points: Floats) -> Floats:
-        """The level at points of space `(N, n)`."""
+    def evaluate(self, points: Floats) -> Floats:
+        """Return the level at points `(N, n)`, which are rounded to float32, as are those of a dense grid."""
         self.evaluations += len(points)
         x = torch.from_numpy(points.astype(np.float32)).to(self.device)
         with torch.no_grad():
@@ -67,13 +67,13 @@ class Lattice:
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Edges:
-    """Lattice edges on which the level changes its sign.
+class SignChangeEdges:
+    """Grid edges on which the level changes its sign.
 
     Attributes:
         start: `(E, n)` the end with the smaller coordinates.
-        axis: `(E,)` the direction.
-        length: `(E,)` in lattice steps.
+        axis: `(E,)` the axis along which the edge lies.
+        length: `(E,)` the length in grid steps.
         values: `(E, 2)` the level at both ends.
     """
 
@@ -82,43 +82,50 @@ class Edges:
     length: Ints
     values: Floats
 
-    def __getitem__(self, rows: Ints | Bools) -> "Edges":
-        return Edges(self.start[rows], self.axis[rows], self.length[rows], self.values[rows])
+    def __getitem__(self, rows: Ints | Bools) -> "SignChangeEdges":
+        return SignChangeEdges(self.start[rows], self.axis[rows], self.length[rows], self.values[rows])
 
-    def ends(self) -> tuple[Ints, Ints]:
-        """Both ends, `(E, n)` each."""
+    def endpoints(self) -> tuple[Ints, Ints]:
+        """Return both ends, `(E, n)` each."""
         return self.start, self.start + self.length[:, None] * np.eye(self.start.shape[1], dtype=np.int64)[self.axis]
 
 
-def no_edges(dim: int) -> Edges:
-    """None at all."""
+def empty_edges(dim: int) -> SignChangeEdges:
+    """Return zero edges, in arrays of the right shapes."""
     none = np.zeros(0, dtype=np.int64)
-    return Edges(np.zeros((0, dim), dtype=np.int64), none, none, np.zeros((0, 2)))
+    return SignChangeEdges(np.zeros((0, dim), dtype=np.int64), none, none, np.zeros((0, 2)))
 
 
-def sweep(lattice: Lattice, coarse: int) -> Edges:
-    """Edges that the level set crosses: of a coarse grid, and on the ways down from the grid's least values.
+def find_seed_edges(grid: EvaluationGrid, coarse_resolution: int) -> SignChangeEdges:
+    """Return edges that the level set crosses: those of a coarse grid, and those found by descents.
 
-    A part that hides between the corners of the grid, all of them on one side, makes the level small there; a corner
-    whose level is smaller than at its neighbours along all axes is where a way to such a part begins.
+    A component between corners of the coarse grid that all lie on one side makes the absolute level small there. A
+    descent begins at every corner whose absolute level is smaller than at its neighbors along all axes.
 
     Args:
-        coarse: cells along each axis of the grid; divides the lattice's cells, with a power of two left.
+        grid: the fine grid.
+        coarse_resolution: cells along each axis of the coarse grid; the resolution of the fine grid is a power of two
+            times this number.
     """
-    stride = lattice.cells // coarse
-    corners = np.stack(np.meshgrid(*[np.arange(coarse + 1) * stride] * lattice.dim, indexing="ij"), axis=-1)
-    values = lattice.values(corners.reshape(-1, lattice.dim)).reshape(corners.shape[:-1])
-    least = _least_along_axes(values)
-    return _joined([_grid_edges(corners, values, stride), *_ways(lattice, corners[least], values[least], stride)])
+    stride = grid.resolution // coarse_resolution
+    corners = np.stack(np.meshgrid(*[np.arange(coarse_resolution + 1) * stride] * grid.dim, indexing="ij"), axis=-1)
+    values = grid.evaluate_corners(corners.reshape(-1, grid.dim)).reshape(corners.shape[:-1])
+    is_minimum = _local_minimum_mask(values)
+    return _concatenate_edges(
+        [
+            _find_grid_edges(corners, values, stride),
+            *_descend_to_sign_changes(grid, corners[is_minimum], values[is_minimum], stride),
+        ]
+    )
 
 
-def bisected(lattice: Lattice, edges: Edges) -> Edges:
-    """The single steps of the lattice, one on each edge, on which the sign changes."""
-    edges = Edges(edges.start.copy(), edges.axis, edges.length.copy(), edges.values.copy())
+def bisect_edges(grid: EvaluationGrid, edges: SignChangeEdges) -> SignChangeEdges:
+    """Return for each edge one of length 1 on it on which the sign changes, found by bisection."""
+    edges = SignChangeEdges(edges.start.copy(), edges.axis, edges.length.copy(), edges.values.copy())
     while len(long := np.flatnonzero(edges.length > 1)):
         half = edges.length[long] // 2
-        middle = edges.start[long] + half[:, None] * np.eye(lattice.dim, dtype=np.int64)[edges.axis[long]]
-        value = lattice.values(middle)
+        middle = edges.start[long] + half[:, None] * np.eye(grid.dim, dtype=np.int64)[edges.axis[long]]
+        value = grid.evaluate_corners(middle)
         upper = (value > 0) == (edges.values[long, 0] > 0)
         edges.start[long[upper]] = middle[upper]
         edges.values[long[upper], 0] = value[upper]
@@ -127,64 +134,84 @@ def bisected(lattice: Lattice, edges: Edges) -> Edges:
     return edges
 
 
-def _joined(parts: list[Edges]) -> Edges:
-    return Edges(*(np.concatenate([getattr(e, f.name) for e in parts]) for f in dataclasses.fields(Edges)))
+def _concatenate_edges(batches: list[SignChangeEdges]) -> SignChangeEdges:
+    return SignChangeEdges(
+        *(np.concatenate([getattr(e, f.name) for e in batches]) for f in dataclasses.fields(SignChangeEdges))
+    )
 
 
-def _grid_edges(corners: Ints, values: Floats, stride: int) -> Edges:
-    """The sign changes along the lines of a full grid."""
-    parts = []
+def _find_grid_edges(corners: Ints, values: Floats, stride: int) -> SignChangeEdges:
+    """Return the edges between neighboring corners of a full grid on which the sign changes."""
+    batches = []
     for axis in range(values.ndim):
-        near, far = np.moveaxis(values, axis, 0)[:-1], np.moveaxis(values, axis, 0)[1:]
+        near = np.moveaxis(values, axis, 0)[:-1]
+        far = np.moveaxis(values, axis, 0)[1:]
         change = (near > 0) != (far > 0)
         start = np.moveaxis(corners, axis, 0)[:-1][change]
         pair = np.stack([near[change], far[change]], axis=1)
-        parts.append(Edges(start, np.full(len(start), axis), np.full(len(start), stride), pair))
-    return _joined(parts)
+        batches.append(SignChangeEdges(start, np.full(len(start), axis), np.full(len(start), stride), pair))
+    return _concatenate_edges(batches)
 
 
-def _least_along_axes(values: Floats) -> Bools:
-    """Where a full grid's values are smaller than at both neighbours along every axis, all on the same side."""
-    least = np.ones(values.shape, dtype=bool)
+def _local_minimum_mask(values: Floats) -> Bools:
+    """Return where the absolute value is smaller than at all neighbors along the axes, and these have the same sign."""
+    is_minimum = np.ones(values.shape, dtype=bool)
     for axis in range(values.ndim):
-        size, side = np.moveaxis(np.abs(values), axis, 0), np.moveaxis(values > 0, axis, 0)
-        smaller = np.moveaxis(least, axis, 0)
+        size = np.moveaxis(np.abs(values), axis, 0)
+        side = np.moveaxis(values > 0, axis, 0)
+        view = np.moveaxis(is_minimum, axis, 0)
         same = side[1:] == side[:-1]
-        # Of equal neighbours the first is the least, so that a flat region has one.
-        smaller[1:] &= same & (size[1:] < size[:-1])
-        smaller[:-1] &= same & (size[:-1] <= size[1:])
-    return least
+        # Of equal neighbors the first counts as smaller, so that a region of equal values has one minimum.
+        view[1:] &= same & (size[1:] < size[:-1])
+        view[:-1] &= same & (size[:-1] <= size[1:])
+    return is_minimum
 
 
-def _ways(lattice: Lattice, start: Ints, values: Floats, stride: int) -> list[Edges]:
-    """From lattice points to ever smaller levels; where one ends on the other side, sign changes on the way back."""
-    around = np.array(list(itertools.product((-1, 0, 1), repeat=lattice.dim)), dtype=np.int64)
+def _descend_to_sign_changes(
+    grid: EvaluationGrid, start_corners: Ints, values: Floats, stride: int
+) -> list[SignChangeEdges]:
+    """Descend to smaller absolute levels; where a descent changes sides, return sign changes on the way back.
+
+    Args:
+        grid: the grid.
+        start_corners: `(N, n)` corners at which descents begin.
+        values: `(N,)` levels there.
+        stride: the spacing of the coarse grid in steps; a descent uses steps of half of it, of a quarter, down to 1.
+    """
+    offsets = np.array(list(itertools.product((-1, 0, 1), repeat=grid.dim)), dtype=np.int64)
     side = np.where(values > 0, 1.0, -1.0)
-    place, least = start.copy(), values * side
-    for length in 2 ** np.arange(stride.bit_length() - 1).repeat(STEPS)[::-1]:
-        walking = np.flatnonzero(least > 0)
-        if len(walking) == 0:
+    current = start_corners.copy()
+    current_level = values * side
+    for length in 2 ** np.arange(stride.bit_length() - 1).repeat(MAX_STEPS_PER_LENGTH)[::-1]:
+        active = np.flatnonzero(current_level > 0)
+        if len(active) == 0:
             break
-        near: Ints = np.clip(place[walking, None] + length * around, 0, lattice.cells)
-        levels = lattice.values(near.reshape(-1, lattice.dim)).reshape(near.shape[:2]) * side[walking, None]
-        choice = np.arange(len(walking)), levels.argmin(1)
-        better = levels[choice] < least[walking]
-        place[walking[better]], least[walking[better]] = near[choice][better], levels[choice][better]
-    arrived = np.flatnonzero(least < 0)
-    return _way_back(lattice, place[arrived], (least * side)[arrived], start[arrived])
+        near: Ints = np.clip(current[active, None] + length * offsets, 0, grid.resolution)
+        levels = grid.evaluate_corners(near.reshape(-1, grid.dim)).reshape(near.shape[:2]) * side[active, None]
+        choice = np.arange(len(active)), levels.argmin(1)
+        better = levels[choice] < current_level[active]
+        current[active[better]] = near[choice][better]
+        current_level[active[better]] = levels[choice][better]
+    crossed = np.flatnonzero(current_level < 0)
+    return _find_edges_between(grid, current[crossed], (current_level * side)[crossed], start_corners[crossed])
 
 
-def _way_back(lattice: Lattice, place: Ints, values: Floats, home: Ints) -> list[Edges]:
-    """Sign changes on the way from places to points on the other side, along one axis after the other."""
+def _find_edges_between(
+    grid: EvaluationGrid, corners: Ints, values: Floats, start_corners: Ints
+) -> list[SignChangeEdges]:
+    """Return sign changes on the paths from corners to start corners on the other side, along one axis at a time."""
     found = []
-    for axis in range(lattice.dim):
-        after = place.copy()
-        after[:, axis] = home[:, axis]
-        there = lattice.values(after)
-        change = (there > 0) != (values > 0)
-        forward = after[:, axis] > place[:, axis]
-        pair = np.where(forward[:, None], np.stack([values, there], axis=1), np.stack([there, values], axis=1))
-        length = np.abs(after - place)[:, axis]
-        found.append(Edges(np.minimum(place, after), np.full(len(place), axis), length, pair)[change])
-        place, values = after, there
+    for axis in range(grid.dim):
+        next_corners = corners.copy()
+        next_corners[:, axis] = start_corners[:, axis]
+        next_values = grid.evaluate_corners(next_corners)
+        change = (next_values > 0) != (values > 0)
+        start = np.minimum(corners, next_corners)
+        length = np.abs(next_corners - corners)[:, axis]
+        pair = np.stack([values, next_values], axis=1)
+        forward = next_corners[:, axis] > corners[:, axis]
+        pair = np.where(forward[:, None], pair, pair[:, ::-1])
+        found.append(SignChangeEdges(start, np.full(len(corners), axis), length, pair)[change])
+        corners = next_corners
+        values = next_values
     return found

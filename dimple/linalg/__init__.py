@@ -1,1 +1,1 @@
-"""Estimates of operator norms and of spectra, from products with vectors alone."""
+"""Estimates of operator norms and spectra, from products with vectors alone."""

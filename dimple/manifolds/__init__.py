@@ -1,17 +1,18 @@
-"""Manifolds with exact geometry; the table's keys are the values of `manifold.kind` in a scene file."""
+"""Manifolds with exact geometry; the keys of `MANIFOLDS` are the values of `manifold.kind` in a scene file."""
 
 from dimple.manifolds.affine import Flat, Plane, Segment
 from dimple.manifolds.base import Manifold
 from dimple.manifolds.curves import Arc, Ellipse, Helix, Spiral
-from dimple.manifolds.decoder import Decoder
+from dimple.manifolds.decoder import DecoderManifold
 from dimple.manifolds.diffeomorphism import Warp
-from dimple.manifolds.embedding import Lift, Placed
+from dimple.manifolds.embedding import Embedding, FramedEmbedding
 from dimple.manifolds.fourier import FourierCurve, RandomSurface
 from dimple.manifolds.graphs import Paraboloid, Saddle, Waves
 from dimple.manifolds.rolls import SCurve, SwissRoll
 from dimple.manifolds.sphere import Circle, Sphere
 from dimple.manifolds.tori import CliffordTorus, KleinBottle, Moebius, Torus
 from dimple.manifolds.two_component import ConcentricSpheres, IntertwinedRolls, LinkedCircles, Moons
+from dimple.renamed import missing_attribute
 
 MANIFOLDS: dict[str, type[Manifold]] = {
     "arc": Arc,
@@ -19,12 +20,12 @@ MANIFOLDS: dict[str, type[Manifold]] = {
     "clifford_torus": CliffordTorus,
     "concentric_spheres": ConcentricSpheres,
     "ellipse": Ellipse,
+    "embed": Embedding,
     "flat": Flat,
     "fourier_curve": FourierCurve,
     "helix": Helix,
     "intertwined_rolls": IntertwinedRolls,
     "klein_bottle": KleinBottle,
-    "lift": Lift,
     "linked_circles": LinkedCircles,
     "moebius": Moebius,
     "moons": Moons,
@@ -43,8 +44,36 @@ MANIFOLDS: dict[str, type[Manifold]] = {
 }
 
 __all__ = [
-    "MANIFOLDS", "Arc", "Circle", "CliffordTorus", "ConcentricSpheres", "Decoder", "Ellipse", "Flat", "FourierCurve",
-    "Helix", "IntertwinedRolls", "KleinBottle", "Lift", "LinkedCircles", "Manifold", "Moebius", "Moons", "Paraboloid",
-    "Placed", "Plane", "RandomSurface", "SCurve", "Saddle", "Segment", "Sphere", "Spiral", "SwissRoll", "Torus",
-    "Warp", "Waves",
+    "MANIFOLDS",
+    "Arc",
+    "Circle",
+    "CliffordTorus",
+    "ConcentricSpheres",
+    "DecoderManifold",
+    "Ellipse",
+    "Embedding",
+    "Flat",
+    "FourierCurve",
+    "FramedEmbedding",
+    "Helix",
+    "IntertwinedRolls",
+    "KleinBottle",
+    "LinkedCircles",
+    "Manifold",
+    "Moebius",
+    "Moons",
+    "Paraboloid",
+    "Plane",
+    "RandomSurface",
+    "SCurve",
+    "Saddle",
+    "Segment",
+    "Sphere",
+    "Spiral",
+    "SwissRoll",
+    "Torus",
+    "Warp",
+    "Waves",
 ]  # fmt: skip
+
+__getattr__ = missing_attribute(__name__)

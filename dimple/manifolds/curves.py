@@ -1,4 +1,4 @@
-"""Curves: one formula each, with arc length for their geodesics."""
+"""Parametrized curves: each is one formula, and its geodesic distances are arc lengths."""
 
 import math
 from functools import cached_property
@@ -10,77 +10,76 @@ from scipy.special import ellipe
 from torch import Tensor
 
 from dimple.errors import SceneError
-from dimple.manifolds.affine import Cell
-from dimple.manifolds.base import working
-from dimple.manifolds.derivatives import tangents
-from dimple.manifolds.parametrized import Mapped
+from dimple.manifolds.affine import ParameterDomain
+from dimple.manifolds.base import to_double
+from dimple.manifolds.derivatives import chart_jacobian
+from dimple.manifolds.parametrized import ParametrizedManifold
 from dimple.settings import Finite, Positive, settings
 from dimple.tensors import norm
 
-PANELS = 256
-NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(16))
+# Intervals of equal width in the parameter, whose arc lengths are integrated once.
+ARC_PANELS = 256
+GAUSS_NODES, GAUSS_WEIGHTS = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(16))
 
 
-class Curve(Mapped):
-    """A curve over an interval, or over a closed one."""
+class ParametrizedCurve(ParametrizedManifold):
+    """A curve over an interval, which is periodic if the curve is closed."""
 
     @property
     def dim(self) -> int:
-        """A curve."""
         return 1
 
     @cached_property
-    def source(self) -> Cell:
-        """The range of the parameter."""
+    def source(self) -> ParameterDomain:
         low, high, closed = self.interval
-        return Cell((low,), (high,), (closed,))
+        return ParameterDomain((low,), (high,), (closed,))
 
     @property
     def interval(self) -> tuple[float, float, bool]:
-        """Where the parameter begins and ends, and whether the curve closes there: a full turn."""
+        """Lower and upper end of the parameter, and whether the curve is closed; by default a full turn, closed."""
         return 0.0, 2 * math.pi, True
 
     @property
     def volume(self) -> float:
-        """The length."""
-        return float(self._lengths[-1])
+        """Length of the curve."""
+        return float(self._cumulative_lengths[-1])
 
-    def geodesic(self, a: Tensor, b: Tensor) -> Tensor:
-        """The arc between them, the shorter one on a closed curve."""
-        place_a, place_b = (self._arc_length(working(x)) for x in (a, b))
-        arc = (place_a[:, None] - place_b[None]).abs()
-        if self.source.closed[0]:
+    def geodesic_distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the arc lengths `(A, B)` between the closest points; on a closed curve those of the shorter arcs."""
+        position_a, position_b = (self._arc_length(to_double(x)) for x in (a, b))
+        arc = (position_a[:, None] - position_b[None]).abs()
+        if self.source.periodic[0]:
             arc = torch.minimum(arc, self.volume - arc)
         return arc.to(a.device, a.dtype)
 
     @cached_property
-    def _lengths(self) -> Tensor:
-        """The arc length up to each of the panels' ends, `(PANELS + 1,)`."""
-        ends = self.source.low[0] + self._panel * torch.arange(PANELS + 1, dtype=torch.float64)
-        return torch.cat([torch.zeros(1, dtype=torch.float64), self._arc(ends[:-1], ends[1:]).cumsum(0)])
+    def _cumulative_lengths(self) -> Tensor:
+        """Arc length up to each end of the panels, `(ARC_PANELS + 1,)`."""
+        ends = self.source.low[0] + self._panel_width * torch.arange(ARC_PANELS + 1, dtype=torch.float64)
+        return torch.cat([torch.zeros(1, dtype=torch.float64), self._integrate_speed(ends[:-1], ends[1:]).cumsum(0)])
 
     @property
-    def _panel(self) -> float:
-        return (self.source.high[0] - self.source.low[0]) / PANELS
+    def _panel_width(self) -> float:
+        return (self.source.high[0] - self.source.low[0]) / ARC_PANELS
 
     def _arc_length(self, x: Tensor) -> Tensor:
-        """From the start of the curve to the nearest points of `(B, n)`, `(B,)`."""
-        z = self.source.coordinates(self.locate(x))[:, 0] * self._panel * PANELS
-        panel = (z / self._panel).long().clamp(max=PANELS - 1)
+        """Return the arc length from the start of the curve to the closest points of `(B, n)`, `(B,)`."""
+        z = self.source.coordinates(self.closest_source_points(x))[:, 0] * self._panel_width * ARC_PANELS
+        panel = (z / self._panel_width).long().clamp(max=ARC_PANELS - 1)
         low = self.source.low[0]
-        return self._lengths.to(x)[panel] + self._arc(low + panel * self._panel, low + z)
+        return self._cumulative_lengths.to(x)[panel] + self._integrate_speed(low + panel * self._panel_width, low + z)
 
-    def _arc(self, start: Tensor, end: Tensor) -> Tensor:
-        """The length of each of the short arcs, by 16 points of Gauss's rule."""
+    def _integrate_speed(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the lengths of short arcs, by the Gauss rule with 16 points."""
         half = (end - start)[:, None] / 2
-        z = (start[:, None] + half * (1 + NODES.to(start))).reshape(-1, 1)
-        speed = norm(tangents(self.source, self.chart, z)[:, :, 0])
-        return (half * WEIGHTS.to(start) * speed.reshape(len(start), len(NODES))).sum(1)
+        z = (start[:, None] + half * (1 + GAUSS_NODES.to(start))).reshape(-1, 1)
+        speed = norm(chart_jacobian(self.source, self.chart, z)[:, :, 0])
+        return (half * GAUSS_WEIGHTS.to(start) * speed.reshape(len(start), len(GAUSS_NODES))).sum(1)
 
 
 @final
 @settings
-class Ellipse(Curve):
+class Ellipse(ParametrizedCurve):
     """The ellipse with half axes `a` along x and `b` along y.
 
     Example:
@@ -93,38 +92,37 @@ class Ellipse(Curve):
 
     @property
     def ambient_dim(self) -> int:
-        """The plane."""
         return 2
 
     @property
     def reach(self) -> float:
-        """The least radius of curvature, at the ends of the long axis."""
+        """Minimum radius of curvature, at the ends of the long axis."""
         return min(self.a, self.b) ** 2 / max(self.a, self.b)
 
     @property
     def reach_is_exact(self) -> bool:
-        """By formula."""
         return True
 
     @property
     def volume(self) -> float:
-        """4 a E(1 - b^2 / a^2), by the complete elliptic integral."""
-        long, short = max(self.a, self.b), min(self.a, self.b)
+        """Length 4 a E(1 - b^2 / a^2), with the complete elliptic integral E and a >= b."""
+        long = max(self.a, self.b)
+        short = min(self.a, self.b)
         return float(4 * long * ellipe(1 - (short / long) ** 2))
 
     def chart(self, z: Tensor) -> Tensor:
-        """From the eccentric anomaly."""
+        """Return the points of the eccentric anomalies `z` `(B, 1)`."""
         return torch.cat([self.a * z.cos(), self.b * z.sin()], dim=1)
 
 
 @final
 @settings
-class Helix(Curve):
-    """A helix around the z axis: `turns` turns of the given radius, rising by `pitch` a turn, its middle at height 0.
+class Helix(ParametrizedCurve):
+    """A helix around the z axis with `turns` turns of the given radius; it rises by `pitch` a turn, centered at z = 0.
 
     Example:
         >>> helix = Helix(radius=1.0, pitch=6.283185307179586)
-        >>> round(float(helix.second_form(helix.grid(3)).norm(dim=1)[0]), 6)
+        >>> round(float(helix.second_fundamental_form(helix.regular_grid(3)).norm(dim=1)[0]), 6)
         0.5
     """
 
@@ -134,28 +132,27 @@ class Helix(Curve):
 
     @property
     def ambient_dim(self) -> int:
-        """Space."""
         return 3
 
     @property
     def interval(self) -> tuple[float, float, bool]:
-        """The angle; the height is zero in the middle."""
+        """Range of the angle, symmetric around 0, where the height is zero."""
         return -math.pi * self.turns, math.pi * self.turns, False
 
     @property
     def volume(self) -> float:
-        """By the theorem of Pythagoras on the unrolled cylinder."""
+        """Length by the Pythagorean theorem on the unrolled cylinder."""
         return self.turns * math.hypot(2 * math.pi * self.radius, self.pitch)
 
     def chart(self, z: Tensor) -> Tensor:
-        """From the angle."""
+        """Return the points at the angles `z` `(B, 1)`."""
         return torch.cat([self.radius * z.cos(), self.radius * z.sin(), self.pitch / (2 * math.pi) * z], dim=1)
 
 
 @final
 @settings
-class Spiral(Curve):
-    """A spiral of Archimedes in the plane, from radius `inner` to `outer` in `turns` turns, started at `phase` radians.
+class Spiral(ParametrizedCurve):
+    """An Archimedean spiral in the plane from radius `inner` to `outer` in `turns` turns; it starts at angle `phase`.
 
     Example:
         >>> Spiral(inner=0.5, outer=1.0, turns=1.0).project(torch.tensor([[0.4, 0.0]]))
@@ -173,24 +170,23 @@ class Spiral(Curve):
 
     @property
     def ambient_dim(self) -> int:
-        """The plane."""
         return 2
 
     @property
     def interval(self) -> tuple[float, float, bool]:
-        """The angle from its start."""
+        """Range of the angle, in radians from the start."""
         return 0.0, 2 * math.pi * self.turns, False
 
     def chart(self, z: Tensor) -> Tensor:
-        """From the angle."""
+        """Return the points at the angles `z` `(B, 1)`, measured from the start."""
         radius = self.inner + (self.outer - self.inner) / (2 * math.pi * self.turns) * z
         return torch.cat([radius * (z + self.phase).cos(), radius * (z + self.phase).sin()], dim=1)
 
 
 @final
 @settings
-class Arc(Curve):
-    """The part of a circle in the plane from the angle `start` to `stop`, in radians, around the origin.
+class Arc(ParametrizedCurve):
+    """The part of a circle around the origin of the plane from the angle `start` to `stop`, in radians.
 
     Example:
         >>> Arc(radius=2.0, start=0.0, stop=1.5).volume
@@ -209,23 +205,21 @@ class Arc(Curve):
 
     @property
     def ambient_dim(self) -> int:
-        """The plane."""
         return 2
 
     @property
     def interval(self) -> tuple[float, float, bool]:
-        """The angle."""
+        """Range of the angle."""
         return self.start, self.stop, False
 
     @property
     def reach(self) -> float:
-        """The radius, or half the opening where the ends come nearer to each other than that."""
+        """Radius, or half the distance of the two ends if that is less."""
         opening = 2 * self.radius * math.sin((self.stop - self.start) / 2)
         return self.radius if self.stop - self.start <= math.pi else min(self.radius, opening / 2)
 
     @property
     def reach_is_exact(self) -> bool:
-        """By formula."""
         return True
 
     @property
@@ -234,17 +228,17 @@ class Arc(Curve):
         return self.radius * (self.stop - self.start)
 
     def chart(self, z: Tensor) -> Tensor:
-        """From the angle."""
+        """Return the points at the angles `z` `(B, 1)`."""
         return torch.cat([self.radius * z.cos(), self.radius * z.sin()], dim=1)
 
 
 @final
 @settings
-class Bend(Curve):
-    """The letter S in the plane: two arcs of 3/4 of a turn of the same radius, which bend opposite ways.
+class PlanarSCurve(ParametrizedCurve):
+    """The letter S in the plane: two arcs of 3/4 of a turn, of the same radius, that bend in opposite directions.
 
     Example:
-        >>> round(Bend(radius=1.0).volume / torch.pi, 12)
+        >>> round(PlanarSCurve(radius=1.0).volume / torch.pi, 12)
         3.0
     """
 
@@ -252,12 +246,11 @@ class Bend(Curve):
 
     @property
     def ambient_dim(self) -> int:
-        """The plane."""
         return 2
 
     @property
     def interval(self) -> tuple[float, float, bool]:
-        """The angle, from one end through the middle to the other."""
+        """Range of the angle from one end to the other; it is 0 in the middle."""
         return -1.5 * math.pi, 1.5 * math.pi, False
 
     @property
@@ -266,5 +259,5 @@ class Bend(Curve):
         return 3 * math.pi * self.radius
 
     def chart(self, z: Tensor) -> Tensor:
-        """From the angle; the tangent is continuous in the middle, the curvature changes its sign there."""
+        """Return the points at the angles `z` `(B, 1)`; the tangent is continuous at 0, the curvature is not."""
         return self.radius * torch.cat([z.sin(), z.sign() * (z.cos() - 1)], dim=1)

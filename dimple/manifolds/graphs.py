@@ -1,4 +1,4 @@
-"""Graphs of functions over a square: surfaces with one height above each place."""
+"""Graphs of functions over a square: surfaces with one height above each point of the square."""
 
 import math
 from abc import abstractmethod
@@ -8,42 +8,40 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.manifolds.affine import Cell
-from dimple.manifolds.parametrized import Mapped
+from dimple.manifolds.affine import ParameterDomain
+from dimple.manifolds.parametrized import ParametrizedManifold
 from dimple.settings import Finite, Positive, settings
 
 
-class Graph(Mapped):
-    """The surface z = height(x, y) over the square |x|, |y| <= `side`."""
+class FunctionGraph(ParametrizedManifold):
+    """The surface z = height(x, y) over the square |x|, |y| <= `half_side`."""
 
     @property
     @abstractmethod
-    def side(self) -> float:
+    def half_side(self) -> float:
         """Half the side of the square."""
 
     @abstractmethod
     def height(self, x: Tensor, y: Tensor) -> Tensor:
-        """The function, by differentiable operations of torch alone."""
+        """Return the function's values, `(B,)` each, by differentiable operations of torch only."""
 
     @cached_property
-    def source(self) -> Cell:
-        """The square."""
-        return Cell((-self.side,) * 2, (self.side,) * 2, (False, False))
+    def source(self) -> ParameterDomain:
+        return ParameterDomain((-self.half_side,) * 2, (self.half_side,) * 2, (False, False))
 
     @property
     def ambient_dim(self) -> int:
-        """Space."""
         return 3
 
     def chart(self, z: Tensor) -> Tensor:
-        """The place and its height."""
+        """Return the points (x, y, height) above `z` `(B, 2)`."""
         return torch.cat([z, self.height(z[:, 0], z[:, 1])[:, None]], dim=1)
 
 
 @final
 @settings
-class Paraboloid(Graph):
-    """z = bend (x^2 + y^2) / 2: a bowl whose two curvatures at the bottom are `bend`.
+class Paraboloid(FunctionGraph):
+    """The bowl z = bend (x^2 + y^2) / 2, with both principal curvatures equal to `bend` at the bottom.
 
     Example:
         >>> bowl = Paraboloid(bend=2.0)
@@ -55,23 +53,21 @@ class Paraboloid(Graph):
     half_width: Positive = 1.0
 
     @property
-    def side(self) -> float:
-        """The half width."""
+    def half_side(self) -> float:
         return self.half_width
 
     def height(self, x: Tensor, y: Tensor) -> Tensor:
-        """Its formula."""
         return self.bend / 2 * (x * x + y * y)
 
 
 @final
 @settings
-class Saddle(Graph):
-    """z = bend (x^2 - y^2) / 2: a pass whose two curvatures in the middle are `bend` and `-bend`.
+class Saddle(FunctionGraph):
+    """The saddle z = bend (x^2 - y^2) / 2, with the principal curvatures `bend` and `-bend` in the middle.
 
     Example:
-        >>> pass_ = Saddle(bend=2.0)
-        >>> pass_.principal_curvatures(torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
+        >>> saddle = Saddle(bend=2.0)
+        >>> saddle.principal_curvatures(torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
         tensor([[-2., 2.]])
     """
 
@@ -79,19 +75,17 @@ class Saddle(Graph):
     half_width: Positive = 1.0
 
     @property
-    def side(self) -> float:
-        """The half width."""
+    def half_side(self) -> float:
         return self.half_width
 
     def height(self, x: Tensor, y: Tensor) -> Tensor:
-        """Its formula."""
         return self.bend / 2 * (x * x - y * y)
 
 
 @final
 @settings
-class Waves(Graph):
-    """z = amplitude sin(k x) sin(k y) with k = 2 pi / wavelength: hills and hollows like a box of eggs.
+class Waves(FunctionGraph):
+    """The surface z = amplitude sin(k x) sin(k y) with k = 2 pi / wavelength: a regular pattern of hills and hollows.
 
     Example:
         >>> Waves(amplitude=0.1).project(torch.tensor([[0.25, 0.25, 0.4]]))
@@ -103,11 +97,9 @@ class Waves(Graph):
     half_width: Positive = 1.0
 
     @property
-    def side(self) -> float:
-        """The half width."""
+    def half_side(self) -> float:
         return self.half_width
 
     def height(self, x: Tensor, y: Tensor) -> Tensor:
-        """Its formula."""
         k = 2 * math.pi / self.wavelength
         return self.amplitude * (k * x).sin() * (k * y).sin()

@@ -1,176 +1,197 @@
-"""What no formula gives: the reach of a mapped manifold, and the gap between two, by search."""
+"""Searches for quantities without a formula: the reach of a manifold and the separation of two manifolds."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from dimple.manifolds.affine import Cell
-from dimple.manifolds.base import Chart, Manifold
-from dimple.manifolds.derivatives import jet, tangents
-from dimple.tensors import chunks, extent, generator, norm
+from dimple.manifolds.affine import ParameterDomain
+from dimple.manifolds.base import ChartMap, Manifold
+from dimple.manifolds.derivatives import chart_derivatives, chart_jacobian
+from dimple.tensors import bounding_box_diagonal, chunks, generator, norm
 
-NODES = 1024
-BEST = 24
-TRIALS = 32
-ROUNDS = 40
-SHRINK = 0.75
-# Nearer pairs than this share of the size tell the curvature, with much rounding.
-NEAR = 1e-3
+GRID_POINT_COUNT = 1024
+# Best grid points, from which the random search starts.
+MAX_CANDIDATES = 24
+TRIALS_PER_ROUND = 32
+SEARCH_ROUNDS = 40
+# Factor of the length of random steps from round to round.
+STEP_DECAY = 0.75
+# Pairs nearer than this fraction of the size only measure the curvature, with a large rounding error.
+MIN_RELATIVE_DISTANCE = 1e-3
 
 
-def searched_reach(source: Manifold, chart: Chart) -> float:
-    """An upper bound of the reach: the least value met, to 1e-6 the reach itself where the lattice sees all features.
+def estimate_reach(source: Manifold, chart: ChartMap) -> float:
+    """Return an upper bound of the reach, accurate to 1e-6 if the grid resolves all features of the manifold.
 
-    Federer's formula: the reach is the least of |q - p|^2 / (2 dist(q - p, T_p)) over pairs of points, where T_p is
-    the tangent space, or the half of it that points inwards where p lies on an edge; near pairs give the radius of
-    curvature instead. Both begin at the nodes of a lattice; the best are improved by random steps that shrink.
+    By Federer's formula the reach is the infimum of |q - p|^2 / (2 dist(q - p, T_p)) over pairs of points. T_p is the
+    tangent space, or its inward half if p lies on an edge. In the limit of near pairs the quotient is the radius of
+    curvature, which is minimized separately. Both minimizations evaluate all grid points, then improve the best of them
+    by random steps of decreasing length.
 
     Reference: Federer 1959, Curvature measures, theorem 4.18; Aamari et al. 2019, theorem 3.4.
     """
-    nodes = source.nodes(NODES)
-    spacing = source.volume ** (1 / source.dim) / len(nodes) ** (1 / source.dim)
-    sharpest = _sharpest_bend(source, chart, nodes, spacing)
-    return min(1 / sharpest if sharpest > 0 else float("inf"), _narrowest(source, chart, nodes, spacing))
+    grid_points = source.grid_points(GRID_POINT_COUNT)
+    spacing = source.volume ** (1 / source.dim) / len(grid_points) ** (1 / source.dim)
+    curvature = _max_curvature(source, chart, grid_points, spacing)
+    min_radius = 1 / curvature if curvature > 0 else float("inf")
+    return min(min_radius, _min_federer_quotient(source, chart, grid_points, spacing))
 
 
-def searched_gap(a: Manifold, b: Manifold) -> float:
-    """An upper bound of the least distance between two manifolds: the least that was met between points of both."""
-    (source_a, chart_a), (source_b, chart_b) = a.unfold(), b.unfold()
-    nodes_a, nodes_b = source_a.nodes(NODES), source_b.nodes(NODES)
-    x, y = chart_a(nodes_a), chart_b(nodes_b)
-    # About the middle, where the product form of a distance loses no digits.
+def estimate_separation(a: Manifold, b: Manifold) -> float:
+    """Return an upper bound of the minimum distance between two manifolds: the least distance that a search found."""
+    source_a, chart_a = a.parametrization()
+    source_b, chart_b = b.parametrization()
+    grid_a = source_a.grid_points(GRID_POINT_COUNT)
+    grid_b = source_b.grid_points(GRID_POINT_COUNT)
+    x = chart_a(grid_a)
+    y = chart_b(grid_b)
+    # Centered, because the product form of a distance then loses no digits.
     distance, partner = torch.cdist(x - x.mean(0), y - x.mean(0)).min(dim=1)
-    order = distance.argsort()[:BEST]
-    pairs = torch.cat([nodes_a[order], nodes_b[partner[order]]], dim=1)
-    sizes = [nodes_a.shape[1], nodes_b.shape[1]]
+    order = distance.argsort()[:MAX_CANDIDATES]
+    pairs = torch.cat([grid_a[order], grid_b[partner[order]]], dim=1)
+    sizes = [grid_a.shape[1], grid_b.shape[1]]
 
-    def apart(pairs: Tensor) -> Tensor:
+    def pair_distance(pairs: Tensor) -> Tensor:
         one, other = pairs.split(sizes, dim=1)
         return norm(chart_a(one) - chart_b(other))
 
-    def move(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
+    def propose(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
         one, other = pairs.split(sizes, dim=1)
-        return torch.cat([_stir(source_a, one, scale, stream), _stir(source_b, other, scale, stream)], dim=1)
+        return torch.cat([_perturb(source_a, one, scale, stream), _perturb(source_b, other, scale, stream)], dim=1)
 
-    spacing = max((source.volume / NODES) ** (1 / source.dim) for source in (source_a, source_b))
-    return _improve(apart, move, pairs, spacing)
+    spacing = max((source.volume / GRID_POINT_COUNT) ** (1 / source.dim) for source in (source_a, source_b))
+    return _random_search(pair_distance, propose, pairs, spacing)
 
 
-def _narrowest(source: Manifold, chart: Chart, nodes: Tensor, spacing: float) -> float:
-    """The least of Federer's quotients over pairs."""
-    values, partner = _pairs(source, chart, nodes)
-    order = values.argsort()[:BEST]
-    pairs = torch.cat([nodes[order], nodes[partner[order]]], dim=1)
-    size = extent(chart(nodes))
+def _min_federer_quotient(source: Manifold, chart: ChartMap, grid_points: Tensor, spacing: float) -> float:
+    """Return the least of Federer's quotients over pairs of points."""
+    values, partner = _best_partners(source, chart, grid_points)
+    order = values.argsort()[:MAX_CANDIDATES]
+    pairs = torch.cat([grid_points[order], grid_points[partner[order]]], dim=1)
+    size = bounding_box_diagonal(chart(grid_points))
 
-    def quotient(pairs: Tensor) -> Tensor:
+    def federer_quotient(pairs: Tensor) -> Tensor:
         p, q = pairs.chunk(2, dim=1)
-        jacobian = tangents(source, chart, p)
-        away = chart(q) - chart(p)
+        jacobian = chart_jacobian(source, chart, p)
+        difference = chart(q) - chart(p)
         inverse = torch.linalg.inv(jacobian.mT @ jacobian)
-        share = torch.einsum("bij,bnj,bn->bi", inverse, jacobian, away)
-        normal = (away - torch.einsum("bni,bi->bn", jacobian, share)).square().sum(1)
-        out = _outward(source, p, share, inverse.diagonal(dim1=1, dim2=2))
-        square = away.square().sum(1)
-        return torch.where(square < (NEAR * size) ** 2, float("inf"), square / (2 * (normal + out).sqrt()))
+        coefficients = torch.einsum("bij,bnj,bn->bi", inverse, jacobian, difference)
+        normal = (difference - torch.einsum("bni,bi->bn", jacobian, coefficients)).square().sum(1)
+        outward = _outward_squared_length(source, p, coefficients, inverse.diagonal(dim1=1, dim2=2))
+        square = difference.square().sum(1)
+        return torch.where(
+            square < (MIN_RELATIVE_DISTANCE * size) ** 2, float("inf"), square / (2 * (normal + outward).sqrt())
+        )
 
-    def move(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
-        return torch.cat([_stir(source, half, scale, stream) for half in pairs.chunk(2, dim=1)], dim=1)
+    def propose(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
+        return torch.cat([_perturb(source, half, scale, stream) for half in pairs.chunk(2, dim=1)], dim=1)
 
-    return _improve(quotient, move, pairs, spacing)
+    return _random_search(federer_quotient, propose, pairs, spacing)
 
 
-def _pairs(source: Manifold, chart: Chart, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """For each node the least quotient `(M,)` with another one, and which, `(M,)`."""
-    x, jacobian = chart(nodes), tangents(source, chart, nodes)
+def _best_partners(source: Manifold, chart: ChartMap, grid_points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each grid point its least quotient with another one, `(M,)`, and the index of that one, `(M,)`."""
+    x = chart(grid_points)
+    jacobian = chart_jacobian(source, chart, grid_points)
     x = x - x.mean(0)
     metric = jacobian.mT @ jacobian
     inverse = torch.linalg.inv(metric)
-    lift = inverse @ jacobian.mT
-    least, partner = [], []
-    for part in chunks(len(x), 128):
-        square = torch.cdist(x[part], x).square()
-        share = torch.einsum("pin,qn->pqi", lift[part], x) - torch.einsum("pin,pn->pi", lift[part], x[part])[:, None]
-        tangential = torch.einsum("pqi,pij,pqj->pq", share, metric[part], share)
-        out = _outward(source, nodes[part, None], share, inverse[part].diagonal(dim1=1, dim2=2)[:, None])
-        normal = (square - tangential).clamp(min=1e-12 * float(square.max())) + out
-        near = square < NEAR**2 * float(square.max())
+    pseudoinverse = inverse @ jacobian.mT
+    values = []
+    partners = []
+    for rows in chunks(len(x), 128):
+        square = torch.cdist(x[rows], x).square()
+        coefficients = (
+            torch.einsum("pin,qn->pqi", pseudoinverse[rows], x)
+            - torch.einsum("pin,pn->pi", pseudoinverse[rows], x[rows])[:, None]
+        )
+        tangential = torch.einsum("pqi,pij,pqj->pq", coefficients, metric[rows], coefficients)
+        outward = _outward_squared_length(
+            source, grid_points[rows, None], coefficients, inverse[rows].diagonal(dim1=1, dim2=2)[:, None]
+        )
+        normal = (square - tangential).clamp(min=1e-12 * float(square.max())) + outward
+        near = square < MIN_RELATIVE_DISTANCE**2 * float(square.max())
         value, index = (square / (2 * normal.sqrt())).masked_fill(near, float("inf")).min(dim=1)
-        least.append(value)
-        partner.append(index)
-    return torch.cat(least), torch.cat(partner)
+        values.append(value)
+        partners.append(index)
+    return torch.cat(values), torch.cat(partners)
 
 
-def _outward(source: Manifold, p: Tensor, share: Tensor, inverse_diagonal: Tensor) -> Tensor:
-    """The squared length of q - p across the edge of the cell that p lies on, `(...)`; zero where it points inwards.
+def _outward_squared_length(source: Manifold, p: Tensor, coefficients: Tensor, inverse_diagonal: Tensor) -> Tensor:
+    """Return the squared length of q - p across the edge of the domain on which p lies, `(...)`.
+
+    It is zero if q - p points inward, or if p lies on no edge.
 
     Args:
+        source: the manifold on which the chart is defined.
         p: `(..., d)` parameters.
-        share: `(..., d)` coefficients of the tangential part of q - p.
-        inverse_diagonal: `(..., d)` diagonal of the inverse metric, by which a coefficient becomes a length.
+        coefficients: `(..., d)` coefficients of the tangential component of q - p.
+        inverse_diagonal: `(..., d)` diagonal of the inverse metric, which converts coefficients to lengths.
     """
-    if not isinstance(source, Cell):
-        return share.new_zeros(share.shape[:-1])
-    opened = ~torch.tensor(source.closed)
-    below = (p <= p.new_tensor(source.low)) & opened & (share < 0)
-    above = (p >= p.new_tensor(source.high)) & opened & (share > 0)
-    return torch.where(below | above, share.square() / inverse_diagonal, 0.0).amax(-1)
+    if not isinstance(source, ParameterDomain):
+        return coefficients.new_zeros(coefficients.shape[:-1])
+    bounded = ~torch.tensor(source.periodic)
+    below = (p <= p.new_tensor(source.low)) & bounded & (coefficients < 0)
+    above = (p >= p.new_tensor(source.high)) & bounded & (coefficients > 0)
+    return torch.where(below | above, coefficients.square() / inverse_diagonal, 0.0).amax(-1)
 
 
-def _sharpest_bend(source: Manifold, chart: Chart, nodes: Tensor, spacing: float) -> float:
-    """The largest |II(v, v)| over unit tangents v."""
-    d, m = source.dim, nodes.shape[1]
+def _max_curvature(source: Manifold, chart: ChartMap, grid_points: Tensor, spacing: float) -> float:
+    """Return the largest |II(v, v)| over unit tangents v."""
+    d = source.dim
+    m = grid_points.shape[1]
     stream = generator(0, "bends")
-    tries = torch.randn(1 if d == 1 else 8 * d, len(nodes), d, generator=stream, dtype=torch.float64)
-    places = torch.cat([nodes.expand(len(tries), -1, -1), tries], dim=2)
+    directions = torch.randn(1 if d == 1 else 8 * d, len(grid_points), d, generator=stream, dtype=torch.float64)
+    # Points of the source and directions in one row each, as the random search moves both.
+    points = torch.cat([grid_points.expand(len(directions), -1, -1), directions], dim=2)
 
-    def radius(places: Tensor) -> Tensor:
-        z, v = places[:, :m], places[:, m:]
-        _, jacobian, hessian = jet(source, chart, z)
-        return 1 / _bend(jacobian, hessian, v).clamp(min=1e-300)
+    def curvature_radius(points: Tensor) -> Tensor:
+        z, v = points.tensor_split([m], dim=1)
+        _, jacobian, hessian = chart_derivatives(source, chart, z)
+        return 1 / _normal_curvature(jacobian, hessian, v).clamp(min=1e-300)
 
-    def move(places: Tensor, scale: float, stream: torch.Generator) -> Tensor:
-        z, v = places[:, :m], places[:, m:]
+    def propose(points: Tensor, scale: float, stream: torch.Generator) -> Tensor:
+        z, v = points.tensor_split([m], dim=1)
         turn = torch.randn(v.shape, generator=stream, dtype=torch.float64) * scale / spacing
-        return torch.cat([_stir(source, z, scale, stream), v / v.norm(dim=1, keepdim=True) + turn], dim=1)
+        return torch.cat([_perturb(source, z, scale, stream), v / v.norm(dim=1, keepdim=True) + turn], dim=1)
 
-    image, jacobian, hessian = jet(source, chart, nodes)
-    bends = torch.stack([_bend(jacobian, hessian, v) for v in tries])
-    best, which = bends.max(dim=0)
-    if float(best.max()) * extent(image) <= 1e-12:
+    image, jacobian, hessian = chart_derivatives(source, chart, grid_points)
+    curvatures = torch.stack([_normal_curvature(jacobian, hessian, v) for v in directions])
+    best, which = curvatures.max(dim=0)
+    if float(best.max()) * bounding_box_diagonal(image) <= 1e-12:
         return 0.0
-    order = best.argsort(descending=True)[:BEST]
-    return 1 / _improve(radius, move, places[which[order], order], spacing)
+    order = best.argsort(descending=True)[:MAX_CANDIDATES]
+    return 1 / _random_search(curvature_radius, propose, points[which[order], order], spacing)
 
 
-def _bend(jacobian: Tensor, hessian: Tensor, v: Tensor) -> Tensor:
-    """|II(v, v)| / |v|^2 for tangents with the coefficients `(B, d)`."""
+def _normal_curvature(jacobian: Tensor, hessian: Tensor, v: Tensor) -> Tensor:
+    """Return |II(v, v)| / |v|^2 for tangent vectors with the coefficients `v` `(B, d)`."""
     tangent = torch.einsum("bni,bi->bn", jacobian, v)
     second = torch.einsum("bnij,bi,bj->bn", hessian, v, v)
-    share = torch.linalg.solve(jacobian.mT @ jacobian, torch.einsum("bni,bn->bi", jacobian, second))
-    normal = second - torch.einsum("bni,bi->bn", jacobian, share)
+    coefficients = torch.linalg.solve(jacobian.mT @ jacobian, torch.einsum("bni,bn->bi", jacobian, second))
+    normal = second - torch.einsum("bni,bi->bn", jacobian, coefficients)
     return norm(normal) / tangent.square().sum(1)
 
 
-def _stir(source: Manifold, z: Tensor, scale: float, stream: torch.Generator) -> Tensor:
+def _perturb(source: Manifold, z: Tensor, scale: float, stream: torch.Generator) -> Tensor:
     step = scale * torch.randn(len(z), source.dim, generator=stream, dtype=torch.float64)
     return source.project(z + torch.einsum("bmi,bi->bm", source.tangent_basis(z), step))
 
 
-def _improve(
-    value: Callable[[Tensor], Tensor],
-    move: Callable[[Tensor, float, torch.Generator], Tensor],
-    places: Tensor,
+def _random_search(
+    objective: Callable[[Tensor], Tensor],
+    propose: Callable[[Tensor, float, torch.Generator], Tensor],
+    points: Tensor,
     scale: float,
 ) -> float:
-    """The least `value` that random steps from each of `places` find, their length shrinking to 1e-5 of `scale`."""
+    """Return the minimum of `objective` that random steps from `points` find, of lengths from `scale` to 1e-5 of it."""
     stream = generator(0, "search")
-    best = value(places)
-    for _ in range(ROUNDS):
-        trial = torch.cat([places, move(places.repeat(TRIALS, 1), scale, stream)])
-        found, which = value(trial).reshape(TRIALS + 1, len(places)).min(dim=0)
-        places = trial.reshape(TRIALS + 1, len(places), -1)[which, torch.arange(len(places))]
-        best = torch.minimum(best, found)
-        scale *= SHRINK
+    best = objective(points)
+    for _ in range(SEARCH_ROUNDS):
+        trial = torch.cat([points, propose(points.repeat(TRIALS_PER_ROUND, 1), scale, stream)])
+        value, which = objective(trial).reshape(TRIALS_PER_ROUND + 1, len(points)).min(dim=0)
+        points = trial.reshape(TRIALS_PER_ROUND + 1, len(points), -1)[which, torch.arange(len(points))]
+        best = torch.minimum(best, value)
+        scale *= STEP_DECAY
     return float(best.min())

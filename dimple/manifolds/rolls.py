@@ -1,23 +1,23 @@
-"""Sheets that bend one way only: a curve in the plane of x and y, drawn out along z, flat in itself."""
+"""Sheets that bend in one direction only: curves in the xy plane, extruded along z, with a flat metric."""
 
 from functools import cached_property
 from typing import final
 
 from dimple.manifolds.affine import Segment
 from dimple.manifolds.base import Manifold
-from dimple.manifolds.curves import Bend, Spiral
-from dimple.manifolds.product import Product
+from dimple.manifolds.curves import PlanarSCurve, Spiral
+from dimple.manifolds.product import ProductManifold
 from dimple.settings import Finite, Positive, settings
 
 
 @final
 @settings
-class SwissRoll(Product):
-    """The swiss roll: a spiral from radius `inner` to `outer` in `turns` turns, drawn out to `height` along z.
+class SwissRoll(ProductManifold):
+    """The Swiss roll: a spiral from radius `inner` to `outer` in `turns` turns, extruded to `height` along z.
 
     Example:
         >>> import torch
-        >>> SwissRoll().geodesic(torch.tensor([[0.25, 0.0, -0.5]]), torch.tensor([[0.25, 0.0, 0.5]]))
+        >>> SwissRoll().geodesic_distance(torch.tensor([[0.25, 0.0, -0.5]]), torch.tensor([[0.25, 0.0, 0.5]]))
         tensor([[1.]])
     """
 
@@ -32,14 +32,13 @@ class SwissRoll(Product):
 
     @cached_property
     def factors(self) -> tuple[Manifold, ...]:
-        """The spiral and the height."""
-        return Spiral(self.inner, self.outer, self.turns, self.phase), upright(self.height)
+        return Spiral(self.inner, self.outer, self.turns, self.phase), vertical_segment(self.height)
 
 
 @final
 @settings
-class SCurve(Product):
-    """The letter S, made of two arcs of the given radius, drawn out to `height` along z.
+class SCurve(ProductManifold):
+    """The letter S, made of two arcs of the given radius, extruded to `height` along z.
 
     Example:
         >>> SCurve(radius=1.0, height=2.0).volume
@@ -51,10 +50,9 @@ class SCurve(Product):
 
     @cached_property
     def factors(self) -> tuple[Manifold, ...]:
-        """The letter and the height."""
-        return Bend(self.radius), upright(self.height)
+        return PlanarSCurve(self.radius), vertical_segment(self.height)
 
 
-def upright(height: float) -> Segment:
-    """The segment of that length around 0 on the line."""
+def vertical_segment(height: float) -> Segment:
+    """Return the segment of length `height` in R^1, centered at 0."""
     return Segment((-height / 2,), (height / 2,))

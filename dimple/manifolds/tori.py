@@ -1,4 +1,4 @@
-"""Closed surfaces with a hole, and the band with one side: torus, Clifford torus, Klein bottle, Moebius band."""
+"""Tori and one-sided surfaces: torus, Clifford torus, Klein bottle, Moebius band."""
 
 import math
 from functools import cached_property
@@ -9,19 +9,19 @@ from annotated_types import MinLen
 from torch import Tensor
 
 from dimple.errors import SceneError
-from dimple.manifolds.affine import Cell
-from dimple.manifolds.base import Manifold, working
-from dimple.manifolds.parametrized import Mapped
-from dimple.manifolds.product import Product
-from dimple.manifolds.sphere import ROUNDINGS, Circle
+from dimple.manifolds.affine import ParameterDomain
+from dimple.manifolds.base import Manifold, to_double
+from dimple.manifolds.parametrized import ParametrizedManifold
+from dimple.manifolds.product import ProductManifold
+from dimple.manifolds.sphere import TOLERANCE_IN_EPS, Circle
 from dimple.settings import Positive, settings
 
-TURN = 2 * math.pi
+FULL_TURN = 2 * math.pi
 
 
 @final
 @settings
-class Torus(Mapped):
+class Torus(ParametrizedManifold):
     """The torus in R^3: a tube of radius `minor` around a circle of radius `major` in the xy plane.
 
     Example:
@@ -37,60 +37,60 @@ class Torus(Mapped):
             raise SceneError(f"Torus: minor is {self.minor}; it must be below major, which is {self.major}")
 
     @cached_property
-    def source(self) -> Cell:
-        """The angle around the axis and the angle around the tube."""
-        return Cell((0.0, 0.0), (TURN, TURN), (True, True))
+    def source(self) -> ParameterDomain:
+        """Domain of the angle around the axis and the angle around the tube."""
+        return ParameterDomain((0.0, 0.0), (FULL_TURN, FULL_TURN), (True, True))
 
     @property
     def ambient_dim(self) -> int:
-        """Space."""
         return 3
 
     @property
     def reach(self) -> float:
-        """The tube's radius, or that of the hole where it is less."""
+        """Radius of the tube or of the hole, the smaller one."""
         return min(self.minor, self.major - self.minor)
 
     @property
     def reach_is_exact(self) -> bool:
-        """By formula."""
         return True
 
     @property
     def volume(self) -> float:
-        """4 pi^2 R r, by Pappus."""
-        return TURN**2 * self.major * self.minor
+        """Area 4 pi^2 R r, by the theorem of Pappus."""
+        return FULL_TURN**2 * self.major * self.minor
 
     def chart(self, z: Tensor) -> Tensor:
-        """From the two angles."""
-        turn, tube = z[:, 0], z[:, 1]
+        """Return the points at the angles around the axis and around the tube, `z` `(B, 2)`."""
+        turn = z[:, 0]
+        tube = z[:, 1]
         ring = self.major + self.minor * tube.cos()
         return torch.stack([ring * turn.cos(), ring * turn.sin(), self.minor * tube.sin()], dim=1)
 
-    def locate(self, x: Tensor) -> Tensor:
-        """The angle around the axis, then around the nearest point of the tube's core."""
-        exact = working(x)
-        across = torch.linalg.vector_norm(exact[:, :2], dim=1) - self.major
-        return torch.stack([torch.atan2(exact[:, 1], exact[:, 0]), torch.atan2(exact[:, 2], across)], dim=1)
+    def closest_source_points(self, x: Tensor) -> Tensor:
+        """Return the angle around the axis and the angle around the closest point of the core circle, `(B, 2)`."""
+        double = to_double(x)
+        radial = torch.linalg.vector_norm(double[:, :2], dim=1) - self.major
+        return torch.stack([torch.atan2(double[:, 1], double[:, 0]), torch.atan2(double[:, 2], radial)], dim=1)
 
-    def room(self, x: Tensor) -> Tensor:
-        """To the core from inside the tube; to the axis from outside where the way leads there."""
-        inward = torch.linalg.vector_norm(x[:, :2], dim=1)
-        depth = torch.stack([inward - self.major, x[:, 2]], dim=1)
-        core = torch.linalg.vector_norm(depth, dim=1)
-        slope = -depth[:, 0] / core.clamp(min=torch.finfo(x.dtype).tiny)
-        to_axis = torch.where(slope > 0, inward / slope, float("inf"))
-        inside = core <= self.minor + ROUNDINGS * torch.finfo(x.dtype).eps * self.major
-        return torch.where(inside, core, to_axis)
+    def medial_axis_distance(self, x: Tensor) -> Tensor:
+        """Return the distance to the core circle inside the tube; outside, that to the axis if the ray meets it."""
+        to_axis = torch.linalg.vector_norm(x[:, :2], dim=1)
+        offset = torch.stack([to_axis - self.major, x[:, 2]], dim=1)
+        to_core = torch.linalg.vector_norm(offset, dim=1)
+        slope = -offset[:, 0] / to_core.clamp(min=torch.finfo(x.dtype).tiny)
+        along_ray = torch.where(slope > 0, to_axis / slope, float("inf"))
+        inside = to_core <= self.minor + TOLERANCE_IN_EPS * torch.finfo(x.dtype).eps * self.major
+        return torch.where(inside, to_core, along_ray)
 
 
 @final
 @settings
-class CliffordTorus(Product):
-    """The flat torus in R^2k: a product of k circles in planes square to one another; of radius 1/sqrt(2) in S^3.
+class CliffordTorus(ProductManifold):
+    """The flat torus in R^2k, a product of k circles in orthogonal planes; by default of radius 1/sqrt(2), in S^3.
 
     Example:
-        >>> CliffordTorus(radii=(1.0, 2.0)).geodesic(torch.tensor([[1.0, 0, 2, 0]]), torch.tensor([[-1.0, 0, 2, 0]]))
+        >>> torus = CliffordTorus(radii=(1.0, 2.0))
+        >>> torus.geodesic_distance(torch.tensor([[1.0, 0, 2, 0]]), torch.tensor([[-1.0, 0, 2, 0]]))
         tensor([[3.1416]])
     """
 
@@ -98,28 +98,27 @@ class CliffordTorus(Product):
 
     @property
     def factors(self) -> tuple[Manifold, ...]:
-        """The circles."""
         return tuple(Circle(radius) for radius in self.radii)
 
 
-class _Twisted(Mapped):
-    """A band of lines across a circle that comes back with its two ends exchanged."""
+class _TwistedBand(ParametrizedManifold):
+    """A surface swept by a segment or circle that moves around a circle and returns mirrored."""
 
     def coordinates(self, x: Tensor) -> Tensor:
-        """Modulo a turn, which exchanges the ends."""
-        z = self.locate(x)
-        flipped = torch.where((z[:, 0] / TURN).floor() % 2 == 1, -z[:, 1], z[:, 1])
-        return self.source.coordinates(torch.stack([z[:, 0], flipped], dim=1)).to(x.device, x.dtype)
+        """Return coordinates in [0, 1]^2; an odd number of turns mirrors the second one."""
+        z = self.closest_source_points(x)
+        mirrored = torch.where((z[:, 0] / FULL_TURN).floor() % 2 == 1, -z[:, 1], z[:, 1])
+        return self.source.coordinates(torch.stack([z[:, 0], mirrored], dim=1)).to(x.device, x.dtype)
 
 
 @final
 @settings
-class KleinBottle(_Twisted):
-    """The Klein bottle in R^4: a circle of radius `minor`, carried around one of radius `major`, comes back mirrored.
+class KleinBottle(_TwistedBand):
+    """The Klein bottle in R^4: a circle of radius `minor` that moves around one of radius `major` and returns mirrored.
 
     Example:
         >>> bottle = KleinBottle()
-        >>> bool((bottle.distance(bottle.grid(5)) < 1e-12).all())
+        >>> bool((bottle.distance(bottle.regular_grid(5)) < 1e-12).all())
         True
     """
 
@@ -131,27 +130,29 @@ class KleinBottle(_Twisted):
             raise SceneError(f"KleinBottle: minor is {self.minor}; it must be below major, which is {self.major}")
 
     @cached_property
-    def source(self) -> Cell:
-        """The angle around, and the angle on the carried circle."""
-        return Cell((0.0, 0.0), (TURN, TURN), (True, True))
+    def source(self) -> ParameterDomain:
+        """Domain of the angle around the large circle and the angle on the small one."""
+        return ParameterDomain((0.0, 0.0), (FULL_TURN, FULL_TURN), (True, True))
 
     @property
     def ambient_dim(self) -> int:
-        """The least in which it does not cross itself."""
+        """Smallest dimension in which a Klein bottle does not intersect itself."""
         return 4
 
     def chart(self, z: Tensor) -> Tensor:
-        """The carried circle turns by half a turn in the last two axes."""
-        turn, tube = z[:, 0], z[:, 1]
-        ring, height = self.major + self.minor * tube.cos(), self.minor * tube.sin()
+        """Return the points at the two angles; the small circle rotates by half a turn in the last two axes."""
+        turn = z[:, 0]
+        tube = z[:, 1]
+        ring = self.major + self.minor * tube.cos()
+        height = self.minor * tube.sin()
         around = [ring * turn.cos(), ring * turn.sin()]
         return torch.stack([*around, height * (turn / 2).cos(), height * (turn / 2).sin()], dim=1)
 
 
 @final
 @settings
-class Moebius(_Twisted):
-    """The Moebius band in R^3: a segment of length 2 `half_width`, carried around a circle, comes back turned over.
+class Moebius(_TwistedBand):
+    """The Moebius band in R^3: a segment of length 2 `half_width` that moves around a circle and returns turned over.
 
     Example:
         >>> Moebius(radius=1.0).distance(torch.tensor([[1.0, 0.0, 0.1]]))
@@ -166,17 +167,17 @@ class Moebius(_Twisted):
             raise SceneError(f"Moebius: half_width is {self.half_width}; it must be below radius, {self.radius}")
 
     @cached_property
-    def source(self) -> Cell:
-        """The angle around, and the place on the segment."""
-        return Cell((0.0, -self.half_width), (TURN, self.half_width), (True, False))
+    def source(self) -> ParameterDomain:
+        """Domain of the angle around the circle and the position on the segment."""
+        return ParameterDomain((0.0, -self.half_width), (FULL_TURN, self.half_width), (True, False))
 
     @property
     def ambient_dim(self) -> int:
-        """Space."""
         return 3
 
     def chart(self, z: Tensor) -> Tensor:
-        """The segment turns by half a turn about the circle."""
-        turn, side = z[:, 0], z[:, 1]
+        """Return the points at an angle and a position on the segment, which rotates by half a turn in all."""
+        turn = z[:, 0]
+        side = z[:, 1]
         ring = self.radius + side * (turn / 2).cos()
         return torch.stack([ring * turn.cos(), ring * turn.sin(), side * (turn / 2).sin()], dim=1)

@@ -1,4 +1,4 @@
-"""Members of two or more pieces, most often one for each class."""
+"""Disjoint unions of two or more components, usually one for each class."""
 
 import itertools
 import math
@@ -10,18 +10,18 @@ from annotated_types import MinLen
 from dimple.errors import SceneError
 from dimple.manifolds.base import Manifold
 from dimple.manifolds.curves import Arc
-from dimple.manifolds.embedding import Placed
-from dimple.manifolds.reach import searched_gap
+from dimple.manifolds.embedding import FramedEmbedding
+from dimple.manifolds.reach import estimate_separation
 from dimple.manifolds.rolls import SwissRoll
 from dimple.manifolds.sphere import Circle, Sphere
-from dimple.manifolds.union import Pieces
+from dimple.manifolds.union import DisjointUnion
 from dimple.settings import Count, Finite, Positive, settings
 
 
 @final
 @settings
-class ConcentricSpheres(Pieces):
-    """Spheres S^d of several radii around the origin.
+class ConcentricSpheres(DisjointUnion):
+    """Spheres S^d of different radii around the origin.
 
     Example:
         >>> ConcentricSpheres(radii=(1.0, 1.5)).reach
@@ -36,27 +36,26 @@ class ConcentricSpheres(Pieces):
             raise SceneError(f"ConcentricSpheres: radii {self.radii} repeat; give different ones")
 
     @cached_property
-    def parts(self) -> tuple[Manifold, ...]:
-        """One a radius."""
+    def components(self) -> tuple[Manifold, ...]:
+        """Spheres in the order of `radii`."""
         return tuple(Sphere(self.dim, radius) for radius in self.radii)
 
     @property
-    def gap(self) -> float:
-        """The least difference of two radii."""
+    def separation(self) -> float:
+        """Minimum difference of two radii."""
         return min(b - a for a, b in itertools.pairwise(sorted(self.radii)))
 
     @property
     def reach_is_exact(self) -> bool:
-        """By formula."""
         return True
 
 
 @final
 @settings
-class Moons(Pieces):
-    """Two half circles that reach into each other: the upper half of one, the lower half of the other.
+class Moons(DisjointUnion):
+    """Two interlocking half circles: the upper half of one circle and the lower half of another.
 
-    The first circle is around the origin; the second is centred `apart` radii to the right and `shift` radii up.
+    The first circle is centered at the origin, the second `apart` radii to the right and `shift` radii up.
 
     Example:
         >>> Moons(radius=0.5).volume
@@ -68,54 +67,53 @@ class Moons(Pieces):
     shift: Finite = 0.5
 
     def __post_init__(self) -> None:
-        if self.gap < 1e-6 * self.radius:
+        if self.separation < 1e-6 * self.radius:
             raise SceneError("Moons: apart and shift make the two arcs meet; with apart 1, shift 0.5 they do not")
 
     @cached_property
-    def parts(self) -> tuple[Manifold, ...]:
-        """The upper and the lower."""
-        upright = ((1.0, 0.0), (0.0, 1.0))
-        centre = (self.apart * self.radius, self.shift * self.radius)
-        return Arc(self.radius), Placed(Arc(self.radius, math.pi, 2 * math.pi), upright, centre)
+    def components(self) -> tuple[Manifold, ...]:
+        """Upper half circle and lower half circle."""
+        identity = ((1.0, 0.0), (0.0, 1.0))
+        center = (self.apart * self.radius, self.shift * self.radius)
+        return Arc(self.radius), FramedEmbedding(Arc(self.radius, math.pi, 2 * math.pi), identity, center)
 
 
 @final
 @settings
-class LinkedCircles(Pieces):
-    """Two circles of one radius in R^3, in planes square to each other, each through the middle of the other.
+class LinkedCircles(DisjointUnion):
+    """Two circles of one radius in R^3, in perpendicular planes, each through the center of the other.
 
     Example:
-        >>> LinkedCircles(radius=1.0).gap
+        >>> LinkedCircles(radius=1.0).separation
         1.0
     """
 
     radius: Positive = 1.0
 
     @cached_property
-    def parts(self) -> tuple[Manifold, ...]:
-        """One in the xy plane around the origin, one in the xz plane a radius to the right."""
+    def components(self) -> tuple[Manifold, ...]:
+        """Circle in the xy plane around the origin, and circle in the xz plane, moved by the radius along x."""
         circle = Circle(self.radius)
-        flat = Placed(circle, ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), (0.0, 0.0, 0.0))
-        return flat, Placed(circle, ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0)), (self.radius, 0.0, 0.0))
+        horizontal = FramedEmbedding(circle, ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), (0.0, 0.0, 0.0))
+        return horizontal, FramedEmbedding(circle, ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0)), (self.radius, 0.0, 0.0))
 
     @property
-    def gap(self) -> float:
-        """The radius, from the middle of the one to its rim, where the other passes."""
+    def separation(self) -> float:
+        """Radius: the distance from the center of a circle, through which the other passes, to the circle."""
         return self.radius
 
     @property
     def reach_is_exact(self) -> bool:
-        """By formula."""
         return True
 
 
 @final
 @settings
-class IntertwinedRolls(Pieces):
-    """Swiss rolls wound into one another: `rolls` of them, each turned by the same angle against the last.
+class IntertwinedRolls(DisjointUnion):
+    """Swiss rolls wound into one another: `rolls` of them, each rotated by the same angle relative to the one before.
 
     Example:
-        >>> len(IntertwinedRolls(rolls=2).parts)
+        >>> len(IntertwinedRolls(rolls=2).components)
         2
     """
 
@@ -131,18 +129,18 @@ class IntertwinedRolls(Pieces):
         SwissRoll(self.inner, self.outer, self.turns, self.height)
 
     @cached_property
-    def parts(self) -> tuple[SwissRoll, ...]:
-        """Each with its own phase."""
+    def components(self) -> tuple[SwissRoll, ...]:
+        """Rolls, each with its own phase."""
         phases = [2 * math.pi * index / self.rolls for index in range(self.rolls)]
         return tuple(SwissRoll(self.inner, self.outer, self.turns, self.height, phase) for phase in phases)
 
     @cached_property
-    def gap(self) -> float:
-        """Between the spirals of the first roll and of any other: all are turned alike, and equally high."""
-        first, *others = (part.factors[0] for part in self.parts)
-        return min(searched_gap(first, other) for other in others)
+    def separation(self) -> float:
+        """Minimum distance between the spiral of the first roll and any other; by symmetry that of all pairs."""
+        first, *others = (roll.factors[0] for roll in self.components)
+        return min(estimate_separation(first, other) for other in others)
 
     @property
     def reach(self) -> float:
-        """The rolls are congruent: the reach of one of them, or half the gap."""
-        return min(self.parts[0].reach, self.gap / 2)
+        """Reach of the first roll, because all are congruent, or half the separation if that is less."""
+        return min(self.components[0].reach, self.separation / 2)

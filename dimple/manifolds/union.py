@@ -1,4 +1,4 @@
-"""Manifolds of several pieces: each question goes to the piece that is nearest."""
+"""Disjoint unions of manifolds: each point is evaluated on its closest component."""
 
 import itertools
 from abc import abstractmethod
@@ -10,109 +10,107 @@ import torch
 from torch import Tensor
 
 from dimple.manifolds.base import Manifold
-from dimple.manifolds.reach import searched_gap
-from dimple.manifolds.triangulations import Drawn
+from dimple.manifolds.reach import estimate_separation
+from dimple.manifolds.triangulations import VerticesAndFaces
 
 
-class Pieces(Manifold):
-    """The union of some manifolds of one dimension, in one space, that do not meet."""
+class DisjointUnion(Manifold):
+    """The union of manifolds of the same dimension, in the same space, that do not meet."""
 
     @property
     @abstractmethod
-    def parts(self) -> tuple[Manifold, ...]:
-        """The pieces, each connected."""
+    def components(self) -> tuple[Manifold, ...]:
+        """Connected components."""
 
     @property
     def dim(self) -> int:
-        """That of each piece."""
-        return self.parts[0].dim
+        return self.components[0].dim
 
     @property
     def ambient_dim(self) -> int:
-        """That of each piece."""
-        return self.parts[0].ambient_dim
+        return self.components[0].ambient_dim
 
     @property
-    def gap(self) -> float:
-        """The least distance between two pieces; infinite for one piece."""
-        return self._searched_gap
+    def separation(self) -> float:
+        """Minimum distance between two components; infinity for a single component."""
+        return self._estimated_separation
 
     @cached_property
-    def _searched_gap(self) -> float:
-        return min((searched_gap(a, b) for a, b in itertools.combinations(self.parts, 2)), default=float("inf"))
+    def _estimated_separation(self) -> float:
+        return min(
+            (estimate_separation(a, b) for a, b in itertools.combinations(self.components, 2)), default=float("inf")
+        )
 
     @property
     def reach(self) -> float:
-        """The least of the pieces', or half the gap: the midpoint of the gap has two nearest points."""
-        return min(*(part.reach for part in self.parts), self.gap / 2)
+        """Minimum reach of the components, or half the separation if that is less."""
+        # The midpoint of the shortest segment between two components has two closest points.
+        return min(*(component.reach for component in self.components), self.separation / 2)
 
     @property
     def reach_is_exact(self) -> bool:
-        """Only if no search is behind it."""
+        """Return False, because a separation is estimated in general; members with a formula override it."""
         return False
 
     @property
     def volume(self) -> float:
-        """The sum."""
-        return sum(part.volume for part in self.parts)
+        return sum(component.volume for component in self.components)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Each point on a piece drawn by its share of the volume."""
-        share = torch.tensor([part.volume for part in self.parts], dtype=torch.float64, device=generator.device)
-        which = torch.multinomial(share, max(count, 1), replacement=True, generator=generator)[:count]
-        x = share.new_empty(count, self.ambient_dim)
-        for index, part in enumerate(self.parts):
-            here = which == index
-            x[here] = part.sample(int(here.sum()), generator)
+        """Return points of random components, chosen with probabilities proportional to their volumes."""
+        volumes = [component.volume for component in self.components]
+        weights = torch.tensor(volumes, dtype=torch.float64, device=generator.device)
+        which = torch.multinomial(weights, max(count, 1), replacement=True, generator=generator)[:count]
+        x = weights.new_empty(count, self.ambient_dim)
+        for index, component in enumerate(self.components):
+            mask = which == index
+            x[mask] = component.sample(int(mask.sum()), generator)
         return x
 
-    def component(self, x: Tensor) -> Tensor:
-        """The piece at the least distance."""
-        return torch.stack([part.distance(x) for part in self.parts], dim=1).argmin(1)
+    def component_index(self, x: Tensor) -> Tensor:
+        return torch.stack([component.distance(x) for component in self.components], dim=1).argmin(1)
 
     def project(self, x: Tensor) -> Tensor:
-        """On the nearest piece."""
-        return self._by_piece(x, lambda part, rows: part.project(rows))
+        return self._evaluate_by_component(x, lambda component, rows: component.project(rows))
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        """Of the nearest piece."""
-        return self._by_piece(x, lambda part, rows: part.tangent_basis(rows))
+        return self._evaluate_by_component(x, lambda component, rows: component.tangent_basis(rows))
 
-    def second_form(self, x: Tensor) -> Tensor:
-        """Of the nearest piece."""
-        return self._by_piece(x, lambda part, rows: part.second_form(rows))
+    def second_fundamental_form(self, x: Tensor) -> Tensor:
+        return self._evaluate_by_component(x, lambda component, rows: component.second_fundamental_form(rows))
 
     def coordinates(self, x: Tensor) -> Tensor:
-        """Of the nearest piece."""
-        return self._by_piece(x, lambda part, rows: part.coordinates(rows))
+        return self._evaluate_by_component(x, lambda component, rows: component.coordinates(rows))
 
-    def geodesic(self, a: Tensor, b: Tensor) -> Tensor:
-        """Within one piece; infinite between two."""
-        on_a, on_b = self.component(a), self.component(b)
+    def geodesic_distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the geodesic distances `(A, B)` within components; infinity between two components."""
+        index_a = self.component_index(a)
+        index_b = self.component_index(b)
         length = a.new_full((len(a), len(b)), float("inf"))
-        for index, part in enumerate(self.parts):
-            rows, columns = (on_a == index).nonzero()[:, 0], (on_b == index).nonzero()[:, 0]
+        for index, component in enumerate(self.components):
+            rows = (index_a == index).nonzero()[:, 0]
+            columns = (index_b == index).nonzero()[:, 0]
             if len(rows) and len(columns):
-                length[rows[:, None], columns] = part.geodesic(a[rows], b[columns])
+                length[rows[:, None], columns] = component.geodesic_distance(a[rows], b[columns])
         return length
 
-    def grid(self, per_side: int) -> Tensor | None:
-        """The grids of all pieces, one after the other."""
-        grids = [grid for part in self.parts if (grid := part.grid(per_side)) is not None]
-        return torch.cat(grids) if len(grids) == len(self.parts) else None
+    def regular_grid(self, per_side: int) -> Tensor | None:
+        """Return the concatenated grids of all components; None if a component has no grid."""
+        grids = [grid for component in self.components if (grid := component.regular_grid(per_side)) is not None]
+        return torch.cat(grids) if len(grids) == len(self.components) else None
 
-    def triangulation(self) -> Drawn | None:
-        """The meshes of all pieces in one."""
-        drawn = [one for part in self.parts if (one := part.triangulation()) is not None]
-        if len(drawn) < len(self.parts):
+    def triangulation(self) -> VerticesAndFaces | None:
+        """Return the meshes of all components as one mesh; None if a component has no mesh."""
+        meshes = [mesh for component in self.components if (mesh := component.triangulation()) is not None]
+        if len(meshes) < len(self.components):
             return None
-        starts = np.cumsum([0, *(len(vertices) for vertices, _ in drawn)])
-        faces = [faces + start for (_, faces), start in zip(drawn, starts, strict=False)]
-        return np.concatenate([vertices for vertices, _ in drawn]), np.concatenate(faces)
+        starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
+        faces = [faces + start for (_, faces), start in zip(meshes, starts, strict=False)]
+        return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(faces)
 
-    def _by_piece(self, x: Tensor, question: Callable[[Manifold, Tensor], Tensor]) -> Tensor:
-        """The answers of the nearest pieces, put together in the order of the rows."""
-        which = self.component(x)
-        order = [(which == index).nonzero()[:, 0] for index in range(len(self.parts))]
-        answers = [question(part, x[rows]) for part, rows in zip(self.parts, order, strict=True)]
-        return torch.cat(answers)[torch.cat(order).argsort()]
+    def _evaluate_by_component(self, x: Tensor, function: Callable[[Manifold, Tensor], Tensor]) -> Tensor:
+        """Return the values of `function` on each row's closest component, in the order of the rows."""
+        which = self.component_index(x)
+        order = [(which == index).nonzero()[:, 0] for index in range(len(self.components))]
+        values = [function(component, x[rows]) for component, rows in zip(self.components, order, strict=True)]
+        return torch.cat(values)[torch.cat(order).argsort()]

@@ -1,20 +1,23 @@
-"""Networks: small ones to train, image networks to measure, and the safe reading of their weights."""
+"""Networks: small networks to train, image networks to measure, and a safe reader of weights files."""
 
-from dimple.networks.load import MODELS, build_model, load_model, matched
+from dimple.networks.load import MODELS, build_model, check_compatible, load_model
 from dimple.networks.mlp import MLP
 from dimple.networks.weights import load_weights, read_weights
-from dimple.networks.wrappers import Normalised, frozen, inner, two_class
+from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze, unwrap
+from dimple.renamed import missing_attribute
 
 __all__ = [
     "MLP",
     "MODELS",
-    "Normalised",
+    "NormalizedModel",
+    "add_second_logit",
     "build_model",
-    "frozen",
-    "inner",
+    "check_compatible",
+    "freeze",
     "load_model",
     "load_weights",
-    "matched",
     "read_weights",
-    "two_class",
+    "unwrap",
 ]
+
+__getattr__ = missing_attribute(__name__)

@@ -1,4 +1,4 @@
-"""A small autoencoder, trained on the spot: the data manifold as a network draws it."""
+"""A small autoencoder that is fitted to data, as an estimate of the data manifold."""
 
 import itertools
 from typing import final
@@ -14,17 +14,17 @@ from dimple.tensors import flatten
 @final
 @settings
 class Autoencoder:
-    """An encoder n - widths - latent and its mirror image, with smooth units, fitted to points by Adam.
+    """An encoder n - widths - latent with smooth units and a decoder of the reverse shape, fitted to points by Adam.
 
-    Smooth, so that its decoder has a tangent space everywhere. Inputs are centred and scaled to unit root mean square
-    within the networks, so that neither depends on the units of the data.
+    Smooth units give the decoder a tangent space everywhere. The networks center their inputs and scale them to unit
+    root mean square, so that the result does not depend on the units of the data.
 
     Args:
-        latent: m, the dimension of the code, and of the manifold that the decoder draws.
-        widths: units of the encoder's hidden layers; the decoder has them the other way round.
-        steps: of the optimiser.
-        lr: its first step size, which falls to zero along a cosine.
-        batch: points a step.
+        latent: m, the dimension of the code and of the image of the decoder.
+        widths: units of the encoder's hidden layers; the decoder has them in reverse order.
+        steps: number of steps of the optimizer.
+        lr: initial learning rate, which decreases to zero along a cosine.
+        batch: points per step.
 
     Example:
         >>> t = torch.linspace(0, 1, 64)[:, None]
@@ -40,26 +40,28 @@ class Autoencoder:
     batch: Count = 256
 
     def fit(self, points: Tensor, generator: torch.Generator) -> tuple[nn.Sequential, nn.Sequential]:
-        """Encoder `(B, *shape)` to `(B, m)` and decoder back, frozen, in the dtype and on the device of the points.
+        """Return the encoder `(B, *shape)` to `(B, m)` and the decoder back, with fixed weights, in the points' dtype.
 
         Args:
-            points: `(N, *shape)`, N >= 2, not all equal.
-            generator: on the CPU; draws the weights and the batches.
+            points: `(N, *shape)`, N >= 2, not all equal; the networks are on their device.
+            generator: of the weights and the batches, on the CPU.
 
         Raises:
-            ModelError: for points that cannot be scaled.
-            DivergedError: if the loss leaves the finite numbers.
+            ModelError: if the points cannot be scaled.
+            DivergedError: if the loss is not finite.
         """
         rows = flatten(points)
-        mean, scale = rows.mean(0), (rows - rows.mean(0)).square().mean().sqrt()
+        mean = rows.mean(0)
+        scale = (rows - mean).square().mean().sqrt()
         if len(rows) < 2 or not bool(scale > 0) or not bool(scale.isfinite()):
             raise ModelError(
-                f"Autoencoder: {len(rows)} points with a spread of {float(scale):g}; give points that differ"
+                f"Autoencoder: {len(rows)} points with a standard deviation of {float(scale):g}; "
+                "give points that differ"
             )
-        encoder, decoder = self._networks(rows, generator)
+        encoder, decoder = self._build_networks(rows, generator)
         parameters = [*encoder.parameters(), *decoder.parameters()]
-        optimiser = torch.optim.Adam(parameters, lr=self.lr)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
+        optimizer = torch.optim.Adam(parameters, lr=self.lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         scaled = (rows - mean) / scale
         for step in range(self.steps):
             index = torch.randint(len(rows), (min(self.batch, len(rows)),), generator=generator)
@@ -67,22 +69,22 @@ class Autoencoder:
             loss = (decoder(encoder(x)) - x).square().mean()
             if not bool(loss.isfinite()):
                 raise DivergedError(f"Autoencoder: the loss is {loss.item()} at step {step}; lower lr ({self.lr})")
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
-        into = nn.Sequential(nn.Flatten(), Affine(1 / scale, -mean / scale), encoder)
-        back = nn.Sequential(decoder, Affine(scale, mean), nn.Unflatten(1, points.shape[1:]))
-        return into.eval().requires_grad_(False), back.eval().requires_grad_(False)
+        encoder = nn.Sequential(nn.Flatten(), ElementwiseAffine(1 / scale, -mean / scale), encoder)
+        decoder = nn.Sequential(decoder, ElementwiseAffine(scale, mean), nn.Unflatten(1, points.shape[1:]))
+        return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 
-    def _networks(self, rows: Tensor, generator: torch.Generator) -> tuple[nn.Sequential, nn.Sequential]:
+    def _build_networks(self, rows: Tensor, generator: torch.Generator) -> tuple[nn.Sequential, nn.Sequential]:
         sizes = [rows.shape[1], *self.widths, self.latent]
-        return _tower(sizes, generator).to(rows), _tower(sizes[::-1], generator).to(rows)
+        return _build_tanh_mlp(sizes, generator).to(rows), _build_tanh_mlp(sizes[::-1], generator).to(rows)
 
 
 @final
-class Affine(nn.Module):
-    """`factor x + shift`, in every coordinate."""
+class ElementwiseAffine(nn.Module):
+    """The map `factor x + shift` in every coordinate."""
 
     factor: Tensor
     shift: Tensor
@@ -93,12 +95,12 @@ class Affine(nn.Module):
         self.register_buffer("shift", shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows `(B, n)` to rows `(B, n)`."""
+        """Map rows `(B, n)` to rows `(B, n)`."""
         return self.factor * x + self.shift
 
 
-def _tower(sizes: list[int], generator: torch.Generator) -> nn.Sequential:
-    """Linear layers with tanh between them, from Glorot's uniform rule."""
+def _build_tanh_mlp(sizes: list[int], generator: torch.Generator) -> nn.Sequential:
+    """Return linear layers with tanh between them, initialized by Glorot's uniform rule."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes):
         layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)

@@ -1,16 +1,17 @@
-"""Small convolutional networks for grey digits and for CIFAR-10."""
+"""Small convolutional networks for gray digits and for CIFAR-10."""
 
 from torch import nn
 
 
 def convnet(channels: int, side: int, classes: int = 10) -> nn.Sequential:
-    """Two strided convolutions and two linear layers, as the certified-defence papers use them.
+    """Return two strided convolutions and two linear layers, a network of the papers on certified defenses.
 
-    Its state dict has the keys `0`, `2`, `5` and `7`, so that published weights fit.
+    The prefixes of its state dict are `0`, `2`, `5` and `7`, as in published weights.
 
     Args:
-        channels: colours of the input.
+        channels: number of colors of the input.
         side: pixels along a side of the square input, a multiple of 4.
+        classes: number of scores.
 
     Reference: Wong and Kolter 2018, Provable defenses against adversarial examples, section 5.
 

@@ -1,4 +1,4 @@
-"""What kind of file a weights file is, told by its first bytes, and whether a zip archive is whole."""
+"""Detection of the format of a weights file from its first bytes, and the check of zip archives."""
 
 import io
 import pickletools
@@ -7,80 +7,84 @@ import zlib
 from typing import Literal
 
 from dimple.errors import ModelError
-from dimple.settings import shown
+from dimple.settings import format_value
 
-Container = Literal["torch", "safetensors"]
-LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-LONGEST_HEADER = 2**40
-AGAIN = "get it from its source again"
+WeightsFormat = Literal["torch", "safetensors"]
+# First bytes of a file of torch.save without a zip archive.
+LEGACY_TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+# Length above which the first eight bytes are not that of a safetensors header.
+MAX_HEADER_BYTES = 2**40
+DOWNLOAD_AGAIN_HINT = "get it from its source again"
 
 
-def container(content: bytes, place: str) -> Container:
-    """`torch` or `safetensors`, by content; the extension is not looked at.
+def detect_weights_format(content: bytes, location: str) -> WeightsFormat:
+    """Return `torch` or `safetensors`, from the content of a file; its extension is ignored.
 
     Args:
-        content: the whole file.
-        place: what errors call it.
+        content: the full file.
+        location: name of the file in error messages.
 
     Raises:
-        ModelError: naming what it is instead: empty, a web page, a Git LFS pointer, an exported program, damaged.
+        ModelError: if it is empty, a web page, a Git LFS pointer, an exported program, damaged or of another format.
     """
     if not content:
-        raise ModelError(f"{place}: is empty; {AGAIN}")
+        raise ModelError(f"{location}: is empty; {DOWNLOAD_AGAIN_HINT}")
     if content.startswith(b"version https://git-lfs"):
-        raise ModelError(f"{place}: is a Git LFS pointer, not the weights; fetch them with git lfs pull")
+        raise ModelError(f"{location}: is a Git LFS pointer, not the weights; fetch them with git lfs pull")
     if content[:200].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise ModelError(f"{place}: is a web page, not a weights file; download the file itself")
-    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") < LONGEST_HEADER:
+        raise ModelError(f"{location}: is a web page, not a weights file; download the file itself")
+    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") < MAX_HEADER_BYTES:
         return "safetensors"
     if content.startswith(b"PK"):
-        _check_zip(content, place)
+        _check_zip(content, location)
         return "torch"
-    if content.startswith((LEGACY_TORCH, b"\x80")):
+    if content.startswith((LEGACY_TORCH_MAGIC, b"\x80")):
         return "torch"
-    raise ModelError(f"{place}: begins with {shown(content[:12])}, so it is no safetensors or torch file; name one")
+    raise ModelError(
+        f"{location}: begins with {format_value(content[:12])}, so it is not a safetensors or torch file; name one"
+    )
 
 
-def _check_zip(content: bytes, place: str) -> None:
-    """Refuse what torch would load without a word: compressed entries, damaged ones, and programs.
+def _check_zip(content: bytes, location: str) -> None:
+    """Raise a ModelError for what torch would load without a warning: compressed entries, damaged ones and programs.
 
-    A compressed entry may swell a thousandfold, and torch compares no checksum.
+    A compressed entry may expand a thousandfold, and torch does not compare checksums.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            _check_program(archive, place)
+            _check_program(archive, location)
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-                raise ModelError(f"{place}: has compressed entries, which torch.save never writes; save it anew")
+                raise ModelError(f"{location}: has compressed entries, which torch.save never writes; save it again")
             if sum(info.file_size for info in archive.infolist()) > len(content):
-                raise ModelError(f"{place}: its entries overlap or lie about their size; save it anew")
+                raise ModelError(f"{location}: its entries overlap or have wrong sizes; save it again")
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"{place}: is a truncated or damaged zip file ({error}); {AGAIN}") from None
+        raise ModelError(f"{location}: is a truncated or damaged zip file ({error}); {DOWNLOAD_AGAIN_HINT}") from None
     if damaged is not None:
-        raise ModelError(f"{place}: the checksum (CRC) of {shown(damaged)} is wrong; {AGAIN}")
+        raise ModelError(f"{location}: the checksum (CRC) of {format_value(damaged)} is wrong; {DOWNLOAD_AGAIN_HINT}")
 
 
-def _check_program(archive: zipfile.ZipFile, place: str) -> None:
+def _check_program(archive: zipfile.ZipFile, location: str) -> None:
     names = [name.split("/") for name in archive.namelist()]
     if any(name[-1] in ("archive_format", "constants.pkl") or "code" in name[:-1] for name in names):
-        raise ModelError(f"{place}: is a TorchScript or exported program, which runs code; save model.state_dict()")
+        raise ModelError(f"{location}: is a TorchScript or exported program, which runs code; save model.state_dict()")
     if not any(name[-1] == "data.pkl" for name in names):
-        raise ModelError(f"{place}: is a zip file without torch weights; save model.state_dict() with torch.save")
+        raise ModelError(f"{location}: is a zip file without torch weights; save model.state_dict() with torch.save")
 
 
-def first_global(content: bytes) -> str | None:
-    """The first Python object that a bare pickle asks for, told from its opcodes, none of which is carried out."""
-    words: list[str] = []
+def find_first_global(content: bytes) -> str | None:
+    """Return the first Python object that a pickle imports, found in its opcodes, none of which is executed."""
+    strings: list[str] = []
     try:
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name == "GLOBAL":
-                return shown(str(argument).replace(" ", "."))[1:-1]
+                return format_value(str(argument).replace(" ", "."))[1:-1]
             if opcode.name == "STACK_GLOBAL":
-                return shown(".".join(words[-2:]))[1:-1]
+                return format_value(".".join(strings[-2:]))[1:-1]
             if isinstance(argument, str):
-                words.append(argument)
+                strings.append(argument)
     except (ValueError, UnicodeError):
         return None
     return None

@@ -1,4 +1,4 @@
-"""Other people's networks made into classifiers: normalised inputs, two scores, and nothing that can change."""
+"""Wrappers that make a classifier of a network: normalized inputs, a second logit, fixed weights."""
 
 import copy
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from dimple.errors import ModelError, UsageError
 
 
 @final
-class Normalised(nn.Module):
-    """`module` after `(x - mean) / std`, so that inputs are images in [0, 1] and distances are in those units.
+class NormalizedModel(nn.Module):
+    """A network that applies `module` to `(x - mean) / std`: inputs and distances are in units of images in [0, 1].
 
     Args:
         mean: one number a channel.
         std: one positive number a channel.
-        module: takes the normalised images.
+        module: network of the normalized images.
 
     Example:
-        >>> network = Normalised((0.5,), (0.25,), nn.Flatten())
+        >>> network = NormalizedModel((0.5,), (0.25,), nn.Flatten())
         >>> network(torch.tensor([[[[0.5, 1.0]]]]))
         tensor([[0., 2.]])
     """
@@ -31,70 +31,73 @@ class Normalised(nn.Module):
     def __init__(self, mean: Sequence[float], std: Sequence[float], module: nn.Module) -> None:
         super().__init__()
         if len(mean) != len(std) or not all(deviation > 0 for deviation in std):
-            raise UsageError(f"Normalised: mean {tuple(mean)} and std {tuple(std)} must be one pair a channel, std > 0")
-        # Not part of the state: the weights in a file are those of the network inside.
+            raise UsageError(
+                f"NormalizedModel: mean {tuple(mean)} and std {tuple(std)} must be one pair a channel, std > 0"
+            )
+        # Not part of the state dict, which must fit the weights file of the wrapped network.
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images `(B, C, H, W)` in [0, 1] to the scores of the module."""
+        """Map images `(B, C, H, W)` in [0, 1] to the scores of the module."""
         scores: Tensor = self.module((x - self.mean) / self.std)
         return scores
 
-    def in_series(self) -> tuple[nn.Module, ...]:
-        """The normalisation as a layer, and the module."""
+    def sequential_layers(self) -> tuple[nn.Module, ...]:
+        """Return the normalization as a layer, and the module."""
         layer = nn.BatchNorm2d(self.mean.numel(), eps=0.0, affine=False, dtype=torch.float64)
-        layer.running_mean, layer.running_var = self.mean.double().flatten(), self.std.double().flatten() ** 2
+        layer.running_mean = self.mean.double().flatten()
+        layer.running_var = self.std.double().flatten() ** 2
         return layer.eval(), self.module
 
 
 @final
-class TwoClass(nn.Module):
-    """A network with one logit s, positive for class 1, seen as one with the two scores (0, s)."""
+class SecondLogit(nn.Module):
+    """A network with the two scores (0, s), where s is the one logit of `module`, positive for class 1."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        """Samples `(B, *shape)` to scores `(B, 2)`."""
+        """Map samples `(B, *shape)` to scores `(B, 2)`."""
         logit: Tensor = self.module(x).reshape(len(x), 1)
         return torch.cat([torch.zeros_like(logit), logit], dim=1)
 
-    def in_series(self) -> tuple[nn.Module, ...]:
-        """The module, and (0, s) of its logit s as a layer."""
+    def sequential_layers(self) -> tuple[nn.Module, ...]:
+        """Return the module, and the map of its logit s to (0, s) as a layer."""
         layer: nn.Linear = nn.utils.skip_init(nn.Linear, 1, 2, bias=False)
         with torch.no_grad():
             layer.weight.copy_(torch.tensor([[0.0], [1.0]]))
         return self.module, layer
 
 
-def two_class(module: nn.Module) -> nn.Module:
-    """`module`, whose output is one logit `(B,)` or `(B, 1)`, with the scores (0, s), `(B, 2)`.
+def add_second_logit(module: nn.Module) -> nn.Module:
+    """Return a network with the scores (0, s), `(B, 2)`, of a `module` with one logit s, `(B,)` or `(B, 1)`.
 
-    The gap between the two scores is the logit, so the boundary is where it changes its sign.
+    The difference of the two scores is the logit, so the boundary is where the logit changes its sign.
 
     Example:
-        >>> two_class(nn.Flatten())(torch.tensor([[3.0], [-1.0]]))
+        >>> add_second_logit(nn.Flatten())(torch.tensor([[3.0], [-1.0]]))
         tensor([[ 0.,  3.],
                 [ 0., -1.]])
     """
-    return TwoClass(module)
+    return SecondLogit(module)
 
 
-def inner(module: nn.Module) -> nn.Module:
-    """The network inside `Normalised` and `TwoClass`: the one whose weights a file holds."""
-    while isinstance(module, Normalised | TwoClass):
+def unwrap(module: nn.Module) -> nn.Module:
+    """Return the network inside `NormalizedModel` and `SecondLogit`, to which the weights in a file belong."""
+    while isinstance(module, NormalizedModel | SecondLogit):
         module = module.module
     return module
 
 
-def frozen(module: nn.Module) -> nn.Module:
-    """A copy of `module` to be measured: in eval mode, without gradients of its weights; the original stays as it is.
+def freeze(module: nn.Module) -> nn.Module:
+    """Return a copy of `module` in eval mode, without gradients of its weights; the original is not changed.
 
     Raises:
-        ModelError: if it holds what cannot be copied.
+        ModelError: if the module contains something that cannot be copied.
     """
     try:
         duplicate = copy.deepcopy(module)

@@ -1,21 +1,28 @@
-"""Probes; the table's keys are the values of `kind` under `probes` in a scene file and of `--probe`."""
+"""Probes: measurements of a decision boundary at samples, and statistics of networks and their training."""
 
 from dimple.probes.base import Cost, Measurement, Probe
-from dimple.probes.calibration import calibration_error, confidence_row, rank_correlation, reliability
-from dimple.probes.certified import Certified
+from dimple.probes.calibration import calibration_error, confidence_summary, rank_correlation, reliability_diagram
+from dimple.probes.certified import CertifiedRadius
 from dimple.probes.curvature import Curvature
 from dimple.probes.exact_margin import ExactMargin
 from dimple.probes.margin import Margin
-from dimple.probes.measure import measure
 from dimple.probes.offset import Offset
 from dimple.probes.on_off import OnOff
+from dimple.probes.run_probes import run_probes
 from dimple.probes.spectra import Spectra, spectra
-from dimple.probes.speed import Speed, speed_shares
-from dimple.probes.transfer import Transfer, boundary_points, transfer
-from dimple.probes.weight_directions import descent, difference, moved, random_direction
+from dimple.probes.speed import Speed, speed_sign_fractions
+from dimple.probes.transfer import Transfer, find_boundary_points, transfer
+from dimple.probes.weight_directions import (
+    gradient_descent_direction,
+    move_weights,
+    random_direction,
+    weight_difference,
+)
+from dimple.renamed import missing_attribute
 
+# The names are the values of `kind` under `probes` in a scene file, and of `--probe`.
 PROBES: dict[str, type[Probe]] = {
-    "certified": Certified,
+    "certified": CertifiedRadius,
     "curvature": Curvature,
     "exact": ExactMargin,
     "margin": Margin,
@@ -25,7 +32,7 @@ PROBES: dict[str, type[Probe]] = {
 
 __all__ = [
     "PROBES",
-    "Certified",
+    "CertifiedRadius",
     "Cost",
     "Curvature",
     "ExactMargin",
@@ -37,17 +44,19 @@ __all__ = [
     "Spectra",
     "Speed",
     "Transfer",
-    "boundary_points",
     "calibration_error",
-    "confidence_row",
-    "descent",
-    "difference",
-    "measure",
-    "moved",
+    "confidence_summary",
+    "find_boundary_points",
+    "gradient_descent_direction",
+    "move_weights",
     "random_direction",
     "rank_correlation",
-    "reliability",
+    "reliability_diagram",
+    "run_probes",
     "spectra",
-    "speed_shares",
+    "speed_sign_fractions",
     "transfer",
+    "weight_difference",
 ]
+
+__getattr__ = missing_attribute(__name__)

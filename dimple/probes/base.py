@@ -1,4 +1,4 @@
-"""What a probe is: a question put to a boundary at labelled samples, answered in columns with units."""
+"""The interface of probes: measurements of a boundary at labeled samples, as columns with units."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from dimple.tensors import chunks, require_samples
 @final
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a probe asked of a network, counted in rows: through how many it went each way, for how many samples.
+    """The cost of a probe: the number of samples, and of forward and backward evaluations of single samples.
 
     Example:
         >>> Cost(2, 5, 5) + Cost(1, 3, 0)
@@ -34,13 +34,13 @@ class Cost:
 @final
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """The answers of a probe, one row a sample.
+    """The results of a probe, one row for each sample.
 
     Attributes:
-        columns: name to `(B,)` values; what was not found is `inf`, never left out.
-        units: name to unit, for every column.
-        details: larger per-sample answers `(B, ...)`, such as boundary points or the draws of a null.
-        costs: of each of several probes, in their order; `measure` counts them.
+        columns: values `(B,)` by name; a distance that was not found is `inf`, and its row stays.
+        units: the unit of every column by its name.
+        details: larger results `(B, ...)` by name, such as boundary points or the draws of a null.
+        costs: the cost of each probe in order; `measure` fills it.
     """
 
     columns: dict[str, Tensor]
@@ -49,33 +49,40 @@ class Measurement:
     costs: tuple[Cost, ...] = ()
 
     @staticmethod
-    def concatenate(parts: list["Measurement"]) -> "Measurement":
-        """The rows of several measurements by the same probe, in order."""
-        first = parts[0]
+    def concatenate(measurements: list["Measurement"]) -> "Measurement":
+        """Return the rows of several measurements by the same probe, in order."""
+        first = measurements[0]
         return Measurement(
-            {name: torch.cat([part.columns[name] for part in parts]) for name in first.columns},
+            {name: torch.cat([part.columns[name] for part in measurements]) for name in first.columns},
             first.units,
-            {name: torch.cat([part.details[name] for part in parts]) for name in first.details},
+            {name: torch.cat([part.details[name] for part in measurements]) for name in first.details},
         )
 
 
 class Probe(ABC):
-    """A question that any boundary can answer. Members are `@settings` classes with one method, `run`."""
+    """The base class of probes; members are `@settings` classes with one method, `run`.
+
+    A probe measures any boundary at samples of any shape; with `needs_tangents` it needs a tangent field.
+    """
 
     needs_tangents: ClassVar[bool] = False
 
     @final
     def __call__(
-        self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None = None, *, chunk: int = 256
+        self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None = None, *, chunk_size: int = 256
     ) -> Measurement:
-        """Measure the samples `x` `(B, *shape)` with labels `y` `(B,)`; rows do not depend on their batch mates.
+        """Measure the samples `x` `(B, *shape)` with labels `y` `(B,)`; a row does not depend on the other samples.
 
         Args:
-            tangents: the directions along the data, for probes that tell on from off.
-            chunk: how many samples travel together: memory against speed, never another result.
+            boundary: the decision boundary.
+            x: samples.
+            y: labels.
+            tangents: the directions along the data, for probes that separate on-manifold from off-manifold directions.
+            chunk_size: the number of samples that are processed together; it changes memory and speed only.
 
         Raises:
-            ShapeError: for samples without a batch axis, with nan, or of another number than the labels.
+            ShapeError: if the samples have no batch axis or contain nan, or their number differs from that of the
+                labels, or a tangent field is missing.
         """
         require_samples(x)
         if y.shape != (len(x),):
@@ -83,9 +90,9 @@ class Probe(ABC):
         if self.needs_tangents and tangents is None:
             raise ShapeError(f"{type(self).__name__} needs a tangent field: pass tangents=, for example a manifold")
         return Measurement.concatenate(
-            [self.run(boundary, x[part], y[part], tangents) for part in chunks(len(x), chunk)]
+            [self.run(boundary, x[part], y[part], tangents) for part in chunks(len(x), chunk_size)]
         )
 
     @abstractmethod
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
-        """Answer for one chunk that has passed the checks."""
+        """Measure one chunk of samples that has passed the checks of `__call__`."""

@@ -1,6 +1,6 @@
-"""Does a classifier know how sure it may be: calibration, and whether confidence follows the boundary's distance.
+"""Calibration of confidences, and rank correlation of confidence with the distance to the boundary.
 
-Both are figures of many samples, made from the columns that `measure` gives.
+Both are statistics of many samples, computed from the columns that `measure` returns.
 """
 
 import dataclasses
@@ -10,20 +10,22 @@ import torch
 from torch import Tensor
 
 from dimple.errors import ShapeError
-from dimple.stats.null_bands import band, verdict
+from dimple.stats.aggregate import comparison_column
+from dimple.stats.null_bands import prediction_interval, verdict
 from dimple.tensors import generator
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Beside:
-    """One figure beside the draws of its null.
+class NullComparison:
+    """A statistic with the median and the prediction interval of the draws that it is compared with.
 
     Attributes:
-        value: the figure; nan where too few samples define it.
+        value: the statistic; nan if it is undefined.
         null: the median of the draws.
-        low, high: the central band that holds 95 % of further draws.
-        samples: how many samples the figure sums up.
+        low: the lower end of the 95 % prediction interval of the draws.
+        high: its upper end.
+        samples: the number of samples of the statistic.
     """
 
     value: float
@@ -34,62 +36,80 @@ class Beside:
 
     @property
     def verdict(self) -> str:
-        """`above`, `inside` or `below` the band, or `undefined`."""
+        """The position of the value relative to the interval: `above`, `inside`, `below` or `undefined`."""
         return verdict(self.value, self.low, self.high)
 
     def row(self, name: str) -> dict[str, float | str]:
-        """The figure as entries of a summary: `name`, `name_null`, its `_low` and `_high`, and `name_verdict`."""
-        ends = {"": self.value, "_null": self.null, "_null_low": self.low, "_null_high": self.high}
-        return {f"{name}{end}": value for end, value in ends.items()} | {f"{name}_verdict": self.verdict}
+        """Return entries of a summary: `name`, its comparison column with `_low` and `_high`, and `name_verdict`."""
+        comparison = comparison_column(name)
+        return {
+            name: self.value,
+            comparison: self.null,
+            f"{comparison}_low": self.low,
+            f"{comparison}_high": self.high,
+            f"{name}_verdict": self.verdict,
+        }
 
 
 def calibration_error(
-    confidence: Tensor, correct: Tensor, *, bins: int = 15, adaptive: bool = False, draws: int = 39, seed: int = 0
-) -> Beside:
-    """The expected calibration error: how far, on average, the accuracy lies from the confidence.
+    confidence: Tensor, correct: Tensor, *, bins: int = 15, adaptive: bool = False, null_draws: int = 39, seed: int = 0
+) -> NullComparison:
+    """Compute the expected calibration error: the mean absolute difference of accuracy and confidence over bins.
 
-    Even a perfectly calibrated classifier shows a positive error on finitely many samples; that is the null: the error
-    of the same confidences when each prediction is correct with its confidence as its probability.
+    Finitely many samples give a positive error for a perfectly calibrated classifier, too. The error is therefore
+    compared with that of the same confidences when each prediction is correct with its confidence as probability.
 
     Args:
         confidence: `(B,)` probabilities of the predictions.
         correct: `(B,)` bool.
-        adaptive: bins between quantiles, of equally many samples, instead of equal width.
+        bins: the number of bins.
+        adaptive: use bins with equal numbers of samples, between quantiles, instead of bins of equal width.
+        null_draws: the number of draws of calibrated predictions.
+        seed: seed of the draws.
+
+    Raises:
+        ShapeError: if the columns are empty or differ in shape.
 
     Reference: Guo et al. 2017, On calibration of modern neural networks, equation 3; Nguyen and O'Connor 2015 for the
     adaptive bins.
 
     Example:
-        >>> sure = torch.tensor([0.75, 0.75, 0.75, 0.75])
-        >>> calibration_error(sure, torch.tensor([True, True, True, False])).value
+        >>> confidence = torch.tensor([0.75, 0.75, 0.75, 0.75])
+        >>> calibration_error(confidence, torch.tensor([True, True, True, False])).value
         0.0
     """
-    _require(confidence, correct)
+    _require_columns(confidence, correct)
     confidence = confidence.double().cpu()
-    table = _bins(confidence, bins, adaptive)
+    bin_indices = _bin_indices(confidence, bins, adaptive)
     stream = generator(seed, "calibration", len(confidence))
-    uniform = torch.rand(draws, len(confidence), generator=stream, dtype=torch.float64)
-    null = _errors(confidence, (uniform < confidence).double(), table)
-    value = _errors(confidence, correct.double().cpu()[None], table)
-    return _beside(float(value), null, len(confidence))
+    uniform = torch.rand(null_draws, len(confidence), generator=stream, dtype=torch.float64)
+    calibrated = _calibration_errors(confidence, (uniform < confidence).double(), bin_indices)
+    value = _calibration_errors(confidence, correct.double().cpu()[None], bin_indices)
+    return _compare_with_null(float(value), calibrated, len(confidence))
 
 
-def reliability(confidence: Tensor, correct: Tensor, bins: int = 15) -> dict[str, Tensor]:
-    """The reliability diagram: `confidence`, `accuracy` and number of `samples` of each bin that is not empty."""
-    _require(confidence, correct)
+def reliability_diagram(confidence: Tensor, correct: Tensor, bins: int = 15) -> dict[str, Tensor]:
+    """Return mean `confidence`, `accuracy` and number of `samples` of each bin of equal width that is not empty."""
+    _require_columns(confidence, correct)
     confidence = confidence.double().cpu()
-    table = _bins(confidence, bins, adaptive=False)
-    count = torch.bincount(table, minlength=bins)
-    kept = count > 0
-    sums = {"confidence": confidence, "accuracy": correct.double().cpu()}
-    means = {name: torch.bincount(table, values, minlength=bins)[kept] / count[kept] for name, values in sums.items()}
-    return means | {"samples": count[kept]}
+    bin_indices = _bin_indices(confidence, bins, adaptive=False)
+    count = torch.bincount(bin_indices, minlength=bins)
+    filled = count > 0
+    columns = {"confidence": confidence, "accuracy": correct.double().cpu()}
+    means = {
+        name: torch.bincount(bin_indices, values, minlength=bins)[filled] / count[filled]
+        for name, values in columns.items()
+    }
+    return means | {"samples": count[filled]}
 
 
-def rank_correlation(a: Tensor, b: Tensor, *, draws: int = 39, seed: int = 0) -> Beside:
-    """Spearman's correlation of two columns `(B,)`, beside the same after shuffling one of them.
+def rank_correlation(a: Tensor, b: Tensor, *, null_draws: int = 39, seed: int = 0) -> NullComparison:
+    """Compute Spearman's rank correlation of two columns `(B,)`, with shuffles of the second one as null.
 
-    What was not found (`inf`) ranks as the largest; it is nan where either column is constant.
+    A distance that was not found (`inf`) ranks as the largest. The result is nan if a column is constant.
+
+    Raises:
+        ShapeError: if the columns are empty or differ in shape.
 
     Example:
         >>> rank_correlation(torch.arange(20.0), torch.arange(20.0) ** 3).verdict
@@ -97,64 +117,68 @@ def rank_correlation(a: Tensor, b: Tensor, *, draws: int = 39, seed: int = 0) ->
     """
     from scipy.stats import rankdata
 
-    _require(a, b)
+    _require_columns(a, b)
     ranks = [torch.from_numpy(rankdata(values.double().cpu().numpy())) for values in (a, b)]
     first, second = (rank - rank.mean() for rank in ranks)
     stream = generator(seed, "rank correlation", len(a))
-    shuffled = torch.stack([second[torch.randperm(len(a), generator=stream)] for _ in range(draws)])
+    shuffled = torch.stack([second[torch.randperm(len(a), generator=stream)] for _ in range(null_draws)])
     length = first.norm() * second.norm()
     value = float((first @ second / length).clamp(-1, 1)) if length > 0 else float("nan")
-    return _beside(value, shuffled @ first / length, len(a))
+    return _compare_with_null(value, shuffled @ first / length, len(a))
 
 
-def confidence_row(
-    confidence: Tensor, correct: Tensor, distance: Tensor | None = None, *, draws: int = 39, seed: int = 0
+def confidence_summary(
+    confidence: Tensor, correct: Tensor, distance: Tensor | None = None, *, null_draws: int = 39, seed: int = 0
 ) -> dict[str, float | str]:
-    """All that is known of the confidences of one network, as entries of a summary.
+    """Return the statistics of the confidences of one network as entries of a summary.
 
     Args:
-        distance: `(B,)` margins or distances to the boundary, of either sign: the distance from the predicted class.
+        confidence: `(B,)` probabilities of the predictions.
+        correct: `(B,)` bool.
+        distance: `(B,)` margins or distances to the boundary; the sign is ignored.
+        null_draws: the number of draws of each comparison.
+        seed: seed of the draws.
 
     Returns:
-        `calibration_error` and `calibration_error_adaptive`, and, with distances, `confidence_rank_correlation` with
-        the distance, of all samples and of those classified correctly (`_correct`) and wrongly (`_wrong`); each with
-        its null, band and verdict, as in `Beside.row`.
+        `calibration_error` and `calibration_error_adaptive`, and, with distances, `spearman_confidence_margin`, the
+        rank correlation of confidence and distance: of all samples, of the correctly classified (`_correct`) and of the
+        misclassified ones (`_wrong`). Each has its comparison, interval and verdict, as in `NullComparison.row`.
     """
     row: dict[str, float | str] = {}
     for name, adaptive in (("", False), ("_adaptive", True)):
-        error = calibration_error(confidence, correct, adaptive=adaptive, draws=draws, seed=seed)
+        error = calibration_error(confidence, correct, adaptive=adaptive, null_draws=null_draws, seed=seed)
         row |= error.row(f"calibration_error{name}")
     if distance is not None:
-        splits = {"": torch.ones_like(correct, dtype=torch.bool), "_correct": correct, "_wrong": ~correct}
-        for name, chosen in splits.items():
-            if chosen.sum() > 1:
-                found = rank_correlation(confidence[chosen], distance[chosen].abs(), draws=draws, seed=seed)
-                row |= found.row(f"confidence_rank_correlation{name}")
+        masks = {"": torch.ones_like(correct, dtype=torch.bool), "_correct": correct, "_wrong": ~correct}
+        for name, mask in masks.items():
+            if mask.sum() > 1:
+                found = rank_correlation(confidence[mask], distance[mask].abs(), null_draws=null_draws, seed=seed)
+                row |= found.row(f"spearman_confidence_margin{name}")
     return row
 
 
-def _bins(confidence: Tensor, bins: int, adaptive: bool) -> Tensor:
-    """The number of each sample's bin, closed above: of equal width, or between quantiles. Ties stay together."""
+def _bin_indices(confidence: Tensor, bins: int, adaptive: bool) -> Tensor:
+    """Return the index of each sample's bin, which includes its upper end; equal confidences share a bin."""
     if adaptive:
-        inner = torch.arange(1, bins, dtype=confidence.dtype) / bins
-        return torch.searchsorted(confidence.quantile(inner), confidence)
+        inner_edges = torch.arange(1, bins, dtype=confidence.dtype) / bins
+        return torch.searchsorted(confidence.quantile(inner_edges), confidence)
     return (confidence * bins).ceil().long().clamp(1, bins) - 1
 
 
-def _errors(confidence: Tensor, correct: Tensor, table: Tensor) -> Tensor:
-    """The calibration error of each row of `correct` `(draws, B)`."""
-    surplus = correct - confidence
-    sums = surplus.new_zeros(len(surplus), int(table.max()) + 1).index_add(1, table, surplus)
+def _calibration_errors(confidence: Tensor, correct: Tensor, bin_indices: Tensor) -> Tensor:
+    """Return the calibration error of each row of `correct` `(draws, B)`."""
+    excess = correct - confidence
+    sums = excess.new_zeros(len(excess), int(bin_indices.max()) + 1).index_add(1, bin_indices, excess)
     return sums.abs().sum(1) / len(confidence)
 
 
-def _beside(value: float, null: Tensor, samples: int) -> Beside:
-    low, high = band(null)
-    return Beside(value, float(null.median()), float(low), float(high), samples)
+def _compare_with_null(value: float, draws: Tensor, samples: int) -> NullComparison:
+    low, high = prediction_interval(draws)
+    return NullComparison(value, float(draws.median()), float(low), float(high), samples)
 
 
-def _require(a: Tensor, b: Tensor) -> None:
+def _require_columns(a: Tensor, b: Tensor) -> None:
     if a.dim() != 1 or a.shape != b.shape or len(a) == 0:
         raise ShapeError(
-            f"columns have shapes {tuple(a.shape)} and {tuple(b.shape)}; give two of the same (B,), B >= 1"
+            f"columns have shapes {tuple(a.shape)} and {tuple(b.shape)}; both must have the same shape (B,), B >= 1"
         )

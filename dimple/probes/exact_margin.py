@@ -1,4 +1,4 @@
-"""The exact margin of small networks of ReLU type, with a proof that nothing lies nearer."""
+"""Exact margin of small networks of ReLU type, with a proof that no boundary point is closer."""
 
 import math
 from typing import Literal, final
@@ -14,24 +14,26 @@ from dimple.probes.margin import Margin
 from dimple.protocols import TangentField
 from dimple.settings import Count, settings
 from dimple.tensors import flatten
-from dimple.tracing.affine_graph import circuit
-from dimple.verification.branch_and_bound import Branching
+from dimple.tracing.affine_graph import trace_affine_graph
+from dimple.verification.branch_and_bound import BranchAndBound
 
 
 @final
 @settings
 class ExactMargin(Probe):
-    """How far each sample is from the nearest input of another class, proven by branch and bound.
+    """The distance of each sample from the closest input of another class, proven by branch and bound.
 
-    The search starts from the point that `margin` finds and splits the ball that reaches to it, by units or, in few
-    dimensions, by boxes, until bounds exclude everything nearer. Where `nodes` parts do not suffice, the bound says how
-    much is proven. Signs are those of `margin`: negative where the sample is misclassified.
+    The search starts with the ball around the sample that reaches to the point found by `Margin`, and splits it by
+    units or, in few dimensions, by boxes, until bounds exclude every closer point of another class. If `nodes` nodes of
+    the search tree do not suffice, the lower bound is what is proven by then. The signs are those of `margin`: negative
+    where the sample is misclassified.
 
-    Columns: `margin_exact`, of the nearest point known (`inf` where none is), and `margin_exact_bound`, below which no
-    point of another class exists: within a millionth of the former where the search ended.
+    Columns: `margin_exact_upper`, the distance of the closest known point of another class (`inf` without one), and
+    `margin_exact_lower`, the proven lower bound, which is within a millionth of the former where the search completed.
 
     Args:
-        nodes: the most parts that are bounded for one sample.
+        norm: the norm of the distance.
+        nodes: the largest number of nodes of the search tree that are bounded for one sample.
 
     Reference: Jordan, Lewis, Dimakis 2019, Provable certificates for adversarial examples, for the distance through
     the linear regions; the bounds are those of `dimple.verification.linear_bounds`.
@@ -40,7 +42,7 @@ class ExactMargin(Probe):
         >>> corner = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)).double()
         >>> x = torch.ones(1, 2).double()
         >>> found = ExactMargin()(Boundary(corner), x, corner(x).argmax(1))
-        >>> bool((found.columns["margin_exact_bound"] <= found.columns["margin_exact"]).all())
+        >>> bool((found.columns["margin_exact_lower"] <= found.columns["margin_exact_upper"]).all())
         True
     """
 
@@ -48,23 +50,25 @@ class ExactMargin(Probe):
     nodes: Count = 2000
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
-        """One search a sample: what one finds does not depend on the others."""
-        read = circuit(boundary.classifier, x[0])
-        if any(curve.bend > 0 for curve in read.curves):
-            raise ModelError("an exact margin needs a network of ReLU type; probe certified bounds every other")
+        graph = trace_affine_graph(boundary.model, x[0])
+        if any(activation.max_second_derivative > 0 for activation in graph.activations):
+            raise ModelError("an exact margin needs a network of ReLU type; use the probe certified for other networks")
         predicted = boundary.predict(x)
         _, start, _ = Margin(norm=self.norm).search(boundary, x, predicted)
         slack = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        exact, bound = start.double().clone(), start.double().clone()
+        upper = start.double().clone()
+        lower = start.double().clone()
         for row in range(len(x)):
             if math.isfinite(float(start[row])):
-                search = Branching(
-                    read, flatten(x)[row], int(predicted[row]), float(start[row]), self.norm, boundary.box
+                search = BranchAndBound(
+                    graph, flatten(x)[row], int(predicted[row]), float(start[row]), self.norm, boundary.bounds
                 )
-                exact[row], bound[row] = search.search(self.nodes)
+                upper[row], lower[row] = search.search(self.nodes)
             else:
                 one = slice(row, row + 1)
-                bound[one] = certified_radius(read, x[one], predicted[one], self.norm, boundary.box, 1e-3, slack[one])
+                lower[one] = certified_radius(
+                    graph, x[one], predicted[one], self.norm, boundary.bounds, 1e-3, slack[one]
+                )
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)
-        columns = {"margin_exact": sign * exact.to(x), "margin_exact_bound": sign * bound.to(x)}
+        columns = {"margin_exact_upper": sign * upper.to(x), "margin_exact_lower": sign * lower.to(x)}
         return Measurement(columns, dict.fromkeys(columns, f"{self.norm}, input units"))

@@ -1,4 +1,4 @@
-"""The distance to the decision boundary, landed and verified."""
+"""Margin: the distance of samples from the decision boundary, at refined and verified boundary points."""
 
 from functools import partial
 from typing import Literal, final
@@ -6,23 +6,31 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from dimple.attacks.base import Search
-from dimple.attacks.closest import closest
+from dimple.attacks.base import MinimumNormAttack
+from dimple.attacks.boundary_points import (
+    BoundaryPoints,
+    missing_boundary_points,
+    refine_attack_result,
+    scatter_boundary_points,
+    select_closest,
+    stationarity_angle,
+)
+from dimple.attacks.closest import closest_point
 from dimple.attacks.deepfool import deepfool
 from dimple.attacks.fab import fab
 from dimple.attacks.lbfgs import lbfgs
 from dimple.attacks.pgd import pgd
-from dimple.attacks.result import Landed, landed, nearest, nowhere, optimality, scattered
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary.boundary import Boundary, best_rivals
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import Boundary, runner_up_classes
 from dimple.errors import ShapeError
 from dimple.probes.base import Measurement, Probe
 from dimple.protocols import TangentField
 from dimple.settings import Count, Natural, Positive, settings
-from dimple.tensors import flatten, per_sample
+from dimple.tensors import broadcast_per_sample, flatten
 
-METHODS: dict[str, Search] = {
-    "closest": closest,
+# The search methods by the name in `Margin.method`.
+METHODS: dict[str, MinimumNormAttack] = {
+    "closest": closest_point,
     "deepfool": deepfool,
     "fab": fab,
     "lbfgs": lbfgs,
@@ -33,26 +41,35 @@ METHODS: dict[str, Search] = {
 @final
 @settings
 class Margin(Probe):
-    """How far each sample is from the nearest input that the classifier gives to another class.
+    """The distance of each sample from the closest input that the classifier assigns to another class.
 
-    The point that the search reaches is pulled back until it lies on the boundary, and the distance of that verified
-    point is reported. It is an upper bound of the true margin. Positive where the sample is classified correctly,
-    negative where it is not (then it is the distance from the predicted class), `inf` where no crossing was found.
-    `method: closest` walks along the boundary to the nearest point that `budget` passes find from each of `starts`
-    (by default more in few dimensions); `method: deepfool` stops at the first crossing, `fab` crosses and comes back
-    again and again, `pgd` descends within `radius` (None for the smallest one that succeeds, by bisection), `lbfgs`
-    minimises distance and loss, sample by sample (l2 only; give it a budget of hundreds).
+    A search finds a point of another class near the sample. The point is moved along its ray from the sample until it
+    lies on the boundary, and the distance of this verified point is reported. It is an upper bound of the true margin.
+    It is positive where the sample is classified correctly, negative where it is misclassified (the distance from the
+    predicted class), and `inf` in absolute value where no crossing was found.
 
-    `rival: any` asks for the nearest other class, a class number for the nearest input of that class, `each` for both:
-    every class is searched for, at the budget each.
+    Columns: `margin` (signed, in the norm), `margin_found`, `adversarial_class` (the class on the other side of the
+    boundary point), `margin_unrefined` (signed, the distance of the point before its refinement to the boundary),
+    `stationarity_angle` (degrees between the step and the steepest one at the boundary, among the coordinates that the
+    bounds leave free; 0 at a closest point where the boundary is smooth, see
+    `dimple.attacks.boundary_points.stationarity_angle`), `margin_passes` (of the search), `margin_status`,
+    `margin_multiple_minima` (another restart found a point that is more than a tenth closer: the gradient at the sample
+    does not lead to the closest point, or the boundary has several local minima of the distance).
+    Details: `boundary_point` and `boundary_normal` (unit, towards the side of the sample; 0 where not found), both
+    `(B, *shape)`; with `adversarial_class: each` also `margin_by_class` `(B, K)`, unsigned, `inf` for the predicted
+    class.
 
-    Columns: `margin` (signed, in the norm), `margin_found`, `rival` (the class on the other side), `margin_reached`
-    (signed, before landing), `margin_residual` (degrees between the step and the steepest one at the boundary, among
-    the coordinates that the box leaves free; 0 at a nearest point where the boundary is smooth, see
-    `dimple.attacks.result.optimality`), `margin_passes` (spent by the search), `margin_status`, `margin_masked` (a
-    further start came more than a tenth nearer: the gradient at the sample hides the boundary, or it has pockets).
-    Details: `boundary_point` and `boundary_normal` (unit, towards the sample's side; 0 where not found), both
-    `(B, *shape)`; with `rival: each` also `margin_by_class` `(B, K)`, unsigned, `inf` at the sample's own class.
+    Args:
+        norm: the norm of the distance.
+        method: the search: `closest` descends along the boundary to the closest point; `deepfool` stops at the first
+            crossing; `fab` crosses the boundary repeatedly and steps back towards the sample; `pgd` descends the logit
+            margin within `radius` of the sample; `lbfgs` minimizes distance and loss sample by sample (l2 only; it
+            needs hundreds of passes).
+        max_passes: the largest number of passes of one search for one sample; each restart of `closest` has as many.
+        restarts: the number of searches of `closest`, the first included; None takes more in few dimensions.
+        radius: the radius of `pgd`; None takes the smallest one in which it succeeds, by bisection.
+        adversarial_class: `any` searches for the closest input of any other class, a class number for the closest input
+            of that class, and `each` for the closest input of every class, with `max_passes` for each of them.
 
     Reference: Moosavi-Dezfooli et al. 2016 for DeepFool; Mickisch et al. 2020 for its use along training; Croce and
     Hein 2020 for FAB; Madry et al. 2018 for PGD; Szegedy et al. 2014 for L-BFGS.
@@ -65,89 +82,98 @@ class Margin(Probe):
 
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: Literal["closest", "deepfool", "fab", "lbfgs", "pgd"] = "closest"
-    budget: Positive = 40.0
-    starts: Count | None = None
+    max_passes: Positive = 40.0
+    restarts: Count | None = None
     radius: Positive | None = None
-    rival: Literal["any", "each"] | Natural = "any"
+    adversarial_class: Literal["any", "each"] | Natural = "any"
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
-        """Search from the predicted class, land, and give the distance the sign of the prediction."""
         scores = boundary.scores(x)
-        predicted, details = scores.argmax(1), {}
-        if self.rival == "any":
-            there, towards = self._landed(boundary, x, predicted), None
+        predicted = scores.argmax(1)
+        details: dict[str, Tensor] = {}
+        target: Tensor | None = None
+        if self.adversarial_class == "any":
+            found = self._find_boundary_points(boundary, x, predicted)
+            adversarial_class = runner_up_classes(boundary.scores(found.points), predicted, 1).squeeze(1)
         else:
-            classes = range(scores.shape[1]) if isinstance(self.rival, str) else [self._class(scores.shape[1])]
-            parts = [self._towards(boundary, x, predicted, target) for target in classes]
-            there, by_class = nearest(parts), torch.stack([part.distance for part in parts], 1)
-            towards = torch.tensor(list(classes), device=x.device)[by_class.argmin(1)]
-            details = {"margin_by_class": by_class} if self.rival == "each" else {}
-        rival = best_rivals(boundary.scores(there.points), predicted, 1).squeeze(1) if towards is None else towards
-        _, gradient = boundary.gap_and_gradient(there.points, predicted, towards)
-        found = per_sample(there.found, x)
+            classes = self._target_classes(scores.shape[1])
+            by_class = [self._find_in_class(boundary, x, predicted, number) for number in classes]
+            found = select_closest(by_class)
+            distances = torch.stack([points.distance for points in by_class], 1)
+            adversarial_class = target = torch.tensor(classes, device=x.device)[distances.argmin(1)]
+            if self.adversarial_class == "each":
+                details["margin_by_class"] = distances
+        _, gradient = boundary.logit_margin_and_gradient(found.points, predicted, target)
         length = flatten(gradient).norm(dim=1).clamp(min=torch.finfo(x.dtype).tiny)
-        residual = optimality(there.points - x, gradient, there.points, self.norm, boundary.box)
+        angle = stationarity_angle(found.points - x, gradient, found.points, self.norm, boundary.bounds)
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)
         columns = {
-            "margin": sign * there.distance,
-            "margin_found": there.found,
-            "rival": torch.where(there.found, rival, predicted),
-            "margin_reached": sign * there.reached,
-            "margin_residual": residual.where(there.found, torch.inf),
-            "margin_passes": there.passes,
-            "margin_status": there.status,
-            "margin_masked": there.masked,
+            "margin": sign * found.distance,
+            "margin_found": found.found,
+            "adversarial_class": torch.where(found.found, adversarial_class, predicted),
+            "margin_unrefined": sign * found.unrefined_distance,
+            "stationarity_angle": angle.where(found.found, torch.inf),
+            "margin_passes": found.passes,
+            "margin_status": found.status,
+            "margin_multiple_minima": found.multiple_minima,
         }
-        details |= {"boundary_point": there.points, "boundary_normal": (gradient / per_sample(length, x)) * found}
+        details["boundary_point"] = found.points
+        unit_gradient = gradient / broadcast_per_sample(length, x)
+        details["boundary_normal"] = unit_gradient * broadcast_per_sample(found.found, x)
         return Measurement(columns, self._units(), details)
 
     def search(
-        self, boundary: Boundary, x: Tensor, predicted: Tensor, restriction: Restriction | None = None
+        self, boundary: Boundary, x: Tensor, predicted: Tensor, constraint: SubspaceConstraint | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The landed points `(B, *shape)`, their distances `(B,)` (inf where none) and whether each was found."""
-        there = self._landed(boundary, x, predicted, restriction)
-        return there.points, there.distance, there.found
+        """Return boundary points `(B, *shape)`, their distances `(B,)` (inf if not found), and the flags `found`."""
+        found = self._find_boundary_points(boundary, x, predicted, constraint)
+        return found.points, found.distance, found.found
 
-    def _landed(
+    def _find_boundary_points(
         self,
         boundary: Boundary,
         x: Tensor,
         predicted: Tensor,
-        restriction: Restriction | None = None,
+        constraint: SubspaceConstraint | None = None,
         targets: Tensor | None = None,
-    ) -> Landed:
+    ) -> BoundaryPoints:
         search = METHODS[self.method]
         if self.method == "closest":
-            search = partial(closest, starts=self.starts)
+            search = partial(closest_point, restarts=self.restarts)
         elif self.method == "pgd":
             search = partial(pgd, radius=self.radius)
-        answer = search(boundary, x, predicted, self.norm, self.budget, restriction, targets)
-        return landed(boundary, x, predicted, self.norm, answer, targets)
+        result = search(boundary, x, predicted, self.norm, self.max_passes, constraint, targets)
+        return refine_attack_result(boundary, x, predicted, self.norm, result, targets)
 
-    def _towards(self, boundary: Boundary, x: Tensor, predicted: Tensor, target: int) -> Landed:
-        """The nearest inputs of one class; samples that are of it already have no crossing."""
+    def _find_in_class(self, boundary: Boundary, x: Tensor, predicted: Tensor, target: int) -> BoundaryPoints:
+        """Return the nearest inputs of one class; samples that are predicted as this class have no crossing."""
         rows = torch.nonzero(predicted != target).squeeze(1)
         if len(rows) == 0:
-            return nowhere(x)
+            return missing_boundary_points(x)
         targets = torch.full_like(rows, target)
-        return scattered(self._landed(boundary, x[rows], predicted[rows], None, targets), rows, x)
+        found = self._find_boundary_points(boundary, x[rows], predicted[rows], None, targets)
+        return scatter_boundary_points(found, rows, x)
 
-    def _class(self, classes: int) -> int:
-        """The rival asked for, if the classifier has it."""
-        assert isinstance(self.rival, int)
-        if self.rival >= classes:
-            raise ShapeError(f"Margin.rival is {self.rival}; the classifier has the classes 0 to {classes - 1}")
-        return self.rival
+    def _target_classes(self, num_classes: int) -> list[int]:
+        """Return the classes to search for: all of them, or the chosen one if the classifier has it."""
+        if isinstance(self.adversarial_class, str):
+            return list(range(num_classes))
+        if self.adversarial_class >= num_classes:
+            raise ShapeError(
+                f"Margin.adversarial_class is {self.adversarial_class}; "
+                f"the classifier has the classes 0 to {num_classes - 1}"
+            )
+        return [self.adversarial_class]
 
     def _units(self) -> dict[str, str]:
         distance = f"{self.norm}, input units"
         return {
             "margin": distance,
             "margin_found": "yes or no",
-            "rival": "class",
-            "margin_reached": distance,
-            "margin_residual": "degrees",
+            "adversarial_class": "class",
+            "margin_unrefined": distance,
+            "stationarity_angle": "degrees",
             "margin_passes": "passes",
-            "margin_status": "0 converged, 1 budget, 2 no crossing",
-            "margin_masked": "yes or no",
+            "margin_status": "0 converged, 1 max_passes reached, 2 no crossing",
+            "margin_multiple_minima": "yes or no",
         }

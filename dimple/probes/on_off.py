@@ -1,4 +1,4 @@
-"""On and off the data manifold: how far the boundary is each way, and which way the shortest perturbation goes."""
+"""On- and off-manifold margins, and the decomposition of the shortest perturbation by the tangent space."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,103 +7,124 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from dimple.attacks.closest import default_starts
-from dimple.attacks.subspace_constraint import Restriction
+from dimple.attacks.closest import default_restarts
+from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import Boundary
 from dimple.probes.base import Measurement, Probe
 from dimple.probes.margin import Margin
-from dimple.probes.with_null import Compared
+from dimple.probes.null_comparison import MarginNullComparison
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
-from dimple.stats.null_bands import DRAWS
-from dimple.tangents.base import tangents_at, trust
-from dimple.tangents.decomposition import split_by
+from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
+from dimple.tangents.base import tangent_basis_and_estimate, tangent_reliability
+from dimple.tangents.decomposition import decompose_by_basis
 from dimple.tensors import flatten
 
 
 @final
 @settings
 class OnOff(Probe):
-    """The margin in every direction, only along the tangent space, and only off it; and the shortest step split.
+    """The margin in all directions, along the tangent space and off it, and the decomposition of the shortest step.
 
-    All searches are in l2 and free of the input box, so that they differ in nothing but the directions they may take;
-    the tangent space is that at the sample, held fixed. Each takes at most `budget` passes from each of `starts`. Each
-    figure has its null: the same search within `draws` random subspaces of the same dimension, as their median and the
-    band that holds 95 % of further draws (39 is the fewest draws with such a band).
+    All searches are in l2 and without the input bounds, so that they differ only in the allowed directions. The tangent
+    space is that at the sample. Each quantity has a null: the same search within random subspaces of the same
+    dimension, as the median of the draws and their 95 % prediction interval (39 is the smallest number of draws with
+    such an interval).
 
-    Columns: `margin_any`, `margin_on`, `margin_off` (l2, signed as the margin), `on_ratio` and `off_ratio` (to the
-    first of these), `on_share` (of the squared length of the shortest step) and `gradient_off_share` (of the squared
-    length of the gap's gradient at the sample), each but the first with `_null`; the restricted ones also with
-    `_null_low` and `_null_high`, the ratios with `_closed`, what an isotropic gradient and a flat boundary give.
-    Where the tangents are an estimate also `tangent_validity`, how far the data lie off the estimated plane over
-    `margin_any`, and `tangent_reliable`, whether the estimate is reliable and that ratio at most 1: beyond it the plane
-    is that of another place, and the split of so short a step says nothing.
+    Columns: `margin_unbounded`, `margin_on`, `margin_off` (l2, signed as the margin), `margin_on_ratio` and
+    `margin_off_ratio` (over the unbounded margin), `perturbation_on_manifold_fraction` (of the squared length of the
+    shortest step) and `gradient_off_manifold_fraction` (of the squared length of the logit margin's gradient at the
+    sample). All except the first have a column with `_null`; the margins on and off and their ratios also with
+    `_null_low` and `_null_high`, and the ratios with `_analytic`, the value for an isotropic gradient and a flat
+    boundary. If the tangents are an estimate, also `tangent_plane_distance_ratio`, the distance of the data from the
+    estimated plane over `margin_unbounded`, and `tangent_reliable`, true where the estimate is reliable and this ratio
+    is at most 1: above 1 the step is too short for the plane to decompose it.
     Details: `margin_on_draws` and so on, `(B, draws)`; `on_part`, `off_part` `(B, *shape)` of the shortest step.
 
-    Reference: Shamir, Melamed, BenShmuel 2021 for the split; the null follows from an isotropic gradient.
+    Args:
+        null_draws: the number of random subspaces.
+        method: the search method, as in `Margin`.
+        max_passes: the largest number of passes of one search for one sample; each restart has as many.
+        restarts: the number of searches, the first included.
+        seed: seed of the random subspaces.
+
+    Reference: Shamir, Melamed, BenShmuel 2021 for the decomposition; the null follows from an isotropic gradient.
     """
 
     needs_tangents: ClassVar[bool] = True
 
-    draws: Count = DRAWS
+    null_draws: Count = DEFAULT_NULL_DRAWS
     method: Literal["closest", "deepfool"] = "closest"
-    budget: Positive = 15.0
-    starts: Count = 1
+    max_passes: Positive = 15.0
+    restarts: Count = 1
     seed: Seed = 0
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
-        """Three searches for the sample, and two for every random subspace."""
         assert tangents is not None
-        return self.beside(boundary, x, y, tangents, {})
+        return self.run_with_controls(boundary, x, y, tangents, {})
 
-    def beside(
+    def run_with_controls(
         self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField, controls: Mapping[str, TangentField]
     ) -> Measurement:
-        """The answer of `run`, and the margin along each of the control's subspaces as `margin_<name>`."""
-        compared = self.compared(boundary, x, y)
-        basis, estimate = tangents_at(tangents, x)
-        ways = {"on": Restriction(basis), "off": Restriction(basis, off=True)}
-        ways |= {name: Restriction(field.tangent_basis(x)) for name, field in controls.items()}
-        step = split_by(basis, compared.step)
-        gradient = split_by(basis, compared.free.gap_and_gradient(x, compared.predicted)[1])
+        """Return the result of `run` with the margin along each control subspace as `margin_<name>`."""
+        comparison = self.make_null_comparison(boundary, x, y)
+        distance = comparison.distance
+        basis, estimate = tangent_basis_and_estimate(tangents, x)
+        constraints = {"on": SubspaceConstraint(basis), "off": SubspaceConstraint(basis, orthogonal=True)}
+        constraints |= {name: SubspaceConstraint(field.tangent_basis(x)) for name, field in controls.items()}
+        step = decompose_by_basis(basis, comparison.step)
+        _, gradient_vectors = comparison.unbounded_boundary.logit_margin_and_gradient(x, comparison.predicted)
+        gradient = decompose_by_basis(basis, gradient_vectors)
         columns = {
-            "margin_any": compared.sign * compared.distance,
-            "on_share": step.on_share,
-            "on_share_null": torch.full_like(compared.distance, step.null),
-            "gradient_off_share": gradient.off_share,
-            "gradient_off_share_null": torch.full_like(compared.distance, 1 - gradient.null),
+            "margin_unbounded": comparison.sign * distance,
+            "perturbation_on_manifold_fraction": step.tangent_fraction,
+            "perturbation_on_manifold_fraction_null": torch.full_like(distance, step.isotropic_fraction),
+            "gradient_off_manifold_fraction": gradient.normal_fraction,
+            "gradient_off_manifold_fraction_null": torch.full_like(distance, 1 - gradient.isotropic_fraction),
         }
-        restricted, details = compared.beside_chance(ways)
-        columns |= restricted
+        constrained, details = comparison.compare_with_null(constraints)
+        columns |= constrained
         if estimate is not None:
-            columns |= trust(estimate, compared.distance)
-        boundary.forwards += compared.free.forwards
-        boundary.backwards += compared.free.backwards
-        details |= {"on_part": step.on, "off_part": step.off}
-        return Measurement(columns, {name: unit_of(name) for name in columns}, details)
+            columns |= tangent_reliability(estimate, distance)
+        boundary.forwards += comparison.unbounded_boundary.forwards
+        boundary.backwards += comparison.unbounded_boundary.backwards
+        details |= {"on_part": step.tangent, "off_part": step.normal}
+        return Measurement(columns, {name: column_unit(name) for name in columns}, details)
 
-    def finer(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField) -> dict[str, Tensor]:
-        """`margin_any`, `margin_on` and `margin_off` at four times the budget, and in few dimensions from more starts.
+    def compute_refined_margins(
+        self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField
+    ) -> dict[str, Tensor]:
+        """Return `margin_unbounded`, `margin_on` and `margin_off` of a search with four times the passes.
 
-        What moves by more than a few percent tells of the search, and not of the boundary.
+        In few dimensions it also has more restarts. A difference of more than a few percent is an error of the search.
         """
-        starts = max(self.starts, default_starts(flatten(x).shape[1]))
-        search = dataclasses.replace(self, budget=4 * self.budget, starts=starts)
-        compared = search.compared(boundary, x, y)
+        restarts = max(self.restarts, default_restarts(flatten(x).shape[1]))
+        search = dataclasses.replace(self, max_passes=4 * self.max_passes, restarts=restarts)
+        comparison = search.make_null_comparison(boundary, x, y)
         basis = tangents.tangent_basis(x)
-        ways = compared.within("on", Restriction(basis)) | compared.within("off", Restriction(basis, off=True))
-        return {"margin_any": compared.sign * compared.distance} | ways
+        return (
+            {"margin_unbounded": comparison.sign * comparison.distance}
+            | comparison.constrained_margin("on", SubspaceConstraint(basis))
+            | comparison.constrained_margin("off", SubspaceConstraint(basis, orthogonal=True))
+        )
 
-    def compared(self, boundary: Boundary, x: Tensor, y: Tensor) -> Compared:
-        """The search without any restriction, ready for others."""
-        search = Margin(method=self.method, budget=self.budget, starts=self.starts)
-        return Compared(boundary, x, y, search, self.draws, self.seed)
+    def make_null_comparison(self, boundary: Boundary, x: Tensor, y: Tensor) -> MarginNullComparison:
+        """Search in all directions, and return the comparison that makes the constrained searches."""
+        margin = Margin(method=self.method, max_passes=self.max_passes, restarts=self.restarts)
+        return MarginNullComparison(boundary, x, y, margin, self.null_draws, self.seed)
 
 
-def unit_of(column: str) -> str:
-    """The unit of one of the columns above."""
+def column_unit(column: str) -> str:
+    """Return the unit of a column of `OnOff`.
+
+    Example:
+        >>> column_unit("margin_on_ratio"), column_unit("margin_on")
+        ('x free margin', 'l2, input units')
+    """
     if column == "tangent_reliable":
         return "yes or no"
-    if column.startswith("margin_"):
-        return "l2, input units"
-    return "share" if "_share" in column else "ratio to the free margin"
+    if "_fraction" in column:
+        return "fraction"
+    if "_ratio" in column:
+        return "x free margin"
+    return "l2, input units"

@@ -1,4 +1,4 @@
-"""The shape operator: how the normal of a level set turns, known by its products with directions."""
+"""Shape operator of a level set, given by its products with directions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,51 +15,56 @@ from dimple.tensors import flatten
 @final
 @dataclasses.dataclass(frozen=True)
 class ShapeOperator:
-    """How the unit normal of a level set turns along its tangent directions, as a map of rows `(B, n)`.
+    """The derivative of the unit normal of a level set along tangent directions, as a linear map of rows `(B, n)`.
 
-    Its eigenvalues on the tangent hyperplane are the principal curvatures, positive where the region of larger gap is
-    convex; the normal itself is mapped to zero.
+    Its eigenvalues on the tangent hyperplane are the principal curvatures, positive where the region of larger logit
+    margin is convex. The normal is mapped to zero.
+
+    Attributes:
+        normal: unit normals `(B, n)`, along the gradient.
+        gradient_norm: `(B, 1)`.
+        hessian_product: the product of the Hessian with rows `(B, n)`.
     """
 
     normal: Tensor
-    slope: Tensor
-    product: Callable[[Tensor], Tensor]
+    gradient_norm: Tensor
+    hessian_product: Callable[[Tensor], Tensor]
 
     @classmethod
-    def at(cls, boundary: Boundary, points: Tensor, y: Tensor) -> "ShapeOperator":
-        """Of the boundary of the classes `y` `(B,)` at points `(B, *shape)`."""
-        gradient, product = boundary.gap_hessian(points, y)
+    def from_boundary(cls, boundary: Boundary, points: Tensor, y: Tensor) -> "ShapeOperator":
+        """Make the shape operator of the boundary of the classes `y` `(B,)` at points `(B, *shape)`."""
+        gradient, product = boundary.logit_margin_hessian(points, y)
         rows = flatten(gradient)
         slope = rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
         return cls(rows / slope, slope, lambda v: flatten(product(v.reshape(points.shape))))
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """The change of the unit normal along each row's tangent part, turned so that convex is positive."""
-        return -self.tangent(self.product(self.tangent(rows))) / self.slope
+        """Return the negative derivative of the unit normal along the tangent part of each row."""
+        return -self.to_tangent(self.hessian_product(self.to_tangent(rows))) / self.gradient_norm
 
-    def tangent(self, rows: Tensor) -> Tensor:
-        """The part of each row within the tangent hyperplane."""
-        return tangent_part(rows, self.normal)
+    def to_tangent(self, rows: Tensor) -> Tensor:
+        """Return the part of each row within the tangent hyperplane."""
+        return tangent_component(rows, self.normal)
 
-    def along(self, direction: Tensor) -> Tensor:
-        """The normal curvature `(B,)` along the tangent part of one direction `(n,)`."""
-        unit = normalize(self.tangent(direction.expand_as(self.normal)), dim=1)
+    def normal_curvature(self, direction: Tensor) -> Tensor:
+        """Return the normal curvature `(B,)` along the tangent part of one direction `(n,)`."""
+        unit = normalize(self.to_tangent(direction.expand_as(self.normal)), dim=1)
         return (unit * self(unit)).sum(1)
 
-    def spectrum(self) -> Tensor:
-        """All principal curvatures, rising, `(B, n - 1)`; n products."""
+    def principal_curvatures(self) -> Tensor:
+        """Return all principal curvatures, increasing, `(B, n - 1)`, at the cost of n products."""
         n = self.normal.shape[1]
         eye = torch.eye(n).to(self.normal)
         matrix = torch.stack([self(column.expand_as(self.normal)) for column in eye], dim=2)
-        # The reflection that takes the first axis to the normal takes the others to a basis of the tangent hyperplane.
+        # The reflection that maps the first axis to the normal maps the others to a basis of the tangent hyperplane.
         sign = torch.where(self.normal[:, :1] >= 0, 1.0, -1.0).to(self.normal)
         mirror = normalize(self.normal + sign * eye[0], dim=1)
         basis = eye[:, 1:] - 2 * mirror[:, :, None] * mirror[:, None, 1:]
-        inside = basis.mT @ matrix @ basis
-        values: Tensor = torch.linalg.eigvalsh((inside + inside.mT) / 2)
+        restricted = basis.mT @ matrix @ basis
+        values: Tensor = torch.linalg.eigvalsh((restricted + restricted.mT) / 2)
         return values
 
 
-def tangent_part(rows: Tensor, normal: Tensor) -> Tensor:
-    """What is left of rows `(B, n)` without their parts along the unit normals `(B, n)`."""
+def tangent_component(rows: Tensor, normal: Tensor) -> Tensor:
+    """Return rows `(B, n)` minus their parts along the unit normals `(B, n)`."""
     return rows - (rows * normal).sum(1, keepdim=True) * normal

@@ -1,7 +1,8 @@
-"""How fast the scores of a network can change: the norm of every layer, their product, and what is seen at the data."""
+"""Rates of change of a network's scores: operator norms of the layers, a Lipschitz bound, and Jacobians at the data."""
 
 import dataclasses
 import math
+from functools import partial
 from typing import final
 
 import torch
@@ -10,25 +11,27 @@ from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
-from dimple.linalg.operator_norm import circular_norm, operator_norm
+from dimple.linalg.operator_norm import circular_convolution_norm, operator_norm
 from dimple.tensors import chunks, flatten, generator, require_samples
-from dimple.tracing.op_trace import Operation, record
+from dimple.tracing.op_trace import Operation, trace_operations
 from dimple.verification.lipschitz import lipschitz_bound
 
-# A permuted layer need not be known to the last digit.
-NULL_TOLERANCE = 1e-3
+# Relative tolerance of the norms of permuted layers, which need less precision.
+PERMUTED_NORM_TOLERANCE = 1e-3
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class LayerSpectrum:
-    """One affine layer as a linear map of its whole input.
+    """Norms of one affine layer as a linear map of its full input.
 
     Attributes:
-        name, kind: of the module, such as `layer1.0.conv1` and `Conv2d`.
-        norm: the operator norm, its largest singular value.
-        norm_null: the median of the same when the entries of its weight are shuffled; nan for batch norm.
-        frobenius: the root of the sum of all squared singular values; nan where padding makes it hard to tell.
+        name: the name of the module, such as `layer1.0.conv1`.
+        kind: its type, such as `Conv2d`.
+        norm: the operator norm, which is the largest singular value.
+        norm_null: the median operator norm with shuffled entries of the weight; nan for batch norm.
+        frobenius: the root of the sum of all squared singular values; nan for batch norm and for padding modes with
+            which it is not computed.
     """
 
     name: str
@@ -39,53 +42,56 @@ class LayerSpectrum:
 
     @property
     def stable_rank(self) -> float:
-        """How many singular values there would be if all were as large as the largest: (Frobenius / norm) squared."""
+        """The squared ratio of the Frobenius norm to the operator norm, at most the rank."""
         return (self.frobenius / self.norm) ** 2 if self.norm else math.nan
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Spectra:
-    """How fast the scores can change, in l2 of the scores for l2 of the input.
+    """Bounds of the rate of change of the scores, in l2 of the scores per l2 of the input.
 
     Attributes:
-        layers: in the order in which they run.
-        bound: no two inputs anywhere have scores that differ faster; inf where an operation has no bound.
-        unbounded: the names of these operations.
-        at_samples: `(B,)`, the norm of the Jacobian at each sample.
-        lipschitz: the largest Jacobian norm met at the samples and while climbing from them: a lower bound.
+        layers: the layers in the order of evaluation.
+        lipschitz_upper_bound: the Lipschitz bound of the scores; inf where an operation has no bound.
+        unbounded_operations: the names of these operations.
+        jacobian_norms: `(B,)`, the norm of the Jacobian at each sample.
+        lipschitz_lower_bound: the largest Jacobian norm found at the samples and in the ascent from them.
     """
 
     layers: tuple[LayerSpectrum, ...]
-    bound: float
-    unbounded: tuple[str, ...]
-    at_samples: Tensor
-    lipschitz: float
+    lipschitz_upper_bound: float
+    unbounded_operations: tuple[str, ...]
+    jacobian_norms: Tensor
+    lipschitz_lower_bound: float
 
     @property
     def ratio(self) -> float:
-        """The bound over the largest rate that was met."""
-        return self.bound / self.lipschitz if self.lipschitz else math.nan
+        """The upper bound of the Lipschitz constant over the lower one."""
+        return self.lipschitz_upper_bound / self.lipschitz_lower_bound if self.lipschitz_lower_bound else math.nan
 
     def rows(self) -> list[dict[str, str | float]]:
-        """One entry a layer, as a table prints it."""
+        """Return the rows of a table, one for each layer."""
         return [dataclasses.asdict(layer) | {"stable_rank": layer.stable_rank} for layer in self.layers]
 
 
 def spectra(
-    boundary: Boundary, x: Tensor, *, climb: int = 5, draws: int = 5, seed: int = 0, chunk: int = 64
+    boundary: Boundary, x: Tensor, *, ascent_steps: int = 5, null_draws: int = 5, seed: int = 0, chunk_size: int = 64
 ) -> Spectra:
-    """Measure the layers of a network, the bound that they give, and how far from it the data are.
+    """Measure the norms of a network's layers, its Lipschitz bound, and Jacobian norms at samples.
 
-    A chain has the product of its layers' norms for a bound; where branches meet, theirs are added, so that a residual
-    block counts one plus what stands beside its shortcut. Activations and pools count with their largest slopes. The
-    gap between two scores changes at most sqrt(2) times as fast as the scores: a gap g proves a margin of
-    g / (sqrt(2) bound).
+    The bound of a sequence of layers is the product of their norms. Where branches are added, their bounds are added:
+    a residual block has one plus the bound of its residual branch. Activations and pools contribute their largest
+    slopes. The difference of two scores changes at most sqrt(2) times as fast as the scores: a logit margin g proves a
+    margin of g / (sqrt(2) bound).
 
     Args:
-        x: samples `(B, *shape)` at which the rate is met.
-        climb: steps from each sample towards where the scores change faster, inside the box.
-        draws: how often the weights of each layer are shuffled for its null.
+        boundary: the boundary of the network.
+        x: samples `(B, *shape)`.
+        ascent_steps: the number of steps from each sample in the direction of faster change, within the bounds.
+        null_draws: the number of shuffles of the weight of each layer.
+        seed: seed of the shuffles.
+        chunk_size: the number of samples that are processed together.
 
     Raises:
         ModelError: if the classifier is a network in training mode.
@@ -98,78 +104,83 @@ def spectra(
         >>> for layer in (network[0], network[2]):
         ...     _ = layer.weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
         >>> found = spectra(Boundary(network), torch.ones(1, 2))
-        >>> round(found.bound, 4), round(found.lipschitz, 4)
+        >>> round(found.lipschitz_upper_bound, 4), round(found.lipschitz_lower_bound, 4)
         (9.0, 9.0)
     """
     require_samples(x)
-    tape = record(boundary.classifier, x[:1])
+    trace = trace_operations(boundary.model, x[:1])
     boundary.forwards += 1
-    layers, norms = [], {}
-    for number, operation in enumerate(tape.operations, start=1):
+    layers: list[LayerSpectrum] = []
+    norms: dict[int, float] = {}
+    for number, operation in enumerate(trace.operations, start=1):
         if operation.module is not None:
-            layers.append(_layer(operation, operation.module, draws, seed))
+            layers.append(_layer_spectrum(operation, operation.module, null_draws, seed))
             norms[number] = layers[-1].norm
-    bound, unbounded = lipschitz_bound(tape, norms)
-    at_samples, fastest = [], 0.0
-    spread = flatten(x - x.mean(0)).norm(dim=1).mean() if len(x) > 1 else x.norm()
-    for part in chunks(len(x), chunk):
-        here, after = climbed(boundary, x[part], climb, 0.02 * float(spread))
-        at_samples.append(here)
-        fastest = max(fastest, float(after.max()))
-    return Spectra(tuple(layers), bound, tuple(unbounded), torch.cat(at_samples), fastest)
+    upper_bound, unbounded = lipschitz_bound(trace, norms)
+    jacobian_norms: list[Tensor] = []
+    lower_bound = 0.0
+    mean_distance = flatten(x - x.mean(0)).norm(dim=1).mean() if len(x) > 1 else x.norm()
+    for part in chunks(len(x), chunk_size):
+        at_samples, largest = ascend_jacobian_norm(boundary, x[part], ascent_steps, 0.02 * float(mean_distance))
+        jacobian_norms.append(at_samples)
+        lower_bound = max(lower_bound, float(largest.max()))
+    return Spectra(tuple(layers), upper_bound, tuple(unbounded), torch.cat(jacobian_norms), lower_bound)
 
 
-def _layer(operation: Operation, module: nn.Module, draws: int, seed: int) -> LayerSpectrum:
-    like = operation.like[0]
+def _layer_spectrum(operation: Operation, module: nn.Module, null_draws: int, seed: int) -> LayerSpectrum:
+    like = operation.input_tensors[0]
     weights = dict(module.named_parameters())
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-        none = math.nan
-        return LayerSpectrum(operation.name, type(module).__name__, operator_norm(module, like), none, none)
+        return LayerSpectrum(operation.name, type(module).__name__, operator_norm(module, like), math.nan, math.nan)
     weight = weights["weight"].detach()
     null = []
-    for draw in range(draws):
+    for draw in range(null_draws):
         order = torch.randperm(weight.numel(), generator=generator(seed, "shuffled layer", operation.name, draw))
         shuffled = {"weight": weight.flatten()[order.to(weight.device)].reshape(weight.shape)}
-        null.append(operator_norm(lambda v: functional_call(module, shuffled, (v,)), like, NULL_TOLERANCE))  # noqa: B023
-    typical = sorted(null)[(draws - 1) // 2] if null else math.nan
-    return LayerSpectrum(operation.name, type(module).__name__, _norm(module, like), typical, _frobenius(module, like))
+        null.append(operator_norm(partial(functional_call, module, shuffled), like, PERMUTED_NORM_TOLERANCE))
+    norm_null = sorted(null)[(null_draws - 1) // 2] if null else math.nan
+    return LayerSpectrum(
+        operation.name, type(module).__name__, _spectral_norm(module, like), norm_null, _frobenius_norm(module, like)
+    )
 
 
-def _norm(module: nn.Module, like: Tensor) -> float:
-    """Exact where linear algebra has it, else by products."""
+def _spectral_norm(module: nn.Module, like: Tensor) -> float:
+    """Return the operator norm, exactly for matrices and circular convolutions, and by iteration for other layers."""
     if isinstance(module, nn.Linear):
         return float(torch.linalg.matrix_norm(module.weight.detach().double(), ord=2))
-    if _is_torus(module, like):
+    if _is_circular_convolution(module, like):
         assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        return circular_norm(module.weight, tuple(like.shape[2:]), module.stride[0])
+        return circular_convolution_norm(module.weight, tuple(like.shape[2:]), module.stride[0])
     return operator_norm(module, like)
 
 
-def _is_torus(module: nn.Module, like: Tensor) -> bool:
-    """Whether the Fourier transform knows this convolution: it goes round a torus that its stride divides."""
+def _is_circular_convolution(module: nn.Module, like: Tensor) -> bool:
+    """Return whether the module is a circular convolution whose norm the Fourier transform gives."""
     if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) or module.padding_mode != "circular":
         return False
     if module.padding == "valid":
         return False
-    size, kernel, stride = like.shape[2:], module.kernel_size, module.stride[0]
-    around = [k // 2 for k in kernel] if isinstance(module.padding, str) else list(module.padding)
+    size = like.shape[2:]
+    kernel = module.kernel_size
+    stride = module.stride[0]
+    padding = [k // 2 for k in kernel] if isinstance(module.padding, str) else list(module.padding)
     return (
         module.groups == 1
         and all(step == 1 for step in module.dilation)
         and all(step == stride for step in module.stride)
         and all(k % 2 == 1 and p == k // 2 and s >= k and s % stride == 0
-                for k, p, s in zip(kernel, around, size, strict=True))
+                for k, p, s in zip(kernel, padding, size, strict=True))
     )  # fmt: skip
 
 
-def _frobenius(module: nn.Module, like: Tensor) -> float:
-    """The squared weights applied to ones count every entry of the layer's matrix as often as it stands there."""
+def _frobenius_norm(module: nn.Module, like: Tensor) -> float:
+    """Return the Frobenius norm of the layer's matrix: the layer with squared weights sums its squared entries."""
     padding: str = vars(module).get("padding_mode", "zeros")
     if padding not in ("zeros", "circular"):
         return math.nan
     if padding == "circular" and isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         spans = [step * (k - 1) for k, step in zip(module.kernel_size, module.dilation, strict=True)]
-        # Round a smaller torus several weights meet in one entry.
+        # On a smaller torus several weights are added in one entry.
         if any(span >= side for span, side in zip(spans, like.shape[2:], strict=True)):
             return math.nan
     squared = {name: value.detach().square() * (name == "weight") for name, value in module.named_parameters()}
@@ -178,33 +189,35 @@ def _frobenius(module: nn.Module, like: Tensor) -> float:
     return math.sqrt(float(total))
 
 
-def climbed(boundary: Boundary, x: Tensor, steps: int, radius: float) -> tuple[Tensor, Tensor]:
-    """The Jacobian's norm at each sample, and the largest met on the way from it, both `(B,)`.
+def ascend_jacobian_norm(boundary: Boundary, x: Tensor, steps: int, radius: float) -> tuple[Tensor, Tensor]:
+    """Return the Jacobian's norm at each sample, and the largest one in an ascent from it, both `(B,)`.
 
-    A Jacobian is constant inside each piece of a ReLU network, so the climb follows the change of the scores over a
-    chord of `radius` along the fastest direction, which feels the pieces around.
+    The Jacobian is constant in each linear region of a ReLU network. The ascent therefore follows the change of the
+    scores between the ends of a segment of half-length `radius` in the fastest direction, which depends on the
+    neighboring regions.
     """
     first, axis = jacobian_norm(boundary, x)
-    best, here = first, x
+    best = first
+    points = x
     for _ in range(steps):
         with torch.enable_grad():
-            leaf = here.detach().requires_grad_(True)
-            chord = boundary.classifier(leaf + radius * axis) - boundary.classifier(leaf - radius * axis)
-            (uphill,) = torch.autograd.grad(chord.square().sum(), leaf)
+            leaf = points.detach().requires_grad_(True)
+            change = boundary.model(leaf + radius * axis) - boundary.model(leaf - radius * axis)
+            (gradient,) = torch.autograd.grad(change.square().sum(), leaf)
         boundary.forwards += 2 * len(x)
         boundary.backwards += 2 * len(x)
-        here = here + radius * normalize(flatten(uphill), dim=1).reshape(x.shape)
-        here = here if boundary.box is None else boundary.box.clamp(here)
-        now, axis = jacobian_norm(boundary, here)
-        best = torch.maximum(best, now)
+        points = points + radius * normalize(flatten(gradient), dim=1).reshape(x.shape)
+        points = points if boundary.bounds is None else boundary.bounds.clamp(points)
+        current, axis = jacobian_norm(boundary, points)
+        best = torch.maximum(best, current)
     return first, best
 
 
 def jacobian_norm(boundary: Boundary, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest singular value of the scores' Jacobian at each sample `(B,)`, and its direction in the input."""
+    """Return the largest singular value of the scores' Jacobian at each sample `(B,)`, and its input direction."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_(True)
-        scores = boundary.classifier(leaf)
+        scores = boundary.model(leaf)
         rows = []
         for column in range(scores.shape[1]):
             last = column == scores.shape[1] - 1
@@ -213,6 +226,6 @@ def jacobian_norm(boundary: Boundary, x: Tensor) -> tuple[Tensor, Tensor]:
     boundary.forwards += len(x)
     boundary.backwards += scores.shape[1] * len(x)
     jacobian = torch.stack(rows, dim=1)
-    squares, mixes = torch.linalg.eigh(jacobian @ jacobian.mT)
-    axis = normalize(torch.einsum("bk,bkn->bn", mixes[:, :, -1], jacobian), dim=1)
-    return squares[:, -1].clamp(min=0).sqrt(), axis.reshape(x.shape)
+    values, vectors = torch.linalg.eigh(jacobian @ jacobian.mT)
+    axis = normalize(torch.einsum("bk,bkn->bn", vectors[:, :, -1], jacobian), dim=1)
+    return values[:, -1].clamp(min=0).sqrt(), axis.reshape(x.shape)

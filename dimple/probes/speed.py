@@ -1,4 +1,4 @@
-"""How fast the decision boundary moves away from a sample, or towards it, while the weights change."""
+"""Speed of the decision boundary away from a sample or towards it while the weights change."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,39 +8,49 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dimple.attacks.projections import dual_norm, held_at_walls
-from dimple.boundary.boundary import Boundary, gap_of
+from dimple.attacks.projections import active_bounds, dual_norm
+from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.errors import ModelError, ShapeError
 from dimple.probes.base import Measurement
 from dimple.probes.margin import Margin
-from dimple.probes.weight_directions import Direction, moved, random_direction, rates_along, require_eval
+from dimple.probes.weight_directions import (
+    WeightDirection,
+    directional_derivatives,
+    move_weights,
+    random_direction,
+    require_eval,
+)
 from dimple.protocols import Classifier
 from dimple.settings import Natural, Positive, Seed, settings
-from dimple.stats.null_bands import band
-from dimple.tensors import Box, chunks, flatten, per_sample, require_samples
+from dimple.stats.null_bands import prediction_interval
+from dimple.tensors import Box, broadcast_per_sample, chunks, flatten, require_samples
 
 
 @final
 @settings
 class Speed:
-    """The rate of change of the margin while the weights move in a direction: positive, the boundary moves away.
+    """The rate of change of the margin while the weights move in a direction; positive if the boundary moves away.
 
-    At the nearest boundary point the gap stays zero while the weights change, so the margin changes as fast as the gap
-    does there, over the dual norm of the gap's gradient. Where the box holds coordinates at a wall, only the others
-    count. Exact to first order where the point is the nearest and the boundary is smooth; `margin_residual` says how
-    nearly it is. Of a sample that is classified wrongly, the margin is negative and positive speed brings it closer to
-    being right.
+    The closest boundary point moves so that its logit margin stays zero. The speed is therefore the rate of change of
+    the logit margin at this point, divided by the dual norm of its gradient. Coordinates that are held at an input
+    bound are left out. The speed is exact to first order where the point is the closest one and the boundary is smooth;
+    `stationarity_angle` measures the deviation from a closest point. A misclassified sample has a negative margin, and
+    a positive speed brings it closer to the correct side.
 
-    With `beta` the boundary is the soft one: the zero set of `z_y - log(sum_other exp(beta z_other)) / beta`, which
-    lies on the near side of the exact one and has no kinks. Its margin is that of the label.
+    With `beta`, the soft boundary is used: the zero set of `z_y - log(sum_other exp(beta z_other)) / beta`, which is
+    closer to the correctly classified samples than the exact boundary and has no kinks. Its margin is that of the
+    label.
 
-    The null is the speed for `draws` random directions of the same length in every tensor of the network.
+    The null is the speed for random directions with the same length in every tensor of the network.
 
     Columns: those of the margin probe; `speed` and `speed_null`, `speed_null_low`, `speed_null_high`, in input units
     per unit of time along the direction, nan where no boundary point was found.
 
     Args:
-        search: how the boundary point is found, and in which norm.
+        search: the search for the boundary point, with its norm.
+        beta: the sharpness of the soft boundary; None for the exact boundary.
+        null_draws: the number of random directions.
+        seed: seed of the random directions.
 
     Reference: Xu, Sun, Goldblum, Goldstein, Huang 2023, Exploring and exploiting decision boundary dynamics for
     adversarial robustness, section 3.
@@ -55,127 +65,154 @@ class Speed:
 
     search: Margin = Margin()
     beta: Positive | None = None
-    draws: Natural = 39
+    null_draws: Natural = 39
     seed: Seed = 0
 
     def __call__(
-        self, boundary: Boundary, x: Tensor, y: Tensor, direction: Direction, *, chunk: int = 256
+        self, boundary: Boundary, x: Tensor, y: Tensor, direction: WeightDirection, *, chunk_size: int = 256
     ) -> Measurement:
         """Measure the samples `x` `(B, *shape)` with labels `y` `(B,)` while the weights move along `direction`.
 
         Raises:
-            ModelError: if the classifier is no network in eval mode, or the direction is not one of its own.
+            ModelError: if the classifier is not a network in eval mode, or the direction does not match its tensors.
         """
         require_samples(x)
-        network = _network(boundary)
-        null = [random_direction(direction, self.seed, draw) for draw in range(self.draws)]
+        network = _require_network(boundary)
+        null = [random_direction(direction, self.seed, draw) for draw in range(self.null_draws)]
         parts = []
-        for part in chunks(len(x), chunk):
+        for part in chunks(len(x), chunk_size):
             margin = self.margin(boundary, x[part], y[part])
             rates = self._rates(boundary, network, x[part], y[part], margin, [direction, *null])
-            columns, units = dict(margin.columns), dict(margin.units)
-            columns["speed"] = rates[:, 0]
+            columns = {**margin.columns, "speed": rates[:, 0]}
             if null:
-                low, high = band(rates[:, 1:])
+                low, high = prediction_interval(rates[:, 1:])
                 columns |= {"speed_null": rates[:, 1:].median(1).values, "speed_null_low": low, "speed_null_high": high}
-            units |= {name: f"{self.search.norm}, input units a time" for name in columns if name.startswith("speed")}
+            unit = f"{self.search.norm}, input units per unit of time"
+            units = margin.units | {name: unit for name in columns if name.startswith("speed")}
             parts.append(Measurement(columns, units, margin.details))
         return Measurement.concatenate(parts)
 
     def margin(self, boundary: Boundary, x: Tensor, y: Tensor) -> Measurement:
-        """The margins to the exact boundary, or to the soft one of the label."""
+        """Return the margins to the exact boundary, or with `beta` to the soft boundary of the label."""
         if self.beta is None:
-            return self.search(boundary, x, y, chunk=len(x))
-        parts, order = [], []
+            return self.search(boundary, x, y, chunk_size=len(x))
+        parts: list[Measurement] = []
+        order: list[Tensor] = []
         for label in y.unique().tolist():
             rows = torch.nonzero(y == label).squeeze(1)
-            soft = Boundary(SoftGap(boundary.classifier, label, self.beta), boundary.box)
-            parts.append(self.search(soft, x[rows], torch.zeros_like(rows), chunk=len(rows)))
+            soft = Boundary(SoftMarginClassifier(boundary.model, label, self.beta), boundary.bounds)
+            parts.append(self.search(soft, x[rows], torch.zeros_like(rows), chunk_size=len(rows)))
             boundary.forwards += soft.forwards
             boundary.backwards += soft.backwards
             order.append(rows)
-        whole, back = Measurement.concatenate(parts), torch.cat(order).argsort()
-        pick = [{name: values[back] for name, values in part.items()} for part in (whole.columns, whole.details)]
-        return Measurement(pick[0], whole.units, pick[1])
+        merged = Measurement.concatenate(parts)
+        inverse = torch.cat(order).argsort()
+        columns = {name: values[inverse] for name, values in merged.columns.items()}
+        details = {name: values[inverse] for name, values in merged.details.items()}
+        return Measurement(columns, merged.units, details)
 
-    def by_difference(
-        self, boundary: Boundary, x: Tensor, y: Tensor, direction: Direction, time: float, *, chunk: int = 256
+    def finite_difference(
+        self,
+        boundary: Boundary,
+        x: Tensor,
+        y: Tensor,
+        direction: WeightDirection,
+        time: float,
+        *,
+        chunk_size: int = 256,
     ) -> Tensor:
-        """The speed as a difference quotient, `(B,)`: both margins searched for, before and after `time`.
+        """Return the speed as a difference quotient `(B,)` of the margins found before and after a move by `time`.
 
-        What `speed` is measured against; it differs from it by terms of the order of `time`, by what the searches
-        leave, and wherever the nearest boundary point is another one after the move.
+        It serves as a check of `speed`. The two differ by terms of the order of `time`, by errors of the searches, and
+        where another boundary point is the closest one after the move.
         """
-        later = Boundary(moved(_network(boundary), direction, time), boundary.box)
+        later = Boundary(move_weights(_require_network(boundary), direction, time), boundary.bounds)
         rates = []
-        for part in chunks(len(x), chunk):
-            before, after = (self.margin(one, x[part], y[part]).columns["margin"] for one in (boundary, later))
+        for part in chunks(len(x), chunk_size):
+            before = self.margin(boundary, x[part], y[part]).columns["margin"]
+            after = self.margin(later, x[part], y[part]).columns["margin"]
             rates.append((after - before) / time)
         return torch.cat(rates)
 
     def _rates(
-        self, boundary: Boundary, network: nn.Module, x: Tensor, y: Tensor, margin: Measurement, along: list[Direction]
+        self,
+        boundary: Boundary,
+        network: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        margin: Measurement,
+        directions: list[WeightDirection],
     ) -> Tensor:
-        """The speed for each direction, `(B, directions)`."""
+        """Return the speed for each direction, `(B, directions)`."""
         points = margin.details["boundary_point"]
         predicted = boundary.predict(x)
-        held = predicted if self.beta is None else y
+        classes = predicted if self.beta is None else y
         beta = self.beta
 
-        def gap(tensors: dict[str, Tensor], at: Tensor) -> Tensor:
-            scores = functional_call(network, tensors, (at,))
-            return gap_of(scores, held) if beta is None else soft_gap(scores, held, beta)
+        def logit_margin(tensors: dict[str, Tensor], inputs: Tensor) -> Tensor:
+            scores = functional_call(network, tensors, (inputs,))
+            return compute_logit_margin(scores, classes) if beta is None else soft_logit_margin(scores, classes, beta)
 
         leaf = points.detach().requires_grad_(True)
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(gap({}, leaf).sum(), leaf)
-        # The way to the soft boundary of a wrong sample leads up the gap of its label; every other leads down.
-        uphill = margin.columns["margin"] < 0 if beta is not None else torch.zeros_like(predicted, dtype=torch.bool)
-        downhill = torch.where(per_sample(uphill, x), -gradient, gradient)
-        per_gap = margin_per_gap(points - x, downhill, points, self.search.norm, boundary.box)
-        # Beyond the boundary of its own class a sample's distance counts as negative: it grows as the margin falls.
-        sign = torch.where(predicted == y, 1.0, -1.0).to(x) if beta is None else torch.ones_like(per_gap)
-        rates = rates_along(lambda tensors: gap(tensors, points), network, along)
+            (gradient,) = torch.autograd.grad(logit_margin({}, leaf).sum(), leaf)
+        # On the step of a misclassified sample to its soft boundary the margin of the label rises; on others it falls.
+        rises = margin.columns["margin"] < 0 if beta is not None else torch.zeros_like(predicted, dtype=torch.bool)
+        gradient = torch.where(broadcast_per_sample(rises, x), -gradient, gradient)
+        factor = margin_per_logit_margin(points - x, gradient, points, self.search.norm, boundary.bounds)
+        # The margin of a misclassified sample is negative, so that it decreases while its distance grows.
+        sign = torch.where(predicted == y, 1.0, -1.0).to(x) if beta is None else torch.ones_like(factor)
+        rates = directional_derivatives(lambda tensors: logit_margin(tensors, points), network, directions)
         boundary.forwards += 2 * len(x)
-        boundary.backwards += len(x) * (3 + len(along))
-        speed = sign[:, None] * per_gap[:, None] * rates
+        boundary.backwards += len(x) * (3 + len(directions))
+        speed = sign[:, None] * factor[:, None] * rates
         return speed.masked_fill(~margin.columns["margin_found"][:, None], torch.nan)
 
 
-def margin_per_gap(step: Tensor, gradient: Tensor, points: Tensor, norm: str, box: Box | None) -> Tensor:
-    """How much the margin grows for each unit that the gap at the nearest boundary point grows, `(B,)`.
+def margin_per_logit_margin(step: Tensor, gradient: Tensor, points: Tensor, norm: str, bounds: Box | None) -> Tensor:
+    """Return the derivative of the margin with respect to the logit margin at the closest boundary point, `(B,)`.
 
-    One over the dual norm of the gradient, that of a gap which falls along the step; with a box, over that of the
-    coordinates that no wall holds, and in l2 times the share of the step's length that they have: the multiplier of the
+    It is one over the dual norm of the gradient. With bounds, the norm is that of the coordinates that no bound stops,
+    and in l2 it is multiplied by the fraction of the step's length in these coordinates: the Lagrange multiplier of the
     constrained problem.
+
+    Args:
+        step: `(B, *shape)`, from the samples to the boundary points.
+        gradient: `(B, *shape)`, of a logit margin that decreases along the step.
+        points: `(B, *shape)`, the boundary points.
+        norm: the norm of the margin.
+        bounds: the box of valid inputs, or None.
     """
-    s, g, at = flatten(step), flatten(gradient), flatten(points)
+    s = flatten(step)
+    g = flatten(gradient)
     length = s.norm(dim=1)
-    if box is not None:
-        stopped = held_at_walls(s, g, at, box)
-        s, g = s.masked_fill(stopped, 0.0), g.masked_fill(stopped, 0.0)
     tiny = torch.finfo(s.dtype).tiny
-    moving = s.norm(dim=1) / length.clamp(min=tiny) if norm == "l2" and box is not None else torch.ones_like(length)
-    return moving / dual_norm(g, norm).clamp(min=tiny)
+    if bounds is None:
+        return torch.ones_like(length) / dual_norm(g, norm).clamp(min=tiny)
+    stopped = active_bounds(s, g, flatten(points), bounds)
+    free_length = s.masked_fill(stopped, 0.0).norm(dim=1)
+    fraction = free_length / length.clamp(min=tiny) if norm == "l2" else torch.ones_like(length)
+    return fraction / dual_norm(g.masked_fill(stopped, 0.0), norm).clamp(min=tiny)
 
 
-def _network(boundary: Boundary) -> nn.Module:
-    classifier: Classifier = boundary.classifier
+def _require_network(boundary: Boundary) -> nn.Module:
+    classifier: Classifier = boundary.model
     if not isinstance(classifier, nn.Module):
-        raise ModelError(f"{type(classifier).__name__} has no weights that could move; the speed needs an nn.Module")
+        raise ModelError(f"{type(classifier).__name__} has no weights to move; the speed needs an nn.Module")
     require_eval(classifier)
     return classifier
 
 
-def soft_gap(scores: Tensor, y: Tensor, beta: float) -> Tensor:
-    """`z_y - log(sum_other exp(beta z_other)) / beta` of scores `(B, K)` and classes `(B,)`.
+def soft_logit_margin(scores: Tensor, y: Tensor, beta: float) -> Tensor:
+    """Return `z_y - log(sum_other exp(beta z_other)) / beta` of scores `(B, K)` and classes `(B,)`.
 
-    At most the gap, and less by at most `log(K - 1) / beta`; zero where the softmax of `beta z` gives the class a half.
+    It is at most the logit margin, and less by at most `log(K - 1) / beta`; it is zero where the softmax of `beta z` is
+    one half for the class.
 
     Reference: Xu et al. 2023, Exploring and exploiting decision boundary dynamics for adversarial robustness.
 
     Example:
-        >>> soft_gap(torch.tensor([[2.0, 1.0, 1.0]]), torch.tensor([0]), beta=100.0)
+        >>> soft_logit_margin(torch.tensor([[2.0, 1.0, 1.0]]), torch.tensor([0]), beta=100.0)
         tensor([0.9931])
     """
     own = scores.gather(1, y[:, None]).squeeze(1)
@@ -184,40 +221,44 @@ def soft_gap(scores: Tensor, y: Tensor, beta: float) -> Tensor:
 
 
 @final
-class SoftGap:
-    """One class against the soft maximum of all others, as a classifier of two scores: class 0 is the class itself."""
+class SoftMarginClassifier:
+    """A classifier of one class, as class 0, against the soft maximum of all others, as class 1."""
 
-    def __init__(self, classifier: Classifier, label: int, beta: float) -> None:
-        self.classifier = classifier
+    def __init__(self, model: Classifier, label: int, beta: float) -> None:
+        self.model = model
         self.label = label
         self.beta = beta
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Samples `(B, *shape)` to the scores (soft gap, 0), `(B, 2)`."""
-        scores = self.classifier(x)
-        gap = soft_gap(scores, torch.full((len(x),), self.label, device=x.device), self.beta)
-        return torch.stack([gap, torch.zeros_like(gap)], dim=1)
+        """Map samples `(B, *shape)` to the scores (soft logit margin, 0), `(B, 2)`."""
+        scores = self.model(x)
+        margin = soft_logit_margin(scores, torch.full((len(x),), self.label, device=x.device), self.beta)
+        return torch.stack([margin, torch.zeros_like(margin)], dim=1)
 
 
-def speed_shares(margin: Tensor, speed: Tensor, edges: Sequence[float]) -> list[dict[str, float]]:
-    """The shares of samples whose boundary moves away and towards them, for each interval of the margin.
+def speed_sign_fractions(margin: Tensor, speed: Tensor, edges: Sequence[float]) -> list[dict[str, float]]:
+    """Return the fractions of samples with positive and with negative speed for each interval of the margin.
 
-    For random directions of the weights either share is a half.
+    For random directions of the weights both fractions are one half.
 
     Args:
-        margin, speed: columns `(B,)` of one step of a trajectory, or of several.
-        edges: rising ends of the intervals; margins below the first or from the last on are left out.
+        margin: column `(B,)` of one step of a trajectory, or of several.
+        speed: column `(B,)` of the same samples; nan values are left out.
+        edges: increasing ends of the intervals, each of which includes its lower end; other margins are left out.
 
     Returns:
-        For each interval `margin_from`, `margin_to`, `samples`, `positive`, `negative` (shares; nan without samples),
-        and `negative_low`, `negative_high`, between which the share of negative speeds would lie, at 95 %, if either
-        sign were equally likely.
+        For each interval `margin_from`, `margin_to`, `samples`, the fractions `positive` and `negative` (nan without
+        samples), and `negative_low`, `negative_high`, the 95 % interval of the fraction of negative speeds if both
+        signs are equally likely.
+
+    Raises:
+        ShapeError: if the columns differ in shape, or the edges are fewer than two or not increasing.
 
     Reference: Xu et al. 2023, figure 5.
 
     Example:
-        >>> import torch
-        >>> speed_shares(torch.tensor([0.1, 0.2, 0.7]), torch.tensor([1.0, -1.0, 1.0]), [0, 0.5, 1])[1]["positive"]
+        >>> margin, speed = torch.tensor([0.1, 0.2, 0.7]), torch.tensor([1.0, -1.0, 1.0])
+        >>> speed_sign_fractions(margin, speed, [0, 0.5, 1])[1]["positive"]
         1.0
     """
     from scipy.stats import binom
@@ -225,7 +266,7 @@ def speed_shares(margin: Tensor, speed: Tensor, edges: Sequence[float]) -> list[
     if margin.shape != speed.shape or len(edges) < 2 or any(a >= b for a, b in itertools.pairwise(edges)):
         raise ShapeError(
             f"margin {tuple(margin.shape)}, speed {tuple(speed.shape)} and {len(edges)} edges give no intervals; pass "
-            "two columns of the same samples and two or more rising edges"
+            "two columns of the same samples and two or more increasing edges"
         )
     rows = []
     for low, high in itertools.pairwise(edges):

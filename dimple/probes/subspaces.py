@@ -1,4 +1,4 @@
-"""Subspaces worth searching in: frequency bands, principal directions, a line of one's own; and a probe of such lists.
+"""Margins within given subspaces, such as frequency bands, principal directions, or a line to another image.
 
 Reference: Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, "Hold me tight! Influence of discriminative features on
 deep network boundaries" (NeurIPS 2020), for margins along the diagonal blocks of the two-dimensional DCT.
@@ -11,43 +11,47 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from dimple.attacks.subspace_constraint import Restriction
+from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.probes.base import Measurement, Probe
 from dimple.probes.margin import Margin
+from dimple.probes.null_comparison import MarginNullComparison
 from dimple.probes.on_off import OnOff
-from dimple.probes.with_null import Compared
 from dimple.protocols import TangentField
-from dimple.stats.null_bands import DRAWS
+from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
 from dimple.tensors import flatten
+
+# Suffixes of the columns of a null: the median and the ends of the prediction interval.
+NULL_SUFFIXES = ("_null", "_null_low", "_null_high")
 
 
 @final
 class Subspace:
-    """One subspace for all samples, as a tangent field.
+    """A tangent field of one subspace for all samples.
 
     Args:
-        columns: orthonormal, `(n, d)`.
+        basis: orthonormal columns `(n, d)`.
     """
 
-    def __init__(self, columns: Tensor) -> None:
-        self.columns = columns
+    def __init__(self, basis: Tensor) -> None:
+        self.basis = basis
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        """The same columns at every sample, `(B, n, d)`; they take no memory of their own."""
-        return self.columns.to(x).expand(len(x), -1, -1)
+        """Return the same columns at every sample, `(B, n, d)`, as a view without a copy for each."""
+        return self.basis.to(x).expand(len(x), -1, -1)
 
 
 @final
-class Directions:
-    """The span of vectors that belong to each sample, such as the line to another image, as a tangent field.
+class PerSampleSubspace:
+    """A tangent field of the span of given vectors at each sample, such as the difference to another image.
 
     Args:
-        vectors: from samples `(B, *shape)` to one vector each in that shape, or to `(B, d, *shape)`.
+        vectors: maps samples `(B, *shape)` to one vector each, in the same shape, or to d vectors each,
+            `(B, d, *shape)`.
 
     Example:
-        >>> to_the_origin = Directions(lambda x: -x)
+        >>> to_the_origin = PerSampleSubspace(lambda x: -x)
         >>> to_the_origin.tangent_basis(torch.tensor([[3.0, 4.0]])).squeeze().abs()
         tensor([0.6000, 0.8000])
     """
@@ -56,38 +60,42 @@ class Directions:
         self.vectors = vectors
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        """Orthonormal columns `(B, n, d)`.
+        """Return orthonormal columns `(B, n, d)`.
 
         Raises:
-            ShapeError: if a sample's vectors are linearly dependent, or no vectors of its shape.
+            ShapeError: if the vectors of a sample are linearly dependent, or differ from the samples in shape.
         """
-        vectors, n = self.vectors(x).to(x), flatten(x).shape[1]
+        vectors = self.vectors(x).to(x)
+        n = flatten(x).shape[1]
         if len(vectors) != len(x) or vectors[0].numel() % n:
-            raise ShapeError(f"Directions: vectors of shape {tuple(vectors.shape)} for samples {tuple(x.shape)}")
+            raise ShapeError(
+                f"PerSampleSubspace: vectors of shape {tuple(vectors.shape)} for samples of shape {tuple(x.shape)}; "
+                "they must be (B, *shape) or (B, d, *shape)"
+            )
         columns: Tensor
         columns, triangle = torch.linalg.qr(vectors.reshape(len(x), -1, n).mT)
         sizes = triangle.diagonal(dim1=1, dim2=2).abs()
         if not bool((sizes > 1e-6 * sizes.amax(1, keepdim=True)).all()):
-            raise ShapeError("Directions: the vectors of a sample are linearly dependent; give fewer")
+            raise ShapeError("PerSampleSubspace: the vectors of a sample are linearly dependent; give fewer")
         return columns
 
 
 def dct_bands(shape: tuple[int, ...], size: int | None = None, step: int | None = None) -> dict[str, Subspace]:
-    """Frequency bands of images, low to high: square blocks along the diagonal of the two-dimensional DCT.
+    """Return frequency bands of images from low to high, as square blocks along the diagonal of the 2-D DCT.
 
-    The band `dct_08` of size 8 holds the frequencies from 8 to 15 in both directions, in all channels.
+    The band `dct_08` of size 8 contains the frequencies 8 to 15 in both directions, in all channels.
 
     Args:
         shape: (C, H, W).
-        size: frequencies to a side, a quarter of the image's shorter side if not given: 8 for 32 x 32.
-        step: from band to band, a quarter of the size if not given.
+        size: the number of frequencies in each direction; None takes a quarter of the shorter side, 8 for 32 x 32.
+        step: the difference of the first frequencies of successive bands; None takes a quarter of the size.
 
     Raises:
-        ShapeError: for samples that are no images, or smaller than a block.
+        ShapeError: if the samples are not images, or are smaller than a block.
 
     Example:
         >>> bands = dct_bands((3, 32, 32))
-        >>> list(bands)[:3], bands["dct_24"].columns.shape
+        >>> list(bands)[:3], bands["dct_24"].basis.shape
         (['dct_00', 'dct_02', 'dct_04'], torch.Size([3072, 192]))
     """
     if len(shape) != 3:
@@ -98,27 +106,30 @@ def dct_bands(shape: tuple[int, ...], size: int | None = None, step: int | None 
     step = max(1, size // 4) if step is None else step
     if not 1 <= size <= side:
         raise ShapeError(f"frequency bands of size {size} do not fit images of {height} x {width}")
-    rows, columns, colours = _dct(height), _dct(width), torch.eye(channels, dtype=torch.float64)
+    rows = _dct_matrix(height)
+    columns = _dct_matrix(width)
+    channel_basis = torch.eye(channels, dtype=torch.float64)
     bands = {}
     for start in range(0, side - size + 1, step):
         block = slice(start, start + size)
-        waves = torch.einsum("ce,hp,wq->chwepq", colours, rows[:, block], columns[:, block])
+        waves = torch.einsum("ce,hp,wq->chwepq", channel_basis, rows[:, block], columns[:, block])
         bands[f"dct_{start:02d}"] = Subspace(waves.reshape(math.prod(shape), -1))
     return bands
 
 
-def _dct(length: int) -> Tensor:
-    """The orthonormal waves of the DCT-II as columns, `(length, length)`, float64, slow ones first."""
-    place = torch.arange(length, dtype=torch.float64)
-    waves = torch.cos(math.pi / length * (place[:, None] + 0.5) * place)
+def _dct_matrix(length: int) -> Tensor:
+    """Return the orthonormal waves of the DCT-II as columns, `(length, length)`, float64, low frequencies first."""
+    index = torch.arange(length, dtype=torch.float64)
+    waves = torch.cos(math.pi / length * (index[:, None] + 0.5) * index)
     orthonormal: Tensor = waves / waves.norm(dim=0)
     return orthonormal
 
 
 def principal_axes(cloud: Tensor) -> Tensor:
-    """All principal directions of a cloud `(N, *shape)` as orthonormal columns `(n, n)`, float64, widest first.
+    """Return all principal directions of a cloud `(N, *shape)` as orthonormal columns `(n, n)`, float64.
 
-    Directions in which the cloud has no extent at all come last, in an arbitrary order. An eigenproblem of size n.
+    They are in order of decreasing variance; directions without variance come last, in an arbitrary order. The cost is
+    an eigenproblem of size n.
     """
     rows = flatten(cloud).double()
     mean = rows.mean(0)
@@ -128,7 +139,7 @@ def principal_axes(cloud: Tensor) -> Tensor:
 
 
 def pca_bands(axes: Tensor, dim: int, count: int = 8) -> dict[str, Subspace]:
-    """Blocks of `dim` consecutive principal directions, spread evenly from the widest to the narrowest.
+    """Return `count` blocks of `dim` consecutive principal directions, evenly spaced from first to last.
 
     Example:
         >>> list(pca_bands(torch.eye(64), dim=8, count=3))
@@ -141,71 +152,81 @@ def pca_bands(axes: Tensor, dim: int, count: int = 8) -> dict[str, Subspace]:
 
 @final
 class SubspaceMargin(Probe):
-    """The margin within (or off) each of a list of subspaces, beside that within random ones of the same dimension.
+    """The margin within (or orthogonal to) given subspaces, compared with random ones of the same dimension.
 
-    All searches are those of `OnOff`: in l2, free of the input box, with the same budget.
+    The searches are those of `OnOff`: in l2, without the input bounds, with the same number of passes.
 
     Args:
-        subspaces: name to tangent field.
-        off: search off each of them instead.
-        draws, budget, starts, seed: as in `OnOff`.
+        subspaces: tangent fields by name.
+        orthogonal: search orthogonally to each of them instead.
+        null_draws: as in `OnOff`.
+        max_passes: as in `OnOff`.
+        restarts: as in `OnOff`.
+        seed: as in `OnOff`.
 
-    Columns: `margin_any`, and for each name `margin_<name>` with `_null`, `_null_low`, `_null_high`, all signed.
+    Columns: `margin_unbounded`, and for each name `margin_<name>` with `_null`, `_null_low`, `_null_high`, all signed.
     Details: `margin_<name>_draws`, `(B, draws)`.
 
     Example:
         >>> right = Boundary(lambda x: torch.stack([x[:, 0], -x[:, 0]], dim=1))
         >>> axes = {"right": Subspace(torch.tensor([[1.0], [0.0]])), "up": Subspace(torch.tensor([[0.0], [1.0]]))}
-        >>> answer = SubspaceMargin(axes)(right, torch.tensor([[2.0, 1.0]]), torch.tensor([0])).columns
-        >>> answer["margin_right"].round(decimals=3), answer["margin_up"]
+        >>> columns = SubspaceMargin(axes)(right, torch.tensor([[2.0, 1.0]]), torch.tensor([0])).columns
+        >>> columns["margin_right"].round(decimals=3), columns["margin_up"]
         (tensor([2.]), tensor([inf]))
     """
 
     def __init__(
         self,
         subspaces: Mapping[str, TangentField],
-        off: bool = False,
-        draws: int = DRAWS,
-        budget: float = 15.0,
-        starts: int = 1,
+        orthogonal: bool = False,
+        null_draws: int = DEFAULT_NULL_DRAWS,
+        max_passes: float = 15.0,
+        restarts: int = 1,
         seed: int = 0,
     ) -> None:
-        self.subspaces, self.off, self.draws, self.seed = dict(subspaces), off, draws, seed
-        self.search = Margin(budget=budget, starts=starts)
+        self.subspaces = dict(subspaces)
+        self.orthogonal = orthogonal
+        self.null_draws = null_draws
+        self.seed = seed
+        self.margin = Margin(max_passes=max_passes, restarts=restarts)
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
-        """One search for each subspace, and the draws for each dimension among them."""
-        compared = Compared(boundary, x, y, self.search, self.draws, self.seed)
-        ways = {name: Restriction(field.tangent_basis(x), self.off) for name, field in self.subspaces.items()}
-        beside, details = compared.beside_chance(ways)
-        columns = {"margin_any": compared.sign * compared.distance} | beside
-        columns = {name: values for name, values in columns.items() if name.startswith("margin_")}
-        details = {name: values for name, values in details.items() if name.startswith("margin_")}
-        boundary.forwards += compared.free.forwards
-        boundary.backwards += compared.free.backwards
+        comparison = MarginNullComparison(boundary, x, y, self.margin, self.null_draws, self.seed)
+        constraints = {
+            name: SubspaceConstraint(field.tangent_basis(x), self.orthogonal) for name, field in self.subspaces.items()
+        }
+        compared, draws = comparison.compare_with_null(constraints)
+        columns = {"margin_unbounded": comparison.sign * comparison.distance}
+        details = {}
+        for name in self.subspaces:
+            columns |= {f"margin_{name}{end}": compared[f"margin_{name}{end}"] for end in ("", *NULL_SUFFIXES)}
+            details[f"margin_{name}_draws"] = draws[f"margin_{name}_draws"]
+        boundary.forwards += comparison.unbounded_boundary.forwards
+        boundary.backwards += comparison.unbounded_boundary.backwards
         return Measurement(columns, dict.fromkeys(columns, "l2, input units"), details)
 
 
 @final
-class Controlled(Probe):
-    """The on/off split with the same search along other subspaces of the same dimension beside it.
+class OnOffWithControls(Probe):
+    """The on- and off-manifold margins together with the margins along control subspaces of the same dimension.
 
-    A ratio along the manifold that lies off the random band says little while the principal directions of the data, or
-    the directions in which they hardly vary, give the same.
+    A ratio along the manifold outside of the prediction interval means little if the principal directions of the data,
+    or the directions of their smallest variance, give the same ratio.
 
     Args:
-        onoff: the probe.
-        controls: name to tangent field, of the dimension of the tangents.
+        on_off: the probe.
+        controls: tangent fields by name, of the dimension of the tangent spaces.
 
-    Columns: those of `OnOff`, and `margin_<name>` and `<name>_ratio` for each control, with the nulls of `margin_on`.
+    Columns: those of `OnOff`, and `margin_<name>` and `margin_<name>_ratio` for each control, with the nulls of
+    `margin_on`.
     """
 
     needs_tangents: ClassVar[bool] = True
 
-    def __init__(self, onoff: OnOff, controls: Mapping[str, TangentField]) -> None:
-        self.onoff, self.controls = onoff, dict(controls)
+    def __init__(self, on_off: OnOff, controls: Mapping[str, TangentField]) -> None:
+        self.on_off = on_off
+        self.controls = dict(controls)
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
-        """The split, and one search more for each control."""
         assert tangents is not None
-        return self.onoff.beside(boundary, x, y, tangents, self.controls)
+        return self.on_off.run_with_controls(boundary, x, y, tangents, self.controls)

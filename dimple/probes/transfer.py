@@ -1,4 +1,4 @@
-"""Do the boundary points of one model fool another, and more often than noise of the same size?"""
+"""Transfer of adversarial perturbations between models, compared with noise of the same size."""
 
 import dataclasses
 import math
@@ -11,73 +11,75 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.probes.margin import Margin
-from dimple.stats.null_bands import band, verdict
-from dimple.tensors import Box, flatten, generator, norm, per_sample, require_samples
+from dimple.stats.null_bands import prediction_interval, verdict
+from dimple.tensors import Box, broadcast_per_sample, flatten, generator, norm, require_samples
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Transfer:
-    """The share of samples whose perturbation, made for one model (row), changes the class that another (column) gives.
+    """The error rates of target models (columns) on the perturbations of source models (rows).
 
-    Each pair is judged at the samples that both classify correctly and for which the first has a boundary point.
+    A perturbation leads to a boundary point of its source model. Each pair is evaluated on the samples that both models
+    classify correctly and for which the source model has a boundary point.
 
     Attributes:
         models: the names of the M models, in the order of rows and columns.
-        samples: `(M, M)`, how many samples a share is of.
-        error: `(M, M)` shares; nan where there is no sample. The diagonal is 1 at native size, but for rounding:
-            boundary points are misclassified, by a hair, by the model that they were made for.
-        null: `(M, M)`, the same for Gaussian noise of the same size at the same samples: the median of the draws.
-        null_low, null_high: `(M, M)`, the band of the draws.
-        rms: `(M,)`, the median size of a row's perturbations after the box has cut them, root mean square a coordinate.
-        null_rms: `(M,)`, that of the noise.
-        asked: the size that was asked for; None for the native size.
+        samples: `(M, M)`, the number of evaluated samples.
+        error: `(M, M)`, the fraction of them that the target model misclassifies; nan without samples. The diagonal is
+            1 at native size, except for rounding, because boundary points lie just beyond the boundary of their model.
+        noise_error: `(M, M)`, the same for Gaussian noise of the same size at the same samples: the median over draws.
+        noise_error_low: `(M, M)`, the lower end of the prediction interval of the draws.
+        noise_error_high: `(M, M)`, its upper end.
+        rms: `(M,)`, the median size of the perturbations within the bounds, as root mean square of a coordinate.
+        noise_rms: `(M,)`, that of the noise.
+        requested_rms: the requested size; None for the native size.
     """
 
     models: tuple[str, ...]
     samples: Tensor
     error: Tensor
-    null: Tensor
-    null_low: Tensor
-    null_high: Tensor
+    noise_error: Tensor
+    noise_error_low: Tensor
+    noise_error_high: Tensor
     rms: Tensor
-    null_rms: Tensor
-    asked: float | None
+    noise_rms: Tensor
+    requested_rms: float | None
 
     def rows(self) -> list[dict[str, str | float | int]]:
-        """One entry a pair of models, as a table prints it."""
+        """Return the rows of a table, one for each pair of models."""
         return [
             {
-                "made_for": source,
-                "fed_to": target,
+                "source_model": source,
+                "target_model": target,
                 "samples": int(self.samples[i, j]),
                 "rms": float(self.rms[i]),
                 "error": float(self.error[i, j]),
-                "error_null": float(self.null[i, j]),
-                "error_null_low": float(self.null_low[i, j]),
-                "error_null_high": float(self.null_high[i, j]),
+                "noise_error": float(self.noise_error[i, j]),
+                "noise_error_low": float(self.noise_error_low[i, j]),
+                "noise_error_high": float(self.noise_error_high[i, j]),
                 "error_verdict": verdict(
-                    float(self.error[i, j]), float(self.null_low[i, j]), float(self.null_high[i, j])
+                    float(self.error[i, j]), float(self.noise_error_low[i, j]), float(self.noise_error_high[i, j])
                 ),
-                "null_rms": float(self.null_rms[i]),
+                "noise_rms": float(self.noise_rms[i]),
             }
             for i, source in enumerate(self.models)
             for j, target in enumerate(self.models)
         ]
 
 
-def boundary_points(
-    boundaries: Mapping[str, Boundary], x: Tensor, margin: Margin | None = None, chunk: int = 256
+def find_boundary_points(
+    boundaries: Mapping[str, Boundary], x: Tensor, margin: Margin | None = None, chunk_size: int = 256
 ) -> dict[str, Tensor]:
-    """Each model's landed boundary point of each sample `(B, *shape)`, nan where none was found."""
-    search = Margin() if margin is None else margin
-    found = {}
+    """Return the boundary point of each model for each sample, `(B, *shape)`; nan where none was found."""
+    probe = Margin() if margin is None else margin
+    points = {}
     for name, boundary in boundaries.items():
-        predicted = torch.cat([boundary.predict(part) for part in x.split(chunk)])
-        result = search(boundary, x, predicted, chunk=chunk)
-        missing = per_sample(~result.columns["margin_found"], x)
-        found[name] = result.details["boundary_point"].masked_fill(missing, torch.nan)
-    return found
+        predicted = _predict(boundary, x, chunk_size)
+        result = probe(boundary, x, predicted, chunk_size=chunk_size)
+        missing = broadcast_per_sample(~result.columns["margin_found"], x)
+        points[name] = result.details["boundary_point"].masked_fill(missing, torch.nan)
+    return points
 
 
 def transfer(
@@ -87,18 +89,22 @@ def transfer(
     points: Mapping[str, Tensor],
     *,
     rms: float | None = None,
-    draws: int = 39,
+    noise_draws: int = 39,
     seed: int = 0,
-    chunk: int = 256,
+    chunk_size: int = 256,
 ) -> Transfer:
-    """Feed every model's boundary points to every model.
+    """Measure the error rate of every model at the boundary points of every model.
 
     Args:
-        x, y: samples `(B, *shape)` inside every model's box, with labels `(B,)`.
-        points: as `boundary_points` gives them.
-        rms: the root mean square a coordinate to which each perturbation is stretched (or shrunk), counted after the
-            box of its model has cut it, as far as the box has room for it; None leaves them as they are.
-        draws: how many times noise of each perturbation's size is drawn.
+        boundaries: the models by name.
+        x: samples `(B, *shape)` within the bounds of every model.
+        y: labels `(B,)`.
+        points: the result of `find_boundary_points`.
+        rms: the root mean square of a coordinate to which each perturbation is scaled, after it is clamped to the
+            bounds of its model, as far as the bounds permit; None for the native size.
+        noise_draws: the number of draws of noise with the size of each perturbation.
+        seed: seed of the noise.
+        chunk_size: the number of samples that are classified together.
 
     Raises:
         ShapeError: if the points belong to other models or samples.
@@ -109,46 +115,51 @@ def transfer(
         >>> models = {name: Boundary(lambda x, c=c: torch.stack([x[:, 0], c - x[:, 0]], 1)) for name, c in
         ...           (("near", 0.2), ("far", 0.4))}
         >>> x, y = torch.tensor([[0.5, 0.0]]), torch.tensor([0])
-        >>> transfer(models, x, y, boundary_points(models, x)).error
+        >>> transfer(models, x, y, find_boundary_points(models, x)).error
         tensor([[1., 1.],
                 [0., 1.]])
     """
     require_samples(x)
-    if list(points) != list(boundaries) or any(place.shape != x.shape for place in points.values()):
+    if list(points) != list(boundaries) or any(point.shape != x.shape for point in points.values()):
         raise ShapeError(
             f"points are of {', '.join(points)} and must be those of {', '.join(boundaries)} at the same samples: "
-            "take them from boundary_points"
+            "take them from find_boundary_points"
         )
-    correct = torch.stack([_predict(boundary, x, chunk) == y for boundary in boundaries.values()])
+    correct = torch.stack([_predict(boundary, x, chunk_size) == y for boundary in boundaries.values()])
     pairs = []
     for number, (name, boundary) in enumerate(boundaries.items()):
-        reached = torch.isfinite(flatten(points[name])).all(1)
-        step = torch.where(per_sample(reached, x), points[name] - x, 0.0)
-        judged = correct & correct[number] & reached
-        fed = x + (step if rms is None else stretched(x, step, rms, boundary.box))
-        error, size = _error(boundaries, fed, y, judged, chunk), _rms(fed - x)
-        nulls, sizes = [], []
-        for draw in range(draws):
+        found = torch.isfinite(flatten(points[name])).all(1)
+        step = torch.where(broadcast_per_sample(found, x), points[name] - x, 0.0)
+        evaluated = correct & correct[number] & found
+        perturbed = x + (step if rms is None else scale_to_rms(x, step, rms, boundary.bounds))
+        error = _error_rates(boundaries, perturbed, y, evaluated, chunk_size)
+        size = _rms(perturbed - x)
+        noise_errors: list[Tensor] = []
+        noise_sizes: list[Tensor] = []
+        for draw in range(noise_draws):
             noise = torch.randn(x.shape, generator=generator(seed, "transfer noise", number, draw), dtype=torch.float64)
-            noisy = x + stretched(x, noise.to(x), size, boundary.box)
-            nulls.append(_error(boundaries, noisy, y, judged, chunk))
-            sizes.append(_rms(noisy - x))
-        null = torch.stack(nulls, dim=-1)
-        both = torch.stack([size, torch.stack(sizes).median(0).values])
-        pairs.append((judged.sum(1), error, null.median(-1).values, *band(null), *_medians(both, judged[number])))
-    samples, error, null, low, high, size, null_size = (torch.stack(column) for column in zip(*pairs, strict=True))
-    return Transfer(tuple(boundaries), samples, error, null, low, high, size, null_size, rms)
+            noisy = x + scale_to_rms(x, noise.to(x), size, boundary.bounds)
+            noise_errors.append(_error_rates(boundaries, noisy, y, evaluated, chunk_size))
+            noise_sizes.append(_rms(noisy - x))
+        noise_error = torch.stack(noise_errors, dim=-1)
+        sizes = _medians(torch.stack([size, torch.stack(noise_sizes).median(0).values]), evaluated[number])
+        interval = prediction_interval(noise_error)
+        pairs.append((evaluated.sum(1), error, noise_error.median(-1).values, *interval, *sizes))
+    samples, error, noise_error, low, high, size, noise_size = (torch.stack(c) for c in zip(*pairs, strict=True))
+    return Transfer(tuple(boundaries), samples, error, noise_error, low, high, size, noise_size, rms)
 
 
-def _error(boundaries: Mapping[str, Boundary], fed: Tensor, y: Tensor, judged: Tensor, chunk: int) -> Tensor:
-    """The share of the judged samples `(M, B)` that each model no longer gives to their class, `(M,)`."""
-    wrong = torch.stack([_predict(boundary, fed, chunk) != y for boundary in boundaries.values()])
-    share: Tensor = (wrong & judged).sum(1) / judged.sum(1)
-    return share
+def _error_rates(
+    boundaries: Mapping[str, Boundary], inputs: Tensor, y: Tensor, evaluated: Tensor, chunk_size: int
+) -> Tensor:
+    """Return the fraction `(M,)` of the evaluated samples `(M, B)` that each model misclassifies."""
+    wrong = torch.stack([_predict(boundary, inputs, chunk_size) != y for boundary in boundaries.values()])
+    fraction: Tensor = (wrong & evaluated).sum(1) / evaluated.sum(1)
+    return fraction
 
 
-def _predict(boundary: Boundary, x: Tensor, chunk: int) -> Tensor:
-    return torch.cat([boundary.predict(part) for part in x.split(chunk)])
+def _predict(boundary: Boundary, x: Tensor, chunk_size: int) -> Tensor:
+    return torch.cat([boundary.predict(part) for part in x.split(chunk_size)])
 
 
 def _rms(step: Tensor) -> Tensor:
@@ -156,45 +167,46 @@ def _rms(step: Tensor) -> Tensor:
 
 
 def _medians(values: Tensor, chosen: Tensor) -> tuple[Tensor, ...]:
-    """The median of each row over the chosen samples; nan where there are none."""
-    kept = values[:, chosen]
-    return tuple(kept.median(1).values if kept.shape[1] else kept.new_full((len(kept),), torch.nan))
+    """Return the median of each row over the chosen samples; nan if there are none."""
+    selected = values[:, chosen]
+    return tuple(selected.median(1).values if selected.shape[1] else selected.new_full((len(selected),), torch.nan))
 
 
-# A multiplier that no box is wide enough for, and whose square still multiplies without overflow.
-FAR = 1e30
+# A multiplier that leads beyond any bounds, and whose square times a number does not overflow.
+MAX_MULTIPLIER = 1e30
 
 
-def stretched(x: Tensor, step: Tensor, rms: float | Tensor, box: Box | None) -> Tensor:
-    """Each step lengthened or shortened until, cut by the box around its sample, it has the root mean square `rms`.
+def scale_to_rms(x: Tensor, step: Tensor, rms: float | Tensor, bounds: Box | None) -> Tensor:
+    """Scale each step so that, clamped to the bounds, it has the root mean square `rms` over its coordinates.
 
-    Where the box has not so much room in the step's direction, the step to its walls. A step of zero stays zero.
+    Where the bounds do not permit this size, the result is the longest clamped step. A step of zero stays zero.
 
     Args:
-        x: `(B, *shape)` inside the box.
+        x: `(B, *shape)` within the bounds.
         step: `(B, *shape)`.
-        rms: for all, or `(B,)`.
+        rms: one number for all steps, or `(B,)`.
+        bounds: the box of valid inputs, or None.
 
     Example:
         >>> step = torch.tensor([[0.0, 1.0, -1.0, 0.0]])
-        >>> stretched(torch.tensor([[0.5, 0.5, 0.1, 0.5]]), step, 0.15, Box())
+        >>> scale_to_rms(torch.tensor([[0.5, 0.5, 0.1, 0.5]]), step, 0.15, Box())
         tensor([[ 0.0000,  0.2828, -0.1000,  0.0000]])
     """
-    rows, moves = flatten(x), flatten(step)
-    moves = moves / norm(step)[:, None].clamp(min=torch.finfo(x.dtype).tiny)
-    wanted = torch.as_tensor(rms, dtype=x.dtype, device=x.device).reshape(-1, 1) * math.sqrt(moves.shape[1])
-    if box is None:
-        return (wanted * moves).reshape(x.shape)
-    # A coordinate moves with the multiplier up to its wall: the squared length is piecewise quadratic between breaks.
-    room = torch.where(moves > 0, box.high - rows, rows - box.low).clamp(min=0)
-    breaks, order = (room / moves.abs().clamp(min=torch.finfo(x.dtype).tiny)).clamp(max=FAR).sort(dim=1)
-    at_wall = room.square().gather(1, order).double().cumsum(1)
-    moving = moves.square().gather(1, order).double()
-    still = moving.flip(1).cumsum(1).flip(1)
-    before = at_wall - room.square().gather(1, order)
-    reached = before + breaks.double().square() * still
-    last = (reached < wanted.double().square()).sum(1, keepdim=True).clamp(max=moves.shape[1] - 1)
-    free = still.gather(1, last)
-    left = (wanted.double().square() - before.gather(1, last)).clamp(min=0)
-    multiplier = (left / free.clamp(min=torch.finfo(torch.float64).tiny)).sqrt().to(x.dtype)
-    return (moves.sign() * torch.minimum(multiplier * moves.abs(), room)).reshape(x.shape)
+    rows = flatten(x)
+    unit = flatten(step) / norm(step)[:, None].clamp(min=torch.finfo(x.dtype).tiny)
+    length = torch.as_tensor(rms, dtype=x.dtype, device=x.device).reshape(-1, 1) * math.sqrt(unit.shape[1])
+    if bounds is None:
+        return (length * unit).reshape(x.shape)
+    # A coordinate grows with the multiplier up to its bound: the squared length is piecewise quadratic in it.
+    limit = torch.where(unit > 0, bounds.high - rows, rows - bounds.low).clamp(min=0)
+    breaks, order = (limit / unit.abs().clamp(min=torch.finfo(x.dtype).tiny)).clamp(max=MAX_MULTIPLIER).sort(dim=1)
+    # For each break in order: squared lengths of the coordinates at their bounds before it, and of the unit step in all
+    # others; and the total squared length at the break.
+    squared_limit = limit.square().gather(1, order)
+    at_bounds = squared_limit.double().cumsum(1) - squared_limit
+    free = unit.square().gather(1, order).double().flip(1).cumsum(1).flip(1)
+    at_break = at_bounds + breaks.double().square() * free
+    last = (at_break < length.double().square()).sum(1, keepdim=True).clamp(max=unit.shape[1] - 1)
+    remaining = (length.double().square() - at_bounds.gather(1, last)).clamp(min=0)
+    multiplier = (remaining / free.gather(1, last).clamp(min=torch.finfo(torch.float64).tiny)).sqrt().to(x.dtype)
+    return (unit.sign() * torch.minimum(multiplier * unit.abs(), limit)).reshape(x.shape)

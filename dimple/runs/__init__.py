@@ -1,4 +1,4 @@
-"""Run folders, and other people's checkpoint files seen as the same trajectory."""
+"""Run folders, and series of checkpoint files as trajectories."""
 
 from dimple.runs.checkpoints import Checkpoints
 from dimple.runs.run import Run

@@ -1,4 +1,7 @@
-"""A run folder as one file: a zip archive that compresses nothing, so that nothing in it can be larger than the file."""
+"""Packing of a run folder into one file.
+
+The file is a zip archive without compression, so that its content cannot be larger than the file itself.
+"""
 
 import atexit
 import functools
@@ -10,90 +13,98 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dimple.errors import RunError
-from dimple.runs.atomic_io import replacing
+from dimple.runs.atomic_io import atomic_replace
 
-SUFFIX = ".dimple"
-# The parts of an unfinished measurement are of no use to anybody else.
-PASSING = re.compile(r"parts|\.dimple-tmp-.*")
-NAME = re.compile(r"([\w-][\w.-]*)(/[\w-][\w.-]*)?")
-# The same run gives the same file, whenever it is packed; no zip archive is older.
-DATE = (1980, 1, 1, 0, 0, 0)
+ARCHIVE_SUFFIX = ".dimple"
+# Files that are not packed: intermediate results (`parts` in version 0.1) and unfinished files.
+TEMPORARY_PATTERN = re.compile(r"cache|parts|\.dimple-tmp-.*")
+# A file in the run folder or in one of its subfolders.
+ENTRY_NAME_PATTERN = re.compile(r"([\w-][\w.-]*)(/[\w-][\w.-]*)?")
+# The date of every entry, so that the same run always gives the same file; it is the oldest date of the zip format.
+ENTRY_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def pack_folder(folder: Path, path: Path, ours: re.Pattern[str]) -> Path:
-    """Write the files of a run folder into one; unpacked by any program for zip archives it is the folder again.
+def pack_folder(folder: Path, path: Path, run_files: re.Pattern[str]) -> Path:
+    """Write the files of a run folder into one zip archive.
 
     Args:
-        ours: matches the names in the folder that belong to a run.
+        folder: the run folder.
+        path: the archive.
+        run_files: a pattern that matches the names in the folder that belong to a run; other files are left out.
 
     Raises:
         RunError: if a file cannot be read or written.
     """
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for file in _files(folder, ours):
-            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), DATE)
+    with atomic_replace(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for file in _iter_run_files(folder, run_files):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), ENTRY_DATE)
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                 shutil.copyfileobj(source, target)
     return path
 
 
-def _files(folder: Path, ours: re.Pattern[str]) -> Iterator[Path]:
+def _iter_run_files(folder: Path, run_files: re.Pattern[str]) -> Iterator[Path]:
     for file in sorted(folder.rglob("*")):
         first = file.relative_to(folder).parts[0]
-        if file.is_file() and ours.fullmatch(first) and not PASSING.fullmatch(first):
+        if file.is_file() and run_files.fullmatch(first) and not TEMPORARY_PATTERN.fullmatch(first):
             yield file
 
 
-def unpacked(path: Path, ours: re.Pattern[str]) -> Path:
-    """The folder that a packed run was made of, for as long as this process lives.
+def unpack(path: Path, run_files: re.Pattern[str]) -> Path:
+    """Unpack a packed run into a temporary folder, which exists until this process ends, and return the folder.
 
-    Anybody may have written the file: what is no file of a run, or pretends to be larger than the archive, is refused,
-    and nothing is ever written outside the folder.
+    The file may come from an untrusted source: entries that do not belong to a run or claim to be larger than the
+    archive are refused, and nothing is written outside the folder.
 
     Args:
-        ours: matches the names that belong to a run.
+        path: the archive.
+        run_files: a pattern that matches the names that belong to a run.
 
     Raises:
-        RunError: if the file is no packed run, is damaged, or has no room on the disk.
+        RunError: if the file is not a packed run or is damaged, or if the disk is full.
     """
-    facts = path.stat()
-    return _unpack(path.absolute(), ours, facts.st_mtime_ns, facts.st_size)
+    status = path.stat()
+    return _extract(path.absolute(), run_files, status.st_mtime_ns, status.st_size)
 
 
 @functools.cache
-def _unpack(path: Path, ours: re.Pattern[str], _written: int, size: int) -> Path:
-    """Done once for a file, and again where it has changed since."""
-    home = Path(tempfile.mkdtemp(prefix="dimple-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    folder = home / path.name
+def _extract(path: Path, run_files: re.Pattern[str], _modified: int, size: int) -> Path:
+    """Unpack a file; the cache avoids a second time unless the file has changed."""
+    temporary = Path(tempfile.mkdtemp(prefix="dimple-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    folder = temporary / path.name
     try:
         with zipfile.ZipFile(path) as archive:
-            for entry in _checked(archive, path, size, ours):
+            for entry in _check_entries(archive, path, size, run_files):
                 target = folder / entry.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(entry) as source, target.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
+                with archive.open(entry) as source, target.open("wb") as output:
+                    shutil.copyfileobj(source, output)
     except RunError:
         raise
     except OSError as error:
-        shutil.rmtree(home, ignore_errors=True)
-        raise RunError(f"{path}: cannot be unpacked into {home} ({error.strerror or error}); free space") from None
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(f"{path}: cannot be unpacked into {temporary} ({error.strerror or error}); free space") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise RunError(f"{path}: is no packed run, or a damaged one ({error}); pack the run again") from None
+        raise RunError(f"{path}: is not a packed run, or is damaged ({error}); pack the run again") from None
     return folder
 
 
-def _checked(archive: zipfile.ZipFile, path: Path, size: int, ours: re.Pattern[str]) -> list[zipfile.ZipInfo]:
+def _check_entries(
+    archive: zipfile.ZipFile, path: Path, size: int, run_files: re.Pattern[str]
+) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     for entry in entries:
-        found = NAME.fullmatch(entry.filename)
-        if found is None or not ours.fullmatch(found[1]) or PASSING.fullmatch(found[1]):
-            raise RunError(f"{path}: holds {entry.filename!r}, which no run has, so it was not packed by dimple pack")
+        found = ENTRY_NAME_PATTERN.fullmatch(entry.filename)
+        if found is None or not run_files.fullmatch(found[1]) or TEMPORARY_PATTERN.fullmatch(found[1]):
+            raise RunError(
+                f"{path}: holds {entry.filename!r}, which is not a file of a run, so dimple pack did not write it"
+            )
     names = {entry.filename for entry in entries}
     if len(names) < len(entries) or any(e.compress_type != zipfile.ZIP_STORED for e in entries):
-        raise RunError(f"{path}: is an archive of another make; pack the run with dimple pack RUN")
+        raise RunError(f"{path}: is an archive of another program; pack the run with dimple pack RUN")
     if sum(entry.file_size for entry in entries) > size:
-        raise RunError(f"{path}: claims to hold more than its {size} bytes; pack the run again")
+        raise RunError(f"{path}: has entries that are larger than its {size} bytes; pack the run again")
     if "run.json" not in names:
-        raise RunError(f"{path}: holds no run.json, so it is no packed run; pack one with dimple pack RUN")
+        raise RunError(f"{path}: holds no run.json, so it is not a packed run; pack one with dimple pack RUN")
     return entries

@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old one or the new one, never a half."""
+"""Atomic writing of files: a reader finds the old or the new content, never a part of it."""
 
 import contextlib
 import json
@@ -18,16 +18,18 @@ from dimple.errors import RunError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` (same suffix) that takes its place when the block ends well, and goes otherwise.
+def atomic_replace(path: Path) -> Iterator[Path]:
+    """Yield a temporary file in the folder of `path`, which replaces `path` if the block ends without an exception.
+
+    The temporary file has the suffix of `path`. After an exception it is deleted.
 
     Raises:
-        RunError: when the disk refuses; the old file is then untouched.
+        RunError: if the file cannot be written; the old file is then unchanged.
     """
     temporary: Path | None = None
     try:
         if path.exists() and not path.is_file():
-            raise RunError(f"{path}: is not a regular file; choose another place")
+            raise RunError(f"{path}: is not a regular file; choose another path")
         handle, name = tempfile.mkstemp(prefix=".dimple-tmp-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -40,8 +42,12 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, RunError):
             raise
         if not path.parent.is_dir():
-            raise RunError(f"{path}: cannot be written, as there is no folder {path.parent}; make it or choose another place") from None
-        raise RunError(f"{path}: cannot be written ({error.strerror or error}); free space or choose another place") from error
+            raise RunError(
+                f"{path}: cannot be written, since the folder {path.parent} is missing; make it or choose another path"
+            ) from None
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or choose another path"
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -54,57 +60,57 @@ def _umask() -> int:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """`content` as the whole file."""
-    with replacing(path) as temporary:
+    """Write `content` as the full content of a file."""
+    with atomic_replace(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`content` as JSON, which lacks nan and infinity: they become null and 1e999, which is read as infinite again."""
+    """Write `content` as JSON; nan becomes null, and infinity becomes 1e999, which JSON readers read as infinity."""
     text = json.dumps(content, indent=2)
-    # Every number ends its line, and every string ends with a quotation mark.
-    for word, number in (("NaN", "null"), ("Infinity", "1e999")):
-        text = re.sub(rf"\b{word}(?=,?$)", number, text, flags=re.MULTILINE)
+    # With an indent each number ends its line, and a string ends with a quotation mark, so only numbers match.
+    for token, replacement in (("NaN", "null"), ("Infinity", "1e999")):
+        text = re.sub(rf"\b{token}(?=,?$)", replacement, text, flags=re.MULTILINE)
     write_bytes(path, (text + "\n").encode())
 
 
-def without_infinities(value: Any) -> Any:
-    """The same structure with every float that is not finite replaced by None.
+def replace_nonfinite(value: Any) -> Any:
+    """Return the same structure in which every float that is not finite is replaced by None.
 
     Example:
-        >>> without_infinities({"margin": float("inf"), "step": 3})
+        >>> replace_nonfinite({"margin": float("inf"), "step": 3})
         {'margin': None, 'step': 3}
     """
     if isinstance(value, Mapping):
-        return {key: without_infinities(item) for key, item in value.items()}
+        return {key: replace_nonfinite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [without_infinities(item) for item in value]
+        return [replace_nonfinite(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
 
 
 def write_table(path: Path, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str]) -> None:
-    """A Parquet table whose fields carry their unit as metadata `unit`."""
+    """Write a Parquet table; each field has its unit as the metadata entry `unit`."""
     arrays = {name: pa.array(values) for name, values in columns.items()}
     schema = pa.schema(
         [pa.field(name, array.type, metadata={"unit": units.get(name, "")}) for name, array in arrays.items()]
     )
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         pq.write_table(pa.table(list(arrays.values()), schema=schema), temporary, compression="zstd")
 
 
 def read_table(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """The columns of such a table, and their units.
+    """Return the columns of a table from `write_table`, and their units.
 
     Raises:
-        RunError: if it is missing or damaged.
+        RunError: if the file is missing or damaged.
     """
     try:
-        # pyarrow's own read_table loads pandas, which takes half a second.
+        # pq.read_table loads pandas, which takes half a second.
         table = pq.ParquetFile(path).read()
     except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{path}: is no readable table ({error}); make the run again with --force") from error
+        raise RunError(f"{path}: is not a readable table ({error}); make the run again with --force") from error
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
     units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in table.schema}
     return columns, units

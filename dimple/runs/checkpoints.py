@@ -1,4 +1,4 @@
-"""Somebody else's checkpoint files seen as a trajectory, like the snapshots of a run."""
+"""A series of checkpoint files as a trajectory, like the snapshots of a run."""
 
 import glob
 import itertools
@@ -10,84 +10,84 @@ from typing import Self, final
 from torch import nn
 
 from dimple.errors import ModelError
-from dimple.networks.wrappers import frozen
 from dimple.networks.load import build_model
 from dimple.networks.weights import load_weights
+from dimple.networks.wrappers import freeze
 
-# A number that a letter follows, as in a hash or `best3x`, counts nothing, nor does one with decimals, as an accuracy.
-_NUMBER = re.compile(r"(?<!\d)(?<!\d\.)\d+(?!\.?\d)(?![A-Za-z])")
+# A whole number in a file name; not a number before a letter, as in a hash, and not one with decimals, such as 0.85.
+_STEP_NUMBER_PATTERN = re.compile(r"(?<!\d)(?<!\d\.)\d+(?!\.?\d)(?![A-Za-z])")
 
 
 @final
 class Checkpoints:
-    """A `Trajectory` over weights files in their natural order, file2 before file10; each is read when it is its turn.
+    """A `Trajectory` over weights files in natural order, file2 before file10; the iteration reads one at a time.
 
-    The step of a file is the last whole number in its name. Where a name has none, or the numbers do not rise from file
-    to file, the steps are 0, 1, 2, ...
+    The step of a file is the last whole number in its name. If a name has no number, or if the numbers do not increase
+    from file to file, the steps are 0, 1, 2, ...
 
     Args:
         paths: weights files of one network, in any order.
-        model: the network's name, as for `dimple.networks.load.build_model`, or an `nn.Module` of its kind, which
-            stays as it is.
-        key: which state dict, where the files hold several.
+        model: the name of the network, as for `dimple.networks.build_model`, or an `nn.Module` of the same
+            architecture, which is not changed.
+        state_dict_key: the key of the state dict, if the files hold several.
 
     Raises:
-        ModelError: if there is no file, or one does not exist.
-        UsageError: if nothing has the model's name.
+        ModelError: if `paths` is empty, or a file does not exist.
+        UsageError: if the name of the network is unknown.
     """
 
-    def __init__(self, paths: Sequence[Path | str], model: str | nn.Module, key: str | None = None) -> None:
-        self.paths = sorted((Path(path) for path in paths), key=natural)
+    def __init__(self, paths: Sequence[Path | str], model: str | nn.Module, state_dict_key: str | None = None) -> None:
+        self.paths = sorted((Path(path) for path in paths), key=natural_sort_key)
         if not self.paths:
             raise ModelError("there are no checkpoint files to read; name at least one")
         for path in self.paths:
             if not path.is_file():
                 raise ModelError(f"{path}: no such checkpoint file; check the name")
-        self.steps = _steps(self.paths)
-        self._network = frozen(build_model(model) if isinstance(model, str) else model)
-        self._key = key
+        self.steps = _infer_steps(self.paths)
+        self._network = freeze(build_model(model) if isinstance(model, str) else model)
+        self._state_dict_key = state_dict_key
 
     @classmethod
-    def glob(cls, pattern: str, model: str | nn.Module, key: str | None = None) -> Self:
-        """The files that match a shell pattern; `**` stands for any folders.
+    def from_glob(cls, pattern: str, model: str | nn.Module, state_dict_key: str | None = None) -> Self:
+        """Return the checkpoints whose files match a shell pattern, in which `**` matches any folders.
 
         Raises:
             ModelError: if no file matches.
         """
-        found = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no pattern that begins at the root)
-        paths = [path for path in found if Path(path).is_file()]
+        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob refuses an absolute pattern)
+        paths = [path for path in matches if Path(path).is_file()]
         if not paths:
             raise ModelError(f"no file matches the pattern {pattern!r}; check it, and put it in quotes for the shell")
-        return cls(paths, model, key)
+        return cls(paths, model, state_dict_key)
 
     def __len__(self) -> int:
-        """How many files there are."""
+        """Return the number of files."""
         return len(self.paths)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        """Each file's step, and the network with its weights, frozen.
+        """Yield the step of each file and the network with its weights, frozen.
 
         Raises:
-            ModelError: at a file that is unsafe, damaged or made for another network.
+            ModelError: at a file that is unsafe, damaged or written for another network.
         """
         for step, path in zip(self.steps, self.paths, strict=True):
-            network = frozen(self._network)
-            load_weights(network, path, self._key)
+            network = freeze(self._network)
+            load_weights(network, path, self._state_dict_key)
             yield step, network
 
 
-def natural(path: Path) -> list[tuple[int, str]]:
-    """A sorting key by which the numbers in a name count as numbers.
+def natural_sort_key(path: Path) -> list[tuple[int, str]]:
+    """Return a sorting key that compares the numbers in a path as numbers.
 
     Example:
-        >>> [path.name for path in sorted([Path("file10.pt"), Path("file2.pt")], key=natural)]
+        >>> [path.name for path in sorted([Path("file10.pt"), Path("file2.pt")], key=natural_sort_key)]
         ['file2.pt', 'file10.pt']
     """
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", str(path))]
 
 
-def _steps(paths: Sequence[Path]) -> list[int]:
-    numbers = [_NUMBER.findall(path.stem) for path in paths]
-    steps = [int(found[-1]) for found in numbers if found]
-    rising = all(earlier < later for earlier, later in itertools.pairwise(steps))
-    return steps if rising and len(steps) == len(paths) else list(range(len(paths)))
+def _infer_steps(paths: Sequence[Path]) -> list[int]:
+    numbers = [_STEP_NUMBER_PATTERN.findall(path.stem) for path in paths]
+    steps = [int(matches[-1]) for matches in numbers if matches]
+    is_increasing = all(earlier < later for earlier, later in itertools.pairwise(steps))
+    return steps if is_increasing and len(steps) == len(paths) else list(range(len(paths)))

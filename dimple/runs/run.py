@@ -1,32 +1,45 @@
-"""A run folder: what was asked, the snapshots, what was measured, and how far it got."""
+"""A run folder: the settings, the snapshots, the measurements, and the progress of one experiment."""
 
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
-from dimple.levelsets.mesh import Mesh
-from dimple.levelsets.multiclass import Surface
-from dimple.boundary.affine_slice import Section
+from dimple.boundary.affine_slice import AffineSlice
 from dimple.errors import RunError
+from dimple.levelsets.mesh import Mesh
+from dimple.levelsets.multiclass import PairwiseBoundary
+from dimple.renamed import (
+    ARRAYS,
+    new_column,
+    new_value,
+    upgrade_config,
+    upgrade_info,
+    upgrade_scene,
+    upgrade_units,
+)
+from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
-from dimple.runs.archive import pack_folder, unpacked
 
-FORMAT = 1
-# The names of all that a run writes into its folder, or did in an earlier version.
-OURS = re.compile(
-    r"(scene\.yaml|run\.json|snapshots|parts|stills|(metrics|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
-    r"|(geometry|pictures)\.safetensors"
+FORMAT_VERSION = 2
+# The format of version 0.1, which is read with the present names.
+OLD_FORMAT = 1
+# The names of all files and folders of a run, including those of version 0.1.
+RUN_FILES_PATTERN = re.compile(
+    r"((scene|config)\.yaml|run\.json|snapshots|cache|parts|stills|(geometry|images|pictures)\.safetensors"
+    r"|(metrics|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
     r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-tmp-.*)"
 )
 Arrays = dict[str, NDArray[Any]]
@@ -34,132 +47,184 @@ Arrays = dict[str, NDArray[Any]]
 
 @final
 class Run:
-    """One experiment on disk. Every file is written whole or not at all, and nothing in it is a pickle.
+    """One experiment on disk.
 
-    A run is written stage by stage: a stage whose name stands in `info["seconds"]` is finished and is not done again
-    when the same scene is simulated into the same folder.
+    Every file is written atomically, and no file is a pickle. A run of version 0.1 (format 1) is read with the present
+    names of columns, arrays, keys and settings; its files are not changed.
+
+    A run is written in stages. A stage with an entry in `info["seconds"]` is finished, and is not repeated when the
+    same scene is simulated into the same folder.
+
+    Attributes:
+        path: the run folder.
+        info: the content of run.json.
+        archive_path: the packed file that the run was opened from, or None.
     """
 
-    def __init__(self, path: Path, info: dict[str, Any], packed: Path | None = None) -> None:
+    def __init__(self, path: Path, info: dict[str, Any], archive_path: Path | None = None) -> None:
         self.path = path
         self.info = info
-        self.packed = packed
+        self.archive_path = archive_path
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """An existing run: a folder, or the file that `dimple pack` made of one.
+        """Open an existing run: a folder, or a file from `dimple pack`.
+
+        A run of version 0.1 gives a warning.
 
         Raises:
-            RunError: if the folder is missing, holds no run, or was written in a newer format, or the file is damaged
-                or none of ours.
+            RunError: if the folder is missing, is not a run or has a newer format, or if the file is damaged or is not
+                a packed run.
         """
         path = Path(path)
-        packed = path if path.is_file() else None
-        if packed is not None:
-            path = unpacked(packed, OURS)
+        archive_path = path if path.is_file() else None
+        if archive_path is not None:
+            path = unpack(archive_path, RUN_FILES_PATTERN)
         if not path.is_dir():
             raise RunError(f"{path}: no such run folder; make one with dimple simulate SCENE --out {path}")
         try:
             info = json.loads((path / "run.json").read_text())
         except FileNotFoundError:
-            raise RunError(f"{path}: holds no run.json, so it is no run of dimple; name a folder made by it") from None
+            raise RunError(f"{path}: holds no run.json, so it is not a run of dimple; name a run folder") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{path / 'run.json'}: cannot be read ({error}); make the run again with --force") from None
         version = info.get("format") if isinstance(info, dict) else None
-        if not isinstance(version, int) or version > FORMAT:
-            raise RunError(f"{path / 'run.json'}: format is {version!r}; this dimple reads up to {FORMAT}: update it")
-        return cls(path, info, packed)
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise RunError(
+                f"{path / 'run.json'}: format is {version!r}; this version of dimple reads formats up to "
+                f"{FORMAT_VERSION}: update dimple"
+            )
+        if version == OLD_FORMAT:
+            # Level 1 makes all calls one location, so that Python shows the warning once per run.
+            warnings.warn(
+                f"{path}: was written by dimple 0.1; its columns and keys are read with their present names "
+                "(docs/migration.md lists them)",
+                stacklevel=1,
+            )
+            info = upgrade_info(info)
+        return cls(path, info, archive_path)
 
     @classmethod
-    def create(cls, path: Path | str, info: dict[str, Any], asked: str, force: bool = False) -> "Run":
-        """A new run in an absent or empty folder, or an unfinished run of the same, to be continued.
+    def create(
+        cls,
+        path: Path | str,
+        info: dict[str, Any],
+        settings_text: str,
+        force: bool = False,
+        settings_file: str = "scene.yaml",
+    ) -> "Run":
+        """Create a run in a missing or empty folder, or continue an unfinished run with the same settings.
 
         Args:
-            info: what run.json holds besides the status: name, device, versions.
-            asked: all settings as YAML, kept as scene.yaml.
-            force: begin again where a run is already; what is no run is never touched.
+            path: the run folder.
+            info: the entries of run.json except format, status and seconds: name, device, versions.
+            settings_text: all settings as YAML.
+            force: replace an existing run; a folder that is not a run is never changed.
+            settings_file: the name of the settings file: scene.yaml for a simulation, config.yaml for a measurement.
 
         Raises:
-            RunError: if the folder holds a finished run, a run of another scene, or something else.
+            RunError: if the folder holds a finished run, a run with other settings, or other files.
         """
         path = Path(path)
         if path.is_file():
-            raise RunError(f"{path}: is a file, and a run is a folder; choose another --out")
+            raise RunError(f"{path}: is a file, but a run is a folder; choose another --out")
         try:
             if path.exists() and any(path.iterdir()):
                 if not (path / "run.json").exists():
                     raise RunError(f"{path}: is not empty and holds no run; choose another --out")
                 existing = cls.open(path)
                 if not force:
-                    return existing._continued(info, asked)
+                    return existing._resume(info, settings_text)
                 existing.clear()
             path.mkdir(parents=True, exist_ok=True)
         except RunError:
             raise
         except OSError as error:
             raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another --out") from None
-        run = cls(path, {"format": FORMAT, **info, "status": "running", "seconds": {}})
-        write_bytes(path / "scene.yaml", asked.encode())
+        run = cls(path, {"format": FORMAT_VERSION, **info, "status": "running", "seconds": {}})
+        write_bytes(path / settings_file, settings_text.encode())
         run.save()
         return run
 
-    def _continued(self, info: dict[str, Any], asked: str) -> "Run":
+    def _resume(self, info: dict[str, Any], settings_text: str) -> "Run":
         if self.info.get("status") == "complete":
             raise RunError(f"{self.path}: already holds a finished run; choose another --out, or --force to replace it")
-        if not (self.path / "scene.yaml").is_file() or self.scene_text != asked:
+        if self._is_old:
+            raise RunError(
+                f"{self.path}: holds an unfinished run of dimple 0.1, which cannot be continued; choose another --out, "
+                "or --force to replace it"
+            )
+        if not self.settings_path.is_file() or self.settings_text != settings_text:
             raise RunError(f"{self.path}: holds an unfinished run of another scene; choose another --out, or --force")
         if any(self.info.get(key) != info.get(key) for key in ("versions", "device")):
-            raise RunError(f"{self.path}: was begun with other versions or another device; --force begins again")
-        # Left by a process that was killed while it wrote.
-        for torn in self.path.glob("**/.dimple-tmp-*"):
-            torn.unlink(missing_ok=True)
+            raise RunError(f"{self.path}: was started with other versions or on another device; --force starts again")
+        # Files of a process that was killed while it wrote them.
+        for unfinished in self.path.glob("**/.dimple-tmp-*"):
+            unfinished.unlink(missing_ok=True)
         self.info["status"] = "running"
         self.save()
         return self
 
     def clear(self) -> None:
-        """Delete what a run consists of.
+        """Delete the run folder.
 
         Raises:
-            RunError: if the folder holds anything else, or is no run of ours; then nothing is deleted.
+            RunError: if the folder holds other files, or is not a run of dimple; then nothing is deleted.
         """
-        strange = [entry.name for entry in self.path.iterdir() if not OURS.fullmatch(entry.name)]
-        if strange or not {"status", "seconds"} <= self.info.keys():
-            what = f"also holds {sorted(strange)[0]!r}" if strange else "has a run.json of something else"
-            raise RunError(f"{self.path}: {what}, so it is not replaced; choose another --out")
+        other_files = [entry.name for entry in self.path.iterdir() if not RUN_FILES_PATTERN.fullmatch(entry.name)]
+        if other_files or not {"status", "seconds"} <= self.info.keys():
+            reason = f"also holds {sorted(other_files)[0]!r}" if other_files else "has a run.json of another program"
+            raise RunError(f"{self.path}: {reason}, so it is not replaced; choose another --out")
         shutil.rmtree(self.path)
 
     def pack(self, path: Path) -> Path:
-        """Write the run as one file, which opens wherever its folder does; see `dimple.runs.archive`."""
-        return pack_folder(self.path, path, OURS)
+        """Write the run into one file, which `Run.open` accepts like the folder, and return its path."""
+        return pack_folder(self.path, path, RUN_FILES_PATTERN)
 
-    def beside(self, name: str) -> Path:
-        """Where a file about the run belongs that was given no place: in its folder, or next to the packed file."""
-        return self.path / name if self.packed is None else self.packed.with_name(f"{self.packed.stem}-{name}")
+    def default_output_path(self, name: str) -> Path:
+        """Return the default path of an output file: in the run folder, or next to the packed file."""
+        if self.archive_path is None:
+            return self.path / name
+        return self.archive_path.with_name(f"{self.archive_path.stem}-{name}")
 
     def save(self) -> None:
         """Write `info` to run.json."""
         write_json(self.path / "run.json", self.info)
 
     @property
-    def scene_text(self) -> str:
-        """The resolved scene, as YAML."""
-        return (self.path / "scene.yaml").read_text()
+    def settings_path(self) -> Path:
+        """The file with all settings: config.yaml of a measurement, scene.yaml of a simulation."""
+        config = self.path / "config.yaml"
+        return config if config.is_file() else self.path / "scene.yaml"
+
+    @property
+    def settings_text(self) -> str:
+        """The settings as YAML, with the present names."""
+        text = self.settings_path.read_text()
+        return _upgrade_settings(text, self.settings_path) if self._is_old else text
+
+    @property
+    def _is_old(self) -> bool:
+        return bool(self.info.get("format") == OLD_FORMAT)
 
     @property
     def steps(self) -> list[int]:
-        """The steps of the snapshots, rising."""
+        """The steps of the snapshots, in increasing order."""
         return sorted(int(file.stem) for file in (self.path / "snapshots").glob("*.safetensors"))
 
     def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float) -> None:
-        """The network's weights at a step, with the training loss there."""
+        """Write the weights of the network at a step, with the training loss at that step."""
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         (self.path / "snapshots").mkdir(exist_ok=True)
         metadata = {"step": str(step), "loss": repr(loss)}
-        write_bytes(self.path / "snapshots" / f"{step:08d}.safetensors", _packed(arrays, metadata))
+        write_bytes(self.path / "snapshots" / f"{step:08d}.safetensors", _to_safetensors(arrays, metadata))
 
     def read_snapshot(self, step: int) -> tuple[dict[str, Tensor], float]:
-        """The weights and the loss of a snapshot."""
+        """Return the weights and the training loss of a snapshot.
+
+        Raises:
+            RunError: if the snapshot is missing or damaged.
+        """
         path = self.path / "snapshots" / f"{step:08d}.safetensors"
         content = path.read_bytes() if path.is_file() else b""
         try:
@@ -167,111 +232,135 @@ class Run:
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             loss = float(header["__metadata__"]["loss"])
         except (SafetensorError, ValueError, KeyError) as error:
-            raise RunError(f"{path}: is no readable snapshot ({error}); make the run again with --force") from None
+            raise RunError(f"{path}: is not a readable snapshot ({error}); make the run again with --force") from None
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, loss
 
     def write_metrics(self, columns: Arrays, units: dict[str, str]) -> None:
-        """The table with one row a snapshot."""
+        """Write metrics.parquet, the table with one row per snapshot."""
         write_table(self.path / "metrics.parquet", columns, units)
 
     def metrics(self) -> Arrays:
-        """The columns of metrics.parquet, `step` first."""
-        return read_table(self.path / "metrics.parquet")[0]
+        """Return the columns of metrics.parquet, `step` first."""
+        return self.read_table("metrics")[0]
 
     def units(self) -> dict[str, str]:
-        """The unit of each column of metrics.parquet."""
-        return read_table(self.path / "metrics.parquet")[1]
+        """Return the unit of each column of metrics.parquet."""
+        return self.read_table("metrics")[1]
 
     def write_points(self, columns: Arrays, units: dict[str, str]) -> None:
-        """The table with one row a point and snapshot."""
+        """Write points.parquet, the table with one row per point and snapshot."""
         write_table(self.path / "points.parquet", columns, units)
 
     def points(self) -> Arrays:
-        """The columns of points.parquet."""
-        return read_table(self.path / "points.parquet")[0]
+        """Return the columns of points.parquet."""
+        return self.read_table("points")[0]
 
-    def write_part(self, name: str, arrays: Arrays) -> None:
-        """Keep a piece of unfinished work, so that an interrupted run need not do it again."""
-        (self.path / "parts").mkdir(exist_ok=True)
-        write_bytes(self.path / "parts" / f"{name}.safetensors", _packed(arrays))
+    def read_table(self, name: str) -> tuple[Arrays, dict[str, str]]:
+        """Return the columns of the table `<name>.parquet` and their units."""
+        columns, units = read_table(self.path / f"{name}.parquet")
+        if not self._is_old:
+            return columns, units
+        columns = {new_column(column): values for column, values in columns.items()}
+        for column in {"split", "statistic", "unit"} & columns.keys():
+            columns[column] = np.array([new_value(column, value) for value in columns[column].tolist()], dtype=object)
+        return columns, upgrade_units(units)
 
-    def read_part(self, name: str) -> Arrays | None:
-        """That piece, or None if it was not finished."""
-        path = self.path / "parts" / f"{name}.safetensors"
+    def write_cache(self, name: str, arrays: Arrays) -> None:
+        """Write an intermediate result, so that an interrupted run need not compute it again."""
+        (self.path / "cache").mkdir(exist_ok=True)
+        write_bytes(self.path / "cache" / f"{name}.safetensors", _to_safetensors(arrays))
+
+    def read_cache(self, name: str) -> Arrays | None:
+        """Return an intermediate result, or None if it does not exist."""
+        path = self.path / "cache" / f"{name}.safetensors"
         try:
             return load_arrays(path.read_bytes())
         except (OSError, SafetensorError):
             return None
 
-    def drop_parts(self) -> None:
-        """Forget the pieces, once the whole has been written."""
-        shutil.rmtree(self.path / "parts", ignore_errors=True)
+    def clear_cache(self) -> None:
+        """Delete all intermediate results, after the final result has been written."""
+        shutil.rmtree(self.path / "cache", ignore_errors=True)
 
     def write_geometry(self, arrays: Arrays) -> None:
-        """What the views draw: `train`, `labels`, `low`, `high`, and the manifold's and the boundary's meshes."""
-        write_bytes(self.path / "geometry.safetensors", _packed(arrays))
+        """Write the arrays for drawing: `train`, `labels`, `low`, `high`, and the meshes of manifold and boundary."""
+        write_bytes(self.path / "geometry.safetensors", _to_safetensors(arrays))
 
     def geometry(self) -> Arrays:
-        """The arrays of `write_geometry`."""
-        return _arrays(self.path / "geometry.safetensors")
+        """Return the arrays of `write_geometry`."""
+        arrays = _read_arrays(self.path / "geometry.safetensors")
+        return {ARRAYS.get(name, name): array for name, array in arrays.items()} if self._is_old else arrays
 
-    def write_pictures(self, arrays: Arrays) -> None:
-        """Samples of a measurement with their perturbations, by `<split>/<what>`."""
-        write_bytes(self.path / "pictures.safetensors", _packed(arrays))
+    def write_images(self, arrays: Arrays) -> None:
+        """Write samples of a measurement with their perturbations, by `<split>/<name>`."""
+        write_bytes(self._images_path, _to_safetensors(arrays))
 
-    def pictures(self) -> Arrays:
-        """The arrays of `write_pictures`."""
-        return _arrays(self.path / "pictures.safetensors")
+    def images(self) -> Arrays:
+        """Return the arrays of `write_images`."""
+        return _read_arrays(self._images_path)
 
     @property
-    def positions(self) -> Arrays:
+    def has_images(self) -> bool:
+        """Return whether the run holds samples of a measurement on images."""
+        return self._images_path.is_file()
+
+    @property
+    def _images_path(self) -> Path:
+        return self.path / ("pictures.safetensors" if self._is_old else "images.safetensors")
+
+    @property
+    def training_points(self) -> Arrays:
         """The training points `train` `(N, n)` and their `labels` `(N,)`."""
         arrays = self.geometry()
         return {"train": arrays["train"], "labels": arrays["labels"]}
 
     @property
-    def drawn(self) -> NDArray[np.float64]:
-        """The training points where they are drawn, `(N, k)`: in the coordinates of a section where there is one."""
+    def display_points(self) -> NDArray[np.float64]:
+        """The training points in the coordinates of the drawing, `(N, k)`: those of the slice if there is one."""
         arrays = self.geometry()
-        return np.asarray(arrays.get("drawn", arrays["train"]), dtype=np.float64)
+        return np.asarray(arrays.get("display_points", arrays["train"]), dtype=np.float64)
 
     @property
-    def box(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The corners of the domain that is drawn."""
+    def display_bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The corners of the drawn box."""
         arrays = self.geometry()
         return tuple(arrays["low"].tolist()), tuple(arrays["high"].tolist())
 
     @property
-    def section(self) -> Section | None:
-        """The piece of a space of more than three dimensions in which it is drawn; None for other spaces."""
+    def affine_slice(self) -> AffineSlice | None:
+        """The slice in which a space of more than three dimensions is drawn; None for other spaces."""
         arrays = self.geometry()
         if "axes" not in arrays:
             return None
-        return Section(torch.from_numpy(arrays["origin"]), torch.from_numpy(arrays["axes"]))
+        return AffineSlice(torch.from_numpy(arrays["origin"]), torch.from_numpy(arrays["axes"]))
 
     @property
     def manifold_mesh(self) -> Mesh | None:
-        """The data manifold for drawing; None where it has too many dimensions."""
-        return _mesh(self.geometry(), "manifold")
+        """The mesh of the data manifold; None if it has too many dimensions."""
+        return _mesh_from_arrays(self.geometry(), "manifold")
 
     def meshes(self) -> list[Mesh]:
-        """The boundary at each snapshot, in the order of the steps; empty where it could not be drawn."""
+        """Return the mesh of the boundary at each snapshot, in the order of the steps.
+
+        The list is empty if the boundary was not extracted.
+        """
         arrays = self.geometry()
-        return [mesh for step in self.steps if (mesh := _mesh(arrays, f"boundary/{step}")) is not None]
+        return [mesh for step in self.steps if (mesh := _mesh_from_arrays(arrays, f"boundary/{step}")) is not None]
 
 
-def _packed(arrays: Arrays, metadata: dict[str, str] | None = None) -> bytes:
-    """The arrays as a safetensors file, which takes the bytes of an array as they lie in memory, in whatever order."""
+def _to_safetensors(arrays: Arrays, metadata: dict[str, str] | None = None) -> bytes:
+    """Return the arrays as a safetensors file."""
+    # safetensors writes the bytes in memory order, so the arrays must be in C order.
     return save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
 
 
-def mesh_arrays(mesh: Mesh, name: str) -> Arrays:
-    """A mesh as entries of `Run.write_geometry`."""
+def mesh_to_arrays(mesh: Mesh, name: str) -> Arrays:
+    """Return a mesh as entries for `Run.write_geometry`."""
     return {f"{name}/vertices": mesh.vertices.astype(np.float32), f"{name}/faces": mesh.faces.astype(np.int32)}
 
 
-def pair_arrays(surfaces: Sequence[Surface], dim: int) -> Arrays:
-    """The surfaces of several pairs of classes as one mesh: `vertices`, `faces`, and `pairs` `(F, 2)` of its faces."""
+def surfaces_to_arrays(surfaces: Sequence[PairwiseBoundary], dim: int) -> Arrays:
+    """Join the surfaces of pairs of classes to one mesh: `vertices`, `faces`, and `pairs` `(F, 2)` of its faces."""
     first = np.cumsum([0, *[len(surface.mesh.vertices) for surface in surfaces]])
     vertices = [surface.mesh.vertices for surface in surfaces]
     faces = [surface.mesh.faces + start for surface, start in zip(surfaces, first, strict=False)]
@@ -283,14 +372,27 @@ def pair_arrays(surfaces: Sequence[Surface], dim: int) -> Arrays:
     }
 
 
-def _arrays(path: Path) -> Arrays:
+def _upgrade_settings(text: str, path: Path) -> str:
+    """Return the settings of a run of version 0.1 as YAML with the present names."""
+    try:
+        # Version 0.1 wrote no aliases, by which a short text can grow without limit.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise yaml.YAMLError("it has aliases")
+        settings = yaml.safe_load(text)
+        upgraded = upgrade_scene(settings) if "manifold" in settings else upgrade_config(settings)
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: is not readable ({error}); make the run again with --force") from None
+    return str(yaml.safe_dump(upgraded, sort_keys=False))
+
+
+def _read_arrays(path: Path) -> Arrays:
     try:
         return load_arrays(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: is not readable ({error}); make the run again with --force") from None
 
 
-def _mesh(arrays: Arrays, name: str) -> Mesh | None:
+def _mesh_from_arrays(arrays: Arrays, name: str) -> Mesh | None:
     if f"{name}/vertices" not in arrays:
         return None
     return Mesh(arrays[f"{name}/vertices"].astype(np.float64), arrays[f"{name}/faces"].astype(np.int64))

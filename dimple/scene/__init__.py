@@ -1,6 +1,6 @@
-"""Scenes: one experiment as a frozen object, read from a file or built by hand."""
+"""Scenes: the settings of one simulation as a frozen object, read from a file or built in Python."""
 
-from dimple.scene.library import find_scene, load_scene, scene_text, shipped_scenes
+from dimple.scene.library import find_scene, load_run_scene, load_scene, scene_text, shipped_scenes
 from dimple.scene.scene import Scene
 
-__all__ = ["Scene", "find_scene", "load_scene", "scene_text", "shipped_scenes"]
+__all__ = ["Scene", "find_scene", "load_run_scene", "load_scene", "scene_text", "shipped_scenes"]

@@ -1,34 +1,36 @@
-"""From the nodes of a scene file to settings objects: the classes are the schema, the file gives the line."""
+"""Construction of settings objects from the nodes of a scene file, with errors that give file and line."""
 
 import contextlib
 import dataclasses
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from dimple.errors import SceneError
-from dimple.scene.field_types import Families, Form, default_of, form_of, keys_of
-from dimple.scene.yaml_nodes import Node, join
-from dimple.settings import SettingError, checked, field_types, nearest, shown
+from dimple.renamed import new_scene_key, new_scene_value, sentence
+from dimple.scene.field_types import Families, NestedField, allowed_keys, field_default, parse_annotation
+from dimple.scene.yaml_nodes import YamlNode, join_path
+from dimple.settings import SettingError, closest_word, field_types, format_value, validate_field
 
 T = TypeVar("T")
 
 
-def build(node: Node, cls: type[T], families: Families) -> T:
-    """The object of the settings class `cls` that the mapping `node` describes.
+def build(node: YamlNode, cls: type[T], families: Families) -> T:
+    """Build an object of the settings class `cls` from the mapping `node`.
 
-    A field that is a settings class is a mapping of its fields; a field of a family (a key of `families`)
-    says by `kind` which member it is; a tuple of either is a list. Keys that are left out keep the value of
-    the field's default, also within a section: `training: {steps: 500}` is the default training with fewer
-    steps, as long as it is of the default's kind.
+    A field that is a settings class is written as a mapping of its fields. A field of a family (a key of `families`)
+    has the key `kind`, which selects the member. A tuple of either is written as a list. A missing key gets the default
+    of the field, also in a nested mapping: `training: {steps: 500}` is the default training with 500 steps, unless
+    `kind` selects another class than that of the default.
 
     Args:
-        node: a mapping from `parse_yaml`, perhaps changed by `override`.
-        cls: the class of the whole.
-        families: the table of each family, base class by base class.
+        node: a mapping from `parse_yaml`, possibly changed by `override`.
+        cls: the settings class.
+        families: the base class of each family with the table of its members.
 
     Raises:
-        SceneError: naming the file, the line, the dotted key, its value and the rule that it breaks; a sentence for
-            each of several mistakes.
+        SceneError: with the file, the line, the dotted key, its value and the violated rule; one sentence for each
+            mistake.
 
     Example:
         >>> from dimple.manifolds import MANIFOLDS, Manifold
@@ -45,108 +47,142 @@ def build(node: Node, cls: type[T], families: Families) -> T:
         Traceback (most recent call last):
         dimple.errors.SceneError: a.yaml:1: manifold.kind is 'spere'; did you mean 'sphere'?
     """
-    return _member(node, Form(cls), "", None, families)  # type: ignore[no-any-return]
+    return _build_object(node, NestedField(cls), "", None, families)  # type: ignore[no-any-return]
 
 
-def _field(node: Node, annotation: Any, path: str, default: Any, families: Families) -> Any:
-    """The value of one field: plain, an object or a tuple of objects."""
-    form = form_of(annotation, families)
+def _build_field(node: YamlNode, annotation: Any, path: str, default: Any, families: Families) -> Any:
+    """Return the value of one field: a plain value, an object or a tuple of objects."""
+    form = parse_annotation(annotation, families)
     if form is None:
-        return _plain(node, annotation, path)
-    if form.optional and node.content is None:
+        return _build_value(node, annotation, path)
+    if form.is_optional and node.content is None:
         return None
-    if not form.many:
-        return _member(node, form, path, default, families)
+    if not form.is_list:
+        return _build_object(node, form, path, default, families)
     if not isinstance(node.content, list):
         raise SceneError(
-            f"{node.place}: {path} is {shown(node.plain())}; it must be a list, one item a line after `- `"
+            f"{node.source_location}: {path} is {format_value(node.to_python())}; "
+            "it must be a list, one item per line after `- `"
         )
     items: list[Any] = []
     mistakes: list[str] = []
     for index, item in enumerate(node.content):
-        with _kept_in(mistakes):
-            items.append(_member(item, form, join(path, index), None, families))
+        with _collect_mistakes(mistakes):
+            items.append(_build_object(item, form, join_path(path, index), None, families))
     if mistakes:
         raise SceneError(*mistakes)
     return tuple(items)
 
 
-def _plain(node: Node, annotation: Any, path: str) -> Any:
-    """A value without fields, if it keeps the rule of its annotation."""
+def _build_value(node: YamlNode, annotation: Any, path: str) -> Any:
+    """Return a value without fields after a check against its annotation."""
     try:
-        return checked("", path, annotation, node.plain())
+        return validate_field("", path, annotation, node.to_python())
     except SettingError as error:
-        culprit, name = node.follow(error.location, path)
-        raise SceneError(f"{culprit.place}: {name} {error.problem}") from None
+        new = new_scene_value(path, node.content, typing.get_args(annotation))
+        if new is not None:
+            raise SceneError(f"{node.source_location}: {path}: {sentence(repr(node.content), repr(new))}") from None
+        invalid, name = node.resolve(error.location, path)
+        raise SceneError(f"{invalid.source_location}: {name} {error.problem}") from None
 
 
-def _member(node: Node, form: Form, path: str, default: Any, families: Families) -> Any:
-    """The object that a mapping describes, starting from `default` where that is of the same class."""
+def _build_object(node: YamlNode, field: NestedField, path: str, default: Any, families: Families) -> Any:
+    """Build an object from a mapping; missing keys come from `default` if that has the same class."""
     if not isinstance(node.content, dict):
-        example = "{kind: " + next(iter(form.table)) + "}" if form.table else f"{{{keys_of(form.cls, None)[0]}: ...}}"
-        raise SceneError(f"{node.place}: {path} is {shown(node.plain())}; it must be a mapping such as {example}")
-    cls = form.cls if form.table is None else _pick(node, form.table, path, default)
-    entries = {key: child for key, child in node.content.items() if form.table is None or key != "kind"}
-    known = keys_of(cls, form.table)
-    mistakes = [_unknown(child, key, path, known) for key, child in entries.items() if key not in known]
+        example = (
+            "{kind: " + next(iter(field.members)) + "}"
+            if field.members
+            else f"{{{allowed_keys(field.cls, None)[0]}: ...}}"
+        )
+        raise SceneError(
+            f"{node.source_location}: {path} is {format_value(node.to_python())}; "
+            f"it must be a mapping such as {example}"
+        )
+    mistakes: list[str] = []
+    cls = field.cls if field.members is None else _pick_class(node, field.members, path, default, mistakes)
+    entries = {key: child for key, child in node.content.items() if field.members is None or key != "kind"}
+    known = allowed_keys(cls, field.members)
+    unknown = {key: child for key, child in entries.items() if key not in known}
+    mistakes += [_unknown_key_message(child, key, path, known, field.members) for key, child in unknown.items()]
     values = {}
     for name, annotation in field_types(cls).items():
-        standard = getattr(default, name) if type(default) is cls else default_of(cls, name)
-        with _kept_in(mistakes):
+        default_value = getattr(default, name) if type(default) is cls else field_default(cls, name)
+        with _collect_mistakes(mistakes):
             if name in entries:
-                values[name] = _field(entries[name], annotation, join(path, name), standard, families)
-            elif standard is dataclasses.MISSING:
-                raise SceneError(f"{node.place}: the key {join(path, name)} is missing; add a line `{name}: ...`")
+                values[name] = _build_field(entries[name], annotation, join_path(path, name), default_value, families)
+            elif default_value is dataclasses.MISSING:
+                raise SceneError(
+                    f"{node.source_location}: the key {join_path(path, name)} is missing; add a line `{name}: ...`"
+                )
             else:
-                values[name] = standard
+                values[name] = default_value
     if mistakes:
         raise SceneError(*mistakes)
     return _construct(cls, values, node, path)
 
 
-def _unknown(node: Node, key: str, path: str, known: list[str]) -> str:
-    hint = f"did you mean {near!r}? " if (near := nearest(key, known)) else ""
-    return f"{node.place}: unknown key {join(path, key)}; {hint}(known: {', '.join(known)})"
+def _unknown_key_message(
+    node: YamlNode, key: str, path: str, known: list[str], members: Mapping[str, type] | None
+) -> str:
+    name = join_path(path, key)
+    new = new_scene_key(path, key, known)
+    if new is not None:
+        return f"{node.source_location}: {sentence(name, join_path(path, new))}"
+    for kind, member in (members or {}).items():
+        new = new_scene_key(path, key, allowed_keys(member, members))
+        if new is not None:
+            renaming = sentence(name, join_path(path, new))
+            return f"{node.source_location}: {renaming}; it is a key of kind {kind} (known here: {', '.join(known)})"
+    suggestion = closest_word(key, known)
+    hint = f"; did you mean {suggestion!r}?" if suggestion else ""
+    return f"{node.source_location}: unknown key {name}{hint} (known: {', '.join(known)})"
 
 
 @contextlib.contextmanager
-def _kept_in(mistakes: list[str]) -> Iterator[None]:
-    """Go on after a mistake, and keep its sentences: all of them are told in the end."""
+def _collect_mistakes(mistakes: list[str]) -> Iterator[None]:
+    """Catch a `SceneError` of the block and append its sentences, so that all mistakes are reported together."""
     try:
         yield
     except SceneError as error:
         mistakes.extend(error.args)
 
 
-def _pick(node: Node, table: Mapping[str, type], path: str, default: Any) -> type:
-    """The class that `kind` names, or that of the default where no kind is given."""
-    place = join(path, "kind")
-    kind = node.follow(["kind"], path)[0]
+def _pick_class(node: YamlNode, members: Mapping[str, type], path: str, default: Any, mistakes: list[str]) -> type:
+    """Return the class that `kind` selects, or the class of the default if there is no `kind`.
+
+    A kind of version 0.1 selects the class of its present name, and its sentence is appended to `mistakes`.
+    """
+    kind_path = join_path(path, "kind")
+    kind = node.resolve(["kind"], path)[0]
     if kind is node:
         if default is None or default is dataclasses.MISSING:
-            raise SceneError(f"{node.place}: {place} is missing; it must be one of {', '.join(table)}")
+            raise SceneError(f"{node.source_location}: {kind_path} is missing; it must be one of {', '.join(members)}")
         return type(default)
-    word = kind.plain()
-    if isinstance(word, str) and word in table:
-        return table[word]
-    near = nearest(word, table) if isinstance(word, str) else None
-    hint = f"did you mean {near!r}?" if near else f"it must be one of {', '.join(table)}"
-    raise SceneError(f"{kind.place}: {place} is {shown(word)}; {hint}")
+    word = kind.to_python()
+    if isinstance(word, str) and word in members:
+        return members[word]
+    new = new_scene_value(path, word, members)
+    if new is not None:
+        mistakes.append(f"{kind.source_location}: {kind_path}: {sentence(repr(word), repr(new))}")
+        return members[new]
+    suggestion = closest_word(word, members) if isinstance(word, str) else None
+    hint = f"did you mean {suggestion!r}?" if suggestion else f"it must be one of {', '.join(members)}"
+    raise SceneError(f"{kind.source_location}: {kind_path} is {format_value(word)}; {hint}")
 
 
-def _construct(cls: type, values: dict[str, Any], node: Node, path: str) -> Any:
-    """The object, or its complaint with the line of the value that it is about."""
+def _construct(cls: type, values: dict[str, Any], node: YamlNode, path: str) -> Any:
+    """Construct an object; an error of its own checks gets the line of the value."""
     try:
         return cls(**values)
     except SceneError as error:
         problem = str(error).removeprefix(f"{cls.__name__}: ")
-        place, name = _subject(problem, cls, node, path)
-        raise SceneError(f"{place}: {name}{problem}") from None
+        location, prefix = _locate_field(problem, cls, node, path)
+        raise SceneError(f"{location}: {prefix}{problem}") from None
 
 
-def _subject(problem: str, cls: type, node: Node, path: str) -> tuple[str, str]:
-    """The place of the field that a class's own complaint begins with, and what to put before it."""
+def _locate_field(problem: str, cls: type, node: YamlNode, path: str) -> tuple[str, str]:
+    """Return the location of the field that a message starts with, and the prefix of the message."""
     words = problem.split(" ", 1)[0].split(".")
     if words[0] in field_types(cls):
-        return node.follow(words, path)[0].place, f"{path}." if path else ""
-    return node.place, f"{path}: " if path else ""
+        return node.resolve(words, path)[0].source_location, f"{path}." if path else ""
+    return node.source_location, f"{path}: " if path else ""

@@ -1,4 +1,4 @@
-"""Where a scene of more than three dimensions is drawn: in a flat piece of its space that holds all of its manifold."""
+"""The affine slice of two or three dimensions in which a scene of more than three dimensions is drawn."""
 
 import dataclasses
 from typing import final
@@ -6,129 +6,144 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary import Boundary, Section
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary import AffineSlice, Boundary
 from dimple.errors import SceneError
 from dimple.manifolds import Manifold
-from dimple.manifolds.embedding import Placement
+from dimple.manifolds.embedding import IsometricEmbedding
 from dimple.probes import Margin
-from dimple.probes.with_null import Compared, spread
+from dimple.probes.null_comparison import MarginNullComparison, null_statistics
 from dimple.tangents.random_subspace import RandomSubspace
-from dimple.tensors import generator, project, share
+from dimple.tensors import generator, project_onto_span, squared_norm_fraction
 
-# So many points of a manifold tell which flat holds it.
-POINTS = 256
-# The searches within a section and within the random ones that it is compared with, and how many of these.
-SEARCH, DRAWS = Margin(budget=15.0, starts=1), 5
-DISTANCE = "l2, input units"
+# Sample points of a manifold from which its affine hull is computed.
+HULL_SAMPLES = 256
+# The search for the boundary within a slice and within the random subspaces that it is compared with.
+SLICE_MARGIN = Margin(max_passes=15.0, restarts=1)
+# Random subspaces for the null of a slice.
+NULL_DRAWS = 5
+DISTANCE_UNIT = "l2, input units"
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A section with the manifold in it.
+class DisplaySlice:
+    """A slice that contains the manifold.
 
     Attributes:
-        span: how many of its axes the manifold needs; the others lead off it.
+        affine_slice: the slice; its first axes span the affine hull of the manifold.
+        span_dim: the dimension of the affine hull; the remaining axes point off the manifold.
     """
 
-    section: Section
-    span: int
+    affine_slice: AffineSlice
+    span_dim: int
 
     @property
-    def words(self) -> str:
-        """What is drawn."""
-        holds = "line that holds" if self.span == 1 else f"{self.span} dimensions that hold"
-        steepest = ", and the steepest direction off it" if self.section.dim > self.span else ""
-        return f"section of R^{self.section.origin.numel()}: the {holds} the manifold{steepest}"
+    def description(self) -> str:
+        """A sentence for captions, such as "slice of R^9: the line that contains the manifold"."""
+        hull = "line that contains" if self.span_dim == 1 else f"{self.span_dim} dimensions that contain"
+        steepest = ", and the steepest direction off it" if self.affine_slice.dim > self.span_dim else ""
+        return f"slice of R^{self.affine_slice.origin.numel()}: the {hull} the manifold{steepest}"
 
 
-def flat_of(manifold: Manifold, seed: int) -> tuple[Tensor, Tensor]:
-    """The flat that a manifold spans: a point `(n,)` in its middle, and orthonormal columns `(n, m)`."""
-    points = manifold.sample(POINTS, generator(seed, "span"))
+def affine_hull(manifold: Manifold, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the affine hull of a manifold: a point `(n,)` in its middle, and orthonormal columns `(n, m)`."""
+    points = manifold.sample(HULL_SAMPLES, generator(seed, "span"))
     middle = points.mean(0)
-    _, sizes, directions = torch.linalg.svd(points - middle, full_matrices=False)
-    m = int((sizes > 1e-6 * sizes[0]).sum())
-    if isinstance(manifold, Placement) and manifold.carried.ambient_dim == m:
-        # Its own axes are better to look along than the widest directions of a sample.
+    _, singular_values, directions = torch.linalg.svd(points - middle, full_matrices=False)
+    m = int((singular_values > 1e-6 * singular_values[0]).sum())
+    if isinstance(manifold, IsometricEmbedding) and manifold.base.ambient_dim == m:
+        # The axes of the embedding make clearer pictures than the principal directions of a sample.
         return middle, manifold.axes
     return middle, directions[:m].T
 
 
-def require_flat(manifold: Manifold, seed: int) -> None:
-    """Refuse a manifold that no section of three dimensions holds with a direction off it.
+def require_display_slice(manifold: Manifold, seed: int) -> None:
+    """Refuse a manifold that does not fit, with a direction off it, into a slice of three dimensions.
 
     Raises:
-        SceneError: with what to do instead.
+        SceneError: with an alternative.
     """
-    m = flat_of(manifold, seed)[1].shape[1]
+    m = affine_hull(manifold, seed)[1].shape[1]
     if m > 3 or m == manifold.dim == 3:
         raise SceneError(
-            f"levelset: no section of three dimensions holds this manifold, which spans {m}, and a direction off it; "
-            "set levelset to {kind: none}, and look at the run by dimple section --run"
+            f"levelset: this manifold spans {m} dimensions, so that no slice of 3 contains it and a direction off it; "
+            "set levelset to {kind: none}, and draw slices of the run with dimple slice --run"
         )
 
 
-def draw_in(manifold: Manifold, seed: int, x: Tensor, boundary: Boundary) -> Drawn:
-    """The section in which a scene of R^n, n > 3, is drawn.
+def build_display_slice(manifold: Manifold, seed: int, x: Tensor, boundary: Boundary) -> DisplaySlice:
+    """Return the slice in which a scene in R^n, n > 3, is drawn.
 
-    It holds the whole manifold, so that what is drawn of it is true, and where there is room the direction off it
-    along which the gap of the last network changes most at the training points.
+    It contains the full manifold, which therefore appears undistorted. If the affine hull has fewer than three
+    dimensions, one more axis is added: the direction off the manifold along which the logit margin of the last network
+    changes most at the training points.
 
     Args:
+        manifold: the manifold of the scene.
+        seed: the seed of the scene.
         x: `(N, n)` training points.
-        boundary: of the last network.
+        boundary: the boundary of the last network.
     """
-    middle, span = flat_of(manifold, seed)
-    middle, span = middle.to(x), span.to(x)
+    middle, span = affine_hull(manifold, seed)
+    middle = middle.to(x)
+    span = span.to(x)
     if span.shape[1] == 3:
-        return Drawn(Section(middle, span), 3)
-    axes = Section.steepest(boundary, x, boundary.predict(x), span, span.shape[1] + 1).axes
-    return Drawn(Section(middle, axes), span.shape[1])
+        return DisplaySlice(AffineSlice(middle, span), 3)
+    axes = AffineSlice.from_gradients(boundary, x, boundary.predict(x), span, span.shape[1] + 1).axes
+    return DisplaySlice(AffineSlice(middle, axes), span.shape[1])
 
 
-def section_figures(
-    drawn: Drawn, manifold: Manifold, boundary: Boundary, x: Tensor, y: Tensor, seed: int
+def compute_slice_statistics(
+    display_slice: DisplaySlice, manifold: Manifold, boundary: Boundary, x: Tensor, y: Tensor, seed: int
 ) -> dict[str, float]:
-    """How much of what happens off the manifold is seen in the section, each figure beside its null.
+    """Return statistics that compare the display slice with random slices, each with its null.
 
-    `margin_section` is the median distance of the training points from the boundary within the section, its null the
-    same within the tangent space and random directions off it, as many as the section has. `section_share` is the share
-    of the off-manifold gradient's squared length along the section, its null that of an isotropic one.
+    `margin_in_slice` is the median distance of the training points from the boundary within the slice. Its null is the
+    same distance within a random subspace of the same dimension: the span of the tangent space and of random directions
+    orthogonal to it.
+    `gradient_slice_fraction` is the fraction of the squared norm of the off-manifold gradient that lies in the slice.
+    Its null is the value for an isotropic gradient.
     """
     basis = manifold.tangent_basis(x)
-    n, d, k = x.shape[1], basis.shape[2], drawn.section.dim
-    compared = Compared(boundary, x, y, SEARCH, 0, seed)
-    away = [_off(RandomSubspace(k - d, seed, draw).columns(n).to(x), basis) for draw in range(DRAWS)]
-    draws = torch.stack([_distance(compared, torch.cat([basis, off], dim=2)) for off in away])
-    null = spread("margin_section_null", draws[None])
-    _, gradient = boundary.gap_and_gradient(x, compared.predicted)
-    off = gradient - project(basis, gradient)
-    seen = share(project(drawn.section.axes.to(x), off), off)
-    boundary.forwards += compared.free.forwards
-    boundary.backwards += compared.free.backwards
+    n = x.shape[1]
+    d = basis.shape[2]
+    k = display_slice.affine_slice.dim
+    comparison = MarginNullComparison(boundary, x, y, SLICE_MARGIN, 0, seed)
+    random_directions = [
+        _off_manifold_directions(RandomSubspace(k - d, seed, draw).basis(n).to(x), basis) for draw in range(NULL_DRAWS)
+    ]
+    draws = torch.stack([_median_margin(comparison, torch.cat([basis, off], dim=2)) for off in random_directions])
+    null = null_statistics("margin_in_slice_null", draws[None])
+    _, gradient = boundary.logit_margin_and_gradient(x, comparison.predicted)
+    off_gradient = gradient - project_onto_span(basis, gradient)
+    axes = display_slice.affine_slice.axes.to(x)
+    fraction = squared_norm_fraction(project_onto_span(axes, off_gradient), off_gradient)
+    boundary.forwards += comparison.unbounded_boundary.forwards
+    boundary.backwards += comparison.unbounded_boundary.backwards
     return {
-        "margin_section": float(_distance(compared, drawn.section.axes.to(x))),
+        "margin_in_slice": float(_median_margin(comparison, axes)),
         **{name: float(values[0]) for name, values in null.items()},
-        "section_share": float(seen.nanmean()),
-        "section_share_null": (k - d) / (n - d),
+        "gradient_slice_fraction": float(fraction.nanmean()),
+        "gradient_slice_fraction_null": (k - d) / (n - d),
     }
 
 
-def _distance(compared: Compared, basis: Tensor) -> Tensor:
-    """The median distance along orthonormal columns, the same or others at each sample."""
-    found = compared.within("section", Restriction(basis))["margin_section"]
-    return found.abs().median()
+def _median_margin(comparison: MarginNullComparison, basis: Tensor) -> Tensor:
+    """Return the median distance to the boundary in the span of `basis`, `(n, k)` or, per sample, `(B, n, k)`."""
+    margin = comparison.constrained_margin("in_slice", SubspaceConstraint(basis))["margin_in_slice"]
+    return margin.abs().median()
 
 
-def _off(columns: Tensor, basis: Tensor) -> Tensor:
-    """Directions `(n, k)` made square to each tangent space `(B, n, d)` and to each other, `(B, n, k)`."""
-    many = columns.expand(len(basis), -1, -1)
-    columns_off: Tensor = torch.linalg.qr(many - basis @ (basis.mT @ many)).Q
-    return columns_off
+def _off_manifold_directions(columns: Tensor, basis: Tensor) -> Tensor:
+    """Return `columns` `(n, k)` made orthogonal to each tangent space `(B, n, d)`, orthonormalized, as `(B, n, k)`."""
+    expanded = columns.expand(len(basis), -1, -1)
+    orthonormal: Tensor = torch.linalg.qr(expanded - basis @ (basis.mT @ expanded)).Q
+    return orthonormal
 
 
-SECTION_UNITS = {
-    **{f"margin_section{end}": DISTANCE for end in ("", "_null", "_null_low", "_null_high")},
-    **dict.fromkeys(("section_share", "section_share_null"), "share"),
+# Units of the columns of `compute_slice_statistics`.
+SLICE_UNITS = {
+    **{f"margin_in_slice{end}": DISTANCE_UNIT for end in ("", "_null", "_null_low", "_null_high")},
+    **dict.fromkeys(("gradient_slice_fraction", "gradient_slice_fraction_null"), "fraction"),
 }

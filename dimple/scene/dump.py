@@ -1,4 +1,4 @@
-"""A resolved scene as YAML, with every value written out, that builds back to an equal object."""
+"""Conversion of a settings object to YAML that contains every value."""
 
 import re
 from collections.abc import Mapping
@@ -6,16 +6,16 @@ from typing import Any
 
 import yaml
 
-from dimple.scene.field_types import Families, Form, form_of
-from dimple.scene.yaml_nodes import BOOL, FLOAT, INT, NULL
+from dimple.scene.field_types import Families, NestedField, parse_annotation
+from dimple.scene.yaml_nodes import BOOL_PATTERN, FLOAT_PATTERN, INT_PATTERN, NULL_PATTERN
 from dimple.settings import field_types
 
 
 def dump(scene: object, families: Families) -> str:
-    """The settings object `scene` as YAML: keys in the order of its fields, `kind` first.
+    """Return the settings object `scene` as YAML, with keys in the order of its fields and `kind` first.
 
-    What is written builds back to an object that equals `scene`. A member of a class that no table lists,
-    made in Python, is recorded as `kind: module:Class`, for people to read: no scene file can name code.
+    `build` makes an equal object from this text. The class of a user that is in no table is written as
+    `kind: module:Class`. This is for readers only, since a scene file cannot import code.
 
     Example:
         >>> from dimple.manifolds import Flat
@@ -25,47 +25,47 @@ def dump(scene: object, families: Families) -> str:
         offset: [0.5]
     """
     text: str = yaml.dump(
-        _section(scene, None, families), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
+        _to_mapping(scene, None, families), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
     )
     return text
 
 
-def _section(member: Any, table: Mapping[str, type] | None, families: Families) -> dict[str, Any]:
-    """One object as a dict of plain values, lists and dicts."""
-    section: dict[str, Any] = {} if table is None else {"kind": _kind(type(member), table)}
+def _to_mapping(member: Any, members: Mapping[str, type] | None, families: Families) -> dict[str, Any]:
+    """Return one object as a dict of plain values, lists and dicts."""
+    mapping: dict[str, Any] = {} if members is None else {"kind": _find_kind(type(member), members)}
     for name, annotation in field_types(type(member)).items():
-        section[name] = _value(getattr(member, name), form_of(annotation, families), families)
-    return section
+        mapping[name] = _to_plain(getattr(member, name), parse_annotation(annotation, families), families)
+    return mapping
 
 
-def _value(value: Any, form: Form | None, families: Families) -> Any:
-    if form is None or value is None:
+def _to_plain(value: Any, field: NestedField | None, families: Families) -> Any:
+    if field is None or value is None:
         return value
-    if form.many:
-        return [_section(item, form.table, families) for item in value]
-    return _section(value, form.table, families)
+    if field.is_list:
+        return [_to_mapping(item, field.members, families) for item in value]
+    return _to_mapping(value, field.members, families)
 
 
-def _kind(cls: type, table: Mapping[str, type]) -> str:
-    own_code = f"{cls.__module__}:{cls.__qualname__}"
-    return next((kind for kind, member in table.items() if member is cls), own_code)
+def _find_kind(cls: type, members: Mapping[str, type]) -> str:
+    address = f"{cls.__module__}:{cls.__qualname__}"
+    return next((kind for kind, member in members.items() if member is cls), address)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Block mappings, lists of numbers in one line, quotes around what YAML 1.1 or 1.2 takes for no word."""
+    """A YAML writer with block mappings, lists of numbers on one line, and quotes as YAML 1.1 and 1.2 need them."""
 
     def ignore_aliases(self, _data: Any) -> bool:
-        """An object that occurs twice is written twice: scene files have no aliases."""
+        """Return True, so that an object that occurs twice is written twice: scene files have no aliases."""
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Indent the items of a list below their key."""
+        """Indent the items of a list below their key, which the base class does not."""
         return super().increase_indent(flow, False)
 
 
 def _represent_list(dumper: yaml.SafeDumper, items: list[Any] | tuple[Any, ...]) -> yaml.Node:
-    sections = any(isinstance(item, dict) for item in items)
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=not sections)
+    is_nested = any(isinstance(item, dict) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=not is_nested)
 
 
 def _represent_dict(dumper: yaml.SafeDumper, entries: dict[str, Any]) -> yaml.Node:
@@ -75,6 +75,6 @@ def _represent_dict(dumper: yaml.SafeDumper, entries: dict[str, Any]) -> yaml.No
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(tuple, _represent_list)
 _Dumper.add_representer(dict, _represent_dict)
-for _tag, _words in {"null": NULL, "bool": BOOL, "int": INT, "float": FLOAT}.items():
-    # The reader matches whole words, PyYAML beginnings: say where the word ends.
-    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_words.pattern})\Z"), None)
+for _tag, _pattern in {"null": NULL_PATTERN, "bool": BOOL_PATTERN, "int": INT_PATTERN, "float": FLOAT_PATTERN}.items():
+    # The reader uses fullmatch, PyYAML uses match, so the pattern needs an end.
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern.pattern})\Z"), None)

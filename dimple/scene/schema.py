@@ -1,4 +1,4 @@
-"""The JSON Schema of a scene file, so that an editor completes its keys and marks its mistakes."""
+"""The JSON Schema of a scene file, by which an editor completes keys and marks mistakes."""
 
 import dataclasses
 import inspect
@@ -7,48 +7,51 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dimple.scene.field_types import Families, Form, default_of, form_of
+from dimple.scene.field_types import Families, NestedField, field_default, parse_annotation
 from dimple.settings import field_types
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def schema(cls: type, families: Families) -> dict[str, Any]:
-    """The JSON Schema of the mappings from which `build` makes a `cls`.
+def json_schema(cls: type, families: Families) -> dict[str, Any]:
+    """Return the JSON Schema of the mappings from which `build` makes an object of `cls`.
 
-    It states keys, types and ranges; rules between two fields, which only the classes know, it leaves out.
+    The schema contains keys, types and ranges, but not rules that involve two fields, which the classes check.
 
     Example:
         >>> from dimple.manifolds import Sphere
-        >>> schema(Sphere, {})["properties"]["radius"]
+        >>> json_schema(Sphere, {})["properties"]["radius"]
         {'exclusiveMinimum': 0, 'type': 'number', 'default': 1.0}
     """
-    whole = {"$schema": DIALECT, **_section(cls, None, dataclasses.MISSING, families)}
-    nested = {base: table for base, table in families.items() if _holds_itself(base, table, families)}
-    if nested:
-        forms = {base.__name__: Form(base, table) for base, table in nested.items()}
-        whole["$defs"] = {name: _members(form, dataclasses.MISSING, families) for name, form in forms.items()}
-    return whole
+    schema = {"$schema": SCHEMA_DIALECT, **_object_schema(cls, None, dataclasses.MISSING, families)}
+    recursive = {base: members for base, members in families.items() if _is_recursive(base, members, families)}
+    if recursive:
+        forms = {base.__name__: NestedField(base, members) for base, members in recursive.items()}
+        schema["$defs"] = {name: _family_schema(form, dataclasses.MISSING, families) for name, form in forms.items()}
+    return schema
 
 
-def _holds_itself(base: type, table: Mapping[str, type], families: Families) -> bool:
-    """Whether a member of the family has a field of the family, so that its schema has no end unless it is named."""
-    forms = [form_of(annotation, families) for cls in table.values() for annotation in field_types(cls).values()]
+def _is_recursive(base: type, members: Mapping[str, type], families: Families) -> bool:
+    """Return whether a member of the family has a field of the family, so that its schema needs a reference."""
+    forms = [
+        parse_annotation(annotation, families) for cls in members.values() for annotation in field_types(cls).values()
+    ]
     return any(form is not None and form.cls is base for form in forms)
 
 
-def _section(cls: type, kind: str | None, default: Any, families: Families) -> dict[str, Any]:
-    """A mapping with the fields of `cls`, and with `kind` where it belongs to a family."""
+def _object_schema(cls: type, kind: str | None, default: Any, families: Families) -> dict[str, Any]:
+    """Return the schema of a mapping with the fields of `cls`, and with `kind` for a member of a family."""
     in_default = type(default) is cls
     properties: dict[str, Any] = {} if kind is None else {"kind": {"const": kind}}
     required = [] if kind is None or in_default else ["kind"]
     for name, annotation in field_types(cls).items():
-        standard = getattr(default, name) if in_default else default_of(cls, name)
-        form = form_of(annotation, families)
-        # A member's own field of its family goes by reference, or its default would nest without end.
-        inside = form is not None and form.table is not None and cls in form.table.values()
-        properties[name] = _field(annotation, dataclasses.MISSING if inside else standard, families)
-        if standard is dataclasses.MISSING:
+        default_value = getattr(default, name) if in_default else field_default(cls, name)
+        form = parse_annotation(annotation, families)
+        # A field of the family that its class belongs to becomes a reference, since its default would nest endlessly.
+        is_own_family = form is not None and form.members is not None and cls in form.members.values()
+        field_value = dataclasses.MISSING if is_own_family else default_value
+        properties[name] = _field_schema(annotation, field_value, families)
+        if default_value is dataclasses.MISSING:
             required.append(name)
     return {
         "type": "object",
@@ -59,28 +62,28 @@ def _section(cls: type, kind: str | None, default: Any, families: Families) -> d
     }
 
 
-def _field(annotation: Any, default: Any, families: Families) -> dict[str, Any]:
-    """One key: a plain value, a section or a list of sections."""
-    form = form_of(annotation, families)
+def _field_schema(annotation: Any, default: Any, families: Families) -> dict[str, Any]:
+    """Return the schema of one key: a plain value, a mapping or a list of mappings."""
+    form = parse_annotation(annotation, families)
     if form is None:
-        stated = {} if default is dataclasses.MISSING else {"default": default}
-        return {**TypeAdapter(annotation).json_schema(), **stated}
-    if form.many:
-        return {"type": "array", "items": _one(form, dataclasses.MISSING, families)}
-    one = _one(form, default, families)
-    return {"anyOf": [one, {"type": "null"}]} if form.optional else one
+        default_entry = {} if default is dataclasses.MISSING else {"default": default}
+        return {**TypeAdapter(annotation).json_schema(), **default_entry}
+    if form.is_list:
+        return {"type": "array", "items": _member_schema(form, dataclasses.MISSING, families)}
+    schema = _member_schema(form, default, families)
+    return {"anyOf": [schema, {"type": "null"}]} if form.is_optional else schema
 
 
-def _one(form: Form, default: Any, families: Families) -> dict[str, Any]:
-    """One object of a field: of its class, or of any member of its family."""
-    if form.table is None:
-        return _section(form.cls, None, default, families)
-    if default is dataclasses.MISSING and _holds_itself(form.cls, form.table, families):
-        return {"$ref": f"#/$defs/{form.cls.__name__}"}
-    return _members(form, default, families)
+def _member_schema(field: NestedField, default: Any, families: Families) -> dict[str, Any]:
+    """Return the schema of one object of a field: its class, or any member of its family."""
+    if field.members is None:
+        return _object_schema(field.cls, None, default, families)
+    if default is dataclasses.MISSING and _is_recursive(field.cls, field.members, families):
+        return {"$ref": f"#/$defs/{field.cls.__name__}"}
+    return _family_schema(field, default, families)
 
 
-def _members(form: Form, default: Any, families: Families) -> dict[str, Any]:
-    """Any member of the family, each with its own keys."""
-    assert form.table is not None
-    return {"anyOf": [_section(cls, kind, default, families) for kind, cls in form.table.items()]}
+def _family_schema(field: NestedField, default: Any, families: Families) -> dict[str, Any]:
+    """Return the schema of any member of the family, each with its own keys."""
+    assert field.members is not None
+    return {"anyOf": [_object_schema(cls, kind, default, families) for kind, cls in field.members.items()]}

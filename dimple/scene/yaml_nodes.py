@@ -1,7 +1,7 @@
-"""YAML text as nodes that know their line: mappings, lists and scalars, and nothing else that YAML can do.
+"""Parsing of YAML text to nodes with line numbers: mappings, lists and scalars only.
 
-Scene files come from strangers, so aliases, merge keys, tags and second documents are refused when they are
-met, before anything is built; plain scalars are read by the core rules of YAML 1.2, where `no` is a word and
+Scene files may come from untrusted sources, so aliases, merge keys, tags and second documents are refused during
+parsing, before anything is built. Plain scalars follow the core schema of YAML 1.2, in which `no` is a string and
 `1e-3` a number.
 
 Reference: YAML 1.2.2, section 10.3 (core schema).
@@ -16,219 +16,228 @@ import yaml
 
 from dimple.errors import SceneError
 from dimple.scene.yaml_text import require_printable
-from dimple.settings import shown
+from dimple.settings import format_value
 
 Scalar: TypeAlias = str | int | float | bool | None
-Content: TypeAlias = "Scalar | dict[str, Node] | list[Node]"
+Content: TypeAlias = "Scalar | dict[str, YamlNode] | list[YamlNode]"
 
-DEEPEST = 32
-LONGEST_INTEGER = 100
-NULL = re.compile(r"~|null|Null|NULL|")
-BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+MAX_DEPTH = 32
+MAX_INTEGER_DIGITS = 100
+NULL_PATTERN = re.compile(r"~|null|Null|NULL|")
+BOOL_PATTERN = re.compile(r"true|True|TRUE|false|False|FALSE")
+INT_PATTERN = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT_PATTERN = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 @final
 @dataclass(frozen=True)
-class Node:
-    """A piece of a scene file: its content, and the place that an error about it names.
+class YamlNode:
+    """A node of a scene file: its content and its location for error messages.
 
     Attributes:
         content: a scalar, a dict from key to node or a list of nodes.
-        place: `scenes/torus.yaml:4`, or `--set training.steps` for a value from the command line.
+        source_location: `scenes/torus.yaml:4`, or `--set training.steps` for a value from the command line.
     """
 
     content: Content
-    place: str
+    source_location: str
 
-    def plain(self) -> Any:
-        """The content as ordinary numbers, words, dicts and lists.
+    def to_python(self) -> Any:
+        """Return the content as numbers, strings, dicts and lists.
 
         Example:
-            >>> parse_yaml("a: [1, 1e-3, no]", "x.yaml").plain()
+            >>> parse_yaml("a: [1, 1e-3, no]", "x.yaml").to_python()
             {'a': [1, 0.001, 'no']}
         """
         if isinstance(self.content, dict):
-            return {key: child.plain() for key, child in self.content.items()}
+            return {key: child.to_python() for key, child in self.content.items()}
         if isinstance(self.content, list):
-            return [child.plain() for child in self.content]
+            return [child.to_python() for child in self.content]
         return self.content
 
-    def children(self) -> list[tuple[int | str, "Node"]]:
-        """The entries of a mapping or the items of a list, with their keys; none for a scalar."""
+    def children(self) -> list[tuple[int | str, "YamlNode"]]:
+        """Return the entries of a mapping or the items of a list, with their keys; an empty list for a scalar."""
         if isinstance(self.content, dict):
             return list(self.content.items())
         return list(enumerate(self.content)) if isinstance(self.content, list) else []
 
-    def follow(self, location: Sequence[int | str], path: str) -> tuple["Node", str]:
-        """The node that `location` leads to from this one, which is called `path`, and its own path."""
+    def resolve(self, keys: Sequence[int | str], path: str) -> tuple["YamlNode", str]:
+        """Follow `keys` from this node, which has the path `path`, and return the node at the end and its path.
+
+        A key that does not exist is skipped.
+        """
         node = self
-        for step in location:
-            for key, child in node.children():
-                if key == step:
-                    node, path = child, join(path, step)
-                    break
+        for key in keys:
+            child = dict(node.children()).get(key)
+            if child is not None:
+                node = child
+                path = join_path(path, key)
         return node, path
 
 
-def join(path: str, step: int | str) -> str:
-    """The dotted name of an item or a key of what is called `path`.
+def join_path(path: str, key: int | str) -> str:
+    """Return the dotted path of an item or key of the node with the path `path`.
 
     Example:
-        >>> join("probes", 0), join("probes[0]", "norm"), join("", "seed")
+        >>> join_path("probes", 0), join_path("probes[0]", "norm"), join_path("", "seed")
         ('probes[0]', 'probes[0].norm', 'seed')
     """
-    if isinstance(step, int):
-        return f"{path}[{step}]"
-    word = step if re.fullmatch(r"[\w-]{1,64}", step) else shown(step)
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    word = key if re.fullmatch(r"[\w-]{1,64}", key) else format_value(key)
     return f"{path}.{word}" if path else word
 
 
-def parse_yaml(text: str, file: str) -> Node:
-    r"""The one mapping that the scene file `file` holds.
+def parse_yaml(text: str, file: str) -> YamlNode:
+    r"""Parse the text of the scene file `file`, which holds one mapping.
 
     Raises:
-        SceneError: naming `file` and the line, for whatever is outside the part of YAML that scenes may use.
+        SceneError: if the text uses more of YAML than scenes may, with the file and the line.
 
     Example:
         >>> parse_yaml("seed: 1\nseed: 2", "x.yaml")
         Traceback (most recent call last):
         dimple.errors.SceneError: x.yaml:2: duplicate key seed (lines 1 and 2); keep one of them
     """
-    node = _Walk(text, file, by_line=True).document()
+    node = _YamlParser(text, file, show_lines=True).parse_document()
     if not isinstance(node.content, dict):
         found = {list: "a list", type(None): "nothing"}.get(type(node.content), "a single value")
-        raise SceneError(f"{node.place}: expected one mapping with keys such as `manifold:`, found {found}")
+        raise SceneError(f"{node.source_location}: expected one mapping with keys such as `manifold:`, found {found}")
     return node
 
 
-def parse_value(text: str, place: str) -> Node:
-    """A value as it would stand after `key: ` in a scene file; all of it is at `place`.
+def parse_value(text: str, source_location: str) -> YamlNode:
+    """Parse a value as if written after `key: ` in a scene file; all nodes have the location `source_location`.
 
     Example:
-        >>> parse_value("[1, 2.5]", "--set film.size").plain()
+        >>> parse_value("[1, 2.5]", "--set film.size").to_python()
         [1, 2.5]
     """
-    require_printable(text, lambda _: place)
-    return _Walk(text, place, by_line=False).document()
+    require_printable(text, lambda _: source_location)
+    return _YamlParser(text, source_location, show_lines=False).parse_document()
 
 
-def scalar(text: str) -> Scalar:
-    """The value of an unquoted word by the core rules of YAML 1.2.
+def parse_scalar(text: str) -> Scalar:
+    """Return the value of an unquoted scalar by the core schema of YAML 1.2.
 
     Example:
-        >>> [scalar(word) for word in ("no", "1e-3", "0123", "12:30", "0x1f", "~", "true")]
+        >>> [parse_scalar(word) for word in ("no", "1e-3", "0123", "12:30", "0x1f", "~", "true")]
         ['no', 0.001, 123, '12:30', 31, None, True]
     """
-    if NULL.fullmatch(text):
+    if NULL_PATTERN.fullmatch(text):
         return None
-    if BOOL.fullmatch(text):
+    if BOOL_PATTERN.fullmatch(text):
         return text.lower() == "true"
-    if INT.fullmatch(text):
+    if INT_PATTERN.fullmatch(text):
         return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-    if FLOAT.fullmatch(text):
+    if FLOAT_PATTERN.fullmatch(text):
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text
 
 
-class _Walk:
-    """One pass over the events of the parser; that one is not recursive, so the depth can be bounded here."""
+class _YamlParser:
+    """A parser of one document; it reads the flat event stream of PyYAML, so it can limit the nesting depth."""
 
-    def __init__(self, text: str, source: str, *, by_line: bool) -> None:
+    def __init__(self, text: str, source: str, *, show_lines: bool) -> None:
         self.source = source
-        self.by_line = by_line
+        self.show_lines = show_lines
         self.line = 1
-        self.events = self._events(text)
+        self.events = self._read_events(text)
 
-    def place(self, line: int | None = None) -> str:
-        return f"{self.source}:{line or self.line}" if self.by_line else self.source
+    def source_location(self, line: int | None = None) -> str:
+        return f"{self.source}:{line or self.line}" if self.show_lines else self.source
 
-    def document(self) -> Node:
-        """The only document of the text; an empty text is null."""
+    def parse_document(self) -> YamlNode:
+        """Parse the only document of the text; an empty text is null."""
         next(self.events)
         first = next(self.events)
         if isinstance(first, yaml.StreamEndEvent):
-            return Node(None, self.place())
-        node = self._node(next(self.events), "", 1)
+            return YamlNode(None, self.source_location())
+        node = self._read_node(next(self.events), "", 1)
         next(self.events)
         if not isinstance(next(self.events), yaml.StreamEndEvent):
-            raise SceneError(f"{self.place()}: a second document begins here; a scene file holds one mapping")
+            raise SceneError(f"{self.source_location()}: a second document begins here; a scene file holds one mapping")
         return node
 
-    def _events(self, text: str) -> Iterator[yaml.Event]:
+    def _read_events(self, text: str) -> Iterator[yaml.Event]:
         try:
             for event in yaml.parse(text, Loader=yaml.SafeLoader):
                 self.line = event.start_mark.line + 1 if event.start_mark else self.line
                 yield event
         except yaml.MarkedYAMLError as error:
-            line, column = 1, 1
-            if error.problem_mark is not None:
-                line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
-            raise SceneError(f"{self.place(line)}: is not YAML at column {column}: {error.problem}") from None
+            mark = error.problem_mark
+            line = 1 if mark is None else mark.line + 1
+            column = 1 if mark is None else mark.column + 1
+            raise SceneError(f"{self.source_location(line)}: is not YAML at column {column}: {error.problem}") from None
         except (ValueError, OverflowError):
-            # PyYAML turns the digits of \U escapes and %YAML directives into numbers unchecked.
+            # PyYAML converts the digits of \U escapes and %YAML directives without a check.
             raise SceneError(
-                f"{self.place()}: an escape from this line on stands for no character; remove it"
+                f"{self.source_location()}: an escape from this line on is not a character; remove it"
             ) from None
 
-    def _node(self, event: yaml.Event, path: str, depth: int) -> Node:
-        place = self.place()
-        if depth > DEEPEST:
-            raise SceneError(f"{place}: is nested too deep; a scene has at most {DEEPEST} levels")
+    def _read_node(self, event: yaml.Event, path: str, depth: int) -> YamlNode:
+        location = self.source_location()
+        if depth > MAX_DEPTH:
+            raise SceneError(f"{location}: is nested too deep; a scene has at most {MAX_DEPTH} levels")
         assert isinstance(event, yaml.NodeEvent)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise SceneError(
-                f"{place}: aliases are not allowed (&{event.anchor}); write the value out where it is used"
+                f"{location}: aliases are not allowed (&{event.anchor}); write the value out where it is used"
             )
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         if event.tag is not None:
-            raise SceneError(f"{place}: tags are not allowed ({shown(event.tag)}); write the plain value")
+            raise SceneError(f"{location}: tags are not allowed ({format_value(event.tag)}); write the plain value")
         if isinstance(event, yaml.MappingStartEvent):
-            return Node(self._mapping(path, depth), place)
+            return YamlNode(self._read_mapping(path, depth), location)
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event, path)
-        return Node(self._sequence(path, depth), place)
+            return self._read_scalar(event, path)
+        return YamlNode(self._read_sequence(path, depth), location)
 
-    def _scalar(self, event: yaml.ScalarEvent, path: str) -> Node:
-        place = self.place()
+    def _read_scalar(self, event: yaml.ScalarEvent, path: str) -> YamlNode:
+        location = self.source_location()
         if not event.implicit[0]:  # quoted, or a block of text
-            return Node(event.value, place)
-        if len(event.value) > LONGEST_INTEGER and INT.fullmatch(event.value):
+            return YamlNode(event.value, location)
+        if len(event.value) > MAX_INTEGER_DIGITS and INT_PATTERN.fullmatch(event.value):
             raise SceneError(
-                f"{place}: {path or 'the value'} is a number of {len(event.value)} digits; "
-                f"it must have at most {LONGEST_INTEGER}"
+                f"{location}: {path or 'the value'} is a number of {len(event.value)} digits; "
+                f"it must have at most {MAX_INTEGER_DIGITS}"
             )
-        return Node(scalar(event.value), place)
+        return YamlNode(parse_scalar(event.value), location)
 
-    def _sequence(self, path: str, depth: int) -> list[Node]:
-        items: list[Node] = []
+    def _read_sequence(self, path: str, depth: int) -> list[YamlNode]:
+        items: list[YamlNode] = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
-            items.append(self._node(event, join(path, len(items)), depth + 1))
+            items.append(self._read_node(event, join_path(path, len(items)), depth + 1))
         return items
 
-    def _mapping(self, path: str, depth: int) -> dict[str, Node]:
-        entries: dict[str, Node] = {}
+    def _read_mapping(self, path: str, depth: int) -> dict[str, YamlNode]:
+        entries: dict[str, YamlNode] = {}
         lines: dict[str, int] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             line = self.line
-            key = self._key(event, path, depth)
+            key = self._read_key(event, path, depth)
             if key in entries:
-                both = f" (lines {lines[key]} and {line})" if self.by_line and lines[key] != line else ""
-                raise SceneError(f"{self.place(line)}: duplicate key {join(path, key)}{both}; keep one of them")
-            value = self._node(next(self.events), join(path, key), depth + 1)
-            # An error about a section is looked for at its key, not at the first line within.
-            entries[key] = value if self.place(line) == value.place else replace(value, place=self.place(line))
+                numbers = f" (lines {lines[key]} and {line})" if self.show_lines and lines[key] != line else ""
+                raise SceneError(
+                    f"{self.source_location(line)}: duplicate key {join_path(path, key)}{numbers}; keep one of them"
+                )
+            value = self._read_node(next(self.events), join_path(path, key), depth + 1)
+            # An error about a nested mapping gives the line of its key and not of its first entry.
+            entries[key] = (
+                value
+                if self.source_location(line) == value.source_location
+                else replace(value, source_location=self.source_location(line))
+            )
             lines[key] = line
         return entries
 
-    def _key(self, event: yaml.Event, path: str, depth: int) -> str:
-        place = self.place()
+    def _read_key(self, event: yaml.Event, path: str, depth: int) -> str:
+        location = self.source_location()
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            raise SceneError(f"{place}: a list or a mapping cannot be a key; keys are words")
-        node = self._node(event, path, depth)
+            raise SceneError(f"{location}: a list or a mapping cannot be a key; keys are strings")
+        node = self._read_node(event, path, depth)
         if node.content == "<<":
-            raise SceneError(f"{place}: merge keys (<<) are not allowed; write the keys out where they are used")
+            raise SceneError(f"{location}: merge keys (<<) are not allowed; write the keys out where they are used")
         if not isinstance(node.content, str):
-            raise SceneError(f"{place}: the key {shown(node.content)} is not a word; keys are words")
+            raise SceneError(f"{location}: the key {format_value(node.content)} is not a string; keys are strings")
         return node.content

@@ -1,4 +1,4 @@
-"""A scene file as text: an ordinary file of UTF-8, at most 1 MB, or a sentence that says what else it is."""
+"""Reading of a scene file as text: a regular UTF-8 file of at most 1 MB."""
 
 import os
 from collections.abc import Callable
@@ -8,39 +8,39 @@ from yaml.reader import Reader
 
 from dimple.errors import SceneError
 
-LARGEST = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of the scene file `path`, without a byte-order mark.
+    """Return the text of the scene file `path`, without a byte-order mark.
 
-    Devices, pipes and folders are refused before anything is read, and never more than a megabyte is held.
+    Devices, pipes and folders are refused before anything is read, and at most one megabyte is read.
 
     Raises:
-        SceneError: naming the file and, for a character that has no place in a scene, its line and column.
+        SceneError: if the file is unreadable, not UTF-8, or contains a forbidden character, with line and column.
     """
     file = Path(path)
     try:
         if not file.exists():
-            raise SceneError(f"{path}: there is no such file; `dimple scenes` lists the scenes that ship")
+            raise SceneError(f"{path}: no such file; `dimple scenes` lists the built-in scenes")
         if not file.is_file():
             raise SceneError(f"{path}: is not a regular file; a scene is a YAML file")
         with file.open("rb") as stream:
-            data = stream.read(LARGEST + 1)
+            data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror}); check its name and permissions") from None
     return decode(data, str(path))
 
 
 def decode(data: bytes, file: str) -> str:
-    """The bytes of `file` as text.
+    """Return the bytes of `file` as text.
 
     Example:
         >>> decode(b"name: a", "a.yaml")
         'name: a'
     """
-    if len(data) > LARGEST:
-        raise SceneError(f"{file}: is larger than 1 MB; a scene is a page of YAML, keep data in files of their own")
+    if len(data) > MAX_FILE_BYTES:
+        raise SceneError(f"{file}: is larger than 1 MB; a scene is a page of YAML, keep data in separate files")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SceneError(f"{file}: is UTF-16; save it as UTF-8")
     try:
@@ -55,20 +55,20 @@ def decode(data: bytes, file: str) -> str:
     return text
 
 
-def require_printable(text: str, place: Callable[[int], str]) -> None:
-    """Refuse control characters, which hide in an editor, and tabs in the indentation, which YAML forbids."""
+def require_printable(text: str, source_location: Callable[[int], str]) -> None:
+    """Refuse control characters, which an editor may hide, and tabs in the indentation, which YAML forbids."""
     control = Reader.NON_PRINTABLE.search(text)
     if control:
         line, column = _line_and_column(text[: control.start()])
         raise SceneError(
-            f"{place(line)}: column {column} holds the control character {control.group()!r}; remove it, "
+            f"{source_location(line)}: column {column} holds the control character {control.group()!r}; remove it, "
             'or write it as an escape in "double quotes"'
         )
     for number, line_text in enumerate(text.split("\n"), start=1):
         if "\t" in line_text[: len(line_text) - len(line_text.lstrip())]:
-            raise SceneError(f"{place(number)}: is indented with a tab; YAML is indented with spaces")
+            raise SceneError(f"{source_location(number)}: is indented with a tab; YAML is indented with spaces")
 
 
-def _line_and_column(before: str) -> tuple[int, int]:
-    """Where the character stands that follows `before`, both counted from 1."""
-    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+def _line_and_column(prefix: str) -> tuple[int, int]:
+    """Return the line and the column of the character after `prefix`, both counted from 1."""
+    return prefix.count("\n") + 1, len(prefix) - (prefix.rfind("\n") + 1) + 1

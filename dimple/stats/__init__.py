@@ -1,1 +1,5 @@
-"""Statistics of measurements: aggregates with intervals, comparisons with a null distribution, phases of training."""
+"""Statistics of measurements: aggregates, comparisons with a null distribution, and phases of training."""
+
+from dimple.stats.phases import Phases, detect_phases
+
+__all__ = ["Phases", "detect_phases"]

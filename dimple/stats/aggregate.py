@@ -1,4 +1,4 @@
-"""Many samples as one figure for each column, beside its null: what tables, terminals and curves show."""
+"""Aggregates of columns over samples, with their comparison: the statistics that tables and curves show."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,128 +7,186 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dimple.stats.null_bands import band, verdict
+from dimple.stats.null_bands import prediction_interval, verdict
 
 Arrays = Mapping[str, NDArray[Any]]
-# The null of a column `x`, the ends of its band and its closed form are columns of these names; `x_draws` are the draws
-# behind them, `(B, draws)`.
-NULL, LOW, HIGH, CLOSED, DRAWS = "_null", "_null_low", "_null_high", "_closed", "_draws"
-FOUND, VERDICT = "_found", "_verdict"
-# Distances whose share of found ones has another name.
-OTHERS_FOUND = {"boundary_distance": "boundary_found", "dimple_depth": "dimple_found"}
-DISTANCE, SHARE = "input units", "share"
-# Figures that depend on the tangents, the share of samples whose tangents can be relied on, and what it should be.
-BY_TANGENTS = ("margin_on", "margin_off", "on_ratio", "off_ratio", "on_share", "gradient_off_share")
-RELIABLE, MOST = "tangent_reliable", 0.5
+# The null of a column `x` is `x_null`, with `x_null_low` and `x_null_high` as the ends of its prediction interval.
+NULL_SUFFIX = "_null"
+LOW_SUFFIX = "_low"
+HIGH_SUFFIX = "_high"
+# The analytic value of the null.
+ANALYTIC_SUFFIX = "_analytic"
+# The draws of the null, `(B, draws)`.
+DRAWS_SUFFIX = "_draws"
+# The fraction of samples for which the search of a distance found a point.
+FOUND_SUFFIX = "_found"
+# The position of the statistic relative to the prediction interval.
+VERDICT_SUFFIX = "_verdict"
+# Comparison columns by column; they have their own names where the comparison is not a null of random subspaces or
+# permutations.
+COMPARISON_COLUMNS = {
+    "accuracy": "majority_accuracy",
+    "train_accuracy": "train_majority_accuracy",
+    "test_accuracy": "test_majority_accuracy",
+    "margin": "margin_test",
+    "confidence": "confidence_test",
+    "error": "noise_error",
+    "calibration_error": "calibration_error_calibrated",
+    "calibration_error_adaptive": "calibration_error_adaptive_calibrated",
+    "speed_positive_fraction": "speed_positive_fraction_chance",
+    "speed_sign_agreement_initial": "speed_sign_agreement_initial_chance",
+    "speed_sign_agreement_full": "speed_sign_agreement_full_chance",
+}
+# End of the unit of every distance.
+DISTANCE_UNIT = "input units"
+FRACTION_UNIT = "fraction"
+# Columns that are meaningful only with reliable tangents.
+TANGENT_DEPENDENT_COLUMNS = (
+    "margin_on",
+    "margin_off",
+    "margin_on_ratio",
+    "margin_off_ratio",
+    "perturbation_on_manifold_fraction",
+    "gradient_off_manifold_fraction",
+)
+RELIABLE_COLUMN = "tangent_reliable"
+# Fraction of samples with reliable tangents below which a statistic is annotated.
+MIN_RELIABLE_FRACTION = 0.5
 
 
-def digest(columns: Arrays, units: Mapping[str, str], rows: NDArray[np.bool_]) -> dict[str, Any]:
-    """One figure for each column that counts something, over some of the samples, with null, band and verdict.
+def aggregate(columns: Arrays, units: Mapping[str, str], mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Aggregate columns over the samples of a mask, with their comparison, prediction interval and verdict.
 
-    Real numbers become medians, or means where the unit is `share`; yes or no becomes the share of yes; distances say
-    besides how many were found. Class numbers and other whole numbers have no figure.
+    A column of real numbers becomes its median, or its mean where the unit is `fraction`; a boolean column becomes the
+    fraction of true values. A distance also has the fraction of samples for which it was found. Columns of integers,
+    such as classes, are left out.
 
     Args:
-        columns: `(B,)` each, and the draws of their nulls.
-        units: by column.
-        rows: `(B,)`, the samples that count.
+        columns: `(B,)` each, and the draws of their nulls `(B, draws)`.
+        units: unit by column.
+        mask: `(B,)` bool, the samples to include.
+
+    Returns:
+        The statistics by column.
 
     Example:
         >>> columns = {"x": np.array([1.0, 5.0]), "x_null": np.array([2.0, 2.0]), "far": np.array([True, False])}
-        >>> digest(columns, {"x": "degrees"}, np.array([True, True]))
+        >>> aggregate(columns, {"x": "degrees"}, np.array([True, True]))
         {'x': 1.0, 'x_null': 2.0, 'far': 0.5}
     """
-    chosen = {name: values[rows] for name, values in columns.items()}
+    chosen = {name: values[mask] for name, values in columns.items()}
     row: dict[str, Any] = {}
     for name, values in chosen.items():
         if values.dtype == np.bool_:
             row[name] = float(values.mean())
-        elif np.issubdtype(values.dtype, np.floating) and not is_beside(name, chosen):
-            row |= figure(name, chosen, units)
-            if name + LOW in row:
-                row[name + VERDICT] = verdict(row[name], row[name + LOW], row[name + HIGH])
+        elif np.issubdtype(values.dtype, np.floating) and not is_comparison_column(name, chosen):
+            row |= statistic(name, chosen, units)
+            comparison = comparison_column(name)
+            if comparison + LOW_SUFFIX in row:
+                interval = (row[comparison + LOW_SUFFIX], row[comparison + HIGH_SUFFIX])
+                row[name + VERDICT_SUFFIX] = verdict(row[name], *interval)
     return row
 
 
-def digest_units(names: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
-    """The units of the figures of a digest."""
-    share = {name: SHARE for name in names if name.endswith((FOUND, FOUND + NULL)) or units.get(name) == "yes or no"}
-    return {name: units[name] for name in names if name in units} | share
+def aggregate_units(names: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
+    """Return the units of the statistics `names` of aggregated columns with the given units."""
+    fractions = {
+        name: FRACTION_UNIT
+        for name in names
+        if name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX)) or units.get(name) == "yes or no"
+    }
+    return {name: units[name] for name in names if name in units} | fractions
 
 
-def is_beside(name: str, columns: Mapping[str, Any]) -> bool:
-    """Whether a column stands beside another one that is there, as its null or the draws of it."""
-    return any(name.endswith(end) and name[: -len(end)] in columns for end in (NULL, LOW, HIGH, CLOSED, DRAWS))
-
-
-def found_of(name: str) -> str:
-    """The column that says on what share of the samples a distance, or a ratio of distances, rests.
+def comparison_column(name: str) -> str:
+    """Return the name of the comparison of a column: its null, or its entry of `COMPARISON_COLUMNS`.
 
     Example:
-        >>> found_of("margin"), found_of("on_ratio"), found_of("dimple_depth")
-        ('margin_found', 'margin_on_found', 'dimple_found')
+        >>> comparison_column("margin_on"), comparison_column("train_accuracy")
+        ('margin_on_null', 'train_majority_accuracy')
     """
-    if name.endswith("_ratio"):
-        return f"margin_{name.removesuffix('_ratio')}{FOUND}"
-    return OTHERS_FOUND.get(name, name + FOUND)
+    return COMPARISON_COLUMNS.get(name, name + NULL_SUFFIX)
 
 
-def figure(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str, float]:
-    """The figure of one column, and of all that stands beside it.
+def is_comparison_column(name: str, columns: Mapping[str, Any]) -> bool:
+    """Return whether a column is the comparison of one of `columns`, or its interval, analytic value or draws."""
+    if any(name.endswith(end) and name.removesuffix(end) in columns for end in (ANALYTIC_SUFFIX, DRAWS_SUFFIX)):
+        return True
+    stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
+    if stem.endswith(NULL_SUFFIX):
+        return stem.removesuffix(NULL_SUFFIX) in columns
+    return any(stem == comparison for column, comparison in COMPARISON_COLUMNS.items() if column in columns)
 
-    The null of a figure is the median over the draws of the same figure taken for each draw, and its band that of
-    these: what many samples together would show by chance. Without draws it is the figure of the null's column.
+
+def found_column(name: str) -> str:
+    """Return the name of the column with the fraction of samples for which a distance, or its ratio, was found.
+
+    Example:
+        >>> found_column("margin"), found_column("margin_on_ratio"), found_column("dimple_depth")
+        ('margin_found', 'margin_on_found', 'dimple_depth_found')
+    """
+    return name.removesuffix("_ratio") + FOUND_SUFFIX
+
+
+def statistic(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str, float]:
+    """Aggregate one column together with its comparison, analytic value and found fraction.
+
+    The null of a statistic is the median over the draws of the same statistic of each draw, and its interval is that of
+    these values: they are the statistics that the samples together give by chance. Without draws the null is the
+    statistic of the comparison column.
     """
     unit = units.get(name, "")
 
-    def over(values: NDArray[Any]) -> float:
+    def summarize(values: NDArray[Any]) -> float:
         defined = values[~np.isnan(values)]
         if len(defined) == 0:
             return float("nan")
-        return float(defined.mean()) if unit == SHARE else median(defined)
+        return float(defined.mean()) if unit == FRACTION_UNIT else lower_median(defined)
 
-    row = {name: over(columns[name])}
-    if name + DRAWS in columns:
-        row |= with_band(name + NULL, np.array([over(draw) for draw in columns[name + DRAWS].T]))
+    row = {name: summarize(columns[name])}
+    comparison = comparison_column(name)
+    if name + DRAWS_SUFFIX in columns:
+        row |= summarize_null(comparison, np.array([summarize(draw) for draw in columns[name + DRAWS_SUFFIX].T]))
     else:
-        row |= {name + end: over(columns[name + end]) for end in (NULL, LOW, HIGH) if name + end in columns}
-    if name + CLOSED in columns:
-        row[name + CLOSED] = over(columns[name + CLOSED])
-    if unit.endswith(DISTANCE) and name + FOUND not in columns:
-        row[name + FOUND] = float(np.isfinite(columns[name]).mean())
-        if name + DRAWS in columns:
-            row[name + FOUND + NULL] = float(np.isfinite(columns[name + DRAWS]).mean())
+        names = [comparison + end for end in ("", LOW_SUFFIX, HIGH_SUFFIX)]
+        row |= {column: summarize(columns[column]) for column in names if column in columns}
+    if name + ANALYTIC_SUFFIX in columns:
+        row[name + ANALYTIC_SUFFIX] = summarize(columns[name + ANALYTIC_SUFFIX])
+    if unit.endswith(DISTANCE_UNIT) and name + FOUND_SUFFIX not in columns:
+        row[name + FOUND_SUFFIX] = float(np.isfinite(columns[name]).mean())
+        if name + DRAWS_SUFFIX in columns:
+            row[name + FOUND_SUFFIX + NULL_SUFFIX] = float(np.isfinite(columns[name + DRAWS_SUFFIX]).mean())
     return row
 
 
-def remark(verdict: str, row: Mapping[str, Any], name: str) -> str:
-    """The verdict on a figure, and what makes it doubtful.
+def annotation(verdict: str, row: Mapping[str, Any], name: str) -> str:
+    """Return the verdict on a statistic with a warning where the tangents behind it are unreliable.
 
     Example:
-        >>> remark("above", {"on_ratio": 20.0, "tangent_reliable": 0.02}, "on_ratio")
+        >>> annotation("above", {"margin_on_ratio": 20.0, "tangent_reliable": 0.02}, "margin_on_ratio")
         'above, tangents unreliable'
     """
-    doubt = "tangents unreliable" if name in BY_TANGENTS and is_doubtful(row) else ""
-    return ", ".join(filter(None, (verdict, doubt)))
+    warning = "tangents unreliable" if name in TANGENT_DEPENDENT_COLUMNS and has_unreliable_tangents(row) else ""
+    return ", ".join(filter(None, (verdict, warning)))
 
 
-def is_doubtful(row: Mapping[str, Any]) -> bool:
-    """Whether most of the tangents behind a row's figures on and off the manifold cannot be relied on."""
-    reliable = row.get(RELIABLE)
-    return reliable is not None and bool(reliable < MOST)
+def has_unreliable_tangents(row: Mapping[str, Any]) -> bool:
+    """Return whether fewer than half of the tangents behind the statistics of a row are reliable."""
+    fraction = row.get(RELIABLE_COLUMN)
+    return fraction is not None and bool(fraction < MIN_RELIABLE_FRACTION)
 
 
-def median(values: NDArray[Any]) -> float:
-    """The lower median: one of the values, so that searches that found nothing (inf) need no arithmetic.
+def lower_median(values: NDArray[Any]) -> float:
+    """Return the lower median, which is always one of the values: infinite distances are never averaged.
 
     Example:
-        >>> median(np.array([1.0, np.inf, -np.inf, 2.0]))
+        >>> lower_median(np.array([1.0, np.inf, -np.inf, 2.0]))
         1.0
     """
     return float(np.sort(values)[(len(values) - 1) // 2])
 
 
-def with_band(name: str, draws: NDArray[Any]) -> dict[str, float]:
-    """A null `name` from a figure for each draw: their median and the ends of their band."""
-    low, high = band(torch.from_numpy(draws))
-    return {name: median(draws), f"{name}_low": float(low), f"{name}_high": float(high)}
+def summarize_null(name: str, draws: NDArray[Any]) -> dict[str, float]:
+    """Return the lower median of the draws as column `name`, and their prediction interval as its two ends."""
+    low, high = prediction_interval(torch.from_numpy(draws))
+    return {name: lower_median(draws), f"{name}_low": float(low), f"{name}_high": float(high)}

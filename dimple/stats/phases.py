@@ -1,108 +1,124 @@
-"""The two phases of the dimpled manifold model, dated from the metrics of a run, and whether they came in its order."""
+"""Phases of the dimpled manifold model: the steps of clinging and dimpling, and a verdict on their order."""
 
 import dataclasses
 import math
 from collections.abc import Sequence
 from typing import final
 
-UNKNOWN = "too few points have a gradient to tell its off-manifold share: give more data.probe_points"
+UNKNOWN_FRACTION_MESSAGE = (
+    "too few points have a gradient to estimate its off-manifold fraction: raise data.heldout_points"
+)
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Phases:
-    """When the boundary had clung, when it had dimpled, and what that says of the model's prediction.
+    """Steps of the two phases of a training run, and the verdict on the prediction of the dimpled manifold model.
 
     Attributes:
-        cling_step: the first recorded step from which the boundary-to-manifold distance stays at or below 1/`fall` of
-            its initial value until the dimpling is done (or training ends), or None. A boundary that only passes the
-            manifold on its way has not clung.
-        dimple_step: the first recorded step from which every training point stays on its right side, or None.
-        fall: the factor that counts as clinging.
-        best_fall: the largest fall, initial distance over distance, seen before `dimple_step`.
+        cling_step: the first recorded step from which the boundary-to-manifold distance stays at or below
+            1 / `reduction_factor` of its initial value until `dimple_step` (or the end of training), or None. A
+            boundary that touches the manifold and leaves again does not count.
+        dimple_step: the first recorded step from which all training points stay correctly classified, or None.
+        reduction_factor: the factor that counts as clinging.
+        best_reduction_factor: the largest ratio of the initial distance to the distance before `dimple_step`.
         verdict: `supported`, `contradicted` or `undecided`.
-        reason: the verdict's figures in a sentence.
+        reason: the numbers behind the verdict, in a sentence.
     """
 
     cling_step: int | None
     dimple_step: int | None
-    fall: float
-    best_fall: float
+    reduction_factor: float
+    best_reduction_factor: float
     verdict: str
     reason: str
 
 
-def phases(
+def detect_phases(
     steps: Sequence[int],
     distance: Sequence[float],
     accuracy: Sequence[float],
-    off_share: float,
-    off_share_null: float,
-    fall: float = 5.0,
-    off_share_error: float = 0.0,
-    found: float = 1.0,
+    off_manifold_fraction: float,
+    off_manifold_fraction_null: float,
+    reduction_factor: float = 5.0,
+    off_manifold_fraction_stderr: float = 0.0,
+    found_fraction: float = 1.0,
 ) -> Phases:
-    """Date the clinging and the dimpling, and judge the prediction "first cling, then dimple, off the manifold".
+    """Find the steps of clinging and dimpling, and judge the prediction "first cling, then dimple, off the manifold".
 
-    Supported: the distance falls `fall`-fold, and stays there, before the training accuracy stays at 1, and the final
-    off-manifold share of the gradient lies above its null. Contradicted: training ended in full accuracy without one
-    of these. Undecided: training accuracy never came to stay at 1; or the boundary clung and the share or its standard
-    error is not known (nan); or it first came so near between the same two snapshots as the dimpling.
+    Supported: the distance falls by `reduction_factor`, and stays there, before the training accuracy stays at 1, and
+    the final off-manifold fraction of the gradient is above its null. Contradicted: the accuracy stays at 1 at the end
+    of training, and one of these conditions fails. Undecided: the training accuracy does not stay at 1; or the boundary
+    clung and the fraction or its standard error is unknown (nan); or the distance first fell by this factor between the
+    same two snapshots as the dimpling.
 
     Args:
+        steps: the recorded steps, increasing.
         distance: mean boundary-to-manifold distance at each recorded step, the first before training; where it is nan
             the boundary does not count as clinging.
         accuracy: training accuracy at each recorded step.
-        off_share: the final share of the gradient's squared length off the manifold, at manifold points.
-        off_share_null: the same for a random subspace.
-        off_share_error: the standard error of `off_share`; the share counts as above its null by twice that.
-        found: the share of points whose first distance lay within the search's limit. The others were counted with the
-            limit itself, so that falls are at least what is reported.
+        off_manifold_fraction: the final off-manifold fraction of the gradient's squared length, at manifold points.
+        off_manifold_fraction_null: the same for a random subspace.
+        reduction_factor: the factor by which the distance has to fall.
+        off_manifold_fraction_stderr: the standard error of `off_manifold_fraction`, which is above its null if the
+            difference exceeds two standard errors.
+        found_fraction: the fraction of points whose initial distance is within the limit of the search. The others
+            count with the limit itself, so that the reported reductions are lower bounds.
 
     Example:
-        >>> phases([0, 10, 20], [0.5, 0.05, 0.04], [0.5, 0.7, 1.0], 0.9, 0.33).verdict
+        >>> detect_phases([0, 10, 20], [0.5, 0.05, 0.04], [0.5, 0.7, 1.0], 0.9, 0.33).verdict
         'supported'
     """
-    dimple_step, cling_step, best, then = _dated(steps, distance, accuracy, fall)
-    known = math.isfinite(off_share) and math.isfinite(off_share_error)
-    shares = _shares(off_share, off_share_null, off_share_error) if known else UNKNOWN
+    dimple_step, cling_step, best, at_dimpling = _find_phase_steps(steps, distance, accuracy, reduction_factor)
+    known = math.isfinite(off_manifold_fraction) and math.isfinite(off_manifold_fraction_stderr)
+    fractions = (
+        _describe_fractions(off_manifold_fraction, off_manifold_fraction_null, off_manifold_fraction_stderr)
+        if known
+        else UNKNOWN_FRACTION_MESSAGE
+    )
     if dimple_step is None:
-        reason = f"training accuracy did not come to stay at 1 (it ends at {accuracy[-1]:.3f}); {shares}"
-        return Phases(cling_step, None, fall, best, "undecided", reason)
-    least = "at least " if found < 1 else ""
-    stayed = f"but did not stay {fall:g}-fold"
+        reason = f"training accuracy did not stay at 1 (it ends at {accuracy[-1]:.3f}); {fractions}"
+        return Phases(cling_step, None, reduction_factor, best, "undecided", reason)
+    at_least = "at least " if found_fraction < 1 else ""
+    clinging = f"but did not stay at or below 1/{reduction_factor:g} of its initial value"
     verdict = "contradicted"
-    above = off_share - 2 * off_share_error > off_share_null
+    above = off_manifold_fraction - 2 * off_manifold_fraction_stderr > off_manifold_fraction_null
     if cling_step is not None:
-        stayed = f"and stayed {fall:g}-fold from step {cling_step}"
+        clinging = f"and stayed at or below 1/{reduction_factor:g} of its initial value from step {cling_step} on"
         verdict = "undecided" if not known else "supported" if above else "contradicted"
-    elif best < fall <= then:
-        stayed = f"and {then:.1f}-fold by step {dimple_step}, where it did: which came first, more snapshots would tell"
+    elif best < reduction_factor <= at_dimpling:
+        clinging = f"and {at_dimpling:.1f}-fold by step {dimple_step}: more snapshots would show which came first"
         verdict = "undecided" if above or not known else "contradicted"
-    reason = f"the distance fell {least}{best:.1f}-fold before training accuracy came to stay at 1 {stayed}; {shares}"
-    return Phases(cling_step, dimple_step, fall, best, verdict, reason)
+    fall = f"the distance fell {at_least}{best:.1f}-fold {clinging}"
+    reason = f"before training accuracy stayed at 1, {fall}; {fractions}"
+    return Phases(cling_step, dimple_step, reduction_factor, best, verdict, reason)
 
 
-def _dated(
-    steps: Sequence[int], distance: Sequence[float], accuracy: Sequence[float], fall: float
+def _find_phase_steps(
+    steps: Sequence[int], distance: Sequence[float], accuracy: Sequence[float], reduction_factor: float
 ) -> tuple[int | None, int | None, float, float]:
-    """The steps of the dimpling and of the clinging, None where they never came; the largest fall before, and then."""
-    dimpled = len(steps)
-    while dimpled > 0 and accuracy[dimpled - 1] >= 1:
-        dimpled -= 1
-    falls = [math.inf if value == 0 else distance[0] / value for value in distance]
-    clung = dimpled
-    while clung > 0 and falls[clung - 1] >= fall:
-        clung -= 1
-    dimple_step = steps[dimpled] if dimpled < len(steps) else None
-    cling_step = steps[clung] if clung < dimpled else None
-    best = max((one for one in falls[: max(dimpled, 1)] if not math.isnan(one)), default=math.nan)
-    return dimple_step, cling_step, best, falls[dimpled] if dimpled < len(steps) else math.nan
+    """Return the dimple step, the cling step, the largest reduction before dimpling, and the reduction at dimpling.
+
+    The step of a phase that did not occur is None. Without dimpling, the reduction at dimpling is nan.
+    """
+    dimple_index = len(steps)
+    while dimple_index > 0 and accuracy[dimple_index - 1] >= 1:
+        dimple_index -= 1
+    reductions = [math.inf if value == 0 else distance[0] / value for value in distance]
+    cling_index = dimple_index
+    while cling_index > 0 and reductions[cling_index - 1] >= reduction_factor:
+        cling_index -= 1
+    cling_step = steps[cling_index] if cling_index < dimple_index else None
+    best = max((value for value in reductions[: max(dimple_index, 1)] if not math.isnan(value)), default=math.nan)
+    if dimple_index == len(steps):
+        return None, cling_step, best, math.nan
+    return steps[dimple_index], cling_step, best, reductions[dimple_index]
 
 
-def _shares(off_share: float, null: float, error: float) -> str:
-    # What is smaller is rounding.
-    if error < 1e-6:
-        return f"off-manifold share of the gradient {off_share:.2f}, null {null:.2f}"
-    digits = max(2, -math.floor(math.log10(2 * error)))
-    return f"off-manifold share of the gradient {off_share:.{digits}f} ± {2 * error:.{digits}f}, null {null:.2f}"
+def _describe_fractions(off_manifold_fraction: float, null: float, stderr: float) -> str:
+    # A smaller standard error is rounding.
+    if stderr < 1e-6:
+        return f"off-manifold fraction of the gradient {off_manifold_fraction:.2f}, null {null:.2f}"
+    digits = max(2, -math.floor(math.log10(2 * stderr)))
+    fraction = f"{off_manifold_fraction:.{digits}f} ± {2 * stderr:.{digits}f}"
+    return f"off-manifold fraction of the gradient {fraction}, null {null:.2f}"

@@ -1,11 +1,11 @@
 """Tangent fields: estimates from data, a decoder's Jacobian, random subspaces; their angles and decompositions."""
 
 from dimple.tangents.decoder_jacobian import AutoencoderJacobian
-from dimple.tangents.decomposition import Split, split
+from dimple.tangents.decomposition import TangentDecomposition, decompose
 from dimple.tangents.global_pca import ClassPCA, GlobalPCA
 from dimple.tangents.intrinsic_dimension import intrinsic_dimension
 from dimple.tangents.local_pca import LocalPCA
-from dimple.tangents.principal_angles import angles_between, principal_angles
+from dimple.tangents.principal_angles import angles_between_fields, principal_angles
 from dimple.tangents.random_subspace import RandomSubspace
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "GlobalPCA",
     "LocalPCA",
     "RandomSubspace",
-    "Split",
-    "angles_between",
+    "TangentDecomposition",
+    "angles_between_fields",
+    "decompose",
     "intrinsic_dimension",
     "principal_angles",
-    "split",
 ]

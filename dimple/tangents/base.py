@@ -1,4 +1,4 @@
-"""What a tangent estimate says of itself: its directions, the spectrum behind them, and how far they can be trusted."""
+"""Tangent estimates with quality measures: the basis, its spectrum, its expected error and its reliability."""
 
 import dataclasses
 import math
@@ -10,166 +10,167 @@ from torch import Tensor
 from dimple.protocols import TangentField
 from dimple.tensors import generator
 
-# Below this share of the largest variance a direction counts as noise when gaps are compared.
-FLOOR = 1e-3
-# Rounds of subspace iteration, each on the fourth power of the matrix.
-ROUNDS = 2
+# Fraction of the largest variance below which a direction counts as noise when eigengaps are compared.
+NOISE_FLOOR = 1e-3
+# Rounds of subspace iteration, each with the fourth power of the matrix.
+SUBSPACE_ITERATIONS = 2
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class TangentEstimate:
-    """Tangent spaces at a batch of samples, each with the evidence for it.
+    """Tangent spaces at a batch of samples, with quality measures for each.
+
+    Each tangent field documents how it obtains the attributes whose definition is left open here.
 
     Attributes:
         basis: orthonormal columns `(B, n, d)`, the most certain first.
-        spectrum: `(B, m)`, falling: the variance along each principal direction, in squared input units, or the
-            squared stretch of each latent direction.
-        residual: `(B,)`, the share from 0 to 1 that the estimate leaves out: of the neighbourhood's variance, or of
-            the sample's own squared length; each field says which.
-        radius: `(B,)`, how far from the sample the estimate had to look, in input units.
-        missed: `(B,)`, how far off the estimate's plane the data lie there, in input units: the root mean square over
-            the neighbours, or the sample's own distance from its reconstruction; each field says which.
-        error: `(B,)`, the angle to the true tangent space that the evidence leads one to expect, radians from 0 to
-            pi / 2; each field says how it is obtained.
-        reliable: `(B,)`, whether it may be used as a tangent space at all; each field says when.
+        spectrum: `(B, m)`, decreasing: the variance along each principal direction, in squared input units, or the
+            squared singular value of each latent direction.
+        residual: `(B,)`, the fraction from 0 to 1 that the estimate does not explain: of the neighborhood's variance,
+            or of the sample's own squared length.
+        radius: `(B,)`, the distance from the sample up to which data were used, in input units.
+        plane_distance: `(B,)`, the distance of the data from the estimated plane, in input units: the root mean square
+            over the neighbors, or the sample's own distance from its reconstruction.
+        error: `(B,)`, the expected angle to the true tangent space, in radians from 0 to pi / 2.
+        reliable: `(B,)` bool, true where the estimate may be used as a tangent space.
     """
 
     basis: Tensor
     spectrum: Tensor
     residual: Tensor
     radius: Tensor
-    missed: Tensor
+    plane_distance: Tensor
     error: Tensor
     reliable: Tensor
 
     @staticmethod
-    def concatenate(parts: list["TangentEstimate"]) -> "TangentEstimate":
-        """The rows of several estimates by the same field, in order."""
+    def concatenate(estimates: list["TangentEstimate"]) -> "TangentEstimate":
+        """Return the rows of several estimates by the same field, in order."""
         names = [field.name for field in dataclasses.fields(TangentEstimate)]
-        return TangentEstimate(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+        return TangentEstimate(**{name: torch.cat([getattr(part, name) for part in estimates]) for name in names})
 
-    def rows(self, index: Tensor) -> "TangentEstimate":
-        """The estimates of some of the samples, in the order of `index`."""
+    def select(self, index: Tensor) -> "TangentEstimate":
+        """Return the estimates at some of the samples, in the order of `index`."""
         names = [field.name for field in dataclasses.fields(TangentEstimate)]
         return TangentEstimate(**{name: getattr(self, name)[index.to(self.basis.device)] for name in names})
 
-    def wide(self, width: int) -> "TangentEstimate":
-        """The same estimates with spectra `(B, width)`, continued by zeros."""
-        missing = self.spectrum.new_zeros(len(self.spectrum), max(0, width - self.spectrum.shape[1]))
+    def pad_spectrum(self, length: int) -> "TangentEstimate":
+        """Return the same estimates with spectra `(B, length)`, padded with zeros."""
+        missing = self.spectrum.new_zeros(len(self.spectrum), max(0, length - self.spectrum.shape[1]))
         return dataclasses.replace(self, spectrum=torch.cat([self.spectrum, missing], 1))
 
-    def like(self, x: Tensor) -> "TangentEstimate":
-        """The same estimate in the dtype and on the device of the samples that it belongs to."""
+    def cast_like(self, x: Tensor) -> "TangentEstimate":
+        """Return the same estimate in the dtype and on the device of the samples `x`."""
         return TangentEstimate(
             self.basis.to(x),
             self.spectrum.to(x),
             self.residual.to(x),
             self.radius.to(x),
-            self.missed.to(x),
+            self.plane_distance.to(x),
             self.error.to(x),
             self.reliable.to(x.device),
         )
 
 
 @runtime_checkable
-class EstimatedField(Protocol):
-    """A tangent field that is an estimate, and gives its evidence."""
+class EstimatedTangentField(Protocol):
+    """A tangent field that is an estimate and gives quality measures for it."""
 
     def tangent_basis(self, x: Tensor, /) -> Tensor:
-        """Orthonormal columns `(B, n, d)`."""
+        """Return orthonormal columns `(B, n, d)`."""
         ...
 
     def estimate(self, x: Tensor, /) -> TangentEstimate:
-        """The same columns, and how far each can be trusted."""
+        """Return the same columns with their quality measures."""
         ...
 
 
-def tangents_at(field: TangentField, x: Tensor) -> tuple[Tensor, TangentEstimate | None]:
-    """The field's orthonormal columns `(B, n, d)` at the samples, and the evidence where it is an estimate."""
-    if isinstance(field, EstimatedField):
+def tangent_basis_and_estimate(field: TangentField, x: Tensor) -> tuple[Tensor, TangentEstimate | None]:
+    """Return the field's orthonormal columns `(B, n, d)` at the samples, and the estimate, or None for exact fields."""
+    if isinstance(field, EstimatedTangentField):
         estimate = field.estimate(x)
         return estimate.basis, estimate
     return field.tangent_basis(x), None
 
 
-def trust(estimate: TangentEstimate, length: Tensor) -> dict[str, Tensor]:
-    """Whether a step of that length `(B,)` can be told apart by the estimate, sample by sample.
+def tangent_reliability(estimate: TangentEstimate, length: Tensor) -> dict[str, Tensor]:
+    """Judge for each sample whether the estimate can decompose a step of the given length `(B,)`.
 
     Returns:
-        `tangent_validity`, how far the data lie off the estimate's plane over the length of the step: above 1 the
-        plane is that of another place than the step begins at. And `tangent_reliable`, whether the estimate calls
-        itself reliable and its validity is at most 1.
+        `tangent_plane_distance_ratio`, the distance of the data from the estimated plane over the length of the step:
+        above 1 the plane does not describe the data at the sample, where the step begins. And `tangent_reliable`, true
+        where the estimate is reliable and this ratio is at most 1.
     """
-    validity = estimate.missed / length
-    return {"tangent_reliable": estimate.reliable & (validity <= 1), "tangent_validity": validity}
+    ratio = estimate.plane_distance / length
+    return {"tangent_reliable": estimate.reliable & (ratio <= 1), "tangent_plane_distance_ratio": ratio}
 
 
-def principal(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """The leading directions of the sum of r r^T over the rows r, and all of its eigenvalues that may differ from 0.
+def principal_directions(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Compute the leading eigenvectors of the sum of r r^T over the rows r, and all eigenvalues that may differ from 0.
 
-    Through the smaller of the two Gram matrices, so that 50 neighbours in R^3072 cost a 50 x 50 eigenproblem.
+    The smaller of the two Gram matrices is decomposed, so that 50 neighbors in R^3072 cost a 50 x 50 eigenproblem.
 
     Args:
-        rows: `(B, k, n)`, centred and weighted.
+        rows: `(B, k, n)`, centered and weighted.
         dim: d <= min(k, n).
 
     Returns:
-        Orthonormal columns `(B, n, d)`, and the eigenvalues `(B, min(k, n))`, falling.
+        Orthonormal columns `(B, n, d)`, and the eigenvalues `(B, min(k, n))`, decreasing.
 
     Example:
-        >>> principal(torch.tensor([[[3.0, 0.0], [0.0, 1.0]]]), 1)[1]
+        >>> principal_directions(torch.tensor([[[3.0, 0.0], [0.0, 1.0]]]), 1)[1]
         tensor([[9., 1.]])
     """
     if rows.shape[2] <= rows.shape[1]:
         values, vectors = torch.linalg.eigh(rows.mT @ rows)
         return vectors[:, :, -dim:].flip(2), values.flip(1).clamp(min=0)
     values, vectors = torch.linalg.eigh(rows @ rows.mT)
-    return orthonormal(rows.mT @ vectors[:, :, -dim:].flip(2)), values.flip(1).clamp(min=0)
+    return orthonormalize(rows.mT @ vectors[:, :, -dim:].flip(2)), values.flip(1).clamp(min=0)
 
 
-def leading(matrix: Tensor, dim: int) -> Tensor:
-    """The leading eigenvectors `(B, k, dim)` of symmetric positive `(B, k, k)`, without the rest of the spectrum.
+def leading_eigenvectors(matrix: Tensor, dim: int) -> Tensor:
+    """Compute the leading eigenvectors `(B, k, dim)` of symmetric positive semidefinite matrices `(B, k, k)`.
 
-    Subspace iteration on the fourth power, which for small matrices costs half of a full decomposition; matrices
-    whose spectrum falls too slowly for it, by their residual, are decomposed.
+    Subspace iteration with the fourth power costs half of a full decomposition for small matrices. Matrices whose
+    spectrum decreases too slowly for it, as their residual shows, are decomposed in full.
     """
     size = matrix.shape[1]
     width = 2 * dim + 4
     if 2 * width > size:
-        return _decomposed(matrix, dim)
+        return _leading_by_eigh(matrix, dim)
     trace = torch.diagonal(matrix, dim1=1, dim2=2).sum(1).clamp(min=torch.finfo(matrix.dtype).tiny)
     scaled = matrix / trace[:, None, None]
     squared = scaled @ scaled
     fourth = squared @ squared
-    # Any fixed start serves that is special to no data.
+    # Any fixed start serves that does not depend on the data.
     block = torch.randn(size, width, generator=generator(0, "leading"), dtype=torch.float64).to(matrix)
     block = fourth @ block
-    for _ in range(ROUNDS):
+    for _ in range(SUBSPACE_ITERATIONS):
         block = fourth @ torch.linalg.qr(block).Q
     block = torch.linalg.qr(block).Q
     image = scaled @ block
-    values, turn = torch.linalg.eigh(block.mT @ image)
-    chosen = turn[:, :, -dim:].flip(2)
-    vectors: Tensor = block @ chosen
-    missed = torch.linalg.matrix_norm(image @ chosen - vectors * values[:, None, -dim:].flip(2))
-    gap = values[:, -dim] - values[:, -dim - 1]
-    slow = ~(missed <= 1000 * torch.finfo(matrix.dtype).eps * gap)
+    values, rotation = torch.linalg.eigh(block.mT @ image)
+    leading = rotation[:, :, -dim:].flip(2)
+    vectors: Tensor = block @ leading
+    residual = torch.linalg.matrix_norm(image @ leading - vectors * values[:, None, -dim:].flip(2))
+    eigengap = values[:, -dim] - values[:, -dim - 1]
+    slow = ~(residual <= 1000 * torch.finfo(matrix.dtype).eps * eigengap)
     if bool(slow.any()):
-        vectors[slow] = _decomposed(matrix[slow], dim)
+        vectors[slow] = _leading_by_eigh(matrix[slow], dim)
     return vectors
 
 
-def _decomposed(matrix: Tensor, dim: int) -> Tensor:
+def _leading_by_eigh(matrix: Tensor, dim: int) -> Tensor:
     vectors: Tensor = torch.linalg.eigh(matrix).eigenvectors
     return vectors[:, :, -dim:].flip(2)
 
 
-def orthonormal(columns: Tensor) -> Tensor:
-    """Orthonormal columns with the same span as each of `(B, n, d)`; dependent columns are completed anyhow.
+def orthonormalize(columns: Tensor) -> Tensor:
+    """Return orthonormal columns `(B, n, d)` with the span of the given ones; dependent ones are replaced arbitrarily.
 
-    By the Cholesky factor of the d x d Gram matrix, which for long columns costs far less than Householder's
-    reflections; those take over where the columns are too nearly dependent for it.
+    The Cholesky factor of the d x d Gram matrix costs far less for long columns than Householder reflections, which
+    are used where the columns are nearly dependent.
     """
     tiny = torch.finfo(columns.dtype).tiny
     scaled = columns / torch.linalg.vector_norm(columns, dim=1, keepdim=True).clamp(min=tiny)
@@ -184,14 +185,15 @@ def orthonormal(columns: Tensor) -> Tensor:
 
 
 def expected_angle(spectrum: Tensor, dim: int, count: Tensor) -> Tensor:
-    """The root mean square angle, in radians, by which sampling turns the d leading principal directions.
+    """Return the root mean square angle, in radians, by which sampling turns the d leading principal directions.
 
-    sqrt(sum over i <= d < j of l_i l_j / (count (l_i - l_j)^2)): first order in 1 / count, the angles of the
-    directions added in squares, no more than pi / 2. Bias that every sample shares is not in it.
+    The formula is sqrt(sum over i <= d < j of l_i l_j / (count (l_i - l_j)^2)), at most pi / 2. It is exact to first
+    order in 1 / count, adds the squared angles of the directions, and does not include bias that all samples share.
 
     Args:
-        spectrum: `(B, m)` eigenvalues l, falling.
-        count: `(B,)`, how many points stand behind each.
+        spectrum: `(B, m)` eigenvalues l, decreasing.
+        dim: d.
+        count: `(B,)`, the number of points behind each spectrum.
 
     Reference: Anderson 1963, Asymptotic theory for principal component analysis, theorem 1.
 
@@ -199,36 +201,37 @@ def expected_angle(spectrum: Tensor, dim: int, count: Tensor) -> Tensor:
         >>> expected_angle(torch.tensor([[1.0, 0.01]]), 1, torch.tensor([100.0]))
         tensor([0.0101])
     """
-    kept, left = spectrum[:, :dim, None], spectrum[:, None, dim:]
-    gap = kept - left
-    turned = torch.where(gap > 0, kept * left / gap.square(), torch.inf).sum((1, 2))
-    return (turned / count.clamp(min=1)).sqrt().clamp(max=math.pi / 2)
+    tangent = spectrum[:, :dim, None]
+    normal = spectrum[:, None, dim:]
+    eigengap = tangent - normal
+    variance = torch.where(eigengap > 0, tangent * normal / eigengap.square(), torch.inf).sum((1, 2))
+    return (variance / count.clamp(min=1)).sqrt().clamp(max=math.pi / 2)
 
 
-def left_out(spectrum: Tensor, dim: int) -> Tensor:
-    """The share of the variance beyond the d leading directions, `(B,)`; all of it where there is none."""
-    whole = spectrum.sum(1)
-    return torch.where(whole > 0, spectrum[:, dim:].sum(1) / whole, 1.0)
+def residual_variance_fraction(spectrum: Tensor, dim: int) -> Tensor:
+    """Return the fraction of the variance off the d leading directions, `(B,)`; 1 where there is no variance."""
+    total = spectrum.sum(1)
+    return torch.where(total > 0, spectrum[:, dim:].sum(1) / total, 1.0)
 
 
-def eigengap(spectra: Tensor, n: int, largest: int) -> int:
-    """The number of directions before the widest gap of the spectrum: the ratio of one variance to the next.
+def eigengap_dimension(spectra: Tensor, n: int, max_dim: int) -> int:
+    """Return the number of directions before the widest eigengap: the largest ratio of one variance to the next.
 
-    The spectra are scaled to their leading variance and averaged. Variances under a thousandth of it count as zero,
-    and so does the one after the last of R^n, so that a cloud without codimension gets the dimension n.
+    The spectra are scaled to their leading variance and averaged. Variances below a thousandth of it count as zero, and
+    so does the one after the last of R^n, so that a cloud of codimension zero has the dimension n.
 
     Args:
-        spectra: `(B, m)`, falling.
+        spectra: `(B, m)`, decreasing.
         n: the ambient dimension.
-        largest: the largest answer; gaps beyond it are not looked at.
+        max_dim: the largest possible result; later eigengaps are ignored.
 
     Example:
-        >>> eigengap(torch.tensor([[1.0, 0.8, 0.01, 0.005]]), 4, 3)
+        >>> eigengap_dimension(torch.tensor([[1.0, 0.8, 0.01, 0.005]]), 4, 3)
         2
     """
     scale = spectra[:, :1].clamp(min=torch.finfo(spectra.dtype).tiny)
     mean = (spectra / scale).mean(0)
     if len(mean) >= n:
         mean = torch.cat([mean[:n], mean.new_zeros(1)])
-    ratios = (mean[:-1] + FLOOR) / (mean[1:] + FLOOR)
-    return int(ratios[: max(1, largest)].argmax()) + 1
+    ratios = (mean[:-1] + NOISE_FLOOR) / (mean[1:] + NOISE_FLOOR)
+    return int(ratios[: max(1, max_dim)].argmax()) + 1

@@ -1,4 +1,4 @@
-"""One linear subspace for a whole cloud, or one for each class of it: the simplest idea of a data manifold."""
+"""Global PCA: one affine subspace for a full point cloud, or one for each of its classes."""
 
 import math
 from collections.abc import Callable
@@ -8,24 +8,30 @@ import torch
 from torch import Tensor
 
 from dimple.errors import ShapeError
-from dimple.tangents.base import TangentEstimate, eigengap, expected_angle, left_out, principal
+from dimple.tangents.base import (
+    TangentEstimate,
+    eigengap_dimension,
+    expected_angle,
+    principal_directions,
+    residual_variance_fraction,
+)
 from dimple.tensors import flatten, norm
 
-# A sample is foreign to a subspace beyond this many root mean square distances of the cloud from it.
-FAR = 3
+# Largest distance of a reliable sample from the subspace, in root mean square distances of the cloud from it.
+MAX_RMS_DISTANCES = 3
 
 
 @final
 class GlobalPCA:
-    """The d leading principal directions of a cloud, the same at every sample.
+    """Tangent field of the d leading principal directions of a cloud, the same at every sample.
 
     Args:
         cloud: `(N, *shape)`, N >= 2.
-        dim: d; None takes the widest gap of the spectrum.
-        tolerance: the expected error, in radians, up to which an estimate is called reliable.
+        dim: d; None takes the number of directions before the widest eigengap of the spectrum.
+        tolerance: the largest expected error of a reliable estimate, in radians.
 
     Raises:
-        ShapeError: if the cloud has not the points or the coordinates for d directions.
+        ShapeError: if the cloud has too few points or coordinates for d directions.
 
     Example:
         >>> field = GlobalPCA(torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), dim=1)
@@ -35,68 +41,69 @@ class GlobalPCA:
 
     def __init__(self, cloud: Tensor, dim: int | None, tolerance: float = 0.25) -> None:
         points = flatten(cloud)
-        most = min(len(points) - 1, points.shape[1])
-        if most < 1 or not 1 <= (dim or 1) <= most:
+        max_dim = min(len(points) - 1, points.shape[1])
+        if max_dim < 1 or not 1 <= (dim or 1) <= max_dim:
             raise ShapeError(
-                f"GlobalPCA: dim is {dim} for {len(points)} points in R^{points.shape[1]}; 1 <= dim <= {most}"
+                f"GlobalPCA: dim is {dim} for {len(points)} points in R^{points.shape[1]}; 1 <= dim <= {max_dim}"
             )
         self.tolerance = tolerance
         self.mean = points.mean(0)
-        centred = (points - self.mean) / math.sqrt(len(points))
+        centered = (points - self.mean) / math.sqrt(len(points))
         if dim is None:
-            dim = eigengap(principal(centred[None], 1)[1], points.shape[1], max(1, most // 2))
+            dim = eigengap_dimension(principal_directions(centered[None], 1)[1], points.shape[1], max(1, max_dim // 2))
         self.dim: int = dim
-        columns, self.spectrum = principal(centred[None], dim)
-        self.columns = columns[0]
+        columns, self.spectrum = principal_directions(centered[None], dim)
+        self.basis = columns[0]
         self._error = expected_angle(self.spectrum, dim, self.mean.new_full((1,), len(points) - 1))
         self._radius = torch.linalg.vector_norm(points - self.mean, dim=1).max()
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        """The same orthonormal columns at every sample, `(B, n, d)`; they take no memory of their own."""
-        return self.columns.to(x).expand(len(x), -1, -1)
+        """Return the same orthonormal columns at every sample, `(B, n, d)`, as a view without a copy for each."""
+        return self.basis.to(x).expand(len(x), -1, -1)
 
     def distance(self, x: Tensor) -> Tensor:
-        """How far each sample lies from the affine subspace through the cloud's mean, `(B,)`."""
+        """Return the distance of each sample from the affine subspace through the cloud's mean, `(B,)`."""
         rows = flatten(x).to(self.mean) - self.mean
-        return norm(rows - (rows @ self.columns) @ self.columns.T)
+        return norm(rows - (rows @ self.basis) @ self.basis.T)
 
     def estimate(self, x: Tensor) -> TangentEstimate:
-        """The subspace at each of the samples `(B, *shape)`, with its evidence.
+        """Return the subspace at each of the samples `(B, *shape)`, with its quality measures.
 
-        `residual` is the share of the cloud's variance off the subspace, `radius` the distance of its farthest point
-        from its mean, `missed` the sample's own distance from the subspace. The error is that of the principal
-        directions; whether the data bend away from them it cannot tell. Reliable: an error within `tolerance`, and no
-        farther off the subspace than 3 times the cloud's root mean square.
+        `residual` is the fraction of the cloud's variance off the subspace, `radius` the distance of the cloud's
+        farthest point from its mean, `plane_distance` the sample's own distance from the subspace. `error` is the
+        sampling error of the principal directions; it does not include a bend of the data away from them. An estimate
+        is reliable where the error is within `tolerance` and the sample's distance from the subspace is at most 3 times
+        the root mean square distance of the cloud.
         """
         count = len(x)
-        typical = self.spectrum[0, self.dim :].sum().sqrt()
+        rms_distance = self.spectrum[0, self.dim :].sum().sqrt()
         rounding = torch.finfo(self.mean.dtype).eps * 100 * self._radius
-        missed = self.distance(x)
+        distance = self.distance(x)
         return TangentEstimate(
-            self.columns.expand(count, -1, -1),
+            self.basis.expand(count, -1, -1),
             self.spectrum.expand(count, -1),
-            left_out(self.spectrum, self.dim).expand(count),
+            residual_variance_fraction(self.spectrum, self.dim).expand(count),
             self._radius.expand(count),
-            missed,
+            distance,
             self._error.expand(count),
-            (missed <= FAR * typical + rounding) & (self._error <= self.tolerance),
-        ).like(x)
+            (distance <= MAX_RMS_DISTANCES * rms_distance + rounding) & (self._error <= self.tolerance),
+        ).cast_like(x)
 
 
 @final
 class ClassPCA:
-    """The principal directions of a sample's class.
+    """Tangent field of the principal directions of a sample's class.
 
     Args:
         cloud: `(N, *shape)`.
         labels: `(N,)` integers.
         dim: d, the same for every class.
-        classify: gives the labels `(B,)` of samples; without it a sample belongs to the class whose affine subspace
-            is nearest.
-        tolerance: the expected error, in radians, up to which an estimate is called reliable.
+        classify: maps samples to labels `(B,)`; without it a sample belongs to the class with the nearest affine
+            subspace.
+        tolerance: the largest expected error of a reliable estimate, in radians.
 
     Raises:
-        ShapeError: if a class has not the points for d directions, or a sample's label is not one of the cloud's.
+        ShapeError: if a class has too few points for d directions, or a sample's label does not occur in the cloud.
 
     Reference: Xiao et al. 2022, Understanding adversarial robustness against on-manifold adversarial examples.
 
@@ -117,7 +124,8 @@ class ClassPCA:
     ) -> None:
         if labels.shape != (len(cloud),):
             raise ShapeError(f"ClassPCA: labels of shape {tuple(labels.shape)} for {len(cloud)} points; give (N,)")
-        self.dim, self.classify = dim, classify
+        self.dim = dim
+        self.classify = classify
         self.classes = labels.unique()
         for label in self.classes.tolist():
             if int((labels == label).sum()) <= dim:
@@ -127,29 +135,26 @@ class ClassPCA:
         self.fields = [GlobalPCA(cloud[labels == label], dim, tolerance) for label in self.classes]
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        """Orthonormal columns `(B, n, d)`."""
-        columns = torch.stack([field.columns for field in self.fields]).to(x)
-        return columns[self._which(x).to(x.device)]
+        """Return orthonormal columns `(B, n, d)`."""
+        columns = torch.stack([field.basis for field in self.fields]).to(x)
+        return columns[self._class_index(x).to(x.device)]
 
     def estimate(self, x: Tensor) -> TangentEstimate:
-        """What the `GlobalPCA` of its class says of each of the samples `(B, *shape)`."""
-        which = self._which(x)
-        parts: list[TangentEstimate] = []
-        places: list[Tensor] = []
+        """Return the estimate of each of the samples `(B, *shape)` by the `GlobalPCA` of its class."""
+        class_index = self._class_index(x)
+        # A small class has fewer directions than a large one.
+        length = max(field.spectrum.shape[1] for field in self.fields)
+        estimates: list[TangentEstimate] = []
+        indices: list[Tensor] = []
         for number, field in enumerate(self.fields):
-            place = (which == number).nonzero().squeeze(1)
-            if len(place):
-                parts.append(field.estimate(x[place.to(x.device)]).wide(self._width))
-                places.append(place)
-        return TangentEstimate.concatenate(parts).rows(torch.cat(places).argsort())
+            index = (class_index == number).nonzero().squeeze(1)
+            if len(index):
+                estimates.append(field.estimate(x[index.to(x.device)]).pad_spectrum(length))
+                indices.append(index)
+        return TangentEstimate.concatenate(estimates).select(torch.cat(indices).argsort())
 
-    @property
-    def _width(self) -> int:
-        """The length of the longest spectrum: a small class has fewer directions than a large one."""
-        return max(field.spectrum.shape[1] for field in self.fields)
-
-    def _which(self, x: Tensor) -> Tensor:
-        """The row of each sample's class in `classes`."""
+    def _class_index(self, x: Tensor) -> Tensor:
+        """Return the index of each sample's class in `classes`, `(B,)`."""
         if self.classify is None:
             nearest: Tensor = torch.stack([field.distance(x) for field in self.fields]).argmin(0)
             return nearest
@@ -160,5 +165,5 @@ class ClassPCA:
             raise ShapeError(
                 f"ClassPCA: samples of class {missing[0]}; the cloud has the classes {self.classes.tolist()}"
             )
-        columns: Tensor = same.nonzero()[:, 1]
-        return columns
+        index: Tensor = same.nonzero()[:, 1]
+        return index

@@ -1,4 +1,4 @@
-"""Tangent spaces estimated from a cloud of points: principal directions of each point's neighbours."""
+"""Local PCA: tangent spaces estimated from a point cloud by the principal directions of nearest neighbors."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,52 +9,62 @@ import torch
 from torch import Tensor
 
 from dimple.errors import ShapeError
-from dimple.tangents.base import TangentEstimate, eigengap, expected_angle, leading, left_out, orthonormal
-from dimple.tangents.neighbors import Neighbours, one_thread
-from dimple.tangents.quadratic_fit import osculate, unknowns
+from dimple.tangents.base import (
+    TangentEstimate,
+    eigengap_dimension,
+    expected_angle,
+    leading_eigenvectors,
+    orthonormalize,
+    residual_variance_fraction,
+)
+from dimple.tangents.neighbors import NearestNeighbors, limit_to_one_thread
+from dimple.tangents.quadratic_fit import fit_quadratic, quadratic_coefficient_count
 
-# The weight of a neighbour at the share u of the neighbourhood's radius.
+# Weight of a neighbor whose distance is u times the radius of the neighborhood.
 KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
     "uniform": torch.ones_like,
     "tricube": lambda u: (1 - u.clamp(max=1) ** 3) ** 3,
     "gaussian": lambda u: torch.exp(-2 * u * u),
 }
-# How many points of the cloud vote on its dimension where none is given.
-VOTERS = 256
-# How many bytes the neighbourhoods of one step may hold: they are read four times, so they should stay in the cache.
-BUDGET = 2**21
-# With more points than this for each direction, the directions are iterated for alone.
-FEW = 5
+# Points of the cloud that determine its dimension where none is given.
+DIMENSION_SAMPLE_POINTS = 256
+# Size of the neighborhoods that are processed together: they are read four times and should stay in the cache.
+CHUNK_BYTES = 2**21
+# Neighbors for each direction from which subspace iteration is used instead of a full decomposition.
+MIN_POINTS_PER_DIRECTION = 5
 
 
 @final
 class LocalPCA:
-    """The d leading principal directions of the nearest points of a cloud, at any sample.
+    """Tangent field of the d leading principal directions of the points of a cloud that are nearest to a sample.
 
-    Each estimate comes with the angle error that its own spectrum leads one to expect, sqrt(sum l_i l_j /
-    (k (l_i - l_j)^2)) over tangent i and normal j: curvature, noise and a wrong dimension all enter through the
-    variances l_j that a flat, clean neighbourhood would not have. It is called reliable where that error is at most
-    `tolerance`, more than d neighbours count, and the sample lies no farther from their mean than twice their spread.
+    Each estimate has an expected angle error, computed from its own spectrum: sqrt(sum l_i l_j / (k (l_i - l_j)^2))
+    over tangent i and normal j. Curvature, noise and a wrong dimension all enter through the variances l_j, which are
+    zero for a flat neighborhood without noise. An estimate is reliable where this error is at most `tolerance`, more
+    than d neighbors have a weight, and the distance of the sample from their mean is at most twice their root mean
+    square distance from it.
 
     Args:
-        cloud: `(N, *shape)` points of the data manifold, such as training images.
-        dim: d, the dimension of the estimate; None takes the widest gap of the mean spectrum over the cloud.
-        neighbours: k > d, how many points each estimate looks at. A point that equals the sample is not counted.
-        radius: leaves out neighbours farther away than this, in input units; k is then the most that may count.
-        kernel: how a neighbour's weight falls with its distance: `uniform`, `tricube` or `gaussian` (two standard
-            deviations at the edge).
+        cloud: `(N, *shape)` points of the data manifold, for example training images.
+        dim: d, the dimension of the estimate; None takes the number of directions before the widest eigengap of the
+            mean spectrum over the cloud.
+        neighbors: k > d, the number of neighbors of each estimate. A point that equals the sample is not counted.
+        radius: the largest distance of a neighbor, in input units; k is then the maximum number of neighbors. None for
+            no limit.
+        kernel: the weight of a neighbor by its distance: `uniform`, `tricube` or `gaussian` (two standard deviations at
+            the edge).
         order: 2 fits a quadratic surface over the principal plane and takes its tangent at the sample, which removes
-            the error of curvature; it needs k > (d + 1)(d + 2) / 2 neighbours and clean data to gain by it.
-        tolerance: the expected error, in radians, up to which an estimate is called reliable.
+            the error of curvature; it needs k > (d + 1)(d + 2) / 2 neighbors, and improves only clean data.
+        tolerance: the largest expected error of a reliable estimate, in radians.
 
     Raises:
-        ShapeError: if the cloud is too small for k, or k for d.
+        ShapeError: if the cloud is too small for k, or k is too small for d.
 
     Reference: Kaslovsky and Meyer 2014, Non-asymptotic analysis of tangent space perturbation, section 3.
 
     Example:
         >>> line = torch.stack([torch.linspace(0, 1, 50), torch.zeros(50)], dim=1)
-        >>> LocalPCA(line, dim=1, neighbours=5).tangent_basis(torch.tensor([[0.5, 0.0]])).abs().squeeze()
+        >>> LocalPCA(line, dim=1, neighbors=5).tangent_basis(torch.tensor([[0.5, 0.0]])).abs().squeeze()
         tensor([1., 0.])
     """
 
@@ -62,158 +72,167 @@ class LocalPCA:
         self,
         cloud: Tensor,
         dim: int | None,
-        neighbours: int = 50,
+        neighbors: int = 50,
         *,
         radius: float | None = None,
         kernel: Literal["uniform", "tricube", "gaussian"] = "uniform",
         order: Literal[1, 2] = 1,
         tolerance: float = 0.25,
     ) -> None:
-        if neighbours < 2 or (dim is not None and not 1 <= dim < neighbours):
-            raise ShapeError(f"LocalPCA: dim is {dim} with {neighbours} neighbours; 1 <= dim < neighbours is needed")
-        if len(cloud) <= neighbours:
-            raise ShapeError(f"LocalPCA: {len(cloud)} points cannot give {neighbours} neighbours each; ask for fewer")
+        if neighbors < 2 or (dim is not None and not 1 <= dim < neighbors):
+            raise ShapeError(f"LocalPCA: dim is {dim} with {neighbors} neighbors; 1 <= dim < neighbors is needed")
+        if len(cloud) <= neighbors:
+            raise ShapeError(f"LocalPCA: {len(cloud)} points cannot give {neighbors} neighbors each; ask for fewer")
         if radius is not None and not radius > 0:
             raise ShapeError(f"LocalPCA: radius is {radius}; it must be greater than 0")
         if kernel not in KERNELS or order not in (1, 2):
             raise ShapeError(f"LocalPCA: kernel {kernel!r} with order {order!r}; choose from {[*KERNELS]} and 1, 2")
-        self.search = Neighbours(cloud)
-        self.neighbours, self.radius, self.kernel, self.order = neighbours, radius, kernel, order
+        self.neighbor_search = NearestNeighbors(cloud)
+        self.neighbors = neighbors
+        self.radius = radius
+        self.kernel = kernel
+        self.order = order
         self.tolerance = tolerance
-        self._given = dim
-        n = self.search.points.shape[1]
+        self._requested_dim = dim
+        n = self.neighbor_search.points.shape[1]
         if self.dim > n:
             raise ShapeError(f"LocalPCA: dim is {dim} in R^{n}; it can be {n} at most")
-        if order == 2 and neighbours <= unknowns(self.dim):
+        if order == 2 and neighbors <= quadratic_coefficient_count(self.dim):
             raise ShapeError(
-                f"LocalPCA: {neighbours} neighbours for order 2 at dimension {self.dim}; "
-                f"ask for more than {unknowns(self.dim)}, or for order 1"
+                f"LocalPCA: {neighbors} neighbors for order 2 at dimension {self.dim}; "
+                f"ask for more than {quadratic_coefficient_count(self.dim)}, or for order 1"
             )
 
     @cached_property
     def dim(self) -> int:
-        """d: as given, or where the spectrum, averaged over evenly chosen points of the cloud, has its widest gap."""
-        if self._given is not None:
-            return self._given
-        points = self.search.points
-        voters = points[:: max(1, len(points) // VOTERS)][:VOTERS]
-        spectra = [_principal(near, weight, 1)[1][:, : self.neighbours] for near, weight, _, _ in self._around(voters)]
-        return eigengap(torch.cat(spectra), points.shape[1], (self.neighbours - 1) // 2)
+        """The dimension d as given, or from the widest eigengap of the mean spectrum at evenly chosen cloud points."""
+        if self._requested_dim is not None:
+            return self._requested_dim
+        points = self.neighbor_search.points
+        selected = points[:: max(1, len(points) // DIMENSION_SAMPLE_POINTS)][:DIMENSION_SAMPLE_POINTS]
+        spectra = [
+            _principal_directions(differences, weight, 1)[1][:, : self.neighbors]
+            for differences, weight, _, _ in self._neighborhoods(selected)
+        ]
+        return eigengap_dimension(torch.cat(spectra), points.shape[1], (self.neighbors - 1) // 2)
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        """Orthonormal columns `(B, n, d)`, ordered by falling variance."""
-        with one_thread():
-            return torch.cat([self._directions(*seen) for seen in self._around(self.search.rows(x))]).to(x)
+        """Return orthonormal columns `(B, n, d)`, in order of decreasing variance."""
+        with limit_to_one_thread():
+            rows = self.neighbor_search.to_rows(x)
+            return torch.cat([self._tangent_basis(*part) for part in self._neighborhoods(rows)]).to(x)
 
     def estimate(self, x: Tensor) -> TangentEstimate:
-        """The tangent space at each of the samples `(B, *shape)`, with its evidence.
+        """Return the tangent space at each of the samples `(B, *shape)`, with its quality measures.
 
-        `residual` is the share of the neighbourhood's variance off the basis, `missed` its root in input units,
-        `radius` the distance to the farthest neighbour that counts, `error` the expected angle (see the class). Of
-        order 2 the first two still speak of the plane.
+        `residual` is the fraction of the neighborhood's variance off the basis, `plane_distance` the square root of
+        this variance, in input units, `radius` the distance to the farthest neighbor that has a weight, `error` the
+        expected angle (see the class). With order 2 the first two still belong to the principal plane.
         """
-        with one_thread():
-            parts = [self._estimate(*seen) for seen in self._around(self.search.rows(x))]
-        return TangentEstimate.concatenate(parts).like(x)
+        with limit_to_one_thread():
+            parts = [self._estimate(*part) for part in self._neighborhoods(self.neighbor_search.to_rows(x))]
+        return TangentEstimate.concatenate(parts).cast_like(x)
 
-    def _around(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """The neighbourhoods of the samples, some at a time; each is gone when the next one is asked for."""
-        index = self.search.around(rows, self.neighbours + 1)
-        step = max(1, BUDGET // (self.neighbours * rows.shape[1] * rows.element_size()))
-        return map(self._weighed, self.search.seen(rows, index, step))
+    def _neighborhoods(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Iterate over the neighborhoods of the samples, in chunks; each chunk overwrites the previous one."""
+        index = self.neighbor_search.query_unordered(rows, self.neighbors + 1)
+        step = max(1, CHUNK_BYTES // (self.neighbors * rows.shape[1] * rows.element_size()))
+        return map(self._weight_neighbors, self.neighbor_search.iterate_differences(rows, index, step))
 
-    def _weighed(self, near: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The k + 1 nearest points as seen from the sample `(B, k + 1, n)`, their weights, how many count, how far.
+    def _weight_neighbors(self, differences: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the differences `(B, k + 1, n)`, the weights, the number of neighbors with a weight, and their radius.
 
-        One of them has no weight: the sample itself if it is a point of the cloud, otherwise the farthest.
+        One point has no weight: the sample itself if it is a point of the cloud, otherwise the farthest point.
         """
-        distance = torch.linalg.vector_norm(near, dim=2)
-        least = distance.min(1)
-        left = torch.where(least.values == 0, least.indices, distance.argmax(1))
-        counts = torch.ones_like(distance, dtype=torch.bool).scatter(1, left[:, None], False)
+        distance = torch.linalg.vector_norm(differences, dim=2)
+        nearest = distance.min(1)
+        excluded = torch.where(nearest.values == 0, nearest.indices, distance.argmax(1))
+        included = torch.ones_like(distance, dtype=torch.bool).scatter(1, excluded[:, None], False)
         if self.radius is not None:
-            counts &= distance <= self.radius
-        reach = torch.where(counts, distance, 0.0).amax(1)
-        scale = reach if self.radius is None else torch.full_like(reach, self.radius)
-        share = distance / scale.clamp(min=torch.finfo(distance.dtype).tiny)[:, None]
-        weight = torch.where(counts, KERNELS[self.kernel](share), 0.0)
-        return near, weight, counts.sum(1), reach
+            included &= distance <= self.radius
+        radius = torch.where(included, distance, 0.0).amax(1)
+        scale = radius if self.radius is None else torch.full_like(radius, self.radius)
+        relative_distance = distance / scale.clamp(min=torch.finfo(distance.dtype).tiny)[:, None]
+        weight = torch.where(included, KERNELS[self.kernel](relative_distance), 0.0)
+        return differences, weight, included.sum(1), radius
 
-    def _directions(self, near: Tensor, weight: Tensor, counts: Tensor, reach: Tensor) -> Tensor:
-        """The basis alone: the same as in `estimate`, at a fraction of the price."""
-        basis = _leading(near, weight, self.dim)
-        return basis if self.order == 1 else osculate(near, weight, basis, reach, reach)[0]
+    def _tangent_basis(self, differences: Tensor, weight: Tensor, counts: Tensor, radius: Tensor) -> Tensor:
+        """Return the basis of `_estimate` without its quality measures, at a fraction of the cost."""
+        basis = _leading_directions(differences, weight, self.dim)
+        return basis if self.order == 1 else fit_quadratic(differences, weight, basis, radius, radius)[0]
 
-    def _estimate(self, near: Tensor, weight: Tensor, counts: Tensor, reach: Tensor) -> TangentEstimate:
-        basis, spectrum, offset = _principal(near, weight, self.dim)
-        spectrum = spectrum[:, : self.neighbours]
-        # Weights make fewer points of many; the mean has used up one.
-        effective = weight.sum(1).square() / weight.square().sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
-        error = expected_angle(spectrum, self.dim, effective - 1)
+    def _estimate(self, differences: Tensor, weight: Tensor, counts: Tensor, radius: Tensor) -> TangentEstimate:
+        basis, spectrum, offset = _principal_directions(differences, weight, self.dim)
+        spectrum = spectrum[:, : self.neighbors]
+        # Unequal weights reduce the effective number of points; the mean takes one degree of freedom.
+        effective_count = weight.sum(1).square() / weight.square().sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
+        error = expected_angle(spectrum, self.dim, effective_count - 1)
         if self.order == 2:
-            basis, error = osculate(near, weight, basis, reach, error)
+            basis, error = fit_quadratic(differences, weight, basis, radius, error)
         error = torch.where(counts > self.dim, error, math.pi / 2)
         reliable = (error <= self.tolerance) & (offset <= 2 * spectrum.sum(1).sqrt())
-        missed = spectrum[:, self.dim :].sum(1).sqrt()
-        return TangentEstimate(basis, spectrum, left_out(spectrum, self.dim), reach, missed, error, reliable)
+        residual = residual_variance_fraction(spectrum, self.dim)
+        plane_distance = spectrum[:, self.dim :].sum(1).sqrt()
+        return TangentEstimate(basis, spectrum, residual, radius, plane_distance, error, reliable)
 
 
-def _principal(near: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Leading directions `(B, n, d)` of weighted points `(B, k, n)`, all variances, and how far off their mean is.
+def _principal_directions(differences: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the leading directions `(B, n, d)` of weighted points `(B, k, n)`, all variances, and their mean's length.
 
-    The points are never centred themselves, which would cost a pass through memory: their Gram matrix is.
+    In many dimensions the Gram matrix is centered instead of the points, which would cost a pass through memory.
     """
-    if near.shape[2] < near.shape[1]:
-        share = _shares(weight)
-        mean = torch.einsum("bk,bkn->bn", share, near)
-        centred = (near - mean[:, None]) * share.sqrt()[:, :, None]
-        values, vectors = torch.linalg.eigh(centred.mT @ centred)
+    if differences.shape[2] < differences.shape[1]:
+        normalized_weight = _normalize_weights(weight)
+        mean = torch.einsum("bk,bkn->bn", normalized_weight, differences)
+        centered = (differences - mean[:, None]) * normalized_weight.sqrt()[:, :, None]
+        values, vectors = torch.linalg.eigh(centered.mT @ centered)
         return vectors[:, :, -dim:].flip(2), values.flip(1).clamp(min=0), torch.linalg.vector_norm(mean, dim=1)
-    gram, share, offset = _gram(near, weight)
+    gram, normalized_weight, offset = _weighted_gram(differences, weight)
     values, vectors = torch.linalg.eigh(gram)
-    return _columns(near, share, vectors[:, :, -dim:].flip(2)), values.flip(1).clamp(min=0), offset
+    basis = _basis_from_coefficients(differences, normalized_weight, vectors[:, :, -dim:].flip(2))
+    return basis, values.flip(1).clamp(min=0), offset
 
 
-def _leading(near: Tensor, weight: Tensor, dim: int) -> Tensor:
-    """The leading directions alone, `(B, n, d)`."""
-    # Of many directions of few points the last has no gap behind it that an iteration could use.
-    if near.shape[2] < near.shape[1] or FEW * dim > near.shape[1]:
-        return _principal(near, weight, dim)[0]
-    if near.device.type != "cpu" or near.dtype not in (torch.float32, torch.float64):
-        gram, share, _ = _gram(near, weight)
-        return _columns(near, share, leading(gram, dim))
+def _leading_directions(differences: Tensor, weight: Tensor, dim: int) -> Tensor:
+    """Return the leading directions without the variances, `(B, n, d)`."""
+    # With few points for each direction there is no eigengap behind the last one for an iteration to converge by.
+    if differences.shape[2] < differences.shape[1] or MIN_POINTS_PER_DIRECTION * dim > differences.shape[1]:
+        return _principal_directions(differences, weight, dim)[0]
+    if differences.device.type != "cpu" or differences.dtype not in (torch.float32, torch.float64):
+        gram, normalized_weight, _ = _weighted_gram(differences, weight)
+        return _basis_from_coefficients(differences, normalized_weight, leading_eigenvectors(gram, dim))
     from dimple.tangents._subspace_iteration import leading_directions
 
-    columns, settled = leading_directions(near, _shares(weight), dim)
-    basis = orthonormal(columns)
-    if not bool(settled.all()):
-        basis[~settled] = _principal(near[~settled], weight[~settled], dim)[0]
+    columns, converged = leading_directions(differences, _normalize_weights(weight), dim)
+    basis = orthonormalize(columns)
+    if not bool(converged.all()):
+        basis[~converged] = _principal_directions(differences[~converged], weight[~converged], dim)[0]
     return basis
 
 
-def _shares(weight: Tensor) -> Tensor:
-    """The weights `(B, k)`, adding up to one."""
+def _normalize_weights(weight: Tensor) -> Tensor:
+    """Return the weights `(B, k)` scaled to the sum 1."""
     return weight / weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
 
 
-def _gram(near: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The Gram matrix `(B, k, k)` of points about their mean times the roots of their shares, those, the mean's length.
+def _weighted_gram(differences: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the weighted, centered Gram matrix `(B, k, k)`, the normalized weights `(B, k)`, and the mean's length.
 
-    The shares `(B, k)` are the weights, adding up to one.
+    The rows of the Gram matrix are the points minus their mean, times the square roots of the normalized weights.
     """
-    share = _shares(weight)
-    gram = near @ near.mT
-    # What each point has in common with the mean, and the mean with itself.
-    common = (gram * share[:, None]).sum(2)
-    squared = (share * common).sum(1)
-    root = share.sqrt()
-    gram += squared[:, None, None] - common[:, :, None] - common[:, None, :]
-    return gram * (root[:, :, None] * root[:, None, :]), share, squared.clamp(min=0).sqrt()
+    normalized_weight = _normalize_weights(weight)
+    gram = differences @ differences.mT
+    # Inner products of each point with the mean, and of the mean with itself.
+    with_mean = (gram * normalized_weight[:, None]).sum(2)
+    squared = (normalized_weight * with_mean).sum(1)
+    root = normalized_weight.sqrt()
+    gram += squared[:, None, None] - with_mean[:, :, None] - with_mean[:, None, :]
+    return gram * (root[:, :, None] * root[:, None, :]), normalized_weight, squared.clamp(min=0).sqrt()
 
 
-def _columns(near: Tensor, share: Tensor, vectors: Tensor) -> Tensor:
-    """Orthonormal columns `(B, n, d)` along the combinations `vectors` `(B, k, d)` of the points about their mean."""
-    rooted = share.sqrt()[:, :, None] * vectors
-    combined = rooted - share[:, :, None] * rooted.sum(1, keepdim=True)
+def _basis_from_coefficients(differences: Tensor, normalized_weight: Tensor, coefficients: Tensor) -> Tensor:
+    """Return orthonormal columns `(B, n, d)` along combinations of centered points with `coefficients` `(B, k, d)`."""
+    weighted = normalized_weight.sqrt()[:, :, None] * coefficients
+    centered = weighted - normalized_weight[:, :, None] * weighted.sum(1, keepdim=True)
     # In this order the long matrix is read along its rows.
-    return orthonormal((combined.mT @ near).mT)
+    return orthonormalize((centered.mT @ differences).mT)

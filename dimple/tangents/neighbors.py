@@ -1,4 +1,4 @@
-"""The nearest points of a cloud, exactly, in few dimensions and in thousands, without ever holding all distances."""
+"""Exact nearest neighbors in a point cloud, in any dimension, without a matrix of all distances."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,38 +10,40 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from dimple.errors import ShapeError
-from dimple.tangents.base import principal
+from dimple.tangents.base import principal_directions
 from dimple.tensors import chunks, flatten
 
-# Up to this dimension a tree on the CPU beats comparing everything with everything.
-TREE_DIMENSIONS = 8
-# How many points of the cloud choose the axes of the tree in more dimensions, and how many samples try it out.
-AXES_FROM, TRIAL = 256, 64
-# How many numbers one step may hold: 128 MiB in single precision.
-BUDGET = 2**25
-# A search by projections or in single precision finds this many candidates more than asked for, to choose from.
-SLACK = 8
+# Up to this dimension a tree on the CPU is faster than a comparison of all pairs.
+MAX_TREE_DIMENSIONS = 8
+# Points of the cloud that determine the axes of the tree in more dimensions.
+AXES_SAMPLE_POINTS = 256
+# Samples on which a search by projection is tried before the others.
+TRIAL_SAMPLES = 64
+# Numbers that are held at a time: 128 MiB in single precision.
+MAX_CHUNK_NUMBERS = 2**25
+# Candidates beyond the requested number that a search by projection or in single precision finds.
+EXTRA_CANDIDATES = 8
 
 
 @final
-class Neighbours:
-    """The points of a cloud, ready to be asked which of them are nearest to a sample.
+class NearestNeighbors:
+    """Exact nearest-neighbor search in a point cloud.
 
-    In few dimensions a k-d tree answers. In more it holds the cloud's projection on a few principal directions, which
-    brings no two points farther apart: its candidates are the answer where the last of them is farther than what
-    was found. Where that fails, as for images, and on a GPU, matrix products in single precision give the candidates,
-    and where rounding could have hidden a nearer point, the sample is compared with the whole cloud again. So the
-    answer is exact whichever way it is found.
+    In few dimensions a k-d tree finds the neighbors. In more dimensions the tree holds the cloud's projection on a few
+    principal directions, which increases no distance: its candidates contain the neighbors where the projected distance
+    of the last candidate exceeds the distance of the farthest neighbor found. Where this fails, as for images, and on a
+    GPU, matrix products in single precision give the candidates; where rounding could have hidden a nearer point, the
+    sample is compared with the full cloud. The result is exact with every method.
 
     Args:
         cloud: `(N, *shape)`, N >= 2.
 
     Raises:
-        ShapeError: for a cloud that is no floating point batch of finite samples.
+        ShapeError: if the cloud is not a floating point batch of finite samples.
 
     Example:
-        >>> line = Neighbours(torch.tensor([[0.0], [1.0], [3.0], [7.0]]))
-        >>> line.nearest(torch.tensor([[1.0]]), 2)
+        >>> line = NearestNeighbors(torch.tensor([[0.0], [1.0], [3.0], [7.0]]))
+        >>> line.query(torch.tensor([[1.0]]), 2)
         (tensor([[1., 2.]]), tensor([[0, 2]]))
     """
 
@@ -56,145 +58,150 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.points)
 
-    def nearest(self, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The `count` points nearest to each sample, one point that equals the sample not counted.
+    def query(self, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Find the `count` points nearest to each sample; one point that equals the sample is left out.
 
         Args:
             x: `(B, *shape)`.
             count: from 1 to N - 1.
 
         Returns:
-            Distances `(B, count)`, rising, and the points' rows in the cloud `(B, count)`.
+            Distances `(B, count)`, increasing, and the indices of the points in the cloud `(B, count)`.
 
         Raises:
-            ShapeError: if the cloud has no more than `count` points, or samples of another size.
+            ShapeError: if the cloud does not have more than `count` points, or its points differ from samples in size.
         """
-        rows = self.rows(x)
+        rows = self.to_rows(x)
         if not 1 <= count < len(self):
-            raise ShapeError(f"{len(self)} points cannot give {count} neighbours each; ask for fewer")
-        index = self.around(rows, count + 1)
+            raise ShapeError(f"{len(self)} points cannot give {count} neighbors each; ask for fewer")
+        index = self.query_unordered(rows, count + 1)
         distance, order = self._distances(rows, index).sort(dim=1, stable=True)
-        keep = (distance[:, :1] == 0).long() + torch.arange(count, device=distance.device)
-        return distance.gather(1, keep), index.gather(1, order).gather(1, keep)
+        selected = (distance[:, :1] == 0).long() + torch.arange(count, device=distance.device)
+        return distance.gather(1, selected), index.gather(1, order).gather(1, selected)
 
-    def rows(self, x: Tensor) -> Tensor:
-        """Samples `(B, *shape)` as rows `(B, n)` in the dtype and on the device of the cloud."""
+    def to_rows(self, x: Tensor) -> Tensor:
+        """Return samples `(B, *shape)` as rows `(B, n)` in the dtype and on the device of the cloud."""
         rows = flatten(x).to(self.points)
         if rows.shape[1] != self.points.shape[1]:
             raise ShapeError(f"a sample has {rows.shape[1]} numbers, a point of the cloud {self.points.shape[1]}")
         return rows
 
-    def around(self, rows: Tensor, count: int) -> Tensor:
-        """The rows of the `count` points nearest to each of `rows(x)`, `(B, count)` unordered, itself among them."""
+    def query_unordered(self, rows: Tensor, count: int) -> Tensor:
+        """Return the indices `(B, count)` of the points nearest to each row, in any order, an equal point included."""
         if self.points.device.type != "cpu":
-            return self._by_comparison(rows, count)
-        if self.points.shape[1] <= TREE_DIMENSIONS:
-            return self._candidates(rows, count)[0]
-        first, failed = self._by_projection(rows[:TRIAL], count)
-        if failed * 2 > len(first) or len(rows) <= TRIAL:
-            return torch.cat([first, self._by_comparison(rows[TRIAL:], count)])
-        return torch.cat([first, self._by_projection(rows[TRIAL:], count)[0]])
+            return self._query_by_comparison(rows, count)
+        if self.points.shape[1] <= MAX_TREE_DIMENSIONS:
+            return self._query_tree(rows, count)[0]
+        first, num_failed = self._query_by_projection(rows[:TRIAL_SAMPLES], count)
+        if num_failed * 2 > len(first) or len(rows) <= TRIAL_SAMPLES:
+            return torch.cat([first, self._query_by_comparison(rows[TRIAL_SAMPLES:], count)])
+        return torch.cat([first, self._query_by_projection(rows[TRIAL_SAMPLES:], count)[0]])
 
     @cached_property
-    def _axes(self) -> Tensor:
-        """Orthonormal columns `(n, r)` along which the cloud is wide."""
-        some = self.points[:: max(1, len(self) // AXES_FROM)][:AXES_FROM] - self._centre
-        return principal(some[None], min(TREE_DIMENSIONS, len(some)))[0][0]
+    def _projection_axes(self) -> Tensor:
+        """The leading principal directions of the cloud, orthonormal columns `(n, r)`."""
+        subset = self.points[:: max(1, len(self) // AXES_SAMPLE_POINTS)][:AXES_SAMPLE_POINTS] - self._center
+        return principal_directions(subset[None], min(MAX_TREE_DIMENSIONS, len(subset)))[0][0]
 
-    def _low(self, rows: Tensor) -> Tensor:
-        """What the tree holds of points: all of them in few dimensions, otherwise their projection."""
-        if self.points.shape[1] <= TREE_DIMENSIONS:
+    def _tree_coordinates(self, rows: Tensor) -> Tensor:
+        """Return the coordinates of points in the tree: all of them in few dimensions, otherwise their projection."""
+        if self.points.shape[1] <= MAX_TREE_DIMENSIONS:
             return rows
-        return torch.cat([(rows[part] - self._centre) @ self._axes for part in chunks(len(rows), self._step(1))])
+        return torch.cat(
+            [(rows[part] - self._center) @ self._projection_axes for part in chunks(len(rows), self._chunk_size(1))]
+        )
 
-    def _step(self, count: int) -> int:
-        """How many samples with `count` points each one step may hold."""
-        return max(1, BUDGET // (count * self.points.shape[1]))
+    def _chunk_size(self, count: int) -> int:
+        """Return the number of samples with `count` points each that are held at a time."""
+        return max(1, MAX_CHUNK_NUMBERS // (count * self.points.shape[1]))
 
-    def _candidates(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        low = self._low(rows).numpy(force=True)
-        distance, index = self._tree.query(low, count, workers=torch.get_num_threads())
+    def _query_tree(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        coordinates = self._tree_coordinates(rows).numpy(force=True)
+        distance, index = self._tree.query(coordinates, count, workers=torch.get_num_threads())
         shape = (len(rows), count)
         return torch.from_numpy(index).reshape(shape), torch.from_numpy(distance).reshape(shape)
 
-    def _by_projection(self, rows: Tensor, count: int) -> tuple[Tensor, int]:
-        """The nearest points, and for how many samples the projection could not tell."""
-        wanted = min(count + SLACK, len(self))
-        index, low = self._candidates(rows, wanted)
+    def _query_by_projection(self, rows: Tensor, count: int) -> tuple[Tensor, int]:
+        """Return the nearest points, and for how many samples the projection could not decide."""
+        num_candidates = min(count + EXTRA_CANDIDATES, len(self))
+        index, projected_distance = self._query_tree(rows, num_candidates)
         distance, order = self._distances(rows, index).sort(dim=1, stable=True)
         found = index.gather(1, order)[:, :count]
-        length = torch.linalg.vector_norm(rows - self._centre, dim=1) + self._longest
-        bound = low[:, -1].to(rows) - 8 * torch.finfo(rows.dtype).eps * length
+        length = torch.linalg.vector_norm(rows - self._center, dim=1) + self._max_norm
+        bound = projected_distance[:, -1].to(rows) - 8 * torch.finfo(rows.dtype).eps * length
         failed = (distance[:, count - 1] >= bound).nonzero().squeeze(1)
-        if wanted < len(self) and len(failed):
-            found[failed] = self._by_comparison(rows[failed], count)
+        if num_candidates < len(self) and len(failed):
+            found[failed] = self._query_by_comparison(rows[failed], count)
         return found, len(failed)
 
-    def _by_comparison(self, rows: Tensor, count: int) -> Tensor:
-        parts = [self._by_products(rows[part], count) for part in chunks(len(rows), max(1, BUDGET // len(self)))]
+    def _query_by_comparison(self, rows: Tensor, count: int) -> Tensor:
+        parts = [
+            self._query_by_products(rows[part], count)
+            for part in chunks(len(rows), max(1, MAX_CHUNK_NUMBERS // len(self)))
+        ]
         return torch.cat([rows.new_zeros((0, count), dtype=torch.long), *parts])
 
     @cached_property
     def _tree(self) -> Any:
-        return KDTree(self._low(self.points).numpy(force=True))
+        return KDTree(self._tree_coordinates(self.points).numpy(force=True))
 
     @cached_property
-    def _centre(self) -> Tensor:
+    def _center(self) -> Tensor:
         return self.points.mean(0)
 
     @cached_property
-    def _longest(self) -> Tensor:
-        return self._single[1].max().sqrt().to(self.points)
+    def _max_norm(self) -> Tensor:
+        return self._centered_single_precision[1].max().sqrt().to(self.points)
 
     @cached_property
-    def _single(self) -> tuple[Tensor, Tensor]:
-        """The cloud about its mean, where products round least, and the squared lengths."""
-        single = (self.points - self._centre).float()
+    def _centered_single_precision(self) -> tuple[Tensor, Tensor]:
+        """The centered cloud in single precision, where products round least, and its squared lengths."""
+        single = (self.points - self._center).float()
         return single, single.square().sum(1)
 
-    def _by_products(self, rows: Tensor, count: int) -> Tensor:
-        single, squared = self._single
-        centred = (rows - self._centre).float()
-        wanted = min(count + SLACK, len(self))
-        # Without the sample's own squared length, which changes no order.
-        values, index = torch.addmm(squared, centred, single.mT, alpha=-2).topk(wanted, largest=False)
+    def _query_by_products(self, rows: Tensor, count: int) -> Tensor:
+        single, squared = self._centered_single_precision
+        centered = (rows - self._center).float()
+        num_candidates = min(count + EXTRA_CANDIDATES, len(self))
+        # The sample's own squared length is left out: it does not change the order.
+        values, index = torch.addmm(squared, centered, single.mT, alpha=-2).topk(num_candidates, largest=False)
         found = index[:, :count].clone()
-        if wanted == count:
+        if num_candidates == count:
             return found
-        own = centred.square().sum(1)
-        rounding = 8 * torch.finfo(torch.float32).eps * (own + squared.max())
+        squared_length = centered.square().sum(1)
+        rounding = 8 * torch.finfo(torch.float32).eps * (squared_length + squared.max())
         close = (values[:, count] - values[:, count - 1] <= 2 * rounding).nonzero().squeeze(1)
         if len(close):
             distance, order = self._distances(rows[close], index[close]).sort(dim=1, stable=True)
             found[close] = index[close].gather(1, order)[:, :count]
-            beyond = values[close, -1] + own[close] - rounding[close]
-            hidden = close[distance[:, count - 1].square() >= beyond]
-            for part in chunks(len(hidden), max(1, BUDGET // len(self))):
-                whole = torch.cdist(rows[hidden[part]], self.points, compute_mode="donot_use_mm_for_euclid_dist")
-                found[hidden[part]] = whole.topk(count, largest=False).indices
+            bound = values[close, -1] + squared_length[close] - rounding[close]
+            undecided = close[distance[:, count - 1].square() >= bound]
+            for part in chunks(len(undecided), max(1, MAX_CHUNK_NUMBERS // len(self))):
+                exact = torch.cdist(rows[undecided[part]], self.points, compute_mode="donot_use_mm_for_euclid_dist")
+                found[undecided[part]] = exact.topk(count, largest=False).indices
         return found
 
     def _distances(self, rows: Tensor, index: Tensor) -> Tensor:
-        # Small steps: what was gathered should still be in the cache when it is subtracted and squared.
-        seen = self.seen(rows, index, max(1, self._step(index.shape[1]) // 64))
-        with one_thread():
-            return torch.cat([torch.linalg.vector_norm(near, dim=2) for near in seen])
+        # Small chunks stay in the cache between the gathering, the subtraction and the squaring.
+        parts = self.iterate_differences(rows, index, max(1, self._chunk_size(index.shape[1]) // 64))
+        with limit_to_one_thread():
+            return torch.cat([torch.linalg.vector_norm(differences, dim=2) for differences in parts])
 
-    def seen(self, rows: Tensor, index: Tensor, step: int) -> Iterator[Tensor]:
-        """Points of the cloud, by rows `(B, k)`, as seen from the samples: differences `(b, k, n)`, b <= `step`.
+    def iterate_differences(self, rows: Tensor, index: Tensor, chunk_size: int) -> Iterator[Tensor]:
+        """Iterate over differences `(b, k, n)`, b <= `chunk_size`, of the points with indices `(B, k)` minus the rows.
 
-        Every step is written over the one before: taking new memory for each costs more than filling it.
+        Each chunk overwrites the previous one: new memory for each would cost more than filling it.
         """
-        room = self.points.new_empty(min(step, len(rows)) * index.shape[1], self.points.shape[1])
-        for part in chunks(len(rows), step):
-            near = room[: index[part].numel()]
-            torch.index_select(self.points, 0, index[part].reshape(-1), out=near)
-            yield near.view(-1, *index.shape[1:], room.shape[1]).sub_(rows[part, None])
+        buffer = self.points.new_empty(min(chunk_size, len(rows)) * index.shape[1], self.points.shape[1])
+        for part in chunks(len(rows), chunk_size):
+            gathered = buffer[: index[part].numel()]
+            torch.index_select(self.points, 0, index[part].reshape(-1), out=gathered)
+            yield gathered.view(-1, *index.shape[1:], buffer.shape[1]).sub_(rows[part, None])
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch to one thread meanwhile: over many small steps several threads wait longer than they work."""
+def limit_to_one_thread() -> Iterator[None]:
+    """Limit torch to one thread within the context: with many small steps, several threads wait more than they work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Random subspaces, the null of every tangent field."""
+"""Random subspaces: the null of every tangent field."""
 
 from typing import final
 
@@ -10,12 +10,14 @@ from dimple.tensors import flatten, generator
 
 @final
 class RandomSubspace:
-    """One d-dimensional subspace of R^n, uniform over all of them, as a tangent field: the null of every other one.
+    """Tangent field of one d-dimensional subspace of R^n, drawn uniformly: the null of every other tangent field.
+
+    The same seed and draw give the same subspace for every batch.
 
     Args:
         dim: d.
-        seed: the same seed and draw give the same subspace, whatever the batch.
-        draw: which of the independent subspaces.
+        seed: seed of the sequence of subspaces.
+        draw: index of the subspace in this sequence of independent ones.
 
     Example:
         >>> RandomSubspace(dim=2, seed=0, draw=1).tangent_basis(torch.zeros(4, 3)).shape
@@ -28,12 +30,12 @@ class RandomSubspace:
         self.draw = draw
 
     def tangent_basis(self, x: Tensor) -> Tensor:
-        """The same orthonormal columns at every sample, `(B, n, d)`; they take no memory of their own."""
+        """Return the same orthonormal columns at every sample, `(B, n, d)`, as a view without a copy for each."""
         n = flatten(x).shape[1]
-        return self.columns(n).to(x).expand(len(x), -1, -1)
+        return self.basis(n).to(x).expand(len(x), -1, -1)
 
-    def columns(self, n: int) -> Tensor:
-        """The orthonormal columns `(n, d)`, float64."""
+    def basis(self, n: int) -> Tensor:
+        """Return the orthonormal columns `(n, d)`, float64."""
         stream = generator(self.seed, "random subspace", n, self.dim, self.draw)
         gaussian = torch.randn(n, self.dim, generator=stream, dtype=torch.float64)
         columns: Tensor = torch.linalg.qr(gaussian).Q

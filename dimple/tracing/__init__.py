@@ -1,1 +1,1 @@
-"""Readers of a network: its sequential layers, its affine graph, its operations, its piecewise linear form."""
+"""Readers of the structure of a network: sequential layers, affine graph, operation trace, piecewise linear form."""

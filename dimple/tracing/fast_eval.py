@@ -1,4 +1,4 @@
-"""Score gaps of small networks on many points, at the rate of the matrix products in them."""
+"""Fast evaluation of the logit margin of small networks on many points, at the rate of the matrix products."""
 
 from collections.abc import Callable
 from typing import Any, final
@@ -10,7 +10,7 @@ from torch.nn import functional
 from dimple.errors import ModelError
 from dimple.tensors import chunks
 from dimple.tracing.piecewise_linear import Abs
-from dimple.tracing.sequential import CHUNK, Chain, chain, composed
+from dimple.tracing.sequential import ROWS_PER_CHUNK, SequentialStack, compose_affine, read_sequential_stack
 
 
 def _tanh_(u: Tensor) -> Tensor:
@@ -20,8 +20,8 @@ def _tanh_(u: Tensor) -> Tensor:
     return u
 
 
-# Every activation as a function that overwrites its argument.
-IN_PLACE: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
+# For each kind of module, a function that applies it to a tensor in place.
+IN_PLACE_ACTIVATIONS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
     nn.ReLU: lambda _, u: u.relu_(),
     nn.ReLU6: lambda _, u: u.clamp_(0, 6),
     nn.LeakyReLU: lambda module, u: functional.leaky_relu_(u, module.negative_slope),
@@ -36,46 +36,51 @@ IN_PLACE: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
 
 
 @final
-class QuickGap:
-    """The gap `z_label - z_other` of a network of two classes, a chain of affine maps and known activations.
+class FastLogitMargin:
+    """Logit margin `z_label - z_other` of a sequential network of two classes with known activations.
 
-    In float32 on the CPU, chunk by chunk into the same arrays, which stay in a core's cache, and with one readout
-    instead of two: nearly at the rate of its matrix products. The values differ from the network's by rounding.
+    It is computed in float32 on the CPU, in chunks that reuse the same arrays, so that these stay in the cache, and
+    with one readout instead of two. The values differ from those of the network by rounding.
     """
 
-    def __init__(self, read: Chain, label: int) -> None:
-        readout = torch.tensor([[-1.0, 1.0]], dtype=torch.float64) * (2 * label - 1), torch.zeros(1).double()
-        maps = [*read.maps[:-1], composed(read.maps[-1], readout)]
-        # Kept transposed, because a product with a transposed weight is slower.
-        self.weights = [weight.T.float().contiguous() for weight, _ in maps]
+    def __init__(self, net: SequentialStack, label: int) -> None:
+        difference = torch.tensor([[-1.0, 1.0]], dtype=torch.float64) * (2 * label - 1), torch.zeros(1).double()
+        maps = [*net.affine_maps[:-1], compose_affine(net.affine_maps[-1], difference)]
+        # Stored transposed, because a product with a transposed weight is slower.
+        self.transposed_weights = [weight.T.float().contiguous() for weight, _ in maps]
         self.biases = [bias.float() for _, bias in maps]
-        self.between = read.between
+        self.activations = net.activations
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Points `(N, n)` to gaps `(N,)`."""
-        gaps = torch.empty(len(x))
-        room = [torch.empty(min(CHUNK, len(x)), len(bias)) for bias in self.biases]
-        for part in chunks(len(x), CHUNK):
-            rows = x[part].float()
-            for weight, bias, module, out in zip(self.weights, self.biases, self.between, room, strict=False):
-                rows = torch.addmm(bias, rows, weight, out=out[: len(rows)])
-                rows = IN_PLACE[type(module)](module, rows)
-            torch.addmv(self.biases[-1].expand(len(rows)), rows, self.weights[-1][:, 0], out=gaps[part])
-        return gaps
+        """Return the logit margins `(N,)` of points `(N, n)`."""
+        margins = torch.empty(len(x))
+        buffers = [torch.empty(min(ROWS_PER_CHUNK, len(x)), len(bias)) for bias in self.biases]
+        for chunk in chunks(len(x), ROWS_PER_CHUNK):
+            rows = x[chunk].float()
+            for weight, bias, module, buffer in zip(
+                self.transposed_weights, self.biases, self.activations, buffers, strict=False
+            ):
+                rows = torch.addmm(bias, rows, weight, out=buffer[: len(rows)])
+                rows = IN_PLACE_ACTIVATIONS[type(module)](module, rows)
+            torch.addmv(self.biases[-1].expand(len(rows)), rows, self.transposed_weights[-1][:, 0], out=margins[chunk])
+        return margins
 
 
-def quick_gap(classifier: object, label: int) -> QuickGap | None:
-    """The same for a classifier on the CPU that shows its layers; None for any other, and for more than two classes.
+def make_fast_logit_margin(classifier: object, label: int) -> FastLogitMargin | None:
+    """Return the fast logit margin of a classifier on the CPU.
+
+    The result is None if the layers cannot be read, if an activation is unknown, or for more than two classes.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).requires_grad_(False)
-        >>> gap, x = quick_gap(network, 1), torch.ones(5, 3)
-        >>> bool(torch.allclose(gap(x), network(x) @ torch.tensor([-1.0, 1.0]), atol=1e-5))
+        >>> margin = make_fast_logit_margin(network, 1)
+        >>> x = torch.ones(5, 3)
+        >>> bool(torch.allclose(margin(x), network(x) @ torch.tensor([-1.0, 1.0]), atol=1e-5))
         True
     """
     try:
-        read = chain(classifier)
+        stack = read_sequential_stack(classifier)
     except ModelError:
         return None
-    known = read.classes == 2 and all(type(module) in IN_PLACE for module in read.between)
-    return QuickGap(read, label) if known else None
+    known = stack.num_classes == 2 and all(type(module) in IN_PLACE_ACTIVATIONS for module in stack.activations)
+    return FastLogitMargin(stack, label) if known else None

@@ -1,5 +1,8 @@
-"""Training regimes; the table's keys are the values of `training.kind` in a scene file."""
+"""Training methods; the keys of `TRAININGS` are the values of `training.kind` in a scene file."""
 
-from dimple.training.loop import TRAININGS, Snapshots, Standard, Training
+from dimple.renamed import missing_attribute
+from dimple.training.loop import TRAININGS, SnapshotSchedule, StandardTraining, Training
 
-__all__ = ["TRAININGS", "Snapshots", "Standard", "Training"]
+__all__ = ["TRAININGS", "SnapshotSchedule", "StandardTraining", "Training"]
+
+__getattr__ = missing_attribute(__name__)

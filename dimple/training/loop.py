@@ -1,4 +1,4 @@
-"""The training loop: it hands the network at chosen steps to a callback and writes no file."""
+"""The training loop, which passes the network at given steps to a callback and writes no files."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,31 +12,34 @@ from dimple.errors import DivergedError, SceneError
 from dimple.settings import Count, Fraction, NonNegative, Positive, settings
 from dimple.training.adam import Adam
 
-Record = Callable[[int, nn.Module, float], None]
+RecordCallback = Callable[[int, nn.Module, float], None]
 
 
 class Training(ABC):
-    """A regime that fits a network to labelled points, full batch."""
+    """A method that fits a network to labeled points, with all points in each step."""
 
     steps: int
 
     @abstractmethod
-    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_at: list[int], record: Record) -> None:
-        """Train in place.
+    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_steps: list[int], record: RecordCallback) -> None:
+        """Train the network in place.
 
         Args:
-            x: `(N, *shape)` training samples with classes `y` `(N,)`.
-            record_at: rising steps, at which `record(step, network, loss)` is called before that step's update.
+            network: maps `(N, *shape)` to scores.
+            x: `(N, *shape)` training samples.
+            y: `(N,)` their classes.
+            record_steps: steps in ascending order; step 0 is before the first update.
+            record: called as `record(step, network, loss)` at each of them, before the update of that step.
 
         Raises:
-            DivergedError: at the first recorded step whose loss is not finite.
+            DivergedError: at the first of these steps whose loss is not finite.
         """
 
 
 @final
 @settings
-class Standard(Training):
-    """Cross-entropy on the training points as they are."""
+class StandardTraining(Training):
+    """Minimization of the cross-entropy on the unchanged training points."""
 
     steps: Count = 1000
     lr: Positive = 1e-3
@@ -48,13 +51,12 @@ class Standard(Training):
         if self.momentum and self.optimizer != "sgd":
             raise SceneError(f"momentum is {self.momentum}; {self.optimizer} has none: set optimizer to sgd")
 
-    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_at: list[int], record: Record) -> None:
-        """The plain loop."""
-        update = self._update(list(network.parameters()))
-        wanted = set(record_at)
+    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_steps: list[int], record: RecordCallback) -> None:
+        update = self._make_update(list(network.parameters()))
+        recorded = set(record_steps)
         for step in range(self.steps + 1):
             loss = nn.functional.cross_entropy(network(x), y)
-            if step in wanted:
+            if step in recorded:
                 value = float(loss.detach())
                 if not torch.isfinite(loss):
                     raise DivergedError(
@@ -66,33 +68,35 @@ class Standard(Training):
                 loss.backward()
                 update()
 
-    def _update(self, weights: list[nn.Parameter]) -> Callable[[], object]:
-        """One step of the optimiser, by the gradients that the weights then have."""
+    def _make_update(self, parameters: list[nn.Parameter]) -> Callable[[], object]:
+        """Return a function that performs one optimizer step from the current gradients of the parameters."""
         if self.optimizer == "adam":
-            return Adam(weights, self.lr, self.weight_decay).step
-        return torch.optim.SGD(weights, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay).step
+            return Adam(parameters, self.lr, self.weight_decay).step
+        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay).step
 
 
 TRAININGS: dict[str, type[Training]] = {
-    "standard": Standard,
+    "standard": StandardTraining,
 }
 
 
 @final
 @settings
-class Snapshots:
-    """`count` steps from 0 to the last one: log-spaced, because a boundary moves most early, or evenly spaced.
+class SnapshotSchedule:
+    """A schedule of `count` steps from 0 to the last one: log-spaced, or evenly spaced (`linear`).
+
+    A boundary moves most in the first steps; log spacing resolves them.
 
     Example:
-        >>> Snapshots(count=5).steps(1000)
+        >>> SnapshotSchedule(count=5).steps(1000)
         [0, 1, 10, 100, 1000]
     """
 
     count: Count = 50
     spacing: Literal["log", "linear"] = "log"
 
-    def steps(self, last: int) -> list[int]:
-        """Rising steps; 0 is before the first update. Fewer than `count` where rounding makes two the same."""
+    def steps(self, last_step: int) -> list[int]:
+        """Return the steps in ascending order; they are fewer than `count` if rounding makes some equal."""
         if self.spacing == "linear" or self.count < 3:
-            return sorted({round(step) for step in np.linspace(0, last, self.count)} | {0, last})
-        return sorted({0} | {round(step) for step in np.geomspace(1, last, self.count - 1)} | {last})
+            return sorted({round(step) for step in np.linspace(0, last_step, self.count)} | {0, last_step})
+        return sorted({0} | {round(step) for step in np.geomspace(1, last_step, self.count - 1)} | {last_step})

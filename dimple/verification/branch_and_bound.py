@@ -1,4 +1,4 @@
-"""The exact distance to the boundary by branch and bound: what bounds cannot exclude is split until they are exact."""
+"""Branch and bound: the exact distance to the boundary, by splitting what the bounds cannot exclude."""
 
 import dataclasses
 import heapq
@@ -13,224 +13,295 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dimple.tensors import Box
-from dimple.tracing.affine_graph import Circuit
-from dimple.verification.linear_bounds import Region, Relaxed, relaxed
+from dimple.tracing.affine_graph import AffineGraph
+from dimple.verification.linear_bounds import InputRegion, LinearBounds, compute_linear_bounds
 
-Floats = NDArray[np.float64]
-# Nodes bounded together.
-BATCH = 32
-# Up to so many dimensions boxes are halved, until so few units are open that their sides are tried one by one.
-FEW_DIMENSIONS, FEW_UNITS = 4, 4
-# What counts as zero: of the gap relative to the scores, of a distance relative to the best.
-ZERO, CLOSED = 1e-9, 1e-6
+FloatArray = NDArray[np.float64]
+# The number of nodes that are bounded together.
+NODES_PER_BATCH = 32
+# Boxes of up to this many dimensions are halved, unless at most `MAX_UNIT_SPLITS` units are open: then the signs of
+# these units are split. In more dimensions only units are split, as long as one is open.
+MAX_BOX_SPLIT_DIMENSION = 4
+MAX_UNIT_SPLITS = 4
+# A logit margin counts as zero up to this fraction of the scores.
+ZERO_TOLERANCE = 1e-9
+# The search ends when the lower bound is within this fraction of the distance found.
+CONVERGENCE_TOLERANCE = 1e-6
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Node:
-    """A part of the ball around the sample: a box, and for every activation which side its inputs are assumed on."""
+class BranchNode:
+    """A node of the search tree: a part of the ball around the sample.
 
-    low: Floats
-    high: Floats
-    sides: tuple[NDArray[np.int8], ...]
+    A box and the assumed signs of the inputs of activations define the part.
+
+    Attributes:
+        low: `(n,)`, the lower corner of the box.
+        high: `(n,)`, the upper corner.
+        unit_signs: for every activation `(w,)`: 1 where the input is assumed positive, -1 negative, 0 free.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    unit_signs: tuple[NDArray[np.int8], ...]
 
 
 @final
-class Branching:
-    """The search for one sample.
+class BranchAndBound:
+    """The search from one sample.
 
     Args:
-        read: the network.
+        graph: the network.
         x: `(n,)`, of the class `y`.
-        best: the distance of a point of another class.
+        y: the class.
+        upper_bound: the distance of a known point of another class.
+        norm: `l2` or `linf`.
+        bounds: the bounds of every coordinate, or None.
     """
 
-    def __init__(self, read: Circuit, x: Tensor, y: int, best: float, norm: str, box: Box | None) -> None:
-        self.read, self.x, self.norm, self.best = read, x.double(), norm, best
-        eye = torch.eye(read.classes, dtype=torch.float64, device=x.device)
-        self.rows = (eye[y] - eye[[other for other in range(read.classes) if other != y]])[None]
-        self.centre = centre = self.x.cpu().numpy()
-        walls = (-math.inf, math.inf) if box is None else (box.low, box.high)
-        sides = tuple(np.zeros(len(affine.offset), dtype=np.int8) for affine in read.affines[:-1])
-        root = Node(np.maximum(centre - best, walls[0]), np.minimum(centre + best, walls[1]), sides)
-        # Units that may be assumed to be positive or negative are those with their only kink at zero.
-        self.splits = [curve.kinks == (0.0,) and curve.bend == 0 for curve in read.curves]
-        self.ties = itertools.count()
-        self.open = [(0.0, next(self.ties), root)]
+    def __init__(
+        self, graph: AffineGraph, x: Tensor, y: int, upper_bound: float, norm: str, bounds: Box | None
+    ) -> None:
+        self.graph = graph
+        self.x = x.double()
+        self.norm = norm
+        self.upper_bound = upper_bound
+        eye = torch.eye(graph.num_classes, dtype=torch.float64, device=x.device)
+        self.specification = (eye[y] - eye[[other for other in range(graph.num_classes) if other != y]])[None]
+        self.center = self.x.cpu().numpy()
+        low = -math.inf if bounds is None else bounds.low
+        high = math.inf if bounds is None else bounds.high
+        root = BranchNode(
+            np.maximum(self.center - upper_bound, low),
+            np.minimum(self.center + upper_bound, high),
+            tuple(np.zeros(len(affine_map.bias), dtype=np.int8) for affine_map in graph.affine_maps[:-1]),
+        )
+        # The signs of units can be assumed if their activation is linear on both sides of zero.
+        self.is_splittable = [
+            activation.kinks == (0.0,) and activation.max_second_derivative == 0 for activation in graph.activations
+        ]
+        self.tie_breaker = itertools.count()
+        self.queue = [(0.0, next(self.tie_breaker), root)]
 
-    def search(self, nodes: int) -> tuple[float, float]:
-        """The distance of the nearest point found, and a proven lower bound: the same but for rounding if it ended.
+    def search(self, max_nodes: int) -> tuple[float, float]:
+        """Return the distance of the nearest point found, and a proven lower bound of the distance to the boundary.
+
+        The two are equal up to rounding if the search has ended before `max_nodes`.
 
         Args:
-            nodes: the most that are bounded.
+            max_nodes: the maximum number of nodes that are bounded.
         """
-        while self.open and nodes > 0 and self.open[0][0] < self.best * (1 - CLOSED):
-            batch: list[tuple[float, int, Node]] = []
-            while self.open and len(batch) < min(BATCH, nodes) and self.open[0][0] < self.best * (1 - CLOSED):
-                batch.append(heapq.heappop(self.open))
-            nodes -= len(batch)
-            self.expand([bound for bound, _, _ in batch], [node for _, _, node in batch])
-        left = self.open[0][0] if self.open else self.best
-        return self.best, min(left, self.best)
+        while max_nodes > 0 and self._has_open_node():
+            batch: list[tuple[float, int, BranchNode]] = []
+            while self._has_open_node() and len(batch) < min(NODES_PER_BATCH, max_nodes):
+                batch.append(heapq.heappop(self.queue))
+            max_nodes -= len(batch)
+            self.expand([lower_bound for lower_bound, _, _ in batch], [node for _, _, node in batch])
+        lower_bound = self.queue[0][0] if self.queue else self.upper_bound
+        return self.upper_bound, min(lower_bound, self.upper_bound)
 
-    def expand(self, bounds: list[float], nodes: list[Node]) -> None:
-        """Bound the nodes; keep the nearest point that proves to be of another class; split what is left."""
-        low = self.tensor([np.maximum(node.low, self.centre - self.best) for node in nodes])
-        high = self.tensor([np.minimum(node.high, self.centre + self.best) for node in nodes])
-        sides = tuple(self.tensor(layer) for layer in zip(*(node.sides for node in nodes), strict=True))
-        radius = low.new_full((len(nodes),), self.best)
+    def _has_open_node(self) -> bool:
+        """Return whether a node of the queue may hold a nearer point."""
+        return bool(self.queue) and self.queue[0][0] < self.upper_bound * (1 - CONVERGENCE_TOLERANCE)
+
+    def expand(self, lower_bounds: list[float], nodes: list[BranchNode]) -> None:
+        """Bound the nodes, update the upper bound, and split those nodes that may hold a nearer point."""
+        low = self.to_tensor([np.maximum(node.low, self.center - self.upper_bound) for node in nodes])
+        high = self.to_tensor([np.minimum(node.high, self.center + self.upper_bound) for node in nodes])
+        unit_signs = tuple(self.to_tensor(signs) for signs in zip(*(node.unit_signs for node in nodes), strict=True))
+        radius = low.new_full((len(nodes),), self.upper_bound)
         ball = (self.x.expand(len(nodes), -1), radius) if self.norm == "l2" else (None, None)
-        region = Region(low, torch.maximum(low, high), *ball)
-        found = relaxed(self.read, region, sides)
-        empty = (low > high).any(1)
-        for bottom, top in found.intervals:
-            empty |= (bottom > top + ZERO * (bottom.abs() + top.abs())).any(1)
-        met: dict[int, Tensor] = {}
-        slopes, constants = found.below(self.rows, met)
-        needed = self.assumed(found, sides)
-        steps, distances = self.nearest(slopes, constants, needed, region, empty)
-        self.accept(steps, distances)
+        region = InputRegion(low, torch.maximum(low, high), *ball)
+        relaxation = compute_linear_bounds(self.graph, region, unit_signs)
+        is_empty = (low > high).any(1)
+        for bottom, top in relaxation.preactivation_bounds:
+            is_empty |= (bottom > top + ZERO_TOLERANCE * (bottom.abs() + top.abs())).any(1)
+        activation_rows: dict[int, Tensor] = {}
+        slopes, constants = relaxation.linear_lower_bound(self.specification, activation_rows)
+        halfspaces = self.assumed_halfspaces(relaxation, unit_signs)
+        steps, distances = self.smallest_steps(slopes, constants, halfspaces, region, is_empty)
+        self.update_upper_bound(steps, distances)
         for i, node in enumerate(nodes):
-            bound = max(bounds[i], float(distances[i].min()))
-            if not empty[i] and bound < self.best * (1 - CLOSED):
-                box = Node(low[i].cpu().numpy(), high[i].cpu().numpy(), node.sides)
-                for child in self.split(box, found, met, i):
-                    heapq.heappush(self.open, (bound, next(self.ties), child))
+            lower_bound = max(lower_bounds[i], float(distances[i].min()))
+            if not is_empty[i] and lower_bound < self.upper_bound * (1 - CONVERGENCE_TOLERANCE):
+                box = BranchNode(low[i].cpu().numpy(), high[i].cpu().numpy(), node.unit_signs)
+                for child in self.split(box, relaxation, activation_rows, i):
+                    heapq.heappush(self.queue, (lower_bound, next(self.tie_breaker), child))
 
-    def tensor(self, rows: Sequence[NDArray[Any]]) -> Tensor:
-        """Arrays stacked, where the network is."""
-        return torch.from_numpy(np.stack(rows)).to(self.x.device)
+    def to_tensor(self, arrays: Sequence[NDArray[Any]]) -> Tensor:
+        """Return arrays stacked as a tensor on the network's device."""
+        return torch.from_numpy(np.stack(arrays)).to(self.x.device)
 
-    def assumed(self, found: Relaxed, sides: tuple[Tensor, ...]) -> tuple[Floats, Floats]:
-        """Half-spaces `a . x + c <= 0` in which the samples lie that keep the assumptions, `(B, F, n)` and `(B, F)`."""
-        count = len(found.region.low)
-        slopes, constants = [self.x.new_zeros(count, 0, len(self.x))], [self.x.new_zeros(count, 0)]
-        for number, side in enumerate(sides):
-            most = int((side != 0).sum(1).max())
-            if most:
-                units = side.abs().topk(most, dim=1).indices
-                rows, constant = found.below_units(number, units, -side.gather(1, units).double())
+    def assumed_halfspaces(
+        self, relaxation: LinearBounds, unit_signs: tuple[Tensor, ...]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return half-spaces `a . x + c <= 0` that hold all samples with the assumed signs: `(B, F, n)`, `(B, F)`."""
+        count = len(relaxation.region.low)
+        slopes = [self.x.new_zeros(count, 0, len(self.x))]
+        constants = [self.x.new_zeros(count, 0)]
+        for number, signs in enumerate(unit_signs):
+            max_assumed = int((signs != 0).sum(1).max())
+            if max_assumed:
+                units = signs.abs().topk(max_assumed, dim=1).indices
+                rows, constant = relaxation.linear_lower_bound_of_units(number, units, -signs.gather(1, units).double())
                 slopes.append(rows)
                 constants.append(constant)
         return torch.cat(slopes, dim=1).cpu().numpy(), torch.cat(constants, dim=1).cpu().numpy()
 
-    def nearest(
-        self, slopes: Tensor, constants: Tensor, needed: tuple[Floats, Floats], region: Region, empty: Tensor
-    ) -> tuple[Floats, Floats]:
-        """The smallest step to each rival's half-space in each node, `(B, R, n)`, and its proven length `(B, R)`."""
-        centre = self.centre
-        count, rivals = constants.shape
-        gaps = slopes.cpu().numpy(), constants.cpu().numpy()
-        corners = region.low.cpu().numpy() - centre, region.high.cpu().numpy() - centre
-        steps, distances = np.zeros((count, rivals, len(centre))), np.full((count, rivals), np.inf)
+    def smallest_steps(
+        self,
+        slopes: Tensor,
+        constants: Tensor,
+        halfspaces: tuple[FloatArray, FloatArray],
+        region: InputRegion,
+        empty: Tensor,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the smallest step in each node to the half-space of each of R other classes.
+
+        Args:
+            slopes: `(B, R, n)`, of linear lower bounds of the class margins.
+            constants: `(B, R)`, of these bounds.
+            halfspaces: those of the assumed signs.
+            region: the boxes of the nodes.
+            empty: `(B,)`, nodes that hold no sample.
+
+        Returns:
+            The steps `(B, R, n)`, and proven lower bounds of their lengths `(B, R)`; `inf` in empty nodes.
+        """
+        solve = smallest_l2_step if self.norm == "l2" else smallest_linf_step
+        count, num_others = constants.shape
+        margin_slopes = slopes.cpu().numpy()
+        margin_constants = constants.cpu().numpy()
+        low = region.low.cpu().numpy() - self.center
+        high = region.high.cpu().numpy() - self.center
+        steps = np.zeros((count, num_others, len(self.center)))
+        distances = np.full((count, num_others), np.inf)
         for i in range(count):
             if empty[i]:
                 continue
-            for rival in range(rivals):
-                rows = np.concatenate([gaps[0][i, rival : rival + 1], needed[0][i]])
-                level = np.concatenate([gaps[1][i, rival : rival + 1], needed[1][i]]) + rows @ centre
-                solve = smallest_l2 if self.norm == "l2" else smallest_linf
-                steps[i, rival], distances[i, rival] = solve(rows, -level, corners[0][i], corners[1][i], self.best)
+            for j in range(num_others):
+                rows = np.concatenate([margin_slopes[i, j : j + 1], halfspaces[0][i]])
+                level = np.concatenate([margin_constants[i, j : j + 1], halfspaces[1][i]]) + rows @ self.center
+                steps[i, j], distances[i, j] = solve(rows, -level, low[i], high[i], self.upper_bound)
         return steps, distances
 
-    def accept(self, steps: Floats, distances: Floats) -> None:
-        """Keep the shortest step whose end is of another class, or on the boundary."""
-        chosen = np.isfinite(distances) & (distances < self.best)
+    def update_upper_bound(self, steps: FloatArray, distances: FloatArray) -> None:
+        """Reduce the upper bound to the shortest step whose end is of another class or on the boundary."""
+        chosen = np.isfinite(distances) & (distances < self.upper_bound)
         if not chosen.any():
             return
-        ends = self.tensor([*steps[chosen]])
-        scores = self.read.scores(self.x + ends)
-        gaps = (scores @ self.rows[0].T).amin(1)
-        crossed = gaps <= ZERO * scores.abs().amax(1)
-        if bool(crossed.any()):
-            lengths = torch.linalg.vector_norm(ends[crossed], ord=2.0 if self.norm == "l2" else math.inf, dim=1)
-            self.best = min(self.best, float(lengths.min()))
+        chosen_steps = self.to_tensor([*steps[chosen]])
+        scores = self.graph.scores(self.x + chosen_steps)
+        logit_margins = (scores @ self.specification[0].T).amin(1)
+        is_adversarial = logit_margins <= ZERO_TOLERANCE * scores.abs().amax(1)
+        if bool(is_adversarial.any()):
+            order = 2.0 if self.norm == "l2" else math.inf
+            lengths = torch.linalg.vector_norm(chosen_steps[is_adversarial], ord=order, dim=1)
+            self.upper_bound = min(self.upper_bound, float(lengths.min()))
 
-    def split(self, node: Node, found: Relaxed, met: dict[int, Tensor], i: int) -> list[Node]:
-        """Two parts: a unit on either side, or the box halved along its longest edge."""
+    def split(
+        self, node: BranchNode, relaxation: LinearBounds, activation_rows: dict[int, Tensor], i: int
+    ) -> list[BranchNode]:
+        """Split a node in two: by the sign of a unit, or by halving the box along its longest edge."""
         scores = []
-        for number, (bottom, top) in enumerate(found.intervals):
-            low, high = bottom[i], top[i]
-            open_units = (low < 0) & (high > 0) & self.splits[number]
-            rows = met[number]
+        for number, (bottom, top) in enumerate(relaxation.preactivation_bounds):
+            low = bottom[i]
+            high = top[i]
+            is_open = (low < 0) & (high > 0) & self.is_splittable[number]
+            rows = activation_rows[number]
             weight = rows[min(i, len(rows) - 1)].abs().amax(0)
-            scores.append(torch.where(open_units, weight * torch.minimum(-low, high) + 1e-300, 0.0).cpu().numpy())
+            scores.append(torch.where(is_open, weight * torch.minimum(-low, high) + 1e-300, 0.0).cpu().numpy())
         count = sum(int((score > 0).sum()) for score in scores)
-        if count and (len(self.x) > FEW_DIMENSIONS or count <= FEW_UNITS):
+        if count and (len(self.x) > MAX_BOX_SPLIT_DIMENSION or count <= MAX_UNIT_SPLITS):
             number = int(np.argmax([score.max() for score in scores]))
             unit = int(scores[number].argmax())
-            return [self._assuming(node, number, unit, side) for side in (1, -1)]
+            return [self._assume_sign(node, number, unit, sign) for sign in (1, -1)]
         axis = int((node.high - node.low).argmax())
         if not node.high[axis] > node.low[axis]:
             return []
-        middle = (node.low[axis] + node.high[axis]) / 2
-        first, second = node.high.copy(), node.low.copy()
-        first[axis] = second[axis] = middle
-        return [Node(node.low, first, node.sides), Node(second, node.high, node.sides)]
+        first_high = node.high.copy()
+        second_low = node.low.copy()
+        first_high[axis] = second_low[axis] = (node.low[axis] + node.high[axis]) / 2
+        return [BranchNode(node.low, first_high, node.unit_signs), BranchNode(second_low, node.high, node.unit_signs)]
 
-    def _assuming(self, node: Node, number: int, unit: int, side: int) -> Node:
-        sides = [layer.copy() if i == number else layer for i, layer in enumerate(node.sides)]
-        sides[number][unit] = side
-        return Node(node.low, node.high, tuple(sides))
+    def _assume_sign(self, node: BranchNode, number: int, unit: int, sign: int) -> BranchNode:
+        """Return the node with a further assumed sign, of one unit of the activation `number`."""
+        unit_signs = [signs.copy() if i == number else signs for i, signs in enumerate(node.unit_signs)]
+        unit_signs[number][unit] = sign
+        return BranchNode(node.low, node.high, tuple(unit_signs))
 
 
-def smallest_l2(rows: Floats, level: Floats, low: Floats, high: Floats, scale: float) -> tuple[Floats, float]:
-    """The shortest step with `rows . step <= level` and `low <= step <= high`, and a lower bound of its length.
+def smallest_l2_step(
+    rows: FloatArray, level: FloatArray, low: FloatArray, high: FloatArray, scale: float
+) -> tuple[FloatArray, float]:
+    """Return the shortest step with `rows . step <= level` and `low <= step <= high`, and a lower bound of its length.
 
-    A least-distance problem, solved as non-negative least squares; the bound comes from the multipliers and holds
-    whatever their precision. Steps longer than `scale` are not told apart: they have the length inf.
+    This is a least-distance problem, solved as non-negative least squares. The bound is computed from the multipliers,
+    and is valid whatever their precision. Steps longer than `scale` are not distinguished from a problem without a
+    solution: both have the length inf.
 
     Reference: Lawson and Hanson 1974, Solving least squares problems, chapter 23.
 
     Example:
         >>> one = np.ones(2)
-        >>> step, length = smallest_l2(np.array([[-1.0, -1.0]]), np.array([-1.0]), -one, one, 2.0)
+        >>> step, length = smallest_l2_step(np.array([[-1.0, -1.0]]), np.array([-1.0]), -one, one, 2.0)
         >>> step.round(6), round(length, 6)
         (array([0.5, 0.5]), 0.707107)
     """
     from scipy.optimize import nnls
 
     eye = np.eye(rows.shape[1])
-    # Walls farther off than any step that counts do not bind.
-    lower, upper = low > -scale, high < scale
-    every = np.concatenate([-rows, eye[lower], -eye[upper]])
-    least = np.concatenate([-level, low[lower], -high[upper]])
-    sizes = np.linalg.norm(every, axis=1)
-    if bool(((sizes == 0) & (least > 0)).any()):
+    # Limits farther away than `scale` cannot be active.
+    is_low_near = low > -scale
+    is_high_near = high < scale
+    # All constraints in the form `normals . step >= offsets`.
+    normals = np.concatenate([-rows, eye[is_low_near], -eye[is_high_near]])
+    offsets = np.concatenate([-level, low[is_low_near], -high[is_high_near]])
+    sizes = np.linalg.norm(normals, axis=1)
+    if bool(((sizes == 0) & (offsets > 0)).any()):
         return np.zeros(rows.shape[1]), math.inf
-    kept = sizes > 0
-    every, least = every[kept] / sizes[kept, None], least[kept] / (sizes[kept] * scale)
+    is_nonzero = sizes > 0
+    normals = normals[is_nonzero] / sizes[is_nonzero, None]
+    offsets = offsets[is_nonzero] / (sizes[is_nonzero] * scale)
     target = np.zeros(rows.shape[1] + 1)
     target[-1] = 1.0
-    system = np.concatenate([every.T, least[None]])
+    system = np.concatenate([normals.T, offsets[None]])
     multipliers, _ = nnls(system, target, maxiter=30 * system.shape[1] + 100)
-    pull = every.T @ multipliers
-    length = np.linalg.norm(pull)
-    gain = least @ multipliers
+    combination = normals.T @ multipliers
+    length = np.linalg.norm(combination)
+    gain = offsets @ multipliers
     if gain <= 0:
         return np.zeros(rows.shape[1]), 0.0
-    if gain > length * (1 + CLOSED):
+    if gain > length * (1 + CONVERGENCE_TOLERANCE):
         return np.zeros(rows.shape[1]), math.inf
-    step = pull / max(1 - gain, 1e-300)
+    step = combination / max(1 - gain, 1e-300)
     return step * scale, float(gain / length) * scale
 
 
-def smallest_linf(rows: Floats, level: Floats, low: Floats, high: Floats, scale: float) -> tuple[Floats, float]:
-    """The same with the largest coordinate for the length: a linear program."""
+def smallest_linf_step(
+    rows: FloatArray, level: FloatArray, low: FloatArray, high: FloatArray, scale: float
+) -> tuple[FloatArray, float]:
+    """Return the same as `smallest_l2_step` with the largest coordinate as the length, by linear programming."""
     from scipy.optimize import linprog
 
     n = rows.shape[1]
-    eye, ones = np.eye(n), np.ones((n, 1))
+    eye = np.eye(n)
+    ones = np.ones((n, 1))
     sizes = np.maximum(np.abs(rows).max(1, keepdims=True), 1e-300)
-    above = np.concatenate(
-        [np.concatenate([rows / sizes, np.zeros((len(rows), 1))], 1), np.concatenate([eye, -ones], 1)]
+    # The variables are the step and its length: `rows . step <= level`, `step <= length`, `-step <= length`.
+    matrix = np.concatenate(
+        [
+            np.concatenate([rows / sizes, np.zeros((len(rows), 1))], axis=1),
+            np.concatenate([eye, -ones], axis=1),
+            np.concatenate([-eye, -ones], axis=1),
+        ]
     )
-    above = np.concatenate([above, np.concatenate([-eye, -ones], axis=1)])
     limit = np.concatenate([level / (sizes[:, 0] * scale), np.zeros(2 * n)])
-    bounds = [*zip(low / scale, high / scale, strict=True), (0.0, None)]
-    answer = linprog(np.eye(n + 1)[n], above, limit, bounds=bounds, method="highs")
-    if answer.status == 2:
+    variable_bounds = [*zip(low / scale, high / scale, strict=True), (0.0, None)]
+    solution = linprog(np.eye(n + 1)[n], matrix, limit, bounds=variable_bounds, method="highs")
+    if solution.status == 2:
         return np.zeros(n), math.inf
-    if answer.status != 0:
+    if solution.status != 0:
         return np.zeros(n), 0.0
-    return answer.x[:n] * scale, float(answer.fun) * scale * (1 - ZERO)
+    return solution.x[:n] * scale, float(solution.fun) * scale * (1 - ZERO_TOLERANCE)

@@ -1,7 +1,7 @@
-"""Guaranteed bounds of a network's scores over boxes and balls, by linear relaxation carried back from the scores.
+"""Proven bounds of a network's scores over boxes and balls, by linear relaxation and backward propagation (CROWN).
 
-Our own code rather than a library's: boxes of level sets want thousands of small regions at once, and the published
-library that installs beside a current torch is of 2022.
+dimple has its own implementation, because level sets need the bounds of thousands of small boxes at once, and the
+published library that can be installed with a current torch dates from 2022.
 """
 
 import dataclasses
@@ -10,268 +10,349 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.tracing.activations import Lines, enclosing_lines
-from dimple.tracing.affine_graph import ROOM, Affine, Circuit, Matrix
+from dimple.tracing.activations import LinearRelaxation, relax_activation
+from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, AffineMap, MatrixWithNorms
 
-# Bounds hold in real arithmetic; rounding in double precision stays far below this share of the terms summed up.
-ROUNDING = 1e-9
+# The bounds hold in real arithmetic. Rounding in double precision is far below this fraction of the summed terms, by
+# which every bound is loosened.
+ROUNDING_TOLERANCE = 1e-9
 
-Range = tuple[Tensor, Tensor]
-Ranges = list[Range]
+# Lower and upper bounds of the same shape.
+Interval = tuple[Tensor, Tensor]
+Intervals = list[Interval]
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Region:
-    """Where the samples may be, one row each: a box, or what a ball has in common with it.
+class InputRegion:
+    """Regions of the input space, one row each: boxes, or intersections of boxes and balls.
 
     Attributes:
-        low, high: `(B, n)` corners.
-        centre: `(B, n)` of the balls, with `radius` `(B,)` in the `norm`; None for boxes alone.
+        low: `(B, n)`, the lower corners of the boxes.
+        high: `(B, n)`, the upper corners.
+        center: `(B, n)`, the centers of the balls; None for boxes alone.
+        radius: `(B,)`, the radii of the balls in `norm`; None for boxes alone.
+        norm: `l1` or `l2`; a ball in `linf` is a box.
     """
 
     low: Tensor
     high: Tensor
-    centre: Tensor | None = None
+    center: Tensor | None = None
     radius: Tensor | None = None
     norm: str = "l2"
 
     @classmethod
-    def ball(
-        cls, centre: Tensor, radius: Tensor, norm: str, low: float = -torch.inf, high: float = torch.inf
-    ) -> "Region":
-        """Balls `(B, n)`, `(B,)` within the bounds of every coordinate."""
-        corners = (centre - radius[:, None]).clamp(min=low), (centre + radius[:, None]).clamp(max=high)
-        return cls(*corners) if norm == "linf" else cls(*corners, centre, radius, norm)
+    def from_ball(
+        cls, center: Tensor, radius: Tensor, norm: str, low: float = -torch.inf, high: float = torch.inf
+    ) -> "InputRegion":
+        """Return the balls with centers `(B, n)` and radii `(B,)`, within the bounds of every coordinate."""
+        corners = (center - radius[:, None]).clamp(min=low), (center + radius[:, None]).clamp(max=high)
+        return cls(*corners) if norm == "linf" else cls(*corners, center, radius, norm)
 
-    def least(self, rows: Tensor) -> Tensor:
-        """What `rows x` cannot fall below on each region, `(B | 1, R, n)` to `(B, R)`: exact for a box, or a ball."""
-        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
-        least = _along(rows, middle) - _along(rows.abs(), half)
-        if self.centre is not None and self.radius is not None:
+    def lower_bound(self, rows: Tensor) -> Tensor:
+        """Return a lower bound of `rows . x` on each region, `(B | 1, R, n)` to `(B, R)`.
+
+        It is exact for a box or a ball, up to the allowance for rounding.
+        """
+        center = (self.low + self.high) / 2
+        half_width = (self.high - self.low) / 2
+        lowest = _batched_dot(rows, center) - _batched_dot(rows.abs(), half_width)
+        if self.center is not None and self.radius is not None:
             dual = rows.abs().amax(2) if self.norm == "l1" else rows.norm(dim=2)
-            least = torch.maximum(least, _along(rows, self.centre) - self.radius[:, None] * dual)
-        reach = torch.maximum(self.low.abs(), self.high.abs())
-        return least - ROUNDING * _along(rows.abs(), reach)
+            lowest = torch.maximum(lowest, _batched_dot(rows, self.center) - self.radius[:, None] * dual)
+        max_abs = torch.maximum(self.low.abs(), self.high.abs())
+        return lowest - ROUNDING_TOLERANCE * _batched_dot(rows.abs(), max_abs)
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Relaxed:
-    """A circuit between straight lines, valid on a region.
+class LinearBounds:
+    """A network with a linear relaxation of every activation, valid on a region.
 
     Attributes:
-        intervals: of every activation's input, `(low, high)`, `(B, w)` each.
-        lines: of every activation.
+        graph: the network.
+        region: the region.
+        preactivation_bounds: bounds `(low, high)` of every activation's input, `(B, w)` each.
+        relaxations: the linear relaxation of every activation.
     """
 
-    circuit: Circuit
-    region: Region
-    intervals: Ranges
-    lines: tuple[Lines, ...]
+    graph: AffineGraph
+    region: InputRegion
+    preactivation_bounds: Intervals
+    relaxations: tuple[LinearRelaxation, ...]
 
-    def below(self, rows: Tensor, met: dict[int, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Functions below `rows . scores` on the region, linear in the sample: `(B, R, n)` and constants `(B, R)`.
+    def linear_lower_bound(
+        self, rows: Tensor, activation_rows: dict[int, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return lower bounds of `rows . scores` on the region that are affine functions of the sample.
 
         Args:
             rows: `(B, R, K)`, or `(1, R, K)` for all regions.
-            met: filled with the rows that arrive at each activation, by its number.
+            activation_rows: a dictionary to be filled with the rows that are propagated to each activation's output, by
+                its number.
+
+        Returns:
+            The slopes `(B, R, n)` and the constants `(B, R)`.
         """
-        waiting: dict[int, Tensor] = {}
-        _carry(self.circuit.affines[-1], rows, waiting)
-        slopes, constants = _below(self.circuit, self.lines, waiting, rows @ self.circuit.affines[-1].offset, met)
+        pending_rows: dict[int, Tensor] = {}
+        _propagate_to_sources(self.graph.affine_maps[-1], rows, pending_rows)
+        slopes, constants = _propagate_to_sample(
+            self.graph, self.relaxations, pending_rows, rows @ self.graph.affine_maps[-1].bias, activation_rows
+        )
         count = len(self.region.low)
         return slopes.expand(count, -1, -1), constants.expand(count, -1)
 
-    def below_units(self, number: int, units: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for single inputs of the activation `number`: units `(B, F)`, each times its sign `(B, F)`."""
-        affine = self.circuit.affines[number]
-        rows = affine.rows(units.reshape(-1))
-        waiting = {
-            source: one.reshape(*units.shape, -1) * signs[:, :, None]
-            for source, one in zip(affine.sources, rows, strict=True)
+    def linear_lower_bound_of_units(self, activation_index: int, units: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return affine lower bounds of single inputs of an activation, each multiplied by a sign.
+
+        Args:
+            activation_index: the number of the activation.
+            units: `(B, F)`, the numbers of the inputs.
+            signs: `(B, F)`.
+
+        Returns:
+            The slopes `(B, F, n)` and the constants `(B, F)`.
+        """
+        affine_map = self.graph.affine_maps[activation_index]
+        matrix_rows = affine_map.matrix_rows(units.reshape(-1))
+        pending_rows = {
+            source: rows.reshape(*units.shape, -1) * signs[:, :, None]
+            for source, rows in zip(affine_map.sources, matrix_rows, strict=True)
         }
-        return _below(self.circuit, self.lines, waiting, affine.offset[units] * signs)
+        return _propagate_to_sample(self.graph, self.relaxations, pending_rows, affine_map.bias[units] * signs)
 
-    def least(self, rows: Tensor) -> Tensor:
-        """What `rows . scores` cannot fall below on each region, `(B, R)`."""
-        return _least(self.region, *self.below(rows))
+    def lower_bound(self, rows: Tensor) -> Tensor:
+        """Return a lower bound of `rows . scores` on each region, `(B, R)`."""
+        return _lower_bound(self.region, *self.linear_lower_bound(rows))
 
 
-def relaxed(circuit: Circuit, region: Region, sides: tuple[Tensor, ...] | None = None, carried: bool = True) -> Relaxed:
-    """The lines of every activation on the region, the first to the last.
+def compute_linear_bounds(
+    graph: AffineGraph, region: InputRegion, unit_signs: tuple[Tensor, ...] | None = None, use_crown: bool = True
+) -> LinearBounds:
+    """Compute the linear relaxation of every activation on the region, from the first to the last.
 
     Args:
-        sides: for every activation `(B, w)`: 1 where the input is assumed positive, -1 negative, 0 free. Bounds then
-            hold for the samples of the region that keep the assumptions.
-        carried: whether the input of every activation is bounded by carrying it back to the sample, at a cost that
-            grows with the square of the widths; else from the ranges of the layer before alone.
+        graph: the network.
+        region: the region.
+        unit_signs: for every activation `(B, w)`: 1 where the input is assumed positive, -1 negative, 0 free. The
+            bounds then hold for those samples of the region that satisfy the assumptions.
+        use_crown: whether the input of every activation is bounded by backward propagation to the sample, at a cost
+            that grows with the square of the widths; if false, by interval arithmetic from the layer before alone.
 
     Example:
-        >>> from dimple.tracing.affine_graph import circuit
+        >>> from dimple.tracing.affine_graph import trace_affine_graph
         >>> network = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-        >>> box = Region(-torch.ones(1, 3).double(), torch.ones(1, 3).double())
-        >>> relaxed(circuit(network, torch.zeros(3)), box).least(torch.eye(2)[None].double()).shape
+        >>> box = InputRegion(-torch.ones(1, 3).double(), torch.ones(1, 3).double())
+        >>> bounds = compute_linear_bounds(trace_affine_graph(network, torch.zeros(3)), box)
+        >>> bounds.lower_bound(torch.eye(2)[None].double()).shape
         torch.Size([1, 2])
     """
-    lines: tuple[Lines, ...] = ()
-    intervals: Ranges = []
-    ranges: Ranges = []
-    for number, curve in enumerate(circuit.curves):
-        if carried:
-            low, high = _interval(circuit, lines, ranges, region, number)
+    relaxations: tuple[LinearRelaxation, ...] = ()
+    preactivation_bounds: Intervals = []
+    activation_bounds: Intervals = []
+    for number, activation in enumerate(graph.activations):
+        if use_crown:
+            low, high = _bound_preactivations(graph, relaxations, activation_bounds, region, number)
         else:
-            low, high = _crude(circuit.affines[number], ranges, region)
-        if sides is not None:
-            low = torch.where(sides[number] > 0, low.clamp(min=0), low)
-            high = torch.where(sides[number] < 0, high.clamp(max=0), high)
-        intervals.append((low, high))
+            low, high = _interval_bounds(graph.affine_maps[number], activation_bounds, region)
+        if unit_signs is not None:
+            low = torch.where(unit_signs[number] > 0, low.clamp(min=0), low)
+            high = torch.where(unit_signs[number] < 0, high.clamp(max=0), high)
+        preactivation_bounds.append((low, high))
         high = torch.maximum(low, high)
-        lines = (*lines, enclosing_lines(curve, low, high))
-        ranges.append(lines[-1].ends(low, high))
-    return Relaxed(circuit, region, intervals, lines)
+        relaxations = (*relaxations, relax_activation(activation, low, high))
+        activation_bounds.append(relaxations[-1].output_bounds(low, high))
+    return LinearBounds(graph, region, preactivation_bounds, relaxations)
 
 
-def _interval(circuit: Circuit, lines: tuple[Lines, ...], ranges: Ranges, region: Region, number: int) -> Range:
-    """Bounds of the inputs of an activation, `(B, w)` each."""
-    affine = circuit.affines[number]
-    width = len(affine.offset)
-    low, high = torch.empty(0), torch.empty(0)
-    if affine.sources == (0,) or circuit.curves[number].bend == 0:
-        low, high = _crude(affine, ranges, region)
-    if affine.sources == (0,):
+def _bound_preactivations(
+    graph: AffineGraph,
+    relaxations: tuple[LinearRelaxation, ...],
+    activation_bounds: Intervals,
+    region: InputRegion,
+    activation_index: int,
+) -> Interval:
+    """Return bounds of the inputs of an activation, `(B, w)` each."""
+    affine_map = graph.affine_maps[activation_index]
+    activation = graph.activations[activation_index]
+    is_piecewise_linear = activation.max_second_derivative == 0
+    width = len(affine_map.bias)
+    low = torch.empty(0)
+    high = torch.empty(0)
+    if affine_map.sources == (0,) or is_piecewise_linear:
+        low, high = _interval_bounds(affine_map, activation_bounds, region)
+    if affine_map.sources == (0,):
         return low, high
-    wanted = torch.arange(width, device=affine.offset.device)
-    if circuit.curves[number].bend == 0:
-        # Between kinks the lines of such a curve are the curve itself: sharper bounds could not make them better.
-        open_units = torch.zeros_like(low, dtype=torch.bool)
-        for kink in circuit.curves[number].kinks:
-            open_units |= (low < kink) & (high > kink)
-        wanted = torch.nonzero(open_units.any(0)).squeeze(1)
-        if len(wanted) == 0:
+    units = torch.arange(width, device=affine_map.bias.device)
+    if is_piecewise_linear:
+        # Between kinks such an activation is its own relaxation: sharper bounds would not improve it.
+        is_open = torch.zeros_like(low, dtype=torch.bool)
+        for kink in activation.kinks:
+            is_open |= (low < kink) & (high > kink)
+        units = torch.nonzero(is_open.any(0)).squeeze(1)
+        if len(units) == 0:
             return low, high
-    widest = max(len(other.offset) for other in circuit.affines[: number + 1])
-    step = max(1, ROOM // (2 * len(region.low) * max(widest, region.low.shape[1])))
-    sharper = [torch.stack(_carried(circuit, lines, region, affine, part)) for part in wanted.split(step)]
-    found = torch.cat(sharper, dim=2)
-    if len(wanted) == width:
-        return found[0], found[1]
-    low[:, wanted], high[:, wanted] = torch.maximum(low[:, wanted], found[0]), torch.minimum(high[:, wanted], found[1])
+    max_width = max(len(other.bias) for other in graph.affine_maps[: activation_index + 1])
+    chunk_size = max(1, MAX_CHUNK_ENTRIES // (2 * len(region.low) * max(max_width, region.low.shape[1])))
+    crown_bounds = [_crown_bounds(graph, relaxations, region, affine_map, chunk) for chunk in units.split(chunk_size)]
+    crown_low = torch.cat([bottom for bottom, _ in crown_bounds], dim=1)
+    crown_high = torch.cat([top for _, top in crown_bounds], dim=1)
+    if len(units) == width:
+        return crown_low, crown_high
+    low[:, units] = torch.maximum(low[:, units], crown_low)
+    high[:, units] = torch.minimum(high[:, units], crown_high)
     return low, high
 
 
-def _carried(circuit: Circuit, lines: tuple[Lines, ...], region: Region, affine: Affine, part: Tensor) -> Range:
-    """Bounds of some outputs of a map, `(B, R)` each, by carrying them back to the sample."""
-    rows, offset = affine.rows(part), affine.offset[part]
-    before = circuit.affines[affine.sources[0] - 1]
-    if len(rows) == 1 and _stands_on_sample(before):
-        # The lower function of a row is its upper one mirrored: two products serve for both.
-        low, high = _lines_of_sample(before, lines[affine.sources[0] - 1])
-        shape = len(part), *low.shape[1:]
-        middle = (rows[0] @ ((low + high) / 2).reshape(len(low), -1)).reshape(shape).transpose(0, 1)
-        spread = (rows[0].abs() @ ((high - low) / 2).reshape(len(low), -1)).reshape(shape).transpose(0, 1)
-        below, above = middle - spread, -middle - spread
-        least = _least(region, below[:, :, :-1], below[:, :, -1] + offset)
-        return least, -_least(region, above[:, :, :-1], above[:, :, -1] - offset)
-    waiting = {source: torch.cat([one, -one])[None] for source, one in zip(affine.sources, rows, strict=True)}
-    least = _least(region, *_below(circuit, lines, waiting, torch.cat([offset, -offset])[None]))
-    return least[:, : len(part)], -least[:, len(part) :]
+def _crown_bounds(
+    graph: AffineGraph,
+    relaxations: tuple[LinearRelaxation, ...],
+    region: InputRegion,
+    affine_map: AffineMap,
+    output_indices: Tensor,
+) -> Interval:
+    """Return bounds of R outputs of a map, `(B, R)` each, by propagating them backward to the sample."""
+    count = len(output_indices)
+    matrix_rows = affine_map.matrix_rows(output_indices)
+    bias = affine_map.bias[output_indices]
+    previous = graph.affine_maps[affine_map.sources[0] - 1]
+    if len(matrix_rows) == 1 and _is_dense_first_layer(previous):
+        # The lower bound of a negated row is the negated upper bound of the row: two products serve for both.
+        low, high = _relaxation_in_sample_coordinates(previous, relaxations[affine_map.sources[0] - 1])
+        shape = (count, *low.shape[1:])
+        center = (matrix_rows[0] @ ((low + high) / 2).reshape(len(low), -1)).reshape(shape).transpose(0, 1)
+        spread = (matrix_rows[0].abs() @ ((high - low) / 2).reshape(len(low), -1)).reshape(shape).transpose(0, 1)
+        below = center - spread
+        negated = -center - spread
+        lowest = _lower_bound(region, below[:, :, :-1], below[:, :, -1] + bias)
+        return lowest, -_lower_bound(region, negated[:, :, :-1], negated[:, :, -1] - bias)
+    pending_rows = {
+        source: torch.cat([rows, -rows])[None] for source, rows in zip(affine_map.sources, matrix_rows, strict=True)
+    }
+    slopes, constants = _propagate_to_sample(graph, relaxations, pending_rows, torch.cat([bias, -bias])[None])
+    lowest = _lower_bound(region, slopes, constants)
+    return lowest[:, :count], -lowest[:, count:]
 
 
-def _crude(affine: Affine, ranges: Ranges, region: Region) -> Range:
-    """Bounds of the outputs of a map from the ranges of its sources alone; exact where the sample is the only one."""
-    if affine.matrices is not None:
-        return _spread(affine.sources, affine.matrices, affine.offset, ranges, region)
-    size = max(1, ROOM // max(len(affine.offset), region.low.shape[1]))
-    found = []
-    for part in torch.arange(len(affine.offset), device=affine.offset.device).split(size):
-        matrices = [Matrix.of(entries) for entries in affine.rows(part)]
-        found.append(_spread(affine.sources, matrices, affine.offset[part], ranges, region))
-    return torch.cat([low for low, _ in found], dim=1), torch.cat([high for _, high in found], dim=1)
+def _interval_bounds(affine_map: AffineMap, activation_bounds: Intervals, region: InputRegion) -> Interval:
+    """Return bounds of a map's outputs from those of its sources; exact where the sample is the only source."""
+    sources = affine_map.sources
+    if affine_map.matrices is not None:
+        return _interval_bounds_from_matrices(sources, affine_map.matrices, affine_map.bias, activation_bounds, region)
+    size = max(1, MAX_CHUNK_ENTRIES // max(len(affine_map.bias), region.low.shape[1]))
+    intervals = []
+    for chunk in torch.arange(len(affine_map.bias), device=affine_map.bias.device).split(size):
+        matrices = [MatrixWithNorms.from_entries(entries) for entries in affine_map.matrix_rows(chunk)]
+        intervals.append(
+            _interval_bounds_from_matrices(sources, matrices, affine_map.bias[chunk], activation_bounds, region)
+        )
+    return torch.cat([low for low, _ in intervals], dim=1), torch.cat([high for _, high in intervals], dim=1)
 
 
-def _spread(sources: tuple[int, ...], matrices: list[Matrix], offset: Tensor, ranges: Ranges, region: Region) -> Range:
-    low = high = offset
+def _interval_bounds_from_matrices(
+    sources: tuple[int, ...],
+    matrices: list[MatrixWithNorms],
+    bias: Tensor,
+    activation_bounds: Intervals,
+    region: InputRegion,
+) -> Interval:
+    low = high = bias
     for source, matrix in zip(sources, matrices, strict=True):
-        bottom, top = ranges[source - 1] if source else (region.low, region.high)
-        middle, spread = (bottom + top) / 2 @ matrix.entries.T, (top - bottom) / 2 @ matrix.sizes.T
-        least, greatest = middle - spread, middle + spread
-        if source == 0 and region.centre is not None and region.radius is not None:
-            middle = region.centre @ matrix.entries.T
-            spread = region.radius[:, None] * (matrix.linf if region.norm == "l1" else matrix.l2)
-            least, greatest = torch.maximum(least, middle - spread), torch.minimum(greatest, middle + spread)
-        slack = ROUNDING * torch.maximum(bottom.abs(), top.abs()).amax(1, keepdim=True) * matrix.l1
-        low, high = low + least - slack, high + greatest + slack
+        bottom = activation_bounds[source - 1][0] if source else region.low
+        top = activation_bounds[source - 1][1] if source else region.high
+        center = (bottom + top) / 2 @ matrix.entries.T
+        spread = (top - bottom) / 2 @ matrix.abs_entries.T
+        lowest = center - spread
+        highest = center + spread
+        if source == 0 and region.center is not None and region.radius is not None:
+            center = region.center @ matrix.entries.T
+            spread = region.radius[:, None] * (matrix.row_norms_linf if region.norm == "l1" else matrix.row_norms_l2)
+            lowest = torch.maximum(lowest, center - spread)
+            highest = torch.minimum(highest, center + spread)
+        slack = ROUNDING_TOLERANCE * torch.maximum(bottom.abs(), top.abs()).amax(1, keepdim=True) * matrix.row_norms_l1
+        low = low + lowest - slack
+        high = high + highest + slack
     return low, high
 
 
-def _least(region: Region, rows: Tensor, constant: Tensor) -> Tensor:
-    return region.least(rows) + constant - ROUNDING * constant.abs()
+def _lower_bound(region: InputRegion, rows: Tensor, constant: Tensor) -> Tensor:
+    return region.lower_bound(rows) + constant - ROUNDING_TOLERANCE * constant.abs()
 
 
-def _below(
-    circuit: Circuit,
-    lines: tuple[Lines, ...],
-    waiting: dict[int, Tensor],
+def _propagate_to_sample(
+    graph: AffineGraph,
+    relaxations: tuple[LinearRelaxation, ...],
+    pending_rows: dict[int, Tensor],
     constant: Tensor,
-    met: dict[int, Tensor] | None = None,
+    activation_rows: dict[int, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Rows that wait at activations, `{source: (B | 1, R, w)}`, carried back to the sample: each line by its sign."""
-    for source in range(max(waiting), 0, -1):
-        if source not in waiting:
+    """Propagate rows at sources, `{source: (B | 1, R, w)}`, backward to the sample.
+
+    The sign of each entry selects the lower or the upper line of its unit.
+    """
+    for source in range(max(pending_rows), 0, -1):
+        if source not in pending_rows:
             continue
-        rows = waiting.pop(source)
-        if met is not None:
-            met[source - 1] = rows
-        up, down = rows.clamp(min=0), rows.clamp(max=0)
-        found, affine = lines[source - 1], circuit.affines[source - 1]
-        if _stands_on_sample(affine):
-            last, more = _onto_sample(affine, found, up, down)
-            waiting[0] = waiting[0] + last if 0 in waiting else last
-            constant = constant + more
+        rows = pending_rows.pop(source)
+        if activation_rows is not None:
+            activation_rows[source - 1] = rows
+        positive_rows = rows.clamp(min=0)
+        negative_rows = rows.clamp(max=0)
+        relaxation = relaxations[source - 1]
+        affine_map = graph.affine_maps[source - 1]
+        if _is_dense_first_layer(affine_map):
+            sample_rows, increment = _propagate_through_first_layer(
+                affine_map, relaxation, positive_rows, negative_rows
+            )
+            pending_rows[0] = pending_rows[0] + sample_rows if 0 in pending_rows else sample_rows
+            constant = constant + increment
             continue
-        constant = constant + _along(up, found.low_offset) + _along(down, found.high_offset)
-        rows = up * found.low_slope[:, None] + down * found.high_slope[:, None]
-        constant = constant + rows @ affine.offset
-        _carry(affine, rows, waiting)
-    return waiting[0], constant
+        constant = constant + _batched_dot(positive_rows, relaxation.lower_intercept)
+        constant = constant + _batched_dot(negative_rows, relaxation.upper_intercept)
+        rows = positive_rows * relaxation.lower_slope[:, None] + negative_rows * relaxation.upper_slope[:, None]
+        constant = constant + rows @ affine_map.bias
+        _propagate_to_sources(affine_map, rows, pending_rows)
+    return pending_rows[0], constant
 
 
-def _carry(affine: Affine, rows: Tensor, waiting: dict[int, Tensor]) -> None:
-    """Add `rows` of a map's output to what waits at its sources."""
-    for source, pulled in zip(affine.sources, affine.pull(rows), strict=True):
-        waiting[source] = waiting[source] + pulled if source in waiting else pulled
+def _propagate_to_sources(affine_map: AffineMap, rows: Tensor, pending_rows: dict[int, Tensor]) -> None:
+    """Propagate `rows` of a map's output to its sources, and add them to the pending rows there."""
+    for source, source_rows in zip(affine_map.sources, affine_map.propagate_backward(rows), strict=True):
+        pending_rows[source] = pending_rows[source] + source_rows if source in pending_rows else source_rows
 
 
-def _stands_on_sample(affine: Affine) -> bool:
-    """Whether a map has the sample alone as its source, and as a small matrix."""
-    return affine.sources == (0,) and affine.dense
+def _is_dense_first_layer(affine_map: AffineMap) -> bool:
+    """Return whether a map has the sample as its only source, and a matrix."""
+    return affine_map.sources == (0,) and affine_map.uses_matrices
 
 
-def _lines_of_sample(affine: Affine, lines: Lines) -> Range:
-    """The lines of units that stand on the sample, as functions of it: `(w, B, n + 1)`, the constant last."""
-    assert affine.matrices is not None
-    joined = torch.cat([affine.matrices[0].entries, affine.offset[:, None]], dim=1)
+def _relaxation_in_sample_coordinates(affine_map: AffineMap, relaxation: LinearRelaxation) -> Interval:
+    """Return a first layer's relaxation as functions of the sample: `(w, B, n + 1)` each, the constant last."""
+    assert affine_map.matrices is not None
+    augmented = torch.cat([affine_map.matrices[0].entries, affine_map.bias[:, None]], dim=1)
 
-    def in_sample(slope: Tensor, offset: Tensor) -> Tensor:
-        straight = slope.T[:, :, None] * joined[:, None]
-        straight[:, :, -1] += offset.T
-        return straight
+    def compose(slope: Tensor, intercept: Tensor) -> Tensor:
+        rows = slope.T[:, :, None] * augmented[:, None]
+        rows[:, :, -1] += intercept.T
+        return rows
 
-    return in_sample(lines.low_slope, lines.low_offset), in_sample(lines.high_slope, lines.high_offset)
+    lower = compose(relaxation.lower_slope, relaxation.lower_intercept)
+    return lower, compose(relaxation.upper_slope, relaxation.upper_intercept)
 
 
-def _onto_sample(affine: Affine, lines: Lines, up: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows at such units carried to the sample: with few inputs one matrix product serves all regions."""
-    low, high = _lines_of_sample(affine, lines)
-    if len(up) == 1:
-        flat = up[0] @ low.reshape(len(low), -1) + down[0] @ high.reshape(len(high), -1)
-        total = flat.reshape(up.shape[1], *low.shape[1:]).transpose(0, 1)
+def _propagate_through_first_layer(
+    affine_map: AffineMap, relaxation: LinearRelaxation, positive_rows: Tensor, negative_rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Propagate rows at a first layer's activation to the sample; rows shared by all regions need one product."""
+    low, high = _relaxation_in_sample_coordinates(affine_map, relaxation)
+    if len(positive_rows) == 1:
+        flat = positive_rows[0] @ low.reshape(len(low), -1) + negative_rows[0] @ high.reshape(len(high), -1)
+        total = flat.reshape(positive_rows.shape[1], *low.shape[1:]).transpose(0, 1)
     else:
-        total = up @ low.transpose(0, 1) + down @ high.transpose(0, 1)
+        total = positive_rows @ low.transpose(0, 1) + negative_rows @ high.transpose(0, 1)
     return total[:, :, :-1], total[:, :, -1]
 
 
-def _along(rows: Tensor, x: Tensor) -> Tensor:
-    """`rows . x`: `(B | 1, R, n)` and `(B, n)` to `(B, R)`."""
+def _batched_dot(rows: Tensor, x: Tensor) -> Tensor:
+    """Return `rows . x`: `(B | 1, R, n)` and `(B, n)` to `(B, R)`."""
     return x @ rows[0].T if len(rows) == 1 else torch.einsum("brn,bn->br", rows, x)

@@ -1,4 +1,4 @@
-"""The benchmark of the margins runs from its script to its files, with whichever peers are installed."""
+"""The benchmark of the margins runs as a script and writes its files, with the peers that are installed."""
 
 import importlib
 import importlib.util
@@ -34,17 +34,17 @@ def test_rows_distances_and_picture(
     assert {row["library"] for row in rows.values()} == {"dimple", *peers}
     assert all(row.keys() >= KEYS for row in rows.values())
     assert all(line in printed for line in ("40 passes: median", "closest(5)"))
-    for budget in (5, 15, 40):
-        assert 0 < rows[f"closest({budget})"]["passes"] <= budget
-        assert rows[f"closest({budget})"]["found"] == 1
-    # The nearest known distance is the least of the run, image by image, and the ratio the median over it.
+    for max_passes in (5, 15, 40):
+        assert 0 < rows[f"closest({max_passes})"]["passes"] <= max_passes
+        assert rows[f"closest({max_passes})"]["found"] == 1
+    # The ratio is the median over the images of the distance / the smallest distance of any method.
     known = np.load(target.with_suffix(".npz"))
     best = np.min([known[name] for name in known.files], axis=0)
-    mine = known["digits_convnet digits l2 dimple fab(15)"]
-    assert rows["fab(15)"]["ratio"] == pytest.approx(np.quantile(mine / best, 0.5, method="inverted_cdf"))
+    distances = known["digits_convnet digits l2 dimple fab(15)"]
+    assert rows["fab(15)"]["ratio"] == pytest.approx(np.quantile(distances / best, 0.5, method="inverted_cdf"))
     assert target.with_suffix(".png").stat().st_size > 10_000
 
-    # What a run with --add would go on from.
-    earlier, distances = importlib.import_module("fronts").stored(target)
+    # A run with --add continues from these rows and distances.
+    earlier, loaded = importlib.import_module("fronts").load_rows(target)
     assert list(earlier.values()) == list(rows.values())
-    assert set(distances) == set(earlier)
+    assert set(loaded) == set(earlier)

@@ -1,4 +1,4 @@
-"""The benchmark of the window runs from its script to its file."""
+"""The benchmark of the window runs as a script and writes its file."""
 
 import json
 import runpy
@@ -10,7 +10,7 @@ import pytest
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "views.py"
 
 
-def test_rows_have_what_both_sides_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rendering: None) -> None:
+def test_rows_have_all_keys_and_the_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rendering: None) -> None:
     target = tmp_path / "views.json"
     monkeypatch.setattr(sys, "argv", [str(BENCHMARK), "--quick", "--json", str(target)])
     runpy.run_path(str(BENCHMARK), run_name="__main__")

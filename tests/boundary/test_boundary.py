@@ -1,4 +1,4 @@
-"""What the boundary answers, and what it counts."""
+"""Values, gradients and pass counts of `Boundary`."""
 
 import pytest
 import torch
@@ -10,28 +10,29 @@ from tests.oracles import half_space
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def test_the_gap_is_the_own_score_over_the_best_other() -> None:
+def test_logit_margin_is_own_score_minus_best_other_score() -> None:
     scores = torch.tensor([[1.0, 4.0, 2.5], [3.0, 3.0, 0.0]])
     boundary = Boundary(lambda x: scores)
-    assert boundary.gap(torch.zeros(2, 1), torch.tensor([1, 0])).tolist() == [1.5, 0.0]
-    assert boundary.gap(torch.zeros(2, 1), torch.tensor([0, 2])).tolist() == [-3.0, -3.0]
+    assert boundary.logit_margin(torch.zeros(2, 1), torch.tensor([1, 0])).tolist() == [1.5, 0.0]
+    assert boundary.logit_margin(torch.zeros(2, 1), torch.tensor([0, 2])).tolist() == [-3.0, -3.0]
 
 
-def test_the_gradient_of_a_half_space_is_its_normal() -> None:
+def test_gradient_of_half_space_is_its_normal() -> None:
     normal = torch.tensor([3.0, -1.0])
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
-    _, gradient = half_space(normal).gap_and_gradient(x, torch.ones(5, dtype=torch.long))
+    _, gradient = half_space(normal).logit_margin_and_gradient(x, torch.ones(5, dtype=torch.long))
     assert torch.allclose(gradient, 2 * normal.expand(5, 2))
 
 
 def test_passes_are_counted_in_samples() -> None:
     boundary = half_space(torch.ones(2))
-    x, y = torch.ones(7, 2), torch.zeros(7, dtype=torch.long)
-    boundary.gap(x, y)
-    boundary.gap_and_gradient(x[:3], y[:3])
+    x = torch.ones(7, 2)
+    y = torch.zeros(7, dtype=torch.long)
+    boundary.logit_margin(x, y)
+    boundary.logit_margin_and_gradient(x[:3], y[:3])
     assert (boundary.forwards, boundary.backwards) == (10, 3)
 
 
-def test_one_score_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ShapeError, match="two_class"):
+def test_single_score_is_refused_with_a_way_out() -> None:
+    with pytest.raises(ShapeError, match="add_second_logit"):
         Boundary(lambda x: x[:, :1]).scores(torch.zeros(2, 3))

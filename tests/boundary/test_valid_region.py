@@ -1,52 +1,52 @@
-"""The inputs in a section against polygons that are known."""
+"""The valid region of a slice against polygons that are known."""
 
 import numpy as np
 import pytest
 import torch
 
-from dimple.boundary import Section
-from dimple.boundary.valid_region import valid_corners, valid_share
+from dimple.boundary import AffineSlice
+from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
 from dimple.tensors import Box, generator
 
 UNIT = Box(0.0, 1.0)
 
 
-def test_the_cube_cut_across_its_diagonal_is_a_regular_hexagon() -> None:
-    section = Section(torch.full((3,), 0.5), torch.tensor([[1.0, 1.0], [-1.0, 1.0], [0.0, -2.0]]))
-    corners = valid_corners(section, UNIT, (-2, -2), (2, 2))
-    assert len(corners) == 6
-    sides = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
+def test_cube_cut_across_its_diagonal_is_a_regular_hexagon() -> None:
+    affine_slice = AffineSlice(torch.full((3,), 0.5), torch.tensor([[1.0, 1.0], [-1.0, 1.0], [0.0, -2.0]]))
+    vertices = valid_region_vertices(affine_slice, UNIT, (-2, -2), (2, 2))
+    assert len(vertices) == 6
+    sides = np.linalg.norm(vertices - np.roll(vertices, 1, axis=0), axis=1)
     assert sides == pytest.approx(np.full(6, 0.5**0.5), rel=5e-3)
-    assert 16 * valid_share(corners, (-2, -2), (2, 2)) == pytest.approx(1.5 * 3**0.5 / 2, rel=5e-3)
+    assert 16 * valid_fraction(vertices, (-2, -2), (2, 2)) == pytest.approx(1.5 * 3**0.5 / 2, rel=5e-3)
 
 
-def test_the_cube_itself_in_space() -> None:
-    section = Section(torch.full((3,), 0.5), torch.eye(3))
-    corners = valid_corners(section, UNIT, (-1.0,) * 3, (1.0,) * 3)
-    assert len(corners) == 8
-    assert valid_share(corners, (-1.0,) * 3, (1.0,) * 3) == pytest.approx(1 / 8, rel=1e-2)
+def test_slice_of_full_dimension_has_the_cube_itself() -> None:
+    affine_slice = AffineSlice(torch.full((3,), 0.5), torch.eye(3))
+    vertices = valid_region_vertices(affine_slice, UNIT, (-1.0,) * 3, (1.0,) * 3)
+    assert len(vertices) == 8
+    assert valid_fraction(vertices, (-1.0,) * 3, (1.0,) * 3) == pytest.approx(1 / 8, rel=1e-2)
 
 
-def test_between_images_there_are_only_inputs() -> None:
+def test_images_lie_in_the_valid_region_of_their_plane() -> None:
     images = torch.rand(3, 1, 5, 5, generator=generator(0, "images")).round(decimals=1)
-    section = Section.through(images)
-    low, high = section.fitted_box(images)
-    corners = valid_corners(section, UNIT, low, high)
-    around = np.concatenate([corners, corners[:1]])
-    # Walking round the polygon, every image lies on the left, or on the line.
-    for place in section.coordinates(images).double().numpy():
-        run, offset = np.diff(around, axis=0), place - corners
-        assert (run[:, 0] * offset[:, 1] - run[:, 1] * offset[:, 0]).min() > -1e-6
+    affine_slice = AffineSlice.from_points(images)
+    low, high = affine_slice.bounding_box(images)
+    vertices = valid_region_vertices(affine_slice, UNIT, low, high)
+    edges = np.diff(np.concatenate([vertices, vertices[:1]]), axis=0)
+    # The vertices are in counterclockwise order: every image is to the left of every edge, or on it.
+    for point in affine_slice.coordinates(images).double().numpy():
+        offset = point - vertices
+        assert (edges[:, 0] * offset[:, 1] - edges[:, 1] * offset[:, 0]).min() > -1e-6
 
 
-def test_random_directions_leave_the_inputs_at_once_from_an_image_with_black_pixels() -> None:
+def test_random_plane_through_image_with_black_pixels_has_almost_no_valid_region() -> None:
     image = torch.zeros(1, 8, 8)
-    section = Section(image, torch.randn(64, 2, generator=generator(1, "axes")))
-    assert valid_share(valid_corners(section, UNIT, (-3, -3), (3, 3)), (-3, -3), (3, 3)) < 1e-4
+    affine_slice = AffineSlice(image, torch.randn(64, 2, generator=generator(1, "axes")))
+    assert valid_fraction(valid_region_vertices(affine_slice, UNIT, (-3, -3), (3, 3)), (-3, -3), (3, 3)) < 1e-4
 
 
-def test_a_section_beside_the_inputs_has_none() -> None:
-    section = Section(torch.full((4,), 3.0), torch.eye(4)[:, :2])
-    corners = valid_corners(section, UNIT, (-1, -1), (1, 1))
-    assert corners.shape == (0, 2)
-    assert valid_share(corners, (-1, -1), (1, 1)) == 0
+def test_slice_outside_the_bounds_has_no_valid_region() -> None:
+    affine_slice = AffineSlice(torch.full((4,), 3.0), torch.eye(4)[:, :2])
+    vertices = valid_region_vertices(affine_slice, UNIT, (-1, -1), (1, 1))
+    assert vertices.shape == (0, 2)
+    assert valid_fraction(vertices, (-1, -1), (1, 1)) == 0

@@ -1,6 +1,7 @@
-"""What a user gets from the command line: results on stdout, one line for a mistake, the right exit code."""
+"""Tests of the command line: results on stdout, one line for each mistake, exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from dimple.cli import main
+from dimple.experiment.probing.config import PROBE_KINDS
+from dimple.probes.margin import METHODS
 
 SHORT = ["--set", "training.steps=5", "--set", "snapshots.count=3", "--set", "data.test_points=10"]
-SHORT += ["--set", "data.probe_points=10", "--set", "probes=[{kind: margin}]", "--no-film", "--device", "cpu"]
+SHORT += ["--set", "data.heldout_points=10", "--set", "probes=[{kind: margin}]", "--no-film", "--device", "cpu"]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -33,11 +36,11 @@ def test_json_is_one_line_and_the_only_thing_on_stdout(
     assert stdout.count("\n") == 1
     line = json.loads(stdout)
     assert line["run"] == str(out) and line["steps"] == 5
-    assert line["final"]["margin"] is None or line["final"]["margin_null"] is not None
+    assert line["final"]["margin"] is None or line["final"]["margin_test"] is not None
     assert set(line["seconds"]) == {"train", "measure", "report"}
 
 
-def test_scenes_are_listed_with_what_they_show(
+def test_scenes_are_listed_with_their_descriptions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, stdout, _ = run(monkeypatch, capsys, "scenes")
@@ -48,7 +51,7 @@ def test_scenes_are_listed_with_what_they_show(
 
 
 SCENE = "manifold: {kind: sphere}\n"
-BAD_SCENES = [
+INVALID_SCENES = [
     ("manifold: {kind: sphere, raduis: 0.3}", "x.yaml:1: unknown key manifold.raduis; did you mean 'radius'?"),
     ("manifold: {kind: spher}", "x.yaml:1: manifold.kind is 'spher'; did you mean 'sphere'?"),
     (SCENE + "seed: 1\nseed: 2", "x.yaml:3: duplicate key seed"),
@@ -57,7 +60,7 @@ BAD_SCENES = [
     ("manifold: {kind: sphere, radius: .nan}", "x.yaml:1: manifold.radius is nan; it must be finite"),
     ("manifold: {kind: sphere, radius: -1}", "x.yaml:1: manifold.radius is -1"),
     (SCENE + "training: {steps: 0}", "x.yaml:2: training.steps is 0"),
-    (SCENE + "data: {sampling: {kind: spread, count: -5}}", "x.yaml:2: data.sampling.count is -5"),
+    (SCENE + "data: {sampling: {kind: farthest_point, count: -5}}", "x.yaml:2: data.sampling.count is -5"),
     (SCENE + "name: ../x", "x.yaml:2: name is '../x'; names match"),
     ("manifold: !!python/object/apply:os.system ['touch hacked']", "x.yaml:1: "),
     ("seed: 1", "manifold"),
@@ -65,8 +68,8 @@ BAD_SCENES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), BAD_SCENES)
-def test_a_bad_scene_gets_one_line_with_its_place(
+@pytest.mark.parametrize(("text", "message"), INVALID_SCENES)
+def test_an_invalid_scene_gives_one_line_with_its_position(
     text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -78,7 +81,7 @@ def test_a_bad_scene_gets_one_line_with_its_place(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.yaml"]
 
 
-def test_all_mistakes_of_a_scene_are_told_at_once(
+def test_all_mistakes_of_a_scene_are_reported_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -97,7 +100,11 @@ def test_all_mistakes_of_a_scene_are_told_at_once(
         (["simulate", "missing.yaml"], 3, "missing.yaml"),
         (["simulate", "sphere_in_3d", "--set", "training.stepz=3"], 3, "--set training.stepz"),
         (["simulate", "sphere_in_3d", "--set", "training.steps"], 2, "key.path=value"),
-        (["simulate", "sphere_in_3d", "--cells", "0"], 3, "dimple: --cells: levelset.cells is 0; it must be"),
+        (
+            ["simulate", "sphere_in_3d", "--resolution", "0"],
+            3,
+            "dimple: --resolution: levelset.resolution is 0; it must be",
+        ),
         (["simulate", "sphere_in_3d", "--seed", "-1"], 3, "dimple: --seed: seed is -1; it must be"),
         (["simulate", "sphere_in_3d", "--device", "cuda:99"], 7, "cuda:99"),
         (["simulate", "sphere_in_3d", "--device", "gpu"], 7, "'gpu'"),
@@ -116,7 +123,7 @@ def test_all_mistakes_of_a_scene_are_told_at_once(
         (["probe", "--probe", "xyz"], 2, "--probe is xyz; choose from"),
         (["probe", "--method", "deepfol"], 2, "--method is deepfol; did you mean 'deepfool'? (choose from"),
         (["probe", "--run", "r", "--data", "digits"], 2, "--run brings its own networks and data; leave out --data"),
-        (["section", "--run", "r", "--model", "digits_convnet"], 2, "leave out --model"),
+        (["slice", "--run", "r", "--model", "digits_convnet"], 2, "leave out --model"),
         (["probe", "--model", "resnet20"], 4, "resnet20"),
         (["probe", "--weights", "none.pt"], 4, "none.pt"),
         (["probe", "--weights", "empty.pt"], 4, "empty.pt"),
@@ -129,7 +136,7 @@ def test_all_mistakes_of_a_scene_are_told_at_once(
         (["probe", "--weights", "a", "--checkpoints", "b"], 2, "exclude each other"),
     ],
 )
-def test_a_mistake_gets_one_line_and_its_code(
+def test_a_mistake_gives_one_line_and_its_exit_code(
     words: list[str],
     code: int,
     message: str,
@@ -143,19 +150,21 @@ def test_a_mistake_gets_one_line_and_its_code(
     Path("empty").mkdir()
     Path("a_file").write_text("")
     Path("empty.pt").write_text("")
-    found, stdout, stderr = run(monkeypatch, capsys, *words)
-    assert (found, stdout) == (code, ""), stderr
+    exit_code, stdout, stderr = run(monkeypatch, capsys, *words)
+    assert (exit_code, stdout) == (code, ""), stderr
     assert stderr.count("\n") == 1 and message in stderr
     assert Path("occupied/thesis.tex").read_text() == "mine"
     assert not Path("runs").exists()
 
 
-def test_usage_mistakes_are_typers_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_is_answered_by_typer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, stdout, stderr = run(monkeypatch, capsys, "simulat")
     assert code == 2 and stdout == "" and "simulate" in stderr
 
 
-def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+def test_debug_shows_the_traceback_of_an_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dimple", "simulate", "nothing.yaml", "--debug"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "Traceback" in result.stderr and "SceneError" in result.stderr
@@ -165,3 +174,30 @@ def test_help_and_version_need_no_torch(tmp_path: Path) -> None:
     code = "import sys, dimple.cli; assert 'torch' not in sys.modules; print(dimple.__version__)"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("scenes",)])
+def test_a_terminal_of_80_columns_shows_every_summary_in_full(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, stdout, _ = run(monkeypatch, capsys, *words, "--help")
+    summaries = stdout.partition("Commands:\n")[2].splitlines()
+    assert code == 0 and len(summaries) >= 5
+    assert all(summary.startswith("  ") and summary.endswith(".") for summary in summaries)
+    assert not any(summary.endswith("...") for summary in summaries)
+
+
+def test_the_help_of_probe_lists_every_probe_and_method(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, stdout, _ = run(monkeypatch, capsys, "probe", "--help")
+    assert {*PROBE_KINDS, *METHODS} <= set(re.findall(r"\w+", stdout))
+
+
+@pytest.mark.parametrize("command", ["simulate", "probe", "slice"])
+def test_the_output_folder_has_a_short_flag(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, stdout, _ = run(monkeypatch, capsys, command, "--help")
+    assert "-o, --out FOLDER" in stdout

@@ -1,35 +1,67 @@
-"""Tables of figures in the terminal."""
+"""Tests of tables of statistics in the terminal."""
 
 from rich.console import Console
 
-from dimple.cli.tables import table_of
+from dimple.cli.tables import build_table
 
 
-def printed(row: dict[str, object], units: dict[str, str]) -> list[list[str]]:
-    """The table's lines as words, two spaces or more between columns."""
+def print_table(row: dict[str, object], units: dict[str, str]) -> list[list[str]]:
+    """Return the words of each printed line of the table."""
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
-        console.print(table_of("now", row, units))
+        console.print(build_table("now", row, units))
     return [line.split() for line in capture.get().splitlines()]
 
 
-def test_columns_that_no_figure_fills_are_left_out() -> None:
-    assert printed({"loss": 0.5, "margin": 0.25}, {"loss": "nats"}) == [
+def test_empty_columns_are_left_out() -> None:
+    assert print_table({"loss": 0.5, "margin": 0.25}, {"loss": "nats"}) == [
         ["now", "value", "unit"], ["loss", "0.5", "nats"], ["margin", "0.25"]
     ]  # fmt: skip
 
 
-def test_a_figure_says_on_how_many_samples_it_rests() -> None:
+def test_a_comparison_that_is_not_a_null_is_printed() -> None:
+    row = {"accuracy": 0.9, "majority_accuracy": 0.5, "margin": 2.0, "margin_test": 1.5}
+    assert print_table(row, {}) == [  # type: ignore[arg-type]
+        ["now", "value", "comparison"],
+        ["accuracy", "0.9", "0.5"],
+        ["margin", "2", "1.5"],
+    ]
+
+
+def test_the_fraction_of_samples_found_is_printed() -> None:
     row = {"margin_on": 0.05, "margin_on_null": 0.02, "margin_on_found": 0.75, "margin_on_found_null": 0.9}
-    row |= {"on_ratio": 2.5, "on_ratio_verdict": "above", "margin": 0.02, "margin_found": 1.0}  # type: ignore[dict-item]
-    assert printed(row, {}) == [  # type: ignore[arg-type]
-        ["now", "value", "found", "null", "verdict"],
+    row |= {"margin_on_ratio": 2.5, "margin_on_ratio_verdict": "above", "margin": 0.02, "margin_found": 1.0}  # type: ignore[dict-item]
+    assert print_table(row, {}) == [  # type: ignore[arg-type]
+        ["now", "value", "found", "comparison", "verdict"],
         ["margin_on", "0.05", "75%", "0.02"],
-        ["on_ratio", "2.5", "75%", "above"],
+        ["margin_on_ratio", "2.5", "75%", "above"],
         ["margin", "0.02"],
     ]
 
 
-def test_figures_whose_tangents_are_unreliable_have_a_star() -> None:
-    row = {"margin": 1.0, "on_share": 0.5, "on_ratio": 2.0, "on_ratio_verdict": "above", "tangent_reliable": 0.1}
-    assert printed(row, {})[2:4] == [["on_share", "0.5", "*"], ["on_ratio", "2", "above", "*"]]
+def test_statistics_of_unreliable_tangents_have_a_star() -> None:
+    row = {
+        "margin": 1.0,
+        "perturbation_on_manifold_fraction": 0.5,
+        "margin_on_ratio": 2.0,
+        "margin_on_ratio_verdict": "above",
+        "tangent_reliable": 0.1,
+    }
+    assert print_table(row, {})[2:4] == [
+        ["perturbation_on_manifold_fraction", "0.5", "*"],
+        ["margin_on_ratio", "2", "above", "*"],
+    ]
+
+
+def test_a_narrow_terminal_shows_every_number_whole() -> None:
+    name = "gradient_off_manifold_fraction"
+    row = {name: 0.8321, f"{name}_null": 0.3333, f"{name}_null_low": 0.3011, f"{name}_null_high": 0.3655}
+    row |= {f"{name}_stderr": 0.008312, f"{name}_verdict": "above", "margin_on": 0.05, "margin_on_found": 0.75}  # type: ignore[dict-item]
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(
+            build_table("at the last step", row, {name: "fraction", "margin_on": "l2, input units"}, width=80)
+        )
+    text = capture.get()
+    assert "…" not in text
+    assert {"0.8321", "0.3011", "0.3655", "0.008312", "75%", "above", "fraction"} <= set(text.split())

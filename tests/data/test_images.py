@@ -1,4 +1,4 @@
-"""Images from every form that they travel in, compared with the arrays that the files were made of."""
+"""Images from every file format, compared with the arrays from which the files were written."""
 
 import gzip
 import struct
@@ -18,17 +18,18 @@ from tests.data.image_files import CLASSES, cifar, packed, png_folder, png_membe
 
 def test_digits_are_those_of_scikit_learn_split_without_loss() -> None:
     bunch = load_digits()
-    train, test = load_images("digits", "train"), load_images("digits", "test")
-    everything = torch.cat([train.x, test.x]).flatten(1)
+    train = load_images("digits", "train")
+    test = load_images("digits", "test")
+    all_pixels = torch.cat([train.x, test.x]).flatten(1)
     expected = torch.from_numpy(bunch.data).float() / 16
     assert len(train) + len(test) == 1797
-    assert torch.equal(everything.sort(0).values, expected.sort(0).values)
+    assert torch.equal(all_pixels.sort(0).values, expected.sort(0).values)
     assert train.shape == (1, 8, 8)
     assert float(train.x.max()) == 1.0
     for number, count in enumerate(np.bincount(bunch.target)):
         assert int((test.y == number).sum()) == count // 5
-    same = [number for number in range(len(test)) if bool((train.x == test.x[number]).flatten(1).all(1).any())]
-    assert same == []
+    in_both = [number for number in range(len(test)) if bool((train.x == test.x[number]).flatten(1).all(1).any())]
+    assert in_both == []
 
 
 def test_mnist_is_the_published_one(shared_data: Path) -> None:
@@ -37,7 +38,7 @@ def test_mnist_is_the_published_one(shared_data: Path) -> None:
     assert (len(train), len(test)) == (60_000, 10_000)
     assert train.y[:6].tolist() == [5, 0, 4, 1, 9, 2]
     assert test.y[:6].tolist() == [7, 2, 1, 0, 4, 1]
-    # The mean grey level that everybody normalises MNIST with.
+    # The usual mean gray level for the normalization of MNIST.
     assert float(train.pixels.double().mean() / 255) == pytest.approx(0.1307, abs=5e-5)
 
 
@@ -47,7 +48,7 @@ def test_cifar_has_a_thousand_test_images_a_class(shared_data: Path) -> None:
     assert test.y.bincount().tolist() == [1000] * 10
     assert test.classes == CLASSES
     assert test.pixels.dtype == torch.uint8
-    # The means that everybody normalises CIFAR-10 with; the test set and the recompression differ a little.
+    # The usual means for the normalization of CIFAR-10; the test set and the recompression differ a little.
     means = test.pixels.double().mean(dim=(0, 2, 3)) / 255
     torch.testing.assert_close(means, torch.tensor([0.4914, 0.4822, 0.4465]).double(), rtol=0, atol=0.005)
 
@@ -70,14 +71,14 @@ def test_every_form_of_cifar_holds_the_same_images(form: str, split: str, tmp_pa
         case "folder":
             png_folder(path, sets)
         case "folder.tar.xz":
-            # The archive's order is not to be trusted.
+            # The members of an archive may come in any order.
             path = packed(tmp_path / form, dict(reversed(png_members(sets).items())))
         case _:
             packed(path / "cifar.tar.bz2", png_members(sets))
     images = load_images(f"cifar10:{path}", split)  # type: ignore[arg-type]
     assert_same(images, *sets[split], in_class_order="folder" in form)
     assert images.classes == CLASSES
-    assert images.box == Box(0.0, 1.0)
+    assert images.bounds == Box(0.0, 1.0)
 
 
 def assert_same(images: Images, pixels: NDArray[np.uint8], labels: NDArray[np.int64], in_class_order: bool) -> None:
@@ -86,28 +87,29 @@ def assert_same(images: Images, pixels: NDArray[np.uint8], labels: NDArray[np.in
     assert torch.equal(images.x, torch.from_numpy(pixels[order]).float() / 255)
 
 
-def test_a_part_of_the_classes_keeps_its_numbers_as_cifar_and_counts_anew_as_a_folder(tmp_path: Path) -> None:
+def test_some_classes_have_the_numbers_of_cifar_or_are_numbered_from_zero_as_a_folder(tmp_path: Path) -> None:
     pixels, _ = cifar(4, 0)
     png_folder(tmp_path, {"train": (pixels, np.array([3, 3, 8, 8])), "test": (pixels, np.array([1, 3, 8, 8]))})
     assert load_images(f"cifar10:{tmp_path}", "train").y.tolist() == [3, 3, 8, 8]
     plain = load_images(f"folder:{tmp_path}", "train")
-    # The class that only the test split has keeps its place.
+    # The class that only the test split has keeps its number.
     assert plain.classes == ("automobile", "cat", "ship")
     assert plain.y.tolist() == [1, 1, 2, 2]
     with_other = tmp_path / "train" / "zebra"
     with_other.mkdir()
-    with pytest.raises(DataError, match="'zebra' is no class of the data set; its classes are airplane"):
+    with pytest.raises(DataError, match="'zebra' is not a class of the data set; its classes are airplane"):
         load_images(f"cifar10:{tmp_path}", "train")
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("mark", ["-", "."])
 @pytest.mark.parametrize("inside", [".", "MNIST/raw"])
-def test_idx_files_are_read_packed_or_not(suffix: str, mark: str, inside: str, tmp_path: Path) -> None:
+def test_idx_files_are_read_with_and_without_gzip(suffix: str, mark: str, inside: str, tmp_path: Path) -> None:
     pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
     folder = tmp_path / inside
     folder.mkdir(parents=True, exist_ok=True)
-    images, labels = struct.pack(">4I", 0x803, 2, 3, 4) + pixels.tobytes(), struct.pack(">2I", 0x801, 2) + bytes([7, 0])
+    images = struct.pack(">4I", 0x803, 2, 3, 4) + pixels.tobytes()
+    labels = struct.pack(">2I", 0x801, 2) + bytes([7, 0])
     for kind, content in [(f"images{mark}idx3", images), (f"labels{mark}idx1", labels)]:
         (folder / f"t10k-{kind}-ubyte{suffix}").write_bytes(gzip.compress(content) if suffix else content)
     found = load_images(f"mnist:{tmp_path}", "test")
@@ -119,23 +121,25 @@ def test_idx_files_are_read_packed_or_not(suffix: str, mark: str, inside: str, t
 @pytest.mark.parametrize("compressed", [False, True])
 def test_npz_arrays_come_back_as_they_were(fortran: bool, compressed: bool, tmp_path: Path) -> None:
     stream = np.random.Generator(np.random.PCG64(0))
-    floats, grey = stream.random((5, 2, 3, 4)), stream.integers(0, 256, (3, 4, 4)).astype(np.uint8)
+    floats = stream.random((5, 2, 3, 4))
+    gray = stream.integers(0, 256, (3, 4, 4)).astype(np.uint8)
     write = np.savez_compressed if compressed else np.savez
     order = np.asfortranarray if fortran else np.ascontiguousarray
     write(
         tmp_path / "x.npz",
         x_train=order(floats),
         y_train=np.array([0, 1, 2, 1, 0]),
-        x_test=order(grey),
+        x_test=order(gray),
         y_test=np.array([0, 1, 1]),
     )
-    train, test = load_images(f"npz:{tmp_path / 'x.npz'}", "train"), load_images(f"npz:{tmp_path / 'x.npz'}", "test")
+    train = load_images(f"npz:{tmp_path / 'x.npz'}", "train")
+    test = load_images(f"npz:{tmp_path / 'x.npz'}", "test")
     assert torch.equal(train.x, torch.from_numpy(floats).float())
-    assert torch.equal(test.x[:, 0], torch.from_numpy(grey).float() / 255)
+    assert torch.equal(test.x[:, 0], torch.from_numpy(gray).float() / 255)
     assert train.classes == ("0", "1", "2")
 
 
-def test_a_batch_is_those_rows_of_the_whole() -> None:
+def test_a_batch_holds_the_images_with_these_indices() -> None:
     images = load_images("digits", "test")
     x, y = images.batch(torch.tensor([3, 0, 3]))
     assert torch.equal(x, images.x[[3, 0, 3]])
@@ -161,7 +165,7 @@ def test_images_that_do_not_exist_are_a_usage_error(indices: list[int], message:
         ("hf://x", "names no data set"),
     ],
 )
-def test_a_specification_that_names_nothing_is_a_usage_error(spec: str, message: str) -> None:
+def test_an_unknown_specification_is_a_usage_error(spec: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_images(spec, "test")
 

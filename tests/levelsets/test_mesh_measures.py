@@ -1,4 +1,4 @@
-"""Measures of meshes of bodies whose volumes, holes and distances are known."""
+"""Tests of the measures of meshes on bodies whose volumes, holes and distances are known."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.errors import ShapeError
-from dimple.levelsets import Exact, Grid, Mesh
+from dimple.levelsets import Dense, Exact, Mesh
 from dimple.levelsets.mesh_measures import (
     components,
-    distances,
-    enclosed,
+    distances_to_mesh,
+    enclosed_volume,
     euler_number,
+    hausdorff_and_mean_distance,
     is_closed,
-    mesh_distances,
-    sampled,
-    signed_distances,
+    sample_surface,
+    signed_distances_to_mesh,
 )
 from dimple.tensors import generator
 
@@ -29,8 +29,8 @@ def solid(level: Any) -> Boundary:
     return Boundary(lambda x: torch.stack([torch.zeros(len(x)), level(x)], dim=1))
 
 
-def ball(radius: Any = 1.0, centre: Any = (0.0, 0.0, 0.0)) -> Any:
-    return lambda x: radius - (x - torch.tensor(centre)).norm(dim=1)
+def ball(radius: Any = 1.0, center: Any = (0.0, 0.0, 0.0)) -> Any:
+    return lambda x: radius - (x - torch.tensor(center)).norm(dim=1)
 
 
 def torus(x: Any) -> Any:
@@ -38,11 +38,11 @@ def torus(x: Any) -> Any:
 
 
 def mesh_of(level: Any, cells: Any = 48) -> Mesh:
-    return Grid(cells=cells).extract(solid(level), 1, (-2, -2, -2), (2, 2, 2), CPU)
+    return Dense(resolution=cells).extract(solid(level), 1, (-2, -2, -2), (2, 2, 2), CPU)
 
 
 @pytest.mark.parametrize(
-    ("level", "parts", "euler", "volume"),
+    ("level", "count", "euler", "volume"),
     [
         (ball(), 1, 2, 4 / 3 * np.pi),
         (lambda x: -ball()(x), 1, 2, -4 / 3 * np.pi),
@@ -55,25 +55,26 @@ def mesh_of(level: Any, cells: Any = 48) -> Mesh:
         ),
     ],
 )
-def test_bodies(level: Any, parts: Any, euler: Any, volume: Any) -> None:
+def test_bodies(level: Any, count: Any, euler: Any, volume: Any) -> None:
     mesh = mesh_of(level)
     assert is_closed(mesh)
-    assert components(mesh)[0] == parts
+    assert components(mesh)[0] == count
     assert euler_number(mesh) == euler
-    assert enclosed(mesh) == pytest.approx(volume, rel=0.03)
+    assert enclosed_volume(mesh) == pytest.approx(volume, rel=0.03)
 
 
 def test_a_disc_in_the_plane() -> None:
-    curve = Grid(cells=128).extract(solid(lambda x: 1 - x.norm(dim=1)), 1, (-2, -2), (2, 2), CPU)
-    assert enclosed(curve) == pytest.approx(np.pi, rel=1e-3)
-    assert distances(curve, np.array([[0.0, 0.0], [3.0, 0.0]])) == pytest.approx([1.0, 2.0], abs=1e-3)
+    curve = Dense(resolution=128).extract(solid(lambda x: 1 - x.norm(dim=1)), 1, (-2, -2), (2, 2), CPU)
+    assert enclosed_volume(curve) == pytest.approx(np.pi, rel=1e-3)
+    assert distances_to_mesh(curve, np.array([[0.0, 0.0], [3.0, 0.0]])) == pytest.approx([1.0, 2.0], abs=1e-3)
     half = Mesh(np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]), np.array([[0, 1], [1, 2]]))
     assert not is_closed(half)
     assert euler_number(half) == 1
 
 
 def test_distances_are_those_of_the_octahedron() -> None:
-    layer, readout = nn.Linear(3, 6), nn.Linear(6, 2)
+    layer = nn.Linear(3, 6)
+    readout = nn.Linear(6, 2)
     with torch.no_grad():
         layer.weight.copy_(torch.cat([torch.eye(3), -torch.eye(3)]))
         layer.bias.zero_()
@@ -83,28 +84,29 @@ def test_distances_are_those_of_the_octahedron() -> None:
     mesh = Exact().extract(Boundary(network), 1, (-2, -2, -2), (2, 2, 2), CPU)
     points = np.array([[0.0, 0.0, 0.0], [0.1, 0.2, 0.3], [1.0, 1.0, 1.0], [2.0, 0.0, 0.0]])
     expected = [1 / 3**0.5, 0.4 / 3**0.5, -2 / 3**0.5, -1.0]
-    assert signed_distances(mesh, points) == pytest.approx(expected, abs=1e-12)
-    assert enclosed(mesh) == pytest.approx(4 / 3, rel=1e-12)
+    assert signed_distances_to_mesh(mesh, points) == pytest.approx(expected, abs=1e-12)
+    assert enclosed_volume(mesh) == pytest.approx(4 / 3, rel=1e-12)
     assert euler_number(mesh) == 2
 
 
-def test_the_distance_of_two_spheres_is_that_of_their_radii() -> None:
-    inner, outer = mesh_of(ball(1.0)), mesh_of(ball(1.2))
-    largest, mean = mesh_distances(inner, outer, 2000, generator(0, "samples"))
+def test_the_distance_of_two_concentric_spheres_is_the_difference_of_their_radii() -> None:
+    inner = mesh_of(ball(1.0))
+    outer = mesh_of(ball(1.2))
+    largest, mean = hausdorff_and_mean_distance(inner, outer, 2000, generator(0, "samples"))
     assert largest == pytest.approx(0.2, abs=0.01)
     assert mean == pytest.approx(0.2, abs=0.003)
-    assert mesh_distances(inner, inner, 500, generator(0, "samples"))[0] < 1e-7
+    assert hausdorff_and_mean_distance(inner, inner, 500, generator(0, "samples"))[0] < 1e-7
 
 
-def test_samples_are_even_in_area() -> None:
-    points = sampled(mesh_of(ball()), 20_000, generator(0, "samples"))
+def test_samples_are_uniform_in_area() -> None:
+    points = sample_surface(mesh_of(ball()), 20_000, generator(0, "samples"))
     assert np.abs(points.mean(0)).max() < 0.02
     assert (points[:, 2] ** 2).mean() == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_nothing_is_infinitely_far() -> None:
-    nothing = Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
-    assert components(nothing)[0] == 0
-    assert np.isinf(distances(nothing, np.zeros((2, 3)))).all()
+def test_an_empty_mesh_is_infinitely_far() -> None:
+    empty = Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
+    assert components(empty)[0] == 0
+    assert np.isinf(distances_to_mesh(empty, np.zeros((2, 3)))).all()
     with pytest.raises(ShapeError, match=r"the mesh needs \(N, 3\)"):
-        distances(nothing, np.zeros((2, 2)))
+        distances_to_mesh(empty, np.zeros((2, 2)))

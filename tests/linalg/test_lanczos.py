@@ -9,13 +9,13 @@ from dimple.tensors import generator
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def symmetric(count: int, n: int) -> torch.Tensor:
+def make_symmetric(count: int, n: int) -> torch.Tensor:
     matrix = torch.randn(count, n, n, generator=generator(0, "matrices"))
     return matrix + matrix.mT
 
 
-def test_all_eigenvalues_come_after_as_many_steps_as_dimensions() -> None:
-    matrices = symmetric(4, 9)
+def test_all_eigenvalues_are_exact_after_as_many_steps_as_dimensions() -> None:
+    matrices = make_symmetric(4, 9)
     start = torch.randn(4, 9, generator=generator(1, "start"))
     ritz = lanczos(lambda v: torch.einsum("bij,bj->bi", matrices, v), start, 9)
     torch.testing.assert_close(ritz.values, torch.linalg.eigvalsh(matrices))
@@ -23,8 +23,8 @@ def test_all_eigenvalues_come_after_as_many_steps_as_dimensions() -> None:
     torch.testing.assert_close(torch.einsum("bij,bj->bi", matrices, top), ritz.values[:, -1:] * top)
 
 
-def test_the_weights_give_the_moments_of_the_spectrum_seen_from_the_start() -> None:
-    matrices = symmetric(2, 40)
+def test_weights_give_the_spectral_moments_of_the_start() -> None:
+    matrices = make_symmetric(2, 40)
     start = torch.randn(2, 40, generator=generator(1, "start"))
     unit = start / start.norm(dim=1, keepdim=True)
     ritz = lanczos(lambda v: torch.einsum("bij,bj->bi", matrices, v), start, 6)
@@ -33,7 +33,7 @@ def test_the_weights_give_the_moments_of_the_spectrum_seen_from_the_start() -> N
 
 
 def test_an_eigenvalue_lies_within_each_residual() -> None:
-    matrices = symmetric(3, 60)
+    matrices = make_symmetric(3, 60)
     start = torch.randn(3, 60, generator=generator(1, "start"))
     ritz = lanczos(lambda v: torch.einsum("bij,bj->bi", matrices, v), start, 12)
     exact = torch.linalg.eigvalsh(matrices)
@@ -41,8 +41,8 @@ def test_an_eigenvalue_lies_within_each_residual() -> None:
     assert bool((nearest <= ritz.residuals + 1e-9).all())
 
 
-def test_a_row_whose_space_is_exhausted_keeps_its_extremes_while_others_go_on() -> None:
-    # One row is minus the identity, done after a step: no zero may enter its spectrum.
+def test_row_with_invariant_space_keeps_its_extremes_while_others_continue() -> None:
+    # The first row is minus the identity, exact after one step: no zero may enter its spectrum.
     scales = torch.stack([-torch.ones(8), torch.arange(8.0)])
     ritz = lanczos(lambda v: scales * v, torch.ones(2, 8), 8)
     torch.testing.assert_close(ritz.values[0], -torch.ones(8))

@@ -1,4 +1,4 @@
-"""One object of every kind, and some more: what the laws are tried on. Built once, for their searches are cached."""
+"""Manifolds on which the laws are tested: one of every kind, and some more; built once, since searches are cached."""
 
 import functools
 
@@ -8,10 +8,10 @@ from dimple.manifolds import (
     MANIFOLDS,
     Circle,
     CliffordTorus,
-    Decoder,
+    DecoderManifold,
+    Embedding,
     Flat,
     FourierCurve,
-    Lift,
     Manifold,
     RandomSurface,
     Segment,
@@ -22,15 +22,16 @@ from dimple.manifolds import (
 from dimple.tensors import generator
 
 
-def wave(z: torch.Tensor) -> torch.Tensor:
+def wave_decoder(z: torch.Tensor) -> torch.Tensor:
     """A decoder of two latent variables to five numbers."""
-    u, v = z[:, 0], z[:, 1]
+    u = z[:, 0]
+    v = z[:, 1]
     return torch.stack([u, v, 0.3 * u.sin(), 0.3 * (u * v).cos(), (0.5 * v).tanh()], dim=1)
 
 
 @functools.cache
 def members() -> dict[str, Manifold]:
-    """By name; those of the table under their kinds."""
+    """Return the manifolds by name; those of `MANIFOLDS` by their kinds."""
     table = {kind: cls() for kind, cls in MANIFOLDS.items()}
     extra = {
         "sphere of dimension 3": Sphere(dim=3, radius=0.3),
@@ -38,10 +39,10 @@ def members() -> dict[str, Manifold]:
         "flat line in the plane": Flat(low=(0.0,), high=(2.0,), offset=(0.5,)),
         "fourier curve in the plane": FourierCurve(ambient_dim=2, amplitude=0.15, seed=3),
         "random cube": RandomSurface(topology="cube", ambient_dim=3, amplitude=0.03),
-        "lifted torus": Lift(Torus(), ambient_dim=30, offset=(0.5,)),
+        "embedded torus": Embedding(Torus(), ambient_dim=30, offset=(0.5,)),
         "warped segment": Warp(Segment(), strength=0.5, frequency=4.0),
-        "warped circle in space": Warp(Lift(Circle(), ambient_dim=3), strength=0.4),
-        "decoder": Decoder(wave, low=-1.0, high=1.5),
+        "warped circle in space": Warp(Embedding(Circle(), ambient_dim=3), strength=0.4),
+        "decoder": DecoderManifold(wave_decoder, low=-1.0, high=1.5),
     }
     return table | extra
 
@@ -49,16 +50,16 @@ def members() -> dict[str, Manifold]:
 NAMES = sorted(members())
 
 
-def near(manifold: Manifold, count: int = 24, share: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points of the manifold, and points at up to `share` of the reach from it."""
+def points_near(manifold: Manifold, count: int = 24, fraction: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return points of the manifold, and points at up to `fraction` of the reach from it."""
     x = manifold.sample(count, generator(1, "on"))
-    away = torch.randn(x.shape, generator=generator(2, "away"), dtype=torch.float64)
-    length = share * min(manifold.reach, 1.0) * torch.rand(count, 1, generator=generator(3), dtype=torch.float64)
-    return x, x + length * away / away.norm(dim=1, keepdim=True)
+    direction = torch.randn(x.shape, generator=generator(2, "away"), dtype=torch.float64)
+    length = fraction * min(manifold.reach, 1.0) * torch.rand(count, 1, generator=generator(3), dtype=torch.float64)
+    return x, x + length * direction / direction.norm(dim=1, keepdim=True)
 
 
-def inner(manifold: Manifold, count: int = 12, edge: float = 0.02) -> torch.Tensor:
-    """Points of the manifold that keep away from the edges of its chart."""
+def interior_points(manifold: Manifold, count: int = 12, edge: float = 0.02) -> torch.Tensor:
+    """Return points of the manifold whose chart coordinates have at least the distance `edge` from 0 and 1."""
     x = manifold.sample(3 * count, generator(4, "inner"))
     unit = manifold.coordinates(x)
     return x[((unit > edge) & (unit < 1 - edge)).all(1)][:count]

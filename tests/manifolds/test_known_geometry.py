@@ -1,4 +1,4 @@
-"""Numbers that are known from elsewhere: areas, curvatures, reaches and geodesics by formula."""
+"""Geometry compared with formulas: volumes, curvatures, reaches and geodesics."""
 
 import math
 
@@ -11,20 +11,20 @@ from dimple.manifolds import (
     Circle,
     CliffordTorus,
     ConcentricSpheres,
-    Decoder,
+    DecoderManifold,
     Ellipse,
+    Embedding,
     Flat,
     FourierCurve,
+    FramedEmbedding,
     Helix,
     IntertwinedRolls,
     KleinBottle,
-    Lift,
     LinkedCircles,
     Manifold,
     Moebius,
     Moons,
     Paraboloid,
-    Placed,
     Plane,
     RandomSurface,
     Saddle,
@@ -37,8 +37,8 @@ from dimple.manifolds import (
     Warp,
     Waves,
 )
-from dimple.manifolds.graph_geodesics import shortest_paths
-from dimple.manifolds.reach import searched_reach
+from dimple.manifolds.graph_geodesics import shortest_path_lengths
+from dimple.manifolds.reach import estimate_reach
 from dimple.tensors import generator
 
 PI = math.pi
@@ -61,7 +61,7 @@ VOLUMES = {
     "s curve": (SCurve(0.5, 2.0), 3 * PI),
     "moons": (Moons(0.5), PI),
     "concentric spheres": (ConcentricSpheres(1, (1.0, 3.0)), 8 * PI),
-    "placed": (Lift(Torus(2.0, 0.5), 20), 4 * PI**2),
+    "embedded torus": (Embedding(Torus(2.0, 0.5), 20), 4 * PI**2),
     "plane": (Plane(size=3.0, normal=(1.0, 2.0, 3.0)), 9.0),
     "flat": (Flat(low=(0.0, 1.0, 2.0), high=(2.0, 3.0, 4.0)), 8.0),
     # Archimedes' spiral r = b t: b/2 (t sqrt(1 + t^2) + asinh t), from t = 1 to 3.
@@ -104,35 +104,36 @@ def test_reaches_by_formula(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ellipse", "tube of a torus", "hole of a torus", "arc with a narrow opening"])
-def test_the_search_finds_the_reaches_that_are_known(name: str) -> None:
+def test_the_search_finds_the_known_reaches(name: str) -> None:
     manifold, known = REACHES[name]
-    found = searched_reach(*manifold.unfold())
+    found = estimate_reach(*manifold.parametrization())
     assert known * (1 - 1e-9) <= found <= known * (1 + 1e-5)
 
 
-SEARCHED = {
-    # The end of the letter is nearest to the other arc: (sqrt(5) - 1) / 2 radii from it.
+ESTIMATED_REACHES = {
+    # The end of the letter is close to the other arc: (sqrt(5) - 1) / 2 radii from it.
     "s curve": (SCurve(1.0), (math.sqrt(5) - 1) / 2),
     "moons": (Moons(), 0.25),
     "helix of gentle pitch": (Helix(1.0, 2 * PI, 0.4), 2.0),
     "bowl": (Paraboloid(bend=4.0), 0.25),
-    "pass": (Saddle(bend=-2.0), 0.5),
-    "eggs": (Waves(0.1, 1.0), 1 / (0.1 * (2 * PI) ** 2)),
-    "circle that nothing disturbs": (FourierCurve(5, 0.7, 0.0), 0.7),
-    "sphere that nothing warps": (Warp(Sphere(2, 0.4), strength=0.0), 0.4),
+    "saddle": (Saddle(bend=-2.0), 0.5),
+    "waves": (Waves(0.1, 1.0), 1 / (0.1 * (2 * PI) ** 2)),
+    "unperturbed circle": (FourierCurve(5, 0.7, 0.0), 0.7),
+    "unwarped sphere": (Warp(Sphere(2, 0.4), strength=0.0), 0.4),
 }
 
 
-@pytest.mark.parametrize("name", SEARCHED)
-def test_searched_reaches_where_the_answer_is_known(name: str) -> None:
-    manifold, known = SEARCHED[name]
+@pytest.mark.parametrize("name", ESTIMATED_REACHES)
+def test_estimated_reaches_equal_known_ones(name: str) -> None:
+    manifold, known = ESTIMATED_REACHES[name]
     assert manifold.reach == pytest.approx(known, rel=2e-5)
     assert not manifold.reach_is_exact
 
 
 def test_the_curvatures_of_a_torus() -> None:
     torus = Torus(2.0, 0.5)
-    outside, inside = rows([2.5, 0.0, 0.0]), rows([1.5, 0.0, 0.0])
+    outside = rows([2.5, 0.0, 0.0])
+    inside = rows([1.5, 0.0, 0.0])
     outward = rows([1.0, 0.0, 0.0])
     assert torus.principal_curvatures(outside, outward)[0].tolist() == pytest.approx([-2.0, -0.4])
     assert torus.principal_curvatures(inside, -outward)[0].tolist() == pytest.approx([-2.0, 1 / 1.5])
@@ -141,12 +142,12 @@ def test_the_curvatures_of_a_torus() -> None:
 
 
 def test_curvatures_at_one_point_each() -> None:
-    on_helix = Helix(2.0, 2 * PI, 1.0).second_form(rows([2.0, 0.0, 0.0]))
+    on_helix = Helix(2.0, 2 * PI, 1.0).second_fundamental_form(rows([2.0, 0.0, 0.0]))
     assert float(on_helix.norm()) == pytest.approx(2 / 5)
-    assert float(Ellipse(2.0, 1.0).second_form(rows([2.0, 0.0])).norm()) == pytest.approx(2.0)
+    assert float(Ellipse(2.0, 1.0).second_fundamental_form(rows([2.0, 0.0])).norm()) == pytest.approx(2.0)
     assert Sphere(4, 0.5).scalar_curvature(rows([0, 0, 1.0, 0, 0])).item() == pytest.approx(12 / 0.25)
     assert Sphere(2, 0.5).principal_curvatures(rows([0, 0, 1.0]))[0].tolist() == pytest.approx([-2.0, -2.0])
-    # The middle line of the band turns by half a turn over a length 2 pi: Gauss's curvature is -1/4 there.
+    # The band rotates by half a turn around its middle line of length 2 pi: the Gaussian curvature is -1/4 there.
     assert Moebius(1.0).scalar_curvature(rows([1.0, 0.0, 0.0])).item() / 2 == pytest.approx(-0.25)
     flat = CliffordTorus((1.0, 2.0)).scalar_curvature(rows([1.0, 0, 0, 2.0]))
     assert flat.item() == pytest.approx(0, abs=1e-12)
@@ -157,76 +158,78 @@ def test_principal_curvatures_without_a_normal_need_codimension_one() -> None:
         Helix().principal_curvatures(rows([1.0, 0.0, 0.0]))
 
 
-def test_the_medial_axis_is_where_it_is_known() -> None:
-    assert Sphere(2).room(rows([0.25, 0.0, 0.0], [3.0, 0.0, 0.0])).tolist() == [0.25, math.inf]
+def test_known_medial_axes() -> None:
+    assert Sphere(2).medial_axis_distance(rows([0.25, 0.0, 0.0], [3.0, 0.0, 0.0])).tolist() == [0.25, math.inf]
     torus = Torus(1.0, 0.4)
-    assert torus.room(rows([1.1, 0.0, 0.0], [0.5, 0.0, 0.0])).tolist() == pytest.approx([0.1, 0.5])
-    # Inside an ellipse, across its flat side, the way is free to the long axis; along the axis to the focal point.
+    assert torus.medial_axis_distance(rows([1.1, 0.0, 0.0], [0.5, 0.0, 0.0])).tolist() == pytest.approx([0.1, 0.5])
+    # Inside an ellipse, the normal at its flat side reaches to the long axis, that at its tip to the focal point.
     ellipse = Ellipse(2.0, 1.0)
-    assert ellipse.room(rows([0.0, 0.5], [1.9, 0.0])).tolist() == pytest.approx([0.5, 0.4], rel=1e-3)
+    assert ellipse.medial_axis_distance(rows([0.0, 0.5], [1.9, 0.0])).tolist() == pytest.approx([0.5, 0.4], rel=1e-3)
 
 
 def test_closed_geodesics() -> None:
-    assert Sphere(2, 2.0).geodesic(rows([0, 0, 2.0]), rows([0, 0, -2.0], [0, 2.0, 0])).tolist()[0] == pytest.approx(
-        [2 * PI, PI]
-    )
-    a, b = rows([1.0, 0, 2.0, 0]), rows([0, 1.0, 0, -2.0])
-    assert CliffordTorus((1.0, 2.0)).geodesic(a, b).item() == pytest.approx(math.hypot(PI / 2, PI))
+    assert Sphere(2, 2.0).geodesic_distance(rows([0, 0, 2.0]), rows([0, 0, -2.0], [0, 2.0, 0])).tolist()[
+        0
+    ] == pytest.approx([2 * PI, PI])
+    a = rows([1.0, 0, 2.0, 0])
+    b = rows([0, 1.0, 0, -2.0])
+    assert CliffordTorus((1.0, 2.0)).geodesic_distance(a, b).item() == pytest.approx(math.hypot(PI / 2, PI))
     roll = SwissRoll(height=2.0)
     ends = roll.project(rows([0.25, 0.0, -1.0], [-1.0, 0.0, 1.0]))
     length = Spiral().volume
-    assert roll.geodesic(ends, ends)[0, 1].item() == pytest.approx(math.hypot(length, 2.0))
+    assert roll.geodesic_distance(ends, ends)[0, 1].item() == pytest.approx(math.hypot(length, 2.0))
     half = Ellipse(2.0, 1.0)
-    assert half.geodesic(rows([2.0, 0.0]), rows([-2.0, 0.0])).item() == pytest.approx(half.volume / 2)
+    assert half.geodesic_distance(rows([2.0, 0.0]), rows([-2.0, 0.0])).item() == pytest.approx(half.volume / 2)
 
 
 @pytest.mark.parametrize("manifold", [Sphere(2), SwissRoll()], ids=lambda m: type(m).__name__)
-def test_paths_along_the_graph_are_a_few_per_cent_long_and_take_no_short_cut(manifold: Manifold) -> None:
+def test_paths_along_the_graph_are_at_most_a_few_per_cent_too_long_and_have_no_shortcuts(manifold: Manifold) -> None:
     x = manifold.sample(20, generator(0))
-    found, known = shortest_paths(manifold, x, x), manifold.geodesic(x, x)
+    lengths = shortest_path_lengths(manifold, x, x)
+    known = manifold.geodesic_distance(x, x)
     pairs = known > 1
-    ratio = found[pairs] / known[pairs]
+    ratio = lengths[pairs] / known[pairs]
     assert float(ratio.min()) > 0.995
     assert float(ratio.max()) < 1.05
     assert float(ratio.mean()) < 1.02
 
 
-def test_a_warp_stretches_no_length_by_more_than_its_strength() -> None:
+def test_a_warp_changes_lengths_by_at_most_its_strength() -> None:
     flat = Segment((0.0, 0.0), (3.0, 0.0))
     warp = Warp(flat, strength=0.4, frequency=5.0)
     assert 3 * 0.6 < warp.volume < 3 * 1.4
     x = 2 * torch.randn(100, 2, generator=generator(0), dtype=torch.float64)
     y = x + 1e-4 * torch.randn(100, 2, generator=generator(1), dtype=torch.float64)
-    stretch = (warp.bend(x) - warp.bend(y)).norm(dim=1) / (x - y).norm(dim=1)
-    assert 0.6 - 1e-6 < float(stretch.min()) < float(stretch.max()) < 1.4 + 1e-6
-    assert float(stretch.max()) > 1.2
+    ratio = (warp.transform(x) - warp.transform(y)).norm(dim=1) / (x - y).norm(dim=1)
+    assert 0.6 - 1e-6 < float(ratio.min()) < float(ratio.max()) < 1.4 + 1e-6
+    assert float(ratio.max()) > 1.2
 
 
-def test_pieces_are_told_apart() -> None:
+def test_components_are_distinguished() -> None:
     spheres = ConcentricSpheres(2, (1.0, 2.0, 4.0))
-    assert spheres.component(rows([0.9, 0, 0], [0, 2.5, 0], [0, 0, 9.0])).tolist() == [0, 1, 2]
-    share = spheres.component(spheres.sample(6000, generator(0))).bincount() / 6000
-    assert share.tolist() == pytest.approx([1 / 21, 4 / 21, 16 / 21], abs=0.02)
+    assert spheres.component_index(rows([0.9, 0, 0], [0, 2.5, 0], [0, 0, 9.0])).tolist() == [0, 1, 2]
+    fraction = spheres.component_index(spheres.sample(6000, generator(0))).bincount() / 6000
+    assert fraction.tolist() == pytest.approx([1 / 21, 4 / 21, 16 / 21], abs=0.02)
     rolls = IntertwinedRolls(rolls=3)
-    # Neighbouring windings stand a third of the pitch apart along the radius, a little less along the normal.
-    assert 0.9 < rolls.gap / ((1.0 - 0.25) / 1.5 / 3) < 1
-    assert len(Lift(LinkedCircles(), 7).parts) == 2
+    # The separation of neighboring windings is a third of the pitch along the radius, slightly less along the normal.
+    assert 0.9 < rolls.separation / ((1.0 - 0.25) / 1.5 / 3) < 1
+    assert len(Embedding(LinkedCircles(), 7).components) == 2
 
 
-def test_a_lift_changes_nothing_but_the_place() -> None:
+def test_an_embedding_changes_only_the_position() -> None:
     torus = Torus()
-    lift = Lift(torus, ambient_dim=1000, offset=(0.5,), seed=3)
+    embedding = Embedding(torus, ambient_dim=1000, offset=(0.5,), seed=3)
     x = torus.sample(5, generator(0))
-    y = lift.place(x)
+    y = embedding.embed(x)
     assert torch.allclose(torch.cdist(y, y), torch.cdist(x, x), atol=1e-6)
-    assert torch.allclose(lift.axes.T @ lift.axes, torch.eye(3, dtype=torch.float64), atol=1e-12)
-    assert torch.equal(lift.sample(4, generator(1)), lift.place(torus.sample(4, generator(1))))
-    assert torch.allclose(Lift(torus, ambient_dim=5, frame="axes").place(x)[:, :3], x)
-    away = y + 0.3 * torch.linalg.qr(torch.cat([lift.axes, torch.ones(1000, 1).double()], dim=1)).Q[:, 3]
-    assert torch.allclose(lift.distance(away), torch.full((5,), 0.3, dtype=torch.float64))
+    assert torch.allclose(embedding.axes.T @ embedding.axes, torch.eye(3, dtype=torch.float64), atol=1e-12)
+    assert torch.equal(embedding.sample(4, generator(1)), embedding.embed(torus.sample(4, generator(1))))
+    assert torch.allclose(Embedding(torus, ambient_dim=5, frame="axes").embed(x)[:, :3], x)
+    off = y + 0.3 * torch.linalg.qr(torch.cat([embedding.axes, torch.ones(1000, 1).double()], dim=1)).Q[:, 3]
+    assert torch.allclose(embedding.distance(off), torch.full((5,), 0.3, dtype=torch.float64))
 
 
-def _network() -> torch.nn.Module:
+def _random_network() -> torch.nn.Module:
     network = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4)).double()
     with torch.no_grad():
         for weight in network.parameters():
@@ -234,9 +237,9 @@ def _network() -> torch.nn.Module:
     return network
 
 
-def test_a_decoder_is_the_curve_that_it_draws() -> None:
-    torch_module = _network()
-    manifold = Decoder(torch_module, dim=1, low=-1.0, high=1.0)
+def test_a_decoder_manifold_is_the_image_of_the_decoder() -> None:
+    torch_module = _random_network()
+    manifold = DecoderManifold(torch_module, dim=1, low=-1.0, high=1.0)
     z = torch.linspace(-1, 1, 7, dtype=torch.float64)[:, None]
     x = torch_module(z).detach()
     assert manifold.ambient_dim == 4
@@ -246,9 +249,9 @@ def test_a_decoder_is_the_curve_that_it_draws() -> None:
     assert torch.allclose((basis * jacobian).sum(1).abs(), jacobian.norm(dim=1), rtol=1e-6)
 
 
-BAD = {
-    "ambient_dim is 2": lambda: Lift(Torus(), ambient_dim=2),
-    "offset has 2 numbers": lambda: Lift(Torus(), ambient_dim=5, offset=(1.0, 2.0)),
+INVALID = {
+    "ambient_dim is 2": lambda: Embedding(Torus(), ambient_dim=2),
+    "offset has 2 numbers": lambda: Embedding(Torus(), ambient_dim=5, offset=(1.0, 2.0)),
     "minor is 2.0; it must be below major": lambda: Torus(1.0, 2.0),
     "minor is 1.0; it must be below major, which is 1.0": lambda: KleinBottle(1.0, 1.0),
     "half_width is 3.0": lambda: Moebius(1.0, 3.0),
@@ -257,25 +260,25 @@ BAD = {
     "rolls is 1": lambda: IntertwinedRolls(rolls=1),
     "inner is 2.0": lambda: SwissRoll(inner=2.0),
     "stop is 7.0": lambda: Arc(1.0, 0.0, 7.0),
-    "make no segment": lambda: Segment((1.0, 2.0), (1.0, 2.0)),
+    "define no segment": lambda: Segment((1.0, 2.0), (1.0, 2.0)),
     "normal is": lambda: Plane(normal=(0.0, 0.0, 0.0)),
     "needs at least 4": lambda: RandomSurface(dim=2, ambient_dim=3),
     "meets itself": lambda: FourierCurve(ambient_dim=2, amplitude=3.0, frequency=5),
     "ambient_dim is 1": lambda: FourierCurve(ambient_dim=1),
-    "frame must have 2 rows": lambda: Placed(Circle(), ((1.0, 0.0),), (0.0, 0.0)),
-    "columns that are not orthonormal": lambda: Placed(Circle(), ((2.0, 0.0), (0.0, 1.0)), (0.0, 0.0)),
+    "frame must have 2 rows": lambda: FramedEmbedding(Circle(), ((1.0, 0.0),), (0.0, 0.0)),
+    "columns of frame are not orthonormal": lambda: FramedEmbedding(Circle(), ((2.0, 0.0), (0.0, 1.0)), (0.0, 0.0)),
 }
 
 
-@pytest.mark.parametrize("message", BAD)
-def test_what_makes_no_manifold_is_refused_in_one_sentence(message: str) -> None:
+@pytest.mark.parametrize("message", INVALID)
+def test_invalid_settings_are_refused_in_one_sentence(message: str) -> None:
     with pytest.raises(SceneError, match=message) as caught:
-        BAD[message]()
+        INVALID[message]()
     assert "\n" not in str(caught.value)
 
 
-def test_a_module_that_is_no_decoder_is_refused() -> None:
+def test_a_module_that_is_not_a_decoder_is_refused() -> None:
     with pytest.raises(ShapeError, match="dim="):
-        Decoder(torch.nn.Linear(3, 7), dim=2)
+        DecoderManifold(torch.nn.Linear(3, 7), dim=2)
     with pytest.raises(DimpleError, match="more than it takes"):
-        Decoder(torch.nn.Linear(2, 2), dim=2)
+        DecoderManifold(torch.nn.Linear(2, 2), dim=2)

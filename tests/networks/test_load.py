@@ -1,4 +1,4 @@
-"""Networks by name: against their published sizes, their published weights, and the user's own code."""
+"""Networks by name: published sizes and accuracies, and the user's own code."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from dimple.data import load_images
 from dimple.errors import ModelError, UsageError
-from dimple.networks import MODELS, build_model, frozen, inner, load_model, matched
-from dimple.networks.resnet import Block, ResNet
+from dimple.networks import MODELS, build_model, check_compatible, freeze, load_model, unwrap
+from dimple.networks.resnet import BasicBlock, ResNet
 from dimple.tensors import chunks, generator
 
 
@@ -19,9 +19,9 @@ from dimple.tensors import chunks, generator
 )
 def test_residual_networks_have_their_published_sizes(depth: int, parameters: int) -> None:
     network = ResNet(depth)
-    convolutions = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules())
+    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules())
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
-    assert convolutions == depth
+    assert layers == depth
 
 
 @pytest.mark.parametrize("depth", [2, 21, 52, -4])
@@ -32,25 +32,25 @@ def test_a_depth_outside_the_family_is_refused(depth: int) -> None:
 
 def test_the_shortcut_takes_every_second_pixel_between_zeros() -> None:
     x = torch.rand(2, 16, 8, 8, generator=generator(0, "image"))
-    short = Block(16, 32, 2).shortcut(x)
+    short = BasicBlock(16, 32, 2).shortcut(x)
     assert torch.equal(short[:, 8:24], functional.max_pool2d(x, 1, stride=2))
     assert not short[:, :8].any()
     assert not short[:, 24:].any()
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_turns_its_images_into_finite_scores(name: str) -> None:
+def test_every_model_maps_its_images_to_finite_scores(name: str) -> None:
     model = MODELS[name]
     x = torch.rand(2, *model.shape, generator=generator(0, "images"))
     network = load_model(name)
     scores = network(x)
     assert scores.shape == (2, model.classes)
     assert bool(torch.isfinite(scores).all())
-    assert matched(network, model.shape, model.classes, name, "the data") is network
+    assert check_compatible(network, model.shape, model.classes, name, "the data") is network
     assert torch.equal(load_model(name)(x), scores)
 
 
-def test_building_draws_from_its_generator_alone() -> None:
+def test_weights_depend_on_the_given_generator_only() -> None:
     before = torch.get_rng_state()
     first, second, third = (build_model("digits_convnet", generator(seed, "network")) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -58,8 +58,8 @@ def test_building_draws_from_its_generator_alone() -> None:
     assert not torch.equal(next(first.parameters()), next(third.parameters()))
 
 
-def test_fresh_weights_are_uniform_within_one_over_the_root_of_fan_in() -> None:
-    for module in frozen(inner(build_model("resnet20"))).modules():
+def test_initial_weights_are_uniform_within_one_over_the_root_of_fan_in() -> None:
+    for module in freeze(unwrap(build_model("resnet20"))).modules():
         if isinstance(module, nn.Conv2d):
             bound = module.weight[0].numel() ** -0.5
             assert 0.95 * bound < float(module.weight.abs().max()) <= bound
@@ -75,7 +75,7 @@ def test_fresh_weights_are_uniform_within_one_over_the_root_of_fan_in() -> None:
         (":f", "incomplete"),
     ],
 )
-def test_an_unknown_name_gets_the_nearest(name: str, message: str) -> None:
+def test_an_unknown_name_is_answered_with_a_suggestion(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build_model(name)
 
@@ -100,7 +100,7 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("own_code")
 @pytest.mark.parametrize("attribute", ["net", "ready", "Box.net"])
-def test_the_users_own_network_is_found_beside_the_work(attribute: str) -> None:
+def test_the_users_own_network_is_found_in_the_working_folder(attribute: str) -> None:
     network = build_model(f"dimple_test_zoo:{attribute}")
     assert network(torch.zeros(1, 3, 2, 2)).shape == (1, 3)
 
@@ -110,7 +110,7 @@ def test_the_users_own_network_is_found_beside_the_work(attribute: str) -> None:
     ("name", "kind", "message"),
     [
         ("dimple_test_zoo:broken", ModelError, r"broken\(\) fails: KeyError: 'width'"),
-        ("dimple_test_zoo:words", ModelError, "gives a str; return an nn.Module"),
+        ("dimple_test_zoo:words", ModelError, "returns a str; return an nn.Module"),
         ("dimple_test_zoo:needy", ModelError, r"needy\(\) fails: TypeError: .*'width'"),
         ("dimple_test_zoo:nothing", UsageError, "has no 'nothing'"),
         ("dimple_test_zoo:", UsageError, "incomplete"),
@@ -120,35 +120,35 @@ def test_the_users_own_network_is_found_beside_the_work(attribute: str) -> None:
         ("dimple_test_leaving:net", ModelError, "importing dimple_test_leaving fails: SystemExit"),
     ],
 )
-def test_a_fault_in_the_users_code_is_told_in_one_line(name: str, kind: type[Exception], message: str) -> None:
+def test_an_error_in_the_users_code_is_reported_in_one_line(name: str, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message) as caught:
         build_model(name)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("own_code")
-def test_one_logit_becomes_two_scores_where_there_are_two_classes() -> None:
+def test_one_logit_becomes_two_scores_for_two_classes() -> None:
     network = build_model("dimple_test_zoo:logit")
-    assert matched(network, (3, 2, 2), 2, "logit", "the data")(torch.zeros(5, 3, 2, 2)).shape == (5, 2)
-    with pytest.raises(ModelError, match=r"logit turns one sample into \(1, 1\); the data has 10 classes"):
-        matched(network, (3, 2, 2), 10, "logit", "the data")
+    assert check_compatible(network, (3, 2, 2), 2, "logit", "the data")(torch.zeros(5, 3, 2, 2)).shape == (5, 2)
+    with pytest.raises(ModelError, match=r"logit maps one sample to \(1, 1\); the data has 10 classes"):
+        check_compatible(network, (3, 2, 2), 10, "logit", "the data")
 
 
 def test_data_of_another_shape_is_refused_before_any_work() -> None:
     with pytest.raises(
         ModelError, match="resnet20 takes 3 x 32 x 32 images, mnist:X has 1 x 28 x 28; choose mnist_convnet"
     ):
-        matched(build_model("resnet20"), (1, 28, 28), 10, "resnet20", "mnist:X")
+        check_compatible(build_model("resnet20"), (1, 28, 28), 10, "resnet20", "mnist:X")
     with pytest.raises(ModelError, match=r"own fails on a sample of 1 x 9 x 9 from folder:X: RuntimeError"):
-        matched(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), (1, 9, 9), 3, "own", "folder:X")
-    with pytest.raises(ModelError, match=r"mnist_convnet turns one sample into \(1, 10\); folder:X has 3 classes"):
-        matched(build_model("mnist_convnet"), (1, 28, 28), 3, "mnist_convnet", "folder:X")
+        check_compatible(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), (1, 9, 9), 3, "own", "folder:X")
+    with pytest.raises(ModelError, match=r"mnist_convnet maps one sample to \(1, 10\); folder:X has 3 classes"):
+        check_compatible(build_model("mnist_convnet"), (1, 28, 28), 3, "mnist_convnet", "folder:X")
 
 
 def accuracy(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     with torch.no_grad():
-        right = sum(int((network(x[part]).argmax(1) == y[part]).sum()) for part in chunks(len(x), 500))
-    return right / len(x)
+        correct = sum(int((network(x[rows]).argmax(1) == y[rows]).sum()) for rows in chunks(len(x), 500))
+    return correct / len(x)
 
 
 @pytest.mark.parametrize(
@@ -160,25 +160,27 @@ def test_published_mnist_weights_reach_their_published_accuracy(file: str, publi
     assert accuracy(network, images.x, images.y) == pytest.approx(published, abs=5e-5)
 
 
-def test_published_cifar_weights_reach_the_accuracy_known_on_these_images(shared_data: Path) -> None:
-    """80.6 % is the ResNet-20's on all 10,000; on 1,000 of them the standard error is 1.25 %."""
+def test_published_cifar_weights_reach_their_known_accuracy(shared_data: Path) -> None:
+    """On all 10,000 images ResNet-20 has 80.6 %; on 1,000 of them the standard error is 1.25 %."""
     images = load_images(f"cifar10:{shared_data / 'cifar10'}", "test")
     x, y = images.batch(range(3, 10_000, 10))
     weights = shared_data / "checkpoints"
     assert accuracy(load_model("resnet20", weights / "resnet20-12fca82f.th"), x, y) == pytest.approx(0.806, abs=0.025)
     first = load_model("cifar_convnet", weights / "cifar10_small_certified_l2.pth", "state_dict[0]")
-    # The publication has an error of 50.1 % for the certified cascade; normalised wrongly, it falls to chance.
+    # The publication has an error of 50.1 % for the certified cascade; with wrong normalization it falls to chance.
     assert accuracy(first, x, y) > 0.5
 
 
 def test_a_small_convnet_learns_the_digits() -> None:
-    train, test = load_images("digits", "train"), load_images("digits", "test")
-    network, stream = build_model("digits_convnet"), generator(0, "batches")
-    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
+    train = load_images("digits", "train")
+    test = load_images("digits", "test")
+    network = build_model("digits_convnet")
+    stream = generator(0, "batches")
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     for _ in range(12):
-        for part in torch.randperm(len(train), generator=stream).split(64):
-            x, y = train.batch(part)
-            optimiser.zero_grad()
+        for rows in torch.randperm(len(train), generator=stream).split(64):
+            x, y = train.batch(rows)
+            optimizer.zero_grad()
             functional.cross_entropy(network(x), y).backward()
-            optimiser.step()
-    assert accuracy(frozen(network), test.x, test.y) > 0.94
+            optimizer.step()
+    assert accuracy(freeze(network), test.x, test.y) > 0.94

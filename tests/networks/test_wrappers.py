@@ -1,56 +1,57 @@
-"""Wrappers that make a classifier of anybody's network."""
+"""Wrappers that make a classifier of a network."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dimple.errors import ModelError, UsageError
-from dimple.networks import Normalised, frozen, inner, two_class
+from dimple.networks import NormalizedModel, add_second_logit, freeze, unwrap
 from dimple.tensors import generator
 
 
-def test_normalisation_is_undone_by_an_affine_layer() -> None:
-    """A linear layer after (x - m) / s is the layer with weights w / s and bias b - w m / s."""
+def test_normalization_equals_an_affine_layer() -> None:
+    """A linear layer of (x - m) / s is the layer with weights w / s and bias b - w m / s."""
     stream = generator(0, "normalise")
     x = torch.rand(5, 3, 2, 2, generator=stream, dtype=torch.float64)
-    mean, std = (0.2, 0.5, 0.9), (0.1, 0.25, 2.0)
+    mean = (0.2, 0.5, 0.9)
+    std = (0.1, 0.25, 2.0)
     layer = nn.Linear(12, 4, dtype=torch.float64)
     m = torch.tensor(mean, dtype=torch.float64).repeat_interleave(4)
     s = torch.tensor(std, dtype=torch.float64).repeat_interleave(4)
     expected = x.flatten(1) @ (layer.weight / s).T + layer.bias - (layer.weight * m / s).sum(1)
-    found = Normalised(mean, std, nn.Sequential(nn.Flatten(), layer)).double()(x)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    scores = NormalizedModel(mean, std, nn.Sequential(nn.Flatten(), layer)).double()(x)
+    torch.testing.assert_close(scores, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("mean", "std"), [((0.5,), (0.0,)), ((0.5,), (-1.0,)), ((0.5, 0.5), (1.0,)), ((0.5,), (float("nan"),))]
 )
-def test_a_normalisation_that_cannot_be_is_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+def test_an_invalid_normalization_is_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     with pytest.raises(UsageError, match="one pair a channel"):
-        Normalised(mean, std, nn.Flatten())
+        NormalizedModel(mean, std, nn.Flatten())
 
 
 @pytest.mark.parametrize("squeezed", [True, False])
-def test_the_gap_of_the_two_scores_is_the_logit(squeezed: bool) -> None:
+def test_the_difference_of_the_two_scores_is_the_logit(squeezed: bool) -> None:
     layer = nn.Linear(3, 1)
     module = nn.Sequential(layer, nn.Flatten(0)) if squeezed else layer
     x = torch.randn(7, 3, generator=generator(0, "points"))
-    scores = two_class(module)(x)
+    scores = add_second_logit(module)(x)
     assert scores.shape == (7, 2)
     assert torch.equal(scores[:, 1] - scores[:, 0], layer(x)[:, 0])
 
 
-def test_the_network_inside_is_found_through_every_wrapper() -> None:
+def test_unwrap_finds_the_network_in_nested_wrappers() -> None:
     core = nn.Linear(4, 1)
-    assert inner(two_class(Normalised((0.0,), (1.0,), core))) is core
-    assert inner(core) is core
+    assert unwrap(add_second_logit(NormalizedModel((0.0,), (1.0,), core))) is core
+    assert unwrap(core) is core
 
 
-def test_a_frozen_copy_is_fixed_and_leaves_the_original_alone() -> None:
+def test_a_frozen_copy_is_independent_of_the_original() -> None:
     original = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
     original[0].weight.requires_grad_(False)
     states = [(p.requires_grad, p.grad) for p in original.parameters()]
-    copy = frozen(original)
+    copy = freeze(original)
     x = torch.randn(4, 3, generator=generator(0, "points"))
     assert torch.equal(copy(x), copy(x))
     assert not copy.training
@@ -71,4 +72,4 @@ def test_a_module_that_cannot_be_copied_is_refused() -> None:
             self.cache: Tensor = self.weight * 2
 
     with pytest.raises(ModelError, match="Cached cannot be copied"):
-        frozen(Cached())
+        freeze(Cached())

@@ -1,4 +1,4 @@
-"""Classifiers that know their own geometry, and networks whose weights are the same in every run."""
+"""Classifiers whose geometry is known, and networks with weights that are the same in every run."""
 
 import math
 from typing import TypeVar
@@ -12,30 +12,30 @@ from dimple.tensors import Box, flatten, generator
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def half_space(normal: Tensor, level: float = 0.0, box: Box | None = None) -> Boundary:
-    """Class 1 where normal . x > level, at |normal . x - level| over the dual norm of the normal: l2, or l1."""
-    return Boundary(lambda x: _two_scores(flatten(x) @ normal.to(x) - level), box)
+def half_space(normal: Tensor, level: float = 0.0, bounds: Box | None = None) -> Boundary:
+    """Class 1 where normal . x > level; the margin is |normal . x - level| over the normal's dual norm (l2, or l1)."""
+    return Boundary(lambda x: _two_scores(flatten(x) @ normal.to(x) - level), bounds)
 
 
-def ball(radius: float = 1.0, centre: Tensor | None = None) -> Boundary:
-    """Class 1 inside a ball: the l2 margin is | |x - centre| - radius |. The score is curved, not a distance."""
+def ball(radius: float = 1.0, center: Tensor | None = None) -> Boundary:
+    """Class 1 inside a ball: the l2 margin is | |x - center| - radius |, and the score is not proportional to it."""
     return Boundary(
-        lambda x: _two_scores(radius**2 - (flatten(x) - (0.0 if centre is None else centre.to(x))).square().sum(1))
+        lambda x: _two_scores(radius**2 - (flatten(x) - (0.0 if center is None else center.to(x))).square().sum(1))
     )
 
 
 def wedge(near: float, far: float) -> Boundary:
-    """Three classes in the plane: class 0 between a steep rival 1 at x = near and a shallow rival 2 at x = -far.
+    """Class 0 between two other classes of the plane: class 1 with a steep score at x = near, class 2 at x = -far.
 
-    The rival with the larger score at the origin is the farther one.
+    At the origin class 2 has the larger score, although its boundary is farther away.
     """
     return Boundary(
         lambda x: torch.stack([torch.zeros(len(x)).to(x), 10 * (x[:, 0] - near), 0.1 * (-x[:, 0] - far)], dim=1)
     )
 
 
-def drawn(network: Network, seed: int = 0) -> Network:
-    """Random weights and running statistics, in eval mode and double precision."""
+def randomize_weights(network: Network, seed: int = 0) -> Network:
+    """Set random weights and running statistics, and return the network in eval mode and double precision."""
     network = network.double()
     stream = generator(seed, "weights")
     for name, value in network.state_dict().items():

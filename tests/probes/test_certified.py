@@ -1,4 +1,4 @@
-"""Certified radii against exact margins, against the margins found, and against what published defences prove."""
+"""Certified radii against exact margins, against the margins found, and against published certified defenses."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from torch import nn
 from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.networks import MLP, load_model
-from dimple.probes import Certified, Margin
+from dimple.probes import CertifiedRadius, Margin
 from dimple.tensors import Box, generator, norm
-from tests.oracles import drawn, half_space
+from tests.oracles import half_space, randomize_weights
 
 
 @pytest.mark.parametrize(("kind", "dual"), [("l1", "linf"), ("l2", "l2"), ("linf", "l1")])
@@ -19,7 +19,7 @@ def test_the_margin_of_a_half_space_is_certified(double: None, kind: str, dual: 
     normal = torch.tensor([3.0, -1.0, 0.5])
     x = torch.randn(40, 3, generator=generator(0, "x"))
     exact = (x @ normal).abs() / norm(normal[None], dual)
-    found = Certified(norm=kind)(half_space(normal), x, (x @ normal > 0).long()).columns["margin_lower"]
+    found = CertifiedRadius(norm=kind)(half_space(normal), x, (x @ normal > 0).long()).columns["certified_radius"]
     assert bool((found <= exact).all())
     assert bool((found >= 0.998 * exact).all())
 
@@ -27,8 +27,10 @@ def test_the_margin_of_a_half_space_is_certified(double: None, kind: str, dual: 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "softplus"])
 @pytest.mark.parametrize("kind", ["l1", "l2", "linf"])
 @pytest.mark.parametrize("box", [None, Box(-1.5, 1.5)])
-def test_no_margin_lies_below_and_few_lie_far_above(double: None, activation: str, kind: str, box: Box | None) -> None:
-    net = MLP(widths=(24, 24), activation=activation, input_scale=2.0).build(4, generator(1, "network"))
+def test_certified_radii_are_lower_bounds_close_to_the_margins(
+    double: None, activation: str, kind: str, box: Box | None
+) -> None:
+    net = MLP(widths=(24, 24), activation=activation, first_layer_weight_scale=2.0).build(4, generator(1, "network"))
     net = net.double().requires_grad_(False)
     x = torch.randn(8, 4, generator=generator(2, "x")).clamp(-1.5, 1.5)
     last = net[-1]
@@ -37,38 +39,38 @@ def test_no_margin_lies_below_and_few_lie_far_above(double: None, activation: st
     boundary = Boundary(net, box)
     y = boundary.predict(x)
     found = Margin(norm=kind)(boundary, x, y).columns["margin"]
-    lower = Certified(norm=kind)(boundary, x, y).columns["margin_lower"]
+    lower = CertifiedRadius(norm=kind)(boundary, x, y).columns["certified_radius"]
     finite = torch.isfinite(found)
     assert bool((lower[finite] <= found[finite]).all())
     assert bool((lower > 0).all())
     assert float((lower[finite] / found[finite]).median()) > 0.5
-    cheap = Certified(norm=kind, hidden="interval")(boundary, x, y).columns["margin_lower"]
-    # Looser bounds prove less, and where only the first layer is hidden behind them, the same.
-    assert bool((cheap > 0).all() and (cheap <= lower * (1 + 2e-3)).all())
-    assert float((cheap / lower).nan_to_num(1.0).median()) > 0.3
+    by_intervals = CertifiedRadius(norm=kind, method="ibp")(boundary, x, y).columns["certified_radius"]
+    # Interval bounds are looser.
+    assert bool((by_intervals > 0).all() and (by_intervals <= lower * (1 + 2e-3)).all())
+    assert float((by_intervals / lower).nan_to_num(1.0).median()) > 0.3
 
 
-def test_a_wrong_sample_has_nothing_certified_and_a_box_without_boundary_everything() -> None:
+def test_the_radius_is_zero_if_misclassified_and_infinite_without_a_boundary_in_the_box() -> None:
     x = torch.tensor([[0.5, 0.5]])
-    assert float(Certified()(half_space(torch.ones(2)), x, torch.tensor([0])).columns["margin_lower"]) == 0
-    walled = half_space(torch.ones(2), level=3.0, box=Box())
-    assert float(Certified()(walled, x, torch.tensor([0])).columns["margin_lower"]) == torch.inf
+    assert float(CertifiedRadius()(half_space(torch.ones(2)), x, torch.tensor([0])).columns["certified_radius"]) == 0
+    bounded = half_space(torch.ones(2), level=3.0, bounds=Box())
+    assert float(CertifiedRadius()(bounded, x, torch.tensor([0])).columns["certified_radius"]) == torch.inf
 
 
-def test_five_deep_images_of_a_convnet(double: None) -> None:
+def test_certified_radii_of_a_convnet_are_lower_bounds(double: None) -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 2), nn.ReLU(), nn.Flatten())
     net.extend([nn.Linear(16, 3)])
-    boundary = Boundary(drawn(net), Box())
+    boundary = Boundary(randomize_weights(net), Box())
     x = torch.rand(5, 1, 7, 7, generator=generator(3, "x"))
     y = boundary.predict(x)
-    lower, found = (probe(boundary, x, y).columns for probe in (Certified(), Margin()))
-    assert bool((lower["margin_lower"] <= found["margin"]).all())
+    lower, found = (probe(boundary, x, y).columns for probe in (CertifiedRadius(), Margin()))
+    assert bool((lower["certified_radius"] <= found["margin"]).all())
 
 
 @pytest.mark.parametrize(
-    ("model", "weights", "key", "data", "kind", "radius", "share"),
+    ("model", "weights", "key", "data", "kind", "radius", "fraction"),
     [
-        # The paper of the defence certifies more than 90 % of all test images at 0.1.
+        # The paper of the defense certifies more than 90 % of all test images at 0.1.
         ("mnist_convnet", "mnist_certified_linf01.pth", None, "mnist:{}/mnist", "linf", 0.1, 0.6),
         (
             "cifar_convnet",
@@ -81,16 +83,16 @@ def test_five_deep_images_of_a_convnet(double: None) -> None:
         ),
     ],
 )
-def test_provable_defences_are_proven_and_no_margin_contradicts_them(
-    shared_data: Path, model: str, weights: str, key: str | None, data: str, kind: str, radius: float, share: float
+def test_published_defenses_are_certified_without_contradiction_to_margins(
+    shared_data: Path, model: str, weights: str, key: str | None, data: str, kind: str, radius: float, fraction: float
 ) -> None:
     images = load_images(data.format(shared_data), "test")
     x, y = images.batch(torch.arange(24))
-    boundary = Boundary(load_model(model, shared_data / "checkpoints" / weights, key), images.box)
-    lower = Certified(norm=kind, tolerance=0.5)(boundary, x[:3], y[:3]).columns["margin_lower"]
-    cheap = Certified(norm=kind, hidden="interval", tolerance=0.1)(boundary, x, y).columns["margin_lower"]
+    boundary = Boundary(load_model(model, shared_data / "checkpoints" / weights, key), images.bounds)
+    lower = CertifiedRadius(norm=kind, tolerance=0.5)(boundary, x[:3], y[:3]).columns["certified_radius"]
+    by_intervals = CertifiedRadius(norm=kind, method="ibp", tolerance=0.1)(boundary, x, y).columns["certified_radius"]
     found = Margin(norm=kind)(boundary, x, y).columns["margin"]
     correct = found > 0
     assert bool((lower <= found[:3])[correct[:3]].all())
-    assert float((lower >= radius).float().mean()) >= share
-    assert bool(((cheap > 0) & (cheap <= found))[correct].all())
+    assert float((lower >= radius).float().mean()) >= fraction
+    assert bool(((by_intervals > 0) & (by_intervals <= found))[correct].all())

@@ -13,19 +13,19 @@ from dimple.errors import ModelError
 from dimple.networks import MLP
 from dimple.probes import ExactMargin, Margin
 from dimple.tensors import Box, generator
-from dimple.verification.branch_and_bound import smallest_l2, smallest_linf
-from tests.oracles import drawn, half_space
+from dimple.verification.branch_and_bound import smallest_l2_step, smallest_linf_step
+from tests.oracles import half_space, randomize_weights
 
 pytestmark = pytest.mark.usefixtures("double")
 
 
 def octahedron(x: Tensor) -> Tensor:
-    """Class 1 inside |x| + |y| + ... < 1."""
+    """Return scores of class 1 inside |x| + |y| + ... < 1."""
     return torch.stack([torch.zeros(len(x)), 1 - x.abs().sum(1)], dim=1)
 
 
 def network(n: int, widths: tuple[int, ...], seed: int = 0, **settings: Any) -> nn.Sequential:
-    net = MLP(widths=widths, input_scale=2.0, **settings).build(n, generator(seed, "network")).double()
+    net = MLP(widths=widths, first_layer_weight_scale=2.0, **settings).build(n, generator(seed, "network")).double()
     last = net[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
@@ -38,80 +38,84 @@ def samples(n: int, count: int = 12) -> Tensor:
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 8])
-def test_inside_an_octahedron_the_nearest_face_counts(n: int) -> None:
+def test_the_margin_inside_an_octahedron_is_that_of_the_nearest_face(n: int) -> None:
     x = samples(n)
     x = 0.8 * x / x.abs().sum(1, keepdim=True) * torch.rand(len(x), 1, generator=generator(2, "depth"))
     depth = 1 - x.abs().sum(1)
     for kind, factor in (("l2", math.sqrt(n)), ("linf", n)):
         found = ExactMargin(norm=kind)(Boundary(octahedron), x, torch.ones(len(x), dtype=torch.long)).columns
-        torch.testing.assert_close(found["margin_exact"], depth / factor, rtol=1e-6, atol=0)
-        torch.testing.assert_close(found["margin_exact_bound"], depth / factor, rtol=3e-6, atol=0)
+        torch.testing.assert_close(found["margin_exact_upper"], depth / factor, rtol=1e-6, atol=0)
+        torch.testing.assert_close(found["margin_exact_lower"], depth / factor, rtol=3e-6, atol=0)
 
 
-def test_outside_an_octahedron_an_edge_or_a_corner_may_be_nearest() -> None:
+def test_outside_an_octahedron_an_edge_or_a_vertex_may_be_nearest() -> None:
     x = torch.tensor([[3.0, 0.1, 0.0], [2.0, 2.0, 0.1], [1.0, 1.0, 1.0]])
-    found = ExactMargin()(Boundary(octahedron), x, torch.zeros(3, dtype=torch.long)).columns["margin_exact"]
+    found = ExactMargin()(Boundary(octahedron), x, torch.zeros(3, dtype=torch.long)).columns["margin_exact_upper"]
     expected = torch.tensor([math.sqrt(4.01), math.sqrt(4.51), 2 / math.sqrt(3)])
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
-def test_walls_and_signs() -> None:
-    walled = half_space(torch.tensor([1.0, 0.1]), level=1.08, box=Box())
+def test_bounds_and_signs() -> None:
+    bounded = half_space(torch.tensor([1.0, 0.1]), level=1.08, bounds=Box())
     x = torch.tensor([[0.5, 0.5]])
-    # Straight ahead the wall x = 1 is met first; then the second coordinate has to rise.
+    # Along the normal the bound x = 1 is reached first; then the second coordinate has to increase.
     expected = math.sqrt(0.5**2 + 0.3**2)
     for label, sign in ((0, 1.0), (1, -1.0)):
-        found = ExactMargin()(walled, x, torch.tensor([label])).columns["margin_exact"]
+        found = ExactMargin()(bounded, x, torch.tensor([label])).columns["margin_exact_upper"]
         assert float(found) == pytest.approx(sign * expected, rel=1e-5)
-    beyond = ExactMargin()(half_space(torch.ones(2), level=3.0, box=Box()), x, torch.tensor([0])).columns
-    assert float(beyond["margin_exact"]) == torch.inf == float(beyond["margin_exact_bound"])
+    beyond = ExactMargin()(half_space(torch.ones(2), level=3.0, bounds=Box()), x, torch.tensor([0])).columns
+    assert float(beyond["margin_exact_upper"]) == torch.inf == float(beyond["margin_exact_lower"])
 
 
 @pytest.mark.parametrize("widths", [(8,), (16, 16), (12, 8, 8)])
 def test_a_dense_grid_of_the_plane_has_no_nearer_point(widths: tuple[int, ...]) -> None:
-    net, x = network(2, widths), samples(2)
+    net = network(2, widths)
+    x = samples(2)
     axis = torch.linspace(-6, 6, 1201)
     points = torch.cartesian_prod(axis, axis)
-    side = net(points).argmax(1)
+    classes = net(points).argmax(1)
     boundary = Boundary(net)
     found = ExactMargin()(boundary, x, boundary.predict(x)).columns
     spacing = 0.01 * math.sqrt(2)
     for row, predicted in enumerate(boundary.predict(x)):
-        nearest = float((points[side != predicted] - x[row]).norm(dim=1).min())
-        assert float(found["margin_exact"][row]) <= nearest + 1e-9
-        assert nearest <= float(found["margin_exact"][row]) + spacing or nearest > 4
-    torch.testing.assert_close(found["margin_exact_bound"], found["margin_exact"], rtol=3e-6, atol=0)
+        nearest = float((points[classes != predicted] - x[row]).norm(dim=1).min())
+        assert float(found["margin_exact_upper"][row]) <= nearest + 1e-9
+        assert nearest <= float(found["margin_exact_upper"][row]) + spacing or nearest > 4
+    torch.testing.assert_close(found["margin_exact_lower"], found["margin_exact_upper"], rtol=3e-6, atol=0)
 
 
 @pytest.mark.parametrize(("kind", "farther"), [("l2", 0.01), ("linf", 0.02)])
-def test_the_search_is_never_nearer_and_seldom_farther(kind: str, farther: float) -> None:
-    boundary, x = Boundary(network(3, (12, 12))), samples(3)
+def test_the_search_is_never_closer_and_rarely_farther(kind: str, farther: float) -> None:
+    boundary = Boundary(network(3, (12, 12)))
+    x = samples(3)
     y = boundary.predict(x)
     found = Margin(norm=kind)(boundary, x, y).columns["margin"]
-    exact = ExactMargin(norm=kind)(boundary, x, y).columns["margin_exact"]
+    exact = ExactMargin(norm=kind)(boundary, x, y).columns["margin_exact_upper"]
     assert bool((exact <= found * (1 + 1e-9)).all())
     assert float((found <= (1 + farther) * exact).double().mean()) >= 0.95
 
 
 def test_three_classes_and_clipped_units() -> None:
     net = nn.Sequential(nn.Linear(3, 10), nn.Hardtanh(), nn.Linear(10, 6), nn.ReLU(), nn.Linear(6, 3))
-    boundary, x = Boundary(drawn(net)), samples(3, 2)
+    boundary = Boundary(randomize_weights(net))
+    x = samples(3, 2)
     y = boundary.predict(x)
-    found = Margin(starts=33)(boundary, x, y).columns["margin"]
+    found = Margin(restarts=33)(boundary, x, y).columns["margin"]
     result = ExactMargin(nodes=20_000)(boundary, x, y).columns
-    closed = result["margin_exact_bound"] >= result["margin_exact"] * (1 - 3e-6)
-    assert bool((result["margin_exact"] <= found * (1 + 1e-9))[torch.isfinite(found)].all())
+    closed = result["margin_exact_lower"] >= result["margin_exact_upper"] * (1 - 3e-6)
+    assert bool((result["margin_exact_upper"] <= found * (1 + 1e-9))[torch.isfinite(found)].all())
     assert bool((closed | torch.isinf(found)).all())
 
 
-def test_a_search_that_is_stopped_says_how_much_it_has_proven() -> None:
-    boundary, x = Boundary(network(12, (24, 24))), samples(12, 2)
+def test_an_incomplete_search_returns_its_proven_lower_bound() -> None:
+    boundary = Boundary(network(12, (24, 24)))
+    x = samples(12, 2)
     y = boundary.predict(x)
     bounds = []
     for nodes in (1, 20, 100):
         found = ExactMargin(nodes=nodes)(boundary, x, y).columns
-        assert bool((found["margin_exact_bound"] <= found["margin_exact"]).all())
-        bounds.append(found["margin_exact_bound"])
+        assert bool((found["margin_exact_lower"] <= found["margin_exact_upper"]).all())
+        bounds.append(found["margin_exact_lower"])
     assert bool((bounds[2] >= bounds[1]).all() and (bounds[1] >= bounds[0]).all())
 
 
@@ -129,12 +133,12 @@ def highest(z: Any) -> Any:
     return z[3]
 
 
-@pytest.mark.parametrize("solve", [smallest_l2, smallest_linf])
+@pytest.mark.parametrize("solve", [smallest_l2_step, smallest_linf_step])
 def test_smallest_steps_against_a_general_solver(solve: Any) -> None:
     from scipy.optimize import LinearConstraint, minimize
 
     stream = generator(3, "half-spaces")
-    order = 2 if solve is smallest_l2 else np.inf
+    order = 2 if solve is smallest_l2_step else np.inf
     for _ in range(10):
         rows = torch.randn(4, 3, generator=stream).numpy()
         level = -torch.rand(4, generator=stream).numpy() * [1, 0, 0, 0]
@@ -143,7 +147,7 @@ def test_smallest_steps_against_a_general_solver(solve: Any) -> None:
             continue
         assert (rows @ step <= level + 1e-7).all()
         assert np.linalg.norm(step, order) == pytest.approx(length, rel=1e-6)
-        # With the largest coordinate as a variable of its own both problems are smooth.
+        # With the largest coordinate as an additional variable both problems are smooth.
         limits = [LinearConstraint(np.c_[rows, np.zeros(4)], ub=level)]
         if order == np.inf:
             limits.append(LinearConstraint(np.r_[np.eye(3, 4), -np.eye(3, 4)] - np.eye(4)[3], ub=np.zeros(6)))

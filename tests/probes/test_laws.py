@@ -1,4 +1,4 @@
-"""What every probe owes: nothing but the sample, its label and the classifier may change its answer."""
+"""Laws of every probe: nothing but the sample, its label and the classifier changes its result."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from dimple.errors import ShapeError
 from dimple.networks import MLP
 from dimple.probes import PROBES, Margin, Measurement, Probe
 from dimple.tangents import LocalPCA, RandomSubspace
-from dimple.tensors import dot, generator, project
+from dimple.tensors import dot, generator, project_onto_span
 
 pytestmark = pytest.mark.usefixtures("double")
 KINDS = sorted(PROBES)
@@ -17,7 +17,12 @@ TANGENTS = RandomSubspace(dim=4, seed=7, draw=0)
 
 
 def network() -> nn.Module:
-    return MLP(widths=(32, 32), input_scale=2.0).build(12, generator(3, "network")).double().requires_grad_(False)
+    return (
+        MLP(widths=(32, 32), first_layer_weight_scale=2.0)
+        .build(12, generator(3, "network"))
+        .double()
+        .requires_grad_(False)
+    )
 
 
 def samples() -> tuple[Tensor, Tensor]:
@@ -26,7 +31,7 @@ def samples() -> tuple[Tensor, Tensor]:
 
 
 def probe_of(kind: str) -> Probe:
-    # Twelve dimensions are too many to search to the end; what is proven on the way obeys the laws as well.
+    # In twelve dimensions a complete search takes too long; incomplete results obey the laws, too.
     return PROBES[kind](nodes=20) if kind == "exact" else PROBES[kind]()  # type: ignore[call-arg]
 
 
@@ -34,7 +39,7 @@ def assert_same(a: Measurement, b: Measurement, scale: float = 1.0, tolerance: f
     assert a.columns.keys() == b.columns.keys()
     for name, values in a.columns.items():
         unit = a.units[name]
-        if unit == "passes":  # what an answer cost is not the answer: a landing ends by rounding
+        if unit == "passes":  # rounding changes the number of refinement steps
             continue
         power = 1 if unit.endswith("input units") else -1 if unit.endswith("per input unit") else 0
         expected = values * scale**power if power else values
@@ -42,28 +47,31 @@ def assert_same(a: Measurement, b: Measurement, scale: float = 1.0, tolerance: f
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_chunks_order_and_batch_mates_do_not_matter(kind: str) -> None:
-    boundary, (x, y) = Boundary(network()), samples()
-    whole = probe_of(kind)(boundary, x, y, TANGENTS)
-    assert_same(whole, probe_of(kind)(boundary, x, y, TANGENTS, chunk=5))
+def test_results_do_not_depend_on_chunks_order_and_other_samples(kind: str) -> None:
+    boundary = Boundary(network())
+    x, y = samples()
+    full = probe_of(kind)(boundary, x, y, TANGENTS)
+    assert_same(full, probe_of(kind)(boundary, x, y, TANGENTS, chunk_size=5))
     order = torch.randperm(len(x), generator=generator(2, "order"))
     shuffled = probe_of(kind)(boundary, x[order], y[order], TANGENTS)
     inverse = order.argsort()
-    assert_same(whole, Measurement({name: v[inverse] for name, v in shuffled.columns.items()}, whole.units))
+    assert_same(full, Measurement({name: v[inverse] for name, v in shuffled.columns.items()}, full.units))
     alone = probe_of(kind)(boundary, x[3:4], y[3:4], TANGENTS)
-    assert_same(Measurement({name: v[3:4] for name, v in whole.columns.items()}, whole.units), alone)
+    assert_same(Measurement({name: v[3:4] for name, v in full.columns.items()}, full.units), alone)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_scale_of_the_scores_does_not_matter(kind: str) -> None:
-    net, (x, y) = network(), samples()
+def test_results_do_not_depend_on_the_scale_of_the_scores(kind: str) -> None:
+    net = network()
+    x, y = samples()
     plain = probe_of(kind)(Boundary(net), x, y, TANGENTS)
     assert_same(plain, probe_of(kind)(Boundary(lambda z: 50 * net(z)), x, y, TANGENTS))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_scaling_the_input_scales_what_has_input_units(kind: str) -> None:
-    net, (x, y) = network(), samples()
+def test_scaling_the_input_scales_columns_in_input_units(kind: str) -> None:
+    net = network()
+    x, y = samples()
     probe = probe_of(kind)
     wide = PROBES[kind](limit=3.0) if kind == "offset" else probe  # type: ignore[call-arg]
     plain = probe(Boundary(net), x, y, TANGENTS)
@@ -71,11 +79,12 @@ def test_scaling_the_input_scales_what_has_input_units(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_point_of_space_and_an_image_are_the_same_to_a_probe(kind: str) -> None:
-    net, (x, y) = network(), samples()
+def test_points_and_images_of_the_same_values_have_the_same_results(kind: str) -> None:
+    net = network()
+    x, y = samples()
     cloud = torch.randn(80, 12, generator=generator(5, "cloud"))
-    rows = probe_of(kind)(Boundary(net), x, y, LocalPCA(cloud, dim=3, neighbours=20))
-    tangents = LocalPCA(cloud.reshape(80, 3, 2, 2), dim=3, neighbours=20)
+    rows = probe_of(kind)(Boundary(net), x, y, LocalPCA(cloud, dim=3, neighbors=20))
+    tangents = LocalPCA(cloud.reshape(80, 3, 2, 2), dim=3, neighbors=20)
     images = probe_of(kind)(Boundary(lambda z: net(z.flatten(1))), x.reshape(24, 3, 2, 2), y, tangents)
     for name, values in rows.columns.items():
         assert torch.equal(values.nan_to_num(), images.columns[name].nan_to_num()), name
@@ -89,12 +98,13 @@ def test_every_column_has_a_unit(kind: str) -> None:
     assert all(values.shape == (len(x),) for values in result.columns.values())
 
 
-def test_rotating_input_and_classifier_together_changes_no_l2_margin() -> None:
-    # From one start: where further starts are drawn does not turn with the input.
-    net, (x, y) = network(), samples()
+def test_l2_margins_are_invariant_under_rotation_of_input_and_classifier() -> None:
+    # With one start only: the random positions of further starts do not rotate with the input.
+    net = network()
+    x, y = samples()
     rotation = torch.linalg.qr(torch.randn(12, 12, generator=generator(9, "rotation"))).Q
     for method in ("closest", "deepfool"):
-        margin = Margin(method=method, starts=1)  # type: ignore[arg-type]
+        margin = Margin(method=method, restarts=1)  # type: ignore[arg-type]
         plain = margin(Boundary(net), x, y)
         assert_same(plain, margin(Boundary(lambda z: net(z @ rotation)), x @ rotation.T, y))
 
@@ -103,11 +113,12 @@ def test_on_and_off_add_up_and_are_orthogonal() -> None:
     x, y = samples()
     boundary = Boundary(network())
     parts = probe_of("onoff")(boundary, x, y, TANGENTS)
-    on, off = parts.details["on_part"], parts.details["off_part"]
-    found = torch.isfinite(parts.columns["margin_any"])
+    on = parts.details["on_part"]
+    off = parts.details["off_part"]
+    found = torch.isfinite(parts.columns["margin_unbounded"])
     assert dot(on, off).abs().max() < 1e-12
-    assert torch.allclose((on + off).norm(dim=1)[found], parts.columns["margin_any"].abs()[found])
-    assert torch.allclose(project(TANGENTS.tangent_basis(x), on), on)
+    assert torch.allclose((on + off).norm(dim=1)[found], parts.columns["margin_unbounded"].abs()[found])
+    assert torch.allclose(project_onto_span(TANGENTS.tangent_basis(x), on), on)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +130,6 @@ def test_on_and_off_add_up_and_are_orthogonal() -> None:
         (torch.zeros(2, 3, dtype=torch.long), "floating point"),
     ],
 )
-def test_samples_of_another_kind_are_refused_with_the_way_out(x: Tensor, message: str) -> None:
+def test_invalid_samples_are_refused_with_a_remedy(x: Tensor, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         probe_of("margin")(Boundary(network()), x, torch.zeros(len(x), dtype=torch.long))

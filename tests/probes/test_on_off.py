@@ -1,4 +1,4 @@
-"""The split against a half-space, where every restricted margin has a closed form, and its null against theory."""
+"""On- and off-manifold margins of a half-space against their formulas, and their null against theory."""
 
 import math
 from typing import Literal
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dimple.probes import OnOff
-from dimple.stats.null_bands import band, held, margin_ratio, verdict
+from dimple.stats.null_bands import interval_coverage, isotropic_margin_ratio, prediction_interval, verdict
 from dimple.tangents import RandomSubspace
 from tests.oracles import half_space
 
@@ -15,37 +15,41 @@ pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.mark.parametrize("method", ["deepfool", "closest"])
-def test_restricted_margins_of_a_half_space_are_exact(method: Literal["deepfool", "closest"]) -> None:
+def test_constrained_margins_of_a_half_space_are_exact(method: Literal["deepfool", "closest"]) -> None:
     stream = torch.Generator().manual_seed(0)
-    normal, x = torch.randn(10, generator=stream), torch.randn(30, 10, generator=stream)
+    normal = torch.randn(10, generator=stream)
+    x = torch.randn(30, 10, generator=stream)
     tangents = RandomSubspace(dim=3, seed=1, draw=0)
-    q = tangents.columns(10)
+    q = tangents.basis(10)
     result = OnOff(method=method)(half_space(normal), x, torch.ones(30, dtype=torch.long), tangents).columns
     signed = x @ normal
-    on, off = (q.T @ normal).norm(), (normal - q @ q.T @ normal).norm()
+    on = (q.T @ normal).norm()
+    off = (normal - q @ q.T @ normal).norm()
     torch.testing.assert_close(result["margin_on"], signed / on, rtol=1e-7, atol=0)
     torch.testing.assert_close(result["margin_off"], signed / off, rtol=1e-7, atol=0)
-    share = (on / normal.norm()) ** 2
-    torch.testing.assert_close(result["on_share"], share.expand(30), rtol=1e-7, atol=0)
-    torch.testing.assert_close(result["gradient_off_share"], (1 - share).expand(30), rtol=1e-7, atol=0)
+    fraction = (on / normal.norm()) ** 2
+    torch.testing.assert_close(result["perturbation_on_manifold_fraction"], fraction.expand(30), rtol=1e-7, atol=0)
+    torch.testing.assert_close(result["gradient_off_manifold_fraction"], (1 - fraction).expand(30), rtol=1e-7, atol=0)
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 6), (100, 25)])
-def test_the_null_of_an_isotropic_gradient_approaches_its_closed_form(n: int, d: int) -> None:
+def test_the_null_of_an_isotropic_gradient_approaches_its_analytic_value(n: int, d: int) -> None:
     stream = torch.Generator().manual_seed(2)
     normal = torch.randn(n, generator=stream)
     x = 0.1 * normal.expand(1, -1) / normal.norm()
     tangents = RandomSubspace(dim=d, seed=3, draw=0)
-    result = OnOff(draws=200)(half_space(normal), x, torch.ones(1, dtype=torch.long), tangents)
+    result = OnOff(null_draws=200)(half_space(normal), x, torch.ones(1, dtype=torch.long), tangents)
     inverse_squares = (0.1 / result.details["margin_on_draws"]) ** 2
-    # The share d/n of 200 independent draws, within four standard errors of a Beta(d/2, (n-d)/2) mean.
-    spread = math.sqrt(2 * d * (n - d) / (n**2 * (n + 2)) / 200)
-    assert abs(float(inverse_squares.mean()) - d / n) < 4 * spread
-    assert abs(float(result.columns["margin_on_null"]) / 0.1 - margin_ratio(n, d)) < 0.1 * margin_ratio(n, d)
+    # The mean fraction d/n of 200 independent draws, within four standard errors of a Beta(d/2, (n-d)/2) mean.
+    standard_error = math.sqrt(2 * d * (n - d) / (n**2 * (n + 2)) / 200)
+    assert abs(float(inverse_squares.mean()) - d / n) < 4 * standard_error
+    assert abs(
+        float(result.columns["margin_on_null"]) / 0.1 - isotropic_margin_ratio(n, d)
+    ) < 0.1 * isotropic_margin_ratio(n, d)
 
 
 def test_a_random_subspace_is_orthonormal_and_uniform() -> None:
-    columns = torch.stack([RandomSubspace(2, seed=0, draw=draw).columns(5) for draw in range(400)])
+    columns = torch.stack([RandomSubspace(2, seed=0, draw=draw).basis(5) for draw in range(400)])
     eye = torch.eye(2).expand(400, 2, 2)
     torch.testing.assert_close(columns.transpose(1, 2) @ columns, eye, rtol=0, atol=1e-12)
     mean_projector = (columns @ columns.transpose(1, 2)).mean(0)
@@ -53,17 +57,18 @@ def test_a_random_subspace_is_orthonormal_and_uniform() -> None:
 
 
 @pytest.mark.parametrize(("draws", "coverage"), [(19, 0.9), (39, 0.95), (79, 0.95), (200, 0.95)])
-def test_the_band_holds_its_share_of_further_draws(draws: int, coverage: float) -> None:
+def test_the_prediction_interval_has_its_coverage_of_further_draws(draws: int, coverage: float) -> None:
     stream = torch.Generator().manual_seed(5)
-    known, further = torch.rand(20_000, draws, generator=stream), torch.rand(20_000, generator=stream)
-    low, high = band(known)
+    known = torch.rand(20_000, draws, generator=stream)
+    further = torch.rand(20_000, generator=stream)
+    low, high = prediction_interval(known)
     inside = float(((further >= low) & (further <= high)).double().mean())
-    # Four standard errors of a share of 20,000.
-    assert abs(inside - held(draws)) < 4 * math.sqrt(coverage * (1 - coverage) / 20_000)
-    assert coverage - 0.001 <= held(draws) < coverage + 0.03
+    # Four standard errors of a fraction of 20,000.
+    assert abs(inside - interval_coverage(draws)) < 4 * math.sqrt(coverage * (1 - coverage) / 20_000)
+    assert coverage - 0.001 <= interval_coverage(draws) < coverage + 0.03
 
 
-def test_a_figure_is_above_inside_or_below_its_band() -> None:
+def test_a_value_is_above_inside_or_below_its_interval() -> None:
     assert [verdict(value, 5, 195) for value in (4.0, 100.0, 196.0, math.nan)] == [
         "below",
         "inside",
@@ -72,12 +77,14 @@ def test_a_figure_is_above_inside_or_below_its_band() -> None:
     ]
 
 
-def test_more_search_changes_nothing_where_the_boundary_is_flat() -> None:
+def test_a_longer_search_changes_nothing_if_the_boundary_is_flat() -> None:
     stream = torch.Generator().manual_seed(0)
-    normal, x = torch.randn(10, generator=stream), torch.randn(30, 10, generator=stream)
-    tangents, flat = RandomSubspace(dim=3, seed=1, draw=0), half_space(normal)
+    normal = torch.randn(10, generator=stream)
+    x = torch.randn(30, 10, generator=stream)
+    tangents = RandomSubspace(dim=3, seed=1, draw=0)
+    flat = half_space(normal)
     y = torch.ones(30, dtype=torch.long)
-    finer = OnOff().finer(flat, x, y, tangents)
+    refined = OnOff().compute_refined_margins(flat, x, y, tangents)
     measured = OnOff()(flat, x, y, tangents).columns
-    for name, values in finer.items():
+    for name, values in refined.items():
         torch.testing.assert_close(values, measured[name], rtol=1e-7, atol=0)

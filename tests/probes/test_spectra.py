@@ -1,4 +1,4 @@
-"""Operator norms against dense singular values and Fourier transforms, and bounds that no pair of inputs breaks."""
+"""Operator norms against dense singular values and Fourier transforms, and Lipschitz bounds against pairs of inputs."""
 
 import math
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from torch.nn import functional
 
 from dimple.boundary import Boundary
 from dimple.errors import ModelError, ShapeError
-from dimple.linalg.operator_norm import circular_norm, operator_norm
-from dimple.networks import two_class
+from dimple.linalg.operator_norm import circular_convolution_norm, operator_norm
+from dimple.networks import add_second_logit
 from dimple.networks.resnet import ResNet
 from dimple.probes import spectra
 from dimple.tensors import generator
-from dimple.tracing.op_trace import record
+from dimple.tracing.op_trace import trace_operations
 from dimple.verification.lipschitz import lipschitz_bound
-from tests.oracles import drawn
+from tests.oracles import randomize_weights
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -46,14 +46,14 @@ def dense_norm(layer: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> flo
     ids=lambda value: str(value)[:60] if isinstance(value, nn.Module) else "",
 )
 def test_the_norm_of_every_layer_is_its_largest_singular_value(layer: nn.Module, shape: tuple[int, ...]) -> None:
-    layer = drawn(layer)
+    layer = randomize_weights(layer)
     exact = dense_norm(layer, shape)
     assert operator_norm(layer, torch.zeros(1, *shape)) == pytest.approx(exact, rel=1e-6)
     flat = Boundary(lambda x: layer(x).flatten(1))
-    flat.classifier = nn.Sequential(layer, nn.Flatten()).eval()
-    found = spectra(flat, torch.rand(2, *shape, generator=generator(1, "x")), climb=0, draws=1)
+    flat.model = nn.Sequential(layer, nn.Flatten()).eval()
+    found = spectra(flat, torch.rand(2, *shape, generator=generator(1, "x")), ascent_steps=0, null_draws=1)
     assert found.layers[0].norm == pytest.approx(exact, rel=1e-5)
-    assert found.bound == pytest.approx(found.lipschitz, rel=1e-5)
+    assert found.lipschitz_upper_bound == pytest.approx(found.lipschitz_lower_bound, rel=1e-5)
     jacobian = torch.autograd.functional.jacobian(layer, torch.zeros(1, *shape))
     if not math.isnan(found.layers[0].frobenius):
         assert found.layers[0].frobenius == pytest.approx(float(jacobian.norm()), rel=1e-9)
@@ -62,19 +62,19 @@ def test_the_norm_of_every_layer_is_its_largest_singular_value(layer: nn.Module,
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("size", [(6, 6), (6, 12)])
 def test_the_fourier_transform_agrees_with_products_on_a_torus(stride: int, size: tuple[int, int]) -> None:
-    layer = drawn(nn.Conv2d(2, 3, 3, stride=stride, padding=1, padding_mode="circular"))
+    layer = randomize_weights(nn.Conv2d(2, 3, 3, stride=stride, padding=1, padding_mode="circular"))
     by_products = operator_norm(layer, torch.zeros(1, 2, *size))
     assert isinstance(layer, nn.Conv2d)
-    assert circular_norm(layer.weight, size, stride) == pytest.approx(by_products, rel=1e-4)
+    assert circular_convolution_norm(layer.weight, size, stride) == pytest.approx(by_products, rel=1e-4)
 
 
 def test_a_kernel_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ShapeError, match="multiple of the stride"):
-        circular_norm(torch.ones(1, 1, 3, 3), (8, 8), stride=3)
+        circular_convolution_norm(torch.ones(1, 1, 3, 3), (8, 8), stride=3)
 
 
 class Functional(nn.Module):
-    """All kinds of operations without modules, with two branches."""
+    """A network of functional operations of many kinds, with two branches."""
 
     def forward(self, x: Tensor) -> Tensor:
         left = functional.avg_pool2d(functional.gelu(2 * x[:, :, 1:3, ::2]), (2, 1))
@@ -90,27 +90,28 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
                       nn.Linear(12, 2)), (1, 9, 9),
     ),
     "residual": (ResNet(8, classes=3), (3, 8, 8)),
-    "one logit": (two_class(nn.Sequential(nn.Linear(4, 6), nn.SiLU(), nn.Linear(6, 1))), (4,)),
+    "one logit": (add_second_logit(nn.Sequential(nn.Linear(4, 6), nn.SiLU(), nn.Linear(6, 1))), (4,)),
     "functional": (Functional(), (2, 6, 4)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_pair_of_inputs_breaks_the_bound(name: str) -> None:
+def test_no_pair_of_inputs_exceeds_the_lipschitz_bound(name: str) -> None:
     network, shape = NETWORKS[name]
-    network, stream = drawn(network), generator(2, "pairs")
+    network = randomize_weights(network)
+    stream = generator(2, "pairs")
     x = torch.randn(200, *shape, generator=stream)
-    found = spectra(Boundary(network), x[:20], draws=1)
-    assert found.unbounded == ()
-    assert 0 < found.lipschitz <= found.bound < math.inf
-    assert float(found.at_samples.max()) <= found.lipschitz
+    found = spectra(Boundary(network), x[:20], null_draws=1)
+    assert found.unbounded_operations == ()
+    assert 0 < found.lipschitz_lower_bound <= found.lipschitz_upper_bound < math.inf
+    assert float(found.jacobian_norms.max()) <= found.lipschitz_lower_bound
     for size in (1e-3, 1.0, 30.0):
         other = x + size * torch.randn(x.shape, generator=stream)
         rate = (network(x) - network(other)).norm(dim=1) / (x - other).flatten(1).norm(dim=1)
-        assert float(rate.max()) <= found.bound * (1 + 1e-9)
+        assert float(rate.max()) <= found.lipschitz_upper_bound * (1 + 1e-9)
 
 
-def test_a_chain_has_the_product_and_a_block_one_plus_its_branch() -> None:
+def test_the_bound_is_the_product_over_layers_with_one_plus_the_branch_of_a_block() -> None:
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -120,17 +121,17 @@ def test_a_chain_has_the_product_and_a_block_one_plus_its_branch() -> None:
             return x + functional.relu(self.inner(x))
 
     block = Block()
-    network = drawn(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), block, nn.Linear(4, 3)))
-    first, inner, last = (
-        dense_norm(network.get_submodule(name), (n,)) for name, n in (("0", 6), ("2.inner", 4), ("3", 4))
-    )
-    found = spectra(Boundary(network), torch.ones(1, 6), draws=1)
-    assert found.bound == pytest.approx(first * (1 + inner) * last)
+    network = randomize_weights(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), block, nn.Linear(4, 3)))
+    first = dense_norm(network.get_submodule("0"), (6,))
+    inner = dense_norm(network.get_submodule("2.inner"), (4,))
+    last = dense_norm(network.get_submodule("3"), (4,))
+    found = spectra(Boundary(network), torch.ones(1, 6), null_draws=1)
+    assert found.lipschitz_upper_bound == pytest.approx(first * (1 + inner) * last)
     assert [layer.name for layer in found.layers] == ["0", "2.inner", "3"]
 
 
-def test_shuffling_gives_the_null_of_structure() -> None:
-    # A matrix of rank one has all its size in one direction; its entries in another order have not.
+def test_a_shuffled_layer_has_a_smaller_norm() -> None:
+    # A matrix of rank one has a single singular value; the same entries in another order have many.
     layer = nn.Linear(40, 40, bias=False).eval().requires_grad_(False)
     a, b = (torch.randn(40, generator=generator(seed, "factor")) for seed in (0, 1))
     layer.weight.copy_(torch.outer(a, b))
@@ -150,9 +151,9 @@ UNBOUNDED: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("culprit", UNBOUNDED)
-def test_what_has_no_bound_is_named(culprit: str) -> None:
-    bound, unknown = lipschitz_bound(record(UNBOUNDED[culprit], torch.ones(1, 4, dtype=torch.float32)), {})
-    assert math.isinf(bound) and culprit in unknown
+def test_operations_without_a_bound_are_named(culprit: str) -> None:
+    bound, unbounded = lipschitz_bound(trace_operations(UNBOUNDED[culprit], torch.ones(1, 4, dtype=torch.float32)), {})
+    assert math.isinf(bound) and culprit in unbounded
 
 
 def test_a_network_in_training_mode_is_refused() -> None:
@@ -160,11 +161,12 @@ def test_a_network_in_training_mode_is_refused() -> None:
         spectra(Boundary(nn.Linear(2, 2)), torch.zeros(1, 2))
 
 
-def test_certified_margins_lie_below_those_found() -> None:
+def test_certified_margins_are_lower_bounds() -> None:
     from dimple.probes import Margin
 
-    network = drawn(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)))
-    x, boundary = torch.randn(20, 5, generator=generator(3, "x")), Boundary(network)
+    network = randomize_weights(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)))
+    x = torch.randn(20, 5, generator=generator(3, "x"))
+    boundary = Boundary(network)
     y = boundary.predict(x)
-    certified = boundary.gap(x, y) / (math.sqrt(2) * spectra(boundary, x, draws=0).bound)
-    assert bool((certified <= Margin(starts=3)(boundary, x, y).columns["margin"]).all())
+    certified = boundary.logit_margin(x, y) / (math.sqrt(2) * spectra(boundary, x, null_draws=0).lipschitz_upper_bound)
+    assert bool((certified <= Margin(restarts=3)(boundary, x, y).columns["margin"]).all())

@@ -1,4 +1,4 @@
-"""Searches within subspaces against half-spaces, whose margin along any subspace has a closed form."""
+"""Margins within subspaces against the formula for half-spaces."""
 
 import math
 
@@ -9,8 +9,8 @@ from scipy.fft import dctn
 from dimple.errors import ShapeError
 from dimple.probes import OnOff
 from dimple.probes.subspaces import (
-    Controlled,
-    Directions,
+    OnOffWithControls,
+    PerSampleSubspace,
     Subspace,
     SubspaceMargin,
     dct_bands,
@@ -28,43 +28,44 @@ def normal_and_samples(n: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(n, generator=stream), torch.randn(20, n, generator=stream)
 
 
-def test_frequency_bands_are_those_of_scipys_transform() -> None:
+def test_frequency_bands_equal_those_of_scipy() -> None:
     image = torch.randn(2, 12, 16, generator=torch.Generator().manual_seed(1))
     spectrum = dctn(image.numpy(), axes=(1, 2), norm="ortho")
     for start in (0, 3, 8):
-        columns = dct_bands((2, 12, 16), size=4, step=1)[f"dct_{start:02d}"].columns
+        columns = dct_bands((2, 12, 16), size=4, step=1)[f"dct_{start:02d}"].basis
         torch.testing.assert_close(columns.T @ columns, torch.eye(32))
         block = torch.from_numpy(spectrum[:, start : start + 4, start : start + 4]).flatten()
         torch.testing.assert_close(columns.T @ image.flatten(), block)
 
 
-def test_the_margin_profile_shows_the_frequencies_that_a_classifier_uses() -> None:
+def test_margins_within_bands_show_the_frequencies_that_a_classifier_uses() -> None:
     bands = dct_bands((1, 16, 16), size=4, step=4)
-    used = bands["dct_08"].columns.sum(1)
+    used = bands["dct_08"].basis.sum(1)
     x = 0.1 * used.reshape(1, 1, 16, 16)
-    answer = SubspaceMargin(bands, draws=5)(half_space(used), x, torch.ones(1, dtype=torch.long)).columns
-    # The signal lies in this band alone, so that the way along it is the way in all of space.
-    torch.testing.assert_close(answer["margin_dct_08"], answer["margin_any"])
-    assert all(answer[f"margin_{name}"].isinf().all() for name in bands if name != "dct_08")
-    assert answer["margin_dct_08_null"] > answer["margin_dct_08"]
+    result = SubspaceMargin(bands, null_draws=5)(half_space(used), x, torch.ones(1, dtype=torch.long)).columns
+    # The normal lies in this band, so that the margin within the band equals the unconstrained margin.
+    torch.testing.assert_close(result["margin_dct_08"], result["margin_unbounded"])
+    assert all(result[f"margin_{name}"].isinf().all() for name in bands if name != "dct_08")
+    assert result["margin_dct_08_null"] > result["margin_dct_08"]
 
 
-def test_margins_within_and_off_a_list_of_subspaces_are_exact() -> None:
+def test_margins_within_and_off_subspaces_are_exact() -> None:
     normal, x = normal_and_samples(12)
     spaces = {"a": RandomSubspace(2, seed=4, draw=0), "b": RandomSubspace(5, seed=4, draw=1)}
     y = torch.ones(20, dtype=torch.long)
-    for off in (False, True):
-        answer = SubspaceMargin(spaces, off=off, draws=3)(half_space(normal), x, y)
+    for orthogonal in (False, True):
+        result = SubspaceMargin(spaces, orthogonal=orthogonal, null_draws=3)(half_space(normal), x, y)
         for name, space in spaces.items():
-            q = space.columns(12)
+            q = space.basis(12)
             along = q @ q.T @ normal
-            slope = (normal - along if off else along).norm()
-            torch.testing.assert_close(answer.columns[f"margin_{name}"], x @ normal / slope, rtol=1e-7, atol=0)
-            assert answer.details[f"margin_{name}_draws"].shape == (20, 3)
-        assert set(answer.columns) == set(answer.units)
+            slope = (normal - along if orthogonal else along).norm()
+            torch.testing.assert_close(result.columns[f"margin_{name}"], x @ normal / slope, rtol=1e-7, atol=0)
+            assert result.details[f"margin_{name}_draws"].shape == (20, 3)
+        assert set(result.columns) == set(result.units)
+        assert not any("ratio" in name for name in (*result.columns, *result.details))
 
 
-def test_principal_directions_are_those_of_the_cloud() -> None:
+def test_principal_axes_are_in_order_of_variance() -> None:
     stream = torch.Generator().manual_seed(2)
     sizes = torch.tensor([5.0, 0.1, 2.0, 0.0])
     axes = principal_axes(3.0 + torch.randn(4000, 4, generator=stream) * sizes)
@@ -72,26 +73,31 @@ def test_principal_directions_are_those_of_the_cloud() -> None:
     assert list(pca_bands(axes, dim=1, count=9)) == ["pca_0000", "pca_0001", "pca_0002", "pca_0003"]
 
 
-def test_a_line_of_ones_own_is_searched_both_ways() -> None:
+def test_a_line_per_sample_is_searched_in_both_directions() -> None:
     normal, x = normal_and_samples(6)
-    to_target = Directions(lambda z: 7.0 - z)
-    answer = SubspaceMargin({"line": to_target}, draws=2)(half_space(normal), x, torch.ones(20, dtype=torch.long))
-    way = (7.0 - x) / (7.0 - x).norm(dim=1, keepdim=True)
-    torch.testing.assert_close(answer.columns["margin_line"], x @ normal / (way @ normal).abs(), rtol=1e-7, atol=0)
+    to_target = PerSampleSubspace(lambda z: 7.0 - z)
+    result = SubspaceMargin({"line": to_target}, null_draws=2)(half_space(normal), x, torch.ones(20, dtype=torch.long))
+    direction = (7.0 - x) / (7.0 - x).norm(dim=1, keepdim=True)
+    torch.testing.assert_close(
+        result.columns["margin_line"], x @ normal / (direction @ normal).abs(), rtol=1e-7, atol=0
+    )
 
 
-def test_controls_stand_beside_the_split_with_the_same_null() -> None:
+def test_controls_have_the_null_of_the_on_manifold_margin() -> None:
     normal, x = normal_and_samples(12)
-    tangents, control = RandomSubspace(3, seed=1, draw=0), Subspace(torch.eye(12)[:, :3])
+    tangents = RandomSubspace(3, seed=1, draw=0)
+    control = Subspace(torch.eye(12)[:, :3])
     y = torch.ones(20, dtype=torch.long)
-    onoff = OnOff(draws=4)
+    onoff = OnOff(null_draws=4)
     plain = onoff(half_space(normal), x, y, tangents)
-    beside = Controlled(onoff, {"first": control})(half_space(normal), x, y, tangents)
+    with_controls = OnOffWithControls(onoff, {"first": control})(half_space(normal), x, y, tangents)
     for name, values in plain.columns.items():
-        assert torch.equal(values, beside.columns[name]), name
-    torch.testing.assert_close(beside.columns["first_ratio"], (normal.norm() / normal[:3].norm()).expand(20))
-    assert torch.equal(beside.details["margin_first_draws"], plain.details["margin_on_draws"])
-    assert float(beside.columns["first_ratio_closed"][0]) == math.sqrt(12 / 3)
+        assert torch.equal(values, with_controls.columns[name]), name
+    torch.testing.assert_close(
+        with_controls.columns["margin_first_ratio"], (normal.norm() / normal[:3].norm()).expand(20)
+    )
+    assert torch.equal(with_controls.details["margin_first_draws"], plain.details["margin_on_draws"])
+    assert float(with_controls.columns["margin_first_ratio_analytic"][0]) == math.sqrt(12 / 3)
 
 
 def test_subspaces_that_do_not_fit_are_refused() -> None:
@@ -100,4 +106,4 @@ def test_subspaces_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ShapeError, match="do not fit"):
         dct_bands((1, 8, 8), size=9)
     with pytest.raises(ShapeError, match="linearly dependent"):
-        Directions(lambda z: torch.stack([z, 2 * z], 1)).tangent_basis(torch.ones(2, 3))
+        PerSampleSubspace(lambda z: torch.stack([z, 2 * z], 1)).tangent_basis(torch.ones(2, 3))

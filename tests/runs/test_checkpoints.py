@@ -26,7 +26,7 @@ def write(folder: Path, names: list[str]) -> list[nn.Module]:
 
 def test_files_come_in_natural_order_with_the_networks_that_were_saved(tmp_path: Path) -> None:
     networks = write(tmp_path, ["epoch10.pt", "epoch2.pt", "epoch0.pt"])
-    found = Checkpoints.glob(str(tmp_path / "*.pt"), "digits_convnet")
+    found = Checkpoints.from_glob(str(tmp_path / "*.pt"), "digits_convnet")
     assert [path.name for path in found.paths] == ["epoch0.pt", "epoch2.pt", "epoch10.pt"]
     assert len(found) == 3
     steps, classifiers = zip(*found, strict=True)
@@ -53,7 +53,7 @@ def test_files_come_in_natural_order_with_the_networks_that_were_saved(tmp_path:
         (["net.5.pt", "net.20.pt"], [5, 20]),
     ],
 )
-def test_the_step_is_the_last_number_of_a_name_where_these_rise(
+def test_the_step_is_the_last_number_of_a_name_if_the_numbers_increase(
     names: list[str], steps: list[int], tmp_path: Path
 ) -> None:
     for name in names:
@@ -61,28 +61,28 @@ def test_the_step_is_the_last_number_of_a_name_where_these_rise(
     assert Checkpoints([tmp_path / name for name in reversed(names)], "digits_convnet").steps == steps
 
 
-def test_an_own_module_serves_as_the_model_and_is_not_changed(tmp_path: Path) -> None:
+def test_a_module_can_be_the_model_and_is_not_changed(tmp_path: Path) -> None:
     networks = write(tmp_path, ["a1.pt", "a2.pt"])
     own = build_model("digits_convnet", generator(9, "network"))
     before = copy.deepcopy(own.state_dict())
-    outputs = [classifier(X) for _, classifier in Checkpoints.glob(f"{tmp_path}/a*", own)]
+    outputs = [classifier(X) for _, classifier in Checkpoints.from_glob(f"{tmp_path}/a*", own)]
     assert all(torch.equal(network(X), output) for network, output in zip(networks, outputs, strict=True))
     assert all(torch.equal(tensor, before[name]) for name, tensor in own.state_dict().items())
     assert own.training
 
 
-def test_a_bad_file_is_met_when_it_is_its_turn(tmp_path: Path) -> None:
+def test_a_damaged_file_raises_when_it_is_read(tmp_path: Path) -> None:
     write(tmp_path, ["net1.pt"])
     (tmp_path / "net2.pt").write_bytes(b"")
-    turns = iter(Checkpoints.glob(f"{tmp_path}/*.pt", "digits_convnet"))
-    assert next(turns)[0] == 1
+    checkpoints = iter(Checkpoints.from_glob(f"{tmp_path}/*.pt", "digits_convnet"))
+    assert next(checkpoints)[0] == 1
     with pytest.raises(ModelError, match=r"net2\.pt: is empty"):
-        next(turns)
+        next(checkpoints)
 
 
-def test_files_that_are_not_there_are_refused_at_once(tmp_path: Path) -> None:
+def test_missing_files_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no file matches the pattern"):
-        Checkpoints.glob(f"{tmp_path}/*.pt", "digits_convnet")
+        Checkpoints.from_glob(f"{tmp_path}/*.pt", "digits_convnet")
     with pytest.raises(ModelError, match="no checkpoint files"):
         Checkpoints([], "digits_convnet")
     with pytest.raises(ModelError, match=r"net\.pt: no such checkpoint file"):

@@ -1,4 +1,4 @@
-"""A run folder: whole files or none, and nothing of anybody else's touched."""
+"""A run folder: atomic writes, no changes to other files, and clear errors."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import torch
 
 from dimple.errors import RunError
 from dimple.runs import Run
-from dimple.runs.atomic_io import read_table, replacing, write_bytes, write_table
+from dimple.runs.atomic_io import atomic_replace, read_table, write_bytes, write_table
 
 INFO = {"name": "x", "seed": 0, "device": "cpu", "versions": {"dimple": "0"}}
 
@@ -26,17 +26,17 @@ def test_a_snapshot_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     assert run.steps == [12]
 
 
-def test_arrays_come_back_in_their_order_however_they_lie_in_memory(tmp_path: Path) -> None:
+def test_arrays_of_any_memory_layout_come_back_unchanged(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", INFO, "seed: 0\n")
     weight = torch.arange(6.0).reshape(2, 3).T
     run.write_snapshot(0, {"0.weight": weight, "count": torch.tensor(7)}, 0.5)
     state, _ = run.read_snapshot(0)
     assert torch.equal(state["0.weight"], weight) and state["count"].shape == ()
-    run.write_geometry({"axes": weight.numpy(), "every": np.arange(8)[::2]})
-    assert (run.geometry()["axes"] == weight.numpy()).all() and run.geometry()["every"].tolist() == [0, 2, 4, 6]
-    run.write_part("a", {"axes": weight.numpy()})
-    part = run.read_part("a")
-    assert part is not None and (part["axes"] == weight.numpy()).all()
+    run.write_geometry({"axes": weight.numpy(), "even": np.arange(8)[::2]})
+    assert (run.geometry()["axes"] == weight.numpy()).all() and run.geometry()["even"].tolist() == [0, 2, 4, 6]
+    run.write_cache("a", {"axes": weight.numpy()})
+    cached = run.read_cache("a")
+    assert cached is not None and (cached["axes"] == weight.numpy()).all()
 
 
 def test_a_table_keeps_values_units_and_infinities(tmp_path: Path) -> None:
@@ -48,17 +48,18 @@ def test_a_table_keeps_values_units_and_infinities(tmp_path: Path) -> None:
         assert read[name].tolist() == values.tolist()
 
 
-def test_what_was_not_found_is_told_from_what_was_not_measured(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {"name": "a"}, "asked")
-    run.info["summary"] = {"rows": [{"margin_on": math.inf, "margin_wrong": -math.inf, "gap": math.nan, "x": 0.1}]}
+def test_an_infinite_value_differs_from_a_missing_one(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", {"name": "a"}, "seed: 0\n")
+    values = {"margin_on": math.inf, "margin_misclassified": -math.inf, "logit_margin": math.nan, "x": 0.1}
+    run.info["summary"] = {"rows": [values]}
     run.save()
     (row,) = Run.open(run.path).info["summary"]["rows"]
-    assert row == {"margin_on": math.inf, "margin_wrong": -math.inf, "gap": None, "x": 0.1}
+    assert row == values | {"logit_margin": None}
 
-    def strict(word: str) -> float:
-        raise AssertionError(f"{word} is no JSON")
+    def refuse_constant(constant: str) -> float:
+        raise AssertionError(f"{constant} is not JSON")
 
-    json.loads((run.path / "run.json").read_text(), parse_constant=strict)
+    json.loads((run.path / "run.json").read_text(), parse_constant=refuse_constant)
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
@@ -72,21 +73,25 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "replace")), full)
-    with pytest.raises(RunError, match=r"file.bin: cannot be written \(No space left on device\)"):
+    with pytest.raises(RunError, match=r"file\.bin: cannot be written \(No space left on device\)"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_error_while_writing_leaves_no_temporary_file(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
+    def fail() -> None:
+        with atomic_replace(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot be written, as there is no folder .*absent; make it"):
+    with pytest.raises(RunError, match=r"cannot be written, since the folder .*absent is missing; make it"):
         write_bytes(tmp_path / "absent" / "a.png", b"")
     assert list(tmp_path.iterdir()) == []
 
@@ -100,7 +105,7 @@ def test_a_finished_run_is_not_overwritten_without_force(tmp_path: Path) -> None
     assert Run.create(tmp_path / "run", INFO, "seed: 0\n", force=True).info["status"] == "running"
 
 
-def test_an_unfinished_run_goes_on_only_with_what_was_asked(tmp_path: Path) -> None:
+def test_an_unfinished_run_continues_only_with_the_same_settings(tmp_path: Path) -> None:
     Run.create(tmp_path / "run", INFO, "seed: 0\n").info["seconds"]["train"] = 1.0
     assert Run.create(tmp_path / "run", INFO, "seed: 0\n").info["status"] == "running"
     with pytest.raises(RunError, match="another scene"):
@@ -110,7 +115,7 @@ def test_an_unfinished_run_goes_on_only_with_what_was_asked(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_folder_with_something_else_is_never_touched(tmp_path: Path, force: bool) -> None:
+def test_a_folder_with_other_files_is_never_changed(tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match="is not empty and holds no run; choose another --out"):
         Run.create(tmp_path, INFO, "seed: 0\n", force=force)
@@ -119,9 +124,9 @@ def test_a_folder_with_something_else_is_never_touched(tmp_path: Path, force: bo
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "cannot be read"), ('{"format": 99}', "reads up to 1"), ("[]", "format is None")],
+    [("{", "cannot be read"), ('{"format": 99}', "reads formats up to 2"), ("[]", "format is None")],
 )
-def test_a_strange_run_file_is_named(tmp_path: Path, content: str, message: str) -> None:
+def test_an_invalid_run_file_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunError, match=message):
         Run.open(tmp_path)
@@ -136,5 +141,5 @@ def test_a_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(RunError, match=r"00000003.safetensors: is no readable snapshot"):
+    with pytest.raises(RunError, match=r"00000003\.safetensors: is not a readable snapshot"):
         run.read_snapshot(3)

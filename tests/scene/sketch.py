@@ -1,4 +1,4 @@
-"""A small scene with every form a field can have, so that the reader is tested apart from the real scene."""
+"""A small scene with every form of field, to test the reader without the real scene."""
 
 from typing import Annotated, Literal, final
 
@@ -28,14 +28,14 @@ class Torus(Shape):
 @final
 @settings
 class Plane(Shape):
-    """A flat with a place."""
+    """A plane at a position."""
 
     offset: tuple[Finite, ...]
     corners: tuple[tuple[Finite, Finite], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.offset) == 0:
-            raise SceneError("Plane: nowhere to be; give an offset")
+            raise SceneError("Plane: the offset is empty; give numbers")
 
 
 class Probe:
@@ -60,7 +60,7 @@ class Spectrum(Probe):
 @final
 @settings
 class Film:
-    """A section that is no family."""
+    """A settings class that is not in a family."""
 
     size: tuple[Count, Count] = (640, 480)
     spin: Flag = True
@@ -70,7 +70,7 @@ class Film:
 @final
 @settings
 class Sketch:
-    """A whole scene."""
+    """A full scene."""
 
     shape: Shape
     name: Annotated[str, MaxLen(64)] = "sketch"

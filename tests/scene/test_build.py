@@ -1,4 +1,4 @@
-"""Scene files as objects: what they may leave out, and every mistake with the sentence that it gets."""
+"""Objects from scene files: optional keys, and the error for every mistake."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_every_form_of_field_is_read() -> None:
     assert all(isinstance(value, float) for value in scene.shape.offset)
 
 
-def test_left_out_keys_keep_the_default_of_the_field_also_within_a_section() -> None:
+def test_missing_keys_get_the_default_of_the_field_also_in_a_nested_mapping() -> None:
     assert read(SHAPE) == Sketch(shape=Torus())
     assert read(SHAPE + "torus: {minor: 0.5}").torus == Torus(major=3.0, minor=0.5)
     assert read(SHAPE + "torus: {kind: torus, minor: 0.5}").torus == Torus(major=3.0, minor=0.5)
@@ -101,8 +101,8 @@ FORMS = {
     "film:": "film is None; it must be a mapping such as {size: ...}",
     "film: [1]": "film is [1]; it must be a mapping such as {size: ...}",
     "torus: torus": "torus is 'torus'; it must be a mapping such as {kind: torus}",
-    "probes: margin": "probes is 'margin'; it must be a list, one item a line after `- `",
-    "probes: {kind: margin}": "probes is {'kind': 'margin'}; it must be a list, one item a line after `- `",
+    "probes: margin": "probes is 'margin'; it must be a list, one item per line after `- `",
+    "probes: {kind: margin}": "probes is {'kind': 'margin'}; it must be a list, one item per line after `- `",
     "probes: [margin]": "probes[0] is 'margin'; it must be a mapping such as {kind: margin}",
     "probes: [{norm: l2}]": "probes[0].kind is missing; it must be one of margin, spectrum",
     "probes: [{kind: margni}]": "probes[0].kind is 'margni'; did you mean 'margin'?",
@@ -114,25 +114,25 @@ FORMS = {
     "torus: {kind: plane}": "the key torus.offset is missing; add a line `offset: ...`",
     "backdrop: {}": "the key backdrop.offset is missing; add a line `offset: ...`",
     "film: {szie: [1, 2]}": f"unknown key film.szie; did you mean 'size'? {FILM_KEYS}",
-    "film: {kind: web}": f"unknown key film.kind; {FILM_KEYS}",
-    "film: {'\\e': 1}": f"unknown key film.'\\\\e'; {FILM_KEYS}",
-    'film: {"\\e[31m\\u202e": 1}': f"unknown key film.'\\x1b[31m\\u202e'; {FILM_KEYS}",
+    "film: {kind: web}": f"unknown key film.kind {FILM_KEYS}",
+    "film: {'\\e': 1}": f"unknown key film.'\\\\e' {FILM_KEYS}",
+    'film: {"\\e[31m\\u202e": 1}': f"unknown key film.'\\x1b[31m\\u202e' {FILM_KEYS}",
     "prbes: []": (
         "unknown key prbes; did you mean 'probes'? (known: shape, name, seed, torus, probes, film, backdrop)"
     ),
     "torus: {major: 0.1}": "torus.minor 0.25 must be below major 0.1",
-    "backdrop: {offset: []}": "backdrop: nowhere to be; give an offset",
+    "backdrop: {offset: []}": "backdrop: the offset is empty; give numbers",
 }
 
 
 @pytest.mark.parametrize(("line", "message"), [*VALUES.items(), *FORMS.items()], ids=[*VALUES, *FORMS])
-def test_every_mistake_gets_its_sentence(line: str, message: str) -> None:
+def test_every_mistake_has_its_sentence(line: str, message: str) -> None:
     with pytest.raises(SceneError) as caught:
         read(SHAPE + line)
     assert str(caught.value) == f"x.yaml:2: {message}"
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
+def test_all_mistakes_are_reported_together_each_with_its_line() -> None:
     with pytest.raises(SceneError) as caught:
         read(
             "shape: {kind: torus, minor: 2}\nsed: 1\nseed: -1\nprobes:\n- {kind: margni}\n- {kind: margin, steps: 0}\n"
@@ -150,14 +150,14 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
 
 LINES = {
     "value in a list": ("film:\n  size: [640,\n    0]\nshape: {kind: torus}", "x.yaml:3: film.size[1] is 0"),
-    "value in a section": ("shape:\n  kind: torus\n  minor: -1", "x.yaml:3: shape.minor is -1"),
+    "value in a nested mapping": ("shape:\n  kind: torus\n  minor: -1", "x.yaml:3: shape.minor is -1"),
     "rule between fields": (
         "shape:\n  kind: torus\n  major: 1\n  minor: 2",
         "x.yaml:4: shape.minor 2.0 must be",
     ),
-    "rule about the whole": (
+    "rule about the full object": (
         "seed: 1\nshape:\n  kind: plane\n  offset: []",
-        "x.yaml:2: shape: nowhere to be",
+        "x.yaml:2: shape: the offset is empty",
     ),
     "kind": ("shape:\n\n  kind: ring", "x.yaml:3: shape.kind is 'ring'"),
     "no kind": ("seed: 1\nshape:\n  major: 1", "x.yaml:2: shape.kind is missing"),

@@ -1,4 +1,4 @@
-"""`--set` does what an editor would do, and names itself where the edit makes no scene."""
+"""`--set` gives the same scene as an edit of the file, and is named in the error if the scene is invalid."""
 
 import pytest
 from hypothesis import given
@@ -39,27 +39,27 @@ values = st.fixed_dictionaries(
 )
 
 
-def edited(**changes: str) -> str:
+def scene_text(**changes: str) -> str:
     return TEXT.format(**{**BEFORE, **changes})
 
 
 @given(values)
 def test_overriding_equals_editing_the_file(changes: dict[str, str]) -> None:
-    node = parse_yaml(edited(), "x.yaml")
+    node = parse_yaml(scene_text(), "x.yaml")
     for name, value in changes.items():
         node = override(node, f"{PATHS[name]}={value}")
-    by_hand = parse_yaml(edited(**changes), "x.yaml")
-    assert node.plain() == by_hand.plain()
-    assert build(node, Sketch, FAMILIES) == build(by_hand, Sketch, FAMILIES)
+    edited = parse_yaml(scene_text(**changes), "x.yaml")
+    assert node.to_python() == edited.to_python()
+    assert build(node, Sketch, FAMILIES) == build(edited, Sketch, FAMILIES)
 
 
-def test_the_scene_itself_stays_as_it_was() -> None:
-    node = parse_yaml(edited(), "x.yaml")
+def test_the_scene_itself_is_not_changed() -> None:
+    node = parse_yaml(scene_text(), "x.yaml")
     override(override(node, "film.size.0=1"), "seed=9")
-    assert node.plain() == parse_yaml(edited(), "x.yaml").plain()
+    assert node.to_python() == parse_yaml(scene_text(), "x.yaml").to_python()
 
 
-def test_sections_and_lists_that_the_file_leaves_out_are_made() -> None:
+def test_missing_mappings_and_lists_are_added() -> None:
     node = parse_yaml("shape: {kind: torus}\nfilm:\n", "x.yaml")
     for assignment in (
         "torus.minor=0.5",
@@ -86,12 +86,12 @@ MISTAKES = {
     "film.size=[1, 0]": "--set film.size: film.size[1] is 0; it must be greater than or equal to 1",
     "shape.kind=tours": "--set shape.kind: shape.kind is 'tours'; did you mean 'torus'?",
     "shape.minor=2": "--set shape.minor: shape.minor 2.0 must be below major 1.0",
-    "probes.7.steps=1": "--set probes[7].steps: probes has 2 items, counted from 0; there is no item 7",
+    "probes.7.steps=1": "--set probes[7].steps: probes has 2 items, counted from 0; item 7 does not exist",
     "probes.margin.steps=1": "--set probes.margin.steps: probes is [{'kind': 'spectrum'}, {'kind': 'margin', "
-    "'steps': 50}] and has no key margin; give the whole, as in --set 'probes=...'",
-    "backdrop.corners.0=1": "--set backdrop.corners[0]: backdrop.corners is not written out in the scene "
-    "and has no list item 0; give the whole, as in --set 'backdrop.corners=...'",
-    "seed.low=1": "--set seed.low: seed is 0 and has no key low; give the whole, as in --set 'seed=...'",
+    "'steps': 50}] and has no key margin; give the full value, as in --set 'probes=...'",
+    "backdrop.corners.0=1": "--set backdrop.corners[0]: backdrop.corners is not in the scene file "
+    "and has no list item 0; give the full value, as in --set 'backdrop.corners=...'",
+    "seed.low=1": "--set seed.low: seed is 0 and has no key low; give the full value, as in --set 'seed=...'",
     "seed=[1": "--set seed: is not YAML at column 3: expected ',' or ']', but got '<stream end>'",
     "seed=!!int 1": "--set seed: tags are not allowed ('tag:yaml.org,2002:int'); write the plain value",
     "film={spin: true, spin: false}": "--set film: duplicate key spin; keep one of them",
@@ -104,12 +104,12 @@ MISTAKES = {
 @pytest.mark.parametrize(("assignment", "message"), MISTAKES.items(), ids=[key[:30] for key in MISTAKES])
 def test_a_mistake_names_the_flag(assignment: str, message: str) -> None:
     with pytest.raises(SceneError) as caught:
-        build(override(parse_yaml(edited(), "x.yaml"), assignment), Sketch, FAMILIES)
+        build(override(parse_yaml(scene_text(), "x.yaml"), assignment), Sketch, FAMILIES)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("assignment", ["seed", "=1", "a..b=1", ".a=1", "a[=1", "0 1=2", "", "a.[0]=1"])
-def test_what_is_no_assignment_is_a_mistake_of_usage(assignment: str) -> None:
+def test_an_invalid_assignment_is_a_usage_error(assignment: str) -> None:
     with pytest.raises(UsageError) as caught:
-        override(parse_yaml(edited(), "x.yaml"), assignment)
+        override(parse_yaml(scene_text(), "x.yaml"), assignment)
     assert str(caught.value) == (f"--set {assignment!r}: write --set key.path=value, as in --set training.steps=500")

@@ -1,16 +1,16 @@
-"""The schema says what `build` says: the same keys, the same kinds, the same ranges."""
+"""The schema agrees with `build`: the same keys, the same kinds, the same ranges."""
 
 import json
 
-from dimple.scene.schema import schema
+from dimple.scene.schema import json_schema
 from tests.scene.sketch import FAMILIES, Film, Sketch
 
 
-def test_a_section_states_types_ranges_and_defaults() -> None:
-    assert json.loads(json.dumps(schema(Film, FAMILIES))) == {
+def test_a_mapping_has_types_ranges_and_defaults() -> None:
+    assert json.loads(json.dumps(json_schema(Film, FAMILIES))) == {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
-        "description": "A section that is no family.",
+        "description": "A settings class that is not in a family.",
         "properties": {
             "size": {
                 "type": "array",
@@ -28,7 +28,7 @@ def test_a_section_states_types_ranges_and_defaults() -> None:
 
 
 def test_a_family_is_a_choice_of_kinds() -> None:
-    shape = schema(Sketch, FAMILIES)["properties"]["shape"]
+    shape = json_schema(Sketch, FAMILIES)["properties"]["shape"]
     assert [member["properties"]["kind"] for member in shape["anyOf"]] == [
         {"const": "torus"},
         {"const": "plane"},
@@ -42,16 +42,16 @@ def test_a_family_is_a_choice_of_kinds() -> None:
 
 
 def test_a_default_makes_its_kind_and_its_keys_optional() -> None:
-    whole = schema(Sketch, FAMILIES)
-    assert whole["required"] == ["shape"]
-    torus, plane = whole["properties"]["torus"]["anyOf"]
+    schema = json_schema(Sketch, FAMILIES)
+    assert schema["required"] == ["shape"]
+    torus, plane = schema["properties"]["torus"]["anyOf"]
     assert (torus["required"], plane["required"]) == ([], ["kind", "offset"])
     assert torus["properties"]["major"]["default"] == 3.0
-    assert whole["properties"]["film"]["properties"]["spin"]["default"] is False
+    assert schema["properties"]["film"]["properties"]["spin"]["default"] is False
 
 
-def test_lists_and_sections_that_may_be_null() -> None:
-    properties = schema(Sketch, FAMILIES)["properties"]
+def test_lists_and_mappings_that_may_be_null() -> None:
+    properties = json_schema(Sketch, FAMILIES)["properties"]
     assert properties["probes"]["type"] == "array"
     assert [member["required"] for member in properties["probes"]["items"]["anyOf"]] == [["kind"], ["kind"]]
     assert [member["type"] for member in properties["backdrop"]["anyOf"]] == ["object", "null"]

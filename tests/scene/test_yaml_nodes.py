@@ -1,4 +1,4 @@
-"""YAML as scenes use it: what is refused and in which words, and what plain scalars mean."""
+"""YAML in scene files: the error for each forbidden form, and the values of plain scalars."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dimple.errors import SceneError
-from dimple.scene.yaml_nodes import DEEPEST, parse_value, parse_yaml, scalar
+from dimple.scene.yaml_nodes import MAX_DEPTH, parse_scalar, parse_value, parse_yaml
 
 LAUGHS = "a: &a [x, x]\n" + "\n".join(f"k{i}: &k{i} [*a, *a]" for i in range(40))
 
@@ -68,10 +68,10 @@ REFUSED = {
         "a: 1\n---\nb: 2",
         "x.yaml:2: a second document begins here; a scene file holds one mapping",
     ),
-    "number key": ("a: 1\n3: 2", "x.yaml:2: the key 3 is not a word; keys are words"),
-    "truth key": ("true: 2", "x.yaml:1: the key True is not a word; keys are words"),
-    "null key": ("~: 2", "x.yaml:1: the key None is not a word; keys are words"),
-    "list key": ("? [a, b]\n: 2", "x.yaml:1: a list or a mapping cannot be a key; keys are words"),
+    "number key": ("a: 1\n3: 2", "x.yaml:2: the key 3 is not a string; keys are strings"),
+    "truth key": ("true: 2", "x.yaml:1: the key True is not a string; keys are strings"),
+    "null key": ("~: 2", "x.yaml:1: the key None is not a string; keys are strings"),
+    "list key": ("? [a, b]\n: 2", "x.yaml:1: a list or a mapping cannot be a key; keys are strings"),
     "deep lists": ("a: " + "[" * 2000, "x.yaml:1: is nested too deep; a scene has at most 32 levels"),
     "deep mappings": (
         "\n".join("  " * level + "a:" for level in range(2000)),
@@ -99,19 +99,19 @@ REFUSED = {
     ),
     "beyond unicode": (
         'a: 1\nb: "\\UFFFFFFFF"',
-        "x.yaml:2: an escape from this line on stands for no character; remove it",
+        "x.yaml:2: an escape from this line on is not a character; remove it",
     ),
 }
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_scenes_may_not_use_is_refused_with_its_line(text: str, message: str) -> None:
+def test_forbidden_yaml_is_refused_with_its_line(text: str, message: str) -> None:
     with pytest.raises(SceneError) as caught:
         parse_yaml(text, "x.yaml")
     assert str(caught.value) == message
 
 
-def test_laughs_and_nesting_cost_no_memory() -> None:
+def test_laughs_and_nesting_take_little_memory() -> None:
     tracemalloc.start()
     for text in (LAUGHS, "a: " + "[" * 900_000, "a: " + "{b: " * 200_000):
         with pytest.raises(SceneError):
@@ -122,12 +122,12 @@ def test_laughs_and_nesting_cost_no_memory() -> None:
 
 
 def test_the_deepest_allowed_nesting_is_read() -> None:
-    lists = DEEPEST - 2
+    lists = MAX_DEPTH - 2
     node = parse_yaml("a: " + "[" * lists + "1" + "]" * lists, "x.yaml")
-    assert str(node.plain()["a"]).count("[") == lists
+    assert str(node.to_python()["a"]).count("[") == lists
 
 
-# Words and values of YAML 1.2.2, section 10.3.2, and the traps of YAML 1.1.
+# Scalars and their values by YAML 1.2.2, section 10.3.2, and words that YAML 1.1 reads differently.
 WORDS = {
     "no": "no", "off": "off", "y": "y", "True": True, "FALSE": False, "tRue": "tRue", "~": None, "Null": None,
     "nULL": "nULL", "": None, "0": 0, "-19": -19, "+12": 12, "0123": 123, "0o14": 12, "0x3A": 58,
@@ -141,38 +141,38 @@ WORDS = {
 
 
 @pytest.mark.parametrize(("word", "value"), WORDS.items(), ids=[repr(word) for word in WORDS])
-def test_plain_words_mean_what_yaml_1_2_says(word: str, value: object) -> None:
-    assert repr(scalar(word)) == repr(value)
+def test_plain_scalars_have_the_values_of_yaml_1_2(word: str, value: object) -> None:
+    assert repr(parse_scalar(word)) == repr(value)
 
 
 def test_nan_is_read_as_nan() -> None:
-    assert math.isnan(scalar(".NaN"))  # type: ignore[arg-type]
+    assert math.isnan(parse_scalar(".NaN"))  # type: ignore[arg-type]
 
 
 def test_quotes_and_blocks_make_strings() -> None:
     node = parse_yaml("a: '1'\nb: \"no\\x41\"\nc: |\n  12\nd: >-\n  1\n  2\n", "x.yaml")
-    assert node.plain() == {"a": "1", "b": "noA", "c": "12\n", "d": "1 2"}
+    assert node.to_python() == {"a": "1", "b": "noA", "c": "12\n", "d": "1 2"}
 
 
-def test_places_are_the_lines_of_keys_and_items() -> None:
+def test_locations_are_the_lines_of_keys_and_items() -> None:
     node = parse_yaml("---\na:\n  b:\n    7\nc: [1,\n    2]\nd:\n- {e: 3}\n...\n", "x.yaml")
     found = {
-        path: node.follow(location, "")[0].place
-        for location, path in [
+        path: node.resolve(keys, "")[0].source_location
+        for keys, path in [
             (["a"], "a"),
             (["a", "b"], "a.b"),
             (["c", 1], "c[1]"),
             (["d", 0, "e"], "d[0].e"),
         ]
-        if node.follow(location, "")[1] == path
+        if node.resolve(keys, "")[1] == path
     }
     assert found == {"a": "x.yaml:2", "a.b": "x.yaml:3", "c[1]": "x.yaml:6", "d[0].e": "x.yaml:8"}
 
 
-def test_a_value_from_the_command_line_is_at_its_flag() -> None:
+def test_a_value_from_the_command_line_has_its_flag_as_location() -> None:
     node = parse_value("[1, {a: no}]", "--set b")
-    assert node.plain() == [1, {"a": "no"}]
-    assert node.follow([1, "a"], "b")[0].place == "--set b"
+    assert node.to_python() == [1, {"a": "no"}]
+    assert node.resolve([1, "a"], "b")[0].source_location == "--set b"
 
 
 # JSON writes characters beyond U+FFFF as two escapes, which YAML does not join; a key << is a merge key.
@@ -189,17 +189,17 @@ plain_data = st.recursive(
 
 
 @given(st.dictionaries(words, plain_data, max_size=4))
-def test_what_json_means_is_what_we_read(data: dict[str, object]) -> None:
+def test_json_is_read_as_json(data: dict[str, object]) -> None:
     """YAML 1.2 contains JSON, so the two must agree on every JSON document that is not too deep."""
     text = json.dumps(data)
-    assert parse_yaml(text, "x.yaml").plain() == data
+    assert parse_yaml(text, "x.yaml").to_python() == data
 
 
 @given(st.text(alphabet="ab:-[]{}#&*!|>'\"%@`,? \n0.~<", max_size=60))
 def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
     """A fuzz over YAML's punctuation: no other error than ours, and the keys that PyYAML reads."""
     try:
-        keys = set(parse_yaml(text, "x.yaml").plain())
+        keys = set(parse_yaml(text, "x.yaml").to_python())
     except SceneError as error:
         refusal = str(error)
     else:

@@ -1,4 +1,4 @@
-"""Files that are no scene: each is refused at once, with its name and, where it has one, its line."""
+"""Files that are not scenes: each is refused at once, with its name and, if it has one, its line."""
 
 import os
 from pathlib import Path
@@ -30,13 +30,13 @@ BAD_BYTES = {
     ),
     "huge": (
         b"#" * 1_000_001,
-        ": is larger than 1 MB; a scene is a page of YAML, keep data in files of their own",
+        ": is larger than 1 MB; a scene is a page of YAML, keep data in separate files",
     ),
 }
 
 
 @pytest.mark.parametrize(("data", "message"), BAD_BYTES.values(), ids=BAD_BYTES)
-def test_bytes_that_are_no_text_are_placed(tmp_path: Path, data: bytes, message: str) -> None:
+def test_bytes_that_are_not_text_are_located(tmp_path: Path, data: bytes, message: str) -> None:
     file = tmp_path / "bad.yaml"
     file.write_bytes(data)
     with pytest.raises(SceneError) as caught:
@@ -44,7 +44,7 @@ def test_bytes_that_are_no_text_are_placed(tmp_path: Path, data: bytes, message:
     assert str(caught.value) == f"{file}{message}"
 
 
-def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_a_part_of_the_text(tmp_path: Path) -> None:
     file = tmp_path / "bom.yaml"
     file.write_bytes(b"\xef\xbb\xbfname: a")
     assert read_text(file) == "name: a"
@@ -73,15 +73,13 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         read_text(tmp_path)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SceneError) as caught:
         read_text(tmp_path / "none.yaml")
-    assert str(caught.value) == (
-        f"{tmp_path / 'none.yaml'}: there is no such file; `dimple scenes` lists the scenes that ship"
-    )
+    assert str(caught.value) == (f"{tmp_path / 'none.yaml'}: no such file; `dimple scenes` lists the built-in scenes")
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "x" * 5000], ids=["nul", "too long"])
-def test_a_name_that_no_file_can_have(name: str) -> None:
-    with pytest.raises(SceneError, match=r"there is no such file|cannot be read .File name too long"):
+def test_an_impossible_file_name(name: str) -> None:
+    with pytest.raises(SceneError, match=r"no such file|cannot be read .File name too long"):
         read_text(name)

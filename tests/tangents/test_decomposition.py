@@ -1,4 +1,4 @@
-"""The split of vectors against a sphere, whose normal is the point itself."""
+"""The decomposition of vectors on a sphere, whose normal is the point itself."""
 
 import math
 
@@ -7,48 +7,51 @@ import torch
 
 from dimple.errors import ShapeError
 from dimple.manifolds import Sphere
-from dimple.tangents import RandomSubspace, split
+from dimple.tangents import RandomSubspace, decompose
 from dimple.tensors import dot, generator
 
 pytestmark = pytest.mark.usefixtures("double")
 
 
-def test_on_a_sphere_the_off_part_is_the_radial_one() -> None:
+def test_the_normal_part_on_a_sphere_is_radial() -> None:
     sphere = Sphere(dim=3)
     x = sphere.sample(50, generator(0, "x"))
     v = torch.randn(50, 4, generator=generator(1, "v"))
-    result = split(v, sphere, x)
+    result = decompose(v, sphere, x)
     radial = dot(v, x)[:, None] * x
-    torch.testing.assert_close(result.off, radial)
-    torch.testing.assert_close(result.on, v - radial)
-    torch.testing.assert_close(result.on_share + result.off_share, torch.ones(50))
+    torch.testing.assert_close(result.normal, radial)
+    torch.testing.assert_close(result.tangent, v - radial)
+    torch.testing.assert_close(result.tangent_fraction + result.normal_fraction, torch.ones(50))
     torch.testing.assert_close(result.angle, torch.asin(dot(v, x).abs() / v.norm(dim=1)))
-    assert dot(result.on, result.off).abs().max() < 1e-14
-    assert result.null == 0.75
+    assert dot(result.tangent, result.normal).abs().max() < 1e-14
+    assert result.isotropic_fraction == 0.75
 
 
-def test_images_are_split_in_their_own_shape() -> None:
+def test_images_are_decomposed_in_their_own_shape() -> None:
     field = RandomSubspace(dim=4, seed=0, draw=0)
     v = torch.randn(5, 3, 2, 2, generator=generator(0, "v"))
-    images, rows = split(v, field, v), split(v.flatten(1), field, v.flatten(1))
-    assert torch.equal(images.on.flatten(1), rows.on) and torch.equal(images.on_share, rows.on_share)
-    assert images.off.shape == v.shape
+    images = decompose(v, field, v)
+    rows = decompose(v.flatten(1), field, v.flatten(1))
+    assert torch.equal(images.tangent.flatten(1), rows.tangent) and torch.equal(
+        images.tangent_fraction, rows.tangent_fraction
+    )
+    assert images.normal.shape == v.shape
 
 
-def test_random_vectors_lie_on_any_field_by_its_null() -> None:
+def test_random_vectors_have_the_isotropic_fraction_on_average() -> None:
     field = RandomSubspace(dim=6, seed=0, draw=0)
     v = torch.randn(4000, 20, generator=generator(2, "v"))
-    result = split(v, field, v)
+    result = decompose(v, field, v)
     # Beta(3, 7): variance 0.21 / 11.
-    assert abs(float(result.on_share.mean()) - result.null) < 4 * math.sqrt(0.21 / 11 / 4000)
+    assert abs(float(result.tangent_fraction.mean()) - result.isotropic_fraction) < 4 * math.sqrt(0.21 / 11 / 4000)
 
 
 def test_the_zero_vector_has_no_direction() -> None:
-    result = split(torch.zeros(1, 3), Sphere(), torch.tensor([[0.0, 0.0, 1.0]]))
-    assert result.angle.isnan().all() and result.on_share.isnan().all() and result.off_share.isnan().all()
-    assert torch.equal(result.on, torch.zeros(1, 3))
+    result = decompose(torch.zeros(1, 3), Sphere(), torch.tensor([[0.0, 0.0, 1.0]]))
+    assert result.angle.isnan().all() and result.tangent_fraction.isnan().all() and result.normal_fraction.isnan().all()
+    assert torch.equal(result.tangent, torch.zeros(1, 3))
 
 
 def test_vectors_and_samples_of_different_shapes_are_refused() -> None:
     with pytest.raises(ShapeError, match="one a sample"):
-        split(torch.zeros(2, 3), Sphere(), torch.zeros(1, 3))
+        decompose(torch.zeros(2, 3), Sphere(), torch.zeros(1, 3))

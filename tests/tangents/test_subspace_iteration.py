@@ -1,4 +1,4 @@
-"""The compiled iteration against full decompositions, where the spectrum is easy and where it is not."""
+"""The compiled subspace iteration against full decompositions, with and without an eigengap."""
 
 import pytest
 import torch
@@ -6,15 +6,16 @@ from torch import Tensor
 
 from dimple.tangents import LocalPCA
 from dimple.tangents._subspace_iteration import leading_directions
-from dimple.tangents.base import orthonormal
-from dimple.tangents.principal_angles import largest_angle
+from dimple.tangents.base import orthonormalize
+from dimple.tangents.principal_angles import largest_principal_angle
 from dimple.tensors import generator
 
-K, N = 31, 40
+K = 31
+N = 40
 
 
-def points(spectrum: Tensor, count: int = 40) -> tuple[Tensor, Tensor]:
-    """Neighbourhoods whose points about their mean have exactly these variances, and their principal directions."""
+def make_neighborhoods(spectrum: Tensor, count: int = 40) -> tuple[Tensor, Tensor]:
+    """Return neighborhoods with exactly these variances, and their principal directions."""
     stream = generator(0, "frames")
     size = len(spectrum)
     scores = torch.randn(count, K, size, generator=stream, dtype=torch.float64)
@@ -24,22 +25,22 @@ def points(spectrum: Tensor, count: int = 40) -> tuple[Tensor, Tensor]:
     return mean + (scores * spectrum.sqrt()) @ frame.mT, frame
 
 
-def even(near: Tensor) -> Tensor:
-    return near.new_full(near.shape[:2], 1 / K)
+def equal_weights(neighborhoods: Tensor) -> Tensor:
+    return neighborhoods.new_full(neighborhoods.shape[:2], 1 / K)
 
 
 FAST = torch.tensor([2.0, 1.0, *[1e-3] * 20], dtype=torch.float64)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-9, 1e9])
-@pytest.mark.parametrize(("dtype", "exact"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
-def test_the_directions_are_the_principal_ones_at_any_scale(scale: float, dtype: torch.dtype, exact: float) -> None:
-    near, frame = points(FAST * scale**2)
-    columns, settled = leading_directions(near.to(dtype), even(near).to(dtype), 2)
-    assert settled.all() and columns.dtype == dtype
-    assert largest_angle(orthonormal(columns.double()), frame[:, :, :2]).max() < exact
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
+def test_principal_directions_are_found_at_any_scale(scale: float, dtype: torch.dtype, tolerance: float) -> None:
+    neighborhoods, frame = make_neighborhoods(FAST * scale**2)
+    columns, converged = leading_directions(neighborhoods.to(dtype), equal_weights(neighborhoods).to(dtype), 2)
+    assert converged.all() and columns.dtype == dtype
+    assert largest_principal_angle(orthonormalize(columns.double()), frame[:, :, :2]).max() < tolerance
     variances = columns.double().square().sum(1) / scale**2
-    torch.testing.assert_close(variances, FAST[:2].expand(40, 2), rtol=100 * exact, atol=0)
+    torch.testing.assert_close(variances, FAST[:2].expand(40, 2), rtol=100 * tolerance, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -52,32 +53,32 @@ def test_the_directions_are_the_principal_ones_at_any_scale(scale: float, dtype:
         [1.0, 1e-9, 1e-12],
     ],
 )
-def test_equal_missing_and_widely_spread_variances_do_not_matter(spectrum: list[float]) -> None:
-    near, frame = points(torch.tensor(spectrum, dtype=torch.float64))
-    columns, settled = leading_directions(near, even(near), 2)
-    assert settled.all()
-    # By the theorem of Davis and Kahan: rounding over the gap.
-    gap = spectrum[1] - (spectrum[2] if len(spectrum) > 2 else 0)
-    assert largest_angle(orthonormal(columns), frame[:, :, :2]).max() < 1e-14 / gap + 1e-13
+def test_equal_zero_and_widely_spread_variances(spectrum: list[float]) -> None:
+    neighborhoods, frame = make_neighborhoods(torch.tensor(spectrum, dtype=torch.float64))
+    columns, converged = leading_directions(neighborhoods, equal_weights(neighborhoods), 2)
+    assert converged.all()
+    # The bound of Davis and Kahan: rounding over the eigengap.
+    eigengap = spectrum[1] - (spectrum[2] if len(spectrum) > 2 else 0)
+    assert largest_principal_angle(orthonormalize(columns), frame[:, :, :2]).max() < 1e-14 / eigengap + 1e-13
 
 
-def test_what_has_no_gap_says_so_and_is_decomposed_instead() -> None:
+def test_neighborhoods_without_an_eigengap_are_decomposed_instead() -> None:
     slow = torch.linspace(1.0, 0.9, 30, dtype=torch.float64)
-    near, _ = points(slow)
-    assert not leading_directions(near, even(near), 2)[1].any()
-    nothing = torch.ones(3, K, N)
-    assert not leading_directions(nothing, even(nothing), 2)[1].any()
+    neighborhoods, _ = make_neighborhoods(slow)
+    assert not leading_directions(neighborhoods, equal_weights(neighborhoods), 2)[1].any()
+    constant = torch.ones(3, K, N)
+    assert not leading_directions(constant, equal_weights(constant), 2)[1].any()
     blob = torch.randn(300, N, generator=generator(1, "blob"), dtype=torch.float64)
     field = LocalPCA(blob, 2, 30)
-    assert largest_angle(field.tangent_basis(blob[:50]), field.estimate(blob[:50]).basis).max() < 1e-9
+    assert largest_principal_angle(field.tangent_basis(blob[:50]), field.estimate(blob[:50]).basis).max() < 1e-9
 
 
-def test_weights_count() -> None:
-    near, _ = points(FAST)
-    weight = torch.rand(near.shape[:2], generator=generator(2, "weight"), dtype=torch.float64)
-    share = weight / weight.sum(1, keepdim=True)
-    columns, settled = leading_directions(near, share, 2)
-    assert settled.all()
+def test_weights_are_those_of_a_weighted_covariance() -> None:
+    neighborhoods, _ = make_neighborhoods(FAST)
+    weight = torch.rand(neighborhoods.shape[:2], generator=generator(2, "weight"), dtype=torch.float64)
+    normalized_weight = weight / weight.sum(1, keepdim=True)
+    columns, converged = leading_directions(neighborhoods, normalized_weight, 2)
+    assert converged.all()
     for row in range(5):
-        vectors = torch.linalg.eigh(torch.cov(near[row].T, correction=0, aweights=weight[row])).eigenvectors
-        assert largest_angle(orthonormal(columns[row : row + 1]), vectors[None, :, -2:])[0] < 1e-10
+        vectors = torch.linalg.eigh(torch.cov(neighborhoods[row].T, correction=0, aweights=weight[row])).eigenvectors
+        assert largest_principal_angle(orthonormalize(columns[row : row + 1]), vectors[None, :, -2:])[0] < 1e-10

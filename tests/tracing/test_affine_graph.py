@@ -1,4 +1,4 @@
-"""A circuit gives the network's scores, whatever the network is wrapped in, and refuses what it cannot bound."""
+"""Tests of the affine graph: it has the scores of every readable network, and other networks raise an error."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dimple.boundary import Boundary, Section, restricted
+from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
 from dimple.errors import ModelError
-from dimple.networks import Normalised, build_model, frozen, two_class
+from dimple.networks import NormalizedModel, add_second_logit, build_model, freeze
 from dimple.networks.resnet import ResNet
 from dimple.protocols import Classifier
 from dimple.tensors import generator
-from dimple.tracing.affine_graph import circuit
+from dimple.tracing.affine_graph import trace_affine_graph
 from dimple.tracing.piecewise_linear import Abs
 
 ACTIVATIONS = [
@@ -22,8 +22,8 @@ ACTIVATIONS = [
 
 
 def check(classifier: Classifier, x: Tensor) -> None:
-    read = circuit(classifier, x[0])
-    torch.testing.assert_close(read.scores(x.flatten(1)).float(), classifier(x).detach().float(), rtol=1e-4, atol=1e-5)
+    graph = trace_affine_graph(classifier, x[0])
+    torch.testing.assert_close(graph.scores(x.flatten(1)).float(), classifier(x).detach().float(), rtol=1e-4, atol=1e-5)
 
 
 def samples(*shape: int) -> Tensor:
@@ -36,25 +36,25 @@ def test_every_activation_is_read(activation: nn.Module) -> None:
         nn.Linear(6, 9), activation, nn.BatchNorm1d(9), nn.Linear(9, 4), activation, nn.Linear(4, 3)
     )
     network.eval()(samples(6))
-    check(frozen(network), samples(6))
+    check(freeze(network), samples(6))
 
 
 @pytest.mark.parametrize(("name", "shape"), [("mnist_convnet", (1, 28, 28)), ("cifar_convnet", (3, 32, 32))])
-def test_convolutions_and_normalised_inputs_are_read(name: str, shape: tuple[int, ...]) -> None:
-    check(frozen(build_model(name)), samples(*shape))
+def test_convolutions_and_normalized_inputs_are_read(name: str, shape: tuple[int, ...]) -> None:
+    check(freeze(build_model(name)), samples(*shape))
 
 
 def test_a_residual_network_is_read() -> None:
-    network = frozen(Normalised((0.5,) * 3, (0.2,) * 3, ResNet(8)))
+    network = freeze(NormalizedModel((0.5,) * 3, (0.2,) * 3, ResNet(8)))
     check(network, samples(3, 8, 8))
 
 
 def wrapped() -> dict[str, tuple[Classifier, tuple[int, ...]]]:
-    inner = frozen(nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 1)))
-    section = Section(torch.zeros(3, 2, 2), torch.eye(12)[:, :3])
+    inner = freeze(nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 1)))
+    affine_slice = AffineSlice(torch.zeros(3, 2, 2), torch.eye(12)[:, :3])
     return {
-        "one logit": (two_class(inner), (3, 2, 2)),
-        "a section": (restricted(Boundary(two_class(inner)), section).classifier, (3,)),
+        "one logit": (add_second_logit(inner), (3, 2, 2)),
+        "a slice": (restrict_to_slice(Boundary(add_second_logit(inner)), affine_slice).model, (3,)),
         "a function": (lambda x: torch.stack([x.flatten(1).sum(1).relu(), x[:, 0, 0, 0]], dim=1), (3, 2, 2)),
     }
 
@@ -81,6 +81,6 @@ def depends_on_values(x: Tensor) -> Tensor:
         (depends_on_values, "tracing it fails"),
     ],
 )
-def test_what_has_no_bounds_says_so(classifier: Callable[[Tensor], Tensor], message: str) -> None:
+def test_networks_without_bounds_raise_an_error(classifier: Callable[[Tensor], Tensor], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        circuit(classifier, torch.zeros(4))
+        trace_affine_graph(classifier, torch.zeros(4))

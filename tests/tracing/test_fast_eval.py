@@ -1,4 +1,4 @@
-"""The quick evaluation of small networks against the networks themselves, in double precision."""
+"""Tests of the fast evaluation of small networks against the networks themselves, in double precision."""
 
 import copy
 from typing import Any
@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from dimple.boundary import Boundary, Section, restricted
+from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
 from dimple.levelsets.base import level_function
-from dimple.networks import two_class
+from dimple.networks import add_second_logit
 from dimple.tensors import generator
 from dimple.tracing._fast_tanh import tanh_in_place
-from dimple.tracing.fast_eval import IN_PLACE, quick_gap
-from dimple.tracing.sequential import CHUNK
+from dimple.tracing.fast_eval import IN_PLACE_ACTIVATIONS, make_fast_logit_margin
+from dimple.tracing.sequential import ROWS_PER_CHUNK
 
-MODULES = [*(kind for kind in IN_PLACE if kind is not nn.LeakyReLU), lambda: nn.LeakyReLU(0.2)]
+MODULES = [*(kind for kind in IN_PLACE_ACTIVATIONS if kind is not nn.LeakyReLU), lambda: nn.LeakyReLU(0.2)]
 
 
 def network(activation: Any, classes: int = 2) -> nn.Sequential:
@@ -33,17 +33,17 @@ def network(activation: Any, classes: int = 2) -> nn.Sequential:
 
 @pytest.mark.parametrize("activation", MODULES)
 @pytest.mark.parametrize("label", [0, 1])
-def test_gaps_are_those_of_the_network(activation: Any, label: int) -> None:
+def test_logit_margins_are_those_of_the_network(activation: Any, label: int) -> None:
     net = network(activation)
-    x = 3 * torch.randn(2 * CHUNK + 3, 3, generator=generator(1, "points"))
-    gap = quick_gap(net, label)
-    assert gap is not None
+    x = 3 * torch.randn(2 * ROWS_PER_CHUNK + 3, 3, generator=generator(1, "points"))
+    margin = make_fast_logit_margin(net, label)
+    assert margin is not None
     scores = copy.deepcopy(net).double()(x.double())
     expected = scores[:, label] - scores[:, 1 - label]
-    assert float((gap(x).double() - expected).abs().max()) < 2e-6 * float(expected.abs().max())
+    assert float((margin(x).double() - expected).abs().max()) < 2e-6 * float(expected.abs().max())
 
 
-def test_the_hyperbolic_tangent_everywhere() -> None:
+def test_the_hyperbolic_tangent_has_small_absolute_and_relative_errors() -> None:
     u = np.concatenate([np.linspace(-30, 30, 200_001), np.geomspace(1e-30, 1, 1000)]).astype(np.float32)
     found = u.copy()
     tanh_in_place(found)
@@ -52,13 +52,13 @@ def test_the_hyperbolic_tangent_everywhere() -> None:
     assert np.abs(found / np.where(exact == 0, 1, exact) - 1)[exact != 0].max() < 5e-7
 
 
-def test_wrappers_and_sections_are_read_and_passes_counted() -> None:
+def test_wrappers_and_slices_are_read_and_passes_counted() -> None:
     net = network(nn.Tanh, classes=1)
-    section = Section(torch.zeros(3), torch.randn(3, 2, generator=generator(2, "axes")))
-    boundary = restricted(Boundary(two_class(net)), section)
+    affine_slice = AffineSlice(torch.zeros(3), torch.randn(3, 2, generator=generator(2, "axes")))
+    boundary = restrict_to_slice(Boundary(add_second_logit(net)), affine_slice)
     u = torch.randn(50, 2, generator=generator(3, "points"))
     found = level_function(boundary, 1)(u)
-    assert torch.allclose(found, net(section(u)).squeeze(1), atol=2e-5)
+    assert torch.allclose(found, net(affine_slice(u)).squeeze(1), atol=2e-5)
     assert boundary.forwards == 50
 
 
@@ -66,5 +66,5 @@ def test_wrappers_and_sections_are_read_and_passes_counted() -> None:
     "classifier",
     [lambda x: x[:, :2], network(nn.ReLU, classes=3), network(nn.Softsign), nn.Sequential(nn.Conv2d(1, 2, 1))],
 )
-def test_what_is_not_known_is_left_to_itself(classifier: Any) -> None:
-    assert quick_gap(classifier, 1) is None
+def test_unknown_networks_have_no_fast_evaluation(classifier: Any) -> None:
+    assert make_fast_logit_margin(classifier, 1) is None

@@ -1,4 +1,4 @@
-"""The update of Adam against torch's own."""
+"""Updates of Adam, compared with those of torch."""
 
 import pytest
 import torch
@@ -10,23 +10,25 @@ from dimple.training.adam import Adam
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_every_weight_is_that_of_torch_to_the_bit(decay: float) -> None:
+def test_parameters_equal_those_of_torch_to_the_last_bit(decay: float) -> None:
     stream = generator(0, "points")
-    x, y = torch.randn(20, 2, generator=stream), torch.randint(0, 2, (20,), generator=stream)
+    x = torch.randn(20, 2, generator=stream)
+    y = torch.randint(0, 2, (20,), generator=stream)
     networks = [MLP(widths=(8,)).build(2, generator(0, "network")) for _ in range(2)]
-    ours = Adam(list(networks[0].parameters()), lr=0.01, weight_decay=decay)
-    peer = torch.optim.Adam(networks[1].parameters(), lr=0.01, weight_decay=decay)
+    adam = Adam(list(networks[0].parameters()), lr=0.01, weight_decay=decay)
+    torch_adam = torch.optim.Adam(networks[1].parameters(), lr=0.01, weight_decay=decay)
     for _ in range(50):
-        for network, optimizer in zip(networks, (ours, peer), strict=True):
+        for network, optimizer in zip(networks, (adam, torch_adam), strict=True):
             network.zero_grad()
             nn.functional.cross_entropy(network(x), y).backward()
             optimizer.step()
     assert all(torch.equal(a, b) for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True))
 
 
-def test_a_weight_without_a_gradient_stays() -> None:
-    moved, still = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-    moved.sum().backward()
-    Adam([moved, still], lr=0.25).step()
-    assert moved.tolist() == pytest.approx([0.75, 0.75])
-    assert still.tolist() == [1.0, 1.0]
+def test_a_parameter_without_a_gradient_is_not_changed() -> None:
+    with_gradient = nn.Parameter(torch.ones(2))
+    without_gradient = nn.Parameter(torch.ones(2))
+    with_gradient.sum().backward()
+    Adam([with_gradient, without_gradient], lr=0.25).step()
+    assert with_gradient.tolist() == pytest.approx([0.75, 0.75])
+    assert without_gradient.tolist() == [1.0, 1.0]

@@ -1,4 +1,4 @@
-"""Training: reproducible, recorded where asked, stopped when it diverges."""
+"""Training: reproducibility, recorded steps, divergence, snapshot schedules."""
 
 import pytest
 import torch
@@ -7,53 +7,57 @@ from torch import nn
 from dimple.errors import DivergedError
 from dimple.networks import MLP
 from dimple.tensors import generator
-from dimple.training import Snapshots, Standard
+from dimple.training import SnapshotSchedule, StandardTraining
 
 
-def trained(steps: int = 30, lr: float = 1e-2) -> list[tuple[int, dict[str, torch.Tensor], float]]:
+def record_training(steps: int = 30, lr: float = 1e-2) -> list[tuple[int, dict[str, torch.Tensor], float]]:
     network = MLP(widths=(8,)).build(2, generator(0, "network"))
     stream = generator(0, "points")
-    x, y = torch.randn(20, 2, generator=stream), torch.randint(0, 2, (20,), generator=stream)
-    seen: list[tuple[int, dict[str, torch.Tensor], float]] = []
+    x = torch.randn(20, 2, generator=stream)
+    y = torch.randint(0, 2, (20,), generator=stream)
+    records: list[tuple[int, dict[str, torch.Tensor], float]] = []
 
     def record(step: int, net: nn.Module, loss: float) -> None:
-        seen.append((step, {name: value.clone() for name, value in net.state_dict().items()}, loss))
+        records.append((step, {name: value.clone() for name, value in net.state_dict().items()}, loss))
 
-    Standard(steps=steps, lr=lr).fit(network, x, y, [0, 10, 30], record)
-    return seen
+    StandardTraining(steps=steps, lr=lr).fit(network, x, y, [0, 10, 30], record)
+    return records
 
 
 def test_the_same_seed_gives_the_same_bits() -> None:
-    for (_, first, loss), (_, second, again) in zip(trained(), trained(), strict=True):
+    for (_, first, loss), (_, second, again) in zip(record_training(), record_training(), strict=True):
         assert loss == again
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_snapshot_zero_is_before_the_first_update() -> None:
-    seen = trained()
-    assert [step for step, _, _ in seen] == [0, 10, 30]
+    records = record_training()
+    assert [step for step, _, _ in records] == [0, 10, 30]
     start = MLP(widths=(8,)).build(2, generator(0, "network")).state_dict()
-    assert all(torch.equal(start[name], seen[0][1][name]) for name in start)
-    assert seen[2][2] < seen[0][2]
+    assert all(torch.equal(start[name], records[0][1][name]) for name in start)
+    assert records[2][2] < records[0][2]
 
 
 def test_one_adam_step_moves_every_weight_by_the_learning_rate() -> None:
     network = nn.Linear(1, 2)
     before = network.bias.detach().clone()
-    Standard(steps=1, lr=0.01).fit(network, torch.ones(1, 1), torch.tensor([0]), [1], lambda *_: None)
+    StandardTraining(steps=1, lr=0.01).fit(network, torch.ones(1, 1), torch.tensor([0]), [1], lambda *_: None)
     torch.testing.assert_close((network.bias - before).abs(), torch.full((2,), 0.01), rtol=1e-4, atol=0)
 
 
 def test_divergence_names_the_step_and_the_learning_rate() -> None:
     network = MLP(widths=(8,)).build(2, generator(0, "network"))
-    x, y = torch.full((4, 2), 1e30), torch.tensor([0, 1, 0, 1])
+    x = torch.full((4, 2), 1e30)
+    y = torch.tensor([0, 1, 0, 1])
     with pytest.raises(DivergedError, match=r"training.lr is 1e\+20: the loss is nan at step"):
-        Standard(steps=20, lr=1e20).fit(network, x, y, list(range(21)), lambda *_: None)
+        StandardTraining(steps=20, lr=1e20).fit(network, x, y, list(range(21)), lambda *_: None)
 
 
-def test_the_initialisation_is_pytorchs_rescaled() -> None:
+def test_the_initialization_is_that_of_pytorch_rescaled() -> None:
     plain = MLP(widths=(16,)).build(3, generator(0, "n"))
-    scaled = MLP(widths=(16,), input_scale=(1.0, 2.0, 5.0), bias_scale=3.0, offset=1.5, output_scale=0.5)
+    scaled = MLP(
+        widths=(16,), first_layer_weight_scale=(1.0, 2.0, 5.0), bias_scale=3.0, initial_logit_bias=1.5, output_scale=0.5
+    )
     network = scaled.build(3, generator(0, "n"))
     assert torch.allclose(network[0].weight, plain[0].weight * torch.tensor([1.0, 2.0, 5.0]))
     assert torch.allclose(network[0].bias, 3 * plain[0].bias)
@@ -64,8 +68,8 @@ def test_the_initialisation_is_pytorchs_rescaled() -> None:
 
 
 @pytest.mark.parametrize("spacing", ["log", "linear"])
-def test_schedules_begin_before_training_and_end_after_it(spacing: str) -> None:
-    steps = Snapshots(count=20, spacing=spacing).steps(500)  # type: ignore[arg-type]
+def test_schedules_start_before_training_and_end_after_it(spacing: str) -> None:
+    steps = SnapshotSchedule(count=20, spacing=spacing).steps(500)  # type: ignore[arg-type]
     assert steps[0] == 0 and steps[-1] == 500
     assert steps == sorted(set(steps))
     assert len(steps) <= 20

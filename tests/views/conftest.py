@@ -1,4 +1,4 @@
-"""Views are tested on scenes whose pictures are known; those in space need a library that can draw."""
+"""Fixtures of the tests of views: a browser for pages."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(opened: Browser) -> Iterator[Browser]:
-    """A browser whose console has nothing to complain of in the end."""
+    """Yield a browser, and check at the end of the test that its console contains no errors."""
     opened.errors.clear()
     yield opened
     assert opened.errors == []

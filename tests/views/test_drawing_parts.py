@@ -1,4 +1,4 @@
-"""Colours, markers, letters and the strip: what a picture is put together from."""
+"""The parts of a picture: colors, markers, fonts and the timeline."""
 
 import itertools
 
@@ -8,101 +8,108 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dimple.views.charts.timeline import LINES, plot_strip
-from dimple.views.content.frame import Chart, Curve, Timeline
-from dimple.views.style.colors import CLASSES, INK, PAPER, relief_colours
-from dimple.views.style.fonts import font, font_file
-from dimple.views.style.markers import marker, stamp
+from dimple.views.charts.timeline import LINE_COLORS, plot_timeline
+from dimple.views.content.frame import Chart, ChartCurve, Timeline
+from dimple.views.style.colors import BACKGROUND_COLOR, CLASS_COLORS, FOREGROUND_COLOR, depth_colors
+from dimple.views.style.fonts import font_file, load_font
+from dimple.views.style.markers import draw_marker, paste_marker
 from tests.views.material import timeline
 
 SIZE = (1280, 164)
 
 
 @given(st.floats(0.001, 1.0))
-def test_relief_fades_evenly_into_both_classes(depth: float) -> None:
-    blue, pale, orange = relief_colours(np.array([-depth, 0.0, depth]), 1.0).astype(int)
+def test_depth_colors_are_equally_strong_for_both_classes(depth: float) -> None:
+    blue, pale, orange = depth_colors(np.array([-depth, 0.0, depth]), 1.0).astype(int)
 
-    def towards(end: tuple[int, int, int], colour: np.ndarray) -> float:
-        way = np.array(end) - pale
-        return float((colour - pale) @ way / (way @ way))
+    def strength(color: np.ndarray, full: tuple[int, int, int]) -> float:
+        difference = np.array(full) - pale
+        return float((color - pale) @ difference / (difference @ difference))
 
-    assert towards(CLASSES[0], blue) == pytest.approx(towards(CLASSES[1], orange), abs=0.01)
-    assert 0 <= towards(CLASSES[1], orange) <= 1.001
+    assert strength(blue, CLASS_COLORS[0]) == pytest.approx(strength(orange, CLASS_COLORS[1]), abs=0.01)
+    assert 0 <= strength(orange, CLASS_COLORS[1]) <= 1.001
 
 
 def test_classes_differ_in_lightness_or_shape() -> None:
-    looks = {(np.asarray(marker(label, 15).convert("L")).tobytes()) for label in range(4)}
-    assert len(looks) == 4
+    gray_markers = {np.asarray(draw_marker(label, 15).convert("L")).tobytes() for label in range(4)}
+    assert len(gray_markers) == 4
 
 
 @pytest.mark.parametrize("label", range(4))
-def test_a_marker_is_filled_and_its_ghost_is_not(label: int) -> None:
-    whole, ghost = marker(label, 13), marker(label, 13, ghost=True)
-    middle = whole.width // 2
-    assert whole.getpixel((middle, middle)) == (*CLASSES[label], 255)
-    assert min(ghost.getpixel((middle, middle))[:3]) > 200
-    assert whole.getpixel((0, 0))[3] == 0
+def test_a_visible_marker_is_filled_and_a_hidden_one_is_not(label: int) -> None:
+    visible = draw_marker(label, 13)
+    hidden = draw_marker(label, 13, hidden=True)
+    middle = visible.width // 2
+    assert visible.getpixel((middle, middle)) == (*CLASS_COLORS[label], 255)
+    assert min(hidden.getpixel((middle, middle))[:3]) > 200
+    assert visible.getpixel((0, 0))[3] == 0
 
 
-def test_a_marker_is_stamped_on_its_place() -> None:
-    paper = Image.new("RGB", (60, 40), PAPER)
-    stamp(paper, marker(0, 9), 40.2, 12.9)
-    rows, columns = np.nonzero((np.asarray(paper) == CLASSES[0]).all(2))
+def test_a_marker_is_pasted_at_its_position() -> None:
+    picture = Image.new("RGB", (60, 40), BACKGROUND_COLOR)
+    paste_marker(picture, draw_marker(0, 9), 40.2, 12.9)
+    rows, columns = np.nonzero((np.asarray(picture) == CLASS_COLORS[0]).all(2))
     assert (columns.mean(), rows.mean()) == pytest.approx((40.0, 12.5), abs=0.6)
 
 
-def test_a_marker_may_stick_out() -> None:
-    paper = Image.new("RGB", (20, 20), PAPER)
-    stamp(paper, marker(1, 9), 0.0, 0.0)
-    assert paper.getpixel((0, 0)) == CLASSES[1]
+def test_a_marker_may_extend_beyond_the_picture() -> None:
+    picture = Image.new("RGB", (20, 20), BACKGROUND_COLOR)
+    paste_marker(picture, draw_marker(1, 9), 0.0, 0.0)
+    assert picture.getpixel((0, 0)) == CLASS_COLORS[1]
 
 
-def test_the_typeface_is_there() -> None:
-    assert font(20, bold=True).getlength("dimple") > font(20).getlength("dimple") > font(10).getlength("dimple")
+def test_the_font_exists_in_several_sizes_and_bold() -> None:
+    small, medium, bold = (
+        font.getlength("dimple") for font in (load_font(10), load_font(20), load_font(20, bold=True))
+    )
+    assert bold > medium > small
     assert font_file().is_file()
 
 
 def test_the_cursor_goes_through_the_curve_at_every_snapshot() -> None:
-    strip = plot_strip(timeline(), SIZE)
-    assert strip.picture.size == SIZE
-    for cursors in strip.cursors:
-        assert (np.diff(cursors) > 0).all()
-    assert [int(np.isfinite(places).all(1).sum()) for places, _ in strip.dots] == [3, 4]
+    plotted = plot_timeline(timeline(), SIZE)
+    assert plotted.image.size == SIZE
+    for cursor_x in plotted.cursor_x:
+        assert (np.diff(cursor_x) > 0).all()
+    assert [int(np.isfinite(pixels).all(1).sum()) for pixels, _ in plotted.curve_markers] == [3, 4]
     for index in range(4):
-        picture = strip.at(index)
-        for (places, colour), cursors in zip(strip.dots, strip.cursors, strict=True):
-            x, y = places[index]
+        picture = plotted.draw_cursor(index)
+        for (pixels, color), cursor_x in zip(plotted.curve_markers, plotted.cursor_x, strict=True):
+            x, y = pixels[index]
             if np.isfinite(y):
-                assert x == pytest.approx(cursors[index])
-                assert picture.getpixel((round(x), round(y))) == colour
+                assert x == pytest.approx(cursor_x[index])
+                assert picture.getpixel((round(x), round(y))) == color
 
 
-def test_dots_lie_on_the_plotted_line() -> None:
-    strip = plot_strip(timeline(), SIZE)
-    places, colour = strip.dots[1]
-    assert colour == LINES[0] == INK
-    for (x0, y0), (x1, y1) in itertools.pairwise(places):
-        around = np.asarray(strip.picture)[round((y0 + y1) / 2) - 2 : round((y0 + y1) / 2) + 3, round((x0 + x1) / 2)]
-        assert around.sum(1).min() < 250
+def test_markers_lie_on_the_plotted_line() -> None:
+    plotted = plot_timeline(timeline(), SIZE)
+    pixels, color = plotted.curve_markers[1]
+    assert color == LINE_COLORS[0] == FOREGROUND_COLOR
+    for (x0, y0), (x1, y1) in itertools.pairwise(pixels):
+        row = round((y0 + y1) / 2)
+        neighborhood = np.asarray(plotted.image)[row - 2 : row + 3, round((x0 + x1) / 2)]
+        assert neighborhood.sum(1).min() < 250
 
 
-def test_larger_values_stand_higher() -> None:
-    (places, _), (_, bottom) = plot_strip(timeline(), SIZE).dots[1], plot_strip(timeline(), SIZE).spans[1]
-    assert (np.diff(places[:, 1]) < 0).all()
-    assert (places[:, 1] <= bottom).all()
+def test_larger_values_are_higher() -> None:
+    plotted = plot_timeline(timeline(), SIZE)
+    pixels, _ = plotted.curve_markers[1]
+    _, bottom = plotted.chart_spans[1]
+    assert (np.diff(pixels[:, 1]) < 0).all()
+    assert (pixels[:, 1] <= bottom).all()
 
 
-def test_a_chart_holds_values_below_zero_and_decades() -> None:
+def test_a_chart_contains_values_below_zero_and_of_several_decades() -> None:
     steps = np.array([0, 1, 2], dtype=np.int64)
     for logarithmic in (False, True):
-        signed = Chart("signed", (Curve("x", np.array([-50.0, 0.0, 100.0])),), logarithmic=logarithmic)
-        strip = plot_strip(Timeline(steps, (signed,)), SIZE)
-        top, bottom = strip.spans[0]
-        assert (strip.dots[0][0][:, 1] > top).all()
-        assert (strip.dots[0][0][:, 1] < bottom).all()
+        signed = Chart("signed", (ChartCurve("x", np.array([-50.0, 0.0, 100.0])),), logarithmic=logarithmic)
+        plotted = plot_timeline(Timeline(steps, (signed,)), SIZE)
+        top, bottom = plotted.chart_spans[0]
+        assert (plotted.curve_markers[0][0][:, 1] > top).all()
+        assert (plotted.curve_markers[0][0][:, 1] < bottom).all()
 
 
-def test_a_chart_without_a_finite_number_is_empty() -> None:
-    blank = Chart("blank", (Curve("x", np.array([np.nan])),))
-    strip = plot_strip(Timeline(np.zeros(1, dtype=np.int64), (blank,)), SIZE)
-    assert strip.at(0).tobytes() != Image.new("RGB", SIZE, PAPER).tobytes()
+def test_a_chart_without_a_finite_number_is_drawn_without_a_curve() -> None:
+    empty = Chart("empty", (ChartCurve("x", np.array([np.nan])),))
+    plotted = plot_timeline(Timeline(np.zeros(1, dtype=np.int64), (empty,)), SIZE)
+    assert plotted.draw_cursor(0).tobytes() != Image.new("RGB", SIZE, BACKGROUND_COLOR).tobytes()

@@ -1,4 +1,4 @@
-"""Pages: everything within, nothing from outside, and what files say never becomes markup."""
+"""Pages are one file without external addresses, and no text of a run or scene file becomes markup."""
 
 import base64
 import hashlib
@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from dimple.errors import RunError
-from dimple.stats.aggregate import is_beside
-from dimple.views.charts.distributions import cumulative
-from dimple.views.charts.figure_charts import charts_by_unit
+from dimple.stats.aggregate import is_comparison_column
+from dimple.views.charts.charts_by_unit import charts_by_unit
+from dimple.views.charts.distributions import empirical_cdf
 from dimple.views.content.columns import spans_decades
-from dimple.views.content.frame import Curve
-from dimple.views.content.labels import null_text, number
-from dimple.views.report.measurement import ProbePicture, image_of, series_charts, write_probe_report
-from dimple.views.report.simulation import write_report
-from dimple.views.report.tables import figure_rows
+from dimple.views.content.frame import ChartCurve
+from dimple.views.content.labels import format_null, format_number
+from dimple.views.report.measurement import PerturbedImage, pixels_to_image, series_charts, write_measurement_report
+from dimple.views.report.simulation import write_simulation_report
+from dimple.views.report.tables import statistic_rows
 from tests.views.material import write_run
 
 NASTY = "</script><img src=x onerror=alert(1)>"
@@ -27,7 +27,7 @@ UNITS = {"margin": "l2, input units", "margin_on": "l2, input units"}
 
 
 class Page(HTMLParser):
-    """The tags, addresses, scripts and text of a page."""
+    """Tags, addresses, scripts and text of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ class Page(HTMLParser):
         self.text += "" if self.inside else f" {data}"
 
 
-def alone(page: Page) -> bool:
-    """Whether the page asks for nothing from outside and runs nothing but the one script that its policy names."""
+def is_self_contained(page: Page) -> bool:
+    """Return whether a page has no external addresses and only the script of its policy."""
     (script,) = page.scripts
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -70,72 +70,74 @@ def alone(page: Page) -> bool:
     )
 
 
-def probe_picture(index: int, margin: float, channels: int = 3) -> ProbePicture:
+def probe_picture(index: int, margin: float, channels: int = 3) -> PerturbedImage:
     image = np.full((channels, 4, 4), 0.5)
     step = np.zeros_like(image)
     step[:, index % 4, 0] = margin / np.sqrt(channels)
-    return ProbePicture(index, "cat", "dog", margin, image, step, 0.6 * step, 0.4 * step)
+    return PerturbedImage(index, "cat", "dog", margin, image, step, 0.6 * step, 0.4 * step)
 
 
-def test_the_report_of_a_run_states_what_happened(tmp_path: Path) -> None:
+def test_the_report_of_a_run_has_its_results(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    page = Page(write_report(run, run.path / "report.html"))
-    assert alone(page)
+    page = Page(write_simulation_report(run, run.path / "report.html"))
+    assert is_self_contained(page)
     text = " ".join(page.text.split())
-    assert "First clinging, then dimpling: undecided. Training accuracy did not come to stay at 1." in text
+    assert "Cling, then dimple: undecided. Training accuracy did not come to stay at 1." in text
     assert "clung 10 between 1 and 10 from here until the dimpling" in text
     assert "dimpled never" in text
-    assert "margin along the manifold, of the free one 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
-    assert run.scene_text.strip().splitlines()[1] in page.text
+    assert "margin along the manifold / free margin 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
+    assert run.settings_text.strip().splitlines()[1] in page.text
     assert "dimple simulate scene.yaml --seed 3 --out ball-again" in text
     assert "measure 2.0 s" in text
     assert "margin 24 1,200 800 40.0" in text
 
 
-def test_phases_that_nobody_dated_did_not_come_never(tmp_path: Path) -> None:
+def test_phases_without_dates_are_not_reported_as_never(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     run.info["summary"] = {"steps": 100, "snapshots": 4}
-    text = " ".join(Page(write_report(run, run.path / "report.html")).text.split())
-    assert "never" not in text and "When they came was not measured: that takes the probe offset" in text
+    text = " ".join(Page(write_simulation_report(run, run.path / "report.html")).text.split())
+    assert "never" not in text and "The phases are not dated: that takes the probe offset" in text
 
 
-def test_the_report_has_the_film_and_its_stills_where_there_are_any(tmp_path: Path) -> None:
+def test_the_report_has_the_film_and_its_stills_if_they_exist(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    without = Page(write_report(run, run.path / "report.html"))
+    without = Page(write_simulation_report(run, run.path / "report.html"))
     assert "video" not in without.tags
     (run.path / "film.mp4").write_bytes(b"film")
     (run.path / "stills").mkdir()
     Image.new("RGB", (64, 36), "red").save(run.path / "stills" / "step_00000010.png")
-    page = Page(write_report(run, run.path / "report.html"))
-    assert alone(page)
+    page = Page(write_simulation_report(run, run.path / "report.html"))
+    assert is_self_contained(page)
     assert "data:video/mp4;base64," + base64.b64encode(b"film").decode() in page.addresses
     assert "step 10: clung" in page.text
     assert page.tags.count("img") == without.tags.count("img") + 1
 
 
 def test_a_report_links_to_the_page_of_its_own_run_only(tmp_path: Path) -> None:
-    run, other = write_run(tmp_path / "run"), write_run(tmp_path / "other")
-    assert 'href="page.html"' not in write_report(run, run.path / "report.html").read_text()
-    for one in (run, other):
-        (one.path / "page.html").write_text("a page")
-    assert 'href="page.html"' in write_report(run, run.path / "report.html").read_text()
-    assert 'href="page.html"' not in write_report(run, other.path / "report-of-run.html").read_text()
+    run = write_run(tmp_path / "run")
+    other = write_run(tmp_path / "other")
+    assert 'href="page.html"' not in write_simulation_report(run, run.path / "report.html").read_text()
+    for written in (run, other):
+        (written.path / "page.html").write_text("a page")
+    assert 'href="page.html"' in write_simulation_report(run, run.path / "report.html").read_text()
+    assert 'href="page.html"' not in write_simulation_report(run, other.path / "report-of-run.html").read_text()
 
 
 def test_charts_mark_the_phases_and_are_the_same_every_time(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    first = write_report(run, run.path / "report.html").read_bytes()
-    assert write_report(run, run.path / "again.html").read_bytes() == first
+    first = write_simulation_report(run, run.path / "report.html").read_bytes()
+    assert write_simulation_report(run, run.path / "again.html").read_bytes() == first
     page = Page(run.path / "report.html")
     assert page.tags.count("svg") == len(page.labels) == 4
     chart = page.text[page.text.index("distance from manifold and points") :]
     assert "clung" in chart[: chart.index("training loss")]
 
 
-def test_charts_take_their_colours_from_the_page_and_no_names_from_each_other(tmp_path: Path) -> None:
+def test_charts_use_the_colors_of_the_page_and_only_their_own_identifiers(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    text = write_report(run, run.path / "report.html").read_text()
-    style, charts = text[: text.index("</style>")], re.findall("<svg .*?</svg>", text, flags=re.DOTALL)
+    text = write_simulation_report(run, run.path / "report.html").read_text()
+    style = text[: text.index("</style>")]
+    charts = re.findall("<svg .*?</svg>", text, flags=re.DOTALL)
     dark = style[style.index("dark) {") :]
     for name in set(re.findall(r"var\((--\w+)\)", "".join(charts))):
         assert f"{name}: #" in dark[: dark.index("* {")] and style.count(f"{name}: #") >= 2, name
@@ -148,26 +150,34 @@ def test_charts_take_their_colours_from_the_page_and_no_names_from_each_other(tm
 
 def test_names_and_scenes_are_never_markup(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", name=NASTY)
-    page = Page(write_report(run, run.path / "report.html"))
-    assert alone(page)
+    page = Page(write_simulation_report(run, run.path / "report.html"))
+    assert is_self_contained(page)
     assert NASTY in page.text
     facts = [(NASTY, NASTY)]
-    page = Page(write_probe_report(tmp_path / "p.html", NASTY, facts, {}, {}, [], [probe_picture(0, 0.5)]))
-    assert alone(page)
+    page = Page(write_measurement_report(tmp_path / "p.html", NASTY, facts, {}, {}, [], [probe_picture(0, 0.5)]))
+    assert is_self_contained(page)
     assert page.text.count(NASTY) >= 3
 
 
-def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be written"):
-        write_report(write_run(tmp_path / "run"), tmp_path / "absent" / "report.html")
+        write_simulation_report(write_run(tmp_path / "run"), tmp_path / "absent" / "report.html")
 
 
-def test_the_probe_report_ranks_the_images_and_takes_them_apart(tmp_path: Path) -> None:
+def test_the_probe_report_ranks_the_images_and_decomposes_their_perturbations(tmp_path: Path) -> None:
     pictures = [probe_picture(k, margin) for k, margin in enumerate((0.4, 0.1, 0.3, 0.2))]
-    columns = {"index": np.arange(3), "margin": np.array([0.1, np.inf, -0.2]), "margin_null": np.array([0.2, 0.3, 0.4])}
-    rows = [{"step": 0, "margin": 0.1, "on_ratio": 3.0, "on_ratio_null": 4.0, "on_ratio_verdict": "below"}]
-    page = Page(write_probe_report(tmp_path / "p.html", "net", [("seed", "0")], columns, UNITS, rows, pictures))
-    assert alone(page)
+    columns = {"index": np.arange(3), "margin": np.array([0.1, np.inf, -0.2]), "margin_test": np.array([0.2, 0.3, 0.4])}
+    rows = [
+        {
+            "step": 0,
+            "margin": 0.1,
+            "margin_on_ratio": 3.0,
+            "margin_on_ratio_null": 4.0,
+            "margin_on_ratio_verdict": "below",
+        }
+    ]
+    page = Page(write_measurement_report(tmp_path / "p.html", "net", [("seed", "0")], columns, UNITS, rows, pictures))
+    assert is_self_contained(page)
     assert re.findall(r"image (\d)", page.text) == ["1", "3", "2", "0"]
     assert page.text.index("least robust") < page.text.index("image 1") < page.text.index("most robust")
     assert "36.0% of its squared length" in page.text
@@ -178,10 +188,10 @@ def test_the_probe_report_ranks_the_images_and_takes_them_apart(tmp_path: Path) 
     assert "below" in page.text
 
 
-def test_without_tangents_only_the_whole_perturbation_is_shown(tmp_path: Path) -> None:
+def test_without_tangents_only_the_total_perturbation_is_shown(tmp_path: Path) -> None:
     image = np.zeros((1, 8, 8))
-    plain = ProbePicture(3, 0, 1, 0.5, image, image + 0.1, None, None)
-    page = Page(write_probe_report(tmp_path / "p.html", "net", [], {}, {}, [], [plain]))
+    plain = PerturbedImage(3, 0, 1, 0.5, image, image + 0.1, None, None)
+    page = Page(write_measurement_report(tmp_path / "p.html", "net", [], {}, {}, [], [plain]))
     assert page.tags.count("img") == 3
     assert "squared length" not in page.text and "may be shorter" not in page.text
 
@@ -192,27 +202,28 @@ def test_a_series_of_checkpoints_is_drawn_along_its_steps() -> None:
     assert series_charts(rows[:1], UNITS) == []
 
 
-def test_shares_count_what_was_never_reached() -> None:
-    values, shares = cumulative(np.array([2.0, np.inf, 1.0, np.nan]))
-    assert (values.tolist(), shares.tolist()) == ([1.0, 2.0], [0.25, 0.5])
-    assert cumulative(np.array([]))[1].tolist() == []
+def test_fractions_count_values_that_are_not_finite() -> None:
+    values, fractions = empirical_cdf(np.array([2.0, np.inf, 1.0, np.nan]))
+    assert (values.tolist(), fractions.tolist()) == ([1.0, 2.0], [0.25, 0.5])
+    assert empirical_cdf(np.array([]))[1].tolist() == []
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_are_magnified_without_blur(channels: int) -> None:
     pixels = np.zeros((channels, 2, 2))
-    pixels[:, 0, 1], pixels[:, 1, 0] = 2.0, 0.5
-    picture = image_of(pixels)
+    pixels[:, 0, 1] = 2.0
+    pixels[:, 1, 0] = 0.5
+    picture = pixels_to_image(pixels)
     assert picture.size == (112, 112)
-    grey = np.asarray(picture.convert("L"))
-    assert np.unique(grey[:56, :56]).tolist() == [0]
-    assert np.unique(grey[:56, 56:]).tolist() == [255]
-    assert np.unique(grey[56:, :56]).tolist() == [128]
+    gray = np.asarray(picture.convert("L"))
+    assert np.unique(gray[:56, :56]).tolist() == [0]
+    assert np.unique(gray[:56, 56:]).tolist() == [255]
+    assert np.unique(gray[56:, :56]).tolist() == [128]
 
 
-def test_a_table_has_each_figure_once_with_its_null() -> None:
+def test_a_table_has_each_statistic_once_with_its_null() -> None:
     row = {"step": 5, "x": 1.0, "x_null": 2.0, "x_null_low": 1.5, "x_null_high": 3.0, "x_verdict": "below", "y": None}
-    rows = figure_rows(row, {"x": "l2"})
+    rows = statistic_rows(row, {"x": "l2"})
     assert rows[0] == {
         "name": "x", "value": "1.00", "key": "1.0", "found": "", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0",
         "verdict": "below", "unit": "l2",
@@ -221,27 +232,27 @@ def test_a_table_has_each_figure_once_with_its_null() -> None:
     assert [r["value"] for r in rows] == ["1.00", "not measured"]
 
 
-def test_the_share_of_found_samples_stands_beside_what_rests_on_it() -> None:
+def test_the_fraction_of_found_samples_is_shown_with_its_statistic() -> None:
     row = {"margin_on": 1.0, "margin_on_null": 2.0, "margin_on_found": 0.75, "margin_on_found_null": 0.997}
-    rows = figure_rows(row | {"margin": 0.5, "margin_found": 1.0}, {})
+    rows = statistic_rows(row | {"margin": 0.5, "margin_found": 1.0}, {})
     assert [(r["value"], r["found"], r["null"]) for r in rows] == [
         ("1.00", "75% found", "2.00, 99.7% found"), ("0.500", "", "")
     ]  # fmt: skip
 
 
-def test_charts_group_by_unit_and_leave_nulls_with_their_figures() -> None:
+def test_charts_are_grouped_by_unit_and_nulls_belong_to_their_columns() -> None:
     columns = {name: np.ones(2) for name in ("step", "a", "a_null", "b", "c", "d", "e", "f")}
-    units = dict.fromkeys("abcdef", "l2") | {"f": "share"}
-    charts = charts_by_unit(columns, units, without={"b"})
+    units = dict.fromkeys("abcdef", "l2") | {"f": "fraction"}
+    charts = charts_by_unit(columns, units, exclude={"b"})
     assert [[curve.name for curve in chart.curves] for chart in charts] == [["a", "c", "d", "e"], ["f"]]
-    assert charts[0].curves[0].null is not None
+    assert charts[0].curves[0].baseline is not None
 
 
 @pytest.mark.parametrize(
     ("values", "expected"), [([1.0, 2.0], False), ([0.001, 1.0], True), ([-5.0, 0.0, 0.1], True), ([np.nan], False)]
 )
-def test_decades_are_recognised(values: list[float], expected: bool) -> None:
-    assert spans_decades([Curve("x", np.array(values))]) == expected
+def test_decades_are_recognized(values: list[float], expected: bool) -> None:
+    assert spans_decades([ChartCurve("x", np.array(values))]) == expected
 
 
 @pytest.mark.parametrize(
@@ -250,10 +261,10 @@ def test_decades_are_recognised(values: list[float], expected: bool) -> None:
      (float("nan"), "not measured"), (None, "not measured"), (float("inf"), "none found"), (5e-5, "5e-05")],
 )  # fmt: skip
 def test_numbers_have_three_digits(value: float | None, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
-def test_only_nulls_of_figures_that_are_there_are_nulls() -> None:
-    assert is_beside("x_null_low", {"x": 1})
-    assert not is_beside("x_null", {"y": 1})
-    assert null_text({"x": 1.0}, "x") == ""
+def test_only_nulls_of_existing_columns_are_comparisons() -> None:
+    assert is_comparison_column("x_null_low", {"x": 1})
+    assert not is_comparison_column("x_null", {"y": 1})
+    assert format_null({"x": 1.0}, "x") == ""

@@ -1,4 +1,4 @@
-"""A display that nobody sees: an X server in memory, for programs that open windows."""
+"""A virtual display: an X server in memory, for programs that open windows."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ import pytest
 
 @contextlib.contextmanager
 def virtual_display(size: str = "1280x960x24") -> Iterator[str]:
-    """The name of a display that lives as long as the block; skips where there is none to be had."""
+    """Yield the name of a display that exists until the block ends; skip the test if Xvfb is not installed."""
     if shutil.which("Xvfb") is None:
         pytest.skip("no virtual display: Xvfb is not installed")
     reading, writing = os.pipe()
-    # A server that begins anew whenever its last client leaves would refuse the next one for a moment.
+    # Without -noreset the server restarts when its last client disconnects, and refuses the next one for a moment.
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp", "-noreset"]
     with subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL) as server:
         try:

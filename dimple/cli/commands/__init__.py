@@ -1,1 +1,1 @@
-"""The commands of the program, one module each."""
+"""Commands of the program, one module for each."""

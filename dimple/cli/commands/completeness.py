@@ -1,4 +1,4 @@
-"""`dimple certify`: whether a run's boundary is complete."""
+"""`dimple completeness`: a proof that the boundary mesh of a run is complete."""
 
 import dataclasses
 import json
@@ -8,26 +8,33 @@ from typing import Annotated
 import typer
 
 from dimple.cli import console
+from dimple.cli.flags import JsonOption
 
 
-def certify(
-    run: Annotated[Path, typer.Argument(help="A run of dimple simulate, its folder or packed.")],
-    cells: Annotated[int, typer.Option(help="Along each axis of the box, a power of two.")] = 64,
+def completeness(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run of dimple simulate, as a folder or packed.")],
+    resolution: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Cells along each axis of the box, a power of two.")
+    ] = 64,
     steps: Annotated[
-        list[int] | None, typer.Option("--step", help="A snapshot; repeatable. The last one without it.")
+        list[int] | None,
+        typer.Option("--step", metavar="NUMBER", help="Snapshot to check; repeatable.  [default: the last one]"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Prove that the boundary a run shows lacks no part larger than a cell, or say how much is undecided."""
+    """Prove that the mesh misses no component larger than a cell.
+
+    Where the proof does not succeed, the command prints how much of the box is undecided.
+    """
     import torch
 
     from dimple import experiment
 
     torch.set_num_threads(1)
-    proofs = experiment.certify_run(run, cells, steps or (), console.progress)
+    results = experiment.check_run_completeness(run, resolution, steps or (), console.progress)
     if as_json:
-        rows = [{**dataclasses.asdict(proof), "complete": proof.complete} for proof in proofs]
-        typer.echo(json.dumps({"run": str(run), "cells": cells, "proofs": rows}))
+        rows = [{**dataclasses.asdict(result), "is_complete": result.is_complete} for result in results]
+        typer.echo(json.dumps({"run": str(run), "resolution": resolution, "results": rows}))
         return
-    for proof in proofs:
-        typer.echo(str(proof))
+    for result in results:
+        typer.echo(str(result))

@@ -1,4 +1,4 @@
-"""`dimple film`: a run as a film, a page, or files for ParaView."""
+"""`dimple export`: a run as a film, a page, or files for ParaView."""
 
 import re
 from pathlib import Path
@@ -10,25 +10,28 @@ from dimple.cli import console
 from dimple.errors import UsageError
 
 
-def film(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")],
     out: Annotated[
         list[Path] | None,
         typer.Option(
-            "--out", "-o",
-            help=".mp4, .gif, .png (sheet), .html (page to turn and scrub), .pvd or .vtkhdf (ParaView); repeatable. "
-            "film.mp4 in the run folder without it.",
+            "--out", "-o", metavar="FILE",
+            help="File to write: .mp4, .gif, .png (sheet of key frames), .html (interactive page), .pvd or .vtkhdf "
+            "(ParaView); repeatable.  [default: film.mp4 in the run folder]",
         ),
     ] = None,
-    fps: Annotated[int, typer.Option(help="Snapshots a second.")] = 8,
-    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the pictures, in pixels.")] = "1280x720",
+    fps: Annotated[int, typer.Option(metavar="NUMBER", help="Snapshots per second.")] = 8,
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the pictures in pixels.")] = "1280x720",
 ) -> None:  # fmt: skip
-    """Show a run: a film, a sheet of key frames, a web page in one file, or a time series for ParaView."""
+    """Write a run as a film, as a web page, or for ParaView.
+
+    The suffix of each file decides its format, for example .png for a sheet of key frames.
+    """
     from dimple import experiment
 
     sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if sides is None:
         raise UsageError(f"--size is {size!r}; write it as width x height in pixels, such as 1280x720")
-    paths = experiment.film(run, out or (), fps, (int(sides[1]), int(sides[2])), console.progress)
+    paths = experiment.export_run(run, out or (), fps, (int(sides[1]), int(sides[2])), console.progress)
     for path in paths:
         typer.echo(str(path))

@@ -1,4 +1,4 @@
-"""`dimple gallery`: every scene, the tutorials and the reference as one static site."""
+"""`dimple gallery`: a static site with every scene, the tutorials and the API reference."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,28 +6,37 @@ from typing import Annotated
 import typer
 
 from dimple.cli import console
-from dimple.cli.flags import Device
+from dimple.cli.flags import DeviceOption
 
 
 def gallery(
-    out: Annotated[Path, typer.Argument(help="The folder of the site; an unfinished one is continued.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the site; an unfinished site is continued.")],
     scenes: Annotated[
         list[str] | None,
-        typer.Option("--scene", help="A scene that ships, or a scene file; repeatable. Without it all that ship."),
+        typer.Option(
+            "--scene",
+            metavar="NAME",
+            help="Built-in scene or scene file; repeatable.  [default: all built-in scenes]",
+        ),
     ] = None,
-    changes: Annotated[
+    overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one setting in every scene; repeatable."),
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Setting to change in every scene; repeatable."),
     ] = None,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     jobs: Annotated[
         int | None,
-        typer.Option(envvar="DIMPLE_JOBS", help="Scenes simulated at a time; without it one a core, up to 8."),
+        typer.Option(
+            envvar="DIMPLE_JOBS",
+            metavar="NUMBER",
+            help="Scenes simulated at the same time.  [default: one for each core, at most 8]",
+        ),
     ] = None,
 ) -> None:
-    """Show scenes as a static site: an index, a page for each with its film, the tutorials and the reference.
+    """Write a static site with scenes, tutorials and API.
 
-    It opens from disk and asks no network. Needs the extra dimple[docs].
+    The site has an index, and a page with a film for each scene. It opens from disk and loads nothing from the network.
+    It needs the extra dimple-lab[docs].
     """
     import joblib
     import torch
@@ -35,6 +44,8 @@ def gallery(
     from dimple import experiment
 
     torch.set_num_threads(1)
-    count = min(8, joblib.cpu_count()) if jobs is None else jobs
-    index = experiment.gallery(out, scenes or (), changes or (), device=device, progress=console.progress, jobs=count)
+    job_count = min(8, joblib.cpu_count()) if jobs is None else jobs
+    index = experiment.build_gallery(
+        out, scenes or (), overrides or (), device=device, progress=console.progress, jobs=job_count
+    )
     typer.echo(str(index))

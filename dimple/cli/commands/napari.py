@@ -8,8 +8,11 @@ import typer
 from dimple.cli import console
 
 
-def napari(run: Annotated[Path, typer.Argument(help="A run folder, or what dimple pack made of one.")]) -> None:
-    """Open a run in napari: its boundary, points and score along training, or its images and their perturbations."""
+def napari(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")]) -> None:
+    """Open a run in the image viewer napari.
+
+    A simulation shows boundary, points and scores along training, a measurement shows images and their perturbations.
+    """
     from dimple import experiment
 
-    experiment.napari(run, console.progress)
+    experiment.open_in_napari(run, console.progress)

@@ -1,4 +1,4 @@
-"""`dimple pack`: a run as one file."""
+"""`dimple pack`: a run in one file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +7,18 @@ import typer
 
 
 def pack(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a finished run.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The .dimple file; without it one beside the folder, of its name."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="File to write, .dimple.  [default: the name of the folder, next to it]"
+        ),
     ] = None,
 ) -> None:
-    """Pack a run into one file, which every command takes in the place of the folder, and napari opens."""
+    """Pack a run into one file.
+
+    Every command takes the file instead of the folder, and napari opens it.
+    """
     from dimple import experiment
 
     typer.echo(str(experiment.pack(run, out)))

@@ -1,4 +1,4 @@
-"""`dimple probe`: the same probes on a network and data of one's own."""
+"""`dimple probe`: measurement of a network on your own data, of checkpoints, or of a run."""
 
 import json
 from pathlib import Path
@@ -7,89 +7,125 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimple.cli import console
-from dimple.cli.flags import AsJson, Data, Device, Force, Model, Simulated, StateKey, Weights, request_of
+from dimple.cli.flags import (
+    DataOption,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    ModelOption,
+    RunOption,
+    StateDictKeyOption,
+    WeightsOption,
+    build_config,
+)
 
 if TYPE_CHECKING:
     from dimple.runs import Run
 
 
 def probe(
-    model: Model = None,
-    run: Simulated = None,
-    weights: Weights = None,
+    model: ModelOption = None,
+    run: RunOption = None,
+    weights: WeightsOption = None,
     checkpoints: Annotated[
-        str | None, typer.Option(help="A quoted glob of weights files, measured one after another.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Pattern of weights files, in quotes: 'epochs/*.pt', measured one after another."
+        ),
     ] = None,
-    state_key: StateKey = None,
-    data: Data = None,
+    state_dict_key: StateDictKeyOption = None,
+    data: DataOption = None,
     probes: Annotated[
         list[str] | None,
         typer.Option(
             "--probe",
-            help="margin, onoff, subspace, confidence, spectra, speed, ...; repeatable. [default: margin, onoff]",
+            metavar="NAME",
+            help="Probe: margin, onoff, offset, curvature, certified, exact, subspace, confidence, spectra, speed or "
+            "transfer; repeatable.  [default: margin, onoff]",
         ),
     ] = None,
-    norm: Annotated[str, typer.Option(help="l1, l2 or linf, for the margin.")] = "l2",
-    method: Annotated[str, typer.Option(help="Of the margin: closest, or deepfool and others of the literature.")] = (
-        "closest"
-    ),
-    budget: Annotated[
-        float | None, typer.Option(help="Passes that a search may take, a forward and a backward being one.")
+    norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
+    method: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Search method of the margin: closest, deepfool, fab, lbfgs or pgd."),
+    ] = "closest",
+    max_passes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Maximum number of passes of a search; a forward with its backward pass counts as one.",
+        ),
     ] = None,
-    bands: Annotated[str, typer.Option(help="Of the probe subspace: dct or pca.")] = "dct",
-    split: Annotated[str, typer.Option(help="Which samples: test, train or both.")] = "test",
-    samples: Annotated[int, typer.Option(help="How many samples of each split.")] = 200,
-    seed: Annotated[int, typer.Option(help="Draws the images and the random subspaces.")] = 0,
-    dim: Annotated[int, typer.Option(help="Dimension of the tangent spaces estimated by local PCA.")] = 16,
-    neighbours: Annotated[int, typer.Option(help="Training images that each estimate looks at.")] = 50,
-    draws: Annotated[
-        int, typer.Option(help="Random subspaces of each null: 39 give a band of 95 %, and most of the cost.")
+    subspaces: Annotated[
+        str, typer.Option(metavar="NAME", help="Kind of subspaces that --probe subspace measures: dct or pca.")
+    ] = "dct",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the samples: test, train or both.")] = "test",
+    samples: Annotated[int, typer.Option(metavar="NUMBER", help="Number of samples of each split.")] = 200,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Seed of the choice of samples and of the random subspaces.")
+    ] = 0,
+    dim: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Dimension of the tangent spaces that local PCA estimates.")
+    ] = 16,
+    neighbors: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Number of training images in each estimate of a tangent space.")
+    ] = 50,
+    null_draws: Annotated[
+        int,
+        typer.Option(
+            metavar="NUMBER", help="Number of random subspaces of each null; 39 give a 95 % band, and most of the cost."
+        ),
     ] = 39,
-    device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="The folder; runs/probe-<model>-<seed> without it.")] = None,
-    force: Force = False,
-    as_json: AsJson = False,
+    device: DeviceOption = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Run folder.  [default: runs/probe-<model>-<seed>]"),
+    ] = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Measure a network's decision boundary at its data: margins, and their parts on and off the data manifold.
+    """Measure the decision boundary of a network at its data.
 
-    A series of checkpoints, or the snapshots of a run, gives every figure along training.
+    The probes measure margins, and their parts on and off the data manifold. A series of checkpoints, or the snapshots
+    of a run, gives every statistic along training.
     """
     from dimple import experiment
-    from dimple.runs.atomic_io import without_infinities
+    from dimple.runs.atomic_io import replace_nonfinite
 
-    request = request_of(
-        experiment.ProbeRequest, model=model, data=data, weights=weights, checkpoints=checkpoints, state_key=state_key,
-        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm, method=method, budget=budget,
-        bands=bands, samples=samples, seed=seed, neighbours=neighbours, dim=dim, draws=draws,
+    config = build_config(
+        experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
+        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
+        method=method, max_passes=max_passes, subspaces=subspaces, samples=samples, seed=seed, neighbors=neighbors,
+        dim=dim, null_draws=null_draws,
     )  # fmt: skip
-    name = request.model.replace(":", ".") if run is None else Path(run).name
+    name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
-    done = experiment.probe(request, folder, device=device, force=force, progress=console.progress)
+    finished = experiment.probe(config, folder, device=device, force=force, progress=console.progress)
     if as_json:
-        line = {"run": str(done.path), **done.info["summary"], "seconds": done.info["seconds"]}
-        typer.echo(json.dumps(without_infinities(line)))
+        line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
+        typer.echo(json.dumps(replace_nonfinite(line)))
     else:
-        _print_summary(done)
+        _print_summary(finished)
 
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import table_of
-    from dimple.views.report.measurement import caution
+    from dimple.cli.tables import build_table
+    from dimple.views.report.measurement import reliability_warning
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
     units: dict[str, str] = run.info["summary"]["units"]
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
     for row in last:
-        figures = {name: value for name, value in row.items() if name not in ("step", "split")}
-        out.print(table_of(f"step {row['step']}, {row['split']}", figures, units))
-        if doubt := caution(row):
-            out.print(f"* {doubt[0].lower()}{doubt[1:]}", markup=False)
+        statistics = {name: value for name, value in row.items() if name not in ("step", "split")}
+        out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width))
+        if warning := reliability_warning(row):
+            out.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
     if any("margin" in row for row in last):
-        what = "margins are medians over the samples that are classified correctly, margin_wrong over the others"
-        out.print(what, style="dim", markup=False)
+        note = "margins are medians over the correctly classified samples, margin_misclassified over the others"
+        out.print(note, style="dim", markup=False)
     if len(last) < len(rows):
         out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
     for file in (

@@ -1,4 +1,4 @@
-"""`dimple report`: the page of a finished run, written again, or one page about several."""
+"""`dimple report`: the page of a finished run, written again, or one page about several runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +11,20 @@ from dimple.errors import UsageError
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders, of dimple simulate or dimple probe.")
+        list[Path],
+        typer.Argument(metavar="RUN", help="Runs of dimple simulate, probe or slice, as folders or packed."),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The HTML file; report.html in the run folder without it, for one run."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="HTML file.  [default for one run: report.html in its folder]"
+        ),
     ] = None,
 ) -> None:
-    """Write a run's report again, or compare several runs: one page, to read or to print, that needs no other file."""
+    """Write the report of a run again, or compare runs.
+
+    The report is one page that needs no other file.
+    """
     from dimple import experiment
     from dimple.runs import Run
 
@@ -27,7 +33,7 @@ def report(
     elif out is None:
         for run in runs:
             Run.open(run)
-        raise UsageError(f"{len(runs)} runs have no folder in common for their page; name a file with -o")
+        raise UsageError(f"{len(runs)} runs have no common folder for their page; name a file with -o")
     else:
         path = experiment.compare(runs, out)
     typer.echo(str(path))

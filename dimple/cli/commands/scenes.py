@@ -1,4 +1,4 @@
-"""`dimple scenes`: what ships, what a scene looks like, and whether one's own makes sense."""
+"""`dimple scenes`: the list of built-in scenes, the geometry of a scene, and checks of scene files."""
 
 import json
 import math
@@ -13,173 +13,194 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dimple.cli import console
-from dimple.cli.flags import AsJson, Changes, Named
+from dimple.cli.flags import JsonOption, OverridesOption, SceneArgument
 
 if TYPE_CHECKING:
-    from dimple.experiment.simulation.manifold_geometry import Geometry
+    from dimple.experiment.simulation.manifold_geometry import SceneGeometry
 
-scenes = typer.Typer(
-    help="List the scenes that ship, show one, check a file, or begin a new one.", rich_markup_mode=None
-)
+scenes = typer.Typer(help="List the built-in scenes; show, check or start one.", rich_markup_mode=None)
 
-STARTER = """\
-# One sentence that says what the scene is; dimple scenes shows the first line.
+STARTER_SCENE = """\
+# One sentence that describes the scene; dimple scenes shows the first line.
 #
-# Every setting but the manifold may be left out; what is commented out below is what holds then. Settings of a kind
-# belong to that kind: `dimple scenes schema` lists all kinds with their settings, for people and for editors.
+# Only the manifold is required; the lines that are commented out below are the defaults. Each kind has settings of its
+# own: `dimple scenes schema` lists all kinds with their settings, for people and for editors.
 # seed: 0
 
-# Where the data lie: circle, spiral, torus, swiss_roll, ...; `lift` places any of them in more dimensions:
-# {kind: lift, of: {kind: sphere}, ambient_dim: 100}
+# The manifold of the data: circle, spiral, torus, swiss_roll, ...; `embed` places any of them in more dimensions:
+# {kind: embed, base: {kind: sphere}, ambient_dim: 100}
 manifold: {kind: sphere, dim: 2, radius: 0.3}
 
-# Points spread evenly, and neighbours of unlike class: the only thing to learn is the fine pattern.
+# Evenly spread points whose neighbors have the other class, so that only the fine pattern can be learned.
 # data:
-#   sampling: {kind: spread, count: 60}
+#   sampling: {kind: farthest_point, count: 60}
 #   labels: {kind: alternating}
 #   test_points: 500
-#   probe_points: 300
+#   heldout_points: 300
 
-# Whether the boundary clings is decided here. It does so rather with larger weights across the manifold (input_scale,
-# one factor or one a coordinate) and when the network starts sure of one class (offset 1 to 2).
-# network: {widths: [128, 128], activation: relu, input_scale: 1.0, bias_scale: 1.0, output_scale: 1.0, offset: 0.0}
+# The initial weights decide whether the boundary clings. It clings more with larger weights off the manifold
+# (first_layer_weight_scale, one factor or one for each coordinate), and when the network starts with one class
+# everywhere (initial_logit_bias 1 to 2).
+# network: {widths: [128, 128], activation: relu, first_layer_weight_scale: 1.0, bias_scale: 1.0,
+#           output_scale: 1.0, initial_logit_bias: 0.0}
 
 # training: {kind: standard, steps: 1000, lr: 0.001}
 # snapshots: {count: 50, spacing: log}
 
-# What is measured at every snapshot. In many dimensions `{kind: margin, method: deepfool}` is quicker.
+# The measurements at every snapshot. In many dimensions `{kind: margin, method: deepfool}` is faster.
 # probes:
-#   - {kind: margin, starts: 4}
+#   - {kind: margin, restarts: 4}
 #   - {kind: onoff}
 #   - {kind: offset}
 
-# How the boundary is extracted to be drawn: in 2 or 3 dimensions, or in a section of more that holds the manifold. A
-# manifold that spans more than three needs {kind: none}.
-# levelset: {kind: adaptive, cells: 64}
+# The extraction of the boundary for drawing: in 2 or 3 dimensions, or in a slice of more dimensions that holds the
+# manifold. A manifold that spans more than three dimensions needs {kind: none}.
+# levelset: {kind: adaptive, resolution: 64}
 """
 
 
 @scenes.callback(invoke_without_command=True)
 def list_scenes(context: typer.Context) -> None:
-    """List the scenes that ship, with one line each; or show, check or begin one."""
+    """List the built-in scenes with one line each; or show, check or start one."""
     if context.invoked_subcommand is not None:
         return
     from dimple.scene import shipped_scenes
 
-    firsts = {name: file.read_text(encoding="utf-8").partition("\n")[0] for name, file in shipped_scenes().items()}
-    # A program that reads the list gets a line a scene.
+    lines = {name: file.read_text(encoding="utf-8").partition("\n")[0] for name, file in shipped_scenes().items()}
+    # Without a terminal, for other programs, each scene is one line.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in listed({name: first.removeprefix("#").strip() for name, first in firsts.items()}, width):
+    for line in format_columns({name: line.removeprefix("#").strip() for name, line in lines.items()}, width):
         typer.echo(line)
 
 
-def listed(rows: Mapping[str, str], width: int | None) -> list[str]:
-    """Names and what they stand for in two columns, wrapped to so many characters where there is a width.
+def format_columns(rows: Mapping[str, str], width: int | None) -> list[str]:
+    """Return lines of two columns, names and texts, wrapped to `width` characters unless it is None.
 
     Example:
-        >>> listed({"a": "one two", "bc": "three"}, 9)
+        >>> format_columns({"a": "one two", "bc": "three"}, 9)
         ['a   one', '    two', 'bc  three']
     """
     names = max(map(len, rows), default=0)
     lines = []
     for name, text in rows.items():
         parts = [text] if width is None else textwrap.wrap(text, max(width - names - 2, 1))
-        lines += [f"{shown:<{names}}  {part}" for shown, part in zip_longest([name], parts, fillvalue="")]
+        lines += [f"{first:<{names}}  {part}" for first, part in zip_longest([name], parts, fillvalue="")]
     return lines
 
 
 @scenes.command()
 def show(
-    scene: Named,
-    changes: Changes = None,
-    out: Annotated[Path | None, typer.Option(help="The picture; <scene>-geometry.png without it.")] = None,
-    no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw nothing.")] = False,
-    as_json: AsJson = False,
+    scene: SceneArgument,
+    overrides: OverridesOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="PNG file of the picture.  [default: <scene>-geometry.png]"),
+    ] = None,
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Numbers without a picture.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print a scene's geometry, and draw its manifold with the training points where three dimensions hold it."""
+    """Print the geometry of a scene and draw its manifold.
+
+    The picture has the training points too. A manifold that does not fit in three dimensions has no picture.
+    """
     import dataclasses
 
-    from dimple.experiment.simulation.manifold_geometry import geometry_of, write_picture
-    from dimple.runs.atomic_io import without_infinities
+    from dimple.experiment.simulation.manifold_geometry import compute_scene_geometry, write_picture
+    from dimple.runs.atomic_io import replace_nonfinite
     from dimple.scene import load_scene
 
-    loaded = load_scene(scene, changes or ())
-    geometry = geometry_of(loaded)
+    loaded = load_scene(scene, overrides or ())
+    geometry = compute_scene_geometry(loaded)
     path = out or Path(f"{loaded.name}-geometry.png")
     drawn = not no_picture and write_picture(loaded, path)
     if as_json:
         line = {"name": loaded.name, **dataclasses.asdict(geometry), "codim": geometry.codim}
-        line |= {"cover_asked": geometry.cover_asked, "picture": str(path) if drawn else None}
-        typer.echo(json.dumps(without_infinities(line)))
+        required = geometry.required_covering_radius
+        line |= {"required_covering_radius": required, "picture": str(path) if drawn else None}
+        typer.echo(json.dumps(replace_nonfinite(line)))
         return
     _print_geometry(geometry)
     if drawn:
         typer.echo(path)
     elif not no_picture:
-        console.note(f"dimple: {loaded.name} is no curve or surface that three dimensions hold, so there is no picture")
+        console.print_note(
+            f"dimple: {loaded.name} is not a curve or surface that fits in three dimensions, so there is no picture"
+        )
 
 
-def _print_geometry(shown: "Geometry") -> None:
-    from dimple.cli.tables import number
+def _print_geometry(geometry: "SceneGeometry") -> None:
+    from dimple.cli.tables import format_number
 
-    bent = math.isfinite(shown.reach)
+    is_curved = math.isfinite(geometry.reach)
 
-    def length(value: float) -> str:
-        return f"{number(value)}, which is {number(value / shown.reach)} of the reach" if bent else number(value)
+    def format_length(value: float) -> str:
+        relative = f", which is {format_number(value / geometry.reach)} of the reach" if is_curved else ""
+        return format_number(value) + relative
 
-    counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(shown.class_counts))
-    reach = number(shown.reach) + ("" if shown.reach_is_exact else ", at most: the least that a search found")
-    met = "met" if shown.is_covered else "not met"
+    counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(geometry.class_counts))
+    reach = format_number(geometry.reach) + (
+        "" if geometry.reach_is_exact else " at most, the smallest value that a search found"
+    )
+    separation = format_length(geometry.class_separation)
+    covering_radius = format_length(geometry.covering_radius)
+    met = "met" if geometry.is_densely_sampled else "not met"
+    required = f"a covering radius below {format_number(geometry.required_covering_radius)}: {met}"
     lines = {
-        "dimension": f"{shown.dim} in R^{shown.ambient_dim}, codimension {shown.codim}",
-        "pieces": str(shown.pieces),
-        {1: "length", 2: "area"}.get(shown.dim, "volume"): number(shown.volume),
-        "reach": reach if bent else "infinite: it is flat",
-        "training points": f"{shown.points}: {counts}",
-        "opposite labels": f"at least {length(shown.opposite)} (labels shuffled: {number(shown.opposite_null)})",
-        "covering radius": f"{length(shown.cover)} (uniform points: {number(shown.cover_null)})",
-        "theory asks": f"a covering radius below {number(shown.cover_asked)}: {met}" if bent else "no covering radius",
+        "dimension": f"{geometry.dim} in R^{geometry.ambient_dim}, codimension {geometry.codim}",
+        "components": str(geometry.component_count),
+        {1: "length", 2: "area"}.get(geometry.dim, "volume"): format_number(geometry.volume),
+        "reach": reach if is_curved else "infinite: the manifold is flat",
+        "training points": f"{geometry.point_count}: {counts}",
+        "class separation": f"{separation} (labels shuffled: {format_number(geometry.class_separation_null)})",
+        "covering radius": f"{covering_radius} (uniform points: {format_number(geometry.covering_radius_null)})",
+        "theory requires": required if is_curved else "no covering radius",
     }
     for name, text in lines.items():
-        typer.echo(f"{name:<15}  {text}")
+        typer.echo(f"{name:<16}  {text}")
 
 
 @scenes.command()
-def check(file: Named, changes: Changes = None) -> None:
-    """Say whether a scene can be simulated: read it, draw its points, build its network; write nothing."""
+def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
+    """Check that a scene can be simulated.
+
+    The check reads the scene, samples its points and builds its network. It writes no file.
+    """
     from dimple.scene import load_scene
     from dimple.tensors import generator
 
-    scene = load_scene(file, changes or ())
+    scene = load_scene(file, overrides or ())
     samples = scene.samples()
-    scene.domain(samples)
+    scene.display_bounds(samples)
     manifold = scene.manifold
     scene.network.build(manifold.ambient_dim, generator(scene.seed, "network"))
     typer.echo(
-        f"{file}: sound; {len(samples.train)} training points on a manifold of dimension {manifold.dim} "
+        f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {manifold.dim} "
         f"in R^{manifold.ambient_dim}"
     )
 
 
 @scenes.command()
 def schema() -> None:
-    """Print the JSON Schema of scene files, by which an editor completes keys and marks mistakes."""
+    """Print the JSON Schema of scene files.
+
+    With it an editor completes keys and marks mistakes.
+    """
     from dimple.scene.scene import FAMILIES, Scene
-    from dimple.scene.schema import schema as schema_of
+    from dimple.scene.schema import json_schema as schema_of
 
     typer.echo(json.dumps(schema_of(Scene, FAMILIES), indent=2))
 
 
 @scenes.command()
 def new(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("scene.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")] = False,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")] = Path("scene.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Permission to replace an existing file.")] = False,
 ) -> None:
-    """Write a commented scene to begin from."""
+    """Write a commented scene file to start from."""
     from dimple.errors import UsageError
     from dimple.runs.atomic_io import write_bytes
 
     if path.exists() and not force:
-        raise UsageError(f"{path}: is there already; choose another name or give --force")
-    write_bytes(path, STARTER.encode())
+        raise UsageError(f"{path}: already exists; choose another name or give --force")
+    write_bytes(path, STARTER_SCENE.encode())
     typer.echo(path)

@@ -8,46 +8,63 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimple.cli import console
-from dimple.cli.flags import AsJson, Changes, Device, Force
+from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption
 
 if TYPE_CHECKING:
     from dimple.runs import Run
 
 
 def simulate(
-    scene: Annotated[str, typer.Argument(help="A scene file, or the name of a scene that ships (see dimple scenes).")],
-    out: Annotated[Path | None, typer.Option(help="The run folder; runs/<scene>-<seed> without it.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the scene's seed.")] = None,
-    device: Device = "auto",
-    changes: Changes = None,
-    cells: Annotated[int | None, typer.Option(help="Of the level set along each axis, instead of the scene's.")] = None,
-    force: Force = False,
-    no_film: Annotated[bool, typer.Option("--no-film", help="Draw nothing.")] = False,
+    scene: Annotated[
+        str, typer.Argument(metavar="SCENE", help="Scene file, or the name of a built-in scene (see dimple scenes).")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Run folder.  [default: runs/<scene>-<seed>]"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed.  [default: that of the scene]")] = None,
+    device: DeviceOption = "auto",
+    overrides: OverridesOption = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER", help="Grid cells of the level set along each axis.  [default: those of the scene]"
+        ),
+    ] = None,
+    force: ForceOption = False,
+    no_film: Annotated[bool, typer.Option("--no-film", help="Run without film and web page.")] = False,
     jobs: Annotated[
         int | None,
-        typer.Option(envvar="DIMPLE_JOBS", help="Processes that measure; without it one a core, up to 8."),
+        typer.Option(
+            envvar="DIMPLE_JOBS",
+            metavar="NUMBER",
+            help="Processes that measure and draw.  [default: one for each core, at most 8]",
+        ),
     ] = None,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a scene's network, follow its boundary through training, film it and report."""
+    """Train a scene's network and measure its boundary.
+
+    The boundary is measured at snapshots along the training. The run has a film, a web page and a report.
+    """
     import joblib
 
-    from dimple.workers import Workers, interrupts_deferred
+    from dimple.workers import Workers, defer_interrupts
 
-    count = min(8, joblib.cpu_count()) if jobs is None else jobs
-    # The other processes load what they need while this one does the same.
-    with Workers(count, 1, functools.partial(_load, not no_film)) as workers:
-        # An interrupt in the middle of it would end torch in a message of its own.
-        with interrupts_deferred():
+    job_count = min(8, joblib.cpu_count()) if jobs is None else jobs
+    # The other processes import what they need while this process does the same.
+    with Workers(job_count, 1, functools.partial(_preload, not no_film)) as workers:
+        # An interrupt during the import would end in an error message of torch.
+        with defer_interrupts():
             import torch
 
         from dimple import experiment
-        from dimple.runs.atomic_io import without_infinities
+        from dimple.runs.atomic_io import replace_nonfinite
         from dimple.scene import load_scene
 
         torch.set_num_threads(1)
         run = experiment.simulate(
-            load_scene(scene, changes or (), seed, cells),
+            load_scene(scene, overrides or (), seed, resolution),
             out,
             device=device,
             force=force,
@@ -57,29 +74,29 @@ def simulate(
         )
     if as_json:
         line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
-        typer.echo(json.dumps(without_infinities(line)))
+        typer.echo(json.dumps(replace_nonfinite(line)))
     else:
         _print_summary(run)
 
 
-def _load(film: bool) -> None:
-    """Load what measuring takes, and what a film takes."""
+def _preload(film: bool) -> None:
+    """Import the packages that the measurement needs and, for a film, those that draw."""
     import dimple.experiment  # noqa: F401
 
     if film:
         import matplotlib.pyplot  # noqa: F401
         import pyvista.plotting  # noqa: F401
 
-        from dimple.views.vtk.opengl import window_kind
+        from dimple.views.vtk.opengl import find_window_class
 
-        window_kind()
+        find_window_class()
 
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import table_of
-    from dimple.stats.aggregate import VERDICT
+    from dimple.cli.tables import build_table
+    from dimple.stats.aggregate import VERDICT_SUFFIX
 
     summary: dict[str, Any] = run.info["summary"]
     out = Console(highlight=False)
@@ -87,14 +104,13 @@ def _print_summary(run: "Run") -> None:
         out.print(f"cling, then dimple: {summary['verdict'].upper()}", style="bold", markup=False)
         out.print(f"  {summary['verdict_reason']}", markup=False)
         clung, dimpled = (
-            "never" if at is None else f"at step {at}" for at in (summary["cling_step"], summary["dimple_step"])
+            "never" if step is None else f"at step {step}" for step in (summary["cling_step"], summary["dimple_step"])
         )
         out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
-    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT)}
-    out.print(table_of("at the last step", summary["final"] | verdicts, run.units()))
-    out.print(
-        "margins and depths are medians over the training points, negative where wrong", style="dim", markup=False
-    )
+    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
+    out.print(build_table("at the last step", summary["final"] | verdicts, run.units(), width=out.width))
+    note = "margins and depths are medians over the training points, negative where the prediction is wrong"
+    out.print(note, style="dim", markup=False)
     for file in ("film.mp4", "page.html", "report.html", "metrics.parquet"):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)

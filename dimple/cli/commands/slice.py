@@ -1,4 +1,4 @@
-"""`dimple section`: the class regions of a network in a plane or space through images, beside a random one."""
+"""`dimple slice`: class regions of a network in a plane or space through images, compared with random ones."""
 
 import json
 import re
@@ -8,101 +8,131 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dimple.cli import console
-from dimple.cli.flags import AsJson, Data, Device, Force, Model, Simulated, StateKey, Weights, request_of
+from dimple.cli.flags import (
+    DataOption,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    ModelOption,
+    RunOption,
+    StateDictKeyOption,
+    WeightsOption,
+    build_config,
+)
 from dimple.errors import UsageError
 
 if TYPE_CHECKING:
     from dimple.runs import Run
 
 
-def section(
+def slice_network(
     images: Annotated[
         str | None,
-        typer.Option(metavar="I,J,K", help="Rows of the split, the first where all axes start; of a run, its points."),
+        typer.Option(metavar="I,J,K", help="Numbers of the images in the split, with commas; the first is the origin."),
     ] = None,
-    model: Model = None,
-    run: Simulated = None,
-    weights: Weights = None,
+    model: ModelOption = None,
+    run: RunOption = None,
+    weights: WeightsOption = None,
     checkpoints: Annotated[
-        str | None, typer.Option(help="A quoted glob of weights files: the section along training.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Pattern of weights files, in quotes: 'epochs/*.pt', for the slice along training."
+        ),
     ] = None,
-    state_key: StateKey = None,
-    data: Data = None,
-    split: Annotated[str, typer.Option(help="Which samples: test or train.")] = "test",
+    state_dict_key: StateDictKeyOption = None,
+    data: DataOption = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the images: test or train.")] = "test",
     axes: Annotated[
         str | None,
         typer.Option(
-            help="points (through the images, then off them where gaps change most), gradient (at the first image; of "
-            "a run beside the tangent space), pca or random.  [default: points; gradient for a run]"
+            metavar="NAME",
+            help="Axes: points (through the images, further axes along gradients), gradient (along gradients at the "
+            "first image; with --run the tangent directions first), pca (widest directions of the training data) or "
+            "random.  [default: points; gradient with --run]",
         ),
     ] = None,
-    dim: Annotated[int, typer.Option(help="2 for a plane, 3 for a space.")] = 2,
-    cells: Annotated[
-        int | None, typer.Option(help="Of the lattice, a side.  [default: 256 in the plane, 64 in space]")
+    dim: Annotated[int, typer.Option(metavar="NUMBER", help="Dimension of the slice: 2 or 3.")] = 2,
+    resolution: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Grid cells along each axis.  [default: 256 in a plane, 64 in a space]"),
     ] = None,
     levelset: Annotated[
-        str, typer.Option(help="adaptive (asks the network where classes change) or dense (everywhere).")
+        str,
+        typer.Option(
+            metavar="NAME", help="Level set: adaptive (scores where classes change) or dense (scores everywhere)."
+        ),
     ] = "adaptive",
     radius: Annotated[
-        float | None, typer.Option(help="Half the side of the box around the first image; without it, all images fit.")
+        float | None,
+        typer.Option(
+            metavar="NUMBER", help="Half the side of the box around the first image.  [default: all images fit]"
+        ),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Random sections that everything is compared with.")] = 5,
-    seed: Annotated[int, typer.Option(help="Draws the random sections.")] = 0,
-    device: Device = "auto",
+    null_draws: Annotated[int, typer.Option(metavar="NUMBER", help="Number of random slices to compare with.")] = 5,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Seed of the random slices.")] = 0,
+    device: DeviceOption = "auto",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The folder; runs/section-<model>-<images> without it.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Run folder.  [default: runs/slice-<model>-<images>]"),
     ] = None,
-    force: Force = False,
-    as_json: AsJson = False,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show where a network's classes meet in a plane or space through images, beside random ones.
+    """Compute class regions in a plane or space of inputs.
 
-    The folder is a run like any other: dimple view, film and report take it.
+    The slice contains the given images. Random slices through the first image are computed for comparison. The folder
+    is a run, which dimple view, export, report and napari take.
     """
     from dimple import experiment
-    from dimple.runs.atomic_io import without_infinities
+    from dimple.runs.atomic_io import replace_nonfinite
 
-    request = request_of(
-        experiment.SectionRequest, model=model, data=data, weights=weights, checkpoints=checkpoints,
-        state_key=state_key, run=run, split=split, axes=axes, dim=dim, cells=cells, levelset=levelset, radius=radius,
-        draws=draws, seed=seed, **({} if images is None else {"images": _numbers(images)}),
+    config = build_config(
+        experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
+        state_dict_key=state_dict_key, run=run, split=split, axes=axes, dim=dim, resolution=resolution,
+        levelset=levelset, radius=radius, null_draws=null_draws, seed=seed,
+        **({} if images is None else {"images": _parse_rows(images)}),
     )  # fmt: skip
-    name = request.model.replace(":", ".") if run is None else Path(run).name
-    folder = out or Path("runs") / f"section-{name}-{'-'.join(map(str, request.images))}"
-    done = experiment.section(request, folder, device=device, force=force, progress=console.progress)
+    name = config.model.replace(":", ".") if run is None else Path(run).name
+    folder = out or Path("runs") / f"slice-{name}-{'-'.join(map(str, config.images))}"
+    finished = experiment.slice_network(config, folder, device=device, force=force, progress=console.progress)
     if as_json:
-        line = {"run": str(done.path), **done.info["summary"], "seconds": done.info["seconds"]}
-        typer.echo(json.dumps(without_infinities(line)))
+        line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
+        typer.echo(json.dumps(replace_nonfinite(line)))
     else:
-        _print_summary(done)
+        _print_summary(finished)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _parse_rows(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
-        raise UsageError(f"--images is {text!r}; write rows of the split with commas between them, such as 3,17,42")
+        raise UsageError(f"--images is {text!r}; write numbers of images with commas between them, such as 3,17,42")
     return tuple(int(number) for number in text.split(","))
 
 
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import table_of
-    from dimple.stats.null_bands import DRAWS, held
-    from dimple.views.content.labels import words
+    from dimple.cli.tables import build_table
+    from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, interval_coverage
+    from dimple.views.content.labels import column_label
 
-    out, about, summary = Console(highlight=False), run.info["section"], run.info["summary"]
-    steps, draws = run.metrics()["step"], about["draws"]
+    out = Console(highlight=False)
+    summary = run.info["summary"]
+    null_draws = run.info["slice"]["null_draws"]
+    steps = run.metrics()["step"]
     images = len(run.points()["index"]) // len(steps)
-    out.print(about["words"], markup=False)
-    head = "in the section" if len(steps) == 1 else f"in the section, step {steps[-1]}"
-    out.print(table_of(head, summary["final"] | summary["verdicts"], run.units(), words))
-    said = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
-    said += (
-        f"; nulls are medians over {draws} random sections" if draws > 1 else "; nulls are those of one random section"
+    out.print(run.info["slice"]["description"], markup=False)
+    heading = "in the slice" if len(steps) == 1 else f"in the slice, step {steps[-1]}"
+    out.print(build_table(heading, summary["final"] | summary["verdicts"], run.units(), column_label, width=out.width))
+    note = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
+    note += (
+        f"; comparison: median over {null_draws} random slices" if null_draws > 1 else "; comparison: a random slice"
     )
-    if draws < DRAWS:
-        said += f", whose band holds {held(draws):.0%} of further ones: --draws {DRAWS} makes it {held(DRAWS):.0%}"
-    out.print(said, style="dim", markup=False)
+    if null_draws < DEFAULT_NULL_DRAWS:
+        note += (
+            f", whose band holds {interval_coverage(null_draws):.0%} of further ones "
+            f"({interval_coverage(DEFAULT_NULL_DRAWS):.0%} with --null-draws {DEFAULT_NULL_DRAWS})"
+        )
+    out.print(note, style="dim", markup=False)
     for file in ("film.mp4", "film.png", "page.html", "report.html"):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)

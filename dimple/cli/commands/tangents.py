@@ -1,4 +1,4 @@
-"""`dimple scenes tangents`: how well a scene's tangent spaces can be estimated from points alone."""
+"""`dimple scenes tangents`: errors of tangent spaces that are estimated from points of a scene."""
 
 import json
 import math
@@ -8,82 +8,89 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimple.cli.flags import AsJson, Changes, Named
+from dimple.cli.flags import JsonOption, OverridesOption, SceneArgument
 
 if TYPE_CHECKING:
-    from dimple.experiment.tangent_benchmark import TangentScores
-    from dimple.views.charts.error_sweeps import Sweep
+    from dimple.experiment.tangent_benchmark import TangentBenchmark
+    from dimple.views.charts.error_sweeps import ErrorSweep
 
 
 def tangents(
-    scene: Named,
-    changes: Changes = None,
-    points: Annotated[int, typer.Option(help="Points of the largest cloud.")] = 4000,
-    neighbours: Annotated[int, typer.Option(help="Points that each estimate looks at.")] = 20,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Draw the curves into this PNG.")] = None,
-    as_json: AsJson = False,
+    scene: SceneArgument,
+    overrides: OverridesOption = None,
+    points: Annotated[int, typer.Option(metavar="NUMBER", help="Number of points of the largest cloud.")] = 4000,
+    neighbors: Annotated[int, typer.Option(metavar="NUMBER", help="Number of points in each estimate.")] = 20,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="PNG file for the curves.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Compare tangent spaces estimated from a cloud of points with the exact ones of a scene's manifold.
+    """Compare estimated tangent spaces with the exact ones.
 
-    Angles are largest principal angles in degrees; the cloud has the scene's noise (data.noise).
+    The estimates use a cloud of points of the scene's manifold, with the noise of the scene (data.noise). Angles are
+    largest principal angles in degrees.
     """
     import dataclasses
 
-    from dimple.experiment.tangent_benchmark import score_tangents
-    from dimple.runs.atomic_io import without_infinities
+    from dimple.experiment.tangent_benchmark import benchmark_tangents
+    from dimple.runs.atomic_io import replace_nonfinite
     from dimple.scene import load_scene
-    from dimple.views.charts.error_sweeps import write_sweeps
+    from dimple.views.charts.error_sweeps import write_error_sweeps
 
-    loaded = load_scene(scene, changes or ())
-    scores = score_tangents(loaded, points, neighbours)
+    loaded = load_scene(scene, overrides or ())
+    benchmark = benchmark_tangents(loaded, points, neighbors)
     if out is not None:
-        where = f"dimension {scores.dim} in R^{scores.ambient_dim}"
-        title = f"{loaded.name}: tangents from {points} points, {neighbours} neighbours; {where}"
-        write_sweeps(title, scores.sweeps, scores.null, out)
+        dimensions = f"dimension {benchmark.dim} in R^{benchmark.ambient_dim}"
+        title = f"{loaded.name}: tangents from {points} points, {neighbors} neighbors; {dimensions}"
+        write_error_sweeps(title, benchmark.sweeps, benchmark.null, out)
     if as_json:
-        line = {"name": loaded.name, **dataclasses.asdict(scores), "unit": "degrees"}
-        typer.echo(json.dumps(without_infinities(line | {"picture": None if out is None else str(out)})))
+        line = {"name": loaded.name, **dataclasses.asdict(benchmark), "unit": "degrees"}
+        typer.echo(json.dumps(replace_nonfinite(line | {"picture": None if out is None else str(out)})))
         return
-    _print(loaded.name, scores)
+    _print_benchmark(loaded.name, benchmark)
     if out is not None:
         typer.echo(out)
 
 
-def _print(name: str, scores: "TangentScores") -> None:
-    noise = f", noise {scores.noise:g}" if scores.noise else ""
+def _print_benchmark(name: str, benchmark: "TangentBenchmark") -> None:
+    noise = f", noise {benchmark.noise:g}" if benchmark.noise else ""
     typer.echo(
-        f"{name}: dimension {scores.dim} in R^{scores.ambient_dim}; {scores.points} points, "
-        f"{scores.neighbours} neighbours{noise}; angles to the exact tangents, degrees"
+        f"{name}: dimension {benchmark.dim} in R^{benchmark.ambient_dim}; {benchmark.points} points, "
+        f"{benchmark.neighbors} neighbors{noise}; angles to the exact tangents, degrees"
     )
-    null, low, high = scores.null
-    aside = f"  expects {_angle(scores.expected)} of itself, reliable at {scores.reliable:.0%} of the places"
-    typer.echo(_row("", ["median", "90 %"]))
-    typer.echo(_row("local PCA", map(_angle, scores.local)) + aside)
-    typer.echo(_row("quadratic", map(_angle, scores.quadratic)) + "  local PCA of order 2")
-    typer.echo(_row("global PCA", map(_angle, scores.overall)) + "  one subspace for the whole cloud")
-    typer.echo(_row("random", [_angle(null)]) + f"{'':9}  the null; {_angle(low)} to {_angle(high)}")
-    for sweep in scores.sweeps:
+    null, low, high = benchmark.null
+    expected = f"  expected error {_format_angle(benchmark.expected_error)}"
+    reliable = f", reliable at {benchmark.reliable_fraction:.0%} of the points"
+    typer.echo(_format_row("", ["median", "90 %"]))
+    typer.echo(_format_row("local PCA", map(_format_angle, benchmark.local_pca)) + expected + reliable)
+    typer.echo(_format_row("quadratic", map(_format_angle, benchmark.quadratic_pca)) + "  local PCA of order 2")
+    typer.echo(
+        _format_row("global PCA", map(_format_angle, benchmark.global_pca)) + "  one subspace for the full cloud"
+    )
+    typer.echo(
+        _format_row("random", [_format_angle(null)])
+        + f"{'':9}  the null; {_format_angle(low)} to {_format_angle(high)}"
+    )
+    for sweep in benchmark.sweeps:
         _print_sweep(sweep)
 
 
-def _print_sweep(sweep: "Sweep") -> None:
+def _print_sweep(sweep: "ErrorSweep") -> None:
     typer.echo()
-    typer.echo(_row(sweep.name, [f"{value:.4g}" for value in sweep.at]) + f"{_slope(sweep)}")
-    for name, values in (("median", sweep.median), ("90 %", sweep.high), ("quadratic", sweep.quadratic)):
-        typer.echo(_row(f"  {name}", map(_angle, values)))
+    typer.echo(_format_row(sweep.name, [f"{value:.4g}" for value in sweep.values]) + f"{_format_slope(sweep)}")
+    for name, values in (("median", sweep.median), ("90 %", sweep.quantile_90), ("quadratic", sweep.quadratic_median)):
+        typer.echo(_format_row(f"  {name}", map(_format_angle, values)))
 
 
-def _slope(sweep: "Sweep") -> str:
+def _format_slope(sweep: "ErrorSweep") -> str:
     if sweep.slope is None:
         return ""
-    theory = "" if sweep.theory is None else f", theory {sweep.theory:.2f}"
+    theory = "" if sweep.expected_slope is None else f", theory {sweep.expected_slope:.2f}"
     return f"   slope {sweep.slope:.2f}{theory}"
 
 
-def _row(name: str, cells: "Sequence[str] | map[str]") -> str:
-    return f"{name:<20}" + "".join(f"{cell:>9}" for cell in cells)
+def _format_row(name: str, values: "Sequence[str] | map[str]") -> str:
+    return f"{name:<20}" + "".join(f"{value:>9}" for value in values)
 
 
-def _angle(value: float) -> str:
-    """Three digits; what only rounding is left of is zero."""
+def _format_angle(value: float) -> str:
+    """Return three significant digits; 0 for rounding errors, and - for nan."""
     return "-" if math.isnan(value) else "0" if value < 1e-5 else f"{value:.3g}"

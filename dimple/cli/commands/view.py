@@ -9,14 +9,18 @@ from dimple.cli import console
 
 
 def view(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    beside: Annotated[
-        Path | None, typer.Argument(metavar="RUN2", help="Another one, beside it: the same steps, the same camera.")
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")],
+    other: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN2", help="Second run, shown next to it at the same steps with the same camera."),
     ] = None,
-    fps: Annotated[int, typer.Option(help="Snapshots a second when they are played.")] = 8,
+    fps: Annotated[int, typer.Option(metavar="NUMBER", help="Snapshots per second when they are played.")] = 8,
 ) -> None:
-    """Open a run, or two, in a window: turn it, play through training, click a point to see its way to the boundary."""
+    """Open one or two runs in an interactive window.
+
+    Turn the view, play the training, or click a point to see its shortest perturbation.
+    """
     from dimple import experiment
 
-    for path in experiment.view(run, beside, fps, console.progress):
+    for path in experiment.view(run, other, fps, console.progress):
         typer.echo(str(path))

@@ -1,1 +1,1 @@
-"""Readers of image files; each returns pixels and labels and refuses what it cannot read."""
+"""Readers of image data sets; each returns pixels and labels, and refuses unreadable files."""

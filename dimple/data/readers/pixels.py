@@ -1,4 +1,4 @@
-"""Pictures as arrays of bytes: what every reader of image files hands over, and the decoding of one file."""
+"""Images as arrays: the result of every reader, and the decoding of one image file."""
 
 import io
 import warnings
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dimple.errors import DataError
-from dimple.settings import shown
+from dimple.settings import format_value
 
-LONGEST_SIDE = 4096
-FORMATS = ("JPEG", "PNG")
-BITS = {"L": "8-bit grey", "RGB": "8-bit RGB"}
+MAX_SIDE_PIXELS = 4096
+IMAGE_FORMATS = ("JPEG", "PNG")
+SUPPORTED_MODES = {"L": "8-bit gray", "RGB": "8-bit RGB"}
 
 
-class Pixels(NamedTuple):
-    """Labelled images as they lie in their file.
+class RawImages(NamedTuple):
+    """Labeled images as stored in their file.
 
     Attributes:
-        values: `(N, C, H, W)`, uint8 grey levels, or float32 where the file holds numbers.
+        values: `(N, C, H, W)`, uint8, or float32 if the file holds floats.
         labels: `(N,)`, int64 class numbers.
-        classes: the classes' names, by number.
+        classes: the names of the classes, indexed by class number.
     """
 
     values: NDArray[Any]
@@ -31,77 +31,79 @@ class Pixels(NamedTuple):
     classes: tuple[str, ...]
 
 
-def decoded(content: bytes, place: str) -> NDArray[np.uint8]:
-    """The picture in a JPEG or PNG file, `(C, H, W)` uint8, with one channel for grey and three for RGB.
+def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG image to `(C, H, W)` uint8, with one channel for gray and three for RGB.
 
-    Nothing is converted: palettes, CMYK, transparency and 16 bits are refused, since each has more than one reading.
+    Palettes, CMYK, transparency and 16-bit images are refused, since each can be converted in more than one way.
 
     Args:
         content: the bytes of the file.
-        place: what errors call it.
+        location: the name of the file in errors.
 
     Raises:
-        DataError: if it is no such picture, is damaged, or has a side longer than 4096 pixels.
+        DataError: if the image has another format, is damaged, or has a side longer than 4096 pixels.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if max(image.size) > LONGEST_SIDE:
-                raise DataError(f"{place}: is {_size(image)} pixels; images have at most {LONGEST_SIDE} a side")
-            if image.mode not in BITS:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+            if max(image.size) > MAX_SIDE_PIXELS:
                 raise DataError(
-                    f"{place}: its pixels are of kind {image.mode}; save it as {' or '.join(BITS.values())}"
+                    f"{location}: is {image.width} x {image.height} pixels; "
+                    f"images have at most {MAX_SIDE_PIXELS} per side"
+                )
+            if image.mode not in SUPPORTED_MODES:
+                raise DataError(
+                    f"{location}: its mode is {image.mode}; save it as {' or '.join(SUPPORTED_MODES.values())}"
                 )
             values = np.asarray(image)
     except Image.DecompressionBombError:
-        raise DataError(f"{place}: has too many pixels; images have at most {LONGEST_SIDE} a side") from None
+        raise DataError(f"{location}: has too many pixels; images have at most {MAX_SIDE_PIXELS} per side") from None
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{place}: is no readable JPEG or PNG image ({_cause(error)}); replace it") from None
+        raise DataError(
+            f"{location}: is not a readable JPEG or PNG image ({_format_cause(error)}); replace it"
+        ) from None
     return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
-def stacked(pictures: Iterable[tuple[str, NDArray[np.uint8]]], place: str) -> NDArray[np.uint8]:
-    """Named pictures of one shape as one array `(N, C, H, W)`.
+def stack_images(images: Iterable[tuple[str, NDArray[np.uint8]]], location: str) -> NDArray[np.uint8]:
+    """Stack images of one shape, given as pairs of name and pixels, to one array `(N, C, H, W)`.
 
     Raises:
-        DataError: if there is none, or at the first whose shape differs from that of the one before it.
+        DataError: if there are none, or if the shape of an image differs from that of the first.
     """
     rows: list[NDArray[np.uint8]] = []
-    for name, values in pictures:
+    for name, values in images:
         if rows and values.shape != rows[0].shape:
             raise DataError(
-                f"{place}: {shown(name)} is {_times(values.shape)}, the images before it {_times(rows[0].shape)}; "
-                "all images must have one size and one kind"
+                f"{location}: {format_value(name)} is {_format_shape(values.shape)}, the images before it "
+                f"{_format_shape(rows[0].shape)}; all images must have one size and one number of channels"
             )
         rows.append(values)
     if not rows:
-        raise DataError(f"{place}: holds no images")
+        raise DataError(f"{location}: holds no images")
     return np.stack(rows)
 
 
-def checked_labels(labels: NDArray[Any], classes: tuple[str, ...], place: str) -> NDArray[np.int64]:
-    """`labels` as int64, each of them the number of a class.
+def check_labels(labels: NDArray[Any], classes: tuple[str, ...], location: str) -> NDArray[np.int64]:
+    """Return `labels` as int64 after a check that each is a class number.
 
     Raises:
-        DataError: naming the first that is not, and its position.
+        DataError: if one is not; the error gives the first such label and its index.
     """
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-    if len(wrong):
+    invalid = np.flatnonzero((labels < 0) | (labels >= len(classes)))
+    if len(invalid):
         raise DataError(
-            f"{place}: label {wrong[0]} is {labels[wrong[0]]}; labels are class numbers from 0 to {len(classes) - 1}"
+            f"{location}: label {invalid[0]} is {labels[invalid[0]]}; "
+            f"labels are class numbers from 0 to {len(classes) - 1}"
         )
     return labels.astype(np.int64)
 
 
-def _size(image: Image.Image) -> str:
-    return f"{image.width} x {image.height}"
-
-
-def _times(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(str(side) for side in shape)
 
 
-def _cause(error: Exception) -> str:
-    """The error's own words, without the address of the buffer that Pillow puts there."""
+def _format_cause(error: Exception) -> str:
+    """Return the message of the error, without the address of a buffer that Pillow adds."""
     return "unknown format" if "cannot identify" in str(error) else str(error)

@@ -1,4 +1,4 @@
-"""Tar archives, read member by member from the front and never unpacked onto the disk."""
+"""Reader of tar archives, member by member from the start, without unpacking to disk."""
 
 import bz2
 import gzip
@@ -11,64 +11,67 @@ from pathlib import Path
 from typing import final
 
 from dimple.errors import DataError
-from dimple.settings import shown
+from dimple.settings import format_value
 
-LARGEST_MEMBER = 64 * 2**20
-AGAIN = "get the archive from its source again"
-_DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError)
+MAX_MEMBER_BYTES = 64 * 2**20
+DOWNLOAD_AGAIN_HINT = "get the archive from its source again"
+_READ_ERRORS = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError)
 
 
 @final
-class Member:
-    """One regular file of an archive; `read` it before asking for the next one."""
+class TarMember:
+    """A member of an archive; call `read` before the iteration moves to the next member."""
 
     def __init__(self, archive: Path, info: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
         self.parts = tuple(part for part in info.name.split("/") if part not in ("", "."))
-        self.place = f"{archive}: {shown(info.name)}"
+        self.location = f"{archive}: {format_value(info.name)}"
         self._info = info
         self._tar = tar
 
     def read(self) -> bytes:
-        """Its content.
+        """Return the content.
 
         Raises:
-            DataError: if it is a link or a device, larger than 64 MB, or damaged.
+            DataError: if the member is a link or a device, larger than 64 MB, or damaged.
         """
         if not self._info.isreg():
-            raise DataError(f"{self.place} is a link or a device, no regular file; {AGAIN}")
-        if self._info.size > LARGEST_MEMBER:
-            raise DataError(f"{self.place} has {self._info.size} bytes; the limit is {LARGEST_MEMBER}")
+            raise DataError(f"{self.location} is a link or a device, not a regular file; {DOWNLOAD_AGAIN_HINT}")
+        if self._info.size > MAX_MEMBER_BYTES:
+            raise DataError(f"{self.location} has {self._info.size} bytes; the limit is {MAX_MEMBER_BYTES}")
         try:
             content = self._tar.extractfile(self._info)
             return content.read() if content is not None else b""
-        except _DAMAGE as error:
-            raise DataError(f"{self.place} cannot be read ({error}); {AGAIN}") from None
+        except _READ_ERRORS as error:
+            raise DataError(f"{self.location} cannot be read ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
 
-def members(path: Path) -> Iterator[Member]:
-    """What an archive holds besides folders, in its own order; .tar, .tar.gz, .tar.bz2 or .tar.xz, by content.
+def iterate_members(path: Path) -> Iterator[TarMember]:
+    """Yield the members of an archive, except folders, in their order.
+
+    The compression (none, gzip, bzip2 or xz) is detected from the content.
 
     Raises:
-        DataError: if it is no archive, is damaged or ends too early, or if a name in it occurs twice or leaves it.
+        DataError: if the file is not a tar archive, is damaged or truncated, or if a member's name occurs twice or
+            points outside the archive.
     """
     names: set[str] = set()
     try:
-        with path.open("rb") as file, _unpacked(file) as stream:
-            watched = _Watched(stream)
-            with tarfile.open(fileobj=watched, mode="r:") as tar:  # type: ignore[call-overload]
+        with path.open("rb") as file, _open_decompressed(file) as stream:
+            blocks = _LastBlockStream(stream)
+            with tarfile.open(fileobj=blocks, mode="r:") as tar:  # type: ignore[call-overload]
                 for info in tar:
                     _check_name(path, info.name, names)
                     if not info.isdir():
-                        yield Member(path, info, tar)
-            _check_end(path, watched)
+                        yield TarMember(path, info, tar)
+            _check_end(path, blocks)
     except DataError:
         raise
-    except _DAMAGE as error:
-        raise DataError(f"{path}: is no tar archive, or a damaged one ({error}); {AGAIN}") from None
+    except _READ_ERRORS as error:
+        raise DataError(f"{path}: is not a tar archive, or is damaged ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
 
-def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
-    """The stream without its compression; unlike tarfile's own, these notice that a file ends too early."""
+def _open_decompressed(file: io.BufferedReader) -> io.BufferedIOBase:
+    """Return the decompressed stream; unlike the decompression of tarfile, these classes detect a truncated file."""
     openers: dict[bytes, Callable[[io.BufferedReader], io.BufferedIOBase]] = {
         b"\xfd7zXZ\x00": lzma.LZMAFile,
         b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
@@ -80,33 +83,35 @@ def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
 
 
 def _check_name(path: Path, name: str, names: set[str]) -> None:
-    """Nothing is written, but a name twice or outside the archive says that somebody meant mischief."""
+    """Refuse a name that occurs twice or points outside the archive: such an archive may be malicious."""
     if name.startswith("/") or ".." in name.split("/"):
-        raise DataError(f"{path}: holds a member named {shown(name)}, outside the archive; {AGAIN}")
+        raise DataError(
+            f"{path}: holds a member named {format_value(name)}, outside the archive; {DOWNLOAD_AGAIN_HINT}"
+        )
     if name in names:
-        raise DataError(f"{path}: holds {shown(name)} twice; {AGAIN}")
+        raise DataError(f"{path}: holds {format_value(name)} twice; {DOWNLOAD_AGAIN_HINT}")
     names.add(name)
 
 
-def _check_end(path: Path, watched: "_Watched") -> None:
-    """A block of zeros ends an archive; tarfile takes any unreadable header, or none, for the end."""
-    if watched.last.count(0) != 512:
-        raise DataError(f"{path}: ends too early or is damaged; {AGAIN}")
-    while watched.read(2**20):
+def _check_end(path: Path, stream: "_LastBlockStream") -> None:
+    """Require the block of zeros at the end of an archive; tarfile accepts any unreadable header as the end."""
+    if stream.last_block.count(0) != 512:
+        raise DataError(f"{path}: ends too early or is damaged; {DOWNLOAD_AGAIN_HINT}")
+    while stream.read(2**20):
         continue
 
 
 @final
-class _Watched:
-    """A stream that remembers the last block read from it."""
+class _LastBlockStream:
+    """A stream that stores the last block read from it."""
 
     def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream
-        self.last = b""
+        self.last_block = b""
 
     def read(self, size: int = -1) -> bytes:
-        self.last = self._stream.read(size)
-        return self.last
+        self.last_block = self._stream.read(size)
+        return self.last_block
 
     def seek(self, position: int, whence: int = 0) -> int:
         return self._stream.seek(position, whence)

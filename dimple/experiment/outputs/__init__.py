@@ -1,1 +1,1 @@
-"""Outputs of a finished run: film, page, report, archive, window, napari, the gallery of scenes."""
+"""Outputs of a finished run: film, web page, report, archive, window, napari, ParaView, gallery of scenes."""

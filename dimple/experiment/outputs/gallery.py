@@ -1,4 +1,4 @@
-"""The verb `gallery`: every scene simulated and shown, with the tutorials and the reference, as one static site."""
+"""The verb `gallery`: a static site with a page for each scene, the tutorials and the API reference."""
 
 import functools
 import shlex
@@ -6,94 +6,101 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dimple.errors import RunError, UsageError
-from dimple.experiment.outputs.film import has_picture
-from dimple.experiment.provenance import describe, silent, versions
+from dimple.experiment.outputs.export import is_drawable
+from dimple.experiment.provenance import describe_device, silent_progress, versions
 from dimple.experiment.simulation.simulate_scene import simulate
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.scene import Scene, find_scene, load_scene, scene_text, shipped_scenes
 from dimple.tensors import resolve_device
-from dimple.views.content.from_run import frames_of_run
-from dimple.views.film.thumbnail import STILL, write_thumbnails
-from dimple.views.site.api_reference import write_reference
-from dimple.views.site.gallery import ShownScene, ordered, write_index, write_scene
-from dimple.views.site.markdown import require_documentation
-from dimple.views.site.tutorials import shipped_tutorials, write_tutorials
+from dimple.views.content.from_run import frames_from_run
+from dimple.views.film.thumbnail import STILL_FILE, write_thumbnails
+from dimple.views.site.api_reference import write_api_reference
+from dimple.views.site.gallery import GalleryScene, sort_scenes, write_index_page, write_scene_page
+from dimple.views.site.markdown import check_docs_dependencies
+from dimple.views.site.tutorials import list_tutorials, write_tutorials
 from dimple.workers import Advance, Workers
 
-# All that a gallery writes into its folder; `runs` is what the rest was made from, and the site does without it.
-INDEX, RUNS, SCENES, TUTORIALS, REFERENCE = "index.html", "runs", "scenes", "tutorials", "api"
+# Everything that a gallery writes into its folder.
+INDEX_FILE = "index.html"
+# The runs from which the pages are made; the site works without this folder.
+RUNS_FOLDER = "runs"
+SCENES_FOLDER = "scenes"
+TUTORIALS_FOLDER = "tutorials"
+REFERENCE_FOLDER = "api"
 
 
-def gallery(
+def build_gallery(
     out: Path | str,
     scenes: Sequence[str] = (),
-    changes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     *,
     device: str = "auto",
-    progress: Progress = silent,
+    progress: Progress = silent_progress,
     jobs: int = 1,
 ) -> Path:
-    """Simulate scenes and show them as a static site: an index, a page for each, the tutorials and the reference.
+    """Simulate scenes and write a static site: an index, a page for each scene, the tutorials and the API reference.
 
-    Runs are kept in `runs` of the folder. One that is there already, of the same scene with the same versions on the
-    same device, is not made again, and an unfinished one is continued.
+    The runs are saved in the subfolder `runs`. A run of the same scene with the same versions on the same device is
+    used again, and an unfinished one is continued.
 
     Args:
-        scenes: names of scenes that ship, or scene files; without any, all that ship.
-        changes: settings changed in every scene, such as `training.steps=200`; the pages name them.
-        jobs: how many scenes are simulated at a time.
+        out: the folder of the site.
+        scenes: names of built-in scenes, or scene files; if empty, all built-in scenes.
+        overrides: settings changed in every scene, such as `training.steps=200`; the pages name them.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        jobs: the number of scenes that are simulated at the same time.
 
     Returns:
         The index of the site.
 
     Raises:
-        DeviceError: if a library is missing, of the extra `docs` or of the system.
-        UsageError, SceneError: for scenes that cannot be simulated, or two of one name.
-        RunError: if the folder holds anything else.
+        DeviceError: if a package of the extra `docs` or a system library is missing.
+        UsageError, SceneError: for scenes that cannot be simulated, or two scenes of one name.
+        RunError: if the folder holds anything but a gallery.
     """
-    chosen = [*scenes] or [*shipped_scenes()]
-    beside = Workers(min(jobs, len(chosen)))
-    require_documentation()
+    scene_names = [*scenes] or [*shipped_scenes()]
+    workers = Workers(min(jobs, len(scene_names)))
+    check_docs_dependencies()
     resolve_device(device)
-    loaded = {name: load_scene(name, changes) for name in chosen}
+    loaded = {name: load_scene(name, overrides) for name in scene_names}
     names = [scene.name for scene in loaded.values()]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"two scenes have the name {twice[0]}; a gallery needs a name for each")
-    site = _site(Path(out))
-    pieces = [functools.partial(_prepared, scene, site, device) for scene in loaded.values()]
-    with progress("scenes", len(pieces)) as advance, beside as workers:
-        for _ in workers.each(pieces, advance):
+    if duplicates := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"two scenes have the name {duplicates[0]}; a gallery needs a name for each")
+    site = _prepare_site(Path(out))
+    tasks = [functools.partial(_prepare_scene, scene, site, device) for scene in loaded.values()]
+    with progress("scenes", len(tasks)) as advance, workers:
+        for _ in workers.run_unordered(tasks, advance):
             pass
-    shown = ordered([_shown(name, scene, changes, site) for name, scene in loaded.items()])
-    with progress("pages", len(shown) + 2) as advance:
-        for one in shown:
-            write_scene(one, shown, changes, site / SCENES / one.name)
+    gallery_scenes = sort_scenes([_gallery_scene(name, scene, overrides, site) for name, scene in loaded.items()])
+    with progress("pages", len(gallery_scenes) + 2) as advance:
+        for scene in gallery_scenes:
+            write_scene_page(scene, gallery_scenes, overrides, site / SCENES_FOLDER / scene.name)
             advance()
-        write_tutorials(site / TUTORIALS)
+        write_tutorials(site / TUTORIALS_FOLDER)
         advance()
-        write_reference(site / REFERENCE)
+        write_api_reference(site / REFERENCE_FOLDER)
         advance()
-    tutorials = [(f"{TUTORIALS}/{one.address}", one.title) for one in shipped_tutorials()]
-    return write_index(shown, tutorials, changes, site / INDEX)
+    tutorials = [(f"{TUTORIALS_FOLDER}/{tutorial.page_name}", tutorial.title) for tutorial in list_tutorials()]
+    return write_index_page(gallery_scenes, tutorials, overrides, site / INDEX_FILE)
 
 
-def _site(site: Path) -> Path:
-    """The folder with its rooms, made where it is absent or empty, taken where it is a gallery's.
+def _prepare_site(site: Path) -> Path:
+    """Make the folder of the site with its subfolders, or check that an existing one is empty or holds a gallery.
 
     Raises:
-        RunError: if it holds anything else, of which nothing is touched.
+        RunError: if it holds anything else; nothing is changed then.
     """
-    rooms = (RUNS, SCENES, TUTORIALS, REFERENCE)
+    subfolders = (RUNS_FOLDER, SCENES_FOLDER, TUTORIALS_FOLDER, REFERENCE_FOLDER)
     try:
         present = {entry.name for entry in site.iterdir() if not entry.name.startswith(".")} if site.exists() else set()
-        strange = present - {INDEX, *rooms}
-        if INDEX in present and SCENES not in present:
-            strange.add(INDEX)
-        if strange:
-            raise RunError(f"{site}: holds {min(strange)!r}, so it is no gallery; choose a folder of its own")
-        for room in rooms:
-            (site / room).mkdir(parents=True, exist_ok=True)
+        foreign = present - {INDEX_FILE, *subfolders}
+        if INDEX_FILE in present and SCENES_FOLDER not in present:
+            foreign.add(INDEX_FILE)
+        if foreign:
+            raise RunError(f"{site}: holds {min(foreign)!r}, so it is not a gallery; choose another folder")
+        for name in subfolders:
+            (site / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if isinstance(error, RunError):
             raise
@@ -101,34 +108,34 @@ def _site(site: Path) -> Path:
     return site
 
 
-def _prepared(scene: Scene, site: Path, device: str, advance: Advance) -> None:
-    """Have the scene's run, and its thumbnails, which are younger than it."""
-    run = _simulated(scene, site / RUNS / scene.name, device)
-    folder = site / SCENES / scene.name
-    still = folder / STILL
+def _prepare_scene(scene: Scene, site: Path, device: str, advance: Advance) -> None:
+    """Simulate a scene unless its run is up to date, and draw its thumbnails where they are older than the run."""
+    run = _reuse_or_simulate(scene, site / RUNS_FOLDER / scene.name, device)
+    folder = site / SCENES_FOLDER / scene.name
+    still = folder / STILL_FILE
     if not still.is_file() or still.stat().st_mtime < (run.path / "run.json").stat().st_mtime:
         folder.mkdir(exist_ok=True)
-        write_thumbnails(run, frames_of_run(run) if has_picture(run) else [], folder)
+        write_thumbnails(run, frames_from_run(run) if is_drawable(run) else [], folder)
     advance()
 
 
-def _simulated(scene: Scene, path: Path, device: str) -> Run:
-    """The run that is there, if it is of the same scene, versions and device; else a new one in its place."""
-    same = False
+def _reuse_or_simulate(scene: Scene, path: Path, device: str) -> Run:
+    """Return the run in a folder, if it has the same scene, versions and device; else simulate the scene there."""
+    is_same = False
     if (path / "run.json").is_file():
         run = Run.open(path)
-        made = {"versions": versions(), "device": describe(resolve_device(device))}
-        same = run.scene_text == scene_text(scene) and {key: run.info.get(key) for key in made} == made
-        if same and run.info.get("status") == "complete":
+        current = {"versions": versions(), "device": describe_device(resolve_device(device))}
+        is_same = run.settings_text == scene_text(scene) and {key: run.info.get(key) for key in current} == current
+        if is_same and run.info.get("status") == "complete":
             return run
-    return simulate(scene, path, device=device, force=not same)
+    return simulate(scene, path, device=device, force=not is_same)
 
 
-def _shown(name: str, scene: Scene, changes: Sequence[str], site: Path) -> ShownScene:
-    command = ["dimple", "simulate", name, *(word for change in changes for word in ("--set", change))]
-    return ShownScene(
-        run=Run.open(site / RUNS / scene.name),
-        source=find_scene(name).read_text(encoding="utf-8"),
+def _gallery_scene(name: str, scene: Scene, overrides: Sequence[str], site: Path) -> GalleryScene:
+    command = ["dimple", "simulate", name, *(word for override in overrides for word in ("--set", override))]
+    return GalleryScene(
+        run=Run.open(site / RUNS_FOLDER / scene.name),
+        scene_text=find_scene(name).read_text(encoding="utf-8"),
         dim=scene.manifold.dim,
         ambient_dim=scene.manifold.ambient_dim,
         command=shlex.join(command),

@@ -1,4 +1,4 @@
-"""The verb `view`: a run, or two beside each other, in an interactive window."""
+"""The verb `view`: a run, or two runs side by side, in an interactive window."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,108 +10,115 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.sources import Snapshots
-from dimple.experiment.provenance import silent
-from dimple.experiment.simulation.perturbations import Nearest
+from dimple.experiment.probing.sources import RunSnapshots
+from dimple.experiment.provenance import silent_progress
+from dimple.experiment.simulation.perturbations import PerturbationSearch
 from dimple.protocols import Progress
 from dimple.runs import Run
-from dimple.scene import load_scene
-from dimple.views.content.frame import Perturbations, Reals
-from dimple.views.content.from_run import frames_of_run
-from dimple.views.content.from_slice import is_section, point_table
-from dimple.views.content.metadata import imprint_of
-from dimple.views.window.animation import Show
-from dimple.views.window.window import FPS, open_window
+from dimple.scene import load_run_scene
+from dimple.views.content.frame import FloatArray, Perturbations
+from dimple.views.content.from_run import frames_from_run
+from dimple.views.content.from_slice import is_slice, slice_point_table
+from dimple.views.content.metadata import run_metadata
+from dimple.views.window.animation import RunView
+from dimple.views.window.window import DEFAULT_FPS, open_window
 
-# How many points travel through a network together.
-CHUNK = 4096
+# Points that a network evaluates together.
+CHUNK_SIZE = 4096
 
 
-def view(path: Path | str, beside: Path | str | None = None, fps: int = FPS, progress: Progress = silent) -> list[Path]:
-    """Open a run and return when its window is closed.
+def view(
+    path: Path | str, other: Path | str | None = None, fps: int = DEFAULT_FPS, progress: Progress = silent_progress
+) -> list[Path]:
+    """Open a window on a run, and return when it is closed.
 
     Args:
         path: the run folder.
-        beside: another run to be seen at the same steps from the same side.
-        fps: snapshots a second when they are played.
+        other: another run, shown at the same steps with the same camera.
+        fps: snapshots per second when they are played.
 
     Returns:
-        The pictures and films that were made in the window.
+        The images and films that the user saved in the window.
 
     Raises:
-        UsageError: for fewer than one snapshot a second, or two runs that lie in different spaces.
+        UsageError: for fewer than one snapshot per second, or two runs in spaces of different dimensions.
         RunError: if a folder holds no run with a boundary to draw.
-        DeviceError: without a display, naming the film and the report instead.
+        DeviceError: without a display; the message names the film and the report.
     """
     if fps < 1:
-        raise UsageError(f"--fps is {fps}; ask for one snapshot a second or more")
-    runs = [Run.open(path)] + ([] if beside is None else [Run.open(beside)])
+        raise UsageError(f"--fps is {fps}; give 1 or more")
+    runs = [Run.open(path)] + ([] if other is None else [Run.open(other)])
     for run in runs:
         if not (run.path / "geometry.safetensors").is_file():
-            raise RunError(f"{run.path}: holds no boundary to look at; open {run.path / 'report.html'} in a browser")
-    dims = [len(run.box[0]) for run in runs]
+            raise RunError(f"{run.path}: holds no boundary to draw; open {run.path / 'report.html'} in a browser")
+    dims = [len(run.display_bounds[0]) for run in runs]
     if len(set(dims)) > 1:
         raise UsageError(
             f"{runs[0].path} lies in R^{dims[0]} and {runs[1].path} in R^{dims[1]}; name two runs in the same space"
         )
-    shows = []
+    run_views = []
     with progress("open", len(runs)) as advance:
         for run in runs:
-            shows.append(show_of(run))
+            run_views.append(load_run_view(run))
             advance()
-    return open_window(shows, fps)
+    return open_window(run_views, fps)
 
 
-def show_of(run: Run) -> Show:
-    """A run with all that the window can ask of it.
+def load_run_view(run: Run) -> RunView:
+    """Return all that the window shows of a run.
 
     Raises:
-        RunError: if it has no boundary to draw.
+        RunError: if the run has no boundary to draw.
         SceneError: if its scene cannot be read.
     """
-    if is_section(run):
-        return Show(frames_of_run(run), run.path, point_table(run), None, imprint_of(run))
-    return Show(frames_of_run(run), run.path, run.points(), Answers(run), imprint_of(run))
+    if is_slice(run):
+        return RunView(frames_from_run(run), run.path, slice_point_table(run), None, run_metadata(run))
+    return RunView(frames_from_run(run), run.path, run.points(), RunEvaluator(run), run_metadata(run))
 
 
 @final
-class Answers:
-    """What a view asks of a run, answered by its snapshots in float64; see `dimple.views.window.animation.Asked`.
+class RunEvaluator:
+    """Evaluation of the snapshots of a run in float64, for views.
+
+    It has the methods of `dimple.views.window.animation.SnapshotEvaluator`.
 
     Raises:
         SceneError: if its scene cannot be read.
     """
 
     def __init__(self, run: Run) -> None:
-        scene = load_scene(str(run.path / "scene.yaml"))
-        self._snapshots, self._manifold, self._nearest = Snapshots(run, scene), scene.manifold, Nearest(run)
-        self._count = len(run.positions["labels"])
-        self._section = run.section
+        scene = load_run_scene(run)
+        self._snapshots = RunSnapshots(run, scene)
+        self._manifold = scene.manifold
+        self._perturbation_search = PerturbationSearch(run)
+        self._point_count = len(run.training_points["labels"])
+        self._affine_slice = run.affine_slice
 
-    def network(self, step: int) -> nn.Module:
-        """The network after that many updates."""
-        return self._snapshots.at(step)
+    def load_network(self, step: int) -> nn.Module:
+        """Return the network after `step` updates."""
+        return self._snapshots.load_network(step)
 
-    def nearest(self, step: int, points: Sequence[int] | None = None) -> Perturbations:
-        """The shortest steps from the training points to the boundary."""
-        if self._section is not None:
-            # The boundary is nearest off the section, and an arrow to that place would be a picture of nothing.
-            unknown = np.full((self._count if points is None else len(points), self._section.dim), np.nan)
+    def perturbations(self, step: int, points: Sequence[int] | None = None) -> Perturbations:
+        """Return the shortest perturbations of the training points, or of those in rows `points`, to the boundary."""
+        if self._affine_slice is not None:
+            # The closest boundary points lie off the slice, so arrows to them cannot be drawn in it.
+            unknown = np.full((self._point_count if points is None else len(points), self._affine_slice.dim), np.nan)
             return Perturbations(unknown, unknown, unknown)
-        return self._nearest.at(step, points)
+        return self._perturbation_search.find(step, points)
 
-    def gradient_norms(self, step: int, points: Reals) -> Reals:
-        """The length of the gradient of the score of class 1 over class 0 at points `(V, n)`, `(V,)`."""
-        boundary = Boundary(self._snapshots.at(step))
-        parts = self.inputs(torch.from_numpy(points)).split(CHUNK)
-        ones = torch.ones(len(points), dtype=torch.long).split(CHUNK)
-        gradients = torch.cat([boundary.gap_and_gradient(x, y)[1] for x, y in zip(parts, ones, strict=True)])
+    def gradient_norms(self, step: int, points: FloatArray) -> FloatArray:
+        """Return the norm `(V,)` of the gradient of the logit margin of class 1 at the displayed points `(V, k)`."""
+        boundary = Boundary(self._snapshots.load_network(step))
+        chunks = self.to_input_space(torch.from_numpy(points)).split(CHUNK_SIZE)
+        ones = torch.ones(len(points), dtype=torch.long).split(CHUNK_SIZE)
+        gradients = torch.cat([boundary.logit_margin_and_gradient(x, y)[1] for x, y in zip(chunks, ones, strict=True)])
         return np.asarray(gradients.norm(dim=1).numpy(), dtype=np.float64)
 
-    def distances(self, points: Reals) -> Reals:
-        """How far points `(V, n)` are from the manifold, `(V,)`."""
-        return np.asarray(self._manifold.distance(self.inputs(torch.from_numpy(points))).numpy(), dtype=np.float64)
+    def distances(self, points: FloatArray) -> FloatArray:
+        """Return the distances `(V,)` of the displayed points `(V, k)` from the manifold."""
+        distances = self._manifold.distance(self.to_input_space(torch.from_numpy(points)))
+        return np.asarray(distances.numpy(), dtype=np.float64)
 
-    def inputs(self, places: Tensor) -> Tensor:
-        """Places of what is drawn, float64, as points of the space."""
-        return places if self._section is None else self._section(places)
+    def to_input_space(self, points: Tensor) -> Tensor:
+        """Return displayed points `(V, k)`, float64, as points `(V, n)` of the input space."""
+        return points if self._affine_slice is None else self._affine_slice(points)

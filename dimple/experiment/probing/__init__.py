@@ -1,1 +1,1 @@
-"""Measurement of a network, or of a series of checkpoints, on a data set."""
+"""Measurement of a network, of a series of checkpoints or of a run, by the probes of the package."""

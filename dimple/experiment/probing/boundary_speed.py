@@ -1,4 +1,4 @@
-"""How fast the boundary moved from one step of a series to the next: predicted at its start, and as it came."""
+"""Speed of the boundary between consecutive steps of a series: predicted from the earlier step, and measured."""
 
 import copy
 import itertools
@@ -10,95 +10,117 @@ import torch
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
-from dimple.probes import Margin, Speed, difference, rank_correlation, speed_shares
+from dimple.probes import Margin, Speed, rank_correlation, speed_sign_fractions, weight_difference
+from dimple.stats.aggregate import comparison_column
 from dimple.stats.null_bands import verdict
 
 Row = dict[str, Any]
 # The sharpness of the soft boundary.
-BETA = 5.0
-# Shares of the way to the next step over which the margin's change is taken: nearly the rate itself, and all of it.
-SHORT, WHOLE = 0.01, 1.0
-# Samples are told apart by the quarter of the margins that they are in.
-QUARTERS = (0.25, 0.5, 0.75)
+SOFT_BOUNDARY_BETA = 5.0
+# Fractions of the weight change over which the change of the margin is measured: nearly the rate itself, and all of it.
+SHORT_FRACTION = 0.01
+FULL_FRACTION = 1.0
+# The quantiles of the margins at which the samples are divided into groups.
+QUARTILE_LEVELS = (0.25, 0.5, 0.75)
 SPEED_UNITS = {
     "speed": "input units from the step before to this one",
-    "speed_positive": "share",
-    "speed_sign_short": "share",
-    "speed_sign_whole": "share",
-    "speed_rank_short": "Spearman's coefficient",
-    "speed_rank_whole": "Spearman's coefficient",
+    "speed_positive_fraction": "fraction",
+    "speed_sign_agreement_initial": "fraction",
+    "speed_sign_agreement_full": "fraction",
+    "speed_rank_correlation_initial": "Spearman's coefficient",
+    "speed_rank_correlation_full": "Spearman's coefficient",
 }
 
 
-def speeds_between(
+def measure_speeds(
     networks: Iterable[tuple[int, nn.Module]],
-    boundary: Callable[[nn.Module], Boundary],
+    make_boundary: Callable[[nn.Module], Boundary],
     x: Tensor,
     y: Tensor,
-    search: Margin,
+    margin_probe: Margin,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[dict[int, Row], list[Row]]:
-    """Figures by the step that the weights arrive at; and a row a pair of steps, boundary and quarter of the margins.
+    """Measure how fast the boundary moves between each two consecutive networks of a series.
 
-    The speed at the earlier of two steps, in the direction of the later one, stands beside how the margin changes over
-    a hundredth of the way and over all of it: the share of samples where the signs agree (by chance a half) and the
-    rank correlation, beside the same after shuffling. The figures are those of the exact boundary.
+    The speed at the earlier of the two steps, in the direction of the weights of the later one, is compared with the
+    change of the margin over a hundredth of that direction (`initial`) and over all of it (`full`): by the fraction of
+    samples where the signs agree (by chance a half), and by the rank correlation, whose null comes from shuffling.
 
     Args:
-        search: the margin whose speed is asked for.
+        x: samples `(B, *shape)`.
+        y: labels `(B,)`.
+        margin_probe: the margin whose speed is measured.
         advance: called after each pair of steps.
+
+    Returns:
+        The statistics of the exact boundary by the later step of each pair; and one row for each pair of steps, each
+        boundary (`exact` or `soft`) and each quarter of the margins.
     """
-    figures, rows = {}, []
-    for (before, first), (after, second) in itertools.pairwise(_kept(networks)):
-        # A boundary puts its network on the device; the direction is taken there.
-        here, _ = boundary(first), boundary(second)
-        direction = difference(first, second)
-        for name, beta in (("exact", None), ("soft", BETA)):
-            speed = Speed(search=search, beta=beta, draws=0)
-            columns = speed(here, x, y, direction, chunk=len(x)).columns
-            rate, margin = columns["speed"], columns["margin"]
-            agreed: Row = {}
-            for kind, time in (("short", SHORT), ("whole", WHOLE)):
-                change = speed.by_difference(here, x, y, direction, time, chunk=len(x))
-                agreed |= _agreement(kind, rate, change)
+    statistics: dict[int, Row] = {}
+    rows: list[Row] = []
+    for (before, first), (after, second) in itertools.pairwise(_copy_networks(networks)):
+        boundary = make_boundary(first)
+        # Puts the second network on the device too, where the difference of the weights is computed.
+        make_boundary(second)
+        direction = weight_difference(first, second)
+        for name, beta in (("exact", None), ("soft", SOFT_BOUNDARY_BETA)):
+            speed = Speed(search=margin_probe, beta=beta, null_draws=0)
+            columns = speed(boundary, x, y, direction, chunk_size=len(x)).columns
+            rate = columns["speed"]
+            margin = columns["margin"]
+            agreement: Row = {}
+            for kind, time in (("initial", SHORT_FRACTION), ("full", FULL_FRACTION)):
+                change = speed.finite_difference(boundary, x, y, direction, time, chunk_size=len(x))
+                agreement |= _compare_rates(kind, rate, change)
             if beta is None:
-                figures[after] = _figures(rate) | agreed
-            shares = speed_shares(margin, rate, _edges(margin))
-            rows += [{"step": after, "from_step": before, "boundary": name, **share, **agreed} for share in shares]
+                statistics[after] = _speed_statistics(rate) | agreement
+            groups = speed_sign_fractions(margin, rate, _quartile_edges(margin))
+            rows += [{"step": after, "from_step": before, "boundary": name, **group, **agreement} for group in groups]
         advance()
-    return figures, rows
+    return statistics, rows
 
 
-def _kept(networks: Iterable[tuple[int, nn.Module]]) -> Iterable[tuple[int, nn.Module]]:
-    """Each network as a copy, for a run's snapshots are loaded into one and the same."""
+def _copy_networks(networks: Iterable[tuple[int, nn.Module]]) -> Iterable[tuple[int, nn.Module]]:
+    """Return a generator of copies, because a run may load all its snapshots into the same module."""
     return ((step, copy.deepcopy(network)) for step, network in networks)
 
 
-def _figures(rate: Tensor) -> Row:
-    """The median speed; the share of samples that the boundary moves away from, beside what chance would give."""
+def _speed_statistics(rate: Tensor) -> Row:
+    """Return the median speed, and the fraction of samples that the boundary moves away from, with its chance value."""
     known = rate[~rate.isnan()]
     speed = float(known.nanmedian()) if len(known) else math.nan
-    return {"speed": speed, **_share("speed_positive", known > 0)}
+    return {"speed": speed, **_fraction_with_chance("speed_positive_fraction", known > 0)}
 
 
-def _agreement(kind: str, rate: Tensor, change: Tensor) -> Row:
-    """How the predicted rates and the changes that came agree, over the samples that have both."""
+def _compare_rates(kind: str, rate: Tensor, change: Tensor) -> Row:
+    """Return how well the predicted rates agree with the measured changes, over the samples that have both."""
     both = torch.isfinite(rate) & torch.isfinite(change)
-    rate, change = (rate[both], change[both]) if both.any() else (rate.new_zeros(1), rate.new_zeros(1))
+    rate = rate[both] if both.any() else rate.new_zeros(1)
+    change = change[both] if both.any() else rate.new_zeros(1)
     signs = (rate.sign() == change.sign())[: int(both.sum())]
-    return _share(f"speed_sign_{kind}", signs) | rank_correlation(rate, change).row(f"speed_rank_{kind}")
+    return _fraction_with_chance(f"speed_sign_agreement_{kind}", signs) | rank_correlation(rate, change).row(
+        f"speed_rank_correlation_{kind}"
+    )
 
 
-def _share(name: str, yes: Tensor) -> Row:
-    """A share of samples beside a fair coin's."""
-    (coin,) = speed_shares(torch.zeros(len(yes)), torch.where(yes.cpu(), 1.0, -1.0), [0.0, 1.0])
-    null = {f"{name}_null": 0.5, f"{name}_null_low": coin["negative_low"], f"{name}_null_high": coin["negative_high"]}
-    value, low, high = coin["positive"], coin["negative_low"], coin["negative_high"]
-    return {name: value, **null, f"{name}_verdict": verdict(value, low, high)}
+def _fraction_with_chance(name: str, mask: Tensor) -> Row:
+    """Return the fraction of samples in `mask`, with the interval of a fair coin in which it lies by chance."""
+    (coin,) = speed_sign_fractions(torch.zeros(len(mask)), torch.where(mask.cpu(), 1.0, -1.0), [0.0, 1.0])
+    value = coin["positive"]
+    low = coin["negative_low"]
+    high = coin["negative_high"]
+    chance = comparison_column(name)
+    return {
+        name: value,
+        chance: 0.5,
+        f"{chance}_low": low,
+        f"{chance}_high": high,
+        f"{name}_verdict": verdict(value, low, high),
+    }
 
 
-def _edges(margin: Tensor) -> list[float]:
-    """Wrong samples by themselves; the quarters of the others' margins."""
+def _quartile_edges(margin: Tensor) -> list[float]:
+    """Return the edges that divide the samples into the misclassified ones and the quarters of the other margins."""
     positive = margin[torch.isfinite(margin) & (margin > 0)].double()
-    cuts = positive.quantile(positive.new_tensor(QUARTERS)).tolist() if len(positive) else []
+    cuts = positive.quantile(positive.new_tensor(QUARTILE_LEVELS)).tolist() if len(positive) else []
     return [-math.inf, *dict.fromkeys((0.0, *cuts)), math.inf]

@@ -1,4 +1,4 @@
-"""The probes that a request asks for, with the geometry of the data that they need."""
+"""Construction of the probes that a configuration names, with the tangent spaces that they need."""
 
 import dataclasses
 import math
@@ -9,131 +9,147 @@ from torch import Tensor
 
 from dimple.data import load_images
 from dimple.errors import DataError, UsageError
-from dimple.experiment.probing.config import SUBSPACE, WHOLE, ProbeRequest
-from dimple.experiment.probing.sources import Subject
+from dimple.experiment.probing.config import NETWORK_PROBES, SUBSPACE, ProbeConfig
+from dimple.experiment.probing.sources import Sources
 from dimple.probes import PROBES, ExactMargin, Margin, Offset, OnOff, Probe
-from dimple.probes.subspaces import Controlled, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
+from dimple.probes.subspaces import OnOffWithControls, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
 from dimple.protocols import TangentField
 from dimple.tangents.local_pca import LocalPCA
 from dimple.tensors import generator
 
-# Images travel in small chunks, so that an interrupt costs little; points of a scene all at once; samples that are
-# searched exhaustively a few at a time.
-IMAGES, POINTS, SLOW = 32, 4096, 4
-# So many images tell the principal directions; more would cost more than they change.
-PCA_IMAGES = 10_000
-# Above so many coordinates the eigenproblem of the principal directions costs more than the searches.
-PCA_COORDINATES = 4096
+# Images are measured in small chunks, so that an interrupt loses little work.
+IMAGE_CHUNK_SIZE = 32
+POINT_CHUNK_SIZE = 4096
+# The exhaustive search takes long for every sample.
+EXACT_CHUNK_SIZE = 4
+# The principal directions hardly change with more images than this.
+MAX_PCA_IMAGES = 10_000
+# With more coordinates the eigenproblem of the principal directions would cost more than the searches.
+MAX_PCA_COORDINATES = 4096
 
 
 @final
-class Questions:
-    """What is asked, ready to be put to one network after another.
+class ProbeBuilder:
+    """The probes of a configuration, ready to measure one network after another.
 
     Attributes:
-        kinds: the names of the probes of samples, in the order of the request.
-        probes: these.
-        tangents: the directions along the data: exact where the samples lie on a known manifold, else by local PCA
-            over the training images; None where no probe asks for them.
-        onoff: the on/off split among the probes, if it is there.
+        kinds: names of the probes that measure samples, in the order of the configuration.
+        probes: the probes of these names.
+        tangents: the tangent spaces of the data: exact where the samples lie on a known manifold, else by local PCA
+            over the training images; None where no probe needs them.
+        onoff: the probe `onoff`, None where it is not among the probes.
     """
 
-    def __init__(self, request: ProbeRequest, subject: Subject, device: torch.device) -> None:
-        self.request, self.subject, self.device = request, subject, device
-        self.kinds = [kind for kind in dict.fromkeys(request.probes) if kind not in WHOLE]
-        self._cloud: Tensor | None = None
-        self._axes: Tensor | None = None
-        plain = {kind: self._plain(kind) for kind in self.kinds if kind != SUBSPACE}
+    def __init__(self, config: ProbeConfig, sources: Sources, device: torch.device) -> None:
+        self.config = config
+        self.sources = sources
+        self.device = device
+        self.kinds = [kind for kind in dict.fromkeys(config.probes) if kind not in NETWORK_PROBES]
+        self._cached_images: Tensor | None = None
+        self._cached_axes: Tensor | None = None
+        plain = {kind: self._build_probe(kind) for kind in self.kinds if kind != SUBSPACE}
         self.onoff = next((probe for probe in plain.values() if isinstance(probe, OnOff)), None)
-        self.probes: list[Probe] = [self._subspaces() if kind == SUBSPACE else plain[kind] for kind in self.kinds]
-        needed = any(probe.needs_tangents for probe in self.probes)
-        self.tangents = self._tangents() if needed else None
-        if self.onoff is not None and subject.images is not None and self._coordinates <= PCA_COORDINATES:
-            controlled = Controlled(self.onoff, self._controls())
+        self.probes: list[Probe] = [
+            self._build_subspace_margin() if kind == SUBSPACE else plain[kind] for kind in self.kinds
+        ]
+        needs_tangents = any(probe.needs_tangents for probe in self.probes)
+        self.tangents = self._build_tangent_field() if needs_tangents else None
+        if (
+            self.onoff is not None
+            and sources.image_dataset is not None
+            and self._coordinate_count <= MAX_PCA_COORDINATES
+        ):
+            controlled = OnOffWithControls(self.onoff, self._pca_controls())
             self.probes = [controlled if probe is self.onoff else probe for probe in self.probes]
-        self._cloud = self._axes = None
+        self._cached_images = self._cached_axes = None
 
     @property
-    def for_pictures(self) -> list[Probe]:
-        """The probes that give an image's perturbation and its parts, at the least cost."""
+    def image_probes(self) -> list[Probe]:
+        """The probes that give the perturbation of an image and its two parts, with a single random subspace."""
         margins: list[Probe] = [probe for probe in self.probes if isinstance(probe, Margin)]
-        return margins if self.onoff is None else [*margins, dataclasses.replace(self.onoff, draws=1)]
+        return margins if self.onoff is None else [*margins, dataclasses.replace(self.onoff, null_draws=1)]
 
     @property
-    def chunk(self) -> int:
-        """How many samples travel together: all points of a scene at once, but few where every one takes long."""
+    def chunk_size(self) -> int:
+        """The number of samples that are measured together."""
         if any(isinstance(probe, ExactMargin) for probe in self.probes):
-            return SLOW
-        return POINTS if self.subject.images is None else IMAGES
+            return EXACT_CHUNK_SIZE
+        return POINT_CHUNK_SIZE if self.sources.image_dataset is None else IMAGE_CHUNK_SIZE
 
     @property
-    def search(self) -> Margin:
-        """The margin as the request asks for it, whether or not it is among the probes."""
-        margin = self._plain("margin")
+    def margin_probe(self) -> Margin:
+        """The probe `margin` with the settings of the configuration, also where it is not among the probes."""
+        margin = self._build_probe("margin")
         assert isinstance(margin, Margin)
         return margin
 
-    def _plain(self, kind: str) -> Probe:
-        """A probe of the table, with the request's settings where it has such a field."""
-        request, manifold = self.request, self.subject.manifold
-        wanted: dict[str, Any] = {"norm": request.norm, "draws": request.draws, "seed": request.seed}
-        wanted |= {} if request.budget is None else {"budget": request.budget}
-        wanted |= {"method": request.method} if kind == "margin" else {}
+    def _build_probe(self, kind: str) -> Probe:
+        """Build a probe of the table, with those settings of the configuration that it has a field for."""
+        config = self.config
+        manifold = self.sources.manifold
+        values: dict[str, Any] = {"norm": config.norm, "null_draws": config.null_draws, "seed": config.seed}
+        values |= {} if config.max_passes is None else {"max_passes": config.max_passes}
+        values |= {"method": config.method} if kind == "margin" else {}
         fields = [field.name for field in dataclasses.fields(PROBES[kind])]  # type: ignore[arg-type]
-        probe = PROBES[kind](**{name: value for name, value in wanted.items() if name in fields})
+        probe = PROBES[kind](**{name: value for name, value in values.items() if name in fields})
         if isinstance(probe, Offset) and manifold is not None:
             return dataclasses.replace(probe, limit=min(probe.limit, manifold.reach))
         return probe
 
-    def _subspaces(self) -> SubspaceMargin:
-        request, subject = self.request, self.subject
-        if subject.images is None:
-            raise UsageError("--probe subspace needs images for its bands; for a run, ask for onoff")
-        if request.bands == "dct":
-            bands = dct_bands(self._shape)
+    def _build_subspace_margin(self) -> SubspaceMargin:
+        config = self.config
+        if self.sources.image_dataset is None:
+            raise UsageError("--probe subspace needs images; for a run, choose --probe onoff")
+        if config.subspaces == "dct":
+            bands = dct_bands(self._sample_shape)
         else:
-            if self._coordinates > PCA_COORDINATES:
-                raise UsageError(f"--bands pca is for at most {PCA_COORDINATES} coordinates, not {self._coordinates}")
-            bands = pca_bands(self._principal(), min(request.dim, self._coordinates))
-        budget = OnOff().budget if request.budget is None else request.budget
-        return SubspaceMargin(bands, draws=request.draws, budget=budget, seed=request.seed)
+            if self._coordinate_count > MAX_PCA_COORDINATES:
+                raise UsageError(
+                    f"--subspaces pca takes at most {MAX_PCA_COORDINATES} coordinates, not {self._coordinate_count}; "
+                    "choose --subspaces dct"
+                )
+            bands = pca_bands(self._principal_axes(), min(config.dim, self._coordinate_count))
+        max_passes = OnOff().max_passes if config.max_passes is None else config.max_passes
+        return SubspaceMargin(bands, null_draws=config.null_draws, max_passes=max_passes, seed=config.seed)
 
-    def _controls(self) -> dict[str, TangentField]:
-        """The widest and the narrowest directions of the data, as many as the tangent spaces have."""
-        axes, dim = self._principal(), self.request.dim
+    def _pca_controls(self) -> dict[str, TangentField]:
+        """Return the widest and the narrowest directions of the data, as many as the tangent spaces have dimensions."""
+        axes = self._principal_axes()
+        dim = self.config.dim
         return {"pca_top": Subspace(axes[:, :dim]), "pca_bottom": Subspace(axes[:, -dim:])}
 
-    def _tangents(self) -> TangentField:
-        if self.subject.manifold is not None:
-            return self.subject.manifold
-        cloud, neighbours = self._training_images(), self.request.neighbours
-        if len(cloud) <= neighbours:
+    def _build_tangent_field(self) -> TangentField:
+        if self.sources.manifold is not None:
+            return self.sources.manifold
+        cloud = self._load_training_images()
+        neighbors = self.config.neighbors
+        if len(cloud) <= neighbors:
             raise DataError(
-                f"{self.request.data}: {len(cloud)} training images cannot give --neighbours {neighbours}; "
-                "ask for fewer"
+                f"{self.config.data}: --neighbors is {neighbors}, and there are {len(cloud)} training images; "
+                "give a smaller number"
             )
-        return LocalPCA(cloud, self.request.dim, neighbours)
+        return LocalPCA(cloud, self.config.dim, neighbors)
 
-    def _principal(self) -> Tensor:
-        if self._axes is None:
-            cloud = self._training_images()
-            stream = generator(self.request.seed, "principal directions")
-            chosen = torch.randperm(len(cloud), generator=stream)[:PCA_IMAGES].sort().values
-            self._axes = principal_axes(cloud[chosen.to(cloud.device)]).float()
-        return self._axes
+    def _principal_axes(self) -> Tensor:
+        if self._cached_axes is None:
+            cloud = self._load_training_images()
+            stream = generator(self.config.seed, "principal directions")
+            rows = torch.randperm(len(cloud), generator=stream)[:MAX_PCA_IMAGES].sort().values
+            self._cached_axes = principal_axes(cloud[rows.to(cloud.device)]).float()
+        return self._cached_axes
 
-    def _training_images(self) -> Tensor:
-        if self._cloud is None:
-            training = load_images(self.request.data, "train")
-            self._cloud = training.batch(torch.arange(len(training)))[0].to(self.device)
-        return self._cloud
+    def _load_training_images(self) -> Tensor:
+        if self._cached_images is None:
+            training = load_images(self.config.data, "train")
+            self._cached_images = training.batch(torch.arange(len(training)))[0].to(self.device)
+        return self._cached_images
 
     @property
-    def _shape(self) -> tuple[int, ...]:
+    def _sample_shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
-        some = next(iter(self.subject.samples.values()))
-        return tuple(some.batch(torch.tensor([0]))[0].shape[1:])
+        samples = next(iter(self.sources.samples.values()))
+        return tuple(samples.batch(torch.tensor([0]))[0].shape[1:])
 
     @property
-    def _coordinates(self) -> int:
-        return math.prod(self._shape)
+    def _coordinate_count(self) -> int:
+        return math.prod(self._sample_shape)

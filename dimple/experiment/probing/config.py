@@ -1,4 +1,4 @@
-"""What is asked of somebody's model, or of a run: which probes, on how many samples of which data."""
+"""Settings of `dimple probe`: a model or a run, the data, the probes and the number of samples."""
 
 import dataclasses
 import shlex
@@ -8,125 +8,138 @@ from typing import Any, Literal, final
 from dimple.errors import UsageError
 from dimple.probes import PROBES
 from dimple.probes.margin import METHODS
-from dimple.settings import Count, Positive, Seed, nearest, settings
+from dimple.settings import Count, Positive, Seed, closest_word, settings
 
-# The probe whose subspaces come from the data, and which no scene file can name.
+# The probe whose subspaces come from the data; a scene file cannot name it.
 SUBSPACE = "subspace"
-# What is asked of whole networks, and of the steps of a series together.
-CONFIDENCE, SPECTRA, SPEED, TRANSFER = "confidence", "spectra", "speed", "transfer"
-WHOLE = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
-KINDS = (*PROBES, SUBSPACE, *WHOLE)
-# What a run brings along, so that it cannot be named beside one.
-OF_MODELS = ("model", "data", "weights", "checkpoints", "state_key")
+# The probes of the full network, and of several steps of a series together.
+CONFIDENCE = "confidence"
+SPECTRA = "spectra"
+SPEED = "speed"
+TRANSFER = "transfer"
+NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
+PROBE_KINDS = (*PROBES, SUBSPACE, *NETWORK_PROBES)
+# Settings that a run replaces, so that they cannot be given with it.
+MODEL_FIELDS = ("model", "data", "weights", "checkpoints", "state_dict_key")
 
 
 @final
 @settings
-class ProbeRequest:
-    """All that decides the numbers of `dimple probe`; it is kept beside them as scene.yaml.
+class ProbeConfig:
+    """All settings that decide the numbers of `dimple probe`; a measurement keeps them in its config.yaml.
 
     Args:
         model: a name of the table of models, or `package.module:factory`.
         data: `digits`, `cifar10:PATH`, `mnist:DIR`, `folder:DIR` or `npz:FILE`.
-        weights: a weights file; without it the digits network is trained on the spot.
-        checkpoints: instead, a glob of weights files, measured in their natural order.
-        state_key: which state dict, where the weights file holds several.
-        run: instead of all of these, the folder of a simulated scene: its snapshots, samples and exact tangents.
-        split: which samples: of the test set, of the training set, or of both.
-        probes: kinds of the table of probes, `subspace`, or of whole networks: `confidence` (is it calibrated, does it
-            follow the margin), `spectra` (how fast the scores can change), `speed` (how the boundary moves from step to
-            step of a series), `transfer` (do the boundary points of one step of a series fool the others).
-        norm: of the margin; searches within subspaces are always in l2.
-        method: of the margin, a name of its table of methods.
-        budget: the most passes of a search, in every probe that has a budget; None for each probe's own.
-        bands: the subspaces of the probe `subspace`: frequency bands of images, or blocks of principal directions.
-        samples: how many samples of each split, drawn by the seed; all of them where there are fewer.
-        neighbours, dim: of the local PCA over the training images that gives the tangents.
-        draws: random subspaces of the nulls.
+        weights: a weights file; without it the digits network is trained first, in a few seconds.
+        checkpoints: a pattern of weights files instead of `weights`, measured in their natural order.
+        state_dict_key: the key of the state dict, where the weights file holds several.
+        run: the folder of a simulated run instead of all of these, with its snapshots, samples and exact tangents.
+        split: the samples: of the test set, of the training set, or of both.
+        probes: names of the table of probes, `subspace`, or probes of the full network: `confidence` (calibration, and
+            the correlation of confidence and margin), `spectra` (bounds on how fast the scores can change), `speed`
+            (motion of the boundary from step to step of a series), `transfer` (error of each step of a series at the
+            boundary points of the others).
+        norm: of the margin; searches within subspaces always use l2.
+        method: the search method of the margin, a name of its table of methods.
+        max_passes: the largest number of passes of a search of one sample, in every probe that searches; None for the
+            default of each probe.
+        subspaces: of the probe `subspace`: `dct` for frequency bands of images, `pca` for blocks of principal
+            directions.
+        samples: the number of samples of each split, drawn by the seed; all of them where there are fewer.
+        neighbors, dim: of the local PCA over the training images that estimates the tangent spaces.
+        null_draws: the number of random subspaces of each null.
+
+    Raises:
+        UsageError: if a choice is unknown or two settings contradict each other.
+        SettingError: if a value breaks the rule of its field.
     """
 
     model: str = "digits_convnet"
     data: str = "digits"
     weights: str | None = None
     checkpoints: str | None = None
-    state_key: str | None = None
+    state_dict_key: str | None = None
     run: str | None = None
     split: Literal["test", "train", "both"] = "test"
     probes: tuple[str, ...] = ("margin", "onoff")
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: str = "closest"
-    budget: Positive | None = None
-    bands: Literal["dct", "pca"] = "dct"
+    max_passes: Positive | None = None
+    subspaces: Literal["dct", "pca"] = "dct"
     samples: Count = 200
     seed: Seed = 0
-    neighbours: Count = 50
+    neighbors: Count = 50
     dim: Count = 16
-    draws: Count = 39
+    null_draws: Count = 39
 
     def __post_init__(self) -> None:
-        unknown = [kind for kind in self.probes if kind not in KINDS]
+        unknown = [kind for kind in self.probes if kind not in PROBE_KINDS]
         if unknown or not self.probes:
-            raise UsageError(_not_among("--probe", unknown[0] if unknown else "empty", KINDS))
+            raise UsageError(_unknown_choice_message("--probe", unknown[0] if unknown else "empty", PROBE_KINDS))
         if self.method not in METHODS:
-            raise UsageError(_not_among("--method", self.method, tuple(METHODS)))
+            raise UsageError(_unknown_choice_message("--method", self.method, tuple(METHODS)))
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
         self._require_norm()
         for kind in (SPEED, TRANSFER):
             if kind in self.probes and self.checkpoints is None and self.run is None:
                 raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
-        if self.dim >= self.neighbours:
-            raise UsageError(f"--dim is {self.dim} with --neighbours {self.neighbours}; dim must be smaller")
+        if self.dim >= self.neighbors:
+            raise UsageError(f"--dim is {self.dim} with --neighbors {self.neighbors}; dim must be smaller")
         if self.run is not None:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
-            require_none_beside_run(name for name in OF_MODELS if getattr(self, name) != defaults[name])
+            reject_model_fields(name for name in MODEL_FIELDS if getattr(self, name) != defaults[name])
 
     def _require_norm(self) -> None:
-        """Refuse a norm that what is asked cannot measure in."""
+        """Refuse a norm that the method or a probe does not support."""
         if self.method == "lbfgs" and self.norm != "l2":
             raise UsageError(
-                f"--norm is {self.norm}, and --method lbfgs minimises l2; choose --norm l2 or --method fab"
+                f"--norm is {self.norm}, and --method lbfgs minimizes l2; choose --norm l2 or --method fab"
             )
         if "exact" in self.probes and self.norm == "l1":
             raise UsageError("--norm is l1, and --probe exact proves l2 and linf distances; choose one of these")
 
     @property
     def command(self) -> str:
-        """The command that asks the same, without what it would ask anyway.
+        """The command line with these settings, without those that have their default value.
 
         Example:
-            >>> ProbeRequest(probes=("margin",), samples=20).command
+            >>> ProbeConfig(probes=("margin",), samples=20).command
             'dimple probe --probe margin --samples 20'
         """
-        return command_of("probe", self).replace("--probes", "--probe")
+        return format_command("probe", self).replace("--probes", "--probe")
 
     @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:
-        """The splits by name, training first."""
+        """The names of the splits, training first."""
         return ("train", "test") if self.split == "both" else (self.split,)
 
 
-def _not_among(flag: str, word: str, known: tuple[str, ...]) -> str:
-    listed = f"choose from {', '.join(known)}"
-    near = nearest(word, known)
+def _unknown_choice_message(flag: str, word: str, choices: tuple[str, ...]) -> str:
+    listed = f"choose from {', '.join(choices)}"
+    near = closest_word(word, choices)
     return f"{flag} is {word}; " + (f"did you mean {near!r}? ({listed})" if near else listed)
 
 
-def require_none_beside_run(names: Iterable[str]) -> None:
-    """Refuse the first of these settings.
+def reject_model_fields(names: Iterable[str]) -> None:
+    """Refuse the settings `names`, which exclude a run.
 
     Raises:
-        UsageError: naming its flag.
+        UsageError: if there is a name; it gives the flag of the first one.
     """
     for name in names:
         raise UsageError(f"--run brings its own networks and data; leave out --{name.replace('_', '-')}")
 
 
-def command_of(verb: str, request: Any) -> str:
-    """The command line of a request, without what it would ask anyway; a flag is repeated for several values."""
+def format_command(verb: str, config: Any) -> str:
+    """Return the command line with the settings of `config`, without those that have their default value.
+
+    A setting with several values becomes a repeated flag.
+    """
     words = ["dimple", verb]
-    for field in dataclasses.fields(request):
-        value = getattr(request, field.name)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
         if value != field.default:
             flag = f"--{field.name.replace('_', '-')}"
             words += [word for one in (value if isinstance(value, tuple) else (value,)) for word in (flag, f"{one}")]

@@ -1,4 +1,4 @@
-"""The network or the series of checkpoints that a probe request names, ready to be measured."""
+"""Networks to be measured: one network, or a series of its checkpoints, checked against the images."""
 
 from collections.abc import Iterator
 from typing import final
@@ -8,18 +8,18 @@ from torch import nn
 
 from dimple.data import Images, load_images
 from dimple.errors import UsageError
-from dimple.experiment.probing.config import ProbeRequest
-from dimple.networks import build_model, frozen, load_weights, matched
+from dimple.experiment.probing.config import ProbeConfig
+from dimple.networks import build_model, check_compatible, freeze, load_weights
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
 from dimple.tensors import generator
-from dimple.training import Standard
+from dimple.training import StandardTraining
 
-DIGITS_TRAINING = Standard(steps=150, lr=3e-3)
+DIGITS_TRAINING = StandardTraining(steps=150, lr=3e-3)
 
 
 @final
-class Single:
+class SingleNetwork:
     """One network as a trajectory of one step."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -33,39 +33,41 @@ class Single:
 
 
 def load_trajectory(
-    request: ProbeRequest, images: Images, device: torch.device, progress: Progress
-) -> Single | Checkpoints:
-    """The frozen networks that the request asks for, checked against the images.
+    config: ProbeConfig, images: Images, device: torch.device, progress: Progress
+) -> SingleNetwork | Checkpoints:
+    """Return the frozen networks that a configuration names, checked against the images.
 
     Raises:
-        UsageError: if no weights are named for a network that cannot be trained on the spot.
+        UsageError: if the configuration names no weights, and the network is not the digits network on the digits,
+            which is trained here.
         ModelError: if the network cannot take these images, or has another number of classes.
     """
 
-    def fit(network: nn.Module) -> nn.Module:
-        return matched(network, images.shape, len(images.classes), request.model, request.data)
+    def check(network: nn.Module) -> nn.Module:
+        return check_compatible(network, images.shape, len(images.classes), config.model, config.data)
 
-    if request.checkpoints is not None:
-        network = fit(build_model(request.model))
-        return Checkpoints.glob(request.checkpoints, network, request.state_key)
-    network = fit(build_model(request.model, generator(request.seed, "network")))
-    if request.weights is not None:
-        load_weights(network, request.weights, request.state_key)
-    elif request.model == "digits_convnet" and request.data == "digits":
+    if config.checkpoints is not None:
+        network = check(build_model(config.model))
+        return Checkpoints.from_glob(config.checkpoints, network, config.state_dict_key)
+    network = check(build_model(config.model, generator(config.seed, "network")))
+    if config.weights is not None:
+        load_weights(network, config.weights, config.state_dict_key)
+    elif config.model == "digits_convnet" and config.data == "digits":
         train_digits(network.to(device), progress)
-    elif ":" not in request.model:
+    elif ":" not in config.model:
         raise UsageError(
-            f"--model {request.model} has no weights of its own; name a file with --weights, or a series with "
+            f"--model {config.model} has no weights of its own; name a file with --weights, or a series with "
             "--checkpoints"
         )
-    return Single(frozen(network))
+    return SingleNetwork(freeze(network))
 
 
 def train_digits(network: nn.Module, progress: Progress) -> None:
-    """Train on the bundled digits, full batch: a few seconds."""
+    """Train a network on the bundled digits, full batch, which takes a few seconds."""
     training = load_images("digits", "train")
     device = next(network.parameters()).device
     record_at = list(range(0, DIGITS_TRAINING.steps + 1, 10))
     with progress("train", len(record_at)) as advance:
-        x, y = training.x.to(device), training.y.to(device)
+        x = training.x.to(device)
+        y = training.y.to(device)
         DIGITS_TRAINING.fit(network, x, y, record_at, lambda *_: advance())

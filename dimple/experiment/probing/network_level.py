@@ -1,4 +1,4 @@
-"""What is asked of whole networks rather than of samples: calibration, spectra, and transfer between the steps."""
+"""Measures of the full network rather than of samples: calibration, spectra, and transfer between the steps."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,115 +10,128 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
-from dimple.probes import confidence_row, spectra, transfer
-from dimple.probes.transfer import boundary_points
+from dimple.probes import confidence_summary, spectra, transfer
+from dimple.probes.transfer import find_boundary_points
 
 Arrays = dict[str, NDArray[Any]]
 Row = dict[str, Any]
-# The mean change of a pixel to which perturbations are also amplified before they are fed to other networks.
-AMPLIFIED = 0.1
-# So many steps of a series, spread evenly, are fed to each other.
-TRANSFER_STEPS = 6
-WHOLE_UNITS = {
-    **{f"calibration_error{kind}": "share" for kind in ("", "_adaptive")},
-    **{f"confidence_rank_correlation{part}": "Spearman's coefficient" for part in ("", "_correct", "_wrong")},
-    "lipschitz_bound": "scores per input unit",
-    "lipschitz_met": "scores per input unit",
-    "lipschitz_ratio": "bound over what was met",
+# Root mean square per pixel to which perturbations are scaled too before the other networks classify them.
+AMPLIFIED_RMS = 0.1
+# The transfer is measured between at most this many steps of a series, spread evenly.
+MAX_TRANSFER_STEPS = 6
+NETWORK_UNITS = {
+    **{f"calibration_error{kind}": "fraction" for kind in ("", "_adaptive")},
+    **{f"spearman_confidence_margin{part}": "Spearman's coefficient" for part in ("", "_correct", "_wrong")},
+    "lipschitz_upper_bound": "scores per input unit",
+    "lipschitz_lower_bound": "scores per input unit",
+    "lipschitz_ratio": "upper bound / lower bound",
 }
 TRANSFER_UNITS = {
     "samples": "samples",
-    **dict.fromkeys(("error", "error_null", "error_null_low", "error_null_high"), "share"),
-    **dict.fromkeys(("rms", "null_rms"), "root mean square a coordinate"),
+    **dict.fromkeys(("error", "noise_error", "noise_error_low", "noise_error_high"), "fraction"),
+    **dict.fromkeys(("rms", "noise_rms"), "root mean square per coordinate"),
 }
 
 
-def confidence_figures(table: Arrays, split: str, seed: int) -> Row:
-    """Calibration of one split, and how confidence follows the margin where that was measured."""
-    mine = {name: values[table["split"] == split] for name, values in table.items()}
-    margin = next((mine[name] for name in ("margin", "margin_any") if name in mine), None)
+def compute_confidence_statistics(table: Arrays, split: str, seed: int) -> Row:
+    """Return the calibration of one split, and the correlation of confidence and margin where there is a margin."""
+    columns = {name: values[table["split"] == split] for name, values in table.items()}
+    margin = next((columns[name] for name in ("margin", "margin_unbounded") if name in columns), None)
     distance = None if margin is None else torch.from_numpy(margin)
-    confidence, correct = (torch.from_numpy(mine[name]) for name in ("confidence", "correct"))
-    return confidence_row(confidence, correct, distance, seed=seed)
+    confidence, correct = (torch.from_numpy(columns[name]) for name in ("confidence", "correct"))
+    return confidence_summary(confidence, correct, distance, seed=seed)
 
 
-def spectra_of(
-    networks: Iterable[tuple[int, nn.Module]], boundary: Callable[[nn.Module], Boundary], x: Tensor, seed: int
+def compute_spectra(
+    networks: Iterable[tuple[int, nn.Module]], make_boundary: Callable[[nn.Module], Boundary], x: Tensor, seed: int
 ) -> tuple[dict[int, Row], list[Row]]:
-    """The bound on how fast the scores change and what was met, by step; and a row a layer and step."""
-    figures, layers = {}, []
+    """Bound how fast the scores of each network can change.
+
+    Returns:
+        The upper and the lower bound of the Lipschitz constant, and their ratio, by step; and one row for each layer
+        and step.
+    """
+    statistics: dict[int, Row] = {}
+    layers: list[Row] = []
     for step, network in networks:
-        found = spectra(boundary(network), x, seed=seed)
-        figures[step] = {
-            "lipschitz_bound": found.bound,
-            "lipschitz_met": found.lipschitz,
+        found = spectra(make_boundary(network), x, seed=seed)
+        statistics[step] = {
+            "lipschitz_upper_bound": found.lipschitz_upper_bound,
+            "lipschitz_lower_bound": found.lipschitz_lower_bound,
             "lipschitz_ratio": found.ratio,
         }
         layers += [{"step": step, **row} for row in found.rows()]
-    return figures, layers
+    return statistics, layers
 
 
-def transfer_between(
+def compute_transfer(
     networks: Iterable[tuple[int, nn.Module]],
-    boundary: Callable[[nn.Module], Boundary],
+    make_boundary: Callable[[nn.Module], Boundary],
     x: Tensor,
     y: Tensor,
     seed: int,
 ) -> list[Row]:
-    """Each chosen step's boundary points fed to each other: a row a pair, at native size and, in a box, amplified."""
-    boundaries = {str(step): boundary(network) for step, network in networks}
-    points = boundary_points(boundaries, x)
-    boxed = all(one.box is not None for one in boundaries.values())
+    """Measure the error of every network at the boundary points of every other one.
+
+    Returns:
+        One row for each pair of steps: with perturbations of their own length and, where the inputs have bounds, also
+        with perturbations scaled to `AMPLIFIED_RMS`.
+    """
+    boundaries = {str(step): make_boundary(network) for step, network in networks}
+    points = find_boundary_points(boundaries, x)
+    has_bounds = all(boundary.bounds is not None for boundary in boundaries.values())
     rows: list[Row] = []
-    for size in (None, AMPLIFIED) if boxed else (None,):
-        found = transfer(boundaries, x, y, points, rms=size, seed=seed)
-        rows += [{"size": "native" if size is None else f"rms {size:g}", **row} for row in found.rows()]
+    for rms in (None, AMPLIFIED_RMS) if has_bounds else (None,):
+        found = transfer(boundaries, x, y, points, rms=rms, seed=seed)
+        rows += [{"size": "native" if rms is None else f"rms {rms:g}", **row} for row in found.rows()]
     return rows
 
 
-def chosen_steps(steps: Sequence[int]) -> list[int]:
-    """At most `TRANSFER_STEPS` of the steps, first and last among them."""
-    places = np.linspace(0, len(steps) - 1, min(len(steps), TRANSFER_STEPS)).round().astype(int)
-    return [steps[place] for place in dict.fromkeys(places.tolist())]
+def select_steps(steps: Sequence[int]) -> list[int]:
+    """Return at most `MAX_TRANSFER_STEPS` of the steps, evenly spread, the first and the last among them."""
+    positions = np.linspace(0, len(steps) - 1, min(len(steps), MAX_TRANSFER_STEPS)).round().astype(int)
+    return [steps[position] for position in dict.fromkeys(positions.tolist())]
 
 
-def columns_of(rows: Sequence[Row]) -> Arrays:
-    """The rows as columns of a table."""
+def to_columns(rows: Sequence[Row]) -> Arrays:
+    """Return rows with the same keys as the columns of a table."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def transfer_grids(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows as one table a size: who was fooled by whose boundary points, each share beside that of noise."""
-    grids = []
+def transfer_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return one table for each size of the perturbations: source steps by target steps, error and error of noise."""
+    tables = []
     for size in dict.fromkeys(row["size"] for row in rows):
-        mine = {(row["made_for"], row["fed_to"]): row for row in rows if row["size"] == size}
-        steps = list(dict.fromkeys(source for source, _ in mine))
-        lines = [[f"step {source}", *(_pair(mine[source, to]) for to in steps)] for source in steps]
-        title = f"Transfer between steps, {size} size" if size == "native" else f"Transfer between steps, {size}"
+        by_pair = {(row["source_model"], row["target_model"]): row for row in rows if row["size"] == size}
+        steps = list(dict.fromkeys(source for source, _ in by_pair))
+        lines = [[f"step {source}", *(_format_error(by_pair[source, target]) for target in steps)] for source in steps]
+        scale = "of their own length" if size == "native" else f"scaled to {size.removeprefix('rms ')} per pixel"
         note = (
-            "The share of samples whose boundary point, made for the step of the row, changes the class that the step "
+            "The fraction of samples that the network of the column misclassifies with the perturbations found for the "
+            "network of the row; in brackets the same for Gaussian noise of the same size."
         )
-        note += "of the column gives; in brackets the same for Gaussian noise of equal size."
-        grids.append(
-            {"title": title, "note": note, "heads": ["made for", *(f"step {s}" for s in steps)], "lines": lines}
-        )
-    return grids
+        heads = ["perturbations of", *(f"step {step}" for step in steps)]
+        title = f"Transfer between steps, perturbations {scale}"
+        tables.append({"title": title, "note": note, "heads": heads, "lines": lines})
+    return tables
 
 
-def _pair(row: Row) -> str:
-    return f"{row['error']:.2f} ({row['error_null']:.2f})" if row["samples"] else "no sample"
+def _format_error(row: Row) -> str:
+    return f"{row['error']:.2f} ({row['noise_error']:.2f})" if row["samples"] else "no sample"
 
 
-def layer_grid(layers: Sequence[Row]) -> dict[str, Any]:
-    """The layers of one network as a table."""
-    figures = ("norm", "norm_null", "frobenius", "stable_rank")
-    lines = [[layer["name"], layer["kind"], *(_figure(layer[name]) for name in figures)] for layer in layers]
-    note = "Each layer's largest singular value, the same when its weights are shuffled, and how many singular values "
-    note += "there would be if all were as large as the largest."
+def layer_table(layers: Sequence[Row]) -> dict[str, Any]:
+    """Return the spectra of the layers of one network as a table."""
+    names = ("norm", "norm_null", "frobenius", "stable_rank")
+    lines = [[layer["name"], layer["kind"], *(_format_number(layer[name]) for name in names)] for layer in layers]
+    note = (
+        "The largest singular value of each layer, the same after its weights were shuffled (null), and the stable "
+        "rank: how many singular values as large as the largest would give the same Frobenius norm."
+    )
     heads = ["layer", "kind", "norm", "null", "Frobenius norm", "stable rank"]
-    return {"title": "The layers", "note": note, "heads": heads, "lines": lines}
+    return {"title": "Layers", "note": note, "heads": heads, "lines": lines}
 
 
-def _figure(value: float | None) -> str:
-    """Three digits; nothing where a layer has none, which is nan, or None in a run that was read."""
+def _format_number(value: float | None) -> str:
+    """Return three significant digits; empty where a layer has no such value: nan, or None in a run that was read."""
     return "" if value is None or math.isnan(value) else f"{value:.3g}"

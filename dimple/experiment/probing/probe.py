@@ -1,4 +1,4 @@
-"""The verb `probe`: the package's probes on an image network, on a series of its checkpoints, or on a run."""
+"""The verb `probe`: measurement of an image network, of a series of its checkpoints, or of a run."""
 
 import dataclasses
 import time
@@ -14,260 +14,285 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.errors import UsageError
-from dimple.experiment.probing.boundary_speed import SPEED_UNITS, speeds_between
-from dimple.experiment.probing.build_probes import Questions
-from dimple.experiment.probing.config import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeRequest
+from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
+from dimple.experiment.probing.build_probes import ProbeBuilder
+from dimple.experiment.probing.config import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeConfig
 from dimple.experiment.probing.network_level import (
+    NETWORK_UNITS,
     TRANSFER_UNITS,
-    WHOLE_UNITS,
-    chosen_steps,
-    columns_of,
-    confidence_figures,
-    spectra_of,
-    transfer_between,
+    compute_confidence_statistics,
+    compute_spectra,
+    compute_transfer,
+    select_steps,
+    to_columns,
 )
-from dimple.experiment.probing.report_images import write_page
-from dimple.experiment.probing.saved_images import kept, kept_rows
-from dimple.experiment.probing.sources import Subject, load_subject
-from dimple.experiment.probing.tables import STEP_UNITS, quantile_table, search_change, step_rows
-from dimple.experiment.provenance import add_costs, describe, silent, versions
-from dimple.probes import measure
+from dimple.experiment.probing.report_images import write_report_page
+from dimple.experiment.probing.saved_images import collect_image_arrays, select_image_rows
+from dimple.experiment.probing.sources import Sources, load_sources
+from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
+from dimple.experiment.provenance import add_costs, describe_device, silent_progress, versions
+from dimple.probes import run_probes
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.atomic_io import write_table
-from dimple.stats.aggregate import DRAWS, digest_units
+from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units
 from dimple.tensors import chunks, generator, resolve_device
 
 Arrays = dict[str, NDArray[Any]]
-# So many samples tell whether the on/off split would change with more search, and how fast the scores change.
-CHECKED = 32
-# So many samples are compared between the steps of a series.
-COMPARED = 64
+# Samples that suffice to see whether more search changes the ratios on and off the manifold, and to bound the speed of
+# the scores from below.
+MAX_CHECKED_SAMPLES = 32
+# Samples at which the steps of a series are compared with each other.
+MAX_COMPARED_SAMPLES = 64
 
 
 def probe(
-    request: ProbeRequest,
+    config: ProbeConfig,
     out: Path | str,
     *,
     device: str = "auto",
     force: bool = False,
-    progress: Progress = silent,
+    progress: Progress = silent_progress,
 ) -> Run:
-    """Measure a model's boundary at test images, or at the points of a run; write the table, the summary and a page.
+    """Measure the boundary of a model at images, or of a run at its points; write tables, a summary and a page.
 
-    An interrupted measurement continues with its first unfinished chunk of samples when asked the same again. Every
-    step of a series is searched afresh: starting from the boundary points of the step before takes a twentieth of the
-    passes, but left one point in ten farther than it is, by up to 15 %.
+    An interrupted measurement continues with its first unfinished chunk of samples when it is started with the same
+    settings and the same folder. Every step of a series is searched from the beginning: a start from the boundary
+    points of the step before takes a twentieth of the passes, but left one point in ten up to 15 % too far away.
 
     Args:
-        out: the folder for measurements.parquet, run.json and report.html; for images also pictures.safetensors, at
-            most 256 of each split with their perturbations under the last network; for a series also
-            quantiles.parquet, and spectra.parquet, speed.parquet and transfer.parquet where these were asked for.
+        out: the folder for measurements.parquet, run.json and report.html; for images also images.safetensors, with at
+            most 256 images of each split and their perturbations under the last network; for a series also
+            quantiles.parquet; and spectra.parquet, speed.parquet and transfer.parquet where the probes of these names
+            are chosen.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        force: replace a run that is already in the folder.
 
     Returns:
-        The finished run; `run.info["summary"]["rows"]` holds figures beside their nulls, one entry a step and split.
+        The finished run; `run.info["summary"]["rows"]` holds the statistics and their nulls, one entry for each step
+        and split.
 
     Raises:
-        UsageError, DataError, ModelError, RunError, DeviceError: each with one sentence for the user.
+        UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for the user.
     """
-    place = resolve_device(device)
-    subject = load_subject(request, place, progress)
-    _require_series(request, subject)
+    torch_device = resolve_device(device)
+    sources = load_sources(config, torch_device, progress)
+    _require_series(config, sources)
     info = {
-        "name": subject.facts[0][1],
-        "facts": subject.facts,
-        "classes": subject.classes,
-        "seed": request.seed,
-        "device": describe(place),
+        "name": sources.facts[0][1],
+        "facts": sources.facts,
+        "classes": sources.classes,
+        "seed": config.seed,
+        "device": describe_device(torch_device),
         "versions": versions(),
     }
-    asked = dataclasses.asdict(request) | {"contents": subject.contents}
-    run = Run.create(out, info, yaml.safe_dump(asked, sort_keys=False), force)
+    settings = dataclasses.asdict(config) | {"checksums": sources.checksums}
+    run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     started = time.perf_counter()
     try:
-        measuring = Measuring(request, subject, run, place)
-        with progress("probe", len(subject.networks) * measuring.count) as advance:
-            tables = [measuring.table(step, network, advance) for step, network in subject.networks]
-        *_, (_, last) = subject.networks
-        measuring.write(tables, last, progress)
-        measuring.write_pictures()
+        runner = ProbeRunner(config, sources, run, torch_device)
+        with progress("probe", len(sources.networks) * runner.chunk_count) as advance:
+            tables = [runner.measure_network(step, network, advance) for step, network in sources.networks]
+        *_, (_, last_network) = sources.networks
+        runner.write_tables(tables, last_network, progress)
+        runner.write_images()
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
         run.save()
         raise
     run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
-    write_page(run, subject, measuring.boundary(last), measuring.questions, run.path / "report.html")
-    run.drop_parts()
+    boundary = runner.make_boundary(last_network)
+    write_report_page(run, sources, boundary, runner.probe_builder, run.path / "report.html")
+    run.clear_cache()
     run.info["status"] = "complete"
     run.save()
     return run
 
 
-def _require_series(request: ProbeRequest, subject: Subject) -> None:
-    """Refuse to compare the steps of a series that has one step only."""
+def _require_series(config: ProbeConfig, sources: Sources) -> None:
+    """Refuse probes that compare the steps of a series where the series has only one step."""
     for kind in (SPEED, TRANSFER):
-        if kind in request.probes and len(subject.networks) == 1:
+        if kind in config.probes and len(sources.networks) == 1:
             raise UsageError(
-                f"--probe {kind} compares the steps of a series, and {request.checkpoints or request.run} has one; "
+                f"--probe {kind} compares the steps of a series, and {config.checkpoints or config.run} has one; "
                 "name more, or leave the probe out"
             )
 
 
 @final
-class Measuring:
-    """One network after another at the same samples, chunk by chunk."""
+class ProbeRunner:
+    """Measurement of one network after another at the same samples, chunk by chunk."""
 
-    def __init__(self, request: ProbeRequest, subject: Subject, run: Run, device: torch.device) -> None:
-        self.request, self.subject, self.run, self.device = request, subject, run, device
-        self.questions = Questions(request, subject, device)
-        self.dtype = torch.float64 if subject.images is None and device.type != "mps" else torch.float32
-        self.chunk = self.questions.chunk
+    def __init__(self, config: ProbeConfig, sources: Sources, run: Run, device: torch.device) -> None:
+        self.config = config
+        self.sources = sources
+        self.run = run
+        self.device = device
+        self.probe_builder = ProbeBuilder(config, sources, device)
+        self.dtype = torch.float64 if sources.image_dataset is None and device.type != "mps" else torch.float32
+        self.chunk_size = self.probe_builder.chunk_size
         self.indices = {
-            split: sample_indices(len(subject.samples[split]), request.samples, request.seed, split)
-            for split in request.splits
+            split: sample_indices(len(sources.samples[split]), config.samples, config.seed, split)
+            for split in config.splits
         }
 
     @property
-    def count(self) -> int:
-        """How many chunks one network takes."""
-        return sum(len(list(chunks(len(indices), self.chunk))) for indices in self.indices.values())
+    def chunk_count(self) -> int:
+        """The number of chunks of samples that each network is measured at."""
+        return sum(len(list(chunks(len(indices), self.chunk_size))) for indices in self.indices.values())
 
-    def table(self, step: int, network: nn.Module, advance: Callable[[], None]) -> Arrays:
-        """The columns, and the draws of the nulls, of one network."""
+    def measure_network(self, step: int, network: nn.Module, advance: Callable[[], None]) -> Arrays:
+        """Return the columns of one network, and the values of its nulls for each random subspace."""
         tables = []
         for split, indices in self.indices.items():
-            pieces = []
-            for number, part in enumerate(chunks(len(indices), self.chunk)):
+            chunk_tables = []
+            for number, rows in enumerate(chunks(len(indices), self.chunk_size)):
                 name = f"{step:08d}-{split}-{number:05d}"
-                piece = self.run.read_part(name)
-                if piece is None:
-                    piece = self._piece(network, split, part)
-                    self.run.write_part(name, piece)
+                table = self.run.read_cache(name)
+                if table is None:
+                    table = self._measure_chunk(network, split, rows)
+                    self.run.write_cache(name, table)
                     self.run.save()
-                pieces.append(piece)
+                chunk_tables.append(table)
                 advance()
-            table = _joined(pieces)
+            columns = _concatenate_tables(chunk_tables)
             count = len(indices)
-            tables.append({"step": np.full(count, step), "split": np.full(count, split)} | table)
-        return _joined(tables)
+            tables.append({"step": np.full(count, step), "split": np.full(count, split)} | columns)
+        return _concatenate_tables(tables)
 
-    def boundary(self, network: nn.Module) -> Boundary:
-        """The network's boundary within the range of the inputs, on the device."""
-        return Boundary(network.to(self.device, self.dtype), self.subject.box)
+    def make_boundary(self, network: nn.Module) -> Boundary:
+        """Return the boundary of a network within the range of the inputs, on the device."""
+        return Boundary(network.to(self.device, self.dtype), self.sources.bounds)
 
-    def batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Some samples of a split and their classes, on the device."""
-        x, y = self.subject.samples[split].batch(indices)
+    def load_batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return samples of a split and their classes, on the device."""
+        x, y = self.sources.samples[split].batch(indices)
         return x.to(self.device, self.dtype), y.to(self.device)
 
-    def _piece(self, network: nn.Module, split: Literal["train", "test"], part: slice) -> Arrays:
+    def _measure_chunk(self, network: nn.Module, split: Literal["train", "test"], chunk_rows: slice) -> Arrays:
         indices = self.indices[split]
-        x, y = self.batch(split, indices[part])
-        asked = self.questions
-        result = measure(self.boundary(network), x, y, asked.probes, asked.tangents, chunk=self.chunk)
-        self.run.info["units"] = {"step": self.subject.step_unit} | STEP_UNITS | result.units
-        add_costs(self.run.info, dict(zip(asked.kinds, result.costs, strict=True)))
-        if self.subject.images is not None:
-            # Each network overwrites what the one before it left, so that the last one's remains.
-            pictures = kept(indices[part], x, result, kept_rows(len(indices), part, x))
-            self.run.write_part(_kept_name(split, part), pictures)
-        arrays: Arrays = {"index": indices[part].numpy()}
+        x, y = self.load_batch(split, indices[chunk_rows])
+        builder = self.probe_builder
+        boundary = self.make_boundary(network)
+        result = run_probes(boundary, x, y, builder.probes, builder.tangents, chunk_size=self.chunk_size)
+        self.run.info["units"] = {"step": self.sources.step_unit} | SUMMARY_UNITS | result.units
+        add_costs(self.run.info, dict(zip(builder.kinds, result.costs, strict=True)))
+        if self.sources.image_dataset is not None:
+            # Each network overwrites the images of the one before it, so that those of the last one remain.
+            image_rows = select_image_rows(len(indices), chunk_rows, x)
+            images = collect_image_arrays(indices[chunk_rows], x, result, image_rows)
+            self.run.write_cache(_image_chunk_name(split, chunk_rows), images)
+        arrays: Arrays = {"index": indices[chunk_rows].numpy()}
         arrays |= {name: values.cpu().numpy() for name, values in result.columns.items()}
-        return arrays | {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS)}
+        return arrays | {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS_SUFFIX)}
 
-    def write_pictures(self) -> None:
-        """The images that are kept, with the perturbations that the last network needs."""
+    def write_images(self) -> None:
+        """Write the selected images with their perturbations under the last network."""
         arrays: Arrays = {}
         for split, indices in self.indices.items():
-            parts = [self.run.read_part(_kept_name(split, part)) for part in chunks(len(indices), self.chunk)]
-            if pieces := [piece for piece in parts if piece]:
-                arrays |= {f"{split}/{name}": values for name, values in _joined(pieces).items()}
+            cached = [
+                self.run.read_cache(_image_chunk_name(split, rows)) for rows in chunks(len(indices), self.chunk_size)
+            ]
+            if tables := [table for table in cached if table]:
+                arrays |= {f"{split}/{name}": values for name, values in _concatenate_tables(tables).items()}
         if arrays:
-            self.run.write_pictures(arrays)
+            self.run.write_images(arrays)
 
-    def write(self, tables: list[Arrays], last: nn.Module, progress: Progress) -> None:
-        """measurements.parquet, the summary, and the quantiles of a series."""
-        names = [name for name in tables[0] if not name.endswith(DRAWS)]
+    def write_tables(self, tables: list[Arrays], last_network: nn.Module, progress: Progress) -> None:
+        """Write measurements.parquet, the summary, and quantiles.parquet of a series."""
+        names = [name for name in tables[0] if not name.endswith(DRAWS_SUFFIX)]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in names}
         units = self.run.info["units"]
         write_table(self.run.path / "measurements.parquet", joined, units)
-        rows = step_rows(tables, units)
-        rows[-1] |= self._check(tables[-1], last)
-        whole = self._whole(tables, rows, progress)
-        shown = dict.fromkeys(name for row in rows for name in row)
+        rows = summarize_steps(tables, units)
+        rows[-1] |= self._check_search(tables[-1], last_network)
+        network_tables = self._measure_network_level(tables, rows, progress)
+        columns = dict.fromkeys(name for row in rows for name in row)
         self.run.info["summary"] = {
             "rows": rows,
-            "units": digest_units(shown, units | STEP_UNITS | WHOLE_UNITS | SPEED_UNITS),
-            **whole,
+            "units": aggregate_units(columns, units | SUMMARY_UNITS | NETWORK_UNITS | SPEED_UNITS),
+            **network_tables,
         }
         if len(tables) > 1:
             write_table(self.run.path / "quantiles.parquet", *quantile_table(joined, units))
         self.run.save()
 
-    def _whole(self, tables: list[Arrays], rows: list[dict[str, Any]], progress: Progress) -> dict[str, Any]:
-        """What was asked of whole networks: figures go into `rows`, tables are written and handed back."""
-        asked, split, found = self.request.probes, self.request.splits[-1], {}
-        if CONFIDENCE in asked:
+    def _measure_network_level(
+        self, tables: list[Arrays], rows: list[dict[str, Any]], progress: Progress
+    ) -> dict[str, Any]:
+        """Run the probes of the full network: add statistics to `rows`, write tables, return those of the page."""
+        probes = self.config.probes
+        split = self.config.splits[-1]
+        page_tables: dict[str, Any] = {}
+        if CONFIDENCE in probes:
             by_step = {int(table["step"][0]): table for table in tables}
             for row in rows:
-                row.update(confidence_figures(by_step[row["step"]], row["split"], self.request.seed))
-        if SPECTRA in asked:
-            x, _ = self.batch(split, self.indices[split][:CHECKED])
-            figures, layers = spectra_of(self.subject.networks, self.boundary, x, self.request.seed)
+                row.update(compute_confidence_statistics(by_step[row["step"]], row["split"], self.config.seed))
+        if SPECTRA in probes:
+            x, _ = self.load_batch(split, self.indices[split][:MAX_CHECKED_SAMPLES])
+            statistics, layers = compute_spectra(self.sources.networks, self.make_boundary, x, self.config.seed)
             for row in rows:
-                row.update(figures[row["step"]])
-            # A network that calls functions only has no layers to name.
+                row.update(statistics[row["step"]])
+            # A network of functions without layers has no rows here.
             if layers:
-                write_table(self.run.path / "spectra.parquet", columns_of(layers), {"step": self.subject.step_unit})
-            found["layers"] = [layer for layer in layers if layer["step"] == rows[-1]["step"]]
-        if SPEED in asked:
-            shares = self._speeds(rows, len(tables) - 1, progress)
-            write_table(self.run.path / "speed.parquet", columns_of(shares), {"step": self.subject.step_unit})
-        if TRANSFER in asked:
-            x, y = self.batch(split, self.indices[split][:COMPARED])
-            kept = chosen_steps([int(table["step"][0]) for table in tables])
-            networks = ((step, network) for step, network in self.subject.networks if step in kept)
-            found["transfer"] = transfer_between(networks, self.boundary, x, y, self.request.seed)
-            write_table(self.run.path / "transfer.parquet", columns_of(found["transfer"]), TRANSFER_UNITS)
-        return found
+                write_table(self.run.path / "spectra.parquet", to_columns(layers), {"step": self.sources.step_unit})
+            page_tables["layers"] = [layer for layer in layers if layer["step"] == rows[-1]["step"]]
+        if SPEED in probes:
+            groups = self._measure_speeds(rows, len(tables) - 1, progress)
+            write_table(self.run.path / "speed.parquet", to_columns(groups), {"step": self.sources.step_unit})
+        if TRANSFER in probes:
+            x, y = self.load_batch(split, self.indices[split][:MAX_COMPARED_SAMPLES])
+            steps = select_steps([int(table["step"][0]) for table in tables])
+            networks = ((step, network) for step, network in self.sources.networks if step in steps)
+            page_tables["transfer"] = compute_transfer(networks, self.make_boundary, x, y, self.config.seed)
+            write_table(self.run.path / "transfer.parquet", to_columns(page_tables["transfer"]), TRANSFER_UNITS)
+        return page_tables
 
-    def _speeds(self, rows: list[dict[str, Any]], pairs: int, progress: Progress) -> list[dict[str, Any]]:
-        """How fast the boundary moves at the samples of each split: figures go into its `rows`, the rest comes back."""
-        shares, search = [], self.questions.search
-        with progress("speed", pairs * len(self.indices)) as advance:
+    def _measure_speeds(self, rows: list[dict[str, Any]], pair_count: int, progress: Progress) -> list[dict[str, Any]]:
+        """Measure the speed of the boundary at the samples of each split; add statistics to its `rows`.
+
+        Returns:
+            The rows of speed.parquet.
+        """
+        groups = []
+        margin_probe = self.probe_builder.margin_probe
+        with progress("speed", pair_count * len(self.indices)) as advance:
             for split, indices in self.indices.items():
-                x, y = self.batch(split, indices[:COMPARED])
-                figures, found = speeds_between(self.subject.networks, self.boundary, x, y, search, advance)
-                shares += [{"split": split, **share} for share in found]
+                x, y = self.load_batch(split, indices[:MAX_COMPARED_SAMPLES])
+                statistics, found = measure_speeds(
+                    self.sources.networks, self.make_boundary, x, y, margin_probe, advance
+                )
+                groups += [{"split": split, **group} for group in found]
                 for row in rows:
                     if row["split"] == split:
-                        row.update(figures.get(row["step"], {}))
-        return shares
+                        row.update(statistics.get(row["step"], {}))
+        return groups
 
-    def _check(self, table: Arrays, network: nn.Module) -> dict[str, Any]:
-        """What more search would change in the on/off split of the last rows."""
-        onoff, tangents = self.questions.onoff, self.questions.tangents
+    def _check_search(self, table: Arrays, network: nn.Module) -> dict[str, Any]:
+        """Return the change of the ratios on and off the manifold with more search, at samples of the last split."""
+        onoff = self.probe_builder.onoff
+        tangents = self.probe_builder.tangents
         if onoff is None or tangents is None:
             return {}
-        split = self.request.splits[-1]
-        rows = np.flatnonzero((table["split"] == split) & table["correct"])[:CHECKED]
+        split = self.config.splits[-1]
+        rows = np.flatnonzero((table["split"] == split) & table["correct"])[:MAX_CHECKED_SAMPLES]
         if len(rows) == 0:
             return {}
-        x, y = self.batch(split, torch.from_numpy(table["index"][rows]))
-        finer = onoff.finer(self.boundary(network), x, y, tangents)
+        x, y = self.load_batch(split, torch.from_numpy(table["index"][rows]))
+        refined = onoff.compute_refined_margins(self.make_boundary(network), x, y, tangents)
         measured = {name: values[rows] for name, values in table.items()}
-        return search_change(measured, {name: values.cpu().numpy() for name, values in finer.items()})
+        return compute_ratio_change(measured, {name: values.cpu().numpy() for name, values in refined.items()})
 
 
-def sample_indices(count: int, wanted: int, seed: int, split: str = "test") -> Tensor:
-    """Rows of a set of `count`, rising: `wanted` of them without repetition, or all."""
-    return torch.randperm(count, generator=generator(seed, f"{split} images"))[:wanted].sort().values
+def sample_indices(count: int, max_samples: int, seed: int, split: str = "test") -> Tensor:
+    """Return `max_samples` random rows of a set of `count` samples, rising; all rows where there are fewer."""
+    return torch.randperm(count, generator=generator(seed, f"{split} images"))[:max_samples].sort().values
 
 
-def _kept_name(split: str, part: slice) -> str:
-    return f"kept-{split}-{part.start:08d}"
+def _image_chunk_name(split: str, chunk_rows: slice) -> str:
+    return f"images-{split}-{chunk_rows.start:08d}"
 
 
-def _joined(pieces: list[Arrays]) -> Arrays:
-    """The rows of several pieces, one below the other."""
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+def _concatenate_tables(tables: list[Arrays]) -> Arrays:
+    """Return the rows of several tables as one table."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

@@ -1,4 +1,4 @@
-"""The page of a probe run: distributions, and the images nearest to and farthest from the boundary, taken apart."""
+"""Report page of a measurement, with the images of the smallest and of the largest margins and their perturbations."""
 
 from pathlib import Path
 from typing import Any
@@ -10,94 +10,101 @@ from torch import Tensor
 
 from dimple.boundary import Boundary
 from dimple.data import Images
-from dimple.experiment.probing.build_probes import Questions
-from dimple.experiment.probing.network_level import layer_grid, transfer_grids
-from dimple.experiment.probing.sources import Subject
-from dimple.probes import Measurement, measure
+from dimple.experiment.probing.build_probes import ProbeBuilder
+from dimple.experiment.probing.network_level import layer_table, transfer_tables
+from dimple.experiment.probing.sources import Sources
+from dimple.probes import Measurement, run_probes
 from dimple.runs import Run
-from dimple.runs.atomic_io import read_table
-from dimple.stats.null_bands import held
-from dimple.views.report.html import cost_of
-from dimple.views.report.measurement import ProbePicture, write_probe_report
+from dimple.stats.null_bands import interval_coverage
+from dimple.views.report.html import run_cost
+from dimple.views.report.measurement import PerturbedImage, write_measurement_report
 
-SHOWN = 4
+EXTREMES_PER_END = 4
 
 
-def write_page(run: Run, subject: Subject, boundary: Boundary, asked: Questions, path: Path) -> None:
-    """The page of the last measured network, and of the way to it, from the tables and the run's summary."""
-    table, units = read_table(run.path / "measurements.parquet")
+def write_report_page(run: Run, sources: Sources, boundary: Boundary, probe_builder: ProbeBuilder, path: Path) -> None:
+    """Write the page about the last measured network and the steps before it, from the tables and the run's summary."""
+    table, units = run.read_table("measurements")
     last = {name: values[table["step"] == table["step"].max()] for name, values in table.items()}
-    draws = asked.request.draws
-    series = run.path / "quantiles.parquet"
+    null_draws = probe_builder.config.null_draws
+    quantiles_file = run.path / "quantiles.parquet"
     facts = [
-        *subject.facts,
-        ("draws of each null", f"{draws}; their band holds {held(draws):.0%} of further ones"),
+        *sources.facts,
+        ("random subspaces", f"{null_draws}; their band holds {interval_coverage(null_draws):.0%} of further ones"),
         ("seed", str(run.info["seed"])),
     ]
-    write_probe_report(
+    write_measurement_report(
         path,
         run.info["name"],
         facts,
         last,
         units | run.info["summary"]["units"],
         run.info["summary"]["rows"],
-        _pictures(last, subject, boundary, asked),
-        quantiles=read_table(series)[0] if series.exists() else {},
-        grids=_grids(run.info["summary"]),
-        cost=cost_of(run),
-        reproduce=asked.request.command,
+        _report_images(last, sources, boundary, probe_builder),
+        quantiles=run.read_table("quantiles")[0] if quantiles_file.exists() else {},
+        tables=_network_tables(run.info["summary"]),
+        cost=run_cost(run),
+        reproduce_command=probe_builder.config.command,
     )
 
 
-def _grids(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was found of whole networks, as tables."""
-    layers = [layer_grid(summary["layers"])] if summary.get("layers") else []
-    return [*transfer_grids(summary.get("transfer", [])), *layers]
+def _network_tables(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tables about the full network."""
+    layers = [layer_table(summary["layers"])] if summary.get("layers") else []
+    return [*transfer_tables(summary.get("transfer", [])), *layers]
 
 
-def _pictures(
-    last: dict[str, NDArray[Any]], subject: Subject, boundary: Boundary, asked: Questions
-) -> list[ProbePicture]:
-    """The images to show, of the last split; none where samples are points, or no probe finds a perturbation."""
-    split = str(last["split"][-1])
-    images, chosen = subject.samples[split], {name: values[last["split"] == split] for name, values in last.items()}
-    shown = extreme_rows(chosen)
-    if not shown or not asked.for_pictures or not isinstance(images, Images):
+def _report_images(
+    table: dict[str, NDArray[Any]], sources: Sources, boundary: Boundary, probe_builder: ProbeBuilder
+) -> list[PerturbedImage]:
+    """Return the images of the last split to show; none if the samples are points or no probe gives perturbations."""
+    split = str(table["split"][-1])
+    images = sources.samples[split]
+    columns = {name: values[table["split"] == split] for name, values in table.items()}
+    rows = select_extreme_rows(columns)
+    if not rows or not probe_builder.image_probes or not isinstance(images, Images):
         return []
-    indices = torch.from_numpy(chosen["index"][shown].astype(np.int64))
+    indices = torch.from_numpy(columns["index"][rows].astype(np.int64))
     x, y = images.batch(indices)
-    result = measure(boundary, x.to(asked.device), y.to(asked.device), asked.for_pictures, asked.tangents)
-    return probe_pictures(images, indices, x, result)
+    result = run_probes(
+        boundary,
+        x.to(probe_builder.device),
+        y.to(probe_builder.device),
+        probe_builder.image_probes,
+        probe_builder.tangents,
+    )
+    return build_perturbed_images(images, indices, x, result)
 
 
-def extreme_rows(table: dict[str, NDArray[Any]]) -> list[int]:
-    """The rows of the correctly classified images with the least and with the largest margins, rising."""
-    name = "margin" if "margin" in table else "margin_any"
+def select_extreme_rows(table: dict[str, NDArray[Any]]) -> list[int]:
+    """Return the rows of the correctly classified images with the smallest and with the largest margins, rising."""
+    name = "margin" if "margin" in table else "margin_unbounded"
     if name not in table:
         return []
-    good = np.flatnonzero(table["correct"] & np.isfinite(table[name]))
-    ordered = good[np.argsort(table[name][good], kind="stable")]
-    return [int(row) for row in dict.fromkeys([*ordered[:SHOWN], *ordered[-SHOWN:]])]
+    candidates = np.flatnonzero(table["correct"] & np.isfinite(table[name]))
+    ordered = candidates[np.argsort(table[name][candidates], kind="stable")]
+    return [int(row) for row in dict.fromkeys([*ordered[:EXTREMES_PER_END], *ordered[-EXTREMES_PER_END:]])]
 
 
-def probe_pictures(images: Images, indices: Tensor, x: Tensor, result: Measurement) -> list[ProbePicture]:
-    """Each image with the shortest step to the boundary and, where the tangents are known, its two parts."""
+def build_perturbed_images(images: Images, indices: Tensor, x: Tensor, result: Measurement) -> list[PerturbedImage]:
+    """Return each image with its shortest perturbation and, where the tangents are known, the two parts of it."""
     columns = {name: values.cpu() for name, values in result.columns.items()}
     details = {name: values.cpu() for name, values in result.details.items()}
-    on_part, off_part = details.get("on_part"), details.get("off_part")
+    on_part = details.get("on_part")
+    off_part = details.get("off_part")
     parts = [part for part in (on_part, off_part) if part is not None]
-    step = torch.stack(parts).sum(0) if parts else details["boundary_point"] - x
-    margin = columns["margin" if "margin" in columns else "margin_any"]
+    perturbation = torch.stack(parts).sum(0) if parts else details["boundary_point"] - x
+    margin = columns["margin" if "margin" in columns else "margin_unbounded"]
     return [
-        ProbePicture(
+        PerturbedImage(
             index=int(indices[row]),
             label=images.classes[int(columns["label"][row])],
             prediction=images.classes[int(columns["prediction"][row])],
             margin=float(margin[row]),
             image=x[row].numpy(),
-            perturbation=step[row].numpy(),
-            on_part=None if on_part is None else on_part[row].numpy(),
-            off_part=None if off_part is None else off_part[row].numpy(),
+            perturbation=perturbation[row].numpy(),
+            on_manifold=None if on_part is None else on_part[row].numpy(),
+            off_manifold=None if off_part is None else off_part[row].numpy(),
         )
         for row in range(len(indices))
     ]

@@ -1,4 +1,4 @@
-"""Whose boundary a probe request asks about, and at what samples: image networks, or the snapshots of a run."""
+"""Sources of a measurement: the networks and the samples, from image files and checkpoints or from a run."""
 
 import dataclasses
 import hashlib
@@ -11,103 +11,110 @@ from torch import Tensor, nn
 
 from dimple.data import Images, load_images
 from dimple.errors import RunError
-from dimple.experiment.probing.config import ProbeRequest
-from dimple.experiment.probing.models import Single, load_trajectory
+from dimple.experiment.probing.config import ProbeConfig
+from dimple.experiment.probing.models import SingleNetwork, load_trajectory
 from dimple.manifolds import Manifold
-from dimple.networks import frozen
+from dimple.networks import freeze
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints, Run
-from dimple.scene import Scene, load_scene
+from dimple.scene import Scene, load_run_scene
 from dimple.tensors import Box, generator
 
 
-class Samples(Protocol):
-    """Labelled samples that are taken by their row."""
+class LabeledSamples(Protocol):
+    """Samples with their classes, in a fixed order."""
 
     def __len__(self) -> int: ...
 
     def batch(self, indices: Tensor, /) -> tuple[Tensor, Tensor]:
-        """Some samples `(B, *shape)` and their classes `(B,)`."""
+        """Return the samples `(B, *shape)` in the rows `indices` `(B,)`, and their classes `(B,)`."""
         ...
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Subject:
-    """What is measured.
+class Sources:
+    """Networks and samples of a measurement.
 
     Attributes:
-        networks: frozen, each with its step.
+        networks: the frozen networks, each with its step.
         samples: by split.
-        box: the bounds of the inputs, None where there are none.
+        bounds: the bounds of the inputs; None where the inputs are unbounded.
         classes: names by class number.
-        step_unit: what a step counts.
-        facts: name and value, in words, for the page.
-        contents: the sha256 of all that the numbers depend on besides the request.
-        manifold: what the samples lie on, where that is known exactly; None for images.
-        images: the training set of images; None for points.
+        step_unit: the unit of a step.
+        facts: name and text of each fact for the page.
+        checksums: the sha256 of all files and arrays that the numbers depend on besides the configuration.
+        manifold: the manifold on which the samples lie, where it is known exactly; None for images.
+        image_dataset: the specification of the images; None for points.
     """
 
-    networks: "Single | Checkpoints | Snapshots"
-    samples: Mapping[str, Samples]
-    box: Box | None
+    networks: "SingleNetwork | Checkpoints | RunSnapshots"
+    samples: Mapping[str, LabeledSamples]
+    bounds: Box | None
     classes: tuple[str, ...]
     step_unit: str
     facts: list[tuple[str, str]]
-    contents: dict[str, str]
+    checksums: dict[str, str]
     manifold: Manifold | None = None
-    images: str | None = None
+    image_dataset: str | None = None
 
 
-def load_subject(request: ProbeRequest, device: torch.device, progress: Progress) -> Subject:
-    """The networks and the samples that the request names, checked against each other.
+def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) -> Sources:
+    """Load the networks and the samples that a configuration names, and check them against each other.
 
     Raises:
-        UsageError, DataError, ModelError, RunError, SceneError: each with one sentence for the user.
+        UsageError, DataError, ModelError, RunError, SceneError: with one sentence for the user.
     """
-    return _images(request, device, progress) if request.run is None else _run(request.run)
+    return _load_image_sources(config, device, progress) if config.run is None else _load_run_sources(config.run)
 
 
-def _images(request: ProbeRequest, device: torch.device, progress: Progress) -> Subject:
-    samples: dict[str, Images] = {split: load_images(request.data, split) for split in request.splits}
-    some = next(iter(samples.values()))
-    networks = load_trajectory(request, some, device, progress)
-    paths = networks.paths if isinstance(networks, Checkpoints) else [Path(request.weights or "")]
-    contents = {f"{split} images": _digest(images.pixels.numpy().tobytes()) for split, images in samples.items()}
-    contents |= {str(path): _digest(path.read_bytes()) for path in paths if path.is_file()}
+def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Progress) -> Sources:
+    samples: dict[str, Images] = {split: load_images(config.data, split) for split in config.splits}
+    first = next(iter(samples.values()))
+    networks = load_trajectory(config, first, device, progress)
+    paths = networks.paths if isinstance(networks, Checkpoints) else [Path(config.weights or "")]
+    checksums = {f"{split} images": _sha256(images.pixels.numpy().tobytes()) for split, images in samples.items()}
+    checksums |= {str(path): _sha256(path.read_bytes()) for path in paths if path.is_file()}
     facts = [
-        ("model", request.model),
-        ("weights", request.weights or request.checkpoints or "trained on the spot"),
+        ("model", config.model),
+        ("weights", config.weights or config.checkpoints or "trained for this measurement"),
         ("data", ", ".join(images.source for images in samples.values())),
     ]
-    return Subject(
-        networks, samples, some.box, some.classes, "number of the checkpoint", facts, contents, images=request.data
+    return Sources(
+        networks,
+        samples,
+        first.bounds,
+        first.classes,
+        "number of the checkpoint",
+        facts,
+        checksums,
+        image_dataset=config.data,
     )
 
 
-def _run(folder: str) -> Subject:
+def _load_run_sources(folder: str) -> Sources:
     run = Run.open(folder)
     if "train" not in run.info.get("seconds", {}):
         raise RunError(f"{folder}: holds no finished training; name a folder made by dimple simulate")
-    # What the run itself measured is another matter, and of no account here.
-    scene = load_scene(str(run.path / "scene.yaml"), ["probes=[]"])
-    drawn = scene.samples()
+    # The probes of the scene are not needed.
+    scene = load_run_scene(run, ["probes=[]"])
+    points = scene.samples()
     samples = {
-        "train": Points(drawn.train, drawn.train_labels),
-        "test": Points(drawn.test, drawn.test_labels),
+        "train": LabeledPoints(points.train, points.train_labels),
+        "test": LabeledPoints(points.test, points.test_labels),
     }
     files = sorted((run.path / "snapshots").glob("*.safetensors"))
-    contents = {file.name: _digest(file.read_bytes()) for file in files}
-    contents["scene.yaml"] = _digest(run.scene_text.encode())
+    checksums = {file.name: _sha256(file.read_bytes()) for file in files}
+    checksums["scene.yaml"] = _sha256(run.settings_path.read_bytes())
     facts = [("scene", scene.name), ("run", folder), ("snapshots", str(len(files)))]
-    return Subject(
-        Snapshots(run, scene), samples, None, ("0", "1"), "updates", facts, contents, manifold=scene.manifold
+    return Sources(
+        RunSnapshots(run, scene), samples, None, ("0", "1"), "updates", facts, checksums, manifold=scene.manifold
     )
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Points:
+class LabeledPoints:
     """Points `(N, n)` with their classes `(N,)`."""
 
     x: Tensor
@@ -117,29 +124,30 @@ class Points:
         return len(self.x)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Some of them."""
+        """Return the points in the rows `indices`, and their classes."""
         return self.x[indices], self.y[indices]
 
 
 @final
-class Snapshots:
-    """The snapshots of a run, frozen and in float64, as the run itself measured their margins."""
+class RunSnapshots:
+    """Snapshots of a run, frozen and in float64, as the run itself measures their margins."""
 
     def __init__(self, run: Run, scene: Scene) -> None:
-        self.run, self.scene = run, scene
+        self.run = run
+        self.scene = scene
 
     def __len__(self) -> int:
         return len(self.run.steps)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        return ((step, self.at(step)) for step in self.run.steps)
+        return ((step, self.load_network(step)) for step in self.run.steps)
 
-    def at(self, step: int) -> nn.Module:
-        """The network after that many updates."""
+    def load_network(self, step: int) -> nn.Module:
+        """Return the network after `step` updates."""
         network = self.scene.network.build(self.scene.manifold.ambient_dim, generator(self.scene.seed, "network"))
         network.load_state_dict(self.run.read_snapshot(step)[0])
-        return frozen(network).double()
+        return freeze(network).double()
 
 
-def _digest(content: bytes) -> str:
+def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""What a table of measurements sums up to: a row of figures for every step and split, quantiles, and a check."""
+"""Summaries of a table of measurements: statistics of every step and split, quantiles, and a check of the search."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,97 +7,116 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import FOUND, NULL, digest, is_beside, median
+from dimple.stats.aggregate import FOUND_SUFFIX, NULL_SUFFIX, aggregate, is_comparison_column, lower_median
 
 Arrays = dict[str, NDArray[Any]]
-# What says which sample a row is about; the rest are answers.
-BOOKKEEPING = ("step", "split", "index", "correct")
-STEP_UNITS = {
+# The columns that identify a sample; the other columns are measured.
+IDENTIFIER_COLUMNS = ("step", "split", "index", "correct")
+SUMMARY_UNITS = {
     "split": "train or test",
     "index": "row of the split",
     "samples": "samples",
-    "accuracy": "share",
-    "accuracy_null": "share",
-    "margin_wrong": "as the margin",
-    "on_ratio_change": "relative, at 4x the budget",
-    "off_ratio_change": "relative, at 4x the budget",
+    "accuracy": "fraction",
+    "majority_accuracy": "fraction",
+    "margin_misclassified": "unit of the margin",
+    "margin_on_ratio_change": "relative, at 4x the passes",
+    "margin_off_ratio_change": "relative, at 4x the passes",
 }
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# A ratio that moves by more when the search may cost four times as much is one of the search, not of the boundary.
-SETTLED = 0.02
+QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+# A ratio that changes by more with four times as many passes says more about the search than about the boundary.
+MAX_RATIO_CHANGE = 0.02
 
 
-def step_rows(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The figures of each step and split, in order.
+def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the statistics of each step and split, in order.
 
-    The accuracy, whose null is the share of the commonest class, is of all samples; everything else is of those that
-    are classified correctly, but `margin_wrong`, the median margin (negative) of the others.
+    The accuracy, and the accuracy of the most frequent class alone with which it is compared, are over all samples;
+    `margin_misclassified` is the median margin (negative) of the misclassified ones; every other statistic is over the
+    correctly classified samples.
     """
-    rows = [_row(table, split, units) for table in tables for split in dict.fromkeys(table["split"].tolist())]
-    found = {name for row in rows for name in row if name.endswith((FOUND, FOUND + NULL)) and name not in units}
-    everywhere = {name for name in found if all(row.get(name, 1.0) == 1 for row in rows)}
-    # A null says nothing without its figure, and the figure little where nothing was missed.
-    dropped = {name for name in found if name.removesuffix(NULL) in everywhere and (name in everywhere or NULL in name)}
+    rows = [
+        _summarize_split(table, split, units) for table in tables for split in dict.fromkeys(table["split"].tolist())
+    ]
+    found = {
+        name
+        for row in rows
+        for name in row
+        if name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX)) and name not in units
+    }
+    complete = {name for name in found if all(row.get(name, 1.0) == 1 for row in rows)}
+    # A fraction found is dropped where it is 1 in all rows, and its null where either of the two is.
+    dropped = {
+        name
+        for name in found
+        if name.removesuffix(NULL_SUFFIX) in complete and (name in complete or NULL_SUFFIX in name)
+    }
     return [{name: value for name, value in row.items() if name not in dropped} for row in rows]
 
 
-def _row(table: Arrays, split: str, units: Mapping[str, str]) -> dict[str, Any]:
-    chosen = {name: values[table["split"] == split] for name, values in table.items()}
-    correct, labels = chosen["correct"], np.unique(chosen["label"], return_counts=True)[1]
+def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dict[str, Any]:
+    columns = {name: values[table["split"] == split] for name, values in table.items()}
+    correct = columns["correct"]
+    label_counts = np.unique(columns["label"], return_counts=True)[1]
     row: dict[str, Any] = {
-        "step": int(chosen["step"][0]),
+        "step": int(columns["step"][0]),
         "split": split,
         "samples": len(correct),
         "accuracy": float(correct.mean()),
-        "accuracy_null": float(labels.max() / len(correct)),
+        "majority_accuracy": float(label_counts.max() / len(correct)),
     }
     if correct.any():
-        row |= digest({n: v for n, v in chosen.items() if n not in BOOKKEEPING}, units, correct)
-    if "margin" in chosen and not correct.all():
-        row["margin_wrong"] = median(chosen["margin"][~correct])
+        row |= aggregate({n: v for n, v in columns.items() if n not in IDENTIFIER_COLUMNS}, units, correct)
+    if "margin" in columns and not correct.all():
+        row["margin_misclassified"] = lower_median(columns["margin"][~correct])
     return row
 
 
-def quantile_table(joined: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dict[str, str]]:
-    """How every figure is distributed at each step: in each split, for correctly and for wrongly classified samples.
+def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dict[str, str]]:
+    """Return the quantiles of every measured column at each step and split, apart for correct and wrong predictions.
 
     Returns:
-        Columns `step`, `split`, `correct`, `figure`, `unit`, `samples` and `q05` to `q95`, and their units. Quantiles
-        are values of samples, so that distances that were not found (inf) need no arithmetic; nan is left out.
+        Columns `step`, `split`, `correct`, `statistic` (the name of the measured column), `unit`, `samples` and `q05`
+        to `q95`, and their units. Each quantile is the value of a sample, so that distances that were not found (inf)
+        need no arithmetic; nan is left out.
     """
-    names = [n for n, v in joined.items() if np.issubdtype(v.dtype, np.floating) and not is_beside(n, joined)]
-    groups = sorted(
-        set(zip(joined["step"].tolist(), joined["split"].tolist(), joined["correct"].tolist(), strict=True))
-    )
+    names = [n for n, v in table.items() if np.issubdtype(v.dtype, np.floating) and not is_comparison_column(n, table)]
+    groups = sorted(set(zip(table["step"].tolist(), table["split"].tolist(), table["correct"].tolist(), strict=True)))
     rows: list[dict[str, Any]] = []
     for step, split, correct in groups:
-        chosen = (joined["step"] == step) & (joined["split"] == split) & (joined["correct"] == correct)
+        mask = (table["step"] == step) & (table["split"] == split) & (table["correct"] == correct)
         for name in names:
-            values = np.sort(joined[name][chosen & ~np.isnan(joined[name])]).astype(np.float64)
+            values = np.sort(table[name][mask & ~np.isnan(table[name])]).astype(np.float64)
             if len(values):
-                # Halfway between two values the lower one, as for the medians of all figures.
-                places = {f"q{100 * q:02.0f}": math.ceil(q * (len(values) - 1) - 0.5) for q in QUANTILES}
-                spread = {name: values[place] for name, place in places.items()}
-                about = {"step": step, "split": split, "correct": correct, "figure": name, "unit": units.get(name, "")}
-                rows.append(about | {"samples": len(values)} | spread)
+                # Halfway between two values the lower one, as in the medians of all statistics.
+                ranks = {f"q{100 * q:02.0f}": math.ceil(q * (len(values) - 1) - 0.5) for q in QUANTILE_LEVELS}
+                quantiles = {column: values[rank] for column, rank in ranks.items()}
+                group = {"step": step, "split": split, "correct": correct}
+                group |= {"statistic": name, "unit": units.get(name, ""), "samples": len(values)}
+                rows.append(group | quantiles)
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    ends = {name: "that of the row" for name in columns if name.startswith("q")}
-    return columns, {"step": units["step"], "correct": "yes or no", "samples": "samples"} | ends
+    quantile_units = {name: "that of the row" for name in columns if name.startswith("q")}
+    return columns, {"step": units["step"], "correct": "yes or no", "samples": "samples"} | quantile_units
 
 
-def search_change(table: Arrays, finer: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """How much the median ratios of the on/off split move when the searches may cost four times as much."""
+def compute_ratio_change(table: Arrays, refined: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the relative change of the median ratios on and off the manifold with four times as many passes.
+
+    Args:
+        table: the columns `margin_unbounded`, `margin_on` and `margin_off` of the measurement.
+        refined: the same columns with four times as many passes.
+    """
     row: dict[str, Any] = {}
-    for way in ("on", "off"):
-        before, after = (_ratio(columns, way) for columns in (table, finer))
+    for direction in ("on", "off"):
+        before, after = (_median_ratio(columns, direction) for columns in (table, refined))
         change = after / before - 1 if before > 0 and np.isfinite(before) else float("nan")
-        row[f"{way}_ratio_change"] = change
-        known = "settled" if abs(change) <= SETTLED else "unsettled"
-        row[f"{way}_ratio_change_verdict"] = "undefined" if math.isnan(change) else known
+        row[f"margin_{direction}_ratio_change"] = change
+        verdict = "settled" if abs(change) <= MAX_RATIO_CHANGE else "unsettled"
+        row[f"margin_{direction}_ratio_change_verdict"] = "undefined" if math.isnan(change) else verdict
     return row
 
 
-def _ratio(columns: Mapping[str, NDArray[Any]], way: str) -> float:
-    free, margin = np.abs(columns["margin_any"]), np.abs(columns[f"margin_{way}"])
-    crossed = np.isfinite(free)
-    return median(margin[crossed] / free[crossed]) if crossed.any() else float("nan")
+def _median_ratio(columns: Mapping[str, NDArray[Any]], direction: str) -> float:
+    unbounded = np.abs(columns["margin_unbounded"])
+    margin = np.abs(columns[f"margin_{direction}"])
+    finite = np.isfinite(unbounded)
+    return lower_median(margin[finite] / unbounded[finite]) if finite.any() else float("nan")

@@ -1,1 +1,1 @@
-"""Simulation of a scene: training, measuring each snapshot, level sets and their completeness."""
+"""Simulation of a scene: training, measurement of each snapshot, level sets and their completeness."""

@@ -1,4 +1,4 @@
-"""The verb `certify`: whether the boundary that a run shows is all of it, by bounds of the network."""
+"""The verb `completeness`: a proof, by bounds of the network, that the boundary mesh of a run misses no component."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,97 +7,108 @@ from typing import final
 
 import numpy as np
 
-from dimple.boundary import Boundary, restricted
+from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.sources import Snapshots
-from dimple.experiment.provenance import silent
-from dimple.levelsets import certify
-from dimple.levelsets.completeness import Certificate, is_halved
+from dimple.experiment.probing.sources import RunSnapshots
+from dimple.experiment.provenance import silent_progress
+from dimple.levelsets import check_completeness
+from dimple.levelsets.completeness import CompletenessResult, is_power_of_two_resolution
 from dimple.levelsets.mesh import Mesh
 from dimple.protocols import Progress
 from dimple.runs import Run
-from dimple.scene import load_scene
-from dimple.views.content.from_slice import is_section
+from dimple.scene import load_run_scene
+from dimple.views.content.from_slice import is_slice
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Proof:
-    """What is proven of the boundary mesh at one snapshot.
+class SnapshotCompleteness:
+    """Completeness of the boundary mesh at one snapshot.
 
     Attributes:
         step: the number of updates.
-        cell: the longest edge of the cells that were bounded.
-        undecided: cells in which a boundary may be, but to which the mesh does not come within a cell.
-        volume: of these cells (in the plane the area); `share` of the box.
-        shell: the volume of all cells without a proof, those along the mesh included.
+        cell_size: the longest edge of the cells that were bounded.
+        undecided_cells: the number of cells that may hold a boundary and have no part of the mesh within one cell.
+        undecided_volume: the volume of these cells (in the plane the area).
+        undecided_fraction: this volume as a fraction of the box.
+        unproven_volume: the volume of all cells without a proof, including those along the mesh.
     """
 
     step: int
-    cell: float
-    undecided: int
-    volume: float
-    share: float
-    shell: float
+    cell_size: float
+    undecided_cells: int
+    undecided_volume: float
+    undecided_fraction: float
+    unproven_volume: float
 
     @property
-    def complete(self) -> bool:
-        """Whether nothing of the boundary lies farther from the mesh than a cell and its neighbours."""
-        return self.undecided == 0
+    def is_complete(self) -> bool:
+        """Return whether all of the boundary lies within the cells that the mesh meets and their neighbors."""
+        return self.undecided_cells == 0
 
     def __str__(self) -> str:
-        if self.complete:
-            return f"step {self.step}: complete (certified to cell size {self.cell:.3g})"
+        if self.is_complete:
+            return f"step {self.step}: complete (proven to cell size {self.cell_size:.3g})"
         return (
-            f"step {self.step}: not certified: {self.undecided} cells of size {self.cell:.3g} away from the mesh are "
-            f"undecided, volume {self.volume:.3g} ({100 * self.share:.2g} % of the box)"
+            f"step {self.step}: not proven complete: {self.undecided_cells} cells of size {self.cell_size:.3g} away "
+            f"from the mesh are undecided, volume {self.undecided_volume:.3g} "
+            f"({100 * self.undecided_fraction:.2g} % of the box)"
         )
 
 
-def certify_run(
-    path: Path | str, cells: int = 64, steps: Sequence[int] = (), progress: Progress = silent
-) -> list[Proof]:
-    """Prove for the meshes of a run that they lack nothing larger than a cell, or say where that is open.
+def check_run_completeness(
+    path: Path | str, resolution: int = 64, steps: Sequence[int] = (), progress: Progress = silent_progress
+) -> list[SnapshotCompleteness]:
+    """Prove that the boundary meshes of a run miss nothing larger than a cell, or count the undecided cells.
 
     Args:
-        path: a simulated run with a boundary, also one that is drawn in a section: then of the boundary in it.
-        cells: along each axis of its box, a power of two from 4 on; the work grows with their square.
-        steps: the snapshots; the last one without any.
+        path: a simulated run with a boundary. If the run is drawn in a slice, the proof is about the boundary there.
+        resolution: cells along each axis of the box, a power of two from 4 on; the work grows with its square.
+        steps: the snapshots; if empty, the last one.
+
+    Returns:
+        One result for each of the snapshots, in the order of their steps.
 
     Raises:
-        RunError: if there is no run, or one without such a boundary.
-        UsageError: for a step that has no snapshot, or another number of cells.
-        ModelError: for a network without bounds.
+        RunError: if there is no run, or a run without such a boundary.
+        UsageError: for a step without a snapshot, or a resolution that is not such a power of two.
+        ModelError: for a network that cannot be bounded.
     """
-    if not is_halved(cells):
-        raise UsageError(f"--cells is {cells}; give a power of two from 4 on")
+    if not is_power_of_two_resolution(resolution):
+        raise UsageError(f"--resolution is {resolution}; give a power of two from 4 on")
     run = Run.open(path)
-    if is_section(run) or not (run.path / "geometry.safetensors").is_file():
-        raise RunError(f"{path}: holds no boundary along training to certify; name a run made by dimple simulate")
-    scene = load_scene(str(run.path / "scene.yaml"), ["probes=[]"])
-    if not scene.drawable:
+    if is_slice(run) or not (run.path / "geometry.safetensors").is_file():
+        raise RunError(f"{path}: holds no boundary along training to check; name a run made by dimple simulate")
+    scene = load_run_scene(run, ["probes=[]"])
+    if not scene.is_drawable:
         raise RunError(
-            f"{path}: its scene draws no boundary, so there is none to certify; set levelset to {{kind: auto}}"
+            f"{path}: its scene draws no boundary, so there is none to check; set levelset to {{kind: auto}}"
         )
-    wanted = set(steps) or {run.steps[-1]}
-    if unknown := sorted(wanted - set(run.steps)):
+    selected = set(steps) or {run.steps[-1]}
+    if unknown := sorted(selected - set(run.steps)):
         raise UsageError(f"--step {unknown[0]}: the run has no such snapshot; choose from {run.steps}")
-    section, snapshots, (low, high) = run.section, Snapshots(run, scene), run.box
-    proofs = []
-    with progress("certify", len(wanted)) as advance:
+    affine_slice = run.affine_slice
+    snapshots = RunSnapshots(run, scene)
+    low, high = run.display_bounds
+    results = []
+    with progress("check", len(selected)) as advance:
         for step, mesh in zip(run.steps, run.meshes(), strict=True):
-            if step not in wanted:
+            if step not in selected:
                 continue
-            network = snapshots.at(step)
-            boundary = Boundary(network.float()) if section is None else restricted(Boundary(network), section)
-            # The mesh faces class 1, as simulate extracts it.
-            proofs.append(_proof(step, certify(boundary, 1, low, high, cells), mesh))
+            network = snapshots.load_network(step)
+            if affine_slice is None:
+                boundary = Boundary(network.float())
+            else:
+                boundary = restrict_to_slice(Boundary(network), affine_slice)
+            # `simulate` extracts the boundary of class 1.
+            results.append(_compare_with_mesh(step, check_completeness(boundary, 1, low, high, resolution), mesh))
             advance()
-    return proofs
+    return results
 
 
-def _proof(step: int, found: Certificate, mesh: Mesh) -> Proof:
-    missed = len(found.missed(mesh))
-    away = float(missed * found.cell.prod())
-    box = float(np.prod(np.array(found.high) - found.low))
-    return Proof(step, float(found.cell.max()), missed, away, away / box, found.volume)
+def _compare_with_mesh(step: int, result: CompletenessResult, mesh: Mesh) -> SnapshotCompleteness:
+    missed = len(result.missed_cells(mesh))
+    volume = float(missed * result.cell_size.prod())
+    box_volume = float(np.prod(np.array(result.high) - result.low))
+    cell_size = float(result.cell_size.max())
+    return SnapshotCompleteness(step, cell_size, missed, volume, volume / box_volume, result.unproven_volume)

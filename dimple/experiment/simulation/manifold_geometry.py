@@ -1,4 +1,4 @@
-"""The verb behind `dimple scenes show`: a scene's geometry in figures, each beside its null, and in a picture."""
+"""Geometry of a scene before training, in numbers and in a picture: the verb of `dimple scenes show`."""
 
 import dataclasses
 import math
@@ -11,213 +11,228 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from dimple.levelsets.mesh import Mesh
-from dimple.runs.atomic_io import replacing
+from dimple.runs.atomic_io import atomic_replace
 from dimple.scene import Scene
-from dimple.scene.display_slice import flat_of
-from dimple.tensors import generator, in_chunks
-from dimple.views.content.camera import look
-from dimple.views.content.frame import Drawing, Frame, Layer, PointSet, Timeline
+from dimple.scene.display_slice import affine_hull
+from dimple.tensors import apply_in_chunks, generator
+from dimple.views.content.camera import default_camera
+from dimple.views.content.frame import Drawing, Frame, MeshLayer, PointSet, Timeline
 from dimple.views.drawing.plane import draw_plane
-from dimple.views.style.colors import MANIFOLD, PAPER, tint
+from dimple.views.style.colors import BACKGROUND_COLOR, MANIFOLD_COLOR, tint
 
-COVER_POINTS = 8192
-COVER_DRAWS = 5
-SHUFFLES = 20
-SIZE = (900, 720)
-# Of the box around manifold and points, in shares of the largest side.
-RIM = 0.1
+# Uniform points of the manifold at which the covering radius is measured.
+COVERING_SAMPLES = 8192
+COVERING_NULL_DRAWS = 5
+LABEL_SHUFFLES = 20
+# Width and height of the picture, in pixels.
+IMAGE_SIZE = (900, 720)
+# Padding of the box around the manifold and the points, as a fraction of its longest side.
+PADDING_FRACTION = 0.1
 SUPERSAMPLING = 2
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Geometry:
-    """What a manifold and its training points are to each other, before any network is trained.
+class SceneGeometry:
+    """Geometry of a manifold and its training points, before any network is trained.
 
     Lengths are in input units. All distances are Euclidean, through the ambient space.
 
     Attributes:
         dim, ambient_dim: d and n.
-        pieces: connected pieces of the manifold.
-        volume: its d-volume.
-        reach: of the manifold; `reach_is_exact` tells a formula from the least that a search has found.
-        class_counts: training points of each class.
-        opposite: the least distance between two training points of different classes.
-        opposite_null: the same with the labels shuffled, the median of 20 draws.
-        cover: the covering radius: how far a point of the manifold lies from its nearest training point, at most, over
-            8192 uniform points; so it is a bound from below, and a close one.
-        cover_null: the same for as many independent uniform points, the median of 5 draws.
-        cover_asked: the covering radius below which the union of balls around the points has the topology of the
-            manifold, sqrt(3/5)/2 of the reach; infinite for a flat.
+        component_count: the number of connected components of the manifold.
+        volume: its d-dimensional volume.
+        reach: the reach of the manifold.
+        reach_is_exact: True where the reach comes from a formula, False where it is the smallest value that a
+            search found, an upper bound.
+        class_counts: the number of training points of each class.
+        class_separation: the smallest distance between two training points of different classes.
+        class_separation_null: the same with shuffled labels, the median of 20 draws.
+        covering_radius: the largest distance of a point of the manifold from its nearest training point, over 8192
+            uniform points, and so a close lower bound.
+        covering_radius_null: the same for as many independent uniform points, the median of 5 draws.
 
-    Reference: Niyogi, Smale, Weinberger 2008, proposition 3.1, which asks it of manifolds without a rim.
+    Reference: Niyogi, Smale, Weinberger 2008, proposition 3.1, for manifolds without boundary.
     """
 
     dim: int
     ambient_dim: int
-    pieces: int
+    component_count: int
     volume: float
     reach: float
     reach_is_exact: bool
     class_counts: tuple[int, ...]
-    opposite: float
-    opposite_null: float
-    cover: float
-    cover_null: float
+    class_separation: float
+    class_separation_null: float
+    covering_radius: float
+    covering_radius_null: float
 
     @property
     def codim(self) -> int:
-        """How many directions leave the manifold."""
+        """The codimension, n - d."""
         return self.ambient_dim - self.dim
 
     @property
-    def points(self) -> int:
-        """Training points in all."""
+    def point_count(self) -> int:
+        """The number of training points."""
         return sum(self.class_counts)
 
     @property
-    def cover_asked(self) -> float:
-        """By the proposition."""
+    def required_covering_radius(self) -> float:
+        """The covering radius below which a union of balls around the points has the topology of the manifold.
+
+        It is sqrt(3/5)/2 of the reach, by the proposition, and inf for a flat manifold.
+        """
         return math.sqrt(3 / 5) / 2 * self.reach
 
     @property
-    def is_covered(self) -> bool:
-        """Whether the training points are as dense as the theory asks."""
-        return self.cover < self.cover_asked
+    def is_densely_sampled(self) -> bool:
+        """Return whether the covering radius is below the required one."""
+        return self.covering_radius < self.required_covering_radius
 
 
-def geometry_of(scene: Scene) -> Geometry:
-    """Draw the scene's training points and measure how they lie on the manifold.
+def compute_scene_geometry(scene: Scene) -> SceneGeometry:
+    """Draw the training points of a scene and measure how they cover its manifold.
 
     Example:
         >>> from dimple.scene import load_scene
-        >>> shown = geometry_of(load_scene("sphere_in_3d"))
-        >>> shown.codim, shown.reach, shown.points
+        >>> geometry = compute_scene_geometry(load_scene("sphere_in_3d"))
+        >>> geometry.codim, geometry.reach, geometry.point_count
         (1, 0.3, 60)
     """
-    manifold, samples = scene.manifold, scene.samples()
-    x, y = samples.train, samples.train_labels
-    everywhere = manifold.sample(COVER_POINTS, generator(scene.seed, "cover"))
+    manifold = scene.manifold
+    samples = scene.samples()
+    x = samples.train
+    y = samples.train_labels
+    manifold_points = manifold.sample(COVERING_SAMPLES, generator(scene.seed, "cover"))
     stream = generator(scene.seed, "cover null")
-    null = [_cover(everywhere, manifold.sample(len(x), stream)) for _ in range(COVER_DRAWS)]
-    opposite, opposite_null = _opposite(x, y, generator(scene.seed, "opposite null"))
-    return Geometry(
+    null = [_covering_radius(manifold_points, manifold.sample(len(x), stream)) for _ in range(COVERING_NULL_DRAWS)]
+    separation, separation_null = _class_separation(x, y, generator(scene.seed, "opposite null"))
+    return SceneGeometry(
         dim=manifold.dim,
         ambient_dim=manifold.ambient_dim,
-        pieces=len(manifold.parts),
+        component_count=len(manifold.components),
         volume=manifold.volume,
         reach=manifold.reach,
         reach_is_exact=manifold.reach_is_exact,
         class_counts=tuple(torch.bincount(y).tolist()),
-        opposite=opposite,
-        opposite_null=opposite_null,
-        cover=_cover(everywhere, x),
-        cover_null=float(np.median(null)),
+        class_separation=separation,
+        class_separation_null=separation_null,
+        covering_radius=_covering_radius(manifold_points, x),
+        covering_radius_null=float(np.median(null)),
     )
 
 
-def _cover(everywhere: Tensor, points: Tensor) -> float:
-    """The largest distance from one of `everywhere` to the nearest of `points`."""
-    # Far from the origin the product form of a distance would lose digits.
-    centre = points.mean(0)
-    return float(in_chunks(lambda x: torch.cdist(x, points - centre).amin(1), everywhere - centre, 1024).max())
+def _covering_radius(manifold_points: Tensor, points: Tensor) -> float:
+    """Return the largest distance of one of `manifold_points` `(M, n)` from the nearest of `points` `(N, n)`."""
+    # Centered, because `cdist` multiplies coordinates, which loses digits far from the origin.
+    center = points.mean(0)
+    return float(
+        apply_in_chunks(lambda x: torch.cdist(x, points - center).amin(1), manifold_points - center, 1024).max()
+    )
 
 
-def _opposite(x: Tensor, y: Tensor, stream: torch.Generator) -> tuple[float, float]:
-    """The least distance between classes, and its median over shuffled labels."""
-    # The product form of the distance loses half the digits for near points.
+def _class_separation(x: Tensor, y: Tensor, stream: torch.Generator) -> tuple[float, float]:
+    """Return the smallest distance between two classes, and its median over shuffled labels."""
+    # Without matrix multiplication, which loses half the digits of the distance of near points.
     distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-    labels = [y] + [y[torch.randperm(len(y), generator=stream)] for _ in range(SHUFFLES)]
-    least = [float(distance[a[:, None] != a[None]].min()) for a in labels]
-    return least[0], float(np.median(least[1:]))
+    labels = [y] + [y[torch.randperm(len(y), generator=stream)] for _ in range(LABEL_SHUFFLES)]
+    separations = [float(distance[a[:, None] != a[None]].min()) for a in labels]
+    return separations[0], float(np.median(separations[1:]))
 
 
 def write_picture(scene: Scene, path: Path) -> bool:
-    """Draw the manifold with its training points as a PNG; False, and no file, where there is nothing to draw.
+    """Draw the manifold of a scene with its training points into a PNG file.
 
-    Curves and surfaces of the plane and of space can be drawn, from the side that the film shows; of more dimensions
-    those that lie in a flat of at most three, in which they look as they are.
+    Curves and surfaces in the plane and in space are drawn, from the side that the film shows; and those in more
+    dimensions that lie in an affine subspace of at most three dimensions, in which they are not distorted.
+
+    Returns:
+        True if the file was written; False, without a file, for other manifolds.
 
     Raises:
         DeviceError: for a surface in space, where no OpenGL library can draw.
         RunError: if the file cannot be written.
     """
-    shown = _in_sight(scene)
-    if shown is None:
+    mesh_and_points = _display_mesh_and_points(scene)
+    if mesh_and_points is None:
         return False
-    mesh, points = shown
-    everything = np.concatenate([mesh.vertices, points.positions])
-    low, high = everything.min(0), everything.max(0)
-    rim = RIM * float((high - low).max())
-    box = (tuple((low - rim).tolist()), tuple((high + rim).tolist()))
-    picture = draw(Drawing((Layer(mesh, "manifold"),), points, *box))
-    with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+    mesh, points = mesh_and_points
+    positions = np.concatenate([mesh.vertices, points.positions])
+    low = positions.min(0)
+    high = positions.max(0)
+    padding = PADDING_FRACTION * float((high - low).max())
+    box = (tuple((low - padding).tolist()), tuple((high + padding).tolist()))
+    image = draw_manifold(Drawing((MeshLayer(mesh, "manifold"),), points, *box))
+    with atomic_replace(path) as temporary:
+        image.save(temporary, format="PNG")
     return True
 
 
-def _in_sight(scene: Scene) -> tuple[Mesh, PointSet] | None:
-    """The manifold's mesh and the training points in the space of the picture."""
-    manifold, samples = scene.manifold, scene.samples()
+def _display_mesh_and_points(scene: Scene) -> tuple[Mesh, PointSet] | None:
+    """Return the mesh of the manifold and the training points in the coordinates of the picture."""
+    manifold = scene.manifold
+    samples = scene.samples()
     labels = samples.train_labels.numpy()
-    if (mesh := manifold.mesh()) is not None:
+    if (mesh := manifold.display_mesh()) is not None:
         return Mesh(*mesh), PointSet(samples.train.numpy(), labels)
-    drawn = manifold.triangulation() if manifold.dim <= 2 else None
-    middle, axes = flat_of(manifold, scene.seed)
-    if drawn is None or axes.shape[1] > 3:
+    triangulation = manifold.triangulation() if manifold.dim <= 2 else None
+    center, axes = affine_hull(manifold, scene.seed)
+    if triangulation is None or axes.shape[1] > 3:
         return None
-    # A plane is drawn in space, a line in the plane.
-    beside = max(0, manifold.dim + 1 - axes.shape[1])
+    # A plane is drawn in space, and a line in the plane: the coordinates get zeros.
+    extra_axes = max(0, manifold.dim + 1 - axes.shape[1])
     vertices, points = (
-        np.pad(((x - middle) @ axes).numpy(), ((0, 0), (0, beside)))
-        for x in (torch.from_numpy(drawn[0]), samples.train)
+        np.pad(((x - center) @ axes).numpy(), ((0, 0), (0, extra_axes)))
+        for x in (torch.from_numpy(triangulation[0]), samples.train)
     )
-    return Mesh(vertices, drawn[1]), PointSet(points, labels)
+    return Mesh(vertices, triangulation[1]), PointSet(points, labels)
 
 
-def draw(drawing: Drawing) -> Image.Image:
-    """A picture of the manifold and the points of `drawing`, which needs no boundary."""
+def draw_manifold(drawing: Drawing) -> Image.Image:
+    """Return a picture of the manifold and the points of `drawing`, without a boundary."""
     if drawing.ambient_dim == 2:
-        return draw_plane(drawing, SIZE, 13)
+        return draw_plane(drawing, IMAGE_SIZE, 13)
     layer = drawing.layer("manifold")
     assert layer is not None
     return _draw_curve(drawing, layer.mesh) if layer.mesh.faces.shape[1] == 2 else _draw_surface(drawing, layer.mesh)
 
 
 def _draw_surface(drawing: Drawing, mesh: Mesh) -> Image.Image:
-    """By the renderer of the film, the manifold in place of the boundary: opaque, so that it hides its far side."""
-    from dimple.views.vtk.offscreen import Space, stamp_points
+    """Draw a surface with the renderer of the film, as an opaque surface instead of the boundary."""
+    from dimple.views.vtk.offscreen import OffscreenRenderer, draw_points
     from dimple.views.vtk.opengl import require_rendering
 
     require_rendering()
-    solid = dataclasses.replace(drawing, layers=(Layer(mesh, "boundary"),))
-    frame = Frame("", 0, 0, solid, (), Timeline(np.zeros(1, dtype=np.int64), ()))
-    space = Space(frame, (SUPERSAMPLING * SIZE[0], SUPERSAMPLING * SIZE[1]))
+    opaque = dataclasses.replace(drawing, layers=(MeshLayer(mesh, "boundary"),))
+    frame = Frame("", 0, 0, opaque, (), Timeline(np.zeros(1, dtype=np.int64), ()))
+    renderer = OffscreenRenderer(frame, (SUPERSAMPLING * IMAGE_SIZE[0], SUPERSAMPLING * IMAGE_SIZE[1]))
     try:
-        camera = look(solid, None)
-        space.look_through(camera, solid)
-        large, depth = space.picture()
+        camera = default_camera(opaque, None)
+        renderer.set_camera(camera, opaque)
+        large, depth = renderer.render()
     finally:
-        space.close()
-    picture = large.reduce(SUPERSAMPLING)
-    stamp_points(picture, depth, solid, camera)
-    return picture
+        renderer.close()
+    image = large.reduce(SUPERSAMPLING)
+    draw_points(image, depth, opaque, camera)
+    return image
 
 
 def _draw_curve(drawing: Drawing, mesh: Mesh) -> Image.Image:
-    """In perspective, far parts first and paler; no renderer is needed for lines."""
-    from dimple.views.vtk.offscreen import stamp_points
+    """Draw a curve in perspective without a renderer: distant segments first, in a paler color."""
+    from dimple.views.vtk.offscreen import draw_points
 
-    camera = look(drawing, None)
-    large = (SUPERSAMPLING * SIZE[0], SUPERSAMPLING * SIZE[1])
+    camera = default_camera(drawing, None)
+    large = (SUPERSAMPLING * IMAGE_SIZE[0], SUPERSAMPLING * IMAGE_SIZE[1])
     pixels, depth = camera.project(mesh.vertices, large)
-    middle = depth[mesh.faces].mean(1)
-    nearness = 1 - (middle - middle.min()) / max(float(np.ptp(middle)), 1e-12)
-    picture = Image.new("RGB", large, PAPER)
-    pen = ImageDraw.Draw(picture)
-    for at in np.argsort(nearness):
-        colour = tint(MANIFOLD, 0.35 + 0.65 * float(nearness[at]))
-        pen.line([tuple(end) for end in pixels[mesh.faces[at]]], fill=colour, width=4 + round(4 * float(nearness[at])))
-    picture = picture.resize(SIZE, Image.Resampling.LANCZOS)
-    stamp_points(picture, np.full((SIZE[1], SIZE[0]), np.inf), drawing, camera)
-    return picture
+    segment_depth = depth[mesh.faces].mean(1)
+    nearness = 1 - (segment_depth - segment_depth.min()) / max(float(np.ptp(segment_depth)), 1e-12)
+    image = Image.new("RGB", large, BACKGROUND_COLOR)
+    canvas = ImageDraw.Draw(image)
+    for segment in np.argsort(nearness):
+        near = float(nearness[segment])
+        ends = [tuple(end) for end in pixels[mesh.faces[segment]]]
+        canvas.line(ends, fill=tint(MANIFOLD_COLOR, 0.35 + 0.65 * near), width=4 + round(4 * near))
+    image = image.resize(IMAGE_SIZE, Image.Resampling.LANCZOS)
+    draw_points(image, np.full((IMAGE_SIZE[1], IMAGE_SIZE[0]), np.inf), drawing, camera)
+    return image

@@ -1,1 +1,1 @@
-"""Class regions of a network in a plane or a space through its inputs."""
+"""Slices: class regions and boundaries of a network in a plane or a space through its inputs."""

@@ -1,4 +1,4 @@
-"""Where a section is laid: its first point, its axes and its box, for every way to choose them; and in words."""
+"""Position of a slice: its origin, its axes and its box, by each way of choosing them, and their description."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,141 +7,150 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.attacks.subspace_constraint import Restriction
-from dimple.boundary import Boundary, Section
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary import AffineSlice, Boundary
 from dimple.data import load_images
 from dimple.errors import SceneError, UsageError
-from dimple.experiment.probing.sources import Subject
-from dimple.experiment.slices.config import SectionRequest
+from dimple.experiment.probing.sources import Sources
+from dimple.experiment.slices.config import SliceConfig
 from dimple.probes import Margin
 from dimple.tangents.random_subspace import RandomSubspace
 from dimple.tensors import generator
 
-# So many training images tell their widest directions.
-CLOUD = 2000
-# The box around a single image reaches so many times as far as the boundary does, and around several so much of
-# their extent beyond them.
-REACH, RIM = 3.0, 1 / 3
+# The widest directions of the training data hardly change with more images than this.
+MAX_PCA_SAMPLES = 2000
+# Half the side of the box around a single image, in distances of the image from the boundary.
+BOX_RADIUS_FACTOR = 3.0
+# Padding of the box around several images, as a fraction of their extent.
+PADDING_FRACTION = 1 / 3
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Laid:
-    """A section with the box of it that is shown, a square or a cube.
+class SliceDomain:
+    """A slice with the part of it that is shown, a square or a cube.
 
     Attributes:
-        low, high: its corners, in section coordinates.
-        controls: random sections through the same first sample; the box is the same for all.
-        words: what the axes are.
+        low, high: corners of the box, in coordinates of the slice.
+        controls: random slices through the same first sample, shown in the same box.
+        description: the axes in words.
     """
 
-    section: Section
+    affine_slice: AffineSlice
     low: tuple[float, ...]
     high: tuple[float, ...]
-    controls: tuple[Section, ...]
-    words: str
+    controls: tuple[AffineSlice, ...]
+    description: str
 
 
-def lay(request: SectionRequest, subject: Subject, boundary: Boundary, x: Tensor) -> Laid:
-    """The section that is asked for.
+def choose_slice_domain(config: SliceConfig, sources: Sources, boundary: Boundary, x: Tensor) -> SliceDomain:
+    """Return the slice that a configuration describes, with its box and its random slices.
 
     Args:
-        boundary: of the last network of the series: along it the gradients are taken.
-        x: `(B, *shape)`, the images that the request names.
+        boundary: of the last network of the series, whose gradients give the axes.
+        x: `(B, *shape)`, the images that the configuration names.
 
     Raises:
-        UsageError: if the images give no section of this dimension.
+        UsageError: if the images give no slice of this dimension.
     """
     y = boundary.predict(x)
     try:
-        section = _section(request, subject, boundary, x, y)
+        affine_slice = _choose_slice(config, sources, boundary, x, y)
     except SceneError as error:
-        listed = ", ".join(map(str, request.images))
-        raise UsageError(f"--images {listed} with --axes {request.kind}: {error}") from None
-    low, high = _box(request, section, boundary, x, y)
-    columns = [RandomSubspace(request.dim, request.seed, draw).columns(x[0].numel()) for draw in range(request.draws)]
-    controls = tuple(Section(x[0], each.to(x)) for each in columns)
-    return Laid(section, low, high, controls, words_of(request, subject))
+        listed = ", ".join(map(str, config.images))
+        raise UsageError(f"--images {listed} with --axes {config.axes_kind}: {error}") from None
+    low, high = _choose_box(config, affine_slice, boundary, x, y)
+    bases = [RandomSubspace(config.dim, config.seed, draw).basis(x[0].numel()) for draw in range(config.null_draws)]
+    controls = tuple(AffineSlice(x[0], basis.to(x)) for basis in bases)
+    return SliceDomain(affine_slice, low, high, controls, describe_axes(config, sources))
 
 
-def _section(request: SectionRequest, subject: Subject, boundary: Boundary, x: Tensor, y: Tensor) -> Section:
-    n, dim = x[0].numel(), request.dim
+def _choose_slice(config: SliceConfig, sources: Sources, boundary: Boundary, x: Tensor, y: Tensor) -> AffineSlice:
+    n = x[0].numel()
+    dim = config.dim
     if dim > n:
-        raise SceneError(f"section: samples have {n} coordinates, fewer than {dim} axes; give a smaller --dim")
-    if request.kind == "random":
-        # The draws before it are those that it is compared with.
-        return Section(x[0], RandomSubspace(dim, request.seed, request.draws).columns(n).to(x))
-    if request.kind == "pca":
-        return Section(x[0], Section.principal(_cloud(request, subject, x), dim).axes)
-    if request.kind == "gradient":
-        span = x.new_zeros(n, 0)
-        if subject.manifold is not None:
-            span = subject.manifold.tangent_basis(x[:1])[0, :, : dim - 1]
-        return Section.steepest(boundary, x[:1], y[:1], span, dim)
+        raise SceneError(f"slice: samples have {n} coordinates, fewer than {dim} axes; give a smaller --dim")
+    if config.axes_kind == "random":
+        # Draws 0 to null_draws - 1 are the random slices for the comparison, so this slice takes the next draw.
+        return AffineSlice(x[0], RandomSubspace(dim, config.seed, config.null_draws).basis(n).to(x))
+    if config.axes_kind == "pca":
+        return AffineSlice(x[0], AffineSlice.from_principal_components(_training_samples(config, sources, x), dim).axes)
+    if config.axes_kind == "gradient":
+        initial_axes = x.new_zeros(n, 0)
+        if sources.manifold is not None:
+            initial_axes = sources.manifold.tangent_basis(x[:1])[0, :, : dim - 1]
+        return AffineSlice.from_gradients(boundary, x[:1], y[:1], initial_axes, dim)
     if len(x) == dim + 1:
-        return Section.through(x)
-    return Section.steepest(boundary, x, y, (x[1:] - x[:1]).reshape(len(x) - 1, n).T, dim)
+        return AffineSlice.from_points(x)
+    return AffineSlice.from_gradients(boundary, x, y, (x[1:] - x[:1]).reshape(len(x) - 1, n).T, dim)
 
 
-def _cloud(request: SectionRequest, subject: Subject, x: Tensor) -> Tensor:
-    """Training samples, some of them where there are very many."""
-    training = load_images(request.data, "train") if subject.images is not None else subject.samples["train"]
-    order = torch.randperm(len(training), generator=generator(request.seed, "principal directions"))
-    return training.batch(order[:CLOUD])[0].to(x)
+def _training_samples(config: SliceConfig, sources: Sources, x: Tensor) -> Tensor:
+    """Return training samples, a random choice of `MAX_PCA_SAMPLES` where there are more."""
+    training = load_images(config.data, "train") if sources.image_dataset is not None else sources.samples["train"]
+    order = torch.randperm(len(training), generator=generator(config.seed, "principal directions"))
+    return training.batch(order[:MAX_PCA_SAMPLES])[0].to(x)
 
 
-def _box(
-    request: SectionRequest, section: Section, boundary: Boundary, x: Tensor, y: Tensor
+def _choose_box(
+    config: SliceConfig, affine_slice: AffineSlice, boundary: Boundary, x: Tensor, y: Tensor
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A square or cube around the images, or around the first one as far as the boundary makes it worth while."""
-    middle, half = torch.zeros(section.dim, dtype=torch.float64), request.radius
-    if half is None and request.kind == "points" and len(x) > 1:
-        u = section.coordinates(x).double().cpu()
-        low, high = u.min(0).values, u.max(0).values
-        middle, half = (low + high) / 2, float((high - low).max()) * (0.5 + RIM)
-    elif half is None:
-        distance = Margin().search(Boundary(boundary.classifier), x[:1], y[:1], Restriction(section.axes))[1]
+    """Return the corners of a square or cube around the images, or around the first one and its nearest boundary."""
+    center = torch.zeros(affine_slice.dim, dtype=torch.float64)
+    radius = config.radius
+    if radius is None and config.axes_kind == "points" and len(x) > 1:
+        u = affine_slice.coordinates(x).double().cpu()
+        low = u.min(0).values
+        high = u.max(0).values
+        center = (low + high) / 2
+        radius = float((high - low).max()) * (0.5 + PADDING_FRACTION)
+    elif radius is None:
+        distance = Margin().search(Boundary(boundary.model), x[:1], y[:1], SubspaceConstraint(affine_slice.axes))[1]
         if not bool(torch.isfinite(distance).all()):
             raise UsageError("no boundary was found along these axes, so the box has no size; give one with --radius")
-        half = REACH * float(distance)
-    return tuple((middle - half).tolist()), tuple((middle + half).tolist())
+        radius = BOX_RADIUS_FACTOR * float(distance)
+    return tuple((center - radius).tolist()), tuple((center + radius).tolist())
 
 
-def words_of(request: SectionRequest, subject: Subject) -> str:
-    """What the axes are, in words.
+def describe_axes(config: SliceConfig, sources: Sources) -> str:
+    """Return a description of the axes.
 
     Example:
-        >>> from dimple.experiment.slices.config import SectionRequest
-        >>> from dimple.experiment.probing.sources import Subject
-        >>> digits = Subject((), {}, None, (), "", [], {}, images="digits")
-        >>> words_of(SectionRequest(images=(3, 17, 42)), digits)
+        >>> from dimple.experiment.slices.config import SliceConfig
+        >>> from dimple.experiment.probing.sources import Sources
+        >>> digits = Sources((), {}, None, (), "", [], {}, image_dataset="digits")
+        >>> describe_axes(SliceConfig(images=(3, 17, 42)), digits)
         'the plane through images 3, 17 and 42'
     """
-    of = "image" if subject.images is not None else "point"
-    first, dim = f"{of} {request.images[0]}", request.dim
-    if request.kind == "points":
-        missing = dim + 1 - len(request.images)
-        through = f"{of}{'s' if len(request.images) > 1 else ''} {_listed(request.images)}"
+    noun = "image" if sources.image_dataset is not None else "point"
+    first = f"{noun} {config.images[0]}"
+    dim = config.dim
+    if config.axes_kind == "points":
+        missing = dim + 1 - len(config.images)
+        through = f"{noun}{'s' if len(config.images) > 1 else ''} {_join_numbers(config.images)}"
         if missing == 0:
             return f"the {'plane' if dim == 2 else 'space'} through {through}"
-        return f"through {through}, and along {_steepest(missing)} off {'it' if len(request.images) == 1 else 'them'}"
-    if request.kind == "gradient":
-        along = 0 if subject.manifold is None else min(subject.manifold.dim, dim - 1)
-        if along:
-            return f"at {first}: {_counted(along)} along the manifold, and {_steepest(dim - along)} off it"
-        return f"at {first}: {_steepest(dim)}"
-    return f"at {first}: {'the widest directions of the data' if request.kind == 'pca' else f'{dim} random directions'}"
+        pronoun = "it" if len(config.images) == 1 else "them"
+        return f"through {through}, and along {_format_steepest(missing)} off {pronoun}"
+    if config.axes_kind == "gradient":
+        tangent_axes = 0 if sources.manifold is None else min(sources.manifold.dim, dim - 1)
+        if tangent_axes:
+            tangent = _format_directions(tangent_axes)
+            return f"at {first}: {tangent} along the manifold, and {_format_steepest(dim - tangent_axes)} off it"
+        return f"at {first}: {_format_steepest(dim)}"
+    kind = "the widest directions of the data" if config.axes_kind == "pca" else f"{dim} random directions"
+    return f"at {first}: {kind}"
 
 
-def _steepest(count: int) -> str:
+def _format_steepest(count: int) -> str:
     return "the steepest direction" if count == 1 else f"the {count} steepest directions"
 
 
-def _counted(count: int) -> str:
+def _format_directions(count: int) -> str:
     return "one direction" if count == 1 else f"{count} directions"
 
 
-def _listed(images: Sequence[int]) -> str:
-    """Numbers as a sentence has them."""
-    *most, last = map(str, images)
-    return f"{', '.join(most)} and {last}" if most else last
+def _join_numbers(rows: Sequence[int]) -> str:
+    """Return the numbers as a list in a sentence, such as `3, 17 and 42`."""
+    *head, last = map(str, rows)
+    return f"{', '.join(head)} and {last}" if head else last

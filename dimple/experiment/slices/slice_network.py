@@ -1,4 +1,4 @@
-"""The verb `section`: a network's class regions and boundaries in a flat piece of its input space, and random ones."""
+"""The verb `slice`: class regions and boundaries of a network in an affine slice of its input space."""
 
 import dataclasses
 import functools
@@ -14,84 +14,96 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dimple.boundary import Boundary, Section, restricted
-from dimple.boundary.valid_region import valid_corners, valid_share
-from dimple.experiment.probing.sources import Subject, load_subject
-from dimple.experiment.provenance import describe, silent, versions
-from dimple.experiment.slices.axes import lay
-from dimple.experiment.slices.config import SectionRequest
-from dimple.experiment.slices.tables import Looked, metric_units, metrics_of, point_units, points_of, summary_of
+from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
+from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
+from dimple.experiment.probing.sources import Sources, load_sources
+from dimple.experiment.provenance import describe_device, silent_progress, versions
+from dimple.experiment.slices.axes import choose_slice_domain
+from dimple.experiment.slices.config import SliceConfig
+from dimple.experiment.slices.tables import (
+    SliceMeasurement,
+    build_metrics,
+    build_slice_point_table,
+    build_summary,
+    metric_units,
+    point_units,
+)
 from dimple.levelsets.multiclass import class_regions
-from dimple.levelsets.sampled_grid import Sampled, levels_of, sample_scores
-from dimple.probes import measure
+from dimple.levelsets.sampled_grid import SampledGrid, refinement_levels, sample_scores
+from dimple.probes import run_probes
 from dimple.probes.subspaces import Subspace, SubspaceMargin
 from dimple.protocols import Progress
 from dimple.runs import Run
-from dimple.runs.run import pair_arrays
+from dimple.runs.run import surfaces_to_arrays
 from dimple.tensors import resolve_device
-from dimple.views.content.from_run import frames_of_run
-from dimple.views.content.metadata import imprint_of
-from dimple.views.film.film import write_film, write_pictures, write_stills
+from dimple.views.content.from_run import frames_from_run
+from dimple.views.content.metadata import run_metadata
+from dimple.views.film.film import write_film, write_frames, write_stills
 from dimple.views.film.settings import Film
-from dimple.views.report.slice_report import write_section_report
+from dimple.views.report.slice_report import write_slice_report
 from dimple.views.web.page import write_web_page
 
 Arrays = dict[str, NDArray[Any]]
-# Random sections are drawn on a lattice so many times coarser, and the chosen one is compared with them on theirs.
-COARSER = {2: 4, 3: 2}
-# The regions of a plane are drawn with so many squares a cell, so that their rims are as smooth as the boundary, and
-# like the sides of a box in space with so many a side at least.
-FINER, SQUARES = 2, 256
-# What a view draws of a section at each step, and what of it are classes.
-RASTERS = ("regions", "sides")
-DRAWN = ("vertices", "faces", "pairs", *RASTERS)
-# Samples this near to the section, in shares of the box, are drawn in it.
-NEAR = 1e-3
-FILM = Film(fps=4)
+# The factor by which the grid of the random slices is coarser, by the dimension of the slice. The statistics of the
+# slice are computed on the same coarser grid, so that they compare.
+CONTROL_COARSENING = {2: 4, 3: 2}
+# The regions of a plane are drawn with this many squares for each cell, so that their edges are as smooth as the
+# boundary.
+REGION_REFINEMENT = 2
+# Smallest number of squares along each side of a plane, or of a face of the box in space.
+MIN_REGION_SQUARES = 256
+# The arrays that hold classes, and all arrays that views draw of a slice at each step.
+CLASS_ARRAYS = ("regions", "sides")
+DISPLAY_ARRAYS = ("vertices", "faces", "pairs", *CLASS_ARRAYS)
+# Samples within this distance of the slice, as a fraction of the side of the box, are drawn in it.
+IN_SLICE_TOLERANCE = 1e-3
+FILM_SETTINGS = Film(fps=4)
 
 
-def section(
-    request: SectionRequest,
+def slice_network(
+    config: SliceConfig,
     out: Path | str,
     *,
     device: str = "auto",
     force: bool = False,
-    progress: Progress = silent,
+    progress: Progress = silent_progress,
 ) -> Run:
-    """Show where the classes of a network meet in a section of its input space, and in random ones beside it.
+    """Compute the class regions and boundaries of a network in a slice of its input space, and in random slices.
 
-    An interrupted run continues with its first unfinished section when asked the same again.
+    An interrupted run continues with its first unfinished slice when it is started with the same settings and the same
+    folder.
 
     Args:
-        out: the folder of the run, which `view`, `film` and `report` take.
+        out: the folder of the run, which `view`, `export_run` and `report` take.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        force: replace a run that is already in the folder.
 
     Returns:
-        The finished run; `run.info["summary"]` holds the last figures beside their nulls.
+        The finished run; `run.info["summary"]` holds the statistics of the last step and their nulls.
 
     Raises:
-        UsageError, DataError, ModelError, RunError, DeviceError: each with one sentence for the user.
+        UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for the user.
     """
-    place = resolve_device(device)
-    subject = load_subject(request.of_network, place, progress)
-    samples = subject.samples[request.split]
-    x, y = samples.batch(torch.tensor(request.images))
-    of = "images" if subject.images is not None else "points"
-    name = f"{subject.facts[0][1]}: {of} {', '.join(map(str, request.images))}"
+    torch_device = resolve_device(device)
+    sources = load_sources(config.probe_config, torch_device, progress)
+    samples = sources.samples[config.split]
+    x, y = samples.batch(torch.tensor(config.images))
+    noun = "images" if sources.image_dataset is not None else "points"
     info = {
-        "kind": "section",
-        "name": name,
-        "facts": subject.facts,
-        "seed": request.seed,
-        "device": describe(place),
+        "kind": "slice",
+        "name": f"{sources.facts[0][1]}: {noun} {', '.join(map(str, config.images))}",
+        "facts": sources.facts,
+        "seed": config.seed,
+        "device": describe_device(torch_device),
         "versions": versions(),
     }
-    sectioning = Sectioning(request, subject, place, x, y)
-    asked = dataclasses.asdict(request) | {"images": list(request.images), "contents": subject.contents}
-    run = Run.create(out, info, yaml.safe_dump(asked, sort_keys=False), force)
+    runner = SliceRunner(config, sources, torch_device, x, y)
+    settings = dataclasses.asdict(config) | {"images": list(config.images), "checksums": sources.checksums}
+    run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     stages: dict[str, Callable[[], None]] = {
-        "section": lambda: sectioning.measure(run, progress),
-        "pictures": lambda: draw(run, progress),
-        "report": lambda: _write(run, request),
+        "slice": lambda: runner.measure(run, progress),
+        "images": lambda: draw_slice(run, progress),
+        "report": lambda: _write_pages(run, config),
     }
     try:
         for name, stage in stages.items():
@@ -104,168 +116,188 @@ def section(
         run.info["status"] = "interrupted"
         run.save()
         raise
-    run.drop_parts()
+    run.clear_cache()
     run.info["status"] = "complete"
     run.save()
     return run
 
 
-def draw(run: Run, progress: Progress) -> None:
-    """The pictures of a section, and the film where it has several steps."""
-    frames, imprint = frames_of_run(run), imprint_of(run)
+def draw_slice(run: Run, progress: Progress) -> None:
+    """Draw the slice: as a film where it has several steps, else as an image and stills."""
+    frames = frames_from_run(run)
+    metadata = run_metadata(run)
     with progress("film", len(frames)) as advance:
         if len(frames) > 1:
-            write_film(frames, run.path / "film.mp4", FILM, advance, imprint)
+            write_film(frames, run.path / "film.mp4", FILM_SETTINGS, advance, metadata)
         else:
-            stills = write_pictures(frames, [run.path / "film.png"], FILM, advance=advance, imprint=imprint)
-            write_stills(stills, run.path / "stills", imprint)
+            stills = write_frames(frames, [run.path / "film.png"], FILM_SETTINGS, advance=advance, metadata=metadata)
+            write_stills(stills, run.path / "stills", metadata)
 
 
-def _write(run: Run, request: SectionRequest) -> None:
-    write_web_page(run, frames_of_run(run), run.path / "page.html")
-    write_section_report(run, request.command, run.path / "report.html")
+def _write_pages(run: Run, config: SliceConfig) -> None:
+    write_web_page(run, frames_from_run(run), run.path / "page.html")
+    write_slice_report(run, config.command, run.path / "report.html")
 
 
 @final
-class Sectioning:
-    """One network after another in the same section and the same random ones, piece by piece."""
+class SliceRunner:
+    """Measurement of one network after another in the same slice and the same random slices."""
 
-    def __init__(self, request: SectionRequest, subject: Subject, device: torch.device, x: Tensor, y: Tensor) -> None:
-        self.request, self.subject, self.device = request, subject, device
-        dtype = torch.float64 if subject.images is None and device.type != "mps" else torch.float32
-        self.x, self.y = x.to(device, dtype), y.to(device)
-        *_, (_, last) = subject.networks
-        self.laid = lay(request, subject, self._boundary(last), self.x)
-        coarse, levels = levels_of(request.fineness, request.dim)
-        self.cells = coarse << levels
-        # Halvings leave the corners of a lattice on those of a coarser one.
-        self.coarser = min(COARSER[request.dim], 1 << levels)
-        self.levels, self.control_levels = levels, levels_of(self.cells // self.coarser, request.dim)[1]
+    def __init__(self, config: SliceConfig, sources: Sources, device: torch.device, x: Tensor, y: Tensor) -> None:
+        self.config = config
+        self.sources = sources
+        self.device = device
+        dtype = torch.float64 if sources.image_dataset is None and device.type != "mps" else torch.float32
+        self.x = x.to(device, dtype)
+        self.y = y.to(device)
+        *_, (_, last_network) = sources.networks
+        self.domain = choose_slice_domain(config, sources, self._make_boundary(last_network), self.x)
+        initial_resolution, self.levels = refinement_levels(config.grid_resolution, config.dim)
+        self.resolution = initial_resolution << self.levels
+        # A grid that is refined by halving keeps the corners of the coarser one.
+        self.coarsening = min(CONTROL_COARSENING[config.dim], 1 << self.levels)
+        self.control_levels = refinement_levels(self.resolution // self.coarsening, config.dim)[1]
 
     def measure(self, run: Run, progress: Progress) -> None:
-        """All pieces, and then the tables and the geometry that the views read."""
-        steps: list[Looked] = []
-        geometry = self._still()
-        ticks = self.levels + 2 + self.request.draws * (self.control_levels + 1)
-        with progress("section", ticks * len(self.subject.networks)) as advance:
-            for step, network in self.subject.networks:
-                looked = self._look(run, step, self._boundary(network), advance)
-                steps.append(looked)
-                geometry |= {f"{name}/{step}": looked.chosen[name] for name in DRAWN if name in looked.chosen}
-                control = looked.controls[0]
-                geometry |= {f"control/{name}/{step}": control[name] for name in DRAWN if name in control}
+        """Measure all networks in all slices, and write the tables and the geometry that the views read."""
+        measurements: list[SliceMeasurement] = []
+        geometry = self._static_arrays()
+        ticks = self.levels + 2 + self.config.null_draws * (self.control_levels + 1)
+        with progress("slice", ticks * len(self.sources.networks)) as advance:
+            for step, network in self.sources.networks:
+                measurement = self._measure_network(run, step, self._make_boundary(network), advance)
+                measurements.append(measurement)
+                for prefix, arrays in (("", measurement.slice_arrays), ("control/", measurement.control_arrays[0])):
+                    geometry |= {f"{prefix}{name}/{step}": arrays[name] for name in DISPLAY_ARRAYS if name in arrays}
         run.write_geometry(geometry)
-        valid = [valid_share(corners, self.laid.low, self.laid.high) for corners in self._valid]
-        run.write_metrics(metrics_of(steps, valid), metric_units(self.request.dim))
-        run.write_points(points_of(steps, self.request), point_units(self.subject.step_unit))
-        run.info["summary"] = summary_of(steps, valid, self.subject.classes)
-        run.info["section"] = {
-            "words": self.laid.words,
-            "dim": self.request.dim,
-            "images": list(self.request.images),
-            "classes": list(self.subject.classes),
-            "cells": self.cells,
-            "control_cells": self.cells // self.coarser,
-            "levelset": self.request.levelset,
-            "draws": self.request.draws,
-            "step_unit": self.subject.step_unit,
+        valid = [valid_fraction(vertices, self.domain.low, self.domain.high) for vertices in self._valid_vertices]
+        run.write_metrics(build_metrics(measurements, valid), metric_units(self.config.dim))
+        run.write_points(build_slice_point_table(measurements, self.config), point_units(self.sources.step_unit))
+        run.info["summary"] = build_summary(measurements, valid, self.sources.classes)
+        run.info["slice"] = {
+            "description": self.domain.description,
+            "dim": self.config.dim,
+            "images": list(self.config.images),
+            "classes": list(self.sources.classes),
+            "resolution": self.resolution,
+            "control_resolution": self.resolution // self.coarsening,
+            "levelset": self.config.levelset,
+            "null_draws": self.config.null_draws,
+            "step_unit": self.sources.step_unit,
         }
 
-    def _look(self, run: Run, step: int, boundary: Boundary, advance: Callable[[], None]) -> "Looked":
-        """All that is asked of one network."""
+    def _measure_network(
+        self, run: Run, step: int, boundary: Boundary, advance: Callable[[], None]
+    ) -> "SliceMeasurement":
+        """Measure one network in the slice, in the random slices and at the images."""
 
-        def piece(name: str, ticks: int, make: Callable[[], Arrays]) -> Arrays:
-            found = run.read_part(f"{step:08d}-{name}")
-            if found is None:
-                found = make()
-                run.write_part(f"{step:08d}-{name}", found)
+        def cached(name: str, ticks: int, compute: Callable[[], Arrays]) -> Arrays:
+            arrays = run.read_cache(f"{step:08d}-{name}")
+            if arrays is None:
+                arrays = compute()
+                run.write_cache(f"{step:08d}-{name}", arrays)
             else:
                 for _ in range(ticks):
                     advance()
-            return found
+            return arrays
 
-        chosen = piece("chosen", self.levels + 1, lambda: self._chosen(boundary, advance))
-        controls = [
-            piece(f"control-{draw:03d}", self.control_levels + 1, partial(self._control, boundary, draw, advance))
-            for draw in range(self.request.draws)
+        slice_arrays = cached("slice", self.levels + 1, lambda: self._measure_slice(boundary, advance))
+        control_arrays = [
+            cached(
+                f"control-{draw:03d}", self.control_levels + 1, partial(self._measure_control, boundary, draw, advance)
+            )
+            for draw in range(self.config.null_draws)
         ]
-        samples = piece("samples", 0, lambda: self._samples(boundary))
+        samples = cached("samples", 0, lambda: self._measure_samples(boundary))
         advance()
-        return Looked(step, chosen, controls, samples)
+        return SliceMeasurement(step, slice_arrays, control_arrays, samples)
 
-    def _chosen(self, boundary: Boundary, advance: Callable[[], None]) -> Arrays:
-        """The section that was asked for: drawn in full, and in figures as coarse as those of the random ones."""
-        known = self._sampled(boundary, self.laid.section, self.cells, advance)
-        return self._drawn(known) | self._figures(known.coarser(self.coarser))
+    def _measure_slice(self, boundary: Boundary, advance: Callable[[], None]) -> Arrays:
+        """Return the arrays to draw of the slice, and its statistics on the coarser grid of the random slices."""
+        grid = self._sample_scores(boundary, self.domain.affine_slice, self.resolution, advance)
+        return self._display_arrays(grid) | self._region_statistics(grid.subsample(self.coarsening))
 
-    def _control(self, boundary: Boundary, draw: int, advance: Callable[[], None]) -> Arrays:
-        """A random one: in figures, and the first of them also drawn."""
-        known = self._sampled(boundary, self.laid.controls[draw], self.cells // self.coarser, advance)
-        return self._figures(known) | (self._drawn(known) if draw == 0 else {})
+    def _measure_control(self, boundary: Boundary, draw: int, advance: Callable[[], None]) -> Arrays:
+        """Return the statistics of a random slice; of the first one also the arrays to draw."""
+        grid = self._sample_scores(boundary, self.domain.controls[draw], self.resolution // self.coarsening, advance)
+        return self._region_statistics(grid) | (self._display_arrays(grid) if draw == 0 else {})
 
-    def _sampled(self, boundary: Boundary, section: Section, cells: int, advance: Callable[[], None]) -> Sampled:
-        within, dense = restricted(boundary, section), self.request.levelset == "dense"
-        return sample_scores(within, self.laid.low, self.laid.high, cells, self.device, dense=dense, advance=advance)
+    def _sample_scores(
+        self, boundary: Boundary, affine_slice: AffineSlice, resolution: int, advance: Callable[[], None]
+    ) -> SampledGrid:
+        sliced = restrict_to_slice(boundary, affine_slice)
+        dense = self.config.levelset == "dense"
+        return sample_scores(
+            sliced, self.domain.low, self.domain.high, resolution, self.device, dense=dense, advance=advance
+        )
 
-    def _drawn(self, known: Sampled) -> Arrays:
-        """One mesh of all pairs that meet, the classes on both sides of each face, and the regions of a plane."""
-        arrays = pair_arrays(known.surfaces(), len(known.low))
-        if len(known.low) == 2:
-            squares = max(FINER * known.cells, SQUARES)
-            arrays["regions"] = class_regions(Boundary(known), known.low, known.high, squares)
+    def _display_arrays(self, grid: SampledGrid) -> Arrays:
+        """Return one mesh of the boundaries of all pairs of classes, the pair of each face, and the class regions."""
+        arrays = surfaces_to_arrays(grid.pairwise_boundaries(), len(grid.low))
+        if len(grid.low) == 2:
+            squares = max(REGION_REFINEMENT * grid.resolution, MIN_REGION_SQUARES)
+            arrays["regions"] = class_regions(Boundary(grid), grid.low, grid.high, squares)
         else:
-            arrays |= {"regions": known.winners(), "sides": known.sides(SQUARES)}
-        small = np.uint8 if len(self.subject.classes) <= 256 else np.int16
-        return {name: values.astype(small) if name in RASTERS else values for name, values in arrays.items()}
+            arrays |= {"regions": grid.corner_classes(), "sides": grid.box_face_classes(MIN_REGION_SQUARES)}
+        class_dtype = np.uint8 if len(self.sources.classes) <= 256 else np.int16
+        return {name: values.astype(class_dtype) if name in CLASS_ARRAYS else values for name, values in arrays.items()}
 
-    def _figures(self, known: Sampled) -> Arrays:
-        """The share of the box that each class has, and the size of the boundary of each pair that meets."""
-        count = np.bincount(known.winners().ravel(), minlength=known.scores.shape[-1])
-        surfaces = known.surfaces()
+    def _region_statistics(self, grid: SampledGrid) -> Arrays:
+        """Return the fraction of the box of each class, and the size of the boundary of each pair of classes."""
+        count = np.bincount(grid.corner_classes().ravel(), minlength=grid.scores.shape[-1])
+        boundaries = grid.pairwise_boundaries()
         return {
-            "class_share": count / count.sum(),
-            "met": np.array([surface.pair for surface in surfaces], dtype=np.int64).reshape(-1, 2),
-            "met_size": np.array([surface.mesh.area for surface in surfaces], dtype=np.float64),
+            "class_fraction": count / count.sum(),
+            "class_pairs": np.array([boundary.pair for boundary in boundaries], dtype=np.int64).reshape(-1, 2),
+            "class_pair_sizes": np.array([boundary.mesh.area for boundary in boundaries], dtype=np.float64),
         }
 
-    def _samples(self, boundary: Boundary) -> Arrays:
-        """The images themselves: what they are put into, and how far the boundary is, in the section and anywhere."""
+    def _measure_samples(self, boundary: Boundary) -> Arrays:
+        """Return the predictions at the images, and their distances from the boundary in the slice and anywhere."""
         probe = SubspaceMargin(
-            {"section": Subspace(self.laid.section.axes)}, draws=self.request.draws, seed=self.request.seed
+            {"in_slice": Subspace(self.domain.affine_slice.axes)},
+            null_draws=self.config.null_draws,
+            seed=self.config.seed,
         )
-        result = measure(boundary, self.x, self.y, [probe])
+        result = run_probes(boundary, self.x, self.y, [probe])
         columns = {name: values.cpu().numpy() for name, values in result.columns.items()}
-        # A place of the boundary in the section is one of the whole boundary.
-        anywhere, here = np.abs(columns["margin_any"]), np.abs(columns["margin_section"])
-        columns["margin_any"] = np.sign(columns["margin_any"]) * np.minimum(anywhere, here)
+        # A boundary point in the slice is a point of the full boundary too.
+        unbounded = np.abs(columns["margin_unbounded"])
+        in_slice = np.abs(columns["margin_in_slice"])
+        columns["margin_unbounded"] = np.sign(columns["margin_unbounded"]) * np.minimum(unbounded, in_slice)
         return columns
 
-    def _boundary(self, network: nn.Module) -> Boundary:
-        return Boundary(network.to(self.device, self.x.dtype), self.subject.box)
+    def _make_boundary(self, network: nn.Module) -> Boundary:
+        return Boundary(network.to(self.device, self.x.dtype), self.sources.bounds)
 
     @functools.cached_property
-    def _valid(self) -> list[NDArray[np.float64]]:
-        """The corners of the part of each section, the random ones after the chosen, that are inputs at all."""
-        laid, box = self.laid, self.subject.box
-        if box is None:
+    def _valid_vertices(self) -> list[NDArray[np.float64]]:
+        """The vertices of the part with valid inputs, of the slice and then of each random slice."""
+        domain = self.domain
+        bounds = self.sources.bounds
+        if bounds is None:
             return []
-        return [valid_corners(each, box, laid.low, laid.high) for each in (laid.section, *laid.controls)]
+        return [
+            valid_region_vertices(affine_slice, bounds, domain.low, domain.high)
+            for affine_slice in (domain.affine_slice, *domain.controls)
+        ]
 
-    def _still(self) -> Arrays:
-        """What is drawn and does not change from step to step."""
-        laid = self.laid
-        near = laid.section.distance(self.x) <= NEAR * (laid.high[0] - laid.low[0])
+    def _static_arrays(self) -> Arrays:
+        """Return the arrays to draw that are the same at every step."""
+        domain = self.domain
+        affine_slice = domain.affine_slice
+        inside = affine_slice.distance(self.x) <= IN_SLICE_TOLERANCE * (domain.high[0] - domain.low[0])
         arrays = {
-            "train": laid.section.coordinates(self.x).double().cpu().numpy(),
+            "train": affine_slice.coordinates(self.x).double().cpu().numpy(),
             "labels": self.y.cpu().numpy(),
-            "inside": near.cpu().numpy(),
-            "low": np.array(laid.low),
-            "high": np.array(laid.high),
-            "origin": laid.section.origin.cpu().numpy(),
-            "axes": laid.section.axes.cpu().numpy(),
+            "inside": inside.cpu().numpy(),
+            "low": np.array(domain.low),
+            "high": np.array(domain.high),
+            "origin": affine_slice.origin.cpu().numpy(),
+            "axes": affine_slice.axes.cpu().numpy(),
         }
-        if self._valid:
-            arrays |= {"valid": self._valid[0], "control/valid": self._valid[1]}
-        if self.subject.images is not None:
+        if self._valid_vertices:
+            arrays |= {"valid": self._valid_vertices[0], "control/valid": self._valid_vertices[1]}
+        if self.sources.image_dataset is not None:
             arrays["images"] = self.x.float().cpu().numpy()
         return arrays

@@ -1,4 +1,4 @@
-"""What was seen in a section as tables: a row of figures a step beside those of random sections, a row an image."""
+"""Tables of a slice: one row for each step, compared with random slices, and one row for each image and step."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,70 +8,73 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dimple.experiment.slices.config import SectionRequest
-from dimple.stats.null_bands import band, lengths, verdict
+from dimple.experiment.slices.config import SliceConfig
+from dimple.stats.null_bands import absolute_distances, prediction_interval, verdict
 
 Arrays = dict[str, NDArray[Any]]
-LENGTH = "l2, input units"
-SIZE = {2: LENGTH, 3: f"square of {LENGTH}"}
-OF_IMAGES = ("label", "prediction", "confidence")
-DISTANCES = ("margin_any", "margin_section")
-ENDS = ("_null", "_null_low", "_null_high")
+LENGTH_UNIT = "l2, input units"
+SIZE_UNITS = {2: LENGTH_UNIT, 3: f"square of {LENGTH_UNIT}"}
+IMAGE_COLUMNS = ("label", "prediction", "confidence")
+DISTANCE_COLUMNS = ("margin_unbounded", "margin_in_slice")
+NULL_SUFFIXES = ("_null", "_null_low", "_null_high")
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Looked:
-    """What was seen of one network.
+class SliceMeasurement:
+    """Measurement of one network in a slice and in its random slices.
 
     Attributes:
-        chosen, controls: `class_share` `(K,)`; `met` `(P, 2)`, the pairs of classes, and `met_size` `(P,)`.
+        slice_arrays, control_arrays: `class_fraction` `(K,)`; `class_pairs` `(P, 2)`, the pairs of classes that meet,
+            and `class_pair_sizes` `(P,)`, the sizes of their boundaries.
         samples: the columns of the images.
     """
 
     step: int
-    chosen: Arrays
-    controls: Sequence[Arrays]
+    slice_arrays: Arrays
+    control_arrays: Sequence[Arrays]
     samples: Arrays
 
 
-def metrics_of(steps: Sequence[Looked], valid: Sequence[float]) -> Arrays:
-    """A row a step: how many classes the box holds, how large the boundary is in it, how far it is from the images.
+def build_metrics(measurements: Sequence[SliceMeasurement], valid_fractions: Sequence[float]) -> Arrays:
+    """Return one row for each step: classes in the box, size of the boundary, and distance of the images from it.
 
-    Each stands beside its null, the median over the random sections, with the band of the draws.
+    The null of a column is the median over the random slices, with the band of their values.
 
     Args:
-        valid: the share of the box that are inputs, in the chosen section and in the random ones; empty without bounds.
+        valid_fractions: the fraction of the box with valid inputs, in the slice and then in each random slice; empty
+            where the inputs are unbounded.
     """
-    rows = [_row(looked, valid) for looked in steps]
+    rows = [_metrics_row(measurement, valid_fractions) for measurement in measurements]
     columns: Arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     columns["step"] = columns["step"].astype(np.int64)
     return columns
 
 
-def _row(looked: Looked, valid: Sequence[float]) -> dict[str, float]:
-    samples = looked.samples
-    row: dict[str, float] = {"step": float(looked.step)}
-    row |= {"classes": _classes(looked.chosen)} | _spread("classes", [_classes(each) for each in looked.controls])
-    row |= {"boundary_size": _size(looked.chosen)} | _spread("boundary_size", [_size(c) for c in looked.controls])
-    row |= {name: float(np.median(values)) for name, values in lengths(samples, "margin_section").items()}
-    row["margin_any"] = float(np.median(np.abs(samples["margin_any"])))
-    if valid:
-        row |= {"valid_share": valid[0]} | _spread("valid_share", list(valid[1:]))
+def _metrics_row(measurement: SliceMeasurement, valid_fractions: Sequence[float]) -> dict[str, float]:
+    samples = measurement.samples
+    row: dict[str, float] = {"step": float(measurement.step)}
+    for name, compute in (("classes", _count_classes), ("boundary_size", _boundary_size)):
+        row[name] = compute(measurement.slice_arrays)
+        row |= _null_statistics(name, [compute(arrays) for arrays in measurement.control_arrays])
+    row |= {name: float(np.median(values)) for name, values in absolute_distances(samples, "margin_in_slice").items()}
+    row["margin_unbounded"] = float(np.median(np.abs(samples["margin_unbounded"])))
+    if valid_fractions:
+        row |= {"valid_fraction": valid_fractions[0]} | _null_statistics("valid_fraction", list(valid_fractions[1:]))
     return row
 
 
-def _classes(seen: Arrays) -> int:
-    return int((seen["class_share"] > 0).sum())
+def _count_classes(arrays: Arrays) -> int:
+    return int((arrays["class_fraction"] > 0).sum())
 
 
-def _size(seen: Arrays) -> float:
-    return float(seen["met_size"].sum())
+def _boundary_size(arrays: Arrays) -> float:
+    return float(arrays["class_pair_sizes"].sum())
 
 
-def _spread(name: str, draws: Sequence[float]) -> dict[str, float]:
+def _null_statistics(name: str, draws: Sequence[float]) -> dict[str, float]:
     values = torch.tensor(draws, dtype=torch.float64)
-    low, high = band(values)
+    low, high = prediction_interval(values)
     return {
         f"{name}_null": float(values.quantile(0.5)),
         f"{name}_null_low": float(low),
@@ -80,51 +83,59 @@ def _spread(name: str, draws: Sequence[float]) -> dict[str, float]:
 
 
 def metric_units(dim: int) -> dict[str, str]:
-    """The unit of each of these columns."""
-    units = {"classes": "classes", "boundary_size": SIZE[dim], "margin_section": LENGTH, "valid_share": "share"}
-    units |= {f"{name}{end}": unit for name, unit in units.items() for end in ENDS}
-    return units | {"margin_any": LENGTH}
+    """Return the units of the columns of `build_metrics`."""
+    units = {
+        "classes": "classes",
+        "boundary_size": SIZE_UNITS[dim],
+        "margin_in_slice": LENGTH_UNIT,
+        "valid_fraction": "fraction",
+    }
+    units |= {f"{name}{end}": unit for name, unit in units.items() for end in NULL_SUFFIXES}
+    return units | {"margin_unbounded": LENGTH_UNIT}
 
 
-def points_of(steps: Sequence[Looked], request: SectionRequest) -> Arrays:
-    """A row an image and step: what the network makes of it, and how far the boundary is, in the section and anywhere.
+def build_slice_point_table(measurements: Sequence[SliceMeasurement], config: SliceConfig) -> Arrays:
+    """Return one row for each image and step: prediction, and distance from the boundary in the slice and anywhere.
 
     Distances are negative where the prediction is wrong.
     """
-    names = [*OF_IMAGES, *DISTANCES, *[f"margin_section{end}" for end in ENDS]]
-    count = len(request.images)
+    names = [*IMAGE_COLUMNS, *DISTANCE_COLUMNS, *[f"margin_in_slice{end}" for end in NULL_SUFFIXES]]
+    count = len(config.images)
     table: Arrays = {
-        "step": np.repeat([looked.step for looked in steps], count),
-        "split": np.full(count * len(steps), request.split),
-        "index": np.tile(request.images, len(steps)),
+        "step": np.repeat([measurement.step for measurement in measurements], count),
+        "split": np.full(count * len(measurements), config.split),
+        "index": np.tile(config.images, len(measurements)),
     }
-    return table | {name: np.concatenate([looked.samples[name] for looked in steps]) for name in names}
+    return table | {name: np.concatenate([measurement.samples[name] for measurement in measurements]) for name in names}
 
 
 def point_units(step_unit: str) -> dict[str, str]:
-    """The unit of each of these columns."""
+    """Return the units of the columns of `build_slice_point_table`."""
     units = {"step": step_unit, "split": "train or test", "index": "row of the split", "confidence": "probability"}
-    distances = [*DISTANCES, *[f"margin_section{end}" for end in ENDS]]
-    return units | dict.fromkeys(("label", "prediction"), "class") | dict.fromkeys(distances, LENGTH)
+    distances = [*DISTANCE_COLUMNS, *[f"margin_in_slice{end}" for end in NULL_SUFFIXES]]
+    return units | dict.fromkeys(("label", "prediction"), "class") | dict.fromkeys(distances, LENGTH_UNIT)
 
 
-def summary_of(steps: Sequence[Looked], valid: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-    """The last step: its figures, the share of each class in the box, and the size of each pair's boundary."""
-    last = steps[-1]
-    shares, controls = last.chosen["class_share"], np.mean([each["class_share"] for each in last.controls], axis=0)
-    final = {name: value for name, value in _row(last, valid).items() if name != "step"}
-    sizes = zip(last.chosen["met"].tolist(), last.chosen["met_size"].tolist(), strict=True)
+def build_summary(
+    measurements: Sequence[SliceMeasurement], valid_fractions: Sequence[float], classes: Sequence[str]
+) -> dict[str, Any]:
+    """Return the statistics of the last step, the fraction of the box of each class, and the size of each boundary."""
+    last = measurements[-1]
+    fractions = last.slice_arrays["class_fraction"]
+    control_fractions = np.mean([arrays["class_fraction"] for arrays in last.control_arrays], axis=0)
+    final_row = {name: value for name, value in _metrics_row(last, valid_fractions).items() if name != "step"}
+    sizes = zip(last.slice_arrays["class_pairs"].tolist(), last.slice_arrays["class_pair_sizes"].tolist(), strict=True)
     return {
-        "final": final,
+        "final": final_row,
         "verdicts": {
-            f"{name}_verdict": verdict(value, final[f"{name}_null_low"], final[f"{name}_null_high"])
-            for name, value in final.items()
-            if f"{name}_null" in final
+            f"{name}_verdict": verdict(value, final_row[f"{name}_null_low"], final_row[f"{name}_null_high"])
+            for name, value in final_row.items()
+            if f"{name}_null" in final_row
         },
-        "shares": [
-            {"class": name, "share": float(shares[k]), "share_null": float(controls[k])}
+        "class_fractions": [
+            {"class": name, "fraction": float(fractions[k]), "fraction_null": float(control_fractions[k])}
             for k, name in enumerate(classes)
-            if shares[k] > 0 or controls[k] > 0
+            if fractions[k] > 0 or control_fractions[k] > 0
         ],
         "pairs": [{"classes": [classes[a], classes[b]], "size": size} for (a, b), size in sizes],
     }

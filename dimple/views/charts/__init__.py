@@ -1,1 +1,1 @@
-"""Charts of measured quantities, drawn by matplotlib."""
+"""Charts of measured quantities, drawn with matplotlib."""

@@ -1,4 +1,4 @@
-"""Matplotlib's plots as parts of a page: in the page's colours, light or dark, and with letters that stay letters."""
+"""Charts as SVG elements of a page, in its light or dark colors, and the common style of all matplotlib charts."""
 
 import hashlib
 import io
@@ -12,48 +12,67 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from dimple.views.style.colors import CLASSES, INK, MUTED, PAPER, RULE, hexadecimal
+from dimple.views.content.labels import BASELINE_TITLE
+from dimple.views.style.colors import (
+    BACKGROUND_COLOR,
+    CLASS_COLORS,
+    FOREGROUND_COLOR,
+    GRID_LINE_COLOR,
+    MUTED_COLOR,
+    to_hex,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LETTERS = 8.5
-# As wide as a column of a page at its usual size, in inches.
-SIZE = (4.6, 2.9)
-# Curves that can be told apart, on light and on dark paper. Blue and orange are left to the classes.
-LINES = (INK, CLASSES[3], CLASSES[2], CLASSES[5], CLASSES[4], CLASSES[6], CLASSES[7])
-# What a page calls these colours, for which it has one value on light and one on dark paper.
-VARIABLES = {PAPER: "paper", INK: "ink", MUTED: "muted", RULE: "grid"}
-VARIABLES |= {CLASSES[0]: "class0", CLASSES[1]: "class1"}
-VARIABLES |= {colour: f"line{number}" for number, colour in enumerate(LINES) if colour != INK}
+FONT_SIZE = 8.5
+# The width is that of a column of a page at its usual size.
+FIGURE_SIZE_INCHES = (4.6, 2.9)
+# Label of dashed lines, which show the values that the solid lines of the same color are compared with.
+BASELINE_LEGEND = f"dashed: {BASELINE_TITLE}"
+# Colors of curves, distinguishable on a light and on a dark background. Blue and orange are reserved for the classes.
+LINE_COLORS = (
+    FOREGROUND_COLOR,
+    CLASS_COLORS[3],
+    CLASS_COLORS[2],
+    CLASS_COLORS[5],
+    CLASS_COLORS[4],
+    CLASS_COLORS[6],
+    CLASS_COLORS[7],
+)
+# Variables of the style sheet of a page for these colors; each has a value for a light and one for a dark background.
+CSS_COLOR_NAMES = {BACKGROUND_COLOR: "paper", FOREGROUND_COLOR: "ink", MUTED_COLOR: "muted", GRID_LINE_COLOR: "grid"}
+CSS_COLOR_NAMES |= {CLASS_COLORS[0]: "class0", CLASS_COLORS[1]: "class1"}
+CSS_COLOR_NAMES |= {color: f"line{index}" for index, color in enumerate(LINE_COLORS) if color != FOREGROUND_COLOR}
 
 
-def plot(draw: Callable[["Axes"], None], size: tuple[float, float] = SIZE) -> Markup:
-    """What `draw` puts into matplotlib axes, as an SVG element for a page whose style sheet has the colours.
+def render_svg(draw: Callable[["Axes"], None], size: tuple[float, float] = FIGURE_SIZE_INCHES) -> Markup:
+    """Return a chart as an SVG element for a page whose style sheet defines the colors.
 
     Args:
+        draw: draws the chart into matplotlib axes.
         size: width and height in inches.
 
     Example:
-        >>> "var(--ink)" in plot(lambda axes: axes.plot([0, 1], color=hexadecimal(INK)))
+        >>> "var(--ink)" in render_svg(lambda axes: axes.plot([0, 1], color=to_hex(FOREGROUND_COLOR)))
         True
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    # Without a fixed salt and date the same run would never give the same page twice.
+    # With a fixed salt and without a date, the same run always gives the same page.
     with rc_context({"svg.hashsalt": "dimple", "svg.fonttype": "none"}):
         figure = Figure(figsize=size, facecolor="none", layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _part_of_a_page(buffer.getvalue())
+    return _embed_svg(buffer.getvalue())
 
 
-def _part_of_a_page(document: str) -> Markup:
-    """The element of an SVG document: names that no other plot has, colours by variable, as large as its place."""
+def _embed_svg(document: str) -> Markup:
+    """Return the SVG element of a document, with unique identifiers, color variables and without a fixed size."""
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", document[document.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(
         r'<svg .*?viewBox="(.*?)".*?>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1, flags=re.DOTALL
@@ -61,74 +80,78 @@ def _part_of_a_page(document: str) -> Markup:
     prefix = hashlib.sha256(svg.encode()).hexdigest()[:8]
     svg = re.sub(r'<g id="[a-z0-9]+_\d+">', "<g>", svg)
     svg = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>x{prefix}-", svg).replace("xlink:href", "href")
-    names = {hexadecimal(colour): f"var(--{name})" for colour, name in VARIABLES.items()}
-    svg = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: names.get(found[0], found[0]), svg)
+    variables = {to_hex(color): f"var(--{name})" for color, name in CSS_COLOR_NAMES.items()}
+    svg = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda match: variables.get(match[0], match[0]), svg)
     return Markup(re.sub(r">\s+<", "><", svg).strip())
 
 
-def plain(axes: "Axes") -> None:
-    """Axes on two sides, in the colours of what stands back."""
+def style_axes(axes: "Axes") -> None:
+    """Draw axes on the left and at the bottom only, in subdued colors."""
     axes.minorticks_off()
-    axes.tick_params(labelsize=LETTERS - 0.5, colors=hexadecimal(MUTED), length=3)
+    axes.tick_params(labelsize=FONT_SIZE - 0.5, colors=to_hex(MUTED_COLOR), length=3)
     axes.set_facecolor("none")
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(hexadecimal(RULE))
+        spine.set_color(to_hex(GRID_LINE_COLOR))
 
 
-def heading(axes: "Axes", text: str) -> None:
-    """What the axes show, above them, in as many lines as their width asks for."""
+def set_chart_title(axes: "Axes", text: str) -> None:
+    """Write the title above the axes, with line breaks according to their width."""
     width = round(14.5 * axes.figure.bbox.width / axes.figure.dpi)
-    axes.set_title("\n".join(textwrap.wrap(text, width)), loc="left", fontsize=LETTERS, color=hexadecimal(INK), pad=4)
+    axes.set_title(
+        "\n".join(textwrap.wrap(text, width)), loc="left", fontsize=FONT_SIZE, color=to_hex(FOREGROUND_COLOR), pad=4
+    )
 
 
-def along_steps(axes: "Axes", last: float) -> None:
-    """The axis of training steps, from before the first to the last: logarithmic from step 1 on, as snapshots are."""
+def set_step_axis(axes: "Axes", last_step: float) -> None:
+    """Set the horizontal axis to training steps: linear from 0 to 1, then logarithmic, like the snapshot schedule."""
     axes.set_xscale("symlog", linthresh=1.0)
-    axes.set_xlim(0, max(last, 1.0) * 1.02)
+    axes.set_xlim(0, max(last_step, 1.0) * 1.02)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    # Beside the number of the first step there is room, and beneath the numbers stands the key.
+    # The label is to the left of the number of the first step, because the legend is below the numbers.
     axes.annotate(
         "step", (0.0, 0.0), (-10, -6.5), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
-        fontsize=LETTERS - 0.5, color=hexadecimal(MUTED),
+        fontsize=FONT_SIZE - 0.5, color=to_hex(MUTED_COLOR),
     )  # fmt: skip
 
 
-def by_decades(axes: "Axes", values: Sequence[NDArray[np.float64]], across: bool = False) -> None:
-    """A logarithmic axis; where values are zero or negative, one that is linear around zero, below the small sizes.
+def set_log_axis(axes: "Axes", values: Sequence[NDArray[np.float64]], horizontal: bool = False) -> None:
+    """Make an axis logarithmic; if some values are zero or negative, make it linear in a small interval around zero.
 
     Args:
-        across: the horizontal axis, instead of the upright one.
+        axes: matplotlib axes.
+        values: the values on the axis.
+        horizontal: if True, change the horizontal axis instead of the vertical one.
     """
-    axis = axes.xaxis if across else axes.yaxis
-    scale, limits = (axes.set_xscale, axes.get_xlim) if across else (axes.set_yscale, axes.get_ylim)
-    finite = np.concatenate([part[np.isfinite(part)] for part in values])
+    axis = axes.xaxis if horizontal else axes.yaxis
+    set_scale = axes.set_xscale if horizontal else axes.set_yscale
+    finite = np.concatenate([array[np.isfinite(array)] for array in values])
     if finite.min() > 0:
-        scale("log")
+        set_scale("log")
     else:
-        sizes = np.abs(finite[finite != 0])
-        # A power of ten, so that zero is as far from the first decade's mark as the marks are from each other.
-        linear = 10.0 ** math.floor(math.log10(float(np.quantile(sizes, 0.1))))
-        scale("symlog", linthresh=linear)
-        (axes.axvline if across else axes.axhline)(0, color=hexadecimal(RULE), linewidth=0.8)
-        decades = 10.0 ** np.arange(math.log10(linear), math.log10(float(sizes.max())) + 0.5, 2)
-        low, high = limits()
+        magnitudes = np.abs(finite[finite != 0])
+        # A power of ten, so that zero is as far from the mark of the first decade as the marks are from each other.
+        linear_limit = 10.0 ** math.floor(math.log10(float(np.quantile(magnitudes, 0.1))))
+        set_scale("symlog", linthresh=linear_limit)
+        (axes.axvline if horizontal else axes.axhline)(0, color=to_hex(GRID_LINE_COLOR), linewidth=0.8)
+        decades = 10.0 ** np.arange(math.log10(linear_limit), math.log10(float(magnitudes.max())) + 0.5, 2)
+        low, high = axes.get_xlim() if horizontal else axes.get_ylim()
         axis.set_ticks([v for v in (*-decades[::-1], 0.0, *decades) if low <= v <= high])
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def key(axes: "Axes", corner: tuple[float, float], columns: int) -> None:
-    """The names of what was drawn with a label, from a corner outside the axes on."""
-    handles, names = axes.get_legend_handles_labels()
-    if not names:
+def add_legend(axes: "Axes", anchor: tuple[float, float], ncols: int) -> None:
+    """Add a legend with its upper left corner at `anchor`, in axes coordinates; without labels, add none."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
         return
     axes.legend(
-        handles, names, fontsize=LETTERS - 0.5, frameon=False, loc="upper left", bbox_to_anchor=corner, ncols=columns,
-        handlelength=1.8, labelspacing=0.35, columnspacing=1.4, borderaxespad=0.0, labelcolor=hexadecimal(INK),
+        handles, labels, fontsize=FONT_SIZE - 0.5, frameon=False, loc="upper left", bbox_to_anchor=anchor, ncols=ncols,
+        handlelength=1.8, labelspacing=0.35, columnspacing=1.4, borderaxespad=0.0, labelcolor=to_hex(FOREGROUND_COLOR),
     )  # fmt: skip
 
 
-def key_below(axes: "Axes") -> None:
-    """The same under the axes, in as many columns as the names leave room for."""
+def add_legend_below(axes: "Axes") -> None:
+    """Add a legend below the axes, with the number of columns according to the length of the labels."""
     longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
-    key(axes, (0.0, -0.16), max(1, 60 // (longest + 4)))
+    add_legend(axes, (0.0, -0.16), max(1, 60 // (longest + 4)))

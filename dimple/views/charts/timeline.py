@@ -1,4 +1,4 @@
-"""The strip of curves under a film: plotted once a run, then only its cursor moves."""
+"""The charts of a film as one picture, drawn once for a run; for each frame, only the cursor is added."""
 
 import dataclasses
 import io
@@ -8,143 +8,169 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dimple.views.charts.matplotlib_svg import LETTERS, LINES, along_steps, by_decades, heading, key, plain
-from dimple.views.content.frame import Chart, Reals, Timeline
-from dimple.views.style.colors import MUTED, PAPER, hexadecimal
+from dimple.views.charts.matplotlib_svg import (
+    BASELINE_LEGEND,
+    FONT_SIZE,
+    LINE_COLORS,
+    add_legend,
+    set_chart_title,
+    set_log_axis,
+    set_step_axis,
+    style_axes,
+)
+from dimple.views.content.frame import Chart, FloatArray, Timeline
+from dimple.views.style.colors import BACKGROUND_COLOR, MUTED_COLOR, to_hex
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
 DPI = 100
-# Pixels kept free beside each chart for the names of its curves.
-LEGEND = 205
+# Space for the legend to the right of each chart in a row, in pixels at scale 1.
+LEGEND_WIDTH = 205
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Strip:
-    """A plotted strip with what the cursor needs to know.
+class TimelineImage:
+    """A picture of charts, with the data for drawing a cursor.
 
     Attributes:
-        picture: the charts side by side, without a cursor.
-        cursors: a row of pixel coordinates `(T,)` for each chart, where its cursor stands at each snapshot.
-        spans: the top and bottom pixel of each chart.
-        dots: for each curve its pixel places `(T, 2)` and its colour.
+        image: the charts without a cursor.
+        cursor_x: for each chart, the x of the cursor at each snapshot, `(T,)`, in pixels.
+        chart_spans: for each chart, the y of its upper and of its lower end in pixels.
+        curve_markers: for each curve, its pixel at each snapshot, `(T, 2)`, and its color.
     """
 
-    picture: Image.Image
-    cursors: tuple[Reals, ...]
-    spans: tuple[tuple[float, float], ...]
-    dots: tuple[tuple[Reals, tuple[int, int, int]], ...]
+    image: Image.Image
+    cursor_x: tuple[FloatArray, ...]
+    chart_spans: tuple[tuple[float, float], ...]
+    curve_markers: tuple[tuple[FloatArray, tuple[int, int, int]], ...]
 
-    def at(self, index: int) -> Image.Image:
-        """The strip with its cursor at one snapshot and a dot on every curve."""
-        picture = self.picture.copy()
-        pen = ImageDraw.Draw(picture)
-        for places, (top, bottom) in zip(self.cursors, self.spans, strict=True):
-            pen.line((places[index], top, places[index], bottom), fill=MUTED, width=1)
-        for places, colour in self.dots:
-            x, y = places[index]
+    def draw_cursor(self, index: int) -> Image.Image:
+        """Return the picture with the cursor at one snapshot and a dot on each curve."""
+        picture = self.image.copy()
+        draw = ImageDraw.Draw(picture)
+        for cursor_x, (top, bottom) in zip(self.cursor_x, self.chart_spans, strict=True):
+            draw.line((cursor_x[index], top, cursor_x[index], bottom), fill=MUTED_COLOR, width=1)
+        for pixels, color in self.curve_markers:
+            x, y = pixels[index]
             if np.isfinite(y):
-                pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour, outline=PAPER)
+                draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=color, outline=BACKGROUND_COLOR)
         return picture
 
 
-def plot_strip(timeline: Timeline, size: tuple[int, int], scale: float = 1.0, stacked: bool = False) -> Strip:
-    """Plot the charts of a timeline in a picture of `size` pixels.
+def plot_timeline(
+    timeline: Timeline, size: tuple[int, int], scale: float = 1.0, stacked: bool = False
+) -> TimelineImage:
+    """Plot the charts of a timeline as one picture.
 
-    Solid lines are figures of the run, dashed lines of the same colour their nulls. The axis of steps is logarithmic
-    from step 1 on, as snapshots are; vertical lines mark the completed phases.
+    Solid lines are quantities of the run, dashed lines of the same color their baselines. The axis of steps is
+    logarithmic from step 1 on, like the snapshot schedule. Vertical lines mark the steps at which phases are complete.
 
     Args:
-        scale: by which letters and lines are larger than usual.
-        stacked: one below the other, instead of side by side.
+        timeline: the charts, steps and phases.
+        size: width and height of the picture in pixels.
+        scale: factor for the size of text and lines.
+        stacked: if True, the charts are one below the other instead of side by side.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     dpi = DPI * scale
-    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, facecolor=hexadecimal(PAPER))
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, facecolor=to_hex(BACKGROUND_COLOR))
     canvas = FigureCanvasAgg(figure)
     count = max(len(timeline.charts), 1)
-    cursors, spans, dots = [], [], []
+    chart_position = _column_position if stacked else _row_position
     panels = []
-    for number, chart in enumerate(timeline.charts):
-        place = _stacked(number, count, size, scale) if stacked else _beside(number, count, size, scale)
-        axes = figure.add_axes(place)
+    for index, chart in enumerate(timeline.charts):
+        axes = figure.add_axes(chart_position(index, count, size, scale))
         draw_chart(axes, chart, timeline)
-        key(axes, *(((0.0, -0.16), 3) if stacked else ((1.01, 1.04), 1)))
+        add_legend(axes, *(((0.0, -0.16), 3) if stacked else ((1.01, 1.04), 1)))
         panels.append((axes, chart))
     canvas.draw()
+    cursor_x = []
+    spans = []
+    markers = []
     for axes, chart in panels:
         bottom, top = axes.get_ylim()
         ends = axes.transData.transform([(0.0, bottom), (0.0, top)])
         spans.append((size[1] - float(ends[1, 1]), size[1] - float(ends[0, 1])))
-        for curve, colour in zip(chart.curves, LINES, strict=False):
+        for curve, color in zip(chart.curves, LINE_COLORS, strict=False):
             pixels = axes.transData.transform(np.stack([timeline.steps, curve.values], axis=1))
-            dots.append((np.stack([pixels[:, 0], size[1] - pixels[:, 1]], axis=1), colour))
-        cursors.append(axes.transData.transform(np.stack([timeline.steps, 0 * timeline.steps], axis=1))[:, 0])
+            markers.append((np.stack([pixels[:, 0], size[1] - pixels[:, 1]], axis=1), color))
+        cursor_x.append(axes.transData.transform(np.stack([timeline.steps, 0 * timeline.steps], axis=1))[:, 0])
     buffer = io.BytesIO()
     canvas.print_png(buffer)
-    return Strip(Image.open(buffer).convert("RGB").resize(size), tuple(cursors), tuple(spans), tuple(dots))
+    image = Image.open(buffer).convert("RGB").resize(size)
+    return TimelineImage(image, tuple(cursor_x), tuple(spans), tuple(markers))
 
 
-def _beside(number: int, count: int, size: tuple[int, int], scale: float) -> tuple[float, float, float, float]:
-    """Where a chart stands in a row, in shares of the picture, with room for its legend to the right."""
-    width, height = size[0] / scale, size[1] / scale
-    return (number / count + 58 / width, 26 / height, 1 / count - (58 + LEGEND) / width, 1 - 52 / height)
+def _row_position(
+    index: int, num_charts: int, size: tuple[int, int], scale: float
+) -> tuple[float, float, float, float]:
+    """Return left, bottom, width and height of a chart in a row, as fractions of the picture.
+
+    The space for the legend is to the right of the chart.
+    """
+    width = size[0] / scale
+    height = size[1] / scale
+    return (index / num_charts + 58 / width, 26 / height, 1 / num_charts - (58 + LEGEND_WIDTH) / width, 1 - 52 / height)
 
 
-def _stacked(number: int, count: int, size: tuple[int, int], scale: float) -> tuple[float, float, float, float]:
-    """Where a chart stands in a column, with room for its legend below."""
-    width, height = size[0] / scale, size[1] / scale
-    return (44 / width, 1 - (number + 1) / count + 66 / height, 1 - 62 / width, 1 / count - 92 / height)
+def _column_position(
+    index: int, num_charts: int, size: tuple[int, int], scale: float
+) -> tuple[float, float, float, float]:
+    """Return the same for a chart in a column, with the space for the legend below the chart."""
+    width = size[0] / scale
+    height = size[1] / scale
+    return (44 / width, 1 - (index + 1) / num_charts + 66 / height, 1 - 62 / width, 1 / num_charts - 92 / height)
 
 
 def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
-    """Draw one chart into matplotlib axes: solid figures, dashed nulls, dotted phase marks with their names."""
-    for curve, colour in zip(chart.curves, LINES, strict=False):
-        axes.plot(timeline.steps, curve.values, color=hexadecimal(colour), linewidth=1.8, label=curve.name)
-        if curve.null is not None:
-            axes.plot(timeline.steps, curve.null, "--", color=hexadecimal(colour), linewidth=1.1)
-    along_steps(axes, float(timeline.steps[-1]) if len(timeline.steps) else 1.0)
+    """Draw a chart into matplotlib axes: solid curves, dashed baselines, and dotted lines with names for the phases."""
+    for curve, color in zip(chart.curves, LINE_COLORS, strict=False):
+        axes.plot(timeline.steps, curve.values, color=to_hex(color), linewidth=1.8, label=curve.name)
+        if curve.baseline is not None:
+            axes.plot(timeline.steps, curve.baseline, "--", color=to_hex(color), linewidth=1.1)
+    set_step_axis(axes, float(timeline.steps[-1]) if len(timeline.steps) else 1.0)
     if chart.logarithmic:
-        by_decades(axes, [curve.values for curve in chart.curves])
+        set_log_axis(axes, [curve.values for curve in chart.curves])
     else:
-        axes.set_ylim(*(chart.limits or _span(chart)))
+        axes.set_ylim(*(chart.limits or _value_limits(chart)))
     curves = list(axes.lines)
     for name, step in timeline.phases:
-        axes.axvline(step, color=hexadecimal(MUTED), linewidth=1.0, linestyle=":")
-        below = _is_free_below(axes, curves, step)
+        axes.axvline(step, color=to_hex(MUTED_COLOR), linewidth=1.0, linestyle=":")
+        at_bottom = _is_clear_at_bottom(axes, curves, step)
         axes.annotate(
-            name, (step, 0.0 if below else 1.0), (-3, 3 if below else -3), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="right", va="bottom" if below else "top", rotation=90, fontsize=LETTERS - 1,
-            color=hexadecimal(MUTED),
+            name, (step, 0.0 if at_bottom else 1.0), (-3, 3 if at_bottom else -3), xycoords=("data", "axes fraction"),
+            textcoords="offset points", ha="right", va="bottom" if at_bottom else "top", rotation=90,
+            fontsize=FONT_SIZE - 1, color=to_hex(MUTED_COLOR),
         )  # fmt: skip
     unit = f" [{chart.unit}]" if chart.unit else ""
-    heading(axes, chart.title + unit)
-    plain(axes)
-    if any(curve.null is not None for curve in chart.curves):
-        axes.plot([], [], "--", color=hexadecimal(MUTED), linewidth=1.1, label="dashed: their nulls")
+    set_chart_title(axes, chart.title + unit)
+    style_axes(axes)
+    if any(curve.baseline is not None for curve in chart.curves):
+        axes.plot([], [], "--", color=to_hex(MUTED_COLOR), linewidth=1.1, label=BASELINE_LEGEND)
 
 
-def _is_free_below(axes: "Axes", curves: "Sequence[Line2D]", step: int) -> bool:
-    """Whether to the left of a step fewer lines run at the bottom of the axes than at the top."""
+def _is_clear_at_bottom(axes: "Axes", curves: "Sequence[Line2D]", step: int) -> bool:
+    """Return whether the lines have fewer points at the bottom of the axes than at the top, to the left of a step."""
     to_axes = axes.transData - axes.transAxes
     right = to_axes.transform((step, axes.get_ylim()[0]))[0]
-    crowd = 0
+    excess_at_bottom = 0
     for line in curves:
-        drawn = np.column_stack([np.asarray(part, dtype=np.float64) for part in line.get_data()])
-        places = to_axes.transform(drawn[np.isfinite(drawn).all(1)]).reshape(-1, 2)
-        near = places[(places[:, 0] > right - 0.06) & (places[:, 0] < right + 0.01), 1]
-        crowd += int((near < 0.3).sum()) - int((near > 0.7).sum())
-    return crowd < 0
+        points = np.column_stack([np.asarray(coordinate, dtype=np.float64) for coordinate in line.get_data()])
+        positions = to_axes.transform(points[np.isfinite(points).all(1)]).reshape(-1, 2)
+        heights = positions[(positions[:, 0] > right - 0.06) & (positions[:, 0] < right + 0.01), 1]
+        excess_at_bottom += int((heights < 0.3).sum()) - int((heights > 0.7).sum())
+    return excess_at_bottom < 0
 
 
-def _span(chart: Chart) -> tuple[float, float]:
-    """From zero, or the smallest value below it, to a little above the largest value of the curves and their nulls."""
-    values = [v for curve in chart.curves for v in (curve.values, curve.null) if v is not None]
-    finite = np.concatenate([np.zeros(1), *[v[np.isfinite(v)] for v in values]])
-    low, high = float(finite.min()), float(finite.max())
+def _value_limits(chart: Chart) -> tuple[float, float]:
+    """Return limits that contain zero and all values of the curves and baselines, with some space."""
+    arrays = [array for curve in chart.curves for array in (curve.values, curve.baseline) if array is not None]
+    finite = np.concatenate([np.zeros(1), *[array[np.isfinite(array)] for array in arrays]])
+    low = float(finite.min())
+    high = float(finite.max())
     return 1.08 * low, 1.08 * high if high > 0 else max(1.0 + low, 0.1)

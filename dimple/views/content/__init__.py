@@ -1,1 +1,1 @@
-"""The content of a view, without a renderer: frames, points, colors of scalars, texts and cross-sections."""
+"""Content of the views, independent of any renderer: frames, points, color scales, labels and cross-sections."""

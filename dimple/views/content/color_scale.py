@@ -1,4 +1,4 @@
-"""How the numbers on a boundary become colours, the same for every snapshot."""
+"""Color scales for the values on a boundary, the same for all snapshots of a run."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,77 +7,85 @@ from typing import Literal, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.views.content.frame import Reals
-from dimple.views.style.colors import UNKNOWN, relief_colours, sequential_colours
+from dimple.views.content.frame import FloatArray
+from dimple.views.style.colors import MISSING_VALUE_COLOR, depth_colors, sequential_colors
 
-Kind: TypeAlias = Literal["diverging", "linear", "logarithmic"]
-# What share of the numbers of a snapshot a range holds: a few extreme ones would make the others pale.
-HELD = 0.98
+ColorScaleKind: TypeAlias = Literal["diverging", "linear", "logarithmic"]
+# Fraction of the values of a snapshot that lie inside the range of a scale. With a few extreme values inside it, the
+# others would be pale.
+COVERED_FRACTION = 0.98
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Scale:
-    """A range of numbers and its colours.
+class ColorScale:
+    """A range of numbers and its colors.
 
     Attributes:
-        kind: `diverging` for signed numbers, pale at zero, the range symmetric; `linear` from zero; or `logarithmic`.
-        low, high: where the colours end.
+        kind: `diverging` for signed numbers, symmetric about zero, where the color is pale; `linear` from zero; or
+            `logarithmic`.
+        low: number with the first color.
+        high: number with the last color.
 
     Example:
-        >>> Scale("diverging", -2.0, 2.0).colours(np.array([-2.0, 0.0, np.nan])).tolist()
+        >>> ColorScale("diverging", -2.0, 2.0).colors(np.array([-2.0, 0.0, np.nan])).tolist()
         [[0, 114, 178], [247, 244, 237], [190, 190, 190]]
     """
 
-    kind: Kind
+    kind: ColorScaleKind
     low: float
     high: float
 
-    def colours(self, values: Reals) -> NDArray[np.uint8]:
-        """The colours `(V, 3)` of numbers `(V,)`; grey where there is none."""
-        known = np.isfinite(values)
-        filled = np.where(known, values, self.low)
+    def colors(self, values: FloatArray) -> NDArray[np.uint8]:
+        """Return the colors `(V, 3)` of numbers `(V,)`; gray for those that are not finite."""
+        finite = np.isfinite(values)
+        filled = np.where(finite, values, self.low)
         if self.kind == "diverging":
-            colours = relief_colours(filled, self.high)
+            colors = depth_colors(filled, self.high)
         elif self.kind == "linear":
-            colours = sequential_colours(filled / self.high)
+            colors = sequential_colors(filled / self.high)
         else:
-            place = np.log(np.clip(filled, self.low, None) / self.low)
-            colours = sequential_colours(place / np.log(self.high / self.low))
-        colours[~known] = UNKNOWN
-        return colours
+            log_ratio = np.log(np.clip(filled, self.low, None) / self.low)
+            colors = sequential_colors(log_ratio / np.log(self.high / self.low))
+        colors[~finite] = MISSING_VALUE_COLOR
+        return colors
 
-    def along(self, count: int) -> Reals:
-        """`count` numbers from one end to the other, evenly spaced as the colours are."""
+    def spaced_values(self, count: int) -> FloatArray:
+        """Return `count` numbers from `low` to `high` at equal distances on the color scale."""
         if self.kind == "logarithmic":
             return np.geomspace(self.low, self.high, count)
         return np.linspace(self.low, self.high, count)
 
 
-def scale_of(kind: Kind, values: Sequence[Reals]) -> Scale:
-    """A scale with round ends for the numbers of all snapshots.
+def fit_color_scale(kind: ColorScaleKind, values: Sequence[FloatArray]) -> ColorScale:
+    """Return a scale with round ends for the numbers of all snapshots.
 
-    A logarithmic one holds nearly all of them. On the others the colour is full at what nearly all numbers of half of
-    the snapshots stay below: a boundary that crosses the box in one leap would make the rest of its training pale.
+    The range of a logarithmic scale contains nearly all numbers. On the other scales, the end is the median over the
+    snapshots of the size that nearly all numbers of a snapshot do not exceed. A maximum over the snapshots would make
+    most of the training pale if the boundary crosses the box in a single snapshot.
+
+    Args:
+        kind: the kind of the scale.
+        values: numbers of each snapshot; zeros and numbers that are not finite have no influence.
 
     Example:
-        >>> scale_of("linear", [np.arange(101.0)])
-        Scale(kind='linear', low=0.0, high=100.0)
+        >>> fit_color_scale("linear", [np.arange(101.0)])
+        ColorScale(kind='linear', low=0.0, high=100.0)
     """
-    sizes = [np.abs(numbers[np.isfinite(numbers) & (numbers != 0)]) for numbers in values]
-    sizes = [numbers for numbers in sizes if len(numbers)]
-    if not sizes:
-        return Scale(kind, {"diverging": -1.0, "linear": 0.0, "logarithmic": 0.1}[kind], 1.0)
+    magnitudes = [np.abs(numbers[np.isfinite(numbers) & (numbers != 0)]) for numbers in values]
+    magnitudes = [numbers for numbers in magnitudes if len(numbers)]
+    if not magnitudes:
+        return ColorScale(kind, {"diverging": -1.0, "linear": 0.0, "logarithmic": 0.1}[kind], 1.0)
     if kind == "logarithmic":
-        low, high = np.quantile(np.concatenate(sizes), (1 - HELD, HELD))
-        low, high = round_down(float(low)), round_up(float(high))
-        return Scale(kind, min(low, high / 2), high)
-    high = round_up(float(np.median([np.quantile(numbers, HELD) for numbers in sizes])))
-    return Scale(kind, -high if kind == "diverging" else 0.0, high)
+        smallest, largest = np.quantile(np.concatenate(magnitudes), (1 - COVERED_FRACTION, COVERED_FRACTION))
+        high = round_up(float(largest))
+        return ColorScale(kind, min(round_down(float(smallest)), high / 2), high)
+    high = round_up(float(np.median([np.quantile(numbers, COVERED_FRACTION) for numbers in magnitudes])))
+    return ColorScale(kind, -high if kind == "diverging" else 0.0, high)
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 2, 3, 5 times a power of ten that is not below.
+    """Return the smallest of 1, 2, 3, 5 times a power of ten that is not below a value.
 
     Example:
         >>> round_up(0.12), round_up(5.0)
@@ -88,7 +96,7 @@ def round_up(value: float) -> float:
 
 
 def round_down(value: float) -> float:
-    """The next of 1, 2, 3, 5 times a power of ten that is not above.
+    """Return the largest of 1, 2, 3, 5 times a power of ten that is not above a value.
 
     Example:
         >>> round_down(0.12), round_down(5.0)

@@ -1,4 +1,4 @@
-"""Columns of a table: which belong together, as curves over the steps."""
+"""Columns of measured quantities, and curves made from them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,21 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import NULL
-from dimple.views.content.frame import Curve
-from dimple.views.content.labels import finite_or_nan, words
+from dimple.stats.aggregate import comparison_column
+from dimple.views.content.frame import ChartCurve
+from dimple.views.content.labels import finite_or_nan, short_column_label
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-    """The numbers of several steps as columns, nan where one is missing; those that one step alone has are left out.
+def rows_to_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Convert rows, one for each step, to numeric columns.
 
-    Those of the last step come first, in its order: another one, such as the margin of the wrongly classified, may have
-    ended before.
+    A missing number is nan. Quantities with a number at a single step, and the count `samples`, are left out. The
+    columns of the last row come first, in its order. A quantity such as the margin of misclassified samples may be
+    absent from the last row; its column follows.
+
+    Args:
+        rows: at least one row, each with the number `step`.
 
     Example:
-        >>> columns_of([{"step": 0, "x": None}, {"step": 5, "x": 2.0}, {"step": 9, "x": 3.0, "y": 1.0}])
+        >>> rows_to_columns([{"step": 0, "x": None}, {"step": 5, "x": 2.0}, {"step": 9, "x": 3.0, "y": 1.0}])
         {'step': array([0, 5, 9]), 'x': array([nan,  2.,  3.])}
-        >>> columns_of([{"step": 0, "x": 4.0}, {"step": 5, "x": 2.0}, {"step": 9}])["x"]
+        >>> rows_to_columns([{"step": 0, "x": 4.0}, {"step": 5, "x": 2.0}, {"step": 9}])["x"]
         array([ 4.,  2., nan])
     """
     names = dict.fromkeys(
@@ -38,17 +42,20 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     return {"step": steps} | {name: values for name, values in columns.items() if name != "step"}
 
 
-def curve_of(columns: Mapping[str, NDArray[Any]], column: str) -> Curve:
-    """A column as a curve, with its null where there is one."""
-    null = columns.get(column + NULL)
-    return Curve(words(column), finite_or_nan(columns[column]), None if null is None else finite_or_nan(null))
+def make_curve(columns: Mapping[str, NDArray[Any]], column: str) -> ChartCurve:
+    """Return a column as a curve with its short label; its comparison column, if there is one, is the baseline."""
+    baseline = columns.get(comparison_column(column))
+    values = finite_or_nan(columns[column])
+    return ChartCurve(short_column_label(column), values, None if baseline is None else finite_or_nan(baseline))
 
 
-def spans_decades(curves: Sequence[Curve]) -> bool:
-    """Whether some sizes are far above others, so that a linear axis would hide most of a curve.
+def spans_decades(curves: Sequence[ChartCurve]) -> bool:
+    """Return whether the values span so wide a range that most of a curve would be invisible on a linear axis.
+
+    The criterion: the largest absolute value is above 20 times the 10 % quantile of the nonzero absolute values.
 
     Example:
-        >>> spans_decades([Curve("loss", np.array([0.7, 0.001]))])
+        >>> spans_decades([ChartCurve("loss", np.array([0.7, 0.001]))])
         True
     """
     values = np.concatenate([np.abs(curve.values[np.isfinite(curve.values)]) for curve in curves])

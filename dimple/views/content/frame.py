@@ -1,4 +1,4 @@
-"""What one moment of a film shows, as plain arrays: no renderer is imported here, so any of them can draw it."""
+"""Content of one frame as plain arrays. The module imports no renderer, so that every renderer can draw a frame."""
 
 import dataclasses
 from typing import Literal, TypeAlias, final
@@ -8,173 +8,188 @@ from numpy.typing import NDArray
 
 from dimple.levelsets.mesh import Mesh
 
-Role: TypeAlias = Literal["boundary", "manifold"]
-Reals: TypeAlias = NDArray[np.float64]
-Whole: TypeAlias = NDArray[np.int64]
-Bytes: TypeAlias = NDArray[np.uint8]
+LayerRole: TypeAlias = Literal["boundary", "manifold"]
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+UInt8Array: TypeAlias = NDArray[np.uint8]
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Layer:
+class MeshLayer:
     """One surface (n = 3) or curve (n = 2) of a drawing.
 
     Attributes:
         mesh: triangles in space or segments in the plane. Class 1 lies on the side that the normals of the triangles
-            point to, and on the left of the segments.
-        role: the decision boundary, or the manifold that the data lie on.
-        relief: `(V,)` for a boundary in space, in units of length: how deep the nearest place of the manifold lies
-            within class 1 (positive) or class 0 (negative); zero where the boundary touches the manifold.
-        pairs: `(F, 2)` for a boundary of many classes: the class that each face looks at, then the one behind it.
+            point to, and to the left of the segments.
+        role: `boundary` for the decision boundary, `manifold` for the manifold that the data lie on.
+        manifold_depth: `(V,)` for a boundary in space, in units of length: the depth of the closest point on the
+            manifold inside class 1 (positive) or class 0 (negative); zero where the boundary touches the manifold.
+        class_pairs: `(F, 2)` for a boundary of many classes: the class in front of each face, where its normal points
+            to, and the class behind it.
     """
 
     mesh: Mesh
-    role: Role
-    relief: Reals | None = None
-    pairs: Whole | None = None
+    role: LayerRole
+    manifold_depth: FloatArray | None = None
+    class_pairs: IntArray | None = None
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class PointSet:
-    """Labelled points: positions `(N, n)` and classes `(N,)`, with the predicted classes `(N,)` where known.
+    """Labeled points.
 
-    Points that are images have `pictures`, `(H, W, 3)` bytes each, and `names`, a caption each.
+    Attributes:
+        positions: `(N, n)`.
+        labels: class numbers, `(N,)`.
+        predictions: predicted class numbers, `(N,)`; None if they are not known.
+        images: for points that are images, the pixels of each, `(H, W, 3)` bytes.
+        captions: for points that are images, one caption each.
     """
 
-    positions: Reals
-    classes: Whole
-    predictions: Whole | None = None
-    pictures: tuple[Bytes, ...] = ()
-    names: tuple[str, ...] = ()
+    positions: FloatArray
+    labels: IntArray
+    predictions: IntArray | None = None
+    images: tuple[UInt8Array, ...] = ()
+    captions: tuple[str, ...] = ()
 
     @property
-    def wrong(self) -> NDArray[np.bool_]:
-        """Which points the network puts into another class, `(N,)`; none where no predictions are known."""
+    def misclassified(self) -> NDArray[np.bool_]:
+        """The mask `(N,)` of the points whose prediction differs from their label; all False without predictions."""
         if self.predictions is None:
-            return np.zeros(len(self.classes), dtype=bool)
-        return np.asarray(self.predictions != self.classes)
+            return np.zeros(len(self.labels), dtype=bool)
+        return np.asarray(self.predictions != self.labels)
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Perturbations:
-    """The shortest steps from points to the decision boundary, and their parts along and off the data manifold.
+    """The shortest perturbations from points to the decision boundary, and their parts along and off the data manifold.
 
-    All are vectors `(N, n)` from the points, in input units; nan where no boundary was found. `on + off = whole`, and
-    the two parts are orthogonal. They may have more dimensions than a drawing.
+    All are vectors `(N, n)` that start at the points, in input units; nan where no boundary was found. The sum
+    `on_manifold + off_manifold` equals `total`, and the two parts are orthogonal. The vectors may have more dimensions
+    than a drawing.
     """
 
-    whole: Reals
-    on: Reals
-    off: Reals
+    total: FloatArray
+    on_manifold: FloatArray
+    off_manifold: FloatArray
 
     @property
-    def on_share(self) -> Reals:
-        """The share of the squared length that lies along the manifold, `(N,)`; d / n for a random direction.
+    def on_manifold_fraction(self) -> FloatArray:
+        """The fraction of the squared length that lies along the manifold, `(N,)`; d / n on average at random.
 
         Example:
             >>> on, off = np.array([[0.6, 0.0]]), np.array([[0.0, 0.8]])
-            >>> Perturbations(on + off, on, off).on_share.round(2).tolist()
+            >>> Perturbations(on + off, on, off).on_manifold_fraction.round(2).tolist()
             [0.36]
         """
-        return np.asarray((self.on**2).sum(1) / (self.whole**2).sum(1), dtype=np.float64)
+        return np.asarray((self.on_manifold**2).sum(1) / (self.total**2).sum(1), dtype=np.float64)
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Classes:
-    """Many classes in a box.
+class ClassRegions:
+    """The regions of many classes in the box of a drawing.
 
     Attributes:
-        names: by class number.
-        regions: `(rows, columns)`, the class of each square of a plane's box, y rising by rows; in space `(M, M, M)`,
-            the class at each corner of a lattice, from the box's low corner to its high one, by x, y and z.
-        sides: in space `(3, 2, S, S)`, the class of each of S x S squares of the box's sides: of each axis the low and
-            the high side, by the other two coordinates in their order.
-        valid: `(P, n)` corners of the convex part of the box that are inputs at all; None where there are no bounds.
-        unit: of the lengths in the drawing.
+        class_names: names by class number.
+        label_grid: class numbers. In the plane `(rows, columns)`, one for each square of the box, with y increasing
+            from row to row. In space `(M, M, M)`, one for each grid point from the low corner of the box to the high
+            one, by x, y and z.
+        valid_vertices: `(P, n)` vertices of the convex part of the box that contains valid inputs; None if the inputs
+            have no bounds.
+        unit: unit of the lengths in the drawing.
+        side_labels: in space `(3, 2, S, S)`, class numbers of S x S squares on each side of the box: for each axis the
+            low side and the high side, by the other two coordinates in their order.
     """
 
-    names: tuple[str, ...]
-    regions: Whole
-    valid: Reals | None
+    class_names: tuple[str, ...]
+    label_grid: IntArray
+    valid_vertices: FloatArray | None
     unit: str
-    sides: Whole | None = None
+    side_labels: IntArray | None = None
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """Layers and points within a box of R^2 or R^3 with corners `low` and `high`.
+    """Layers and points in a box of R^2 or R^3.
 
-    `outline` `(P, 2)`, the corners of a convex polygon in order, is where in the plane the classifier was asked;
-    without it, in the whole box. `classes` is there where the boundary is that of many.
+    Attributes:
+        layers: boundaries and manifolds.
+        points: the points to draw.
+        low: low corner of the box, of length n.
+        high: high corner of the box, of length n.
+        domain_polygon: in the plane, the vertices `(P, 2)` in order of the convex polygon in which the classifier was
+            evaluated; None if that is the full box.
+        class_regions: the class regions if the boundary separates many classes, else None.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[MeshLayer, ...]
     points: PointSet
     low: tuple[float, ...]
     high: tuple[float, ...]
-    outline: Reals | None = None
-    classes: Classes | None = None
+    domain_polygon: FloatArray | None = None
+    class_regions: ClassRegions | None = None
 
     @property
     def ambient_dim(self) -> int:
-        """2 for a drawing in the plane, 3 for one in space."""
+        """The dimension of the drawing: 2 in the plane, 3 in space."""
         return len(self.low)
 
     @property
-    def side(self) -> float:
-        """The largest side of the box."""
+    def longest_side(self) -> float:
+        """The length of the longest side of the box."""
         return max(b - a for a, b in zip(self.low, self.high, strict=True))
 
-    def layer(self, role: Role) -> Layer | None:
-        """The first layer of that role."""
+    def layer(self, role: LayerRole) -> MeshLayer | None:
+        """Return the first layer with a role, or None if there is none."""
         return next((layer for layer in self.layers if layer.role == role), None)
 
 
-def classes_met(drawing: Drawing) -> list[int]:
-    """The classes that have a place in the drawing, those of its points included, rising."""
-    found = [drawing.points.classes]
-    if drawing.classes is not None:
-        found.append(drawing.classes.regions)
-    found += [layer.pairs for layer in drawing.layers if layer.pairs is not None]
-    return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in found]))]
+def present_classes(drawing: Drawing) -> list[int]:
+    """Return the class numbers that occur in the regions, boundaries or points of a drawing, in increasing order."""
+    labels = [drawing.points.labels]
+    if drawing.class_regions is not None:
+        labels.append(drawing.class_regions.label_grid)
+    labels += [layer.class_pairs for layer in drawing.layers if layer.class_pairs is not None]
+    return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in labels]))]
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Plane:
-    """A plane of R^3: the points `origin + a axes[0] + b axes[1]`, with orthonormal rows `axes` `(2, 3)`."""
+class CrossSectionPlane:
+    """A plane of R^3: all points `origin + a axes[0] + b axes[1]`, with the orthonormal rows `axes` `(2, 3)`."""
 
-    origin: Reals
-    axes: Reals
+    origin: FloatArray
+    axes: FloatArray
 
     @property
-    def normal(self) -> Reals:
-        """The unit normal that looks at a viewer for whom axes[0] points right and axes[1] up."""
+    def normal(self) -> FloatArray:
+        """The unit normal `(3,)` that points to a viewer who sees `axes[0]` to the right and `axes[1]` upwards."""
         return np.asarray(np.cross(self.axes[0], self.axes[1]), dtype=np.float64)
 
-    def coordinates(self, points: Reals) -> Reals:
-        """The in-plane coordinates `(N, 2)` of points `(N, 3)`, dropping what sticks out of the plane."""
+    def coordinates(self, points: FloatArray) -> FloatArray:
+        """Return the in-plane coordinates `(N, 2)` of the orthogonal projections of points `(N, 3)`."""
         return np.asarray((points - self.origin) @ self.axes.T, dtype=np.float64)
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Section:
-    """A planar cut through a drawing in space, with what lies in it as a drawing of the plane."""
+class CrossSection:
+    """A cross-section of a drawing in space: the plane, and its content as a drawing in the plane."""
 
-    plane: Plane
+    plane: CrossSectionPlane
     drawing: Drawing
     note: str = ""
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Panel:
-    """A second drawing that the first is to be compared with, such as its control, and a line that says what it is."""
+class ControlDrawing:
+    """The control that a drawing is compared with, and a title that describes it."""
 
     drawing: Drawing
     title: str
@@ -183,30 +198,38 @@ class Panel:
 @final
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """One line of a caption: a figure in words, beside the figure that chance alone would give."""
+    """One line of a caption: a name, a value as text, and the baseline to compare with; empty if there is none."""
 
     name: str
     value: str
-    null: str = ""
+    baseline: str = ""
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Curve:
-    """One figure along training: values `(T,)`, drawn solid, and the same figure under its null, drawn dashed."""
+class ChartCurve:
+    """One quantity over the steps: values `(T,)`, drawn solid, and a baseline `(T,)` to compare with, drawn dashed."""
 
     name: str
-    values: Reals
-    null: Reals | None = None
+    values: FloatArray
+    baseline: FloatArray | None = None
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """Curves that share an axis; `limits` fixes it, otherwise it holds zero and all values, or `logarithmic` all."""
+    """Curves with a common vertical axis.
+
+    Attributes:
+        title: title above the axes.
+        curves: the curves.
+        unit: unit of the values; empty for numbers without one.
+        limits: ends of a linear axis; if None, the axis contains zero and all values.
+        logarithmic: if True, the axis is logarithmic and contains all values.
+    """
 
     title: str
-    curves: tuple[Curve, ...]
+    curves: tuple[ChartCurve, ...]
     unit: str = ""
     limits: tuple[float, float] | None = None
     logarithmic: bool = False
@@ -215,9 +238,9 @@ class Chart:
 @final
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """The charts of a whole run over its steps `(T,)`, with the named steps at which a phase was complete."""
+    """The charts of a run over its steps `(T,)`, with the name of each phase and the step at which it was complete."""
 
-    steps: Whole
+    steps: IntArray
     charts: tuple[Chart, ...]
     phases: tuple[tuple[str, int], ...] = ()
 
@@ -228,20 +251,21 @@ class Frame:
     """One snapshot of a run, ready to be drawn.
 
     Attributes:
-        title: the name of the scene.
-        step: the training step of the snapshot.
-        index: its place in the timeline, which all frames of a run share.
+        title: name of the scene.
+        step: training step of the snapshot.
+        index: position of the snapshot in the timeline.
         drawing: the scene in R^2 or R^3.
-        facts: the lines of the caption.
-        relief_scale: the relief at which the colour of the boundary is full, in units of length.
-        section: a planar cut, for scenes in space.
-        control: what chance alone would show.
-        note: what is shown, where the drawing is not all of the space.
+        facts: lines of the caption.
+        timeline: charts over all steps; all frames of a run share it.
+        depth_scale: depth of the manifold at which the color of the boundary is full, in units of length.
+        cross_section: a cross-section, for scenes in space.
+        control: the control drawing, for an affine slice.
+        note: description of the drawing if it shows only a part of the input space.
 
     Example:
         >>> points = PointSet(np.zeros((1, 2)), np.zeros(1, dtype=np.int64))
         >>> blank = Drawing((), points, (-1.0, -1.0), (1.0, 1.0))
-        >>> Frame("nothing", 0, 0, blank, (), Timeline(np.zeros(1, dtype=np.int64), ())).phase
+        >>> Frame("nothing", 0, 0, blank, (), Timeline(np.zeros(1, dtype=np.int64), ())).phase_text
         ''
     """
 
@@ -251,24 +275,24 @@ class Frame:
     drawing: Drawing
     facts: tuple[Fact, ...]
     timeline: Timeline
-    relief_scale: float = 1.0
-    section: Section | None = None
-    control: Panel | None = None
+    depth_scale: float = 1.0
+    cross_section: CrossSection | None = None
+    control: ControlDrawing | None = None
     note: str = ""
 
     @property
-    def moment(self) -> str:
-        """The step in words; empty for a network that stands alone, beside its control."""
+    def step_text(self) -> str:
+        """The step as text; empty for an affine slice of a single network."""
         return f"step {self.step:,}" if len(self.timeline.steps) > 1 or self.control is None else ""
 
     @property
-    def phase(self) -> str:
-        """The names of the phases that are complete at this step, in the order in which they were."""
-        reached = sorted((step, name) for name, step in self.timeline.phases if step <= self.step)
-        return ", then ".join(name for _, name in reached)
+    def phase_text(self) -> str:
+        """The names of the phases that are complete at this step, in the order of their completion."""
+        complete = sorted((step, name) for name, step in self.timeline.phases if step <= self.step)
+        return ", then ".join(name for _, name in complete)
 
 
-def control_of(frame: Frame) -> Frame:
-    """The control of a frame as a frame of its own, to be drawn as the frame is."""
+def control_frame(frame: Frame) -> Frame:
+    """Return the control of a frame as a separate frame, so that both are drawn in the same way."""
     assert frame.control is not None
-    return dataclasses.replace(frame, drawing=frame.control.drawing, section=None, control=None)
+    return dataclasses.replace(frame, drawing=frame.control.drawing, cross_section=None, control=None)

@@ -1,4 +1,4 @@
-"""A run folder turned into frames: the one place where the views read what was recorded."""
+"""Conversion of a simulated run to frames, timeline and captions."""
 
 from typing import Any
 
@@ -8,45 +8,48 @@ from numpy.typing import NDArray
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.runs.run import Run
-from dimple.stats.aggregate import NULL
+from dimple.stats.aggregate import comparison_column
 from dimple.views.content.color_scale import round_up
-from dimple.views.content.columns import curve_of
-from dimple.views.content.cross_section import choose_plane, section_of
-from dimple.views.content.frame import Chart, Drawing, Fact, Frame, Layer, Plane, PointSet, Timeline
-from dimple.views.content.from_slice import frames_of_section, is_section, section_timeline
-from dimple.views.content.labels import found_text, number, words
-from dimple.views.content.manifold_depth import Feet, refined
-from dimple.views.content.run_header import note_of
+from dimple.views.content.columns import make_curve
+from dimple.views.content.cross_section import build_cross_section, choose_plane
+from dimple.views.content.frame import Chart, CrossSectionPlane, Drawing, Fact, Frame, MeshLayer, PointSet, Timeline
+from dimple.views.content.from_slice import build_slice_timeline, frames_from_slice, is_slice
+from dimple.views.content.labels import format_found_fraction, format_number, short_column_label
+from dimple.views.content.manifold_depth import ManifoldProximity, subdivide_mesh
+from dimple.views.content.run_header import slice_note
 
 Columns = dict[str, NDArray[Any]]
-CAPTION = ("train_accuracy", "boundary_distance", "dimple_depth", "off_share")
-# And of one that is drawn in a section.
-IN_SECTION = ("margin", "margin_section", "section_share")
-# The charts of a film: title, columns, fixed limits of the axis.
-CHARTS = (
+# Columns in the caption of a frame.
+CAPTION_COLUMNS = ("train_accuracy", "boundary_distance", "dimple_depth", "gradient_off_manifold_fraction")
+# Further columns in the caption if the run is drawn in an affine slice.
+SLICE_CAPTION_COLUMNS = ("margin", "margin_in_slice", "gradient_slice_fraction")
+# The charts of a film: title, columns, and limits of the axis or None.
+FILM_CHARTS = (
     ("distance from manifold and points to the boundary", ("boundary_distance", "dimple_depth"), None),
-    ("shares", ("off_share", "train_accuracy"), (0.0, 1.04)),
+    ("fractions", ("gradient_off_manifold_fraction", "train_accuracy"), (0.0, 1.04)),
 )
-# In shares of the box's largest side.
-NEAR_SECTION = 0.02
-FOOT_SPACING = 1 / 150
-FACET = 1 / 25
+# Lengths as fractions of the longest side of the box.
+CROSS_SECTION_TOLERANCE = 0.02
+MAX_MANIFOLD_EDGE = 1 / 150
+MAX_BOUNDARY_EDGE = 1 / 25
 
 
-def frames_of_run(run: Run) -> list[Frame]:
-    """One frame a snapshot, in the order of the steps.
+def frames_from_run(run: Run) -> list[Frame]:
+    """Return one frame for each snapshot, in the order of the steps.
 
     Raises:
-        RunError: if the run has no boundary that could be drawn, as in more than three dimensions.
+        RunError: if the run cannot be drawn: it has more than three dimensions, or no boundary mesh for each snapshot.
     """
-    if is_section(run):
-        return frames_of_section(run)
-    metrics, meshes = run.metrics(), run.meshes()
+    if is_slice(run):
+        return frames_from_slice(run)
+    metrics = run.metrics()
+    meshes = run.meshes()
     steps = metrics["step"].astype(np.int64)
-    positions, (low, high) = run.positions, run.box
+    labels = run.training_points["labels"].astype(np.int64)
+    low, high = run.display_bounds
     if len(low) not in (2, 3):
         raise RunError(
-            f"{run.path}: lies in R^{len(low)}, where there is nothing to draw; its curves stand in "
+            f"{run.path}: the scene lies in R^{len(low)}, where there is nothing to draw; its curves are in "
             f"{run.path / 'report.html'}"
         )
     if len(meshes) != len(steps):
@@ -54,110 +57,117 @@ def frames_of_run(run: Run) -> list[Frame]:
             f"{run.path}: has {len(meshes)} boundaries for {len(steps)} snapshots in R^{len(low)}, so there is nothing "
             "to draw; scenes in R^2 or R^3 with a level set can be drawn"
         )
-    timeline = timeline_of(run)
-    predictions = _predictions(run.points(), steps, len(positions["labels"]))
-    manifold = run.manifold_mesh
-    scenery = _Scenery(run.drawn, low, high, manifold)
-    last = PointSet(scenery.train, positions["labels"].astype(np.int64), predictions[-1])
-    scale = scenery.relief_scale(meshes)
-    name, note = str(run.info.get("name", run.path.name)), note_of(run)
+    timeline = build_timeline(run)
+    predictions = _predictions_by_step(run.points(), steps, len(labels))
+    builder = _DrawingBuilder(run.display_points, low, high, run.manifold_mesh)
+    depth_scale = builder.compute_depth_scale(meshes)
+    name = str(run.info.get("name", run.path.name))
+    note = slice_note(run)
     frames = []
     for index, (step, mesh) in enumerate(zip(steps, meshes, strict=True)):
-        points = PointSet(last.positions, last.classes, predictions[index])
-        drawing = scenery.drawing(mesh, points)
-        facts = facts_of(metrics, index)
-        section = None
-        if scenery.plane is not None:
-            section = section_of(drawing, scenery.plane, NEAR_SECTION * scenery.side)
-        frames.append(Frame(name, int(step), index, drawing, facts, timeline, scale, section, note=note))
+        points = PointSet(builder.train_points, labels, predictions[index])
+        drawing = builder.build_drawing(mesh, points)
+        facts = build_facts(metrics, index)
+        cross_section = None
+        if builder.plane is not None:
+            cross_section = build_cross_section(drawing, builder.plane, CROSS_SECTION_TOLERANCE * builder.longest_side)
+        frames.append(Frame(name, int(step), index, drawing, facts, timeline, depth_scale, cross_section, note=note))
     return frames
 
 
-def timeline_of(run: Run) -> Timeline:
-    """The charts of a run, with the steps at which it had clung and dimpled."""
-    if is_section(run):
-        return section_timeline(run)
-    metrics, units = run.metrics(), run.units()
+def build_timeline(run: Run) -> Timeline:
+    """Return the charts of a run, with the steps at which its phases were complete."""
+    if is_slice(run):
+        return build_slice_timeline(run)
+    metrics = run.metrics()
+    units = run.units()
     charts = []
-    for title, columns, limits in CHARTS:
+    for title, columns, limits in FILM_CHARTS:
         present = [column for column in columns if column in metrics]
         if present:
-            curves = tuple(curve_of(metrics, column) for column in present)
+            curves = tuple(make_curve(metrics, column) for column in present)
             unit = units.get(present[0], "") if limits is None else ""
             charts.append(Chart(title, curves, unit, limits))
     summary = run.info.get("summary") or {}
-    named = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
-    phases = tuple((name, int(step)) for name, step in named if step is not None)
+    phase_steps = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
+    phases = tuple((name, int(step)) for name, step in phase_steps if step is not None)
     return Timeline(metrics["step"].astype(np.int64), tuple(charts), phases)
 
 
-def facts_of(metrics: Columns, index: int) -> tuple[Fact, ...]:
-    """The caption of one snapshot, the row `index` of the metrics."""
-    said = CAPTION + IN_SECTION if "section_share" in metrics else CAPTION
-    return tuple(_fact(metrics, column, index) for column in said if column in metrics)
+def build_facts(metrics: Columns, index: int) -> tuple[Fact, ...]:
+    """Return the caption of one snapshot.
+
+    Args:
+        metrics: the columns of metrics.parquet.
+        index: the row of the snapshot.
+    """
+    columns = CAPTION_COLUMNS + SLICE_CAPTION_COLUMNS if "gradient_slice_fraction" in metrics else CAPTION_COLUMNS
+    return tuple(_make_fact(metrics, column, index) for column in columns if column in metrics)
 
 
-def _fact(metrics: Columns, column: str, index: int) -> Fact:
+def _make_fact(metrics: Columns, column: str, index: int) -> Fact:
     row = {name: float(values[index]) for name, values in metrics.items()}
-    # The band of a null stands in the report; beside a picture there is room for one number.
-    null = number(row[column + NULL]) if column + NULL in row else ""
-    # Points farther than the search goes were counted with its limit.
-    least = "≥ " if column == "boundary_distance" and row.get("boundary_found", 1.0) < 1 else ""
-    name = ", ".join(filter(None, (words(column), found_text(row, column))))
-    return Fact(name, least + number(row[column]), null)
+    # The interval of a null is in the report; a caption has space for one number.
+    comparison = comparison_column(column)
+    baseline = format_number(row[comparison]) if comparison in row else ""
+    # Points without a boundary within the search limit were counted with the limit, so the mean is a lower bound.
+    sign = "≥ " if column == "boundary_distance" and row.get("boundary_distance_found", 1.0) < 1 else ""
+    name = ", ".join(filter(None, (short_column_label(column), format_found_fraction(row, column))))
+    return Fact(name, sign + format_number(row[column]), baseline)
 
 
-def _predictions(points: Columns, steps: NDArray[np.int64], count: int) -> list[NDArray[np.int64] | None]:
-    """The predicted classes of the training points at each step; None where the table lacks a step."""
+def _predictions_by_step(points: Columns, steps: NDArray[np.int64], num_points: int) -> list[NDArray[np.int64] | None]:
+    """Return the predicted classes of the training points at each step; None for a step that the table lacks."""
     train = points["split"] == "train"
-    step, index, prediction = (points[name][train] for name in ("step", "index", "prediction"))
+    point_steps, indices, predictions = (points[name][train] for name in ("step", "index", "prediction"))
     result: list[NDArray[np.int64] | None] = []
-    for wanted in steps:
-        rows = step == wanted
-        complete = np.array_equal(np.sort(index[rows]), np.arange(count))
-        result.append(prediction[rows][np.argsort(index[rows])].astype(np.int64) if complete else None)
+    for step in steps:
+        rows = point_steps == step
+        is_complete = np.array_equal(np.sort(indices[rows]), np.arange(num_points))
+        result.append(predictions[rows][np.argsort(indices[rows])].astype(np.int64) if is_complete else None)
     return result
 
 
-class _Scenery:
-    """What all frames of a run share: box, manifold, the way down to it, and the plane of the section."""
+class _DrawingBuilder:
+    """Builder of the drawings of a run, with the parts that all frames share: box, manifold and cross-section plane."""
 
     def __init__(
-        self, train: NDArray[np.float64], low: tuple[float, ...], high: tuple[float, ...], manifold: Mesh | None
+        self, train_points: NDArray[np.float64], low: tuple[float, ...], high: tuple[float, ...], manifold: Mesh | None
     ) -> None:
-        self.train = train
+        self.train_points = train_points
         self.low = low
         self.high = high
         self.manifold = manifold
-        self.side = max(b - a for a, b in zip(low, high, strict=True))
-        self.feet: Feet | None = None
-        self.plane: Plane | None = None
+        self.longest_side = max(b - a for a, b in zip(low, high, strict=True))
+        self.proximity: ManifoldProximity | None = None
+        self.plane: CrossSectionPlane | None = None
         if manifold is not None and manifold.ambient_dim == 3 and manifold.faces.shape[1] == 3 and len(manifold.faces):
-            self.feet = Feet(manifold, FOOT_SPACING * self.side)
-            self.plane = choose_plane(train, self.feet, NEAR_SECTION * self.side)
+            self.proximity = ManifoldProximity(manifold, MAX_MANIFOLD_EDGE * self.longest_side)
+            self.plane = choose_plane(train_points, self.proximity, CROSS_SECTION_TOLERANCE * self.longest_side)
 
-    def drawing(self, mesh: Mesh, points: PointSet) -> Drawing:
-        """The manifold, and the boundary with its relief.
+    def build_drawing(self, mesh: Mesh, points: PointSet) -> Drawing:
+        """Return the drawing of one snapshot: the manifold, the boundary with the depth of the manifold, and points.
 
-        Large triangles are divided first: colours are interpolated between corners, and the manifold beneath a flat
-        facet is curved.
+        Large triangles of the boundary are subdivided first, because colors are interpolated between vertices, and the
+        manifold next to a flat triangle is curved.
         """
         if mesh.ambient_dim == 3:
-            mesh = refined(mesh, FACET * self.side)
-        relief = self.feet.relief(mesh) if self.feet is not None else None
-        layers = [] if self.manifold is None else [Layer(self.manifold, "manifold")]
-        return Drawing((*layers, Layer(mesh, "boundary", relief)), points, self.low, self.high)
+            mesh = subdivide_mesh(mesh, MAX_BOUNDARY_EDGE * self.longest_side)
+        depth = self.proximity.compute_depth(mesh) if self.proximity is not None else None
+        layers = [] if self.manifold is None else [MeshLayer(self.manifold, "manifold")]
+        return Drawing((*layers, MeshLayer(mesh, "boundary", depth)), points, self.low, self.high)
 
-    def relief_scale(self, meshes: list[Mesh]) -> float:
-        """A round relief of which the last boundary's, near the training points, uses most; a tenth of the box if none.
+    def compute_depth_scale(self, meshes: list[Mesh]) -> float:
+        """Return the depth at which the color of the boundary is full, a round number.
 
-        Depths beneath the training points are what the colour has to show, and they are a small part of the box.
+        It is the 85 % quantile of the depths of the last boundary, without its vertices far from the manifold, and a
+        tenth of the box if none are left. The color has to show the dimples, whose depth is a small part of the box.
         """
         last = meshes[-1]
-        if self.feet is None or len(last.faces) == 0:
-            return round_up(self.side / 10)
-        away = np.linalg.norm(self.feet.offsets(last.vertices), axis=1)
-        near = away < self.side / 8
+        if self.proximity is None or len(last.faces) == 0:
+            return round_up(self.longest_side / 10)
+        distances = np.linalg.norm(self.proximity.compute_offsets(last.vertices), axis=1)
+        near = distances < self.longest_side / 8
         if not near.any():
-            return round_up(self.side / 10)
-        return round_up(float(np.quantile(np.abs(self.feet.relief(last)[near]), 0.85)))
+            return round_up(self.longest_side / 10)
+        return round_up(float(np.quantile(np.abs(self.proximity.compute_depth(last)[near]), 0.85)))

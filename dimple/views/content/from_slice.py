@@ -1,4 +1,4 @@
-"""A section's run folder turned into frames: regions, boundaries and images, beside a random section's."""
+"""Conversion of a run with an affine slice of a network to frames, with a random slice as the control."""
 
 from typing import Any
 
@@ -7,129 +7,145 @@ from numpy.typing import NDArray
 
 from dimple.levelsets.mesh import Mesh
 from dimple.runs.run import Run
-from dimple.stats.aggregate import NULL
-from dimple.views.content.columns import curve_of, spans_decades
+from dimple.views.content.columns import make_curve, spans_decades
 from dimple.views.content.frame import (
-    Bytes,
     Chart,
-    Classes,
+    ClassRegions,
+    ControlDrawing,
     Drawing,
     Fact,
     Frame,
-    Layer,
-    Panel,
+    IntArray,
+    MeshLayer,
     PointSet,
     Timeline,
-    Whole,
+    UInt8Array,
 )
-from dimple.views.content.labels import number
-from dimple.views.content.run_header import note_of
+from dimple.views.content.labels import format_number
+from dimple.views.content.run_header import slice_note
 
 Arrays = dict[str, NDArray[Any]]
-# What run.json calls such a run.
-SECTION = "section"
-LENGTH = "l2"
+# The entry `kind` in run.json.
+SLICE_KIND = "slice"
+LENGTH_NORM = "l2"
 
 
-def is_section(run: Run) -> bool:
-    """Whether a run is a section of somebody's network."""
-    return run.info.get("kind") == SECTION
+def is_slice(run: Run) -> bool:
+    """Return whether a run holds an affine slice of a network, as `dimple slice` makes it."""
+    return run.info.get("kind") == SLICE_KIND
 
 
-def frames_of_section(run: Run) -> list[Frame]:
-    """One frame a step, in their order."""
-    about, geometry, metrics, points = run.info["section"], run.geometry(), run.metrics(), run.points()
-    timeline = section_timeline(run)
-    note = note_of(run)
+def frames_from_slice(run: Run) -> list[Frame]:
+    """Return one frame for each step, in the order of the steps."""
+    slice_info = run.info["slice"]
+    class_names = slice_info["classes"]
+    geometry = run.geometry()
+    metrics = run.metrics()
+    points = run.points()
+    timeline = build_slice_timeline(run)
+    note = slice_note(run)
+    control_title = f"control: {slice_info['dim']} random directions at the same image, with the same lengths"
     frames = []
     for index, step in enumerate(timeline.steps.tolist()):
-        mine = {name: values[points["step"] == step] for name, values in points.items()}
-        drawing = _drawing(geometry, step, about["classes"], _images(geometry, mine, about["classes"]))
-        control = _drawing(geometry, step, about["classes"], _first(drawing.points), "control/")
-        facts = tuple(_facts(metrics, index, mine, about))
-        panel = Panel(control, f"control: {about['dim']} random directions at the same image, the same lengths")
+        step_points = {name: values[points["step"] == step] for name, values in points.items()}
+        drawing = _build_drawing(geometry, step, class_names, _build_image_points(geometry, step_points, class_names))
+        control = _build_drawing(geometry, step, class_names, _select_origin_point(drawing.points), "control/")
+        facts = tuple(_build_facts(metrics, index, step_points, slice_info["dim"]))
+        panel = ControlDrawing(control, control_title)
         frames.append(Frame(str(run.info["name"]), step, index, drawing, facts, timeline, control=panel, note=note))
     return frames
 
 
-def section_timeline(run: Run) -> Timeline:
-    """The charts of a section over its steps, each with its null."""
-    metrics, units = run.metrics(), run.units()
-    distances = tuple(curve_of(metrics, name) for name in ("margin_section", "margin_any"))
-    wide = spans_decades(distances)
-    size = (curve_of(metrics, "boundary_size"),)
+def build_slice_timeline(run: Run) -> Timeline:
+    """Return the charts of an affine slice over its steps: distances to the boundary and the size of the boundary."""
+    metrics = run.metrics()
+    units = run.units()
+    distances = tuple(make_curve(metrics, name) for name in ("margin_in_slice", "margin_unbounded"))
+    logarithmic = spans_decades(distances)
+    size = (make_curve(metrics, "boundary_size"),)
+    title = "distance from the images to the boundary, median"
     charts = (
-        Chart("from the images to the boundary, median", distances, units["margin_section"], logarithmic=wide),
-        Chart("how much boundary the box holds", size, units["boundary_size"]),
+        Chart(title, distances, units["margin_in_slice"], logarithmic=logarithmic),
+        Chart("size of the boundary in the box", size, units["boundary_size"]),
     )
     return Timeline(metrics["step"].astype(np.int64), charts)
 
 
-def _drawing(arrays: Arrays, step: int, names: list[str], points: PointSet, prefix: str = "") -> Drawing:
+def _build_drawing(arrays: Arrays, step: int, class_names: list[str], points: PointSet, prefix: str = "") -> Drawing:
     mesh = Mesh(arrays[f"{prefix}vertices/{step}"].astype(np.float64), arrays[f"{prefix}faces/{step}"].astype(np.int64))
-    regions = arrays[f"{prefix}regions/{step}"].astype(np.int64)
-    sides = arrays.get(f"{prefix}sides/{step}")
-    classes = Classes(
-        tuple(names), regions, arrays.get(f"{prefix}valid"), LENGTH, None if sides is None else sides.astype(np.int64)
+    side_labels = arrays.get(f"{prefix}sides/{step}")
+    class_regions = ClassRegions(
+        tuple(class_names),
+        arrays[f"{prefix}regions/{step}"].astype(np.int64),
+        arrays.get(f"{prefix}valid"),
+        LENGTH_NORM,
+        None if side_labels is None else side_labels.astype(np.int64),
     )
-    layer = Layer(mesh, "boundary", pairs=arrays[f"{prefix}pairs/{step}"].astype(np.int64))
-    low, high = tuple(arrays["low"].tolist()), tuple(arrays["high"].tolist())
-    return Drawing((layer,), points, low, high, classes=classes)
+    layer = MeshLayer(mesh, "boundary", class_pairs=arrays[f"{prefix}pairs/{step}"].astype(np.int64))
+    low = tuple(arrays["low"].tolist())
+    high = tuple(arrays["high"].tolist())
+    return Drawing((layer,), points, low, high, class_regions=class_regions)
 
 
-def _images(arrays: Arrays, points: Arrays, classes: list[str]) -> PointSet:
-    """The images that lie in the section and its box, with what the network makes of them."""
-    places, rows = arrays["train"], shown_rows(arrays)
+def _build_image_points(arrays: Arrays, points: Arrays, class_names: list[str]) -> PointSet:
+    """Return the images that lie in the slice and its box, with their predictions."""
+    rows = visible_image_rows(arrays)
     labels, predictions = (points[name].astype(np.int64)[rows] for name in ("label", "prediction"))
-    names = tuple(
-        f"{index}: {classes[label]}" + ("" if label == put else f"\nput into {classes[put]}")
-        for index, label, put in zip(points["index"][rows], labels, predictions, strict=True)
+    captions = tuple(
+        f"{index}: {class_names[label]}" + ("" if label == predicted else f"\npredicted {class_names[predicted]}")
+        for index, label, predicted in zip(points["index"][rows], labels, predictions, strict=True)
     )
-    pictures = tuple(_bytes(arrays["images"][row]) for row in rows) if "images" in arrays else ()
-    return PointSet(places[rows].astype(np.float64), labels, predictions, pictures, names)
+    images = tuple(_to_rgb_bytes(arrays["images"][row]) for row in rows) if "images" in arrays else ()
+    return PointSet(arrays["train"][rows].astype(np.float64), labels, predictions, images, captions)
 
 
-def shown_rows(arrays: Arrays) -> Whole:
-    """Which of the images lie in the section and its box, by their place in the request."""
-    places = arrays["train"]
-    within = ((places >= arrays["low"]) & (places <= arrays["high"])).all(1)
-    return np.flatnonzero(arrays["inside"].astype(bool) & within)
+def visible_image_rows(arrays: Arrays) -> IntArray:
+    """Return the rows of the images that lie in the slice and its box."""
+    positions = arrays["train"]
+    in_box = ((positions >= arrays["low"]) & (positions <= arrays["high"])).all(1)
+    return np.flatnonzero(arrays["inside"].astype(bool) & in_box)
 
 
-def point_table(run: Run) -> Arrays:
-    """What was measured at the images that are shown, as a table of training points has it: by step and place."""
-    table, rows = run.points(), shown_rows(run.geometry())
+def slice_point_table(run: Run) -> Arrays:
+    """Return the measured columns of the visible images, in the form of the table of training points of a simulation.
+
+    Returns:
+        `step`, `split`, `index`, `margin`, `margin_in_slice` and `margin_in_slice_null`, all margins without sign.
+    """
+    table = run.points()
+    rows = visible_image_rows(run.geometry())
     steps = np.unique(table["step"])
     count = len(table["step"]) // len(steps)
-    mine = {name: values.reshape(len(steps), count)[:, rows].ravel() for name, values in table.items()}
-    columns = {"step": mine["step"], "split": np.full(len(mine["step"]), "train")}
-    columns |= {"index": np.tile(np.arange(len(rows)), len(steps)), "margin": np.abs(mine["margin_any"])}
-    return columns | {name: np.abs(mine[name]) for name in ("margin_section", "margin_section" + NULL)}
+    visible = {name: values.reshape(len(steps), count)[:, rows].ravel() for name, values in table.items()}
+    columns = {"step": visible["step"], "split": np.full(len(visible["step"]), "train")}
+    columns |= {"index": np.tile(np.arange(len(rows)), len(steps)), "margin": np.abs(visible["margin_unbounded"])}
+    return columns | {name: np.abs(visible[name]) for name in ("margin_in_slice", "margin_in_slice_null")}
 
 
-def _first(points: PointSet) -> PointSet:
-    """The point where the axes start, which a random section shares, without its picture."""
-    at = slice(0, 1)
-    predictions = None if points.predictions is None else points.predictions[at]
-    return PointSet(points.positions[at], points.classes[at], predictions)
+def _select_origin_point(points: PointSet) -> PointSet:
+    """Return the origin of the axes, which the control has in common with the slice, without its image."""
+    predictions = None if points.predictions is None else points.predictions[:1]
+    return PointSet(points.positions[:1], points.labels[:1], predictions)
 
 
-def _bytes(pixels: NDArray[Any]) -> Bytes:
-    """An image `(C, H, W)` within [0, 1] as `(H, W, 3)` bytes."""
+def _to_rgb_bytes(pixels: NDArray[Any]) -> UInt8Array:
+    """Convert an image `(C, H, W)` with values in [0, 1] to bytes `(H, W, 3)`."""
     levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     return np.ascontiguousarray(np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels)
 
 
-def _facts(metrics: Arrays, index: int, points: Arrays, about: dict[str, Any]) -> list[Fact]:
-    """What the caption says."""
+def _build_facts(metrics: Arrays, index: int, points: Arrays, dim: int) -> list[Fact]:
+    """Return the caption of one step: the content of the box, then the distance of each image from the boundary."""
     row = {name: float(values[index]) for name, values in metrics.items()}
-    facts = [Fact("classes in the box", f"{row['classes']:.0f}", f"{row['classes' + NULL]:.0f}")]
-    size = "length of the boundary in it" if about["dim"] == 2 else "area of the boundary in it"
-    facts.append(Fact(size, number(row["boundary_size"]), number(row["boundary_size" + NULL])))
-    if "valid_share" in row:
-        facts.append(Fact("share of it with valid pixels", *(number(row[f"valid_share{end}"]) for end in ("", NULL))))
-    for place, image in enumerate(points["index"].tolist()):
-        here, null = (abs(float(points[f"margin_section{end}"][place])) for end in ("", NULL))
-        facts.append(Fact(f"{image}: boundary in section", number(here), number(null)))
-        facts.append(Fact(f"{image}: boundary anywhere", number(abs(float(points["margin_any"][place])))))
+    facts = [Fact("classes in the box", f"{row['classes']:.0f}", f"{row['classes_null']:.0f}")]
+    size = "length of the boundary in the box" if dim == 2 else "area of the boundary in the box"
+    facts.append(Fact(size, format_number(row["boundary_size"]), format_number(row["boundary_size_null"])))
+    if "valid_fraction" in row:
+        valid = (format_number(row[f"valid_fraction{end}"]) for end in ("", "_null"))
+        facts.append(Fact("fraction of the box with valid pixels", *valid))
+    for position, image in enumerate(points["index"].tolist()):
+        margin, null = (abs(float(points[f"margin_in_slice{end}"][position])) for end in ("", "_null"))
+        unbounded = abs(float(points["margin_unbounded"][position]))
+        facts.append(Fact(f"{image}: margin in the slice", format_number(margin), format_number(null)))
+        facts.append(Fact(f"{image}: margin without bounds", format_number(unbounded)))
     return facts

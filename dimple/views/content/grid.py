@@ -1,4 +1,4 @@
-"""Where distances are kept: points at equal distances over a box."""
+"""Uniform grids over a box, on which signed distances are computed."""
 
 from typing import final
 
@@ -9,17 +9,17 @@ from dimple.settings import settings
 
 @final
 @settings
-class Lattice:
-    """Points at equal distances over a box, half a cell beyond its rim, so that the box lies wholly within cells.
+class UniformGrid:
+    """A grid of points with equal spacing along all axes.
 
     Attributes:
         origin: the first point.
-        spacing: the side of a cell.
-        counts: points along each axis.
+        spacing: side length of a cell.
+        counts: number of points along each axis.
 
     Example:
-        >>> lattice_over((-1.0, -0.5), (1.0, 0.5), 200)
-        Lattice(origin=(-1.05, -0.55), spacing=0.1, counts=(22, 12))
+        >>> build_uniform_grid((-1.0, -0.5), (1.0, 0.5), 200)
+        UniformGrid(origin=(-1.05, -0.55), spacing=0.1, counts=(22, 12))
     """
 
     origin: tuple[float, ...]
@@ -27,10 +27,13 @@ class Lattice:
     counts: tuple[int, ...]
 
 
-def lattice_over(low: tuple[float, ...], high: tuple[float, ...], points: int) -> Lattice:
-    """The lattice of cubic cells over a box with about `points` points in it."""
+def build_uniform_grid(low: tuple[float, ...], high: tuple[float, ...], num_points: int) -> UniformGrid:
+    """Return the grid of cubic cells over a box that has about `num_points` points inside the box.
+
+    The grid extends at least half a cell beyond the box, so that all of the box lies inside its cells.
+    """
     sides = np.array(high) - low
-    spacing = float((np.prod(sides) / points) ** (1 / len(sides)))
+    spacing = float((np.prod(sides) / num_points) ** (1 / len(sides)))
     counts = np.ceil(sides / spacing).astype(int) + 2
     origin = (np.array(low) + high) / 2 - (counts - 1) / 2 * spacing
-    return Lattice(tuple(origin.tolist()), spacing, tuple(int(count) for count in counts))
+    return UniformGrid(tuple(origin.tolist()), spacing, tuple(int(count) for count in counts))

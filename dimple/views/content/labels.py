@@ -1,4 +1,4 @@
-"""Column names and numbers as a reader meets them."""
+"""Labels of columns, and numbers as text, for everything that a user reads."""
 
 import math
 from collections.abc import Mapping
@@ -7,70 +7,96 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import CLOSED, HIGH, LOW, NULL, found_of
+from dimple.stats.aggregate import (
+    ANALYTIC_SUFFIX,
+    HIGH_SUFFIX,
+    LOW_SUFFIX,
+    NULL_SUFFIX,
+    comparison_column,
+    found_column,
+)
 
-WORDS = {
-    "train_accuracy": "train accuracy",
+COLUMN_LABELS = {
+    "train_accuracy": "training accuracy",
     "test_accuracy": "test accuracy",
     "loss": "training loss",
-    "boundary_distance": "boundary to manifold",
-    "boundary_found": "boundary within reach",
-    "boundary_limit": "boundary to manifold, limit",
+    "boundary_distance": "distance from manifold to boundary",
+    "boundary_distance_found": "boundary found within the limit",
+    "search_limit": "limit of the search for the boundary",
     "dimple_depth": "dimple depth",
-    "dimple_found": "dimples within reach",
-    "off_share": "off-manifold share",
-    "off_share_error": "off-manifold share, standard error",
+    "dimple_depth_found": "dimple depth found within the limit",
+    "gradient_off_manifold_fraction": "off-manifold fraction of the gradient",
+    "gradient_off_manifold_fraction_stderr": "off-manifold fraction of the gradient, standard error",
+    "perturbation_on_manifold_fraction": "on-manifold fraction of the shortest perturbation",
     "margin_found": "margins found",
-    "margin_any_found": "margins found in any direction",
+    "margin_unbounded_found": "margins found outside the pixel range",
     "margin_pca_top_found": "margins found along the widest directions",
     "margin_pca_bottom_found": "margins found along the narrowest directions",
     "margin_on_found": "margins found along the manifold",
     "margin_off_found": "margins found off the manifold",
-    "gap": "score gap",
+    "logit_margin": "logit margin",
     "margin": "margin",
-    "margin_reached": "margin before landing",
-    "margin_residual": "angle that is left to the nearest point",
-    "margin_passes": "passes of the margin's search",
-    "margin_masked": "gradient hides the boundary",
-    "margin_any": "margin in any direction",
+    "margin_unrefined": "margin before refinement",
+    "stationarity_angle": "remaining angle (0 = truly nearest)",
+    "margin_passes": "passes of the margin search",
+    "margin_multiple_minima": "another restart was 10 % nearer",
+    "margin_unbounded": "margin without bounds",
     "margin_on": "margin along the manifold",
     "margin_off": "margin off the manifold",
     "margin_pca_top": "margin along the widest directions",
     "margin_pca_bottom": "margin along the narrowest directions",
-    "margin_section": "margin in the section",
-    "section_share": "gradient in the section",
+    "margin_in_slice": "margin in the slice",
+    "gradient_slice_fraction": "fraction of the gradient in the slice",
     "classes": "classes in the box",
     "boundary_size": "size of the boundary",
-    "valid_share": "share of the box with valid inputs",
-    "margin_wrong": "margin of the wrongly classified",
-    "on_share": "on-manifold share of the shortest step",
-    "gradient_off_share": "off-manifold share of the gradient",
-    "tangent_reliable": "tangents to be relied on",
-    "tangent_validity": "distance from the tangent plane, of the margin",
-    "on_ratio": "margin along the manifold, of the free one",
-    "off_ratio": "margin off the manifold, of the free one",
-    "pca_top_ratio": "margin along the widest directions, of the free one",
-    "pca_bottom_ratio": "margin along the narrowest directions, of the free one",
-    "on_ratio_change": "change along the manifold with more search",
-    "off_ratio_change": "change off the manifold with more search",
+    "valid_fraction": "fraction of the box with valid inputs",
+    "margin_misclassified": "margin of the wrongly classified",
+    "tangent_reliable": "reliable tangent planes",
+    "tangent_plane_distance_ratio": "data's distance from the estimated plane / margin (>1: plane unusable)",
+    "margin_on_ratio": "margin along the manifold / free margin",
+    "margin_off_ratio": "margin off the manifold / free margin",
+    "margin_pca_top_ratio": "margin along the widest directions / free margin",
+    "margin_pca_bottom_ratio": "margin along the narrowest directions / free margin",
+    "margin_on_ratio_change": "change along the manifold with more search",
+    "margin_off_ratio_change": "change off the manifold with more search",
+    "spearman_confidence_margin": "rank correlation of confidence and margin",
+    "calibration_error": "calibration error",
+}
+# Labels for the captions and legends of a film, which have less space; the other columns keep their labels.
+SHORT_COLUMN_LABELS = {
+    "boundary_distance": "manifold to boundary",
+    "gradient_off_manifold_fraction": "off-manifold fraction",
 }
 
+# Title of the column with the values that quantities are compared with: nulls, chance levels, test points.
+BASELINE_TITLE = "comparison"
 
-def words(column: str) -> str:
-    """The name of a column in words.
+
+def column_label(column: str) -> str:
+    """Return the label of a column; without an entry in `COLUMN_LABELS`, its name with spaces.
 
     Example:
-        >>> words("dimple_depth"), words("some_new_column")
+        >>> column_label("dimple_depth"), column_label("some_new_column")
         ('dimple depth', 'some new column')
     """
-    return WORDS.get(column, column.replace("_", " "))
+    return COLUMN_LABELS.get(column, column.replace("_", " "))
 
 
-def number(value: float | None) -> str:
-    """Three significant digits; words for what is no number.
+def short_column_label(column: str) -> str:
+    """Return the short label of a column, for captions and legends.
 
     Example:
-        >>> number(0.04333), number(1500.0), number(float("inf")), number(2.5e-7)
+        >>> short_column_label("boundary_distance"), short_column_label("dimple_depth")
+        ('manifold to boundary', 'dimple depth')
+    """
+    return SHORT_COLUMN_LABELS.get(column, column_label(column))
+
+
+def format_number(value: float | None) -> str:
+    """Format a number with three significant digits; nan and None become "not measured", infinity "none found".
+
+    Example:
+        >>> format_number(0.04333), format_number(1500.0), format_number(float("inf")), format_number(2.5e-7)
         ('0.0433', '1500', 'none found', '2.5e-07')
     """
     if value is None or math.isnan(value):
@@ -86,7 +112,7 @@ def number(value: float | None) -> str:
 
 
 def sorting_key(value: float | None) -> str:
-    """A number as the page's script reads it to sort a table; empty for what is none, which comes last.
+    """Format a number for the script that sorts the tables of a page; empty for None and nan, which come last.
 
     Example:
         >>> sorting_key(0.5), sorting_key(float("inf")), sorting_key(float("nan"))
@@ -95,35 +121,43 @@ def sorting_key(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else repr(float(value)).replace("inf", "Infinity")
 
 
-def null_text(row: Mapping[str, Any], column: str) -> str:
-    """The null of a column with its band and closed form where there are such; empty where it has no null.
+def format_null(row: Mapping[str, Any], column: str) -> str:
+    """Format the null (or other comparison) of a column, with its interval and analytic value if the row has them.
+
+    The text is empty if the row has no such column.
 
     Example:
-        >>> null_text({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62}, "x")
+        >>> format_null({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62}, "x")
         '0.500 (0.400 to 0.620)'
     """
-    if column + NULL not in row:
+    null = comparison_column(column)
+    if null not in row:
         return ""
-    text = number(row[column + NULL])
-    if column + LOW in row and column + HIGH in row:
-        text += f" ({number(row[column + LOW])} to {number(row[column + HIGH])})"
-    if column + CLOSED in row:
-        text += f", isotropic {number(row[column + CLOSED])}"
-    return ", ".join(filter(None, (text, found_text(row, column, NULL))))
+    text = format_number(row[null])
+    if null + LOW_SUFFIX in row and null + HIGH_SUFFIX in row:
+        text += f" ({format_number(row[null + LOW_SUFFIX])} to {format_number(row[null + HIGH_SUFFIX])})"
+    if column + ANALYTIC_SUFFIX in row:
+        text += f", isotropic {format_number(row[column + ANALYTIC_SUFFIX])}"
+    return ", ".join(filter(None, (text, format_found_fraction(row, column, NULL_SUFFIX))))
 
 
-def found_text(row: Mapping[str, Any], column: str, end: str = "") -> str:
-    """On what share of the samples a figure, or its null, rests; empty where on all or none of them.
+def format_found_fraction(row: Mapping[str, Any], column: str, suffix: str = "") -> str:
+    """Format the fraction of samples for which a quantity was found; empty if it is unknown, 0 or 1.
+
+    Args:
+        row: quantities by column.
+        column: the quantity.
+        suffix: `_null` for the fraction of the null.
 
     Example:
-        >>> found_text({"margin_on": 0.05, "margin_on_found": 0.75}, "margin_on")
+        >>> format_found_fraction({"margin_on": 0.05, "margin_on_found": 0.75}, "margin_on")
         '75% found'
     """
-    share = row.get(found_of(column) + end)
-    return "" if share is None or not 0 < share < 1 else f"{100 * share:.3g}% found"
+    fraction = row.get(found_column(column) + suffix)
+    return "" if fraction is None or not 0 < fraction < 1 else f"{100 * fraction:.3g}% found"
 
 
 def finite_or_nan(values: NDArray[Any]) -> NDArray[np.float64]:
-    """The same numbers with infinities as nan, which plots leave out."""
-    reals = np.asarray(values, dtype=np.float64)
-    return np.where(np.isfinite(reals), reals, np.nan)
+    """Replace infinities by nan, which plots leave out."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.where(np.isfinite(numbers), numbers, np.nan)

@@ -1,4 +1,4 @@
-"""What every file of a run says of itself, where its kind has a place for it: name, seed, all settings, versions."""
+"""Metadata of the files of a run: name, seed, all settings and versions, in the form that each file format provides."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,52 +11,48 @@ from dimple.runs.run import Run
 if TYPE_CHECKING:
     import pyvista as pv
 
-# What a file says, by the names that PNG reserves for such texts where it has one.
-Imprint: TypeAlias = Mapping[str, str]
-NO_IMPRINT: Imprint = MappingProxyType({})
+# Texts by keyword; the keywords are those that PNG predefines, where there is a suitable one.
+Metadata: TypeAlias = Mapping[str, str]
+NO_METADATA: Metadata = MappingProxyType({})
 
 
-def imprint_of(run: Run) -> Imprint:
-    """The imprint of a run.
-
-    Returns:
-        `Title`, `Seed`, `Settings` (YAML, every default filled in) and `Software`.
-    """
+def run_metadata(run: Run) -> Metadata:
+    """Return the metadata of a run: `Title`, `Seed`, `Settings` (YAML with all defaults) and `Software`."""
     versions: dict[str, Any] = run.info.get("versions", {})
     return {
         "Title": str(run.info.get("name", run.path.name)),
         "Seed": str(run.info.get("seed", 0)),
-        "Settings": run.scene_text,
+        "Settings": run.settings_text,
         "Software": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
 
 
-def in_png(imprint: Imprint) -> PngInfo:
-    """For `Image.save(pnginfo=...)`."""
+def png_metadata(metadata: Metadata) -> PngInfo:
+    """Return the metadata for `PIL.Image.Image.save(pnginfo=...)`."""
     texts = PngInfo()
-    for name, text in imprint.items():
+    for name, text in metadata.items():
         texts.add_itxt(name, text)
     return texts
 
 
-def in_gif(imprint: Imprint) -> bytes:
-    r"""For `Image.save(comment=...)`.
+def gif_comment(metadata: Metadata) -> bytes:
+    r"""Return the metadata for `PIL.Image.Image.save(comment=...)`.
 
     Example:
-        >>> in_gif({"Title": "ball", "Seed": "3"})
+        >>> gif_comment({"Title": "ball", "Seed": "3"})
         b'Title: ball\nSeed: 3'
     """
-    return "\n".join(f"{name}: {text}" for name, text in imprint.items()).encode()
+    return "\n".join(f"{name}: {text}" for name, text in metadata.items()).encode()
 
 
-def in_mp4(imprint: Imprint) -> list[str]:
-    """For the command line of ffmpeg; the container knows a title and a comment."""
-    if not imprint:
+def ffmpeg_metadata_arguments(metadata: Metadata) -> list[str]:
+    """Return the metadata as arguments for ffmpeg: the title, and all texts as the comment of the container."""
+    if not metadata:
         return []
-    return ["-metadata", f"title={imprint.get('Title', '')}", "-metadata", f"comment={in_gif(imprint).decode()}"]
+    return ["-metadata", f"title={metadata.get('Title', '')}", "-metadata", f"comment={gif_comment(metadata).decode()}"]
 
 
-def in_vtk(imprint: Imprint, shape: "pv.PolyData") -> None:
-    """As text arrays of the data's fields, which ParaView shows among its information."""
-    for name, text in imprint.items():
-        shape.field_data[name] = [text]
+def add_vtk_metadata(metadata: Metadata, polydata: "pv.PolyData") -> None:
+    """Add the metadata to a data set of VTK as text arrays of its field data, which ParaView shows as information."""
+    for name, text in metadata.items():
+        polydata.field_data[name] = [text]

@@ -1,4 +1,4 @@
-"""What is known of the points of a run at all its snapshots, as columns one snapshot below the other."""
+"""The table of the training points of a run at all its snapshots."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,31 +9,43 @@ from numpy.typing import NDArray
 from dimple.views.content.frame import Frame
 
 Columns = Mapping[str, NDArray[Any]]
-# What is asked for most comes first: a viewer has room for some of it under its cursor.
-FIRST = ("prediction", "margin", "margin_on", "margin_on_null", "margin_off", "margin_off_null", "on_share")
+# The most important columns come first, because a viewer shows only a few of them at the cursor.
+LEADING_COLUMNS = (
+    "prediction",
+    "margin",
+    "margin_on",
+    "margin_on_null",
+    "margin_off",
+    "margin_off_null",
+    "perturbation_on_manifold_fraction",
+)
 
 
-def point_columns(frames: Sequence[Frame], table: Columns) -> dict[str, NDArray[Any]]:
-    """Step, index and label of each training point, its name where it has one, and what the run measured there.
+def build_point_table(frames: Sequence[Frame], table: Columns) -> dict[str, NDArray[Any]]:
+    """Return the columns of all training points at all snapshots, one snapshot after the other.
 
     Args:
-        frames: all of a run.
-        table: its table of points; where it lacks some point of some snapshot, nothing is taken from it.
+        frames: all frames of a run.
+        table: the columns of points.parquet. If a training point is missing from it at some snapshot, its columns are
+            not used.
+
+    Returns:
+        `step`, `index` and `label`, then `name` if all points have captions, then the measured columns of `table`.
     """
-    sets = [frame.drawing.points for frame in frames]
-    counts = [len(s.classes) for s in sets]
-    known: dict[str, NDArray[Any]] = {
+    point_sets = [frame.drawing.points for frame in frames]
+    counts = [len(points.labels) for points in point_sets]
+    columns: dict[str, NDArray[Any]] = {
         "step": np.repeat([frame.step for frame in frames], counts),
         "index": np.concatenate([np.arange(count) for count in counts]),
-        "label": np.concatenate([s.classes for s in sets]),
+        "label": np.concatenate([points.labels for points in point_sets]),
     }
-    if all(s.names for s in sets):
-        known["name"] = np.array([name for s in sets for name in s.names])
+    if all(points.captions for points in point_sets):
+        columns["name"] = np.array([caption for points in point_sets for caption in points.captions])
     if "split" not in table:
-        return known
+        return columns
     rows = np.flatnonzero(table["split"] == "train")
     rows = rows[np.lexsort((table["index"][rows], table["step"][rows]))]
-    if any(not np.array_equal(table[name][rows], known[name]) for name in ("step", "index")):
-        return known
-    measured = {name: values[rows] for name, values in table.items() if name not in ("split", *known)}
-    return known | {name: measured[name] for name in FIRST if name in measured} | measured
+    if any(not np.array_equal(table[name][rows], columns[name]) for name in ("step", "index")):
+        return columns
+    measured = {name: values[rows] for name, values in table.items() if name not in ("split", *columns)}
+    return columns | {name: measured[name] for name in LEADING_COLUMNS if name in measured} | measured

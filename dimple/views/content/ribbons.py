@@ -1,4 +1,4 @@
-"""Scenes of the plane, laid on a floor in space, for views that only know how to draw space."""
+"""Scenes of the plane embedded in space, with curves as ribbons, for views that can only draw in space."""
 
 import dataclasses
 from typing import Any
@@ -7,74 +7,88 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.levelsets.mesh import Mesh
-from dimple.views.content.frame import Drawing, Frame, Layer, Plane, Section
+from dimple.views.content.frame import CrossSection, CrossSectionPlane, Drawing, Frame, MeshLayer
 
-# In shares of the box: from the curve to the outer edges of its ribbon, and between its two sides.
-HALF_WIDTH, SEAM = 9e-3, 2e-4
-# Half of a line between many classes.
-LINE = 1.6e-3
+# Fractions of the longest side of the box: from a curve to the outer edges of its ribbon, and from the curve to the
+# inner edges.
+RIBBON_HALF_WIDTH = 9e-3
+RIBBON_SEPARATION = 2e-4
+# The same for a line between the regions of many classes, which has no inner edges.
+LINE_HALF_WIDTH = 1.6e-3
 
 
-def in_space(frame: Frame) -> Frame:
-    """A frame of the plane laid on the floor of a space, its curves as ribbons; frames of space as they are.
+def embed_frame_in_3d(frame: Frame) -> Frame:
+    """Embed a frame of the plane in space, at z = 0, with curves as ribbons; return a frame of space unchanged.
 
-    The ribbon of the boundary shows, on either side of the curve, the colour of the class on that side.
+    The ribbon of the boundary has, on either side of the curve, the color of the class on that side.
     """
     flat = frame.drawing
     if flat.ambient_dim == 3:
         return frame
-    side = flat.side
+    side = flat.longest_side
+    lift = np.array([0.0, 0.0, RIBBON_SEPARATION * side])
     layers = []
     for layer in flat.layers:
-        if flat.classes is not None:
-            line = ribbon(layer.mesh, -LINE * side, LINE * side)
-            layers.append(Layer(Mesh(line.vertices + np.array([0.0, 0.0, SEAM * side]), line.faces), layer.role))
+        if flat.class_regions is not None:
+            line = build_ribbon(layer.mesh, -LINE_HALF_WIDTH * side, LINE_HALF_WIDTH * side)
+            layers.append(MeshLayer(Mesh(line.vertices + lift, line.faces), layer.role))
         elif layer.role == "boundary":
-            left, right = (ribbon(layer.mesh, sign * SEAM * side, sign * HALF_WIDTH * side) for sign in (1, -1))
+            left, right = (
+                build_ribbon(layer.mesh, sign * RIBBON_SEPARATION * side, sign * RIBBON_HALF_WIDTH * side)
+                for sign in (1, -1)
+            )
             count = len(left.vertices)
-            vertices, faces = ((left.vertices, right.vertices), (left.faces, right.faces + count))
-            both = Mesh(np.concatenate(vertices), np.concatenate(faces))
-            depth = np.repeat([frame.relief_scale, -frame.relief_scale], count)
-            layers.append(Layer(both, "boundary", depth))
+            vertices = np.concatenate([left.vertices, right.vertices])
+            both = Mesh(vertices, np.concatenate([left.faces, right.faces + count]))
+            depth = np.repeat([frame.depth_scale, -frame.depth_scale], count)
+            layers.append(MeshLayer(both, "boundary", depth))
         else:
-            under = ribbon(layer.mesh, -HALF_WIDTH * side / 2, HALF_WIDTH * side / 2)
-            layers.append(Layer(Mesh(under.vertices - [0.0, 0.0, SEAM * side], under.faces), layer.role))
+            under = build_ribbon(layer.mesh, -RIBBON_HALF_WIDTH * side / 2, RIBBON_HALF_WIDTH * side / 2)
+            layers.append(MeshLayer(Mesh(under.vertices - lift, under.faces), layer.role))
     points = dataclasses.replace(flat.points, positions=np.insert(flat.points.positions, 2, 0.0, axis=1))
-    low, high = (*flat.low, -SEAM * side), (*flat.high, SEAM * side)
-    drawing = Drawing(tuple(layers), points, low, high, classes=flat.classes)
-    floor = Plane(np.zeros(3), np.eye(3)[:2])
-    return dataclasses.replace(frame, drawing=drawing, section=Section(floor, flat))
+    low = (*flat.low, -RIBBON_SEPARATION * side)
+    high = (*flat.high, RIBBON_SEPARATION * side)
+    drawing = Drawing(tuple(layers), points, low, high, class_regions=flat.class_regions)
+    plane = CrossSectionPlane(np.zeros(3), np.eye(3)[:2])
+    return dataclasses.replace(frame, drawing=drawing, cross_section=CrossSection(plane, flat))
 
 
-def ribbon(curve: Mesh, right: float, left: float) -> Mesh:
-    """Segments of the plane on the floor of a space, drawn wide from one distance to their left to another.
+def build_ribbon(curve: Mesh, right_offset: float, left_offset: float) -> Mesh:
+    """Return the segments of a curve in the plane as quadrangles in the plane z = 0 of space.
+
+    Args:
+        curve: directed segments.
+        right_offset: distance of the right edge of the ribbon from the curve, positive to the left.
+        left_offset: distance of the left edge of the ribbon from the curve, positive to the left.
 
     Example:
-        >>> ribbon(Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]])), 0.0, 0.5).vertices[[0, 2]].tolist()
+        >>> curve = Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]]))
+        >>> build_ribbon(curve, 0.0, 0.5).vertices[[0, 2]].tolist()
         [[0.0, 0.0, 0.0], [0.0, 0.5, 0.0]]
     """
-    return _strips(curve, (right, left), (0.0, 0.0))
+    return _build_quads(curve, (right_offset, left_offset), (0.0, 0.0))
 
 
-def walls(curve: Mesh, half: float, shift: float) -> Mesh:
-    """Segments of the plane swept from height -half to half, each moved by `shift` to its left.
+def extrude_curve(curve: Mesh, half_height: float, offset: float) -> Mesh:
+    """Return the segments of a curve, moved by `offset` to their left, extruded from -half_height to half_height.
 
     Example:
-        >>> walls(Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]])), 0.5, 0.25).vertices[:2].tolist()
+        >>> curve = Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]]))
+        >>> extrude_curve(curve, 0.5, 0.25).vertices[:2].tolist()
         [[0.0, 0.25, -0.5], [1.0, 0.25, -0.5]]
     """
-    return _strips(curve, (shift, shift), (-half, half))
+    return _build_quads(curve, (offset, offset), (-half_height, half_height))
 
 
-def _strips(curve: Mesh, shifts: tuple[float, float], heights: tuple[float, float]) -> Mesh:
-    """Segments as quadrangles, whose two long edges lie so far to the left of the curve, and so high."""
+def _build_quads(curve: Mesh, offsets: tuple[float, float], heights: tuple[float, float]) -> Mesh:
+    """Return one quadrangle for each segment; the two long edges have these offsets to the left and these heights."""
     ends = curve.vertices[curve.faces]
-    run = ends[:, 1] - ends[:, 0]
-    length = np.linalg.norm(run, axis=1, keepdims=True)
-    left = (np.stack([-run[:, 1], run[:, 0]], axis=1) / np.where(length > 0, length, 1.0))[:, None]
+    direction = ends[:, 1] - ends[:, 0]
+    length = np.linalg.norm(direction, axis=1, keepdims=True)
+    left = (np.stack([-direction[:, 1], direction[:, 0]], axis=1) / np.where(length > 0, length, 1.0))[:, None]
     edges = [
-        np.insert((ends + shift * left).reshape(-1, 2), 2, height, axis=1)
-        for shift, height in zip(shifts, heights, strict=True)
+        np.insert((ends + offset * left).reshape(-1, 2), 2, height, axis=1)
+        for offset, height in zip(offsets, heights, strict=True)
     ]
     count = len(edges[0])
     a, b = np.arange(count, dtype=np.int64).reshape(-1, 2).T
@@ -82,12 +96,14 @@ def _strips(curve: Mesh, shifts: tuple[float, float], heights: tuple[float, floa
     return Mesh(np.concatenate(edges), faces)
 
 
-def onto_ribbons(curve: Mesh, values: NDArray[Any]) -> NDArray[Any]:
-    """Values at the vertices of a boundary in the plane, put onto the vertices of its ribbons by `in_space`.
+def map_to_ribbons(curve: Mesh, values: NDArray[Any]) -> NDArray[Any]:
+    """Return values at the vertices of a boundary in the plane as values at the vertices of its ribbon in space.
+
+    The ribbon is the one that `embed_frame_in_3d` makes.
 
     Example:
-        >>> onto_ribbons(Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]])), np.array([5, 6])).tolist()
+        >>> map_to_ribbons(Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]])), np.array([5, 6])).tolist()
         [5, 6, 5, 6, 5, 6, 5, 6]
     """
-    # One on either side, each with two edges.
+    # The ribbon has two halves with two edges each.
     return np.concatenate([values[curve.faces.ravel()]] * 4)

@@ -1,78 +1,96 @@
-"""Signed distance to a mesh on a lattice, compiled by numba: exact next to the mesh, swept from there to everywhere.
+"""Signed distances to a mesh on a uniform grid, compiled by numba.
 
-Imported only where a page is made: numba takes a second to load.
+The distances are computed directly next to the mesh and by fast sweeping elsewhere. The module is imported only where
+a page is written, because numba takes a second to load.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.jit import compiled
+from dimple.jit import jit_compile
 from dimple.levelsets.mesh import Mesh
-from dimple.views.content.grid import Lattice
-from dimple.views.content.ribbons import walls
+from dimple.views.content.grid import UniformGrid
+from dimple.views.content.ribbons import extrude_curve
 
-Reals = NDArray[np.float64]
-# A lattice that is moved by this share of a cell meets no vertex and no edge of a mesh that was made on a lattice.
-SHIFT = 1e-5
-FAR = 1e9
+FloatArray = NDArray[np.float64]
+# Shift of the grid in cells. It avoids grid lines through vertices and edges of a mesh that was extracted on a grid.
+GRID_OFFSET_CELLS = 1e-5
+# Mark of a grid point that has no distance yet, in cells.
+UNREACHED_DISTANCE = 1e9
 
 
-def signed_distance(mesh: Mesh, lattice: Lattice, sign: float = 1.0, most: float = FAR) -> NDArray[np.float32]:
-    """The distance of each lattice point to a mesh in cells, positive on the side that its normals point to.
+def compute_signed_distance(
+    mesh: Mesh, grid: UniformGrid, empty_sign: float = 1.0, max_accurate_distance: float = UNREACHED_DISTANCE
+) -> NDArray[np.float32]:
+    """Return the distance of each grid point from a mesh in cells, positive on the side that the normals point to.
 
-    Next to the mesh it is the distance to the plane of the triangle that cuts the point's lattice lines nearest, which
-    is exact for a plane and of second order otherwise; farther away it is swept from there (Zhao 2005), with an error
-    of first order. For curves of the plane the positive side is the left.
+    At the grid points next to the mesh, it is the distance from the plane of the triangle whose crossing with a grid
+    line through the point is the closest one. This is exact for a plane and of second order otherwise. All other
+    distances are computed by fast sweeping, with an error of first order. For a curve in the plane, the positive side
+    is the left one.
 
     Args:
-        sign: the side of all points where the mesh is empty.
-        most: distances above it are counted along the axes, in half the time where that is most of the lattice.
+        mesh: triangles in space or segments in the plane.
+        grid: the grid, of the same dimension.
+        empty_sign: sign of all distances if the mesh is empty.
+        max_accurate_distance: a distance, in cells, beyond which the results are only approximate: each is that of a
+            neighbor plus one. This halves the time if most of the grid is farther away.
 
     Returns:
-        `counts` reversed, so that the first axis of space runs fastest: `(nz, ny, nx)` or `(ny, nx)`.
+        Distances with the axes in reversed order, so that the first axis of space varies fastest: `(nz, ny, nx)` or
+        `(ny, nx)`.
+
+    Reference:
+        H. Zhao, A fast sweeping method for eikonal equations, Mathematics of Computation 74, 2005.
 
     Example:
-        >>> floor = Mesh(np.array([[-9.0, -9, 0.5], [9, -9, 0.5], [0, 9, 0.5]]), np.array([[0, 1, 2]]))
-        >>> signed_distance(floor, Lattice((0.0, 0.0, 0.0), 1.0, (1, 1, 3)))[:, 0, 0].round(3).tolist()
+        >>> triangle = Mesh(np.array([[-9.0, -9, 0.5], [9, -9, 0.5], [0, 9, 0.5]]), np.array([[0, 1, 2]]))
+        >>> grid = UniformGrid((0.0, 0.0, 0.0), 1.0, (1, 1, 3))
+        >>> compute_signed_distance(triangle, grid)[:, 0, 0].round(3).tolist()
         [-0.5, 0.5, 1.5]
     """
     flat = mesh.ambient_dim == 2
-    shape = tuple(reversed((*lattice.counts, 2) if flat else lattice.counts))
-    field = np.full(shape, FAR)
+    shape = tuple(reversed((*grid.counts, 2) if flat else grid.counts))
+    field = np.full(shape, UNREACHED_DISTANCE)
     if len(mesh.faces):
-        origin = np.array((*lattice.origin, -0.5 * lattice.spacing) if flat else lattice.origin)
-        solid = walls(mesh, 2 * lattice.spacing, 0.0) if flat else mesh
-        corners = (solid.vertices - origin) / lattice.spacing + SHIFT * np.array([1.0, 1.7, 2.3])
-        _meet(corners, solid.faces, field)
-        _sweep(field, np.abs(field) < FAR, most)
-        _continue_outwards(field)
-    field[np.abs(field) >= FAR / 2] = sign * FAR
+        origin = np.array((*grid.origin, -0.5 * grid.spacing) if flat else grid.origin)
+        surface = extrude_curve(mesh, 2 * grid.spacing, 0.0) if flat else mesh
+        vertices = (surface.vertices - origin) / grid.spacing + GRID_OFFSET_CELLS * np.array([1.0, 1.7, 2.3])
+        _initialize_near_mesh(vertices, surface.faces, field)
+        _run_fast_sweeping(field, np.abs(field) < UNREACHED_DISTANCE, max_accurate_distance)
+        _extrapolate_border(field)
+    field[np.abs(field) >= UNREACHED_DISTANCE / 2] = empty_sign * UNREACHED_DISTANCE
     return np.asarray(field[0] if flat else field, dtype=np.float32)
 
 
-def _continue_outwards(field: Reals) -> None:
-    """Replace the outermost layers, which lie outside the box where the mesh has ended, by straight continuations."""
+def _extrapolate_border(field: FloatArray) -> None:
+    """Extrapolate the outermost layers linearly; they lie outside the box, where there is no mesh."""
     for axis, count in enumerate(field.shape):
         if count > 2:
             layers = np.moveaxis(field, axis, 0)
+            # One statement, because with three layers each of the two values depends on the other layer.
             layers[0], layers[-1] = 2 * layers[1] - layers[2], 2 * layers[-2] - layers[-3]
 
 
-@compiled
-def _meet(corners: Reals, faces: NDArray[np.int64], field: Reals) -> None:
-    """Distances of the points on lattice edges that the triangles cut; FAR stays everywhere else."""
+@jit_compile
+def _initialize_near_mesh(vertices: FloatArray, faces: NDArray[np.int64], field: FloatArray) -> None:
+    """Write the distances at both ends of all grid edges that the triangles cross; leave the others unchanged."""
     nz, ny, nx = field.shape
     counts = np.array([nx, ny, nz])
-    nearest = np.full((nz, ny, nx), FAR)
-    at = np.zeros(3, dtype=np.int64)
+    nearest = np.full((nz, ny, nx), UNREACHED_DISTANCE)
+    point = np.zeros(3, dtype=np.int64)
     for face in faces:
-        a, b, c = corners[face[0]], corners[face[1]], corners[face[2]]
+        a = vertices[face[0]]
+        b = vertices[face[1]]
+        c = vertices[face[2]]
         for axis in range(3):
-            u, v = (axis + 1) % 3, (axis + 2) % 3
+            u = (axis + 1) % 3
+            v = (axis + 2) % 3
+            # Twice the signed area of the projection of the triangle along the axis.
             area = (b[u] - a[u]) * (c[v] - a[v]) - (b[v] - a[v]) * (c[u] - a[u])
             if abs(area) < 1e-14:
                 continue
-            flatness = abs(area) / _twice_area(a, b, c)
+            cosine = abs(area) / _twice_area(a, b, c)
             first_u = max(int(np.ceil(min(a[u], b[u], c[u]))), 0)
             last_u = min(int(np.floor(max(a[u], b[u], c[u]))), counts[u] - 1)
             first_v = max(int(np.ceil(min(a[v], b[v], c[v]))), 0)
@@ -83,32 +101,38 @@ def _meet(corners: Reals, faces: NDArray[np.int64], field: Reals) -> None:
                     wc = ((b[u] - a[u]) * (q - a[v]) - (b[v] - a[v]) * (p - a[u])) / area
                     if wb < -1e-9 or wc < -1e-9 or wb + wc > 1 + 1e-9:
                         continue
-                    place = a[axis] + wb * (b[axis] - a[axis]) + wc * (c[axis] - a[axis])
-                    below = int(np.floor(place))
+                    crossing = a[axis] + wb * (b[axis] - a[axis]) + wc * (c[axis] - a[axis])
+                    below = int(np.floor(crossing))
                     for end in range(2):
-                        at[axis], at[u], at[v] = below + end, p, q
-                        if at[axis] < 0 or at[axis] >= counts[axis]:
+                        point[axis] = below + end
+                        point[u] = p
+                        point[v] = q
+                        if point[axis] < 0 or point[axis] >= counts[axis]:
                             continue
-                        x, y, z = at[0], at[1], at[2]
-                        away = abs(place - at[axis])
-                        if away < nearest[z, y, x]:
-                            nearest[z, y, x] = away
+                        index = (point[2], point[1], point[0])
+                        distance = abs(crossing - point[axis])
+                        if distance < nearest[index]:
+                            nearest[index] = distance
                             # The normal points upwards along the axis where the area is positive.
-                            upper = (area > 0) == (end == 1)
-                            field[z, y, x] = away * flatness if upper else -away * flatness
+                            is_positive = (area > 0) == (end == 1)
+                            field[index] = distance * cosine if is_positive else -distance * cosine
 
 
-@compiled
-def _twice_area(a: Reals, b: Reals, c: Reals) -> float:
+@jit_compile
+def _twice_area(a: FloatArray, b: FloatArray, c: FloatArray) -> float:
+    """Return twice the area of a triangle in space."""
     x = (b[1] - a[1]) * (c[2] - a[2]) - (b[2] - a[2]) * (c[1] - a[1])
     y = (b[2] - a[2]) * (c[0] - a[0]) - (b[0] - a[0]) * (c[2] - a[2])
     z = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     return float(np.sqrt(x * x + y * y + z * z))
 
 
-@compiled
-def _sweep(field: Reals, known: NDArray[np.bool_], most: float) -> None:
-    """The eikonal equation from the known points to all others, in eight orders; each takes its neighbour's sign."""
+@jit_compile
+def _run_fast_sweeping(field: FloatArray, known: NDArray[np.bool_], max_accurate_distance: float) -> None:
+    """Solve the eikonal equation from the known points outwards, in eight orders of the grid points.
+
+    Each point takes the sign of the neighbor from which its distance comes.
+    """
     nz, ny, nx = field.shape
     for order in range(8):
         for k in range(nz):
@@ -119,27 +143,32 @@ def _sweep(field: Reals, known: NDArray[np.bool_], most: float) -> None:
                     x = i if order & 4 else nx - 1 - i
                     if known[z, y, x]:
                         continue
-                    a = _nearer(field[z, y, max(x - 1, 0)], field[z, y, min(x + 1, nx - 1)])
-                    b = _nearer(field[z, max(y - 1, 0), x], field[z, min(y + 1, ny - 1), x])
-                    c = _nearer(field[max(z - 1, 0), y, x], field[min(z + 1, nz - 1), y, x])
-                    best = _nearer(_nearer(a, b), c)
-                    # The front arrives later than at the neighbour that it came from.
-                    if abs(best) < FAR and abs(best) < abs(field[z, y, x]):
-                        # Farther than `most` it only has to grow, so that the side that is nearer wins.
-                        distance = abs(best) + 1 if abs(best) >= most else _arrival(abs(a), abs(b), abs(c))
+                    a = _closer_to_zero(field[z, y, max(x - 1, 0)], field[z, y, min(x + 1, nx - 1)])
+                    b = _closer_to_zero(field[z, max(y - 1, 0), x], field[z, min(y + 1, ny - 1), x])
+                    c = _closer_to_zero(field[max(z - 1, 0), y, x], field[min(z + 1, nz - 1), y, x])
+                    best = _closer_to_zero(_closer_to_zero(a, b), c)
+                    # The distance is larger than that of the neighbor from which it comes.
+                    if abs(best) < UNREACHED_DISTANCE and abs(best) < abs(field[z, y, x]):
+                        # Beyond the maximum it only has to increase, so that the sign is that of the closer side.
+                        distance = (
+                            abs(best) + 1
+                            if abs(best) >= max_accurate_distance
+                            else _solve_eikonal_update(abs(a), abs(b), abs(c))
+                        )
                         if distance < abs(field[z, y, x]):
                             field[z, y, x] = distance if best > 0 else -distance
 
 
-@compiled
-def _nearer(one: float, other: float) -> float:
-    """The value that is nearer to zero."""
-    return one if abs(one) < abs(other) else other
+@jit_compile
+def _closer_to_zero(a: float, b: float) -> float:
+    """Return the number that is closer to zero."""
+    return a if abs(a) < abs(b) else b
 
 
-@compiled
-def _arrival(a: float, b: float, c: float) -> float:
-    """When a front of unit speed, that reaches three neighbours of a point at these times, reaches the point."""
+@jit_compile
+def _solve_eikonal_update(a: float, b: float, c: float) -> float:
+    """Return the arrival time of a front of unit speed at a grid point, from the times at one neighbor on each axis."""
+    # Sort the three times.
     a, b = min(a, b), max(a, b)
     b, c = min(b, c), max(b, c)
     a, b = min(a, b), max(a, b)

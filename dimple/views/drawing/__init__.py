@@ -1,1 +1,1 @@
-"""Drawing in the plane: class regions, insets, panels of text."""
+"""Pictures drawn with Pillow: drawings of the plane, class regions, insets and info panels."""

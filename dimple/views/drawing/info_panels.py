@@ -1,4 +1,4 @@
-"""What the window writes, as small pictures: captions, legends, keys; by Pillow, in the typeface of all views."""
+"""Text panels of the window as small pictures: captions, legends and key lists, in the font of all views."""
 
 import dataclasses
 import textwrap
@@ -8,110 +8,147 @@ from typing import TypeAlias, final
 from PIL import Image, ImageDraw
 
 from dimple.views.content.frame import Fact, Frame
-from dimple.views.style.colors import INK, MUTED, PAPER, Colour
-from dimple.views.style.fonts import font
+from dimple.views.content.labels import BASELINE_TITLE
+from dimple.views.style.colors import BACKGROUND_COLOR, FOREGROUND_COLOR, MUTED_COLOR, Color
+from dimple.views.style.fonts import load_font
 
-# In pixels of a card at scale 1.
-HEAD, BODY, SMALL = 16, 13, 12
-LINE, PAD, GAP = 19, 8, 18
-# How much of what lies beneath a card shows through, of 255.
-COVER = 225
-# Letters in a line of a note.
-COLUMN = 46
-Row: TypeAlias = tuple[Fact, Colour | None]
+# Font sizes, in pixels at scale 1.
+TITLE_SIZE = 16
+TEXT_SIZE = 13
+SMALL_TEXT_SIZE = 12
+# Distances, in pixels at scale 1.
+LINE_HEIGHT = 19
+PADDING = 8
+COLUMN_SPACING = 18
+# Opacity of the background of a panel, from 0 to 255.
+BACKGROUND_ALPHA = 225
+# Characters in a line of a note.
+NOTE_WIDTH = 46
+# A fact, and the color of the swatch before its name, if there is one.
+FactRow: TypeAlias = tuple[Fact, Color | None]
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """The first lines of a card: one in bold, and those of a note beneath it."""
+    """The first lines of a panel: a title in bold and the lines of a note below it."""
 
     title: str
     note: str = ""
 
 
-def caption(frame: Frame, name: str) -> tuple[Heading, list[Row]]:
-    """What a snapshot of a run says of itself: name, step and phase, and its figures beside their nulls."""
-    moment = "   ".join(filter(None, (frame.moment, frame.phase)))
-    note = "\n".join(filter(None, [*textwrap.wrap(frame.note, COLUMN), moment]))
+def caption_content(frame: Frame, name: str) -> tuple[Heading, list[FactRow]]:
+    """Return the content of the caption of a frame: a name, note, step and phases, and the facts.
+
+    Args:
+        frame: the frame.
+        name: the title of the caption.
+    """
+    step_line = "   ".join(filter(None, (frame.step_text, frame.phase_text)))
+    note = "\n".join(filter(None, [*textwrap.wrap(frame.note, NOTE_WIDTH), step_line]))
     return Heading(name, note), [(fact, None) for fact in frame.facts]
 
 
 @final
-class Pen:
-    """Draws on a blank card, in pixels at scale 1."""
+class InfoPanelCanvas:
+    """A panel to draw on, with all lengths in pixels at scale 1.
 
-    def __init__(self, width: float, height: float, scale: int, cover: int = COVER) -> None:
+    Args:
+        width: width of the panel.
+        height: height of the panel.
+        scale: pixels of the picture for one pixel at scale 1.
+        alpha: opacity of the background, from 0 to 255.
+
+    Attributes:
+        image: the picture of the panel.
+    """
+
+    def __init__(self, width: float, height: float, scale: int, alpha: int = BACKGROUND_ALPHA) -> None:
         self.scale = scale
-        self.card = Image.new("RGBA", (round(width * scale), round(height * scale)), (*PAPER, cover))
-        self._draw = ImageDraw.Draw(self.card)
+        self.image = Image.new("RGBA", (round(width * scale), round(height * scale)), (*BACKGROUND_COLOR, alpha))
+        self._draw = ImageDraw.Draw(self.image)
 
     def text(
-        self, x: float, y: float, text: str, colour: Colour = INK, size: int = BODY, bold: bool = False, at: str = "la"
+        self,
+        x: float,
+        y: float,
+        text: str,
+        color: Color = FOREGROUND_COLOR,
+        size: int = TEXT_SIZE,
+        bold: bool = False,
+        anchor: str = "la",
     ) -> None:
-        """Letters whose upper left corner, or what else the anchor says, is at (x, y)."""
-        letters = font(size * self.scale, bold)
-        self._draw.text((x * self.scale, y * self.scale), text, (*colour, 255), letters, anchor=at)
+        """Write a text at (x, y), the upper left corner of the text or another point given by Pillow's `anchor`."""
+        font = load_font(size * self.scale, bold)
+        self._draw.text((x * self.scale, y * self.scale), text, (*color, 255), font, anchor=anchor)
 
-    def box(self, x: float, y: float, width: float, height: float, fill: Colour) -> None:
-        """A filled rectangle."""
+    def rectangle(self, x: float, y: float, width: float, height: float, fill: Color) -> None:
+        """Draw a filled rectangle."""
         corners = [value * self.scale for value in (x, y, x + width, y + height)]
         self._draw.rectangle(corners, fill=(*fill, 255))
 
-    def paste(self, picture: Image.Image, x: float, y: float) -> None:
-        """A picture with its upper left corner at (x, y)."""
-        place = (round(x * self.scale), round(y * self.scale))
-        self.card.paste(picture, place, picture if picture.mode == "RGBA" else None)
+    def paste(self, image: Image.Image, x: float, y: float) -> None:
+        """Paste a picture with its upper left corner at (x, y)."""
+        position = (round(x * self.scale), round(y * self.scale))
+        self.image.paste(image, position, image if image.mode == "RGBA" else None)
 
 
-def width_of(text: str, size: int = BODY, bold: bool = False) -> float:
-    """How wide a line of text is, in pixels at scale 1."""
-    return float(font(size, bold).getlength(text))
+def text_width(text: str, size: int = TEXT_SIZE, bold: bool = False) -> float:
+    """Return the width of a line of text, in pixels at scale 1."""
+    return float(load_font(size, bold).getlength(text))
 
 
-def facts_card(heading: Heading, rows: Sequence[Row], scale: int = 1) -> Image.Image:
-    """A heading and a table of figures: name, value, null; a colour before a name is that of what it measures."""
-    indent = 16 if any(colour for _, colour in rows) else 0
-    nulls = any(fact.null for fact, _ in rows)
-    names, values, chance = (
-        max([width_of(getattr(fact, part), bold=part == "value") for fact, _ in rows], default=0.0)
-        for part in ("name", "value", "null")
+def draw_info_panel(heading: Heading, rows: Sequence[FactRow], scale: int = 1) -> Image.Image:
+    """Draw a panel with a heading and a table of facts: name, value, and the value to compare with.
+
+    Args:
+        heading: title and note.
+        rows: the facts, each with the color of a swatch before its name, or None.
+        scale: pixels of the picture for one pixel at scale 1.
+    """
+    indent = 16 if any(color for _, color in rows) else 0
+    has_baselines = any(fact.baseline for fact, _ in rows)
+    name_width, value_width, baseline_width = (
+        max([text_width(getattr(fact, column), bold=column == "value") for fact, _ in rows], default=0.0)
+        for column in ("name", "value", "baseline")
     )
-    chance = max(chance, width_of("null", SMALL)) + GAP if nulls else 0.0
+    title_width = text_width(BASELINE_TITLE, SMALL_TEXT_SIZE)
+    baseline_width = max(baseline_width, title_width) + COLUMN_SPACING if has_baselines else 0.0
     lines = heading.note.splitlines()
-    longest = max([width_of(heading.title, HEAD, True), *map(width_of, lines)])
-    inner = max(indent + names + GAP + values + chance, longest)
-    top = PAD + 22 + LINE * len(lines)
-    pen = Pen(inner + 2 * PAD, top + (LINE if nulls else 0) + LINE * len(rows) + PAD, scale)
-    pen.text(PAD, PAD, heading.title, size=HEAD, bold=True)
+    longest = max([text_width(heading.title, TITLE_SIZE, True), *map(text_width, lines)])
+    inner = max(indent + name_width + COLUMN_SPACING + value_width + baseline_width, longest)
+    top = PADDING + 22 + LINE_HEIGHT * len(lines)
+    height = top + (LINE_HEIGHT if has_baselines else 0) + LINE_HEIGHT * len(rows) + PADDING
+    canvas = InfoPanelCanvas(inner + 2 * PADDING, height, scale)
+    canvas.text(PADDING, PADDING, heading.title, size=TITLE_SIZE, bold=True)
     for number, line in enumerate(lines):
-        pen.text(PAD, PAD + 22 + LINE * number, line)
-    if nulls:
-        pen.text(PAD + inner, top + 3, "null", MUTED, SMALL, at="ra")
-        top += LINE
-    for number, (fact, colour) in enumerate(rows):
-        y = top + LINE * number
-        if colour is not None:
-            pen.box(PAD, y + 5, 10, 6, colour)
-        pen.text(PAD + indent, y, fact.name)
-        pen.text(PAD + inner - chance, y, fact.value, bold=True, at="ra")
-        pen.text(PAD + inner, y, fact.null, MUTED, at="ra")
-    return pen.card
+        canvas.text(PADDING, PADDING + 22 + LINE_HEIGHT * number, line)
+    if has_baselines:
+        canvas.text(PADDING + inner, top + 3, BASELINE_TITLE, MUTED_COLOR, SMALL_TEXT_SIZE, anchor="ra")
+        top += LINE_HEIGHT
+    for number, (fact, color) in enumerate(rows):
+        y = top + LINE_HEIGHT * number
+        if color is not None:
+            canvas.rectangle(PADDING, y + 5, 10, 6, color)
+        canvas.text(PADDING + indent, y, fact.name)
+        canvas.text(PADDING + inner - baseline_width, y, fact.value, bold=True, anchor="ra")
+        canvas.text(PADDING + inner, y, fact.baseline, MUTED_COLOR, anchor="ra")
+    return canvas.image
 
 
-def keys_card(rows: Sequence[tuple[str, str]], scale: int = 1) -> Image.Image:
-    """Keys and what they do."""
-    first = max(width_of(key, bold=True) for key, _ in rows) + GAP
-    wide = first + max(width_of(words) for _, words in rows)
-    pen = Pen(wide + 4 * PAD, LINE * len(rows) + 4 * PAD, scale, cover=255)
-    for number, (key, words) in enumerate(rows):
-        pen.text(2 * PAD, 2 * PAD + LINE * number, key, bold=True)
-        pen.text(2 * PAD + first, 2 * PAD + LINE * number, words)
-    return pen.card
+def draw_key_list(rows: Sequence[tuple[str, str]], scale: int = 1) -> Image.Image:
+    """Draw a list of keys, each with a description of its action."""
+    key_width = max(text_width(key, bold=True) for key, _ in rows) + COLUMN_SPACING
+    width = key_width + max(text_width(description) for _, description in rows)
+    canvas = InfoPanelCanvas(width + 4 * PADDING, LINE_HEIGHT * len(rows) + 4 * PADDING, scale, alpha=255)
+    for number, (key, description) in enumerate(rows):
+        canvas.text(2 * PADDING, 2 * PADDING + LINE_HEIGHT * number, key, bold=True)
+        canvas.text(2 * PADDING + key_width, 2 * PADDING + LINE_HEIGHT * number, description)
+    return canvas.image
 
 
-def line_card(text: str, colour: Colour = MUTED, scale: int = 1) -> Image.Image:
-    """One line of text."""
-    pen = Pen(width_of(text, SMALL) + 2 * PAD, LINE, scale)
-    pen.text(PAD, 2, text, colour, SMALL)
-    return pen.card
+def draw_text_line(text: str, color: Color = MUTED_COLOR, scale: int = 1) -> Image.Image:
+    """Draw a panel with one line of text."""
+    canvas = InfoPanelCanvas(text_width(text, SMALL_TEXT_SIZE) + 2 * PADDING, LINE_HEIGHT, scale)
+    canvas.text(PADDING, 2, text, color, SMALL_TEXT_SIZE)
+    return canvas.image

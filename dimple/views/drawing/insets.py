@@ -1,4 +1,4 @@
-"""Points that are images: each beside its place, framed in the colour of its class, with a caption."""
+"""Insets for points that are images: a picture next to each point, framed in the color of its class, with a caption."""
 
 import dataclasses
 import math
@@ -8,92 +8,128 @@ from typing import final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dimple.views.content.frame import Bytes, PointSet, Reals
-from dimple.views.style.colors import INK, PAPER, class_colour
-from dimple.views.style.fonts import font
+from dimple.views.content.frame import FloatArray, PointSet, UInt8Array
+from dimple.views.style.colors import BACKGROUND_COLOR, FOREGROUND_COLOR, class_color
+from dimple.views.style.fonts import load_font
 
 Rectangle = tuple[float, float, float, float]
-# From a place to the middle of its inset, in sides of it, tried one after the other; and how many directions.
-AWAY, DIRECTIONS = (1.25, 1.8), 12
+# Candidate distances from a point to the center of its inset, as multiples of the side of the picture.
+INSET_DISTANCES = (1.25, 1.8)
+# Candidate directions for each distance.
+NUM_DIRECTIONS = 12
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Inset:
-    """A tile with the place that it is about and the rectangle that it takes."""
+    """A tile with its position in a picture.
+
+    Attributes:
+        tile: the image with frame and caption.
+        position: the pixel of the point.
+        rectangle: left, top, right and bottom of the tile.
+    """
 
     tile: Image.Image
-    place: tuple[float, float]
-    box: Rectangle
+    position: tuple[float, float]
+    rectangle: Rectangle
 
-    def paste(self, picture: Image.Image) -> None:
-        """Draw the line from the place to the tile, and the tile."""
-        middle = ((self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2)
-        ImageDraw.Draw(picture).line([self.place, middle], INK, max(1, self.tile.width // 40))
-        picture.paste(self.tile, (round(self.box[0]), round(self.box[1])), self.tile)
+    def paste(self, image: Image.Image) -> None:
+        """Draw the line from the point to the tile, and the tile."""
+        center = ((self.rectangle[0] + self.rectangle[2]) / 2, (self.rectangle[1] + self.rectangle[3]) / 2)
+        ImageDraw.Draw(image).line([self.position, center], FOREGROUND_COLOR, max(1, self.tile.width // 40))
+        image.paste(self.tile, (round(self.rectangle[0]), round(self.rectangle[1])), self.tile)
 
 
-def insets(
-    points: PointSet, places: Reals, size: tuple[int, int], side: int, taken: Sequence[Rectangle] = ()
+def place_insets(
+    points: PointSet, positions: FloatArray, size: tuple[int, int], side: int, occupied: Sequence[Rectangle] = ()
 ) -> list[Inset]:
-    """The points that have pictures, each placed where it covers no point and no inset before it.
+    """Return one inset for each point with an image, placed such that it covers no point and no earlier inset.
+
+    If that is impossible, the position with the smallest overlap is taken.
 
     Args:
-        places: `(N, 2)` pixels.
-        size: of the whole picture.
-        side: of the pictures, in pixels, but for rounding to whole magnifications.
-        taken: left, top, right and bottom of what must stay readable.
+        points: the points.
+        positions: their pixels, `(N, 2)`.
+        size: width and height of the full picture.
+        side: length of the longer side of an inset in pixels, up to rounding to an integer magnification.
+        occupied: left, top, right and bottom of the rectangles that insets must not cover.
     """
-    found: list[Inset] = []
-    centre = places.mean(0) if len(places) > 1 else np.array([size[0], 2 * size[1]]) / 2
-    for row, pixels in enumerate(points.pictures):
-        tile = tile_of(pixels, points.names[row], class_colour(int(points.classes[row])), side)
-        boxes = _around(places[row], centre, tile.size, side)
-        cost = [_cost(box, places, [*taken, *[other.box for other in found]], size) for box in boxes]
-        found.append(Inset(tile, (float(places[row, 0]), float(places[row, 1])), boxes[int(np.argmin(cost))]))
-    return found
+    insets: list[Inset] = []
+    center = positions.mean(0) if len(positions) > 1 else np.array([size[0], 2 * size[1]]) / 2
+    for row, pixels in enumerate(points.images):
+        tile = make_tile(pixels, points.captions[row], class_color(int(points.labels[row])), side)
+        candidates = _candidate_rectangles(positions[row], center, tile.size, side)
+        covered = [*occupied, *[inset.rectangle for inset in insets]]
+        cost = [_cost(rectangle, positions, covered, size) for rectangle in candidates]
+        position = (float(positions[row, 0]), float(positions[row, 1]))
+        insets.append(Inset(tile, position, candidates[int(np.argmin(cost))]))
+    return insets
 
 
-def tile_of(pixels: Bytes, name: str, colour: tuple[int, int, int], side: int) -> Image.Image:
-    """A picture magnified without smoothing, in a frame of the colour, the caption below."""
-    times = max(1, round(side / max(pixels.shape[:2])))
-    image = Image.fromarray(pixels).resize((times * pixels.shape[1], times * pixels.shape[0]), Image.Resampling.NEAREST)
-    rim, letters = max(2, side // 16), font(max(8, side // 5))
-    pen = ImageDraw.Draw(image)
-    box = pen.multiline_textbbox((0, 0), name, letters, spacing=1)
-    width = max(image.width + 2 * rim, math.ceil(box[2]) + 6)
-    frame = image.height + 2 * rim
-    tile = Image.new("RGBA", (width, frame + math.ceil(box[3]) + 5), (*PAPER, 0))
-    left, middle = (width - image.width) // 2, width / 2
-    pen = ImageDraw.Draw(tile)
-    pen.rectangle((left - rim, 0, left + image.width + rim - 1, frame - 1), fill=colour)
-    tile.paste(image, (left, rim))
-    half = box[2] / 2 + 3
-    pen.rectangle((middle - half, frame, middle + half, tile.height - 1), fill=PAPER)
-    pen.multiline_text((middle, frame + 1), name, INK, letters, anchor="ma", align="center", spacing=1)
+def make_tile(pixels: UInt8Array, name: str, color: tuple[int, int, int], side: int) -> Image.Image:
+    """Return an image, magnified without smoothing, in a frame, with a caption below.
+
+    Args:
+        pixels: the image, `(H, W, 3)` bytes.
+        name: the caption.
+        color: color of the frame.
+        side: length of the longer side in pixels, up to rounding to an integer magnification.
+    """
+    factor = max(1, round(side / max(pixels.shape[:2])))
+    size = (factor * pixels.shape[1], factor * pixels.shape[0])
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
+    border = max(2, side // 16)
+    font = load_font(max(8, side // 5))
+    text_box = ImageDraw.Draw(image).multiline_textbbox((0, 0), name, font, spacing=1)
+    width = max(image.width + 2 * border, math.ceil(text_box[2]) + 6)
+    frame_height = image.height + 2 * border
+    tile = Image.new("RGBA", (width, frame_height + math.ceil(text_box[3]) + 5), (*BACKGROUND_COLOR, 0))
+    left = (width - image.width) // 2
+    middle = width / 2
+    draw = ImageDraw.Draw(tile)
+    draw.rectangle((left - border, 0, left + image.width + border - 1, frame_height - 1), fill=color)
+    tile.paste(image, (left, border))
+    half = text_box[2] / 2 + 3
+    draw.rectangle((middle - half, frame_height, middle + half, tile.height - 1), fill=BACKGROUND_COLOR)
+    text_top = (middle, frame_height + 1)
+    draw.multiline_text(text_top, name, FOREGROUND_COLOR, font, anchor="ma", align="center", spacing=1)
     return tile
 
 
-def _around(place: Reals, centre: Reals, tile: tuple[int, int], side: int) -> list[Rectangle]:
-    """Rectangles around a place, those away from the centre first."""
-    first = math.atan2(place[1] - centre[1], place[0] - centre[0])
-    turns = sorted(range(DIRECTIONS), key=lambda k: min(k, DIRECTIONS - k))
-    boxes = []
-    for away in AWAY:
+def _candidate_rectangles(
+    position: FloatArray, center: FloatArray, tile_size: tuple[int, int], side: int
+) -> list[Rectangle]:
+    """Return rectangles around a point; the first ones lie on the side away from the center of all points."""
+    first_angle = math.atan2(position[1] - center[1], position[0] - center[0])
+    turns = sorted(range(NUM_DIRECTIONS), key=lambda k: min(k, NUM_DIRECTIONS - k))
+    half_width = tile_size[0] / 2
+    half_height = tile_size[1] / 2
+    rectangles = []
+    for distance in INSET_DISTANCES:
         for turn in turns:
-            angle = first + 2 * math.pi * turn / DIRECTIONS
-            x, y = place[0] + away * side * math.cos(angle), place[1] + away * side * math.sin(angle)
-            boxes.append((x - tile[0] / 2, y - tile[1] / 2, x + tile[0] / 2, y + tile[1] / 2))
-    return boxes
+            angle = first_angle + 2 * math.pi * turn / NUM_DIRECTIONS
+            x = position[0] + distance * side * math.cos(angle)
+            y = position[1] + distance * side * math.sin(angle)
+            rectangles.append((x - half_width, y - half_height, x + half_width, y + half_height))
+    return rectangles
 
 
-def _cost(box: Rectangle, places: Reals, taken: list[Rectangle], size: tuple[int, int]) -> float:
-    """The area that a rectangle has outside the picture or in common with others, and the points that it hides."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    within = _common(box, (2.0, 2.0, size[0] - 2.0, size[1] - 2.0))
-    hidden: int = sum(box[0] - 8 < x < box[2] + 8 and box[1] - 8 < y < box[3] + 8 for x, y in places.tolist())
-    return 4 * (width * height - within) + sum(_common(box, other) for other in taken) + hidden * width * height
+def _cost(rectangle: Rectangle, positions: FloatArray, occupied: list[Rectangle], size: tuple[int, int]) -> float:
+    """Return the cost of a rectangle, an area.
+
+    It is four times the area outside the picture, the area in common with other rectangles, and the area of the
+    rectangle for each point that it hides.
+    """
+    left, top, right, bottom = rectangle
+    width = right - left
+    height = bottom - top
+    inside = _overlap_area(rectangle, (2.0, 2.0, size[0] - 2.0, size[1] - 2.0))
+    overlap = sum(_overlap_area(rectangle, other) for other in occupied)
+    num_hidden: int = sum(left - 8 < x < right + 8 and top - 8 < y < bottom + 8 for x, y in positions.tolist())
+    return 4 * (width * height - inside) + overlap + num_hidden * width * height
 
 
-def _common(a: Rectangle, b: Rectangle) -> float:
+def _overlap_area(a: Rectangle, b: Rectangle) -> float:
+    """Return the area that two rectangles have in common."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))

@@ -1,4 +1,4 @@
-"""Drawings of the plane: the two class regions, the boundary between them, the manifold and the points on it."""
+"""Pictures of drawings in the plane: the class regions, the boundary, the manifold and the points."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,136 +6,164 @@ from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
 from dimple.levelsets.mesh import Mesh
-from dimple.views.content.frame import Drawing, PointSet, Reals
-from dimple.views.content.viewport import Fit
-from dimple.views.drawing.class_regions import ground, scale_bar, write_names
-from dimple.views.drawing.insets import insets
-from dimple.views.style.colors import CLASSES, INK, MANIFOLD, PAPER, RULE, tint
-from dimple.views.style.markers import marker, stamp
+from dimple.views.content.frame import Drawing, FloatArray, PointSet
+from dimple.views.content.viewport import Viewport
+from dimple.views.drawing.class_regions import draw_class_regions, draw_scale_bar, write_class_names
+from dimple.views.drawing.insets import place_insets
+from dimple.views.style.colors import (
+    BACKGROUND_COLOR,
+    CLASS_COLORS,
+    FOREGROUND_COLOR,
+    GRID_LINE_COLOR,
+    MANIFOLD_COLOR,
+    tint,
+)
+from dimple.views.style.markers import draw_marker, paste_marker
 
-# Lines are drawn twice as large and halved, which is how Pillow, whose lines are jagged, gets smooth ones.
+# Lines are drawn at twice the size and then reduced, because Pillow does not anti-alias lines.
 _OVERSAMPLING = 2
-_CELL = 4
+# Side of the square cells in which the class is evaluated.
+_CELL_PIXELS = 4
 
 
 def draw_plane(drawing: Drawing, size: tuple[int, int], marker_size: int = 11) -> Image.Image:
-    """A picture of a drawing in R^2, one unit as long upwards as sideways, the box in the middle.
+    """Return a picture of a drawing in R^2 with equal horizontal and vertical scales and the box in the middle.
 
-    Each region has the light hue of its class, the boundary is a dark line, the manifold a grey one; points keep
-    their class's colour and shape, so a point on a ground of another hue is a mistake, and has a ring as well. Where
-    there are many classes their names stand in their regions, and points that are images beside their places.
+    Each region has a light tint of the color of its class. The boundary is a dark line, the manifold a gray one. Points
+    have the color and shape of their class, so a point in a region of another color is misclassified; it has a ring as
+    well. With many classes, their names are written in their regions, and points that are images have insets.
+
+    Args:
+        drawing: a drawing of dimension 2.
+        size: width and height of the picture in pixels.
+        marker_size: diameter of the markers in pixels.
     """
-    fit = Fit.of(drawing, size)
-    large = fit.finer(_OVERSAMPLING)
-    picture = _ground(drawing, fit, large)
-    pen = ImageDraw.Draw(picture)
-    for role, colour, width in (("manifold", MANIFOLD, 3), ("boundary", INK, 5)):
+    viewport = Viewport.from_drawing(drawing, size)
+    large_viewport = viewport.upscale(_OVERSAMPLING)
+    picture = _draw_background(drawing, viewport, large_viewport)
+    draw = ImageDraw.Draw(picture)
+    for role, color, width in (("manifold", MANIFOLD_COLOR, 3), ("boundary", FOREGROUND_COLOR, 5)):
         for layer in drawing.layers:
             if layer.role == role:
-                _strokes(pen, large.pixels(layer.mesh.vertices), layer.mesh, colour, width)
+                _draw_segments(draw, large_viewport.to_pixels(layer.mesh.vertices), layer.mesh, color, width)
     picture = picture.resize(size, Image.Resampling.BICUBIC)
-    places, points = fit.pixels(drawing.points.positions), drawing.points
-    taken = []
-    if drawing.classes is not None:
-        taken = [scale_bar(picture, drawing, fit, drawing.classes.unit, round(0.9 * marker_size))]
-    tiles = insets(points, places, size, 5 * marker_size, taken)
-    if drawing.classes is not None:
-        around = 1.2 * marker_size
-        taken += [(x - around, y - around, x + around, y + around) for x, y in places.tolist()]
-        taken += [tile.box for tile in tiles]
-        write_names(picture, drawing, drawing.classes, fit, round(1.1 * marker_size), taken)
-    for tile in tiles:
-        tile.paste(picture)
-    for place, label, is_wrong in zip(places, points.classes, points.wrong, strict=True):
-        stamp(picture, marker(int(label), marker_size, bool(is_wrong)), *place)
+    points = drawing.points
+    pixels = viewport.to_pixels(points.positions)
+    occupied = []
+    if drawing.class_regions is not None:
+        occupied = [draw_scale_bar(picture, drawing, viewport, drawing.class_regions.unit, round(0.9 * marker_size))]
+    insets = place_insets(points, pixels, size, 5 * marker_size, occupied)
+    if drawing.class_regions is not None:
+        half = 1.2 * marker_size
+        occupied += [(x - half, y - half, x + half, y + half) for x, y in pixels.tolist()]
+        occupied += [inset.rectangle for inset in insets]
+        write_class_names(picture, drawing, drawing.class_regions, viewport, round(1.1 * marker_size), occupied)
+    for inset in insets:
+        inset.paste(picture)
+    for pixel, label, is_misclassified in zip(pixels, points.labels, points.misclassified, strict=True):
+        paste_marker(picture, draw_marker(int(label), marker_size, bool(is_misclassified)), *pixel)
     return picture
 
 
-def _ground(drawing: Drawing, fit: Fit, large: Fit) -> Image.Image:
-    """What lies beneath all lines, as a picture of the larger size."""
-    if drawing.classes is not None:
-        return ground(drawing, drawing.classes, large, _OVERSAMPLING)
-    asked = Image.new("L", large.size, 0)
-    corners = [tuple(place) for place in large.pixels(_outline(drawing))]
-    picture = Image.new("RGB", large.size, PAPER)
+def _draw_background(drawing: Drawing, viewport: Viewport, large_viewport: Viewport) -> Image.Image:
+    """Return the class regions as a picture of the larger size."""
+    if drawing.class_regions is not None:
+        return draw_class_regions(drawing, drawing.class_regions, large_viewport, _OVERSAMPLING)
+    domain = Image.new("L", large_viewport.size, 0)
+    corners = [tuple(pixel) for pixel in large_viewport.to_pixels(_domain_polygon(drawing))]
+    picture = Image.new("RGB", large_viewport.size, BACKGROUND_COLOR)
     if len(corners) > 2:
-        ImageDraw.Draw(asked).polygon(corners, fill=255)
-    picture.paste(_sides(drawing, fit).resize(large.size, Image.Resampling.BILINEAR), (0, 0), asked)
+        ImageDraw.Draw(domain).polygon(corners, fill=255)
+    picture.paste(_side_tints(drawing, viewport).resize(large_viewport.size, Image.Resampling.BILINEAR), (0, 0), domain)
     if len(corners) > 2:
-        ImageDraw.Draw(picture).line([*corners, corners[0]], fill=RULE, width=2)
+        ImageDraw.Draw(picture).line([*corners, corners[0]], fill=GRID_LINE_COLOR, width=2)
     return picture
 
 
-def sides(boundary: Mesh, points: Reals) -> NDArray[np.int8]:
-    """On which side of directed segments each point `(N, 2)` lies: 1 on the left, -1 on the right, 0 without segments.
+def side_of_boundary(boundary: Mesh, points: FloatArray) -> NDArray[np.int8]:
+    """Return the side of directed segments on which each point `(N, 2)` lies: 1 left, -1 right, 0 without segments.
 
-    The nearest segment decides; where two meet in a corner that is nearest, the one that the point faces more
-    squarely does, since the other's line may have it on the wrong side.
+    The closest segment determines the side. If the closest point is a vertex of two segments, the segment with the
+    larger component of the offset normal to it does: the line through the other one may have the point on its wrong
+    side.
 
     Example:
         >>> line = Mesh(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0, 1]]))
-        >>> sides(line, np.array([[0.5, 1.0], [0.5, -1.0]])).tolist()
+        >>> side_of_boundary(line, np.array([[0.5, 1.0], [0.5, -1.0]])).tolist()
         [1, -1]
     """
     if len(boundary.faces) == 0:
         return np.zeros(len(points), dtype=np.int8)
     start, end = (boundary.vertices[boundary.faces[:, k]] for k in (0, 1))
-    start, end = _short(start, end, max(float(np.ptp(points, axis=0).max()) / 100, 1e-9))
-    run = end - start
-    length = np.linalg.norm(run, axis=1)
-    run = run / np.where(length > 0, length, 1.0)[:, None]
+    start, end = _subdivide(start, end, max(float(np.ptp(points, axis=0).max()) / 100, 1e-9))
+    direction = end - start
+    length = np.linalg.norm(direction, axis=1)
+    direction = direction / np.where(length > 0, length, 1.0)[:, None]
     _, nearest = cKDTree((start + end) / 2).query(points, k=range(1, min(6, len(start)) + 1))
-    distances, squarely = zip(*(_seen(points, start[one], run[one], length[one]) for one in nearest.T), strict=True)
-    distance, seen = np.stack(distances), np.stack(squarely)
-    tied = distance <= distance.min(0) * (1 + 1e-6) + 1e-12
-    choice = np.where(tied, np.abs(seen), -1.0).argmax(0)
-    return np.asarray(np.sign(seen[choice, np.arange(len(points))]), dtype=np.int8)
+    distances, facings = zip(
+        *(_distance_and_facing(points, start[rows], direction[rows], length[rows]) for rows in nearest.T), strict=True
+    )
+    distance = np.stack(distances)
+    facing = np.stack(facings)
+    is_closest = distance <= distance.min(0) * (1 + 1e-6) + 1e-12
+    choice = np.where(is_closest, np.abs(facing), -1.0).argmax(0)
+    return np.asarray(np.sign(facing[choice, np.arange(len(points))]), dtype=np.int8)
 
 
-def _seen(points: Reals, start: Reals, run: Reals, length: Reals) -> tuple[Reals, Reals]:
-    """How far each point is from its segment, and how far it faces it from the left, both `(N,)`."""
-    (x, y), (across, up) = (points - start).T, run.T
-    along = (x * across + y * up).clip(0, length)
-    x, y = x - along * across, y - along * up
-    return np.hypot(x, y), across * y - up * x
+def _distance_and_facing(
+    points: FloatArray, start: FloatArray, direction: FloatArray, length: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the distance of each point from its segment and the component of the offset normal to it, both `(N,)`.
+
+    The offset starts at the closest point of the segment; its normal component is positive on the left.
+    """
+    x, y = (points - start).T
+    direction_x, direction_y = direction.T
+    along = (x * direction_x + y * direction_y).clip(0, length)
+    offset_x = x - along * direction_x
+    offset_y = y - along * direction_y
+    return np.hypot(offset_x, offset_y), direction_x * offset_y - direction_y * offset_x
 
 
-def _short(start: Reals, end: Reals, longest: float) -> tuple[Reals, Reals]:
-    """Segments cut into pieces of at most `longest`, so that the nearest midpoint belongs to the nearest segment."""
-    pieces = np.maximum(np.ceil(np.linalg.norm(end - start, axis=1) / longest), 1).astype(int).clip(max=1000)
-    rows = np.repeat(np.arange(len(start)), pieces)
-    part = np.concatenate([np.arange(count) for count in pieces])[:, None]
-    count = pieces[rows][:, None]
+def _subdivide(start: FloatArray, end: FloatArray, max_length: float) -> tuple[FloatArray, FloatArray]:
+    """Split segments into parts of at most `max_length`, so that the closest midpoint is on the closest segment."""
+    counts = np.maximum(np.ceil(np.linalg.norm(end - start, axis=1) / max_length), 1).astype(int).clip(max=1000)
+    rows = np.repeat(np.arange(len(start)), counts)
+    part = np.concatenate([np.arange(count) for count in counts])[:, None]
+    count = counts[rows][:, None]
     return start[rows] + (end - start)[rows] * part / count, start[rows] + (end - start)[rows] * (part + 1) / count
 
 
-def _sides(drawing: Drawing, fit: Fit) -> Image.Image:
-    """The two tints on a coarse grid over the whole picture."""
-    x, y = fit.places(_CELL)
+def _side_tints(drawing: Drawing, viewport: Viewport) -> Image.Image:
+    """Return the tints of the two classes on a coarse grid over the full picture."""
+    x, y = viewport.cell_centers(_CELL_PIXELS)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     boundary = drawing.layer("boundary")
     if boundary is not None and len(boundary.mesh.faces):
-        side = sides(boundary.mesh, grid)
+        side = side_of_boundary(boundary.mesh, grid)
     else:
         side = np.full(len(grid), _common_side(drawing.points), dtype=np.int8)
-    hues = np.array([PAPER, tint(CLASSES[1], 0.24), tint(CLASSES[0], 0.24)], dtype=np.uint8)
-    return Image.fromarray(hues[side].reshape(len(y), len(x), 3))
+    tints = np.array([BACKGROUND_COLOR, tint(CLASS_COLORS[1], 0.24), tint(CLASS_COLORS[0], 0.24)], dtype=np.uint8)
+    return Image.fromarray(tints[side].reshape(len(y), len(x), 3))
 
 
 def _common_side(points: PointSet) -> int:
-    """The side on which all points are predicted to lie, for a picture without a boundary; 0 if that is not known."""
-    predicted = np.unique(points.predictions) if points.predictions is not None else np.zeros(0)
-    return 0 if len(predicted) != 1 else 1 if predicted[0] == 1 else -1
+    """Return the side of the class that all points are predicted as, for a picture without a boundary; else 0."""
+    classes = np.unique(points.predictions) if points.predictions is not None else np.zeros(0)
+    return 0 if len(classes) != 1 else 1 if classes[0] == 1 else -1
 
 
-def _outline(drawing: Drawing) -> Reals:
-    """Where the classifier was asked, as a polygon."""
-    if drawing.outline is not None:
-        return drawing.outline
-    (left, bottom), (right, top) = drawing.low, drawing.high
+def _domain_polygon(drawing: Drawing) -> FloatArray:
+    """Return the vertices of the polygon in which the classifier was evaluated; without one, those of the box."""
+    if drawing.domain_polygon is not None:
+        return drawing.domain_polygon
+    left, bottom = drawing.low
+    right, top = drawing.high
     return np.array([(left, bottom), (right, bottom), (right, top), (left, top)])
 
 
-def _strokes(pen: ImageDraw.ImageDraw, pixels: Reals, mesh: Mesh, colour: tuple[int, int, int], width: int) -> None:
+def _draw_segments(
+    draw: ImageDraw.ImageDraw, pixels: FloatArray, mesh: Mesh, color: tuple[int, int, int], width: int
+) -> None:
     for segment in pixels[mesh.faces]:
-        pen.line([tuple(segment[0]), tuple(segment[1])], fill=colour, width=width)
+        draw.line([tuple(segment[0]), tuple(segment[1])], fill=color, width=width)

@@ -1,4 +1,4 @@
-"""Films of a run, made without a display: an mp4, a gif if wanted, still pictures and a sheet of them."""
+"""Films of a run, made without a display: mp4, gif, still pictures and a sheet of key frames."""
 
 import collections
 import contextlib
@@ -11,35 +11,38 @@ import numpy as np
 from PIL import Image
 
 from dimple.errors import DeviceError, RunError
-from dimple.runs.atomic_io import replacing
+from dimple.runs.atomic_io import atomic_replace
 from dimple.views.content.frame import Frame
-from dimple.views.content.metadata import NO_IMPRINT, Imprint, in_gif, in_mp4, in_png
-from dimple.views.film.layout import SIZE, Stage
+from dimple.views.content.metadata import NO_METADATA, Metadata, ffmpeg_metadata_arguments, gif_comment, png_metadata
+from dimple.views.film.layout import FRAME_SIZE, FrameRenderer
 from dimple.views.film.settings import Film
 
-STILLS = 6
+# Largest number of key frames.
+MAX_STILLS = 6
 
 
-def nothing() -> None:
-    """Progress that nobody watches."""
+def ignore_progress() -> None:
+    """Do nothing; the default callback for progress."""
 
 
 def write_film(
     frames: Sequence[Frame],
     path: Path | str,
     film: Film = Film(),
-    advance: Callable[[], None] = nothing,
-    imprint: Imprint = NO_IMPRINT,
+    advance: Callable[[], None] = ignore_progress,
+    metadata: Metadata = NO_METADATA,
 ) -> Path:
-    """Draw the frames and write them as H.264 at `path`, 1280 x 720 pixels.
+    """Draw the frames and write them as an H.264 film of 1280 x 720 pixels.
 
-    Beside it come `stills/step_<step>.png` with the first, the last, the phases' and some snapshots between, a sheet
-    of them under the film's name with the suffix `.png`, and the gif if `film.gif`. Each file appears when it is whole.
+    In the same folder, also write the key frames as `stills/step_<step>.png`, a sheet of them with the name of the film
+    and the suffix `.png`, and a gif if `film.gif` is set. Each file appears only when it is complete.
 
     Args:
-        path: of the mp4, in a folder that exists.
+        frames: the frames of a run.
+        path: path of the mp4; the folder must exist.
+        film: settings of the film.
         advance: called after each frame.
-        imprint: what the files say of the run, from `dimple.views.content.metadata`.
+        metadata: metadata of all files, from `dimple.views.content.metadata`.
 
     Returns:
         `path`.
@@ -50,29 +53,31 @@ def write_film(
     """
     path = Path(path)
     gif = (path.with_suffix(".gif"),) if film.gif else ()
-    stills = write_pictures(frames, (path, path.with_suffix(".png"), *gif), film, SIZE, advance, imprint)
-    write_stills(stills, path.parent / "stills", imprint)
+    stills = write_frames(frames, (path, path.with_suffix(".png"), *gif), film, FRAME_SIZE, advance, metadata)
+    write_stills(stills, path.parent / "stills", metadata)
     return path
 
 
-def write_pictures(
+def write_frames(
     frames: Sequence[Frame],
     paths: Sequence[Path],
     film: Film = Film(),
-    size: tuple[int, int] = SIZE,
-    advance: Callable[[], None] = nothing,
-    imprint: Imprint = NO_IMPRINT,
+    size: tuple[int, int] = FRAME_SIZE,
+    advance: Callable[[], None] = ignore_progress,
+    metadata: Metadata = NO_METADATA,
 ) -> dict[int, Image.Image]:
     """Draw the frames once and write them as a film (.mp4), a gif of half its size, or a sheet of key frames (.png).
 
     Args:
-        paths: at most one of each suffix.
-        size: of the pictures in pixels, even for an mp4.
-        advance: called after each drawn frame; for a sheet alone only the key frames are drawn.
-        imprint: what the files say of the run.
+        frames: the frames of a run.
+        paths: the files to write, at most one with each suffix. If there is only a sheet, only key frames are drawn.
+        film: settings of the film.
+        size: width and height of the pictures in pixels; even numbers for an mp4.
+        advance: called after each drawn frame.
+        metadata: metadata of all files.
 
     Returns:
-        The key frames by step.
+        The pictures of the key frames by step.
 
     Raises:
         DeviceError: if a system library for drawing or the encoder is missing.
@@ -80,39 +85,40 @@ def write_pictures(
     """
     if not frames:
         raise RunError(f"{paths[0]}: a film needs at least one snapshot, and the run has none")
-    targets = {path.suffix: path for path in paths}
-    chosen = key_frames(frames)
-    drawn = range(len(frames)) if targets.keys() - {".png"} else chosen
+    path_by_suffix = {path.suffix: path for path in paths}
+    key_indices = key_frames(frames)
+    indices = range(len(frames)) if path_by_suffix.keys() - {".png"} else key_indices
     stills: dict[int, Image.Image] = {}
-    reel: list[Image.Image] = []
+    gif_images: list[Image.Image] = []
 
-    def pictures() -> Iterator[tuple[Image.Image, int]]:
-        with Stage(frames[0], size) as stage:
-            for number in drawn:
-                picture = stage.draw(frames[number], film.turn * _progress(number, len(frames)))
-                if number in chosen:
-                    stills[frames[number].step] = picture
-                if ".gif" in targets:
-                    reel.append(picture.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS))
+    def draw_frames() -> Iterator[tuple[Image.Image, int]]:
+        with FrameRenderer(frames[0], size) as renderer:
+            for index in indices:
+                picture = renderer.draw(frames[index], film.turn * _centered_progress(index, len(frames)))
+                if index in key_indices:
+                    stills[frames[index].step] = picture
+                if ".gif" in path_by_suffix:
+                    gif_images.append(picture.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS))
                 advance()
-                yield picture, repeats(frames, number, film)
+                yield picture, repeat_count(frames, index, film)
 
-    if ".mp4" in targets:
-        encode(pictures(), targets[".mp4"], film, size, imprint)
+    if ".mp4" in path_by_suffix:
+        encode(draw_frames(), path_by_suffix[".mp4"], film, size, metadata)
     else:
-        collections.deque(pictures(), maxlen=0)
-    if ".png" in targets:
-        write_sheet(list(stills.values()), targets[".png"], imprint)
-    if ".gif" in targets:
-        counts = [repeats(frames, number, film) for number in range(len(frames))]
-        write_gif(reel, counts, film.fps, targets[".gif"], imprint)
+        collections.deque(draw_frames(), maxlen=0)
+    if ".png" in path_by_suffix:
+        write_sheet(list(stills.values()), path_by_suffix[".png"], metadata)
+    if ".gif" in path_by_suffix:
+        counts = [repeat_count(frames, index, film) for index in range(len(frames))]
+        write_gif(gif_images, counts, film.fps, path_by_suffix[".gif"], metadata)
     return stills
 
 
 def key_frames(frames: Sequence[Frame]) -> list[int]:
-    """The places of at most six telling frames: the first and last, each phase's completion, and some between.
+    """Return the indices of at most six key frames: the first, the last, each phase's completion, and some between.
 
-    The gaps are filled where they are widest, so that steps of a logarithmic schedule come out evenly.
+    The frames between split the widest intervals of indices. The snapshots of a logarithmic schedule are therefore
+    represented evenly.
 
     Example:
         >>> from dimple.views.content.frame import Drawing, PointSet, Timeline
@@ -122,25 +128,28 @@ def key_frames(frames: Sequence[Frame]) -> list[int]:
         >>> key_frames([Frame("x", int(s), i, blank, (), line) for i, s in enumerate(steps)])
         [0, 1, 2, 3, 4, 6]
     """
-    marked = {0, len(frames) - 1, *_phase_places(frames)}
-    while len(marked) < min(STILLS, len(frames)):
-        places = sorted(marked)
-        gap, start = max((after - before, -before) for before, after in itertools.pairwise(places))
-        marked.add(-start + gap // 2)
+    marked = {0, len(frames) - 1, *_phase_frame_indices(frames)}
+    while len(marked) < min(MAX_STILLS, len(frames)):
+        # The widest interval; of equal ones the first, which has the largest negative start.
+        width, negative_start = max((end - start, -start) for start, end in itertools.pairwise(sorted(marked)))
+        marked.add(-negative_start + width // 2)
     return sorted(marked)
 
 
-def repeats(frames: Sequence[Frame], number: int, film: Film) -> int:
-    """For how many pictures of the film one snapshot stays."""
-    held = number in (0, len(frames) - 1) or number in _phase_places(frames)
-    return max(1, round(film.hold * film.fps)) if held else 1
+def repeat_count(frames: Sequence[Frame], index: int, film: Film) -> int:
+    """Return the number of pictures of the film for which a snapshot is shown."""
+    is_held = index in (0, len(frames) - 1) or index in _phase_frame_indices(frames)
+    return max(1, round(film.hold * film.fps)) if is_held else 1
 
 
 @contextlib.contextmanager
-def encoder(
-    path: Path, film: Film, size: tuple[int, int] = SIZE, imprint: Imprint = NO_IMPRINT
+def open_encoder(
+    path: Path, film: Film, size: tuple[int, int] = FRAME_SIZE, metadata: Metadata = NO_METADATA
 ) -> Iterator[Callable[[Image.Image, int], None]]:
-    """Gives a function that adds a picture, shown so many times, to an H.264 film; whole at `path` when the block ends.
+    """Open an H.264 film for writing; the file appears at `path` when the block ends.
+
+    Yields:
+        A function that appends a picture and the number of times it is shown.
 
     Raises:
         DeviceError: if there is no encoder.
@@ -154,19 +163,19 @@ def encoder(
         raise DeviceError(
             "no ffmpeg for the film was found; pip install imageio-ffmpeg, or simulate --no-film"
         ) from None
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         options = ["-crf", str(film.quality), "-preset", "veryfast", "-movflags", "+faststart", "-threads", "1"]
-        options += in_mp4(imprint)
+        options += ffmpeg_metadata_arguments(metadata)
         writer = imageio_ffmpeg.write_frames(
             str(temporary), size, fps=film.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
             quality=None, output_params=options, macro_block_size=2, ffmpeg_log_level="error",
         )  # fmt: skip
         writer.send(None)
 
-        def add(picture: Image.Image, times: int) -> None:
-            content = np.ascontiguousarray(picture)
-            for _ in range(times):
-                writer.send(content)
+        def add(picture: Image.Image, count: int) -> None:
+            pixels = np.ascontiguousarray(picture)
+            for _ in range(count):
+                writer.send(pixels)
 
         try:
             yield add
@@ -175,70 +184,95 @@ def encoder(
 
 
 def encode(
-    pictures: Iterator[tuple[Image.Image, int]],
+    images: Iterator[tuple[Image.Image, int]],
     path: Path,
     film: Film,
-    size: tuple[int, int] = SIZE,
-    imprint: Imprint = NO_IMPRINT,
+    size: tuple[int, int] = FRAME_SIZE,
+    metadata: Metadata = NO_METADATA,
 ) -> None:
-    """Feed pictures, at least one, each with the number of times it is shown, to the encoder."""
-    # Where nothing can be drawn the encoder is not begun, which would complain of having no picture.
-    first = next(pictures)
-    with encoder(path, film, size, imprint) as add:
-        for picture, times in itertools.chain([first], pictures):
-            add(picture, times)
+    """Encode pictures as an H.264 film.
+
+    Args:
+        images: at least one picture, each with the number of times it is shown.
+        path: path of the film.
+        film: settings of the film.
+        size: width and height of the pictures in pixels.
+        metadata: metadata of the file.
+
+    Raises:
+        DeviceError: if there is no encoder.
+        RunError: if the file cannot be written.
+    """
+    # The first picture is drawn before the encoder starts: if drawing fails, its error is the only one.
+    first = next(images)
+    with open_encoder(path, film, size, metadata) as add:
+        for picture, count in itertools.chain([first], images):
+            add(picture, count)
 
 
-def write_stills(stills: dict[int, Image.Image], folder: Path, imprint: Imprint = NO_IMPRINT) -> None:
-    """One picture a step, replacing those of an earlier film."""
+def write_stills(stills: dict[int, Image.Image], folder: Path, metadata: Metadata = NO_METADATA) -> None:
+    """Write one picture for each step into a folder, in place of its earlier content.
+
+    Raises:
+        RunError: if the folder cannot be created.
+    """
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
+        raise RunError(f"{folder}: cannot be created ({error.strerror}); choose another folder") from None
     for step, picture in stills.items():
-        with replacing(folder / f"step_{step:08d}.png") as temporary:
-            picture.save(temporary, pnginfo=in_png(imprint))
+        with atomic_replace(folder / f"step_{step:08d}.png") as temporary:
+            picture.save(temporary, pnginfo=png_metadata(metadata))
 
 
-def write_sheet(pictures: Sequence[Image.Image], path: Path, imprint: Imprint = NO_IMPRINT) -> None:
-    """All pictures on one, two in a row, each three quarters of its size."""
+def write_sheet(images: Sequence[Image.Image], path: Path, metadata: Metadata = NO_METADATA) -> None:
+    """Write all pictures on one sheet, two in a row, each at three quarters of its size."""
     columns = 2
-    width, height = pictures[0].width * 3 // 4, pictures[0].height * 3 // 4
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (min(columns, len(pictures)) * width, rows * height), "white")
-    for number, picture in enumerate(pictures):
-        place = (number % columns * width, number // columns * height)
-        sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), place)
-    with replacing(path) as temporary:
-        sheet.save(temporary, pnginfo=in_png(imprint))
+    width = images[0].width * 3 // 4
+    height = images[0].height * 3 // 4
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (min(columns, len(images)) * width, rows * height), "white")
+    for index, picture in enumerate(images):
+        position = (index % columns * width, index // columns * height)
+        sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), position)
+    with atomic_replace(path) as temporary:
+        sheet.save(temporary, pnginfo=png_metadata(metadata))
 
 
 def write_gif(
-    pictures: Sequence[Image.Image], counts: Sequence[int], fps: int, path: Path, imprint: Imprint = NO_IMPRINT
+    images: Sequence[Image.Image], counts: Sequence[int], fps: int, path: Path, metadata: Metadata = NO_METADATA
 ) -> None:
-    """An endless gif in which each picture stays for its count of ticks."""
-    # Colours are chosen once, from the first and last picture: a palette a frame flickers and triples the size.
-    both = Image.new("RGB", (pictures[0].width, 2 * pictures[0].height))
-    both.paste(pictures[0], (0, 0))
-    both.paste(pictures[-1], (0, pictures[0].height))
+    """Write a gif that repeats forever.
+
+    Args:
+        images: the pictures.
+        counts: for each picture the number of ticks, of 1 / fps seconds, for which it is shown.
+        fps: ticks per second.
+        path: path of the gif.
+        metadata: metadata of the file.
+    """
+    # One palette for all pictures, from the first and the last one: separate palettes flicker and triple the file size.
+    both = Image.new("RGB", (images[0].width, 2 * images[0].height))
+    both.paste(images[0], (0, 0))
+    both.paste(images[-1], (0, images[0].height))
     palette = both.quantize(128)
-    indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    with replacing(path) as temporary:
+    indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in images]
+    with atomic_replace(path) as temporary:
         durations = [round(1000 * count / fps) for count in counts]
         indexed[0].save(
             temporary, save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False,
-            comment=in_gif(imprint),
+            comment=gif_comment(metadata),
         )  # fmt: skip
 
 
-def _phase_places(frames: Sequence[Frame]) -> set[int]:
-    """Where in the film each phase is first complete."""
+def _phase_frame_indices(frames: Sequence[Frame]) -> set[int]:
+    """Return the indices of the frames at which a phase is complete for the first time."""
     steps = [frame.step for frame in frames]
-    marks = [step for _, step in frames[0].timeline.phases]
-    return {next(i for i, step in enumerate(steps) if step >= mark) for mark in marks if mark <= steps[-1]}
+    phase_steps = [step for _, step in frames[0].timeline.phases]
+    return {next(i for i, step in enumerate(steps) if step >= phase) for phase in phase_steps if phase <= steps[-1]}
 
 
-def _progress(number: int, count: int) -> float:
-    """From -1/2 at the first frame to 1/2 at the last, so that the middle of a turn is the camera's own place."""
-    return number / (count - 1) - 0.5 if count > 1 else 0.0
+def _centered_progress(index: int, count: int) -> float:
+    """Return a number from -1/2 at the first frame to 1/2 at the last; 0 leaves the camera at its default position."""
+    return index / (count - 1) - 0.5 if count > 1 else 0.0

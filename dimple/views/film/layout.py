@@ -1,4 +1,4 @@
-"""A whole frame as one picture: the scene, the section, the figures and the curves."""
+"""Layout of a frame as one picture: the scene, the cross-section, the facts and the charts."""
 
 import dataclasses
 from types import TracebackType
@@ -6,67 +6,76 @@ from typing import final
 
 from PIL import Image
 
-from dimple.views.charts.timeline import plot_strip
-from dimple.views.content.frame import Frame, control_of
+from dimple.views.charts.timeline import plot_timeline
+from dimple.views.content.frame import Frame, control_frame
 from dimple.views.drawing.plane import draw_plane
-from dimple.views.film.canvas import Canvas
-from dimple.views.film.caption import FACT, Pen, write_facts, write_legend
-from dimple.views.style.colors import INK, MUTED, PAPER
+from dimple.views.film.canvas import DrawingRenderer
+from dimple.views.film.caption import FACT_LINE_HEIGHT, LayoutCanvas, write_facts, write_legend
+from dimple.views.style.colors import BACKGROUND_COLOR, FOREGROUND_COLOR, MUTED_COLOR
 
-# The layout is made for this size and scaled to others.
-SIZE = (1280, 720)
-# What a scene of the plane leaves free: left, top, right and bottom.
-RIM = (24, 60, 24, 4)
+# Width and height of a picture at scale 1; the layout is scaled for other sizes.
+FRAME_SIZE = (1280, 720)
+# Free space around a scene of the plane: left, top, right and bottom.
+PLANE_PADDING = (24, 60, 24, 4)
 
-Rectangle = tuple[int, int, int, int]
+LayoutRectangle = tuple[int, int, int, int]
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where the parts of a picture lie: left, top, right and bottom, before scaling.
+    """Rectangles of the parts of a picture: left, top, right and bottom, at scale 1.
 
-    Under the figures `aside` stands the section or the control; curves have no place where there is one step only.
+    Attributes:
+        scene: the scene.
+        legend: left and top of the legend.
+        curves: the charts; None for a single step, which has no charts.
+        sidebar: the facts, and below them the cross-section or the control.
+        stacked: if True, the charts are one below the other instead of side by side.
     """
 
-    scene: Rectangle
+    scene: LayoutRectangle
     legend: tuple[int, int]
-    curves: Rectangle | None
-    aside: Rectangle = (802, 18, 1262, 552)
+    curves: LayoutRectangle | None
+    sidebar: LayoutRectangle = (802, 18, 1262, 552)
     stacked: bool = False
 
 
-SPACE = Layout((0, 0, 790, 512), (26, 514), (0, 556, 1280, 720))
-# The plane has no section, so the curves stand where it would, below four figures or more, and the scene is as high as
-# the picture.
-PLANE = Layout((0, 0, 790, 672), (26, 686), (798, 188, 1268, 714), stacked=True)
-STILL = Layout((0, 0, 790, 672), (26, 680), None, (802, 18, 1262, 710))
+SPACE_LAYOUT = Layout((0, 0, 790, 512), (26, 514), (0, 556, 1280, 720))
+# A scene of the plane has no cross-section, so the charts are in its position, below at least four facts, and the scene
+# is as high as the picture.
+PLANE_LAYOUT = Layout((0, 0, 790, 672), (26, 686), (798, 188, 1268, 714), stacked=True)
+SINGLE_STEP_LAYOUT = Layout((0, 0, 790, 672), (26, 680), None, (802, 18, 1262, 710))
 
 
-def layout_of(frame: Frame) -> Layout:
-    """The layout of the film that begins with this frame."""
+def choose_layout(frame: Frame) -> Layout:
+    """Return the layout of a film from its first frame."""
     if frame.control is not None:
-        return STILL if len(frame.timeline.steps) == 1 else SPACE
+        return SINGLE_STEP_LAYOUT if len(frame.timeline.steps) == 1 else SPACE_LAYOUT
     if frame.drawing.ambient_dim == 3:
-        return SPACE
-    assert PLANE.curves is not None
-    left, top, right, bottom = PLANE.curves
-    return dataclasses.replace(PLANE, curves=(left, top + FACT * max(len(frame.facts) - 4, 0), right, bottom))
+        return SPACE_LAYOUT
+    assert PLANE_LAYOUT.curves is not None
+    left, top, right, bottom = PLANE_LAYOUT.curves
+    top += FACT_LINE_HEIGHT * max(len(frame.facts) - 4, 0)
+    return dataclasses.replace(PLANE_LAYOUT, curves=(left, top, right, bottom))
 
 
 @final
-class Stage:
-    """Draws the frames of one run, one after another; everything that stays the same is made once.
+class FrameRenderer:
+    """Renderer for the frames of one run, one after another; the parts that do not change are made once.
 
-    Left is the scene. In space the boundary is opaque, pale where it runs along the grey manifold and blue or orange
-    where it bulges away so that class 0 or class 1 reaches beyond the manifold; points under a bump show as outlines.
-    Right are the figures, each beside its null, and below them a planar section through as many training points as
-    lie in one plane, where the same dimples are seen in profile. Below run the curves with the cursor of the frame.
-    Scenes of the plane have no section; the curves stand in its place. A section of somebody's network has its control
-    there, a random section, and no curves where there is one step.
+    The scene is on the left. In space the boundary is opaque. Its color is pale where it is close to the gray manifold,
+    and blue or orange where a bulge of it brings the manifold into class 0 or class 1. Points under a bulge are drawn
+    as outlines. The facts are on the right, each with the value to compare with. Below them is a cross-section through
+    as many training points as lie in one plane, which shows the dimples in profile. The charts are at the bottom, with
+    a cursor at the step of the frame.
+
+    A scene of the plane has no cross-section; the charts are in its position. For an affine slice of a network, the
+    control is in this position, a random slice; if there is a single step, there are no charts.
 
     Args:
-        size: of the pictures in pixels; what its shape leaves free around the layout stays blank.
+        first_frame: the first frame.
+        size: width and height of the pictures in pixels. The layout keeps its proportions and is centered.
 
     Example:
         >>> import numpy as np
@@ -74,75 +83,78 @@ class Stage:
         >>> points = PointSet(np.zeros((1, 2)), np.zeros(1, dtype=np.int64))
         >>> timeline = Timeline(np.zeros(1, dtype=np.int64), ())
         >>> frame = Frame("empty", 0, 0, Drawing((), points, (-1.0, -1.0), (1.0, 1.0)), (), timeline)
-        >>> with Stage(frame, (640, 400)) as stage:
-        ...     stage.draw(frame).size
+        >>> with FrameRenderer(frame, (640, 400)) as renderer:
+        ...     renderer.draw(frame).size
         (640, 400)
     """
 
-    def __init__(self, first: Frame, size: tuple[int, int] = SIZE) -> None:
+    def __init__(self, first_frame: Frame, size: tuple[int, int] = FRAME_SIZE) -> None:
         self._size = size
-        self._scale = min(size[0] / SIZE[0], size[1] / SIZE[1])
-        self._layout = layout_of(first)
-        self._scene = Canvas(first, self._extent(self._layout.scene), self._scale, RIM)
-        self._control: Canvas | None = None
-        curves = self._layout.curves
-        if curves is not None:
-            stacked = self._layout.stacked
-            self._strip = plot_strip(first.timeline, self._extent(curves), self._scale, stacked)
+        self._scale = min(size[0] / FRAME_SIZE[0], size[1] / FRAME_SIZE[1])
+        self._layout = choose_layout(first_frame)
+        self._scene_renderer = DrawingRenderer(
+            first_frame, self._size_in_pixels(self._layout.scene), self._scale, PLANE_PADDING
+        )
+        self._control_renderer: DrawingRenderer | None = None
+        if self._layout.curves is not None:
+            timeline_size = self._size_in_pixels(self._layout.curves)
+            self._timeline_image = plot_timeline(first_frame.timeline, timeline_size, self._scale, self._layout.stacked)
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "FrameRenderer":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._scene.close()
-        if self._control is not None:
-            self._control.close()
+        self._scene_renderer.close()
+        if self._control_renderer is not None:
+            self._control_renderer.close()
 
-    def draw(self, frame: Frame, turn: float = 0.0) -> Image.Image:
-        """The picture of a frame; `turn` is the camera's angle in degrees, for scenes in space."""
-        picture = Image.new("RGB", (self._px(SIZE[0]), self._px(SIZE[1])), PAPER)
-        self._paste(picture, self._scene.draw(frame, turn), self._layout.scene[:2])
-        pen = Pen(picture, self._scale)
-        pen.text((26, 18), frame.title, INK, 21, bold=True, halo=4)
-        pen.text((26, 45), frame.note, MUTED, 12, halo=3)
-        write_legend(pen, frame, self._layout.legend, self._layout.scene[2])
-        left, top, right, _ = self._layout.aside
-        self._beside(picture, pen, frame, turn, write_facts(pen, frame, (left, top, right)))
+    def draw(self, frame: Frame, azimuth: float = 0.0) -> Image.Image:
+        """Return the picture of a frame; `azimuth` rotates the camera of a scene in space, in degrees."""
+        picture = Image.new("RGB", (self._to_pixels(FRAME_SIZE[0]), self._to_pixels(FRAME_SIZE[1])), BACKGROUND_COLOR)
+        self._paste(picture, self._scene_renderer.draw(frame, azimuth), self._layout.scene[:2])
+        canvas = LayoutCanvas(picture, self._scale)
+        canvas.text((26, 18), frame.title, FOREGROUND_COLOR, 21, bold=True, halo=4)
+        canvas.text((26, 45), frame.note, MUTED_COLOR, 12, halo=3)
+        write_legend(canvas, frame, self._layout.legend, self._layout.scene[2])
+        left, top, right, _ = self._layout.sidebar
+        self._draw_sidebar(picture, canvas, frame, azimuth, write_facts(canvas, frame, (left, top, right)))
         if self._layout.curves is not None:
-            self._paste(picture, self._strip.at(frame.index), self._layout.curves[:2])
-        return self._centred(picture)
+            self._paste(picture, self._timeline_image.draw_cursor(frame.index), self._layout.curves[:2])
+        return self._center(picture)
 
-    def _beside(self, picture: Image.Image, pen: Pen, frame: Frame, turn: float, top: int) -> None:
-        """The control or the section, under the figures."""
-        left, _, right, bottom = self._layout.aside
+    def _draw_sidebar(self, image: Image.Image, canvas: LayoutCanvas, frame: Frame, azimuth: float, top: int) -> None:
+        """Draw the control or the cross-section below the facts, from `top` downwards."""
+        left, _, right, bottom = self._layout.sidebar
         if frame.control is not None:
-            pen.text((left, top), frame.control.title, MUTED, 12)
-            alone = control_of(frame)
-            if self._control is None:
-                size = (self._px(right - left), self._px(bottom - top - 18))
-                self._control = Canvas(alone, size, self._scale)
-            self._paste(picture, self._control.draw(alone, turn), (left, top + 18))
-        elif frame.section is not None:
-            pen.text((left, top), frame.section.note, MUTED, 12)
-            drawing, width = frame.section.drawing, right - left
-            across, up = (b - a for a, b in zip(drawing.low, drawing.high, strict=True))
-            size = (self._px(width), self._px(min(bottom - top - 18, width * up / across)))
-            self._paste(picture, draw_plane(drawing, size, self._px(9)), (left, top + 18))
+            canvas.text((left, top), frame.control.title, MUTED_COLOR, 12)
+            control = control_frame(frame)
+            if self._control_renderer is None:
+                size = (self._to_pixels(right - left), self._to_pixels(bottom - top - 18))
+                self._control_renderer = DrawingRenderer(control, size, self._scale)
+            self._paste(image, self._control_renderer.draw(control, azimuth), (left, top + 18))
+        elif frame.cross_section is not None:
+            canvas.text((left, top), frame.cross_section.note, MUTED_COLOR, 12)
+            drawing = frame.cross_section.drawing
+            width = right - left
+            box_width, box_height = (b - a for a, b in zip(drawing.low, drawing.high, strict=True))
+            height = min(bottom - top - 18, width * box_height / box_width)
+            size = (self._to_pixels(width), self._to_pixels(height))
+            self._paste(image, draw_plane(drawing, size, self._to_pixels(9)), (left, top + 18))
 
-    def _px(self, length: float) -> int:
+    def _to_pixels(self, length: float) -> int:
         return max(1, round(length * self._scale))
 
-    def _extent(self, part: Rectangle) -> tuple[int, int]:
-        return self._px(part[2] - part[0]), self._px(part[3] - part[1])
+    def _size_in_pixels(self, rectangle: LayoutRectangle) -> tuple[int, int]:
+        return self._to_pixels(rectangle[2] - rectangle[0]), self._to_pixels(rectangle[3] - rectangle[1])
 
-    def _paste(self, picture: Image.Image, part: Image.Image, place: tuple[int, int]) -> None:
-        picture.paste(part, (round(place[0] * self._scale), round(place[1] * self._scale)))
+    def _paste(self, image: Image.Image, part: Image.Image, position: tuple[int, int]) -> None:
+        image.paste(part, (round(position[0] * self._scale), round(position[1] * self._scale)))
 
-    def _centred(self, picture: Image.Image) -> Image.Image:
-        if picture.size == self._size:
-            return picture
-        whole = Image.new("RGB", self._size, PAPER)
-        whole.paste(picture, ((whole.width - picture.width) // 2, (whole.height - picture.height) // 2))
-        return whole
+    def _center(self, image: Image.Image) -> Image.Image:
+        if image.size == self._size:
+            return image
+        centered = Image.new("RGB", self._size, BACKGROUND_COLOR)
+        centered.paste(image, ((centered.width - image.width) // 2, (centered.height - image.height) // 2))
+        return centered

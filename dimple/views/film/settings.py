@@ -11,15 +11,15 @@ from dimple.settings import Count, Finite, Flag, NonNegative, settings
 @final
 @settings
 class Film:
-    """How a film is made.
+    """Settings of a film.
 
     Attributes:
-        fps: snapshots a second.
-        hold: seconds for which the first and last snapshots stay, and those at which a phase is complete.
-        turn: degrees by which the camera goes round the scene from the first snapshot to the last. A little of it
-            shows depth; at 0 nothing but the boundary moves.
-        quality: the encoder's constant rate factor, lower is better and larger.
-        gif: whether to write a gif, half as wide and high, beside the mp4.
+        fps: snapshots per second.
+        hold: seconds for which the first snapshot, the last one, and those at which a phase is complete are shown.
+        turn: rotation of the camera about the scene from the first snapshot to the last, in degrees. A small rotation
+            makes depth visible; at 0 only the boundary moves.
+        quality: constant rate factor of the encoder; a lower factor gives better quality and a larger file.
+        gif: if True, also write a gif of half the width and height.
     """
 
     fps: Count = 8

@@ -1,4 +1,4 @@
-"""A run as a small moving picture for lists of runs, and the still that stands for it where nothing should move."""
+"""Thumbnails of a run for lists of runs: an animated one, and a still one for viewers that must not show motion."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,76 +6,87 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from dimple.runs.atomic_io import replacing
+from dimple.runs.atomic_io import atomic_replace
 from dimple.runs.run import Run
-from dimple.views.charts.timeline import plot_strip
+from dimple.views.charts.timeline import plot_timeline
 from dimple.views.content.frame import Chart, Frame, Timeline
-from dimple.views.content.from_run import timeline_of
+from dimple.views.content.from_run import build_timeline
 from dimple.views.drawing.plane import draw_plane
-from dimple.views.film.canvas import Canvas
+from dimple.views.film.canvas import DrawingRenderer
 from dimple.views.film.settings import Film
 
-SIZE = (480, 312)
-MOVING, STILL = "moving.webp", "still.webp"
-MARKER = 9
-# Of markers in space and of the letters of a curve, which are those of a film drawn smaller.
-SCALE, LETTERS = 0.8, 1.3
-# The part of a scene in space that is shown: a film leaves room around the box, which a small picture cannot spare.
-SHOWN = 0.75
+# Width and height in pixels.
+THUMBNAIL_SIZE = (480, 312)
+MOVING_FILE = "moving.webp"
+STILL_FILE = "still.webp"
+# Diameter of markers in the plane, in pixels.
+MARKER_SIZE = 9
+# Scale of markers in space, and of the text of a chart, relative to a film.
+MARKER_SCALE = 0.8
+LETTER_SCALE = 1.3
+# Fraction of the width and height of a picture in space that remains: a film has free space around the box.
+CROP_FRACTION = 0.75
 
 
 def write_thumbnails(run: Run, frames: Sequence[Frame], folder: Path) -> None:
-    """Write `moving.webp`, the boundary through training, and `still.webp`, where it ends; the still is written last.
+    """Write `moving.webp`, the boundary during training, and then `still.webp`, the boundary at the end.
 
     Args:
-        frames: of the run, from `frames_of_run`; none for a run that cannot be drawn, which is shown by the curve of
-            its boundary's distance.
+        run: the run.
+        frames: the frames of the run, from `frames_from_run`. Without frames, for a run that cannot be drawn, the
+            thumbnails show the curve of the distance to the boundary.
+        folder: the folder of the files.
 
     Raises:
         DeviceError: for a scene in space, where no OpenGL library can draw.
         RunError: if the run cannot be read or the folder cannot be written.
     """
-    timeline = timeline_of(run)
-    pictures = list(_scenes(frames) if frames else _curves(timeline))
-    with replacing(folder / MOVING) as temporary:
-        pictures[0].save(
-            temporary, "WEBP", save_all=True, append_images=pictures[1:], duration=durations(timeline), loop=0,
+    timeline = build_timeline(run)
+    images = list(_scene_images(frames) if frames else _curve_images(timeline))
+    with atomic_replace(folder / MOVING_FILE) as temporary:
+        images[0].save(
+            temporary, "WEBP", save_all=True, append_images=images[1:], duration=frame_durations(timeline), loop=0,
             quality=70, method=4,
         )  # fmt: skip
-    with replacing(folder / STILL) as temporary:
-        pictures[-1].save(temporary, "WEBP", quality=85, method=4)
+    with atomic_replace(folder / STILL_FILE) as temporary:
+        images[-1].save(temporary, "WEBP", quality=85, method=4)
 
 
-def durations(timeline: Timeline) -> list[int]:
-    """For how many milliseconds each snapshot stays: as in the film, longer at both ends and where a phase is complete.
+def frame_durations(timeline: Timeline) -> list[int]:
+    """Return the milliseconds for which each snapshot is shown.
+
+    As in a film, the first and the last snapshot, and those at which a phase is complete, are shown longer.
 
     Example:
-        >>> durations(Timeline(np.array([0, 1, 2, 4, 8]), (), (("clung", 2),)))
+        >>> frame_durations(Timeline(np.array([0, 1, 2, 4, 8]), (), (("clung", 2),)))
         [1000, 125, 1000, 125, 1000]
     """
-    film, last = Film(), len(timeline.steps) - 1
+    film = Film()
+    last = len(timeline.steps) - 1
     held = {0, last, *(min(int(np.searchsorted(timeline.steps, step)), last) for _, step in timeline.phases)}
-    return [round(1000 * (film.hold if place in held else 1 / film.fps)) for place in range(last + 1)]
+    return [round(1000 * (film.hold if index in held else 1 / film.fps)) for index in range(last + 1)]
 
 
-def _scenes(frames: Sequence[Frame]) -> Iterator[Image.Image]:
-    """The scene at every snapshot, seen from where the film looks in the middle of its turn."""
+def _scene_images(frames: Sequence[Frame]) -> Iterator[Image.Image]:
+    """Yield the picture of the scene at each snapshot, from the default position of the camera."""
     if frames[0].drawing.ambient_dim == 2:
-        yield from (draw_plane(frame.drawing, SIZE, MARKER) for frame in frames)
+        yield from (draw_plane(frame.drawing, THUMBNAIL_SIZE, MARKER_SIZE) for frame in frames)
         return
-    size = round(SIZE[0] / SHOWN), round(SIZE[1] / SHOWN)
-    canvas = Canvas(frames[0], size, SCALE)
+    size = (round(THUMBNAIL_SIZE[0] / CROP_FRACTION), round(THUMBNAIL_SIZE[1] / CROP_FRACTION))
+    renderer = DrawingRenderer(frames[0], size, MARKER_SCALE)
     try:
         for frame in frames:
-            yield ImageOps.fit(canvas.draw(frame), SIZE, bleed=(1 - SHOWN) / 2)
+            yield ImageOps.fit(renderer.draw(frame), THUMBNAIL_SIZE, bleed=(1 - CROP_FRACTION) / 2)
     finally:
-        canvas.close()
+        renderer.close()
 
 
-def _curves(timeline: Timeline) -> Iterator[Image.Image]:
-    """The first curve with its null, and a cursor that runs along it."""
-    whole, *_ = timeline.charts
-    curve, *_ = whole.curves
-    chart = Chart(curve.name, (curve,), whole.unit, whole.limits)
-    strip = plot_strip(Timeline(timeline.steps, (chart,), timeline.phases), SIZE, LETTERS, stacked=True)
-    yield from (strip.at(index) for index in range(len(timeline.steps)))
+def _curve_images(timeline: Timeline) -> Iterator[Image.Image]:
+    """Yield pictures of the first curve with its baseline, with a cursor at one snapshot after the other."""
+    first_chart, *_ = timeline.charts
+    curve, *_ = first_chart.curves
+    chart = Chart(curve.name, (curve,), first_chart.unit, first_chart.limits)
+    timeline_image = plot_timeline(
+        Timeline(timeline.steps, (chart,), timeline.phases), THUMBNAIL_SIZE, LETTER_SCALE, stacked=True
+    )
+    yield from (timeline_image.draw_cursor(index) for index in range(len(timeline.steps)))

@@ -1,6 +1,6 @@
-"""Boundary, manifold and class regions of all snapshots of a run as layers of an image viewer.
+"""Boundary, manifold and class regions of all snapshots of a run as napari layers.
 
-Coordinates come in the viewer's order, the snapshot's number first and x last.
+Coordinates are in the order of napari: the index of the snapshot first, x last.
 """
 
 import itertools
@@ -10,184 +10,223 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.views.content.frame import Frame, Layer, Reals
-from dimple.views.drawing.class_regions import INPUT, named_places
+from dimple.views.content.frame import FloatArray, Frame, MeshLayer
+from dimple.views.drawing.class_regions import VALID_TINT_STRENGTH, name_positions
 from dimple.views.napari.layout import LayerData
 from dimple.views.style.colors import (
-    INK,
-    MANIFOLD,
-    MUTED,
-    RULE,
-    Colour,
-    class_colour,
-    hexadecimal,
-    relief_colours,
+    FOREGROUND_COLOR,
+    GRID_LINE_COLOR,
+    MANIFOLD_COLOR,
+    MUTED_COLOR,
+    Color,
+    class_color,
+    depth_colors,
     tint,
+    to_hex,
 )
-from dimple.views.vtk.class_regions3d import walls_of
+from dimple.views.vtk.class_regions3d import class_boundary_mesh
 
-AXIS = "snapshot"
-AXES = {2: (AXIS, "y", "x"), 3: (AXIS, "z", "y", "x")}
-BOUNDARY, REGIONS = "boundary", "classes"
-# What is drawn first, and without depth, neither hides nor veils what is drawn after it.
-BEHIND = {"blending": "translucent_no_depth"}
-# The width of a line, in shares of the box's largest side.
-LINE = 0.004
-# Of the names of classes, and what stays clear of them around each point, on whose right its own name stands.
-LETTERS, CLEAR = 13, (16.0, 36.0, 150.0, 16.0)
+SNAPSHOT_AXIS = "snapshot"
+AXIS_LABELS = {2: (SNAPSHOT_AXIS, "y", "x"), 3: (SNAPSHOT_AXIS, "z", "y", "x")}
+BOUNDARY_LAYER = "boundary"
+REGIONS_LAYER = "classes"
+# A layer with this blending that is drawn first neither hides nor dims the layers after it.
+BACKGROUND_OPTIONS = {"blending": "translucent_no_depth"}
+# Width of a line as a fraction of the longest side of the box.
+LINE_WIDTH_FRACTION = 0.004
+# Of the names of classes, in pixels.
+NAME_FONT_SIZE = 13
+# Pixels to the left, above, to the right and below each point in which no class name is placed. The name of a point is
+# on its right.
+POINT_CLEARANCE = (16.0, 36.0, 150.0, 16.0)
 
 
-def placed(points: Reals, number: int | None = None) -> Reals:
-    """Points `(N, n)` in the viewer's order, behind the number of their snapshot where there is one.
+def to_viewer_order(points: FloatArray, snapshot: int | None = None) -> FloatArray:
+    """Return points `(N, n)` with reversed coordinates, preceded by the index of their snapshot if it is given.
 
     Example:
-        >>> placed(np.array([[1.0, 2.0, 3.0]]), 7).tolist()
+        >>> to_viewer_order(np.array([[1.0, 2.0, 3.0]]), 7).tolist()
         [[7.0, 3.0, 2.0, 1.0]]
     """
-    reverse = points[:, ::-1]
-    return reverse if number is None else np.insert(reverse, 0, number, axis=1)
+    reversed_points = points[:, ::-1]
+    return reversed_points if snapshot is None else np.insert(reversed_points, 0, snapshot, axis=1)
 
 
-def diverging(name: str) -> dict[str, Any]:
-    """Blue for negative and class 0, orange for positive and class 1, pale for zero, as napari takes a colormap."""
-    return {"name": name, "colors": relief_colours(np.linspace(-1.0, 1.0, 129), 1.0) / 255}
+def diverging_colormap(name: str) -> dict[str, Any]:
+    """Return a napari colormap: blue for negative and class 0, orange for positive and class 1, pale for zero."""
+    return {"name": name, "colors": depth_colors(np.linspace(-1.0, 1.0, 129), 1.0) / 255}
 
 
 def box_layers(frame: Frame) -> list[LayerData]:
-    """The edges of a box in space; nothing in the plane."""
+    """Return the edges of a 3-D box; no layer in the plane."""
     drawing = frame.drawing
     if drawing.ambient_dim == 2:
         return []
     corners = np.array(list(itertools.product(*zip(drawing.low, drawing.high, strict=True))))
-    ends = [corners[[a, b]] for a, b in itertools.combinations(range(8), 2) if (a ^ b) in (1, 2, 4)]
-    edges, about, kind = _lines(placed(np.concatenate(ends)), RULE, frame, {"name": "box", "axis_labels": AXES[3][1:]})
-    return [(edges, about | BEHIND, kind)]
+    endpoints = [corners[[a, b]] for a, b in itertools.combinations(range(8), 2) if (a ^ b) in (1, 2, 4)]
+    options = {"name": "box", "axis_labels": AXIS_LABELS[3][1:], **BACKGROUND_OPTIONS}
+    return [_line_layer(to_viewer_order(np.concatenate(endpoints)), GRID_LINE_COLOR, frame, options)]
 
 
 def manifold_layers(frame: Frame) -> list[LayerData]:
-    """The data manifold, which no snapshot changes; nothing where there is none."""
+    """Return the data manifold, which is the same for all snapshots; no layer without a manifold."""
     layer = frame.drawing.layer("manifold")
     if layer is None or len(layer.mesh.faces) == 0:
         return []
     mesh = layer.mesh
-    about: dict[str, Any] = {"name": "manifold", "axis_labels": AXES[mesh.ambient_dim][1:]}
+    options: dict[str, Any] = {"name": "manifold", "axis_labels": AXIS_LABELS[mesh.ambient_dim][1:]}
     if mesh.faces.shape[1] == 2:
-        return [_lines(placed(mesh.vertices[mesh.faces].reshape(-1, mesh.ambient_dim)), MANIFOLD, frame, about)]
-    grey = {"name": "manifold", "colors": [hexadecimal(MANIFOLD)] * 2}
-    about |= {"colormap": grey, "opacity": 0.15, "shading": "none", **BEHIND}
-    return [((placed(mesh.vertices), mesh.faces), about, "surface")]
+        endpoints = to_viewer_order(mesh.vertices[mesh.faces].reshape(-1, mesh.ambient_dim))
+        return [_line_layer(endpoints, MANIFOLD_COLOR, frame, options)]
+    gray = {"name": "manifold", "colors": [to_hex(MANIFOLD_COLOR)] * 2}
+    options |= {"colormap": gray, "opacity": 0.15, "shading": "none", **BACKGROUND_OPTIONS}
+    return [((to_viewer_order(mesh.vertices), mesh.faces), options, "surface")]
 
 
 def region_layers(frames: Sequence[Frame]) -> list[LayerData]:
-    """The classes of a plane, told by name under the cursor; nothing in space, or where no regions are known."""
+    """Return the class regions of a plane, with class names under the cursor; no layer in space or without regions."""
     drawing = frames[0].drawing
-    if drawing.classes is None or drawing.ambient_dim == 3:
+    if drawing.class_regions is None or drawing.ambient_dim == 3:
         return []
-    regions = np.stack([frame.drawing.classes.regions for frame in frames if frame.drawing.classes is not None])
+    regions = np.stack(
+        [frame.drawing.class_regions.label_grid for frame in frames if frame.drawing.class_regions is not None]
+    )
     scale = (np.array(drawing.high) - drawing.low)[::-1] / regions.shape[1:]
     # Label 0 is napari's background.
-    tints = [hexadecimal(tint(class_colour(label), INPUT)) for label in range(int(regions.max()) + 1)]
-    colours: dict[int | None, str] = {None: "transparent", **dict(enumerate(["transparent", *tints]))}
-    about = {
-        "name": REGIONS,
-        "axis_labels": AXES[2],
-        "colormap": colours,
-        "features": {"class": ["", *drawing.classes.names]},
+    tints = [to_hex(tint(class_color(label), VALID_TINT_STRENGTH)) for label in range(int(regions.max()) + 1)]
+    colors: dict[int | None, str] = {None: "transparent", **dict(enumerate(["transparent", *tints]))}
+    options = {
+        "name": REGIONS_LAYER,
+        "axis_labels": AXIS_LABELS[2],
+        "colormap": colors,
+        "features": {"class": ["", *drawing.class_regions.class_names]},
         "opacity": 1.0,
         "scale": (1.0, *scale),
-        # The middle of the first square.
+        # The center of the first grid cell.
         "translate": (0.0, *(np.array(drawing.low)[::-1] + scale / 2)),
     }
-    return [((regions + 1).astype(np.int32), about, "labels")]
+    return [((regions + 1).astype(np.int32), options, "labels")]
 
 
 def name_layers(frames: Sequence[Frame]) -> list[LayerData]:
-    """The names of the classes in their regions of a plane; nothing in space, or where no regions are known."""
+    """Return the class names in the regions of a plane; no layer in space or without regions."""
     drawings = [frame.drawing for frame in frames]
     found = [
-        (name, placed(place[None], number))
-        for number, drawing in enumerate(drawings)
-        if drawing.classes is not None and drawing.ambient_dim == 2
-        for name, place in named_places(drawing, drawing.classes, LETTERS, CLEAR)
+        (name, to_viewer_order(position[None], index))
+        for index, drawing in enumerate(drawings)
+        if drawing.class_regions is not None and drawing.ambient_dim == 2
+        for name, position in name_positions(drawing, drawing.class_regions, NAME_FONT_SIZE, POINT_CLEARANCE)
     ]
     if not found:
         return []
-    about = {
+    options = {
         "name": "names",
-        "axis_labels": AXES[2],
+        "axis_labels": AXIS_LABELS[2],
         "features": {"class": [name for name, _ in found]},
-        "text": {"string": "{class}", "size": LETTERS - 4, "color": hexadecimal(INK), "anchor": "center"},
+        "text": {
+            "string": "{class}",
+            "size": NAME_FONT_SIZE - 4,
+            "color": to_hex(FOREGROUND_COLOR),
+            "anchor": "center",
+        },
         "face_color": "transparent",
         "border_color": "transparent",
-        "size": LINE * drawings[0].side,
+        "size": LINE_WIDTH_FRACTION * drawings[0].longest_side,
     }
-    return [(np.concatenate([place for _, place in found]), about, "points")]
+    return [(np.concatenate([position for _, position in found]), options, "points")]
 
 
 def boundary_layers(frames: Sequence[Frame]) -> list[LayerData]:
-    """The boundary of all snapshots as one layer, and the way to it; nothing where no snapshot has a boundary."""
-    shown = [(number, layer) for number, frame in enumerate(frames) if (layer := frame.drawing.layer("boundary"))]
-    shown = [(number, layer) for number, layer in shown if len(layer.mesh.faces)]
-    if not shown:
+    """Return the boundary of all snapshots as one layer, and the perturbations; no layer without any boundary."""
+    numbered = [(index, frame.drawing.layer("boundary")) for index, frame in enumerate(frames)]
+    layers = [(index, layer) for index, layer in numbered if layer is not None and len(layer.mesh.faces)]
+    if not layers:
         return []
-    about: dict[str, Any] = {"name": BOUNDARY, "axis_labels": AXES[frames[0].drawing.ambient_dim]}
+    options: dict[str, Any] = {"name": BOUNDARY_LAYER, "axis_labels": AXIS_LABELS[frames[0].drawing.ambient_dim]}
     if frames[0].drawing.ambient_dim == 2:
-        ends = [placed(layer.mesh.vertices[layer.mesh.faces].reshape(-1, 2), number) for number, layer in shown]
-        return [_lines(np.concatenate(ends), INK, frames[0], about), _perturbations(frames)]
-    data, look = _relief(shown, frames[0].relief_scale) if shown[0][1].pairs is None else _rooms(shown, frames)
-    return [(data, about | look, "surface"), _perturbations(frames)]
+        endpoints = [
+            to_viewer_order(layer.mesh.vertices[layer.mesh.faces].reshape(-1, 2), index) for index, layer in layers
+        ]
+        boundary = _line_layer(np.concatenate(endpoints), FOREGROUND_COLOR, frames[0], options)
+    elif layers[0][1].class_pairs is None:
+        boundary = _depth_surface(layers, frames[0].depth_scale, options)
+    else:
+        boundary = _class_surface(layers, frames, options)
+    return [boundary, _perturbation_layer(frames)]
 
 
-def _relief(shown: Sequence[tuple[int, Layer]], scale: float) -> tuple[Any, dict[str, Any]]:
-    """Surfaces with the depth of the manifold at their corners, and how it is coloured."""
-    relief = [np.zeros(len(layer.mesh.vertices)) if layer.relief is None else layer.relief for _, layer in shown]
-    vertices, faces = _joined([(number, layer.mesh.vertices, layer.mesh.faces) for number, layer in shown])
-    colours = {"colormap": diverging("depth of the manifold"), "contrast_limits": (-scale, scale)}
-    return (vertices, faces, np.concatenate(relief).astype(np.float32)), colours | {"shading": "smooth"}
+def _depth_surface(
+    numbered_layers: Sequence[tuple[int, MeshLayer]], depth_scale: float, options: dict[str, Any]
+) -> LayerData:
+    """Return surfaces in space, colored by their manifold depth."""
+    depths = [
+        np.zeros(len(layer.mesh.vertices)) if layer.manifold_depth is None else layer.manifold_depth
+        for _, layer in numbered_layers
+    ]
+    vertices, faces = _join_surfaces(
+        [(index, layer.mesh.vertices, layer.mesh.faces) for index, layer in numbered_layers]
+    )
+    values = np.concatenate(depths).astype(np.float32)
+    colors = {"colormap": diverging_colormap("depth of the manifold"), "contrast_limits": (-depth_scale, depth_scale)}
+    return (vertices, faces, values), options | colors | {"shading": "smooth"}, "surface"
 
 
-def _rooms(shown: Sequence[tuple[int, Layer]], frames: Sequence[Frame]) -> tuple[Any, dict[str, Any]]:
-    """Both faces of the boundary of many classes, each in the colour of the class on its side."""
-    painted = [(number, walls_of(layer, frames[number].drawing)) for number, layer in shown]
-    vertices, faces = _joined([(number, walls.places, walls.faces) for number, walls in painted])
-    hues = [walls.colours() / 255 for _, walls in painted]
-    return (vertices, faces), {"vertex_colors": np.concatenate(hues).astype(np.float32), "shading": "smooth"}
+def _class_surface(
+    numbered_layers: Sequence[tuple[int, MeshLayer]], frames: Sequence[Frame], options: dict[str, Any]
+) -> LayerData:
+    """Return both faces of the boundary of many classes, each in the color of the class that it faces."""
+    meshes = [(index, class_boundary_mesh(layer, frames[index].drawing)) for index, layer in numbered_layers]
+    surface = _join_surfaces([(index, mesh.positions, mesh.faces) for index, mesh in meshes])
+    colors = np.concatenate([mesh.colors() / 255 for _, mesh in meshes]).astype(np.float32)
+    return surface, options | {"vertex_colors": colors, "shading": "smooth"}, "surface"
 
 
-def _joined(parts: Sequence[tuple[int, Reals, NDArray[np.int64]]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Surfaces of several snapshots as one: their corners behind their number, and their triangles."""
-    starts = np.cumsum([0, *[len(vertices) for _, vertices, _ in parts]])
-    vertices = np.concatenate([placed(vertices, number) for number, vertices, _ in parts]).astype(np.float32)
-    return vertices, np.concatenate([faces + start for (*_, faces), start in zip(parts, starts, strict=False)])
+def _join_surfaces(
+    surfaces: Sequence[tuple[int, FloatArray, NDArray[np.int64]]],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Join surfaces of several snapshots into one, with the index of the snapshot as first coordinate."""
+    starts = np.cumsum([0, *[len(vertices) for _, vertices, _ in surfaces]])
+    vertices = np.concatenate([to_viewer_order(vertices, index) for index, vertices, _ in surfaces]).astype(np.float32)
+    return vertices, np.concatenate([faces + start for (*_, faces), start in zip(surfaces, starts, strict=False)])
 
 
-def _lines(ends: Reals, colour: Colour, frame: Frame, about: dict[str, Any]) -> LayerData:
-    """Segments, given by both ends in turn."""
-    start, end = ends[::2], ends[1::2]
-    look = {"edge_color": hexadecimal(colour), "edge_width": 1.3 * LINE * frame.drawing.side, "vector_style": "line"}
-    return np.stack([start, end - start], axis=1), about | look | {"opacity": 1.0}, "vectors"
-
-
-def _perturbations(frames: Sequence[Frame]) -> LayerData:
-    """From every training point to the nearest place of the boundary that is drawn, where there is one."""
-    from dimple.levelsets.closest_points import nearest_places
-
-    vectors, features = [], []
-    for number, frame in enumerate(frames):
-        positions, boundary = frame.drawing.points.positions, frame.drawing.layer("boundary")
-        places = np.full(positions.shape, np.nan) if boundary is None else nearest_places(boundary.mesh, positions)
-        found = np.flatnonzero(np.isfinite(places).all(1))
-        steps = places[found] - positions[found]
-        vectors.append(np.stack([placed(positions[found], number), placed(steps, 0)], axis=1))
-        length = np.linalg.norm(steps, axis=1)
-        features.append({"step": np.full(len(found), frame.step), "index": found, "length": length})
-    about = {
-        "name": "perturbations",
-        "axis_labels": AXES[frames[0].drawing.ambient_dim],
-        "features": {name: np.concatenate([part[name] for part in features]) for name in features[0]},
-        "edge_color": hexadecimal(MUTED),
-        "edge_width": LINE * frames[0].drawing.side,
+def _line_layer(endpoints: FloatArray, color: Color, frame: Frame, options: dict[str, Any]) -> LayerData:
+    """Return line segments, given by both endpoints in turn."""
+    start = endpoints[::2]
+    end = endpoints[1::2]
+    style = {
+        "edge_color": to_hex(color),
+        "edge_width": 1.3 * LINE_WIDTH_FRACTION * frame.drawing.longest_side,
         "vector_style": "line",
         "opacity": 1.0,
     }
-    return np.concatenate(vectors), about, "vectors"
+    return np.stack([start, end - start], axis=1), options | style, "vectors"
+
+
+def _perturbation_layer(frames: Sequence[Frame]) -> LayerData:
+    """Return the vectors from every training point to the closest point of the drawn boundary, if there is one."""
+    from dimple.levelsets.closest_points import closest_points_on_mesh
+
+    vectors = []
+    features = []
+    for index, frame in enumerate(frames):
+        positions = frame.drawing.points.positions
+        boundary = frame.drawing.layer("boundary")
+        closest = (
+            np.full(positions.shape, np.nan) if boundary is None else closest_points_on_mesh(boundary.mesh, positions)
+        )
+        found = np.flatnonzero(np.isfinite(closest).all(1))
+        steps = closest[found] - positions[found]
+        vectors.append(np.stack([to_viewer_order(positions[found], index), to_viewer_order(steps, 0)], axis=1))
+        length = np.linalg.norm(steps, axis=1)
+        features.append({"step": np.full(len(found), frame.step), "index": found, "length": length})
+    options = {
+        "name": "perturbations",
+        "axis_labels": AXIS_LABELS[frames[0].drawing.ambient_dim],
+        "features": {name: np.concatenate([part[name] for part in features]) for name in features[0]},
+        "edge_color": to_hex(MUTED_COLOR),
+        "edge_width": LINE_WIDTH_FRACTION * frames[0].drawing.longest_side,
+        "vector_style": "line",
+        "opacity": 1.0,
+    }
+    return np.concatenate(vectors), options, "vectors"

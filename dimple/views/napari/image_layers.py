@@ -1,4 +1,4 @@
-"""Images and their shortest perturbations as layers of an image viewer, a sample at every place of the slider."""
+"""Images and their shortest perturbations as napari layers, one sample at each position of the slider."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,53 +6,62 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.views.napari.boundary_layers import diverging
-from dimple.views.napari.layout import Arrangement, LayerData
+from dimple.views.napari.boundary_layers import diverging_colormap
+from dimple.views.napari.layout import LayerData, NapariLayout
 
-Pixels = NDArray[np.floating[Any]]
-AXES = ("sample", "y", "x")
-# What a measurement keeps of its images, and how a reader calls it.
-PARTS = {"perturbation": "perturbation", "on_part": "on the manifold", "off_part": "off the manifold"}
-# Of so many samples the largest change of a pixel lies within the range of the colours.
-WITHIN = 0.9
+PixelArray = NDArray[np.floating[Any]]
+IMAGE_AXIS_LABELS = ("sample", "y", "x")
+# Names of the saved arrays of a measurement, and of their layers.
+PERTURBATION_NAMES = {"perturbation": "perturbation", "on_part": "on the manifold", "off_part": "off the manifold"}
+# Fraction of the samples whose largest pixel change lies in the color range.
+COLOR_RANGE_QUANTILE = 0.9
 
 
-def picture_layers(pictures: Mapping[str, Pixels], captions: Sequence[str]) -> Arrangement:
-    """The image, the image at the boundary, and the way there with its parts along and off the data manifold.
+def make_image_layout(images: Mapping[str, PixelArray], captions: Sequence[str]) -> NapariLayout:
+    """Return layers for the image, the image at the boundary, and the perturbation with its two parts.
 
-    All ways are drawn on one scale, which is zero-centred and the same for every sample, so that a robust image shows
-    by the strength of its colours. With three colour channels grey stands for zero.
+    All perturbations have one color scale, which is centered at zero and the same for every sample, so that strong
+    colors indicate a robust image. With three color channels gray stands for zero.
 
     Args:
-        pictures: `image` with pixels in [0, 1] and `perturbation`, `(S, C, H, W)` with C = 1 or 3, and where the
-            tangents were known `on_part` and `off_part`.
-        captions: one a sample.
+        images: `image` with pixels in [0, 1] and `perturbation`, both `(S, C, H, W)` with C = 1 or 3; with known
+            tangents also `on_part` and `off_part`, the parts of the perturbation along and off the manifold.
+        captions: one for each sample.
     """
-    image, step = pictures["image"], pictures["perturbation"]
-    limit = float(np.quantile(np.abs(step).reshape(len(step), -1).max(1), WITHIN)) or 1.0
-    shown = {name: pictures[part] for part, name in PARTS.items() if part in pictures}
-    layers = [_photograph("image", image), _photograph("at the boundary", image + step)]
-    layers += [_change(name, part, limit) for name, part in shown.items()]
-    full = f"full colour: a pixel changes by {limit:.2g}"
-    lines = tuple(f"{caption}\n{full}" for caption in captions)
-    return Arrangement(tuple(layers), lines, 0, "image", upwards=False, side_by_side=True, linked=tuple(shown))
+    image = images["image"]
+    perturbation = images["perturbation"]
+    largest = np.abs(perturbation).reshape(len(perturbation), -1).max(1)
+    limit = float(np.quantile(largest, COLOR_RANGE_QUANTILE)) or 1.0
+    differences = {name: images[key] for key, name in PERTURBATION_NAMES.items() if key in images}
+    layers = [_image_layer("image", image), _image_layer("at the boundary", image + perturbation)]
+    layers += [_difference_layer(name, difference, limit) for name, difference in differences.items()]
+    scale_note = f"full color: a pixel changes by {limit:.2g}"
+    return NapariLayout(
+        tuple(layers),
+        tuple(f"{caption}\n{scale_note}" for caption in captions),
+        start_index=0,
+        active_layer="image",
+        y_axis_up=False,
+        side_by_side=True,
+        linked_layers=tuple(differences),
+    )
 
 
-def _photograph(name: str, pixels: Pixels) -> LayerData:
+def _image_layer(name: str, pixels: PixelArray) -> LayerData:
     levels = np.rint(np.clip(pixels, 0.0, 1.0) * 255).astype(np.uint8)
-    about = {"name": name, "axis_labels": AXES}
-    return _colour_or_grey(levels, about | {"colormap": "gray", "contrast_limits": (0, 255)}, about)
-
-
-def _change(name: str, part: Pixels, limit: float) -> LayerData:
-    about = {"name": name, "axis_labels": AXES}
-    if part.shape[1] == 3:
-        return _photograph(name, 0.5 + part / (2 * limit))
-    signed = {"colormap": diverging("less to more"), "contrast_limits": (-limit, limit)}
-    return np.asarray(part[:, 0], dtype=np.float32), about | signed, "image"
-
-
-def _colour_or_grey(levels: NDArray[np.uint8], grey: dict[str, Any], colour: dict[str, Any]) -> LayerData:
+    options: dict[str, Any] = {"name": name, "axis_labels": IMAGE_AXIS_LABELS}
     if levels.shape[1] == 3:
-        return np.ascontiguousarray(levels.transpose(0, 2, 3, 1)), colour | {"rgb": True}, "image"
-    return levels[:, 0], grey, "image"
+        return np.ascontiguousarray(levels.transpose(0, 2, 3, 1)), options | {"rgb": True}, "image"
+    return levels[:, 0], options | {"colormap": "gray", "contrast_limits": (0, 255)}, "image"
+
+
+def _difference_layer(name: str, difference: PixelArray, limit: float) -> LayerData:
+    if difference.shape[1] == 3:
+        return _image_layer(name, 0.5 + difference / (2 * limit))
+    options = {
+        "name": name,
+        "axis_labels": IMAGE_AXIS_LABELS,
+        "colormap": diverging_colormap("less to more"),
+        "contrast_limits": (-limit, limit),
+    }
+    return np.asarray(difference[:, 0], dtype=np.float32), options, "image"

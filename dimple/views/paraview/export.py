@@ -1,4 +1,7 @@
-"""The boundary along training as files for ParaView, with the training step as time: a .pvd series, or one .vtkhdf."""
+"""Export of the boundary during training to ParaView, as a .pvd series or one .vtkhdf file.
+
+The time of a step is its training step.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,209 +14,233 @@ from numpy.typing import NDArray
 
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
-from dimple.runs.atomic_io import replacing, write_bytes
-from dimple.views.content.frame import Layer, PointSet, Reals
-from dimple.views.content.metadata import NO_IMPRINT, Imprint, in_vtk
+from dimple.runs.atomic_io import atomic_replace, write_bytes
+from dimple.views.content.frame import FloatArray, MeshLayer, PointSet
+from dimple.views.content.metadata import NO_METADATA, Metadata, add_vtk_metadata
 
 if TYPE_CHECKING:
     import pyvista as pv
 
-COMPRESSION = 4
-RELIEF = "depth of the manifold"
-FRONT, BEHIND = "class in front", "class behind"
-BOUNDARY, POINTS = "boundary", "points"
+# Of .vtkhdf files, from 0 to 9.
+COMPRESSION_LEVEL = 4
+# Names of arrays and blocks in the files.
+DEPTH_ARRAY = "depth of the manifold"
+FRONT_CLASS_ARRAY = "class in front"
+BACK_CLASS_ARRAY = "class behind"
+BOUNDARY_BLOCK = "boundary"
+POINTS_BLOCK = "points"
 Arrays = Mapping[str, NDArray[Any]]
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Moment:
-    """What a file for ParaView holds of one snapshot; all snapshots of a series have the same names.
+class ParaViewSnapshot:
+    """The data of one snapshot in a file for ParaView. All snapshots of a series have the same array names.
 
     Attributes:
-        step: of training, which becomes the time.
-        boundary: a surface of space, or a curve of the plane.
-        at_corners: numbers `(V,)` at the boundary's vertices, beside its relief.
-        at_faces: numbers `(F,)` of its triangles or segments, beside the classes on both sides.
-        points: the labelled points; none without them.
-        at_points: numbers `(N,)` or vectors `(N, n)` at these, beside class and prediction.
+        step: the training step, which becomes the time.
+        boundary: a surface in space, or a curve in the plane.
+        vertex_arrays: numbers `(V,)` at the vertices of the boundary, in addition to the manifold depth.
+        face_arrays: numbers `(F,)` of its triangles or segments, in addition to the classes on both sides.
+        points: the labeled points; None for no points.
+        point_arrays: numbers `(N,)` or vectors `(N, n)` at the points, in addition to class and prediction.
     """
 
     step: int
-    boundary: Layer
-    at_corners: Arrays = dataclasses.field(default_factory=dict)
-    at_faces: Arrays = dataclasses.field(default_factory=dict)
+    boundary: MeshLayer
+    vertex_arrays: Arrays = dataclasses.field(default_factory=dict)
+    face_arrays: Arrays = dataclasses.field(default_factory=dict)
     points: PointSet | None = None
-    at_points: Arrays = dataclasses.field(default_factory=dict)
+    point_arrays: Arrays = dataclasses.field(default_factory=dict)
 
 
-def write_pvd(moments: Sequence[Moment], path: Path | str, imprint: Imprint = NO_IMPRINT) -> Path:
-    """Write each step as `<stem>_steps/<step>.vtp`, and the .pvd beside that folder, which every ParaView opens.
+def write_pvd(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metadata: Metadata = NO_METADATA) -> Path:
+    """Write each step as `<stem>_steps/<step>.vtp`, and a .pvd file next to that folder, which every ParaView opens.
 
-    Points, where there are some, stand in `<step>_points.vtp` as the second part of their step. What lies in the plane
-    is written at height zero. The .pvd comes last, so that it never names a file that is missing.
+    Points are written to `<step>_points.vtp`, the second part of their step. Planar data are written at z = 0. The .pvd
+    file is written last, so that it never refers to a missing file.
 
     Args:
-        moments: in the order of their steps.
-        path: of the .pvd; its folder is made if it is absent.
-        imprint: what each file says of the run.
+        snapshots: in the order of their steps.
+        path: of the .pvd file; its folder is created if necessary.
+        metadata: of the run, written into each file.
+
+    Returns:
+        The path of the .pvd file.
 
     Raises:
-        RunError: if the folder cannot be written.
+        RunError: if the folder cannot be created.
 
     Example:
         >>> import tempfile
-        >>> line = Layer(Mesh(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0, 1]])), "boundary")
-        >>> write_pvd([Moment(0, line), Moment(10, line)], tempfile.mkdtemp() + "/run.pvd").name
+        >>> line = MeshLayer(Mesh(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0, 1]])), "boundary")
+        >>> write_pvd([ParaViewSnapshot(0, line), ParaViewSnapshot(10, line)], tempfile.mkdtemp() + "/run.pvd").name
         'run.pvd'
     """
     path = Path(path)
-    folder = _made(path.with_name(f"{path.stem}_steps"))
+    folder = _make_folder(path.with_name(f"{path.stem}_steps"))
     root = ElementTree.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     collection = ElementTree.SubElement(root, "Collection")
-    for moment in moments:
-        shapes = {"": _boundary(moment, imprint)} | (
-            {} if moment.points is None else {"_points": _points(moment, imprint)}
-        )
-        for part, (end, shape) in enumerate(shapes.items()):
-            file = folder / f"{moment.step:08d}{end}.vtp"
-            with replacing(file) as temporary:
-                shape.save(temporary)
-            where = {"timestep": str(moment.step), "group": "", "part": str(part), "file": f"{folder.name}/{file.name}"}
-            ElementTree.SubElement(collection, "DataSet", where)
+    for snapshot in snapshots:
+        parts = {"": _make_boundary_polydata(snapshot, metadata)}
+        if snapshot.points is not None:
+            parts["_points"] = _make_points_polydata(snapshot, metadata)
+        for number, (suffix, polydata) in enumerate(parts.items()):
+            name = f"{snapshot.step:08d}{suffix}.vtp"
+            with atomic_replace(folder / name) as temporary:
+                polydata.save(temporary)
+            entry = {"timestep": str(snapshot.step), "group": "", "part": str(number), "file": f"{folder.name}/{name}"}
+            ElementTree.SubElement(collection, "DataSet", entry)
     ElementTree.indent(root)
     write_bytes(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
     return path
 
 
-def write_vtkhdf(moments: Sequence[Moment], path: Path | str, imprint: Imprint = NO_IMPRINT) -> Path:
-    """Write all steps into one file for new ParaViews, boundary and points as blocks of these names; see `write_pvd`.
+def write_vtkhdf(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metadata: Metadata = NO_METADATA) -> Path:
+    """Write all steps into one file with the blocks `boundary` and `points`, for recent versions of ParaView.
 
-    A step without a boundary has one piece without extent. What the file says of the run stands in the field data of
-    its blocks, which VTK 9.7 writes but does not read.
+    A step without a boundary has one face of area 0. The metadata of the run are in the field data of the blocks, which
+    VTK 9.7 writes but does not read. Arguments as in `write_pvd`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        RunError: if the file cannot be written.
     """
     from vtkmodules.vtkIOHDF import vtkHDFWriter
 
     path = Path(path)
-    _made(path.parent)
-    blocks = [{BOUNDARY: _boundary(_never_empty(moment), imprint)} for moment in moments]
-    for block, moment in zip(blocks, moments, strict=True):
-        if moment.points is not None:
-            block[POINTS] = _points(moment, imprint)
-    source = _series(blocks, [moment.step for moment in moments])
-    with replacing(path) as temporary:
+    _make_folder(path.parent)
+    blocks = [
+        {BOUNDARY_BLOCK: _make_boundary_polydata(_replace_empty_boundary(snapshot), metadata)} for snapshot in snapshots
+    ]
+    for block, snapshot in zip(blocks, snapshots, strict=True):
+        if snapshot.points is not None:
+            block[POINTS_BLOCK] = _make_points_polydata(snapshot, metadata)
+    source = _make_time_series_source(blocks, [snapshot.step for snapshot in snapshots])
+    with atomic_replace(path) as temporary:
         writer = vtkHDFWriter()
         writer.SetInputConnection(source.GetOutputPort())
         writer.SetFileName(str(temporary))
         writer.SetOverwrite(True)
         writer.SetWriteAllTimeSteps(True)
-        writer.SetCompressionLevel(COMPRESSION)
+        writer.SetCompressionLevel(COMPRESSION_LEVEL)
         if not writer.Write():
-            raise RunError(f"{path}: VTK could not write it; free space or choose another place")
+            raise RunError(f"{path}: VTK could not write it; free disk space or choose another folder")
     return path
 
 
-def _series(blocks: "Sequence[Mapping[str, pv.PolyData]]", steps: Sequence[int]) -> Any:
-    """A source of VTK that gives the named shapes of each step."""
+def _make_time_series_source(blocks: "Sequence[Mapping[str, pv.PolyData]]", steps: Sequence[int]) -> Any:
+    """Return a VTK source of the named blocks at each step."""
     from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
     from vtkmodules.vtkCommonDataModel import vtkPartitionedDataSetCollection as Collection
     from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as Pipeline
 
     times = [float(step) for step in steps]
 
-    class Series(VTKPythonAlgorithmBase):
+    class TimeSeriesSource(VTKPythonAlgorithmBase):
         def __init__(self) -> None:
             VTKPythonAlgorithmBase.__init__(self, nInputPorts=0, nOutputPorts=1, outputType=Collection.__name__)
 
         def RequestInformation(self, request: Any, inputs: Any, outputs: Any) -> int:  # noqa: N802
-            about = outputs.GetInformationObject(0)
-            about.Set(Pipeline.TIME_STEPS(), times, len(times))
-            about.Set(Pipeline.TIME_RANGE(), [times[0], times[-1]], 2)
+            information = outputs.GetInformationObject(0)
+            information.Set(Pipeline.TIME_STEPS(), times, len(times))
+            information.Set(Pipeline.TIME_RANGE(), [times[0], times[-1]], 2)
             return 1
 
         def RequestData(self, request: Any, inputs: Any, outputs: Any) -> int:  # noqa: N802
-            about = outputs.GetInformationObject(0)
-            wanted = about.Get(Pipeline.UPDATE_TIME_STEP()) if about.Has(Pipeline.UPDATE_TIME_STEP()) else times[0]
-            place = int(np.abs(np.array(times) - wanted).argmin())
-            given = Collection.GetData(outputs)
-            for number, (name, shape) in enumerate(blocks[place].items()):
-                given.SetPartition(number, 0, shape)
-                given.GetMetaData(number).Set(given.NAME(), name)
-            given.GetInformation().Set(given.DATA_TIME_STEP(), times[place])
+            information = outputs.GetInformationObject(0)
+            key = Pipeline.UPDATE_TIME_STEP()
+            time = information.Get(key) if information.Has(key) else times[0]
+            index = int(np.abs(np.array(times) - time).argmin())
+            output = Collection.GetData(outputs)
+            for number, (name, polydata) in enumerate(blocks[index].items()):
+                output.SetPartition(number, 0, polydata)
+                output.GetMetaData(number).Set(output.NAME(), name)
+            output.GetInformation().Set(output.DATA_TIME_STEP(), times[index])
             return 1
 
-    return Series()
+    return TimeSeriesSource()
 
 
-def _never_empty(moment: Moment) -> Moment:
-    """VTK 9.7 reads the step that follows one without cells with its cells shifted by one."""
-    mesh = moment.boundary.mesh
+def _replace_empty_boundary(snapshot: ParaViewSnapshot) -> ParaViewSnapshot:
+    """Replace an empty boundary by one face of area 0.
+
+    After a step without cells, VTK 9.7 reads the cells of the next step shifted by one.
+    """
+    mesh = snapshot.boundary.mesh
     if len(mesh.faces):
-        return moment
+        return snapshot
     width = mesh.faces.shape[1]
-    speck = Mesh(np.zeros((width, mesh.ambient_dim)), np.arange(width, dtype=np.int64)[None])
-    relief = None if moment.boundary.relief is None else np.zeros(width)
-    pairs = None if moment.boundary.pairs is None else np.zeros((1, 2), dtype=np.int64)
-    corners = {name: np.zeros(width, dtype=values.dtype) for name, values in moment.at_corners.items()}
-    faces = {name: np.zeros(1, dtype=values.dtype) for name, values in moment.at_faces.items()}
+    single_face = Mesh(np.zeros((width, mesh.ambient_dim)), np.arange(width, dtype=np.int64)[None])
+    depth = None if snapshot.boundary.manifold_depth is None else np.zeros(width)
+    pairs = None if snapshot.boundary.class_pairs is None else np.zeros((1, 2), dtype=np.int64)
     return dataclasses.replace(
-        moment, boundary=Layer(speck, "boundary", relief, pairs), at_corners=corners, at_faces=faces
+        snapshot,
+        boundary=MeshLayer(single_face, "boundary", depth, pairs),
+        vertex_arrays={name: np.zeros(width, dtype=values.dtype) for name, values in snapshot.vertex_arrays.items()},
+        face_arrays={name: np.zeros(1, dtype=values.dtype) for name, values in snapshot.face_arrays.items()},
     )
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
     return folder
 
 
-def _boundary(moment: Moment, imprint: Imprint) -> "pv.PolyData":
+def _make_boundary_polydata(snapshot: ParaViewSnapshot, metadata: Metadata) -> "pv.PolyData":
     import pyvista as pv
 
-    layer, mesh = moment.boundary, moment.boundary.mesh
+    layer = snapshot.boundary
+    mesh = layer.mesh
     cells = np.insert(mesh.faces, 0, mesh.faces.shape[1], axis=1).ravel()
     if len(mesh.faces) == 0:
-        shape = pv.PolyData()
+        polydata = pv.PolyData()
     elif mesh.faces.shape[1] == 2:
-        shape = pv.PolyData(_in_space(mesh.vertices), lines=cells)
+        polydata = pv.PolyData(_to_3d(mesh.vertices), lines=cells)
     else:
-        shape = pv.PolyData(_in_space(mesh.vertices), faces=cells)
-    corners = dict(moment.at_corners) | ({} if layer.relief is None else {RELIEF: layer.relief})
-    pairs = np.tile([1, 0], (len(mesh.faces), 1)) if layer.pairs is None else layer.pairs
-    faces = dict(moment.at_faces) | {FRONT: pairs[:, 0], BEHIND: pairs[:, 1]}
-    # Every step of a series has the same arrays, those without a boundary too.
-    for data, arrays, count in ((shape.point_data, corners, shape.n_points), (shape.cell_data, faces, shape.n_cells)):
-        for name, values in arrays.items():
-            data[name] = _plain(values[:count])
-    in_vtk(imprint, shape)
-    return shape
+        polydata = pv.PolyData(_to_3d(mesh.vertices), faces=cells)
+    vertex_arrays = dict(snapshot.vertex_arrays)
+    if layer.manifold_depth is not None:
+        vertex_arrays[DEPTH_ARRAY] = layer.manifold_depth
+    pairs = np.tile([1, 0], (len(mesh.faces), 1)) if layer.class_pairs is None else layer.class_pairs
+    face_arrays = dict(snapshot.face_arrays) | {FRONT_CLASS_ARRAY: pairs[:, 0], BACK_CLASS_ARRAY: pairs[:, 1]}
+    # Every step of a series has the same arrays, also a step without a boundary.
+    for name, values in vertex_arrays.items():
+        polydata.point_data[name] = _to_paraview_dtype(values[: polydata.n_points])
+    for name, values in face_arrays.items():
+        polydata.cell_data[name] = _to_paraview_dtype(values[: polydata.n_cells])
+    add_vtk_metadata(metadata, polydata)
+    return polydata
 
 
-def _points(moment: Moment, imprint: Imprint) -> "pv.PolyData":
+def _make_points_polydata(snapshot: ParaViewSnapshot, metadata: Metadata) -> "pv.PolyData":
     import pyvista as pv
 
-    assert moment.points is not None
-    points = moment.points
-    shape = pv.PolyData(_in_space(points.positions))
-    shape.point_data["class"] = _plain(points.classes)
+    assert snapshot.points is not None
+    points = snapshot.points
+    polydata = pv.PolyData(_to_3d(points.positions))
+    polydata.point_data["class"] = _to_paraview_dtype(points.labels)
     if points.predictions is not None:
-        shape.point_data["prediction"] = _plain(points.predictions)
-    for name, values in moment.at_points.items():
-        shape.point_data[name] = _plain(_in_space(values) if values.ndim == 2 else values)
-    in_vtk(imprint, shape)
-    return shape
+        polydata.point_data["prediction"] = _to_paraview_dtype(points.predictions)
+    for name, values in snapshot.point_arrays.items():
+        polydata.point_data[name] = _to_paraview_dtype(_to_3d(values) if values.ndim == 2 else values)
+    add_vtk_metadata(metadata, polydata)
+    return polydata
 
 
-def _in_space(places: Reals) -> NDArray[np.float32]:
-    """Places or vectors `(N, 3)`, those of the plane at height zero."""
-    flat = places.shape[1] == 2
-    return np.asarray(np.insert(places, 2, 0.0, axis=1) if flat else places, dtype=np.float32)
+def _to_3d(positions: FloatArray) -> NDArray[np.float32]:
+    """Return positions or vectors as `(N, 3)`, with z = 0 for those in the plane."""
+    is_planar = positions.shape[1] == 2
+    return np.asarray(np.insert(positions, 2, 0.0, axis=1) if is_planar else positions, dtype=np.float32)
 
 
-def _plain(values: NDArray[Any]) -> NDArray[Any]:
-    """Numbers as ParaView colours by them: an infinity, which has no colour, becomes nan."""
+def _to_paraview_dtype(values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers as float32 or int32. An infinite value, for which ParaView has no color, becomes nan."""
     if values.dtype.kind == "f":
         return np.where(np.isfinite(values), values, np.nan).astype(np.float32)
     return values.astype(np.int32)

@@ -1,4 +1,4 @@
-"""Pages that need nothing but themselves: pictures and film inside, no network, light and dark, on screen and paper."""
+"""HTML pages in one file: pictures and film embedded, no network, light and dark, for screen and paper."""
 
 import base64
 import functools
@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from PIL import Image
 
-from dimple.boundary.boundary import BACKWARD, FORWARD
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 from dimple.runs.atomic_io import write_bytes
 from dimple.runs.run import Run
 
 if TYPE_CHECKING:
     import jinja2
 
-# The one script of a report: its tables can be sorted.
-SCRIPT = "tables.js"
+# The only script of a report sorts its tables.
+TABLE_SCRIPT = "tables.js"
 
 
 @functools.cache
-def templates() -> "jinja2.Environment":
-    """The page templates. Every value is escaped: names and scenes come from files that anybody may have written."""
-    # Here, because it takes a fifth of a second to load.
+def template_environment() -> "jinja2.Environment":
+    """Return the environment of the page templates.
+
+    Every value is escaped, because names and scenes come from untrusted files.
+    """
+    # Imported here because it takes a fifth of a second to load.
     import jinja2
 
     return jinja2.Environment(
@@ -37,76 +40,77 @@ def templates() -> "jinja2.Environment":
 
 
 def write_page(path: Path | str, template: str, values: Mapping[str, Any]) -> Path:
-    """Fill a template and write the page whole.
+    """Fill a template and write the page, entirely or not at all.
 
     Raises:
-        RunError: if it cannot be written.
+        RunError: if the page cannot be written.
     """
-    path, script = Path(path), source(SCRIPT)
-    given = {"script": script, "allowed": fingerprint(script), **values}
-    write_bytes(path, templates().get_template(template).render(**given).encode())
+    path, script = Path(path), load_template_source(TABLE_SCRIPT)
+    given = {"script": script, "allowed": csp_hash(script), **values}
+    write_bytes(path, template_environment().get_template(template).render(**given).encode())
     return path
 
 
-def source(name: str) -> Markup:
-    """A style sheet or script among the templates, as it is."""
-    loader = templates().loader
+def load_template_source(name: str) -> Markup:
+    """Return a style sheet or a script of the templates unchanged."""
+    loader = template_environment().loader
     assert loader is not None
-    return Markup(loader.get_source(templates(), name)[0].strip())
+    return Markup(loader.get_source(template_environment(), name)[0].strip())
 
 
-def fingerprint(content: str) -> str:
-    """What a browser compares an inline style or script with before it uses it."""
+def csp_hash(content: str) -> str:
+    """Return the hash of an inline style or script for the content security policy of its page."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """Bytes of a media type as an address that holds them.
+def data_uri(content: bytes, media_type: str) -> str:
+    """Return a data URI with the bytes of a media type.
 
     Example:
         >>> data_uri(b"GIF", "image/gif")
         'data:image/gif;base64,R0lG'
     """
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def jpeg(picture: Image.Image) -> str:
-    """A picture as an address; drawings keep their lines at this quality, at a third of a PNG's size."""
+def jpeg_data_uri(image: Image.Image) -> str:
+    """Return a data URI of an image as JPEG: sharp lines at a third of the size of a PNG."""
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=88, subsampling=0, optimize=True)
+    image.convert("RGB").save(buffer, "JPEG", quality=88, subsampling=0, optimize=True)
     return data_uri(buffer.getvalue(), "image/jpeg")
 
 
-def png(picture: Image.Image) -> str:
-    """A picture as an address, without any loss."""
+def png_data_uri(image: Image.Image) -> str:
+    """Return a data URI of an image as PNG, without loss."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return data_uri(buffer.getvalue(), "image/png")
 
 
-def cost_of(run: Run) -> dict[str, Any]:
-    """The passes of each probe, the seconds of each stage, and the versions, for the template of the cost."""
+def run_cost(run: Run) -> dict[str, Any]:
+    """Return the passes of each probe, the seconds of each stage and the versions, for the template of the cost."""
     info = run.info
     return {
-        "forward": FORWARD,
+        "forward": FORWARD_COST,
         "passes": [
-            {"name": name, **counts, "each": passes_each(counts)} for name, counts in info.get("passes", {}).items()
+            {"name": name, **counts, "each": passes_per_sample(counts)}
+            for name, counts in info.get("passes", {}).items()
         ],
         "seconds": [(stage, f"{seconds:.1f}") for stage, seconds in info.get("seconds", {}).items()],
-        "versions": made_with(run),
+        "versions": run_environment(run),
     }
 
 
-def made_with(run: Run) -> list[tuple[str, str]]:
-    """Versions and device."""
+def run_environment(run: Run) -> list[tuple[str, str]]:
+    """Return the versions and the device of a run, as pairs of name and value."""
     return [*run.info.get("versions", {}).items(), ("device", str(run.info.get("device", "")))]
 
 
-def passes_each(counts: dict[str, int]) -> float:
-    """Passes a sample, a pass being a forward and a backward.
+def passes_per_sample(counts: dict[str, int]) -> float:
+    """Return the passes for each sample; one pass is one forward with its backward evaluation.
 
     Example:
-        >>> passes_each({"samples": 2, "forwards": 10, "backwards": 10})
+        >>> passes_per_sample({"samples": 2, "forwards": 10, "backwards": 10})
         5.0
     """
-    return (FORWARD * counts["forwards"] + BACKWARD * counts["backwards"]) / max(counts["samples"], 1)
+    return (FORWARD_COST * counts["forwards"] + BACKWARD_COST * counts["backwards"]) / max(counts["samples"], 1)

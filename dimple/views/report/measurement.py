@@ -1,4 +1,4 @@
-"""The page of a measurement on images: distributions beside their nulls, and what the perturbations look like."""
+"""Report of a measurement: aggregates, distributions with their nulls, and pictures of the perturbations."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,73 +9,75 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dimple.stats.aggregate import is_doubtful
+from dimple.stats.aggregate import has_unreliable_tangents
+from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.charts.distributions import distribution_charts
-from dimple.views.charts.figure_charts import chart_pictures, charts_by_unit
-from dimple.views.charts.quantile_fans import evolution
-from dimple.views.content.columns import columns_of
+from dimple.views.charts.quantile_fans import quantile_fan_charts
+from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.frame import Timeline
-from dimple.views.content.labels import number
-from dimple.views.report.html import png, write_page
-from dimple.views.report.tables import figure_rows
+from dimple.views.content.labels import format_number
+from dimple.views.report.html import png_data_uri, write_page
+from dimple.views.report.tables import statistic_rows
 
 Column = NDArray[Any]
-Pixels = NDArray[np.floating[Any]]
-SHOWN_SIDE = 112
+PixelArray = NDArray[np.floating[Any]]
+IMAGE_SIDE_PIXELS = 112
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class ProbePicture:
+class PerturbedImage:
     """One image with its shortest perturbation, arrays `(C, H, W)`; pixels of the image lie within [0, 1].
 
     Attributes:
-        index, label, prediction: which image it is, its class, and the class that the network gives it.
+        index, label, prediction: the row of the image, its class and the predicted class.
         margin: its distance to the boundary, in the unit of the measurement.
-        image, perturbation: what was measured; their sum lies on the boundary.
-        on_part, off_part: the perturbation's parts along and off the data manifold, which add up to it; None where no
-            tangents were known.
+        image, perturbation: their sum lies on the boundary.
+        on_manifold, off_manifold: the parts of the perturbation along and off the data manifold, whose sum it is; None
+            where no tangent spaces were known.
     """
 
     index: int
     label: int | str
     prediction: int | str
     margin: float
-    image: Pixels
-    perturbation: Pixels
-    on_part: Pixels | None
-    off_part: Pixels | None
+    image: PixelArray
+    perturbation: PixelArray
+    on_manifold: PixelArray | None
+    off_manifold: PixelArray | None
 
 
-def write_probe_report(
+def write_measurement_report(
     path: Path | str,
     title: str,
     facts: Sequence[tuple[str, str]],
     columns: Mapping[str, Column],
     units: Mapping[str, str],
     summary_rows: Sequence[Mapping[str, Any]],
-    pictures: Sequence[ProbePicture],
+    images: Sequence[PerturbedImage],
     *,
     quantiles: Mapping[str, Column] | None = None,
-    grids: Sequence[Mapping[str, Any]] = (),
+    tables: Sequence[Mapping[str, Any]] = (),
     cost: Mapping[str, Any] | None = None,
-    reproduce: str = "",
+    reproduce_command: str = "",
 ) -> Path:
-    """Write a measurement's report as one HTML file that needs no other file and no network.
+    """Write the report of a measurement as one HTML file that needs no other file and no network.
 
     Args:
-        facts: name and value, in words: what was probed, how, with what seed.
-        columns: one value a sample, with its `split`. Those that are distances are drawn, grouped by unit, each `X`
-            with its `X_null`, dashed.
-        units: the unit of each column and figure.
-        summary_rows: the figures of each step that was measured, in order, with its `step` and `split`; the last ones
-            are printed, and all of them drawn as curves where there are several steps.
-        pictures: the images to show, drawn in the order of their margins: the lower half as the least robust ones, the
-            upper half as the most robust.
-        quantiles: of each distance at each step, see `dimple.views.charts.quantile_fans`.
-        grids: further tables, each with `title`, `note`, `heads` and `lines` of text.
-        cost: from `dimple.views.report.html`.
-        reproduce: the command that measures it again.
+        path: the file.
+        title: the title of the page.
+        facts: pairs of name and value in words: the network, the data, the seed.
+        columns: one value for each sample, with its `split`. Distances are drawn, grouped by unit, each `X` with its
+            null dashed.
+        units: the unit of each column and aggregate.
+        summary_rows: the aggregates of each step in order, with `step` and `split`; the last ones are printed, and all
+            of them drawn as curves where there are several steps.
+        images: the images to show, in the order of their margins: the lower half as the least robust ones, the upper
+            half as the most robust.
+        quantiles: quantiles of each distance at each step, see `dimple.views.charts.quantile_fans`.
+        tables: further tables, each with `title`, `note`, `heads` and `lines` of text.
+        cost: the result of `run_cost`.
+        reproduce_command: the command that measures it again.
 
     Returns:
         `path`.
@@ -83,96 +85,96 @@ def write_probe_report(
     Raises:
         RunError: if the page cannot be written.
     """
-    ranked = sorted(pictures, key=lambda picture: picture.margin)
+    ranked = sorted(images, key=lambda picture: picture.margin)
     half = (len(ranked) + 1) // 2
     groups = (("The least robust images", ranked[:half]), ("The most robust images", ranked[half:]))
     values = {
         "title": title,
         "facts": list(facts),
-        "splits": [_split(name, columns, units, rows) for name, rows in _by_split(summary_rows).items()],
-        "evolution": evolution(quantiles or {}),
-        "grids": grids,
-        "groups": [{"title": name, "rows": [_row(p) for p in part]} for name, part in groups if part],
-        "reproduce": reproduce,
+        "splits": [_split_content(name, columns, units, rows) for name, rows in _group_by_split(summary_rows).items()],
+        "evolution": quantile_fan_charts(quantiles or {}),
+        "grids": tables,
+        "groups": [{"title": name, "rows": [_image_row(p) for p in part]} for name, part in groups if part],
+        "reproduce": reproduce_command,
         **(cost or {}),
     }
-    return write_page(path, "probe.html", values)
+    return write_page(path, "measurement.html", values)
 
 
-def _by_split(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _group_by_split(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     splits: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         splits.setdefault(str(row.get("split", "")), []).append(row)
     return splits
 
 
-def _split(
+def _split_content(
     name: str, columns: Mapping[str, Column], units: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What the page says of one split: its last figures, how they are distributed, and how they came."""
+    """Return the content of one split: its last aggregates, their distributions, and their curves."""
     mine = columns["split"] == name if "split" in columns else slice(None)
     return {
         "name": name,
-        "rows": figure_rows(rows[-1], units),
-        "caution": caution(rows[-1]),
+        "rows": statistic_rows(rows[-1], units),
+        "caution": reliability_warning(rows[-1]),
         "distributions": distribution_charts({column: values[mine] for column, values in columns.items()}, units),
         "charts": series_charts(rows, units),
     }
 
 
-def caution(row: Mapping[str, Any]) -> str:
-    """What to bear in mind with figures on and off a manifold whose tangents are estimates; empty where they are good.
+def reliability_warning(row: Mapping[str, Any]) -> str:
+    """Return a warning for quantities that rest on unreliable tangent estimates; empty where the estimates are good.
 
     Example:
-        >>> caution({"tangent_reliable": 0.1})[:43]
-        'Only 10% of the tangent estimates here can '
+        >>> reliability_warning({"tangent_reliable": 0.1})[:43]
+        'Only 10% of the tangent estimates here are '
     """
-    if not is_doubtful(row):
+    if not has_unreliable_tangents(row):
         return ""
-    share = row["tangent_reliable"]
-    some = f"Only {share:.0%}" if share > 0 else "None"
+    reliable = row["tangent_reliable"]
+    some = f"Only {reliable:.0%}" if reliable > 0 else "None"
     return (
-        f"{some} of the tangent estimates here can be relied on at the distance of the boundary: read the "
-        "figures on and off the manifold as those of the estimated planes, not of the data's own."
+        f"{some} of the tangent estimates here are reliable at the distance of the boundary: quantities on and off "
+        "the manifold describe the estimated planes, not the data."
     )
 
 
 def series_charts(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> list[dict[str, str]]:
-    """The figures of several checkpoints along their steps; nothing for a single one."""
+    """Return charts of the aggregates of several checkpoints along their steps; none for a single one."""
     if len(rows) < 2:
         return []
-    columns = columns_of(rows)
-    return chart_pictures(charts_by_unit(columns, units), Timeline(columns["step"], ()))
+    columns = rows_to_columns(rows)
+    return render_charts(charts_by_unit(columns, units), Timeline(columns["step"], ()))
 
 
-def _row(picture: ProbePicture) -> dict[str, Any]:
-    strongest = float(np.abs(picture.perturbation).max())
+def _image_row(image: PerturbedImage) -> dict[str, Any]:
+    strongest = float(np.abs(image.perturbation).max())
     factor = 0.5 / strongest if strongest > 0 else 1.0
-    shown = [(picture.image, "image"), (picture.image + picture.perturbation, "perturbed")]
+    shown = [(image.image, "image"), (image.image + image.perturbation, "perturbed")]
     parts = (
-        (picture.perturbation, "perturbation"),
-        (picture.on_part, "on manifold"),
-        (picture.off_part, "off manifold"),
+        (image.perturbation, "perturbation"),
+        (image.on_manifold, "on manifold"),
+        (image.off_manifold, "off manifold"),
     )
     shown += [(0.5 + factor * part, name) for part, name in parts if part is not None]
-    energy = float((picture.perturbation**2).sum())
+    energy = float((image.perturbation**2).sum())
     strength = f"{factor:,.0f}" if factor >= 10 else f"{factor:.1f}"
-    note = f"{number(float(np.sqrt(energy)))} long in l2, shown {strength} times as strong"
-    if picture.on_part is not None and energy > 0:
-        note += f"; {float((picture.on_part**2).sum()) / energy:.1%} of its squared length lies on the manifold"
+    note = f"{format_number(float(np.sqrt(energy)))} long in l2, shown {strength} times as strong"
+    if image.on_manifold is not None and energy > 0:
+        note += f"; {float((image.on_manifold**2).sum()) / energy:.1%} of its squared length lies along the manifold"
     return {
-        "index": picture.index,
-        "label": picture.label,
-        "prediction": picture.prediction,
-        "margin": number(picture.margin),
+        "index": image.index,
+        "label": image.label,
+        "prediction": image.prediction,
+        "margin": format_number(image.margin),
         "note": note,
-        "pictures": [(png(image_of(pixels)), name) for pixels, name in shown],
+        "pictures": [(png_data_uri(pixels_to_image(pixels)), name) for pixels, name in shown],
     }
 
 
-def image_of(pixels: Pixels) -> Image.Image:
-    """Pixels `(C, H, W)` within [0, 1], cut off outside, as a picture of whole-number magnification, C = 1 or 3."""
+def pixels_to_image(pixels: PixelArray) -> Image.Image:
+    """Return pixels `(C, H, W)`, C = 1 or 3, clipped to [0, 1], as an image of whole-number magnification."""
     levels = np.rint(np.clip(pixels, 0.0, 1.0) * 255).astype(np.uint8)
     picture = Image.fromarray(levels[0] if len(levels) == 1 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
-    times = max(1, round(SHOWN_SIDE / max(picture.size)))
+    times = max(1, round(IMAGE_SIDE_PIXELS / max(picture.size)))
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)

@@ -1,32 +1,33 @@
-"""The page of a section: what is shown, the pictures beside their control, and every figure beside its null."""
+"""Report of a slice: the pictures with their control, and every quantity with its null."""
 
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from dimple.runs.atomic_io import read_table
 from dimple.runs.run import Run
-from dimple.stats.null_bands import held, lengths
-from dimple.views.charts.figure_charts import chart_pictures, charts_by_unit
-from dimple.views.content.from_slice import section_timeline
-from dimple.views.content.labels import number, words
-from dimple.views.content.run_header import note_of
-from dimple.views.report.html import cost_of, png, write_page
-from dimple.views.report.measurement import image_of
-from dimple.views.report.simulation import page_beside, stills_of
-from dimple.views.report.tables import cell, figure_rows
+from dimple.stats.null_bands import absolute_distances, interval_coverage
+from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
+from dimple.views.content.from_slice import build_slice_timeline
+from dimple.views.content.labels import column_label, format_number
+from dimple.views.content.run_header import slice_note
+from dimple.views.report.html import png_data_uri, run_cost, write_page
+from dimple.views.report.measurement import pixels_to_image
+from dimple.views.report.simulation import find_page_link, load_stills
+from dimple.views.report.tables import statistic_cell, statistic_rows
 
 Columns = dict[str, NDArray[Any]]
-# What the table of the images says of each, beside its null.
-SAID = ("confidence", "margin_any", "margin_section")
+# The columns of the table of images, each with its null.
+IMAGE_TABLE_COLUMNS = ("confidence", "margin_unbounded", "margin_in_slice")
 
 
-def write_section_report(run: Run, again: str, path: Path | str) -> Path:
-    """Write the report of a section as one HTML file that needs no other file and no network.
+def write_slice_report(run: Run, reproduce_command: str, path: Path | str) -> Path:
+    """Write the report of a slice as one HTML file that needs no other file and no network.
 
     Args:
-        again: the command that makes the run again.
+        run: the run of `dimple slice`.
+        reproduce_command: the command that makes the run again.
+        path: the file.
 
     Returns:
         `path`.
@@ -34,42 +35,42 @@ def write_section_report(run: Run, again: str, path: Path | str) -> Path:
     Raises:
         RunError: if the run cannot be read or the page cannot be written.
     """
-    about, summary, metrics, units = run.info["section"], run.info["summary"], run.metrics(), run.units()
-    timeline, several = section_timeline(run), len(metrics["step"]) > 1
+    about, summary, metrics, units = run.info["slice"], run.info["summary"], run.metrics(), run.units()
+    timeline, several = build_slice_timeline(run), len(metrics["step"]) > 1
     drawn = {curve.name for chart in timeline.charts for curve in chart.curves}
-    charts = [*timeline.charts, *charts_by_unit(metrics, units, without=drawn)] if several else []
+    charts = [*timeline.charts, *charts_by_unit(metrics, units, exclude=drawn)] if several else []
     values = {
         "title": str(run.info["name"]),
-        "words": about["words"],
-        "note": note_of(run),
+        "description": about["description"],
+        "note": slice_note(run),
         "about": about,
-        "held": f"{held(about['draws']):.0%}",
+        "coverage": f"{interval_coverage(about['null_draws']):.0%}",
         "facts": [*run.info["facts"], ("seed", str(run.info["seed"]))],
-        "page": page_beside(run, path),
-        "stills": stills_of(run) if several else stills_of(run, last=True),
-        "rows": figure_rows(summary["final"] | summary["verdicts"], units),
-        "heads": [words(name) for name in SAID],
-        "images": _images(run, about["classes"]),
-        "shares": [
-            {"name": row["class"], "share": f"{row['share']:.2%}", "null": f"{row['share_null']:.2%}"}
-            for row in sorted(summary["shares"], key=lambda row: -row["share"])
+        "page": find_page_link(run, path),
+        "stills": load_stills(run) if several else load_stills(run, last_only=True),
+        "rows": statistic_rows(summary["final"] | summary["verdicts"], units),
+        "heads": [column_label(name) for name in IMAGE_TABLE_COLUMNS],
+        "images": _image_rows(run, about["classes"]),
+        "fractions": [
+            {"name": row["class"], "fraction": f"{row['fraction']:.2%}", "null": f"{row['fraction_null']:.2%}"}
+            for row in sorted(summary["class_fractions"], key=lambda row: -row["fraction"])
         ],
         "pairs": [
-            {"name": " and ".join(row["classes"]), "size": number(row["size"])}
+            {"name": " and ".join(row["classes"]), "size": format_number(row["size"])}
             for row in sorted(summary["pairs"], key=lambda row: -row["size"])
         ],
         "unit": units["boundary_size"],
-        "charts": chart_pictures(charts, timeline),
-        "asked": run.scene_text,
-        "again": again,
-        **cost_of(run),
+        "charts": render_charts(charts, timeline),
+        "settings": run.settings_text,
+        "reproduce": reproduce_command,
+        **run_cost(run),
     }
-    return write_page(path, "section.html", values)
+    return write_page(path, "slice.html", values)
 
 
-def _images(run: Run, classes: list[str]) -> list[dict[str, Any]]:
-    """A row an image, as it is at the last step."""
-    table, _ = read_table(run.path / "points.parquet")
+def _image_rows(run: Run, class_names: list[str]) -> list[dict[str, Any]]:
+    """Return one row for each image, at the last step."""
+    table, _ = run.read_table("points")
     last = {name: values[table["step"] == table["step"].max()] for name, values in table.items()}
     images = run.geometry().get("images")
     rows = []
@@ -79,10 +80,10 @@ def _images(run: Run, classes: list[str]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "index": index,
-                "picture": "" if images is None else png(image_of(images[place])),
-                "label": classes[row["label"]],
-                "prediction": "" if right else classes[row["prediction"]],
-                "cells": [cell(lengths(row, name), name) for name in SAID],
+                "picture": "" if images is None else png_data_uri(pixels_to_image(images[place])),
+                "label": class_names[row["label"]],
+                "prediction": "" if right else class_names[row["prediction"]],
+                "cells": [statistic_cell(absolute_distances(row, name), name) for name in IMAGE_TABLE_COLUMNS],
             }
         )
     return rows

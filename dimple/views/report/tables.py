@@ -1,15 +1,18 @@
-"""Recorded columns as the rows of a table and as charts: each figure with its null, for pages of any kind."""
+"""Rows of HTML tables: recorded quantities with their null or comparison."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dimple.stats.aggregate import NULL, VERDICT, found_of, is_beside, remark
-from dimple.views.content.labels import found_text, null_text, number, sorting_key, words
+from dimple.stats.aggregate import (
+    VERDICT_SUFFIX,
+    annotation,
+    comparison_column,
+    found_column,
+    is_comparison_column,
+)
+from dimple.views.content.labels import column_label, format_found_fraction, format_null, format_number, sorting_key
 
-if TYPE_CHECKING:
-    pass
-
-VERDICTS = {
+VERDICT_LABELS = {
     "above": "above",
     "below": "below",
     "inside": "inside its band",
@@ -18,43 +21,44 @@ VERDICTS = {
 }
 
 
-def figure_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows of a table of figures: name, value, null, the verdict against it where there is one, and unit.
+def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows of a table of quantities: name, value, null, verdict where there is one, and unit.
 
-    Beside the verdict stands what makes it doubtful, and beside a distance on how many samples it rests. `key` is the
-    value as a number, by which a table can be sorted.
+    A verdict comes with what makes it doubtful, and a distance with the fraction of samples on which it rests. `key` is
+    the value as a number, by which the page sorts the table.
 
     Args:
-        row: numbers by column; the null of `x` is `x_null`, its verdict `x_verdict`.
+        row: numbers by column; `comparison_column` names the null of each, `x_verdict` is the verdict of `x`.
         units: the unit of each column.
 
     Example:
-        >>> figure_rows({"on_ratio": 2.0, "on_ratio_null": 1.5, "on_ratio_verdict": "above"}, {})[0]["verdict"]
+        >>> row = {"margin_on_ratio": 2.0, "margin_on_ratio_null": 1.5, "margin_on_ratio_verdict": "above"}
+        >>> statistic_rows(row, {})[0]["verdict"]
         'above'
     """
-    shares = {found_of(column) for column in row}
+    found_columns = {found_column(column) for column in row}
     return [
         {
-            "name": words(column),
-            **cell(row, column),
-            "null_key": sorting_key(row.get(column + NULL)),
-            "verdict": remark(VERDICTS.get(str(row.get(column + VERDICT, "")), ""), row, column),
+            "name": column_label(column),
+            **statistic_cell(row, column),
+            "null_key": sorting_key(row.get(comparison_column(column))),
+            "verdict": annotation(VERDICT_LABELS.get(str(row.get(column + VERDICT_SUFFIX, "")), ""), row, column),
             "unit": units.get(column, ""),
         }
         for column, value in row.items()
         if column != "step"
-        and column not in shares
+        and column not in found_columns
         and (value is None or isinstance(value, int | float))
-        and not is_beside(column, row)
+        and not is_comparison_column(column, row)
     ]
 
 
-def cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
-    """One figure for a table: `value`, `found` and `null` as text, and the `key` by which it is sorted.
+def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
+    """Return one quantity for a table: `value`, `found` and `null` as text, and the `key` by which it is sorted.
 
     Example:
-        >>> cell({"x": 2.0, "x_null": 1.5}, "x")
+        >>> statistic_cell({"x": 2.0, "x_null": 1.5}, "x")
         {'value': '2.00', 'key': '2.0', 'found': '', 'null': '1.50'}
     """
-    texts = {"found": found_text(row, column), "null": null_text(row, column)}
-    return {"value": number(row[column]), "key": sorting_key(row[column]), **texts}
+    texts = {"found": format_found_fraction(row, column), "null": format_null(row, column)}
+    return {"value": format_number(row[column]), "key": sorting_key(row[column]), **texts}

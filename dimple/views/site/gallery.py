@@ -1,4 +1,4 @@
-"""The pages of the gallery: an index of scenes with moving thumbnails, and a page for each scene."""
+"""Pages of the gallery: an index of scenes with moving thumbnails, and a page for each scene."""
 
 import dataclasses
 import re
@@ -9,120 +9,123 @@ from typing import Any, final
 import dimple
 from dimple.runs.atomic_io import write_bytes
 from dimple.runs.run import Run
-from dimple.stats.aggregate import CLOSED, FOUND, NULL, VERDICT
-from dimple.views.charts.figure_charts import chart_pictures
-from dimple.views.content.from_run import timeline_of
-from dimple.views.content.labels import number, sorting_key
-from dimple.views.content.run_header import lead_of, verdict_of
-from dimple.views.film.thumbnail import MOVING, STILL
+from dimple.stats.aggregate import ANALYTIC_SUFFIX, FOUND_SUFFIX, NULL_SUFFIX, VERDICT_SUFFIX, comparison_column
+from dimple.views.charts.charts_by_unit import render_charts
+from dimple.views.content.from_run import build_timeline
+from dimple.views.content.labels import format_number, sorting_key
+from dimple.views.content.run_header import describe_verdict, run_subtitle
+from dimple.views.film.thumbnail import MOVING_FILE, STILL_FILE
 from dimple.views.report.html import write_page
-from dimple.views.report.tables import cell, figure_rows
-from dimple.views.site.markdown import coloured, to_html
+from dimple.views.report.tables import statistic_cell, statistic_rows
+from dimple.views.site.markdown import highlight_code, to_html
 
-# What a scene's folder has from its run; a run that cannot be drawn has no film.
-FROM_RUN = ("page.html", "report.html", "film.mp4", "film.png")
-GROUPS = {2: "In the plane", 3: "In space", 4: "In more dimensions"}
-VERDICTS = ("supported", "undecided", "contradicted")
+# The files of a run that its page uses; a run that cannot be drawn has no film.
+RUN_FILES = ("page.html", "report.html", "film.mp4", "film.png")
+GROUP_TITLES = {2: "In the plane", 3: "In space", 4: "In more dimensions"}
+VERDICT_ORDER = ("supported", "undecided", "contradicted")
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class ShownScene:
+class GalleryScene:
     """A scene of the gallery.
 
     Attributes:
         run: the finished run of the scene.
-        source: the scene file, word for word.
-        dim, ambient_dim: of its manifold and of the space.
-        command: what simulates it.
+        scene_text: the text of the scene file.
+        dim, ambient_dim: dimensions of the manifold and of the space.
+        command: the command that simulates the scene.
     """
 
     run: Run
-    source: str
+    scene_text: str
     dim: int
     ambient_dim: int
     command: str
 
     @property
     def name(self) -> str:
-        """The scene's name, also that of its folder."""
+        """Name of the scene and of its folder."""
         return str(self.run.info["name"])
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The dates of the phases and the verdicts."""
+        """Dates of the phases and verdicts."""
         return dict(self.run.info["summary"])
 
     @property
-    def final(self) -> dict[str, float]:
-        """The figures at the last step."""
+    def final_statistics(self) -> dict[str, float]:
+        """Quantities at the last step."""
         return {name: float(values[-1]) for name, values in self.run.metrics().items()}
 
     @property
-    def place(self) -> str:
-        """Where its manifold lies."""
+    def dimension_text(self) -> str:
+        """Dimensions of the manifold and of the space, in words."""
         return f"dimension {self.dim} in R^{self.ambient_dim}"
 
 
-def opening(source: str) -> tuple[str, str, str]:
-    r"""A scene file in three parts: its first sentence, the rest of the opening comment, and the settings.
+def split_scene_comment(scene_text: str) -> tuple[str, str, str]:
+    r"""Return a scene file in three parts: its first sentence, the rest of the opening comment, and the settings.
 
     Example:
-        >>> opening("# A line.\n#\n# Look for:\n#   - walls\n# in it.\nseed: 0\n")
+        >>> split_scene_comment("# A line.\n#\n# Look for:\n#   - walls\n# in it.\nseed: 0\n")
         ('A line.', 'Look for:\n  - walls\n\nin it.', 'seed: 0\n')
     """
-    comment = re.match(r"(#.*\n)*", source)
+    comment = re.match(r"(#.*\n)*", scene_text)
     assert comment is not None
     lines = [line.removeprefix("#").removeprefix(" ") for line in comment[0].splitlines()]
     first, _, rest = "\n".join(lines).partition("\n")
-    # Without a blank line Markdown would take what follows a list for its last item.
-    return first, re.sub(r"(?m)^( +.*\n)(?=\S)", r"\1\n", rest.strip("\n")), source[comment.end() :]
+    # Without a blank line Markdown would join the text after a list to its last item.
+    return first, re.sub(r"(?m)^( +.*\n)(?=\S)", r"\1\n", rest.strip("\n")), scene_text[comment.end() :]
 
 
-def write_scene(scene: ShownScene, beside: Sequence[ShownScene], changes: Sequence[str], folder: Path) -> Path:
-    """Write a scene's page as `index.html` of its folder, where film page and thumbnails are.
+def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], changes: Sequence[str], folder: Path) -> Path:
+    """Write the page of a scene as `index.html` of its folder, which holds the interactive page and the thumbnails.
 
     Args:
-        beside: all scenes of the gallery in its order, this one among them.
+        scene: the scene.
+        scenes: all scenes of the gallery in order, this one among them.
         changes: settings that were changed for this gallery, as `key.path=value`.
+        folder: the folder of the scene in the site.
     """
-    for name in FROM_RUN:
+    for name in RUN_FILES:
         if (scene.run.path / name).is_file():
             write_bytes(folder / name, (scene.run.path / name).read_bytes())
-    names = [other.name for other in beside]
+    names = [other.name for other in scenes]
     at = names.index(scene.name)
-    first, notes, settings = opening(scene.source)
-    summary, run = scene.summary, scene.run
-    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT)}
-    timeline = timeline_of(run)
+    first, notes, settings = split_scene_comment(scene.scene_text)
+    summary = scene.summary
+    run = scene.run
+    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
+    timeline = build_timeline(run)
     drawn = (run.path / "film.mp4").is_file()
     values = {
         "title": scene.name,
         "root": "../../",
         "version": dimple.__version__,
         "first": first,
-        "lead": f"{scene.place}, {lead_of(run, summary)}",
-        "notes": to_html(linked(notes, set(names) - {scene.name})),
+        "lead": f"{scene.dimension_text}, {run_subtitle(run, summary)}",
+        "notes": to_html(link_scene_names(notes, set(names) - {scene.name})),
         "changes": changes,
         "drawn": drawn,
-        "charts": [] if drawn else chart_pictures(timeline.charts, timeline),
-        "verdict": verdict_of(summary),
-        "rows": figure_rows(scene.final | verdicts, run.units()),
-        "settings": coloured(settings, "yaml"),
+        "charts": [] if drawn else render_charts(timeline.charts, timeline),
+        "verdict": describe_verdict(summary),
+        "rows": statistic_rows(scene.final_statistics | verdicts, run.units()),
+        "settings": highlight_code(settings, "yaml"),
         "command": scene.command,
         "before": names[at - 1] if at else "",
         "after": names[at + 1] if at + 1 < len(names) else "",
-        "moving": MOVING,
-        "still": STILL,
+        "moving": MOVING_FILE,
+        "still": STILL_FILE,
     }
     return write_page(folder / "index.html", "scene.html", values)
 
 
-def linked(text: str, names: Collection[str]) -> str:
-    """Markdown in which the names of other scenes lead to their pages; what is code stays as it is.
+def link_scene_names(text: str, names: Collection[str]) -> str:
+    """Return Markdown with links from the names of other scenes to their pages; code stays unchanged.
 
     Example:
-        >>> linked("as a_in_2d, not `a_in_2d`, not a_in_2d_x", {"a_in_2d"})
+        >>> link_scene_names("as a_in_2d, not `a_in_2d`, not a_in_2d_x", {"a_in_2d"})
         'as [a_in_2d](../a_in_2d/index.html), not `a_in_2d`, not a_in_2d_x'
     """
 
@@ -132,27 +135,35 @@ def linked(text: str, names: Collection[str]) -> str:
     return re.sub(r"`[^`]*`|[\w-]+", link, text)
 
 
-def ordered(scenes: Collection[ShownScene]) -> list[ShownScene]:
-    """By the dimension of space as the index groups it, then as the verdict falls, then by name."""
+def sort_scenes(scenes: Collection[GalleryScene]) -> list[GalleryScene]:
+    """Return the scenes sorted by the dimension of the space, then by verdict, then by name."""
 
-    def rank(scene: ShownScene) -> tuple[int, int, str]:
+    def rank(scene: GalleryScene) -> tuple[int, int, str]:
         verdict = scene.summary.get("verdict")
-        return _group(scene), VERDICTS.index(verdict) if verdict in VERDICTS else len(VERDICTS), scene.name
+        return (
+            _group_key(scene),
+            VERDICT_ORDER.index(verdict) if verdict in VERDICT_ORDER else len(VERDICT_ORDER),
+            scene.name,
+        )
 
     return sorted(scenes, key=rank)
 
 
-def write_index(
-    scenes: Sequence[ShownScene], tutorials: Sequence[tuple[str, str]], changes: Sequence[str], path: Path
+def write_index_page(
+    scenes: Sequence[GalleryScene], tutorials: Sequence[tuple[str, str]], changes: Sequence[str], path: Path
 ) -> Path:
-    """Write the front of the site.
+    """Write the index of the site.
 
     Args:
-        scenes: in the order of `ordered`.
-        tutorials: the address and title of each.
+        scenes: the scenes in the order of `sort_scenes`.
+        tutorials: the address and title of each tutorial.
+        changes: settings that were changed for this gallery.
+        path: the file.
     """
-    cards = [(_group(scene), _card(scene)) for scene in scenes]
-    groups = [{"title": title, "cards": [card for at, card in cards if at == key]} for key, title in GROUPS.items()]
+    cards = [(_group_key(scene), _scene_entry(scene)) for scene in scenes]
+    groups = [
+        {"title": title, "cards": [card for at, card in cards if at == key]} for key, title in GROUP_TITLES.items()
+    ]
     values = {
         "title": "dimple",
         "root": "",
@@ -160,43 +171,47 @@ def write_index(
         "tutorials": tutorials,
         "changes": changes,
         "groups": [group for group in groups if group["cards"]],
-        "moving": MOVING,
-        "still": STILL,
+        "moving": MOVING_FILE,
+        "still": STILL_FILE,
     }
     return write_page(path, "gallery.html", values)
 
 
-def _group(scene: ShownScene) -> int:
-    return min(scene.ambient_dim, max(GROUPS))
+def _group_key(scene: GalleryScene) -> int:
+    return min(scene.ambient_dim, max(GROUP_TITLES))
 
 
-def _card(scene: ShownScene) -> dict[str, Any]:
+def _scene_entry(scene: GalleryScene) -> dict[str, Any]:
     summary = scene.summary
-    # The rest stands on the scene's own page; here a null and its band are enough.
-    final = {name: value for name, value in scene.final.items() if not name.endswith((CLOSED, FOUND + NULL))}
-    # A distance that began beyond the search's limit was counted with the limit.
-    least = "≥ " if scene.run.metrics().get("boundary_found", [1.0])[0] < 1 else ""
+    # The page of the scene has all of them; here a null and its band are enough.
+    final = {
+        name: value
+        for name, value in scene.final_statistics.items()
+        if not name.endswith((ANALYTIC_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX))
+    }
+    # A distance beyond the limit of the search was counted as the limit, so the fall is a lower bound.
+    least = "≥ " if scene.run.metrics().get("boundary_distance_found", [1.0])[0] < 1 else ""
     fall = summary.get("distance_fall")
     return {
         "name": scene.name,
-        "first": opening(scene.source)[0],
-        "place": scene.place,
+        "first": split_scene_comment(scene.scene_text)[0],
+        "place": scene.dimension_text,
         "verdict": summary.get("verdict", ""),
-        "steps": [_step(summary, key) for key in ("cling_step", "dimple_step")],
-        "fall": {"value": "" if fall is None else f"{least}{number(fall)}-fold", "key": sorting_key(fall)},
-        "figures": [_figure(final, column) for column in ("off_share", "on_ratio")],
+        "steps": [_phase_entry(summary, key) for key in ("cling_step", "dimple_step")],
+        "fall": {"value": "" if fall is None else f"{least}{format_number(fall)}-fold", "key": sorting_key(fall)},
+        "cells": [_statistic_entry(final, column) for column in ("gradient_off_manifold_fraction", "margin_on_ratio")],
     }
 
 
-def _figure(final: Mapping[str, float], column: str) -> dict[str, str]:
-    """A figure beside its null, empty where it was not measured."""
-    if column not in final:
+def _statistic_entry(statistics: Mapping[str, float], column: str) -> dict[str, str]:
+    """Return a quantity with its null; empty where it was not measured."""
+    if column not in statistics:
         return dict.fromkeys(("value", "key", "found", "null", "null_key"), "")
-    return {**cell(final, column), "null_key": sorting_key(final.get(column + NULL))}
+    return {**statistic_cell(statistics, column), "null_key": sorting_key(statistics.get(comparison_column(column)))}
 
 
-def _step(summary: Mapping[str, Any], key: str) -> dict[str, str]:
-    """When a phase was complete; empty where it was not dated."""
+def _phase_entry(summary: Mapping[str, Any], key: str) -> dict[str, str]:
+    """Return the step at which a phase was complete; empty where it was not dated."""
     step = summary.get(key)
     never = "never" if key in summary else ""
     return {"value": never if step is None else f"{step:,}", "key": sorting_key(step)}

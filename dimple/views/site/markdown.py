@@ -1,4 +1,4 @@
-"""Markdown as HTML: what the opening comments of scenes and the tutorials are written in."""
+"""Conversion of Markdown to HTML, for tutorials and the opening comments of scenes."""
 
 import html
 import importlib
@@ -7,24 +7,27 @@ from collections.abc import Callable
 from dimple.errors import DeviceError
 
 
-def require_documentation() -> None:
+def check_docs_dependencies() -> None:
     """Return if the libraries that write documentation are installed.
 
     Raises:
-        DeviceError: naming the extra that brings them.
+        DeviceError: if one is missing, naming the extra that installs it.
     """
     for package in ("markdown_it", "pdoc", "pygments"):
         try:
             importlib.import_module(package)
         except ImportError:
-            raise DeviceError(f"a gallery needs the package {package}; pip install 'dimple[docs]' brings it") from None
+            raise DeviceError(
+                f"a gallery needs the package {package}; pip install '.[docs]' in the checkout brings it"
+            ) from None
 
 
-def to_html(text: str, link: Callable[[str], str] = str) -> str:
-    r"""CommonMark with tables as HTML; HTML in the text stays text, code gets the classes of `coloured`.
+def to_html(text: str, rewrite_link: Callable[[str], str] = str) -> str:
+    r"""Convert CommonMark with tables to HTML; HTML in the text stays text, code is highlighted by `highlight_code`.
 
     Args:
-        link: what becomes of an address.
+        text: the Markdown.
+        rewrite_link: maps the address of each link to that of the page.
 
     Example:
         >>> to_html("*near* `x < 1`, <b>[so](a.md)</b>", lambda address: address.replace(".md", ".html"))
@@ -32,21 +35,21 @@ def to_html(text: str, link: Callable[[str], str] = str) -> str:
     """
     from markdown_it import MarkdownIt
 
-    writer = MarkdownIt("commonmark", {"html": False, "highlight": lambda code, name, _: coloured(code, name)})
+    writer = MarkdownIt("commonmark", {"html": False, "highlight": lambda code, name, _: highlight_code(code, name)})
     writer.enable("table")
     blocks = writer.parse(text)
     for block in blocks:
         for part in block.children or ():
             if part.type == "link_open":
-                part.attrs["href"] = link(str(part.attrs["href"]))
+                part.attrs["href"] = rewrite_link(str(part.attrs["href"]))
     return str(writer.renderer.render(blocks, writer.options, {}))
 
 
-def coloured(code: str, language: str) -> str:
-    """Code as HTML in which each word has the class of its kind; in an unknown language, without classes.
+def highlight_code(code: str, language: str) -> str:
+    """Return code as HTML with the classes of pygments; escaped text where the language is unknown.
 
     Example:
-        >>> coloured("1", "python").strip()
+        >>> highlight_code("1", "python").strip()
         '<span class="mi">1</span>'
     """
     from pygments import highlight

@@ -1,4 +1,4 @@
-"""The tutorials that ship, and their pages in the gallery."""
+"""The built-in tutorials and their pages in the gallery."""
 
 import dataclasses
 from pathlib import Path
@@ -18,27 +18,27 @@ class Tutorial:
 
     @property
     def text(self) -> str:
-        """The whole of it."""
+        """Text of the file."""
         return self.file.read_text(encoding="utf-8")
 
     @property
     def title(self) -> str:
-        """Its first heading."""
+        """First heading of the text."""
         return self.text.partition("\n")[0].removeprefix("# ")
 
     @property
-    def address(self) -> str:
-        """The file of its page."""
+    def page_name(self) -> str:
+        """Name of the HTML file."""
         return self.file.with_suffix(".html").name
 
 
-def shipped_tutorials() -> list[Tutorial]:
-    """The tutorials in the order in which they are meant to be read.
+def list_tutorials() -> list[Tutorial]:
+    """Return the tutorials in their reading order.
 
-    They stand in `dimple/tutorials` of an installed package and in `docs/tutorials` of a checkout.
+    They are in `dimple/tutorials` of an installed package and in `docs/tutorials` of a checkout.
 
     Example:
-        >>> shipped_tutorials()[0].title
+        >>> list_tutorials()[0].title
         'Your first scene'
     """
     package = Path(dimple.__file__).parent
@@ -47,9 +47,9 @@ def shipped_tutorials() -> list[Tutorial]:
 
 
 def write_tutorials(folder: Path) -> None:
-    """Write the page of every tutorial."""
-    pages = [(one.address, one.title) for one in shipped_tutorials()]
-    for number, tutorial in enumerate(shipped_tutorials()):
+    """Write the page of each tutorial into a folder."""
+    pages = [(one.page_name, one.title) for one in list_tutorials()]
+    for number, tutorial in enumerate(list_tutorials()):
         values = {
             "title": tutorial.title,
             "root": "../",
@@ -58,4 +58,4 @@ def write_tutorials(folder: Path) -> None:
             "before": pages[number - 1] if number else None,
             "after": pages[number + 1] if number + 1 < len(pages) else None,
         }
-        write_page(folder / tutorial.address, "tutorial.html", values)
+        write_page(folder / tutorial.page_name, "tutorial.html", values)

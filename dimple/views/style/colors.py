@@ -1,13 +1,13 @@
-"""One meaning a colour, in every view: blue is class 0, orange class 1, grey the manifold, pale the boundary on it."""
+"""Colors of all views: blue for class 0, orange for class 1, gray for the manifold."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-# Okabe and Ito's set and three more, all ten told apart under every common colour blindness. Shapes repeat the class
-# for black and white.
-CLASSES: tuple[Colour, ...] = (
+# The palette of Okabe and Ito with three more colors. All ten are distinguishable with every common color blindness.
+# The shape of a marker shows the class as well, for black and white.
+CLASS_COLORS: tuple[Color, ...] = (
     (0, 114, 178),
     (213, 94, 0),
     (0, 158, 115),
@@ -19,70 +19,76 @@ CLASSES: tuple[Colour, ...] = (
     (240, 228, 66),
     (60, 16, 72),
 )
-SHAPES = ("circle", "diamond", "square", "triangle")
-PAPER: Colour = (252, 251, 248)
-INK: Colour = (28, 30, 33)
-MUTED: Colour = (112, 113, 116)
-RULE: Colour = (205, 202, 196)
-MANIFOLD: Colour = (120, 120, 122)
-ON_MANIFOLD: Colour = (247, 244, 237)
-UNKNOWN: Colour = (190, 190, 190)
-# A step to the boundary is ink, its parts along and off the manifold have hues that no class of two has.
-ALONG: Colour = CLASSES[2]
-OFF: Colour = CLASSES[3]
-# From little to much, even in lightness, through hues that stand for no class.
-SEQUENCE: tuple[Colour, ...] = (ON_MANIFOLD, (233, 190, 205), (196, 120, 180), (128, 70, 150), (58, 26, 92))
+MARKER_SHAPES = ("circle", "diamond", "square", "triangle")
+BACKGROUND_COLOR: Color = (252, 251, 248)
+FOREGROUND_COLOR: Color = (28, 30, 33)
+MUTED_COLOR: Color = (112, 113, 116)
+GRID_LINE_COLOR: Color = (205, 202, 196)
+MANIFOLD_COLOR: Color = (120, 120, 122)
+ZERO_DEPTH_COLOR: Color = (247, 244, 237)
+MISSING_VALUE_COLOR: Color = (190, 190, 190)
+# Colors of the two parts of a perturbation; neither is the color of class 0 or class 1.
+ON_MANIFOLD_COLOR: Color = CLASS_COLORS[2]
+OFF_MANIFOLD_COLOR: Color = CLASS_COLORS[3]
+# From small to large values, with evenly decreasing lightness and hues that belong to neither class 0 nor class 1.
+SEQUENTIAL_COLORS: tuple[Color, ...] = (
+    ZERO_DEPTH_COLOR,
+    (233, 190, 205),
+    (196, 120, 180),
+    (128, 70, 150),
+    (58, 26, 92),
+)
 
 
-def class_colour(label: int) -> Colour:
-    """The colour of a class; the set repeats after ten."""
-    return CLASSES[label % len(CLASSES)]
+def class_color(label: int) -> Color:
+    """Return the color of a class; the colors repeat after ten classes."""
+    return CLASS_COLORS[label % len(CLASS_COLORS)]
 
 
 def class_shape(label: int) -> str:
-    """The marker of a class; the set repeats after four."""
-    return SHAPES[label % len(SHAPES)]
+    """Return the shape of the marker of a class; the shapes repeat after four classes."""
+    return MARKER_SHAPES[label % len(MARKER_SHAPES)]
 
 
-def tint(colour: Colour, strength: float) -> Colour:
-    """`colour` mixed into the paper: strength 0 is paper, 1 the colour itself.
+def tint(color: Color, strength: float) -> Color:
+    """Return a mixture of a color with the background: at strength 0 the background, at strength 1 the color.
 
     Example:
-        >>> tint((0, 0, 0), 0.0) == PAPER
+        >>> tint((0, 0, 0), 0.0) == BACKGROUND_COLOR
         True
     """
-    mixed = [round(p + (c - p) * strength) for p, c in zip(PAPER, colour, strict=True)]
+    mixed = [round(p + (c - p) * strength) for p, c in zip(BACKGROUND_COLOR, color, strict=True)]
     return (mixed[0], mixed[1], mixed[2])
 
 
-def relief_colours(relief: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
-    """The colours `(V, 3)` of a boundary whose relief is `(V,)`: a diverging map, centred on zero.
+def depth_colors(manifold_depth: NDArray[np.float64], depth_scale: float) -> NDArray[np.uint8]:
+    """Return the colors `(V, 3)` of depths of the manifold `(V,)` on a diverging map, centered at zero.
 
-    Blue where the manifold beneath the boundary is class 0, orange where it is class 1, pale where the two touch.
-    Full colour is reached at `scale`. The power below one lets shallow dimples show.
+    The color is blue where the manifold is in class 0, orange where it is in class 1, and pale where it touches the
+    boundary. It is full at `depth_scale` and beyond. An exponent below one keeps shallow dimples visible.
 
     Example:
-        >>> relief_colours(np.array([-1.0, 0.0, 1.0]), 1.0).tolist()
+        >>> depth_colors(np.array([-1.0, 0.0, 1.0]), 1.0).tolist()
         [[0, 114, 178], [247, 244, 237], [213, 94, 0]]
     """
-    depth = np.clip(relief / scale, -1.0, 1.0)[:, None]
-    ends = np.where(depth > 0, np.array(CLASSES[1]), np.array(CLASSES[0]))
+    depth = np.clip(manifold_depth / depth_scale, -1.0, 1.0)[:, None]
+    ends = np.where(depth > 0, np.array(CLASS_COLORS[1]), np.array(CLASS_COLORS[0]))
     weight = np.abs(depth) ** 0.8
-    return np.asarray(np.rint((1 - weight) * np.array(ON_MANIFOLD) + weight * ends), dtype=np.uint8)
+    return np.asarray(np.rint((1 - weight) * np.array(ZERO_DEPTH_COLOR) + weight * ends), dtype=np.uint8)
 
 
-def sequential_colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The colours `(V, 3)` of shares `(V,)` of a range, pale at 0 and below, dark violet at 1 and above.
+def sequential_colors(fractions: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the colors `(V, 3)` of fractions `(V,)` of a range, pale at 0 and below, dark violet at 1 and above.
 
     Example:
-        >>> sequential_colours(np.array([-1.0, 0.0, 1.0])).tolist()
+        >>> sequential_colors(np.array([-1.0, 0.0, 1.0])).tolist()
         [[247, 244, 237], [247, 244, 237], [58, 26, 92]]
     """
-    stops = np.linspace(0.0, 1.0, len(SEQUENCE))
-    channels = [np.interp(shares, stops, channel) for channel in zip(*SEQUENCE, strict=True)]
+    stops = np.linspace(0.0, 1.0, len(SEQUENTIAL_COLORS))
+    channels = [np.interp(fractions, stops, channel) for channel in zip(*SEQUENTIAL_COLORS, strict=True)]
     return np.asarray(np.rint(np.stack(channels, axis=1)), dtype=np.uint8)
 
 
-def hexadecimal(colour: Colour) -> str:
-    """`#rrggbb`, as style sheets and matplotlib take it."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def to_hex(color: Color) -> str:
+    """Return a color in the form `#rrggbb`, for style sheets and matplotlib."""
+    return "#{:02x}{:02x}{:02x}".format(*color)

@@ -1,4 +1,4 @@
-"""The typeface of every picture: the one that matplotlib ships, so that they are the same on every machine."""
+"""The font of all pictures. It is the one that matplotlib contains, so pictures are the same on every machine."""
 
 import functools
 from pathlib import Path
@@ -7,7 +7,7 @@ from PIL import ImageFont
 
 
 def font_file(bold: bool = False) -> Path:
-    """Where that typeface lies.
+    """Return the path of the font file.
 
     Example:
         >>> font_file().name
@@ -19,6 +19,6 @@ def font_file(bold: bool = False) -> Path:
 
 
 @functools.cache
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The typeface at a size in pixels, for Pillow."""
+def load_font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return the font for Pillow, at a size in pixels."""
     return ImageFont.truetype(str(font_file(bold)), size)

@@ -1,60 +1,60 @@
-"""The points of a drawing as small pictures: a shape and a colour a class, smooth at any size."""
+"""Markers of points as small pictures: a shape and a color for each class, anti-aliased at every size."""
 
 import functools
 import math
 
 from PIL import Image, ImageDraw
 
-from dimple.views.style.colors import INK, PAPER, class_colour, class_shape, tint
+from dimple.views.style.colors import BACKGROUND_COLOR, FOREGROUND_COLOR, class_color, class_shape, tint
 
-# A point that a surface hides by less than this share of the box is shown all the same, as an outline: it
-# sits under a bump. What is hidden deeper lies on the far side, and would only clutter the near one.
-GHOST_DEPTH = 0.14
+# A hidden point is drawn as an outline if it lies behind the surface by less than this fraction of the box, that is,
+# under a bump. Points deeper behind are on the far side, and their outlines would only be confusing.
+HIDDEN_OUTLINE_DEPTH = 0.14
 _OVERSAMPLING = 6
 
 
 @functools.cache
-def marker(label: int, size: int, wrong: bool = False, ghost: bool = False) -> Image.Image:
-    """A transparent tile with the marker of one class in its centre.
+def draw_marker(label: int, size: int, misclassified: bool = False, hidden: bool = False) -> Image.Image:
+    """Return a transparent tile with the marker of a class in its center.
 
     Args:
-        label: the class; it decides colour and shape.
-        size: the diameter in pixels; the tile is three times as wide.
-        wrong: adds a dark ring, for points that the network puts into another class.
-        ghost: draws the outline only, for points that a surface hides.
+        label: the class, which determines color and shape.
+        size: diameter of the marker in pixels; the tile is three times as wide.
+        misclassified: if True, add a dark ring.
+        hidden: if True, draw only the outline, for points behind a surface.
     """
     side = 3 * size * _OVERSAMPLING
-    tile = Image.new("RGBA", (side, side), (*PAPER, 0))
-    pen = ImageDraw.Draw(tile)
+    tile = Image.new("RGBA", (side, side), (*BACKGROUND_COLOR, 0))
+    draw = ImageDraw.Draw(tile)
     radius = size * _OVERSAMPLING / 2
-    colour = class_colour(label)
-    if wrong:
+    center = side / 2
+    color = class_color(label)
+    if misclassified:
         ring = 1.75 * radius
-        middle = side / 2
-        box = (middle - ring, middle - ring, middle + ring, middle + ring)
-        pen.ellipse(box, outline=(*INK, 150 if ghost else 255), width=round(0.28 * radius))
-    rim = 0.3 * radius
-    if ghost:
-        _shape(pen, label, side / 2, radius, (*colour, 255))
-        _shape(pen, label, side / 2, radius - rim, (*tint(colour, 0.12), 255))
+        box = (center - ring, center - ring, center + ring, center + ring)
+        draw.ellipse(box, outline=(*FOREGROUND_COLOR, 150 if hidden else 255), width=round(0.28 * radius))
+    border = 0.3 * radius
+    if hidden:
+        _draw_shape(draw, label, center, radius, (*color, 255))
+        _draw_shape(draw, label, center, radius - border, (*tint(color, 0.12), 255))
     else:
-        _shape(pen, label, side / 2, radius + rim, (*PAPER, 255))
-        _shape(pen, label, side / 2, radius, (*colour, 255))
+        _draw_shape(draw, label, center, radius + border, (*BACKGROUND_COLOR, 255))
+        _draw_shape(draw, label, center, radius, (*color, 255))
     return tile.resize((3 * size, 3 * size), Image.Resampling.LANCZOS)
 
 
-def stamp(picture: Image.Image, tile: Image.Image, x: float, y: float) -> None:
-    """Put a marker's centre at the pixel (x, y) of an RGB picture; what falls outside is cut off."""
-    corner = (math.floor(x - tile.width / 2 + 0.5), math.floor(y - tile.height / 2 + 0.5))
-    picture.paste(tile, corner, tile)
+def paste_marker(image: Image.Image, marker: Image.Image, x: float, y: float) -> None:
+    """Paste a marker with its center at the pixel (x, y) of an RGB picture; parts outside the picture are cut off."""
+    corner = (math.floor(x - marker.width / 2 + 0.5), math.floor(y - marker.height / 2 + 0.5))
+    image.paste(marker, corner, marker)
 
 
-def _shape(pen: ImageDraw.ImageDraw, label: int, middle: float, radius: float, fill: tuple[int, ...]) -> None:
-    """Shapes of about equal area, so that no class looks heavier."""
+def _draw_shape(draw: ImageDraw.ImageDraw, label: int, center: float, radius: float, fill: tuple[int, ...]) -> None:
+    """Draw the shape of a class. All shapes have about equal areas, so that no class dominates the picture."""
     shape = class_shape(label)
     if shape == "circle":
-        pen.ellipse((middle - radius, middle - radius, middle + radius, middle + radius), fill=fill)
+        draw.ellipse((center - radius, center - radius, center + radius, center + radius), fill=fill)
         return
-    corners, reach, turn = {"diamond": (4, 1.3, 0.0), "square": (4, 1.25, 45.0), "triangle": (3, 1.45, -90.0)}[shape]
-    angles = [math.radians(turn + 360 * k / corners) for k in range(corners)]
-    pen.polygon([(middle + reach * radius * math.cos(a), middle + reach * radius * math.sin(a)) for a in angles], fill)
+    count, reach, turn = {"diamond": (4, 1.3, 0.0), "square": (4, 1.25, 45.0), "triangle": (3, 1.45, -90.0)}[shape]
+    angles = [math.radians(turn + 360 * k / count) for k in range(count)]
+    draw.polygon([(center + reach * radius * math.cos(a), center + reach * radius * math.sin(a)) for a in angles], fill)

@@ -1,4 +1,4 @@
-// Tables that a click on a head sorts: rising, then falling, then as they came. What has no value stays at the end.
+// Tables sorted by a click on a heading: ascending, descending, original order. Empty cells stay at the end.
 'use strict';
 for (const table of document.querySelectorAll('table.sortable')) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
@@ -25,8 +25,8 @@ function sorted(rows, column, direction) {
   });
   const compare = ([a], [b]) => {
     if (a === '' || b === '') return (a === '') - (b === '');
-    const way = isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
-    return direction * way;
+    const order = isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+    return direction * order;
   };
   return keyed.sort(compare).map(([, row]) => row);
 }

@@ -1,4 +1,7 @@
-"""Is there an OpenGL library that can draw? Asked of a second process, for a missing one ends the process that asks."""
+"""Search for an OpenGL library that can draw.
+
+The search runs in a second process, because a missing or broken library ends the process that uses it.
+"""
 
 import ctypes
 import functools
@@ -9,17 +12,18 @@ from typing import Any
 
 from dimple.errors import DeviceError
 
-# VTK takes the kind of its windows from this variable, and has no other way to be told.
-WINDOW = "VTK_DEFAULT_OPENGL_WINDOW"
-# Of a window and of the desktop, in pixels.
-BARS = 80
-PACKAGES = "apt-get install libegl1 libgl1-mesa-dri (or libosmesa6)"
-# The library that each kind of window off the screen loads, in order of preference.
-OFF_SCREEN = {
+# VTK reads the class of its windows from this environment variable, and offers no other way to choose it.
+WINDOW_CLASS_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
+# Height in pixels of the title bar of a window and the task bar of the desktop together.
+WINDOW_BARS_HEIGHT = 80
+SYSTEM_PACKAGES = "apt-get install libegl1 libgl1-mesa-dri (or libosmesa6)"
+# Libraries of each class of off-screen window, in order of preference.
+OFFSCREEN_LIBRARIES = {
     "vtkEGLRenderWindow": ("libEGL.so.1",),
     "vtkOSOpenGLRenderWindow": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so"),
 }
-TINY_RENDER = """
+# Renders a tiny off-screen image and prints the class of the window that VTK chose.
+RENDER_TEST_SCRIPT = """
 import vtkmodules.vtkRenderingOpenGL2
 from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
 window = vtkRenderWindow()
@@ -33,66 +37,70 @@ raise SystemExit(0 if window.SupportsOpenGL() else 3)
 
 
 def require_rendering() -> None:
-    """Return if this machine can draw in three dimensions; the answer is found once a process.
+    """Check that this machine can draw in three dimensions. The result is cached for the process.
 
-    Where no window can appear, the kind of off-screen drawing is chosen too: EGL where its library is present, OSMesa
-    otherwise.
+    Where no window can appear, this also selects the off-screen window class: EGL if its library is present, otherwise
+    OSMesa.
 
     Raises:
-        DeviceError: if neither can draw, naming the system packages to install.
+        DeviceError: if nothing can draw; it names the system packages to install.
 
     Example:
         >>> require_rendering()
     """
-    if not window_kind():
-        raise DeviceError(f"no working OpenGL library to draw in three dimensions was found; install one: {PACKAGES}")
+    if not find_window_class():
+        raise DeviceError(f"no working OpenGL library for drawing in three dimensions; install one: {SYSTEM_PACKAGES}")
 
 
 def has_display() -> bool:
-    """Whether a window can appear: an X server answers, or the system needs none; finds out once a process."""
+    """Return whether a window can appear: an X server answers, or the system is not Linux. Cached for the process."""
     if not sys.platform.startswith("linux"):
         return True
-    return bool(os.environ.get("DISPLAY")) and window_kind() not in OFF_SCREEN
+    return bool(os.environ.get("DISPLAY")) and find_window_class() not in OFFSCREEN_LIBRARIES
 
 
-def fitting(size: tuple[int, int]) -> tuple[int, int]:
-    """The size of a window in pixels, made smaller where the screen is; its bars need some room as well."""
+def fit_to_screen(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of a window in pixels, reduced where the screen minus its bars is smaller."""
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
     from vtkmodules.vtkRenderingCore import vtkRenderWindow
 
     screen = vtkRenderWindow().GetScreenSize()
-    return (min(size[0], screen[0]), min(size[1], screen[1] - BARS)) if all(screen) else size
+    # Without a screen VTK reports a size of 0.
+    return (min(size[0], screen[0]), min(size[1], screen[1] - WINDOW_BARS_HEIGHT)) if all(screen) else size
 
 
-def by_processor(window: Any) -> bool:
-    """Whether a window is drawn without a graphics card, where to smooth edges costs more than to draw the scene."""
+def is_software_rendered(window: Any) -> bool:
+    """Return whether a VTK window is drawn without a graphics card, where anti-aliasing is slower than the scene."""
     capabilities = window.ReportCapabilities()
     return any(name in capabilities for name in ("llvmpipe", "softpipe", "swrast"))
 
 
 @functools.cache
-def window_kind() -> str:
-    """VTK's name for the kind of window that it can draw in here; empty if there is none."""
-    for window in _candidates():
-        kind = _try(window)
-        if kind in OFF_SCREEN:
-            os.environ[WINDOW] = kind
-        if kind:
-            return kind
+def find_window_class() -> str:
+    """Return the name of the first VTK window class that can draw on this machine; empty if there is none.
+
+    An off-screen class is also written to the environment variable `WINDOW_CLASS_VARIABLE`.
+    """
+    for candidate in _candidate_window_classes():
+        window_class = _try_window_class(candidate)
+        if window_class in OFFSCREEN_LIBRARIES:
+            os.environ[WINDOW_CLASS_VARIABLE] = window_class
+        if window_class:
+            return window_class
     return ""
 
 
-def _candidates() -> list[str]:
-    """The kinds of window worth a try; the empty name is VTK's own choice."""
+def _candidate_window_classes() -> list[str]:
+    """Return the window classes to try, in this order; an empty name stands for VTK's default."""
     if not sys.platform.startswith("linux"):
         return [""]
-    chosen = os.environ.get(WINDOW)
-    off_screen = [kind for kind, names in OFF_SCREEN.items() if any(_loads(name) for name in names)]
+    chosen = os.environ.get(WINDOW_CLASS_VARIABLE)
+    off_screen = [name for name, files in OFFSCREEN_LIBRARIES.items() if any(_is_loadable(file) for file in files)]
     first = [chosen] if chosen else [""] if os.environ.get("DISPLAY") else []
-    return first + [kind for kind in off_screen if kind != chosen]
+    return first + [name for name in off_screen if name != chosen]
 
 
-def _loads(library: str) -> bool:
+def _is_loadable(library: str) -> bool:
     try:
         ctypes.CDLL(library)
     except OSError:
@@ -100,12 +108,12 @@ def _loads(library: str) -> bool:
     return True
 
 
-def _try(window: str) -> str:
-    """The kind of window in which a second process survived a tiny render, asked for by name; empty if it did not."""
-    environment = {**os.environ, WINDOW: window} if window else dict(os.environ)
+def _try_window_class(window_class: str) -> str:
+    """Return the class of the window in which a second process rendered a tiny image; empty if it failed."""
+    environment = {**os.environ, WINDOW_CLASS_VARIABLE: window_class} if window_class else dict(os.environ)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", TINY_RENDER],
+            [sys.executable, "-c", RENDER_TEST_SCRIPT],
             env=environment,
             capture_output=True,
             timeout=60,

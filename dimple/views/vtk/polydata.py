@@ -1,4 +1,4 @@
-"""What VTK draws: the layers of a drawing, its box and its section, as pyvista's data objects."""
+"""Conversion of a drawing for VTK: its layers, its box and its cross-section as `pyvista.PolyData`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,86 +7,93 @@ import numpy as np
 
 from dimple.levelsets.mesh import Mesh
 from dimple.views.content.camera import Camera
-from dimple.views.content.frame import Drawing, Frame, Layer, Section
+from dimple.views.content.frame import CrossSection, Drawing, Frame, MeshLayer
 from dimple.views.content.manifold_depth import vertex_normals
-from dimple.views.style.colors import Colour, class_colour, relief_colours, tint
-from dimple.views.vtk.class_regions3d import rooms
+from dimple.views.style.colors import Color, class_color, depth_colors, tint
+from dimple.views.vtk.class_regions3d import class_regions_polydata
 
 if TYPE_CHECKING:
     import pyvista as pv
 
-# How much of a class's hue a boundary has that is seen from it.
-SEEN = 0.7
+# Weight of the class color against the background color on a boundary without manifold depth.
+SIDE_TINT_STRENGTH = 0.7
 
 
-def polydata(layer: Layer, relief_scale: float) -> "pv.PolyData":
-    """A layer as VTK takes it, with normals and, for a boundary, the colours of its relief."""
+def layer_polydata(layer: MeshLayer, depth_scale: float) -> "pv.PolyData":
+    """Return a layer for VTK: a surface with normals, or lines; a boundary with its colors.
+
+    Args:
+        layer: the boundary or the manifold.
+        depth_scale: the manifold depth at which the color of the boundary is full, in units of length.
+    """
     import pyvista as pv
 
     mesh = layer.mesh
     if len(mesh.faces) == 0:
-        return nothing((0.0, 0.0, 0.0))
+        return empty_polydata((0.0, 0.0, 0.0))
     if mesh.faces.shape[1] == 2:
         return pv.PolyData(
             np.asarray(mesh.vertices, dtype=np.float32), lines=np.insert(mesh.faces, 0, 2, axis=1).ravel()
         )
-    if layer.role == "boundary" and layer.relief is None:
-        return two_sided(mesh)
-    shape = surface(mesh)
-    if layer.relief is not None:
-        shape.point_data["colour"] = relief_colours(layer.relief, relief_scale)
-        shape.set_active_scalars("colour")
-    return shape
+    if layer.role == "boundary" and layer.manifold_depth is None:
+        return two_sided_polydata(mesh)
+    surface = surface_polydata(mesh)
+    if layer.manifold_depth is not None:
+        surface.point_data["color"] = depth_colors(layer.manifold_depth, depth_scale)
+        surface.set_active_scalars("color")
+    return surface
 
 
-def surface(mesh: Mesh) -> "pv.PolyData":
-    """Triangles with their normals."""
+def surface_polydata(mesh: Mesh) -> "pv.PolyData":
+    """Return the triangles of a mesh with their vertex normals."""
     import pyvista as pv
 
-    shape = pv.PolyData(np.asarray(mesh.vertices, dtype=np.float32), faces=np.insert(mesh.faces, 0, 3, axis=1).ravel())
-    shape.point_data["Normals"] = vertex_normals(mesh).astype(np.float32)
-    shape.GetPointData().SetActiveNormals("Normals")
-    return shape
+    faces = np.insert(mesh.faces, 0, 3, axis=1).ravel()
+    surface = pv.PolyData(np.asarray(mesh.vertices, dtype=np.float32), faces=faces)
+    surface.point_data["Normals"] = vertex_normals(mesh).astype(np.float32)
+    surface.GetPointData().SetActiveNormals("Normals")
+    return surface
 
 
-def two_sided(mesh: Mesh) -> "pv.PolyData":
-    """A boundary twice, in the colour of the class that sees it; to be drawn from the front only.
+def two_sided_polydata(mesh: Mesh) -> "pv.PolyData":
+    """Return a boundary twice, once for each side in the color of its class, to be drawn with culled back faces.
 
-    The first half of the vertices is seen from class 1, the second from class 0.
+    The first half of the vertices faces class 1, the second half class 0.
     """
     count = len(mesh.vertices)
-    both = Mesh(np.tile(mesh.vertices, (2, 1)), np.concatenate([mesh.faces, mesh.faces[:, ::-1] + count]))
-    shape = surface(both)
-    hues = [tint(class_colour(label), SEEN) for label in (1, 0)]
-    shape.point_data["colour"] = np.repeat(np.array(hues, dtype=np.uint8), count, axis=0)
-    shape.set_active_scalars("colour")
-    return shape
+    both_sides = Mesh(np.tile(mesh.vertices, (2, 1)), np.concatenate([mesh.faces, mesh.faces[:, ::-1] + count]))
+    surface = surface_polydata(both_sides)
+    colors = [tint(class_color(label), SIDE_TINT_STRENGTH) for label in (1, 0)]
+    surface.point_data["color"] = np.repeat(np.array(colors, dtype=np.uint8), count, axis=0)
+    surface.set_active_scalars("color")
+    return surface
 
 
 def has_two_sides(drawing: Drawing) -> bool:
-    """Whether a boundary in space is drawn twice, once for either side."""
+    """Return whether a boundary in space is drawn twice, once for each side."""
     layer = drawing.layer("boundary")
-    return drawing.classes is not None or layer is None or layer.relief is None
+    return drawing.class_regions is not None or layer is None or layer.manifold_depth is None
 
 
-def polydatas(frames: Sequence[Frame]) -> list["pv.PolyData"]:
-    """The boundary of each frame, ready to be swapped in."""
-    return [boundary_of(frame) for frame in frames]
+def boundary_polydata_list(frames: Sequence[Frame]) -> list["pv.PolyData"]:
+    """Return the boundary of each 3-D frame; see `boundary_polydata`."""
+    return [boundary_polydata(frame) for frame in frames]
 
 
-def boundary_of(frame: Frame) -> "pv.PolyData":
-    """The boundary of a frame in space, ready to be drawn."""
-    if frame.drawing.classes is not None:
-        return rooms(frame.drawing)
+def boundary_polydata(frame: Frame) -> "pv.PolyData":
+    """Return the boundary of a 3-D frame, with the sides of the box where it has class regions."""
+    if frame.drawing.class_regions is not None:
+        return class_regions_polydata(frame.drawing)
     layer = frame.drawing.layer("boundary")
-    return nothing(frame.drawing.low) if layer is None else polydata(layer, frame.relief_scale)
+    return empty_polydata(frame.drawing.low) if layer is None else layer_polydata(layer, frame.depth_scale)
 
 
 def box_edges(drawing: Drawing, camera: Camera | None) -> "pv.PolyData":
-    """The edges of the box as lines; with a camera, only those of the faces that lie behind the box's content."""
+    """Return the edges of the box as lines; with a camera, only those that lie behind the content of the box."""
     import pyvista as pv
 
-    low, high = np.array(drawing.low), np.array(drawing.high)
+    low = np.array(drawing.low)
+    high = np.array(drawing.high)
     corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
     pairs = [(a, b) for a in range(8) for b in range(a) if np.abs(corners[a] - corners[b]).sum() == 1]
     if camera is not None:
@@ -95,29 +102,30 @@ def box_edges(drawing: Drawing, camera: Camera | None) -> "pv.PolyData":
     return pv.PolyData(low + corners * (high - low), lines=np.array([[2, a, b] for a, b in pairs]).ravel())
 
 
-def section_line(section: Section) -> "pv.PolyData":
-    """The boundary's cut, put back into space."""
+def cross_section_line(cross_section: CrossSection) -> "pv.PolyData":
+    """Return the line in which the plane of a cross-section cuts the boundary, in space."""
     import pyvista as pv
 
-    layer = section.drawing.layer("boundary")
+    layer = cross_section.drawing.layer("boundary")
     if layer is None or len(layer.mesh.faces) == 0:
-        return nothing(tuple(section.plane.origin))
-    places = section.plane.origin + layer.mesh.vertices @ section.plane.axes
-    return pv.PolyData(places, lines=np.insert(layer.mesh.faces, 0, 2, axis=1).ravel())
+        return empty_polydata(tuple(cross_section.plane.origin))
+    positions = cross_section.plane.origin + layer.mesh.vertices @ cross_section.plane.axes
+    return pv.PolyData(positions, lines=np.insert(layer.mesh.faces, 0, 2, axis=1).ravel())
 
 
-def nothing(place: Sequence[float]) -> "pv.PolyData":
-    """A triangle without area: VTK's mappers take no empty surface."""
+def empty_polydata(position: Sequence[float]) -> "pv.PolyData":
+    """Return a triangle of area 0 at a position, since VTK's mappers reject an empty surface."""
     import pyvista as pv
 
-    shape = pv.PolyData(np.repeat(np.array([place], dtype=np.float32), 3, axis=0), faces=np.array([3, 0, 1, 2]))
-    shape.point_data["colour"] = np.full((3, 3), 255, dtype=np.uint8)
-    shape.set_active_scalars("colour")
-    shape.point_data["Normals"] = np.tile(np.array([[0, 0, 1]], dtype=np.float32), (3, 1))
-    shape.GetPointData().SetActiveNormals("Normals")
-    return shape
+    vertices = np.repeat(np.array([position], dtype=np.float32), 3, axis=0)
+    triangle = pv.PolyData(vertices, faces=np.array([3, 0, 1, 2]))
+    triangle.point_data["color"] = np.full((3, 3), 255, dtype=np.uint8)
+    triangle.set_active_scalars("color")
+    triangle.point_data["Normals"] = np.tile(np.array([[0, 0, 1]], dtype=np.float32), (3, 1))
+    triangle.GetPointData().SetActiveNormals("Normals")
+    return triangle
 
 
-def unit(colour: Colour) -> tuple[float, float, float]:
-    """Components within [0, 1], as pyvista takes them."""
-    return colour[0] / 255, colour[1] / 255, colour[2] / 255
+def unit_rgb(color: Color) -> tuple[float, float, float]:
+    """Return the components of a color in [0, 1], the form that pyvista uses."""
+    return color[0] / 255, color[1] / 255, color[2] / 255

@@ -1,4 +1,4 @@
-"""What a film page knows of a run, as plain values for JSON: figures, curves, points and what was measured at them."""
+"""Data of the interactive page as plain values for JSON: facts, curves, points and their measurements."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.runs.atomic_io import without_infinities
+from dimple.runs.atomic_io import replace_nonfinite
 from dimple.runs.run import Run
-from dimple.stats.aggregate import NULL
-from dimple.views.content.camera import look
+from dimple.stats.aggregate import comparison_column
+from dimple.views.content.camera import default_camera
 from dimple.views.content.frame import Frame, Timeline
-from dimple.views.content.from_run import facts_of, timeline_of
-from dimple.views.content.labels import number
-from dimple.views.style.colors import CLASSES, SHAPES, hexadecimal
+from dimple.views.content.from_run import build_facts, build_timeline
+from dimple.views.content.labels import format_number
+from dimple.views.style.colors import CLASS_COLORS, MARKER_SHAPES, to_hex
 
-# What the card of a point shows, where it was measured; the shortest step's two parts stand in the split.
-AT_A_POINT = {
+# The columns on the card of a point; the two components of the shortest perturbation are in `decomposition`.
+POINT_COLUMN_LABELS = {
     "margin": "margin",
     "margin_on": "along the manifold",
     "margin_off": "off the manifold",
@@ -25,32 +25,36 @@ AT_A_POINT = {
 
 
 def page_data(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
-    """All but the surfaces. Without frames there are only the figures and the curves."""
-    metrics, timeline = run.metrics(), timeline_of(run)
+    """Return all data except the surfaces; without frames only facts and curves."""
+    metrics = run.metrics()
+    timeline = build_timeline(run)
     summary = run.info.get("summary") or {}
     data: dict[str, Any] = {
         "steps": timeline.steps.tolist(),
         "phases": [{"name": name, "step": step} for name, step in timeline.phases],
         "facts": [
-            [{"name": fact.name, "value": fact.value, "null": fact.null} for fact in facts_of(metrics, index)]
+            [
+                {"name": fact.name, "value": fact.value, "baseline": fact.baseline}
+                for fact in build_facts(metrics, index)
+            ]
             for index in range(len(timeline.steps))
         ],
         "charts": charts_data(timeline),
         "classes": classes_data(),
         "verdict": str(summary.get("verdict", "")),
-        "drawing": _drawing(run, frames) if frames else None,
+        "drawing": _drawing_data(run, frames) if frames else None,
     }
-    shown: dict[str, Any] = without_infinities(data)
+    shown: dict[str, Any] = replace_nonfinite(data)
     return shown
 
 
 def classes_data() -> list[dict[str, Any]]:
-    """The colour and the shape of each class."""
-    return [{"colour": hexadecimal(colour), "shape": k % len(SHAPES)} for k, colour in enumerate(CLASSES)]
+    """Return the color and the marker shape of each class."""
+    return [{"color": to_hex(color), "shape": k % len(MARKER_SHAPES)} for k, color in enumerate(CLASS_COLORS)]
 
 
 def charts_data(timeline: Timeline) -> list[dict[str, Any]]:
-    """The charts of a run."""
+    """Return the charts of a run."""
     return [
         {
             "title": chart.title,
@@ -59,8 +63,8 @@ def charts_data(timeline: Timeline) -> list[dict[str, Any]]:
             "curves": [
                 {
                     "name": curve.name,
-                    "values": short(curve.values),
-                    "null": None if curve.null is None else short(curve.null),
+                    "values": round_for_json(curve.values),
+                    "baseline": None if curve.baseline is None else round_for_json(curve.baseline),
                 }
                 for curve in chart.curves
             ],
@@ -69,81 +73,87 @@ def charts_data(timeline: Timeline) -> list[dict[str, Any]]:
     ]
 
 
-def _drawing(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
+def _drawing_data(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
     first = frames[0].drawing
-    points, manifold = first.points, first.layer("manifold")
+    points = first.points
+    manifold = first.layer("manifold")
     box = {"low": first.low, "high": first.high}
     shown: dict[str, Any] = {
         "dim": first.ambient_dim,
         **box,
-        "points": short(points.positions),
-        "labels": points.classes.tolist(),
+        "points": round_for_json(points.positions),
+        "labels": points.labels.tolist(),
         "predictions": [
             None if f.drawing.points.predictions is None else f.drawing.points.predictions.tolist() for f in frames
         ],
-        "reliefScale": frames[0].relief_scale,
+        "depthScale": frames[0].depth_scale,
         "manifold": None,
-        "nearest": [nearest_of(frame) for frame in frames],
-        "measured": _measured(run, frames, len(points.classes)),
+        "nearest": [closest_boundary_points(frame) for frame in frames],
+        "measured": _point_measurements(run, frames, len(points.labels)),
     }
     if first.ambient_dim == 3:
-        section = frames[0].section
-        camera = look(first, section.plane if section else None)
-        shown["eye"] = short(camera.position - camera.focus)
+        cross_section = frames[0].cross_section
+        camera = default_camera(first, cross_section.plane if cross_section else None)
+        shown["eye"] = round_for_json(camera.position - camera.focal_point)
     if manifold is not None:
-        shown["manifold"] = {"vertices": short(manifold.mesh.vertices), "faces": manifold.mesh.faces.tolist()}
+        shown["manifold"] = {"vertices": round_for_json(manifold.mesh.vertices), "faces": manifold.mesh.faces.tolist()}
     return shown
 
 
-def nearest_of(frame: Frame) -> list[Any]:
-    """The place of the boundary that is nearest to each point."""
-    # Here, because numba takes a second to load.
-    from dimple.levelsets.closest_points import nearest_places
+def closest_boundary_points(frame: Frame) -> list[Any]:
+    """Return the closest point of the boundary to each point."""
+    # Imported here because numba takes a second to load.
+    from dimple.levelsets.closest_points import closest_points_on_mesh
 
     boundary = frame.drawing.layer("boundary")
     assert boundary is not None
-    return short(nearest_places(boundary.mesh, frame.drawing.points.positions))
+    return round_for_json(closest_points_on_mesh(boundary.mesh, frame.drawing.points.positions))
 
 
-def _measured(run: Run, frames: Sequence[Frame], count: int) -> dict[str, Any]:
-    """By column: its name, and as text the values at each snapshot and training point, `[T][N]`, and their nulls."""
+def _point_measurements(run: Run, frames: Sequence[Frame], num_points: int) -> dict[str, Any]:
+    """Return the name of each column, and as text its values and baselines `[T][N]` by snapshot and training point."""
     table = run.points()
     train = table["split"] == "train"
     order = np.lexsort((table["index"][train], table["step"][train]))
-    whole = int(train.sum()) == len(frames) * count
+    is_complete = int(train.sum()) == len(frames) * num_points
 
     def grid(column: str) -> list[list[str]] | None:
-        if column not in table or not whole:
+        if column not in table or not is_complete:
             return None
-        return [[number(float(v)) for v in row] for row in table[column][train][order].reshape(len(frames), count)]
+        return [
+            [format_number(float(v)) for v in row]
+            for row in table[column][train][order].reshape(len(frames), num_points)
+        ]
 
     columns: dict[str, Any] = {
-        column: {"name": name, "values": values, "null": grid(column + NULL)}
-        for column, name in AT_A_POINT.items()
+        column: {"name": name, "values": values, "baseline": grid(comparison_column(column))}
+        for column, name in POINT_COLUMN_LABELS.items()
         if (values := grid(column)) is not None
     }
-    share, length = table.get("on_share"), table.get("margin_any")
-    if whole and share is not None and length is not None:
-        size, on = (np.abs(v[train][order].reshape(len(frames), count)) for v in (length, share))
-        # Rounding can leave a share a little above one.
+    fraction = table.get("perturbation_on_manifold_fraction")
+    length = table.get("margin_unbounded")
+    if is_complete and fraction is not None and length is not None:
+        size = np.abs(length[train][order].reshape(len(frames), num_points))
+        on = np.abs(fraction[train][order].reshape(len(frames), num_points))
+        # Rounding can leave a fraction a little above one.
         off = np.clip(1 - on, 0, None)
-        null = table.get("on_share_null")
-        columns["split"] = {
-            "on": [[number(float(v)) for v in row] for row in size * np.sqrt(on)],
-            "off": [[number(float(v)) for v in row] for row in size * np.sqrt(off)],
-            "share": [[number(float(v)) for v in row] for row in on],
-            "null": "" if null is None else number(float(null[train][0])),
+        null = table.get("perturbation_on_manifold_fraction_null")
+        columns["decomposition"] = {
+            "on": [[format_number(float(v)) for v in row] for row in size * np.sqrt(on)],
+            "off": [[format_number(float(v)) for v in row] for row in size * np.sqrt(off)],
+            "fraction": [[format_number(float(v)) for v in row] for row in on],
+            "baseline": "" if null is None else format_number(float(null[train][0])),
         }
     return columns
 
 
-def short(values: NDArray[Any]) -> list[Any]:
-    """Six digits are more than a screen shows; what is no number becomes null."""
+def round_for_json(values: NDArray[Any]) -> list[Any]:
+    """Return the values with six digits as nested lists; values that are not finite become None."""
 
-    def short(value: Any) -> Any:
+    def round_value(value: Any) -> Any:
         if isinstance(value, list):
-            return [short(item) for item in value]
+            return [round_value(item) for item in value]
         return float(f"{value:.6g}") if np.isfinite(value) else None
 
-    result: list[Any] = short(np.asarray(values, dtype=np.float64).tolist())
+    result: list[Any] = round_value(np.asarray(values, dtype=np.float64).tolist())
     return result

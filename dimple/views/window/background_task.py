@@ -1,4 +1,4 @@
-"""Work that takes long while a window is open: done in pieces between the beats of its clock, and told meanwhile."""
+"""Long work while a window is open, done in short steps between timer events, with progress messages."""
 
 import time
 from collections.abc import Callable, Generator
@@ -6,63 +6,65 @@ from typing import TypeAlias, final
 
 from dimple.errors import DimpleError
 
-# Does a piece of the work whenever it is resumed, and says how far it is.
-Pieces: TypeAlias = Generator[str, None, None]
-# For how many seconds the window may stand still.
-PATIENCE = 0.2
+# A generator that does one step of the work whenever it is resumed, and yields a progress message.
+TaskSteps: TypeAlias = Generator[str, None, None]
+# Seconds for which the window may be blocked at a time.
+MAX_BLOCKING_SECONDS = 0.2
 
 
 @final
-class Errand:
-    """One thing at a time.
+class BackgroundTask:
+    """A runner of background work, one task at a time.
 
     Args:
-        say: told how far it is, and what went wrong.
+        on_message: called with progress messages, and with the text of a `DimpleError`, which ends the task.
 
     Example:
-        >>> said = []
-        >>> errand = Errand(said.append)
-        >>> errand.begin(f"{number} of 2" for number in (1, 2))
-        >>> errand.busy, said
+        >>> messages = []
+        >>> task = BackgroundTask(messages.append)
+        >>> task.start(f"{number} of 2" for number in (1, 2))
+        >>> task.is_busy, messages
         (False, ['2 of 2'])
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._pieces: Pieces | None = None
+    def __init__(self, on_message: Callable[[str], None]) -> None:
+        self._on_message = on_message
+        self._steps: TaskSteps | None = None
 
     @property
-    def busy(self) -> bool:
-        """Whether something is left to do."""
-        return self._pieces is not None
+    def is_busy(self) -> bool:
+        """True while a task is not finished."""
+        return self._steps is not None
 
-    def begin(self, pieces: Pieces) -> None:
-        """Begin, unless something else is not done yet."""
-        if self.busy:
-            self._say("still busy; f stops it")
+    def start(self, steps: TaskSteps) -> None:
+        """Start a task, unless another one is not finished."""
+        if self.is_busy:
+            self._on_message("busy with another task; press f to stop it")
             return
-        self._pieces = pieces
-        self.proceed()
+        self._steps = steps
+        self.run_steps()
 
-    def proceed(self) -> None:
-        """Do the next pieces, for a moment."""
-        if self._pieces is None:
+    def run_steps(self) -> None:
+        """Run the next steps, for about `MAX_BLOCKING_SECONDS`, and report the last message."""
+        if self._steps is None:
             return
-        message, until = None, time.monotonic() + PATIENCE
+        message = None
+        deadline = time.monotonic() + MAX_BLOCKING_SECONDS
         try:
-            message = next(self._pieces)
-            # To draw a message may take longer than a piece.
-            while time.monotonic() < until:
-                message = next(self._pieces)
+            message = next(self._steps)
+            # Only the last message is shown, because drawing one may take longer than a step.
+            while time.monotonic() < deadline:
+                message = next(self._steps)
         except StopIteration:
-            self._pieces = None
+            self._steps = None
         except DimpleError as error:
-            self._pieces, message = None, str(error)
+            self._steps = None
+            message = str(error)
         if message is not None:
-            self._say(message)
+            self._on_message(message)
 
     def stop(self) -> None:
-        """Leave it undone."""
-        if self._pieces is not None:
-            self._pieces.close()
-        self._pieces = None
+        """Stop the task, if there is one; its generator is closed."""
+        if self._steps is not None:
+            self._steps.close()
+        self._steps = None

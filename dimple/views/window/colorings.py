@@ -1,4 +1,4 @@
-"""What the boundary can be coloured by: each quantity with its unit, its colours and how it is had."""
+"""Quantities by which the boundary can be colored, each with its unit, its color scale and its measurement."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -7,13 +7,13 @@ from typing import TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.views.content.color_scale import Kind, Scale, scale_of
-from dimple.views.content.frame import Reals
-from dimple.views.drawing.plane import sides
-from dimple.views.vtk.polydata import surface
-from dimple.views.window.animation import Asked, Reel
+from dimple.views.content.color_scale import ColorScale, ColorScaleKind, fit_color_scale
+from dimple.views.content.frame import FloatArray
+from dimple.views.drawing.plane import side_of_boundary
+from dimple.views.vtk.polydata import surface_polydata
+from dimple.views.window.animation import Animation, SnapshotEvaluator
 
-Measure: TypeAlias = Callable[[Reel, int], Reals]
+MeasureFunction: TypeAlias = Callable[[Animation, int], FloatArray]
 
 
 @final
@@ -22,109 +22,131 @@ class Quantity:
     """A number at every vertex of the boundary.
 
     Attributes:
-        name: as the legend has it.
-        unit: of the numbers; empty where the colours stand for classes alone.
-        kind: how they become colours.
-        measure: the numbers `(V,)` at the vertices of a snapshot's boundary, nan where there is none; None for the
-            relief, which every frame has already.
-        ends: what the two ends of the colours mean, where the numbers alone do not say it.
+        name: shown in the legend, and the name of the array in files for ParaView.
+        unit: of the numbers; empty if the colors stand for classes only.
+        kind: of the color scale.
+        measure: returns the numbers `(V,)` at the vertices of the boundary of a snapshot, nan where undefined; None for
+            the colors that every frame has from the start.
+        end_labels: texts for the low and the high end of the color scale, where the numbers alone do not explain them.
     """
 
     name: str
     unit: str = ""
-    kind: Kind = "diverging"
-    measure: Measure | None = None
-    ends: tuple[str, str] = ("", "")
+    kind: ColorScaleKind = "diverging"
+    measure: MeasureFunction | None = None
+    end_labels: tuple[str, str] = ("", "")
 
 
-def quantities_of(reel: Reel) -> list[Quantity]:
-    """Those that can be shown for a run, the one that its boundary is painted with at first in front."""
-    if reel.show.frames[0].drawing.classes is not None:
-        return [CLASSES]
-    layers = [frame.drawing.layer("boundary") for frame in reel.show.frames]
-    relief = any(layer is not None and layer.relief is not None for layer in layers)
-    first = SIDES if reel.flat else DEPTH if relief else SEEN
-    asked = [] if reel.show.asked is None else [DISTANCE, GRADIENT]
-    return [first, *asked, MOVEMENT]
+def available_quantities(animation: Animation) -> list[Quantity]:
+    """Return the quantities that can be shown for a run. The first one is that of the original colors."""
+    if animation.run.frames[0].drawing.class_regions is not None:
+        return [REGION_CLASS]
+    layers = [frame.drawing.layer("boundary") for frame in animation.run.frames]
+    has_depth = any(layer is not None and layer.manifold_depth is not None for layer in layers)
+    first = SIDE_CLASS if animation.is_planar else MANIFOLD_DEPTH if has_depth else VIEWER_CLASS
+    evaluated = [] if animation.run.evaluator is None else [MANIFOLD_DISTANCE, GRADIENT_NORM]
+    return [first, *evaluated, MOVEMENT]
 
 
 @final
-class Paint:
-    """A quantity on all boundaries of several runs, on one scale; measured once, snapshot by snapshot.
+class Coloring:
+    """A quantity on all boundaries of several runs, with one color scale. It is measured once, snapshot by snapshot.
+
+    Args:
+        quantity: to be measured.
+        animations: of the runs.
 
     Attributes:
-        scale: of all snapshots, once `prepare` has ended.
+        quantity: as given.
+        color_scale: of all snapshots, final when `measure_snapshots` is exhausted.
     """
 
-    def __init__(self, quantity: Quantity, reels: Sequence[Reel]) -> None:
+    def __init__(self, quantity: Quantity, animations: Sequence[Animation]) -> None:
         self.quantity = quantity
-        self.scale = Scale("diverging", -reels[0].frames[0].relief_scale, reels[0].frames[0].relief_scale)
-        self._reels = reels
-        self._colours: list[list[NDArray[np.uint8] | None]] = [[None] * len(reel.frames) for reel in reels]
+        depth_scale = animations[0].frames[0].depth_scale
+        self.color_scale = ColorScale("diverging", -depth_scale, depth_scale)
+        self._animations = animations
+        self._colors: list[list[NDArray[np.uint8] | None]] = [
+            [None] * len(animation.frames) for animation in animations
+        ]
 
-    def prepare(self) -> Iterator[tuple[int, int]]:
-        """Measure, snapshot by snapshot; says after each how many of how many are done."""
+    def measure_snapshots(self) -> Iterator[tuple[int, int]]:
+        """Measure the quantity, snapshot by snapshot, and fit the color scale.
+
+        Yields:
+            The number of measured snapshots and the number of all snapshots.
+        """
         if self.quantity.measure is None:
             return
-        places = [(reel, index) for reel in self._reels for index in range(len(reel.frames))]
+        snapshots = [(animation, index) for animation in self._animations for index in range(len(animation.frames))]
         values = []
-        for reel, index in places:
-            values.append(self.quantity.measure(reel, index) if len(reel.vertices(index)) else np.zeros(0))
-            yield len(values), len(places)
-        self.scale = scale_of(self.quantity.kind, values)
-        colours = iter([self.scale.colours(numbers) for numbers in values])
-        self._colours = [[next(colours) for _ in reel.frames] for reel in self._reels]
+        for animation, index in snapshots:
+            has_vertices = len(animation.vertices(index)) > 0
+            values.append(self.quantity.measure(animation, index) if has_vertices else np.zeros(0))
+            yield len(values), len(snapshots)
+        self.color_scale = fit_color_scale(self.quantity.kind, values)
+        colors = iter([self.color_scale.colors(numbers) for numbers in values])
+        self._colors = [[next(colors) for _ in animation.frames] for animation in self._animations]
 
     def apply(self) -> None:
-        """Put the colours onto the boundaries."""
-        for reel, colours in zip(self._reels, self._colours, strict=True):
-            for index, shown in enumerate(colours):
-                reel.paint(index, shown)
+        """Set the colors of all boundaries."""
+        for animation, snapshot_colors in zip(self._animations, self._colors, strict=True):
+            for index, colors in enumerate(snapshot_colors):
+                animation.color_boundary(index, colors)
 
 
-def _asked(reel: Reel) -> Asked:
-    assert reel.show.asked is not None
-    return reel.show.asked
+def _evaluator(animation: Animation) -> SnapshotEvaluator:
+    assert animation.run.evaluator is not None
+    return animation.run.evaluator
 
 
-def _distance(reel: Reel, index: int) -> Reals:
-    return _asked(reel).distances(reel.vertices(index))
+def _manifold_distance(animation: Animation, index: int) -> FloatArray:
+    return _evaluator(animation).distances(animation.vertices(index))
 
 
-def _gradient(reel: Reel, index: int) -> Reals:
-    return _asked(reel).gradient_norms(reel.show.frames[index].step, reel.vertices(index))
+def _gradient_norm(animation: Animation, index: int) -> FloatArray:
+    return _evaluator(animation).gradient_norms(animation.run.frames[index].step, animation.vertices(index))
 
 
-def movement(reel: Reel, index: int) -> Reals:
-    """How far each vertex of a boundary is from the boundary of the snapshot before, positive where class 1 gained."""
-    places = reel.vertices(index)
-    before = None if index == 0 else reel.show.frames[index - 1].drawing.layer("boundary")
-    if before is None or len(before.mesh.faces) == 0 or len(places) == 0:
-        return np.full(len(places), np.nan)
-    if reel.flat:
-        from dimple.levelsets.closest_points import nearest_places
+def movement(animation: Animation, index: int) -> FloatArray:
+    """Return the distance of each vertex of a boundary from the previous boundary, positive where class 1 gained.
 
-        away = np.linalg.norm(nearest_places(before.mesh, places) - places, axis=1)
-        return np.asarray(-away * sides(before.mesh, places), dtype=np.float64)
+    Returns:
+        `(V,)`; nan if there is no previous boundary.
+    """
+    positions = animation.vertices(index)
+    previous = None if index == 0 else animation.run.frames[index - 1].drawing.layer("boundary")
+    if previous is None or len(previous.mesh.faces) == 0 or len(positions) == 0:
+        return np.full(len(positions), np.nan)
+    if animation.is_planar:
+        from dimple.levelsets.closest_points import closest_points_on_mesh
+
+        distances = np.linalg.norm(closest_points_on_mesh(previous.mesh, positions) - positions, axis=1)
+        return np.asarray(-distances * side_of_boundary(previous.mesh, positions), dtype=np.float64)
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     from vtkmodules.vtkCommonCore import vtkDoubleArray
     from vtkmodules.vtkFiltersCore import vtkImplicitPolyDataDistance
 
-    # Exact, and positive on the side that the triangles' normals point to, which is class 1.
-    distance = vtkImplicitPolyDataDistance()
-    distance.SetInput(surface(before.mesh))
-    answer = vtkDoubleArray()
-    distance.FunctionValue(numpy_to_vtk(np.ascontiguousarray(places), deep=True), answer)
-    return np.asarray(-vtk_to_numpy(answer), dtype=np.float64)
+    # Exact, and positive on the side of class 1, to which the normals of the triangles point.
+    signed_distance = vtkImplicitPolyDataDistance()
+    signed_distance.SetInput(surface_polydata(previous.mesh))
+    result = vtkDoubleArray()
+    signed_distance.FunctionValue(numpy_to_vtk(np.ascontiguousarray(positions), deep=True), result)
+    return np.asarray(-vtk_to_numpy(result), dtype=np.float64)
 
 
-INPUT = "input units"
-CLASSES = Quantity("in each region the colour of its class")
-SIDES = Quantity("class on that side", ends=("class 0", "class 1"))
-SEEN = Quantity("seen from", ends=("class 0", "class 1"))
-DEPTH = Quantity("depth of the manifold beneath", INPUT, ends=("in class 0", "in class 1"))
-DISTANCE = Quantity("distance to the manifold", INPUT, "linear", _distance)
-GRADIENT = Quantity("gradient norm of the score", "score per input unit", "logarithmic", _gradient)
+INPUT_UNIT = "input units"
+# Available without an evaluator.
+REGION_CLASS = Quantity("class of each region")
+SIDE_CLASS = Quantity("class on each side", end_labels=("class 0", "class 1"))
+VIEWER_CLASS = Quantity("class on the visible side", end_labels=("class 0", "class 1"))
+MANIFOLD_DEPTH = Quantity("how deep the manifold lies", INPUT_UNIT, end_labels=("in class 0", "in class 1"))
 MOVEMENT = Quantity(
-    "movement since the snapshot before", INPUT, measure=movement, ends=("gained by class 0", "gained by class 1")
+    "movement since the previous snapshot",
+    INPUT_UNIT,
+    measure=movement,
+    end_labels=("gained by class 0", "gained by class 1"),
 )
+# Available with an evaluator only.
+MANIFOLD_DISTANCE = Quantity("distance to the manifold", INPUT_UNIT, "linear", _manifold_distance)
+GRADIENT_NORM = Quantity("gradient norm of the logit margin", "logits per input unit", "logarithmic", _gradient_norm)

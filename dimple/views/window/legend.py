@@ -1,119 +1,143 @@
-"""The card that says what markers and colours mean."""
+"""The legend of a window: the meaning of markers and colors."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from dimple.views.content.color_scale import Scale
+from dimple.views.content.color_scale import ColorScale
 from dimple.views.content.frame import Drawing
-from dimple.views.drawing.info_panels import BODY, GAP, LINE, PAD, SMALL, Pen, width_of
-from dimple.views.style.colors import INK, MANIFOLD, MUTED, PAPER, RULE, Colour, class_colour, tint
-from dimple.views.style.markers import marker
+from dimple.views.drawing.info_panels import (
+    COLUMN_SPACING,
+    LINE_HEIGHT,
+    PADDING,
+    SMALL_TEXT_SIZE,
+    TEXT_SIZE,
+    InfoPanelCanvas,
+    text_width,
+)
+from dimple.views.style.colors import (
+    BACKGROUND_COLOR,
+    FOREGROUND_COLOR,
+    GRID_LINE_COLOR,
+    MANIFOLD_COLOR,
+    MUTED_COLOR,
+    Color,
+    class_color,
+    tint,
+)
+from dimple.views.style.markers import draw_marker
 from dimple.views.window.colorings import Quantity
 
-# In pixels of a card at scale 1.
-BAR = (236, 11)
-MARK, ROOM, BETWEEN = 11, 18, 12
-# So many entries stand in a line.
-IN_A_LINE = 3
+# Pixels at scale 1.
+COLOR_BAR_SIZE = (236, 11)
+MARKER_SIZE = 11
+MARKER_COLUMN_WIDTH = 18
+ENTRY_SPACING = 12
+ENTRIES_PER_LINE = 3
 
 
-def legend_card(
+def draw_legend(
     quantity: Quantity,
-    colours: Scale,
+    color_scale: ColorScale,
     drawings: Sequence[Drawing],
-    key: str = "",
+    key_hint: str = "",
     scale: int = 1,
-    hollow: bool = False,
+    show_hidden: bool = False,
 ) -> Image.Image:
-    """What the markers of some drawings and the colours of their boundaries mean.
+    """Return the legend for the markers of some drawings and the colors of their boundaries.
 
     Args:
-        key: which key changes the quantity, in words, where somebody sits at it.
-        scale: pixels for one of the window.
-        hollow: whether points that the boundary hides show as outlines.
+        quantity: by which the boundaries are colored.
+        color_scale: of the quantity.
+        drawings: one of each run.
+        key_hint: text that names the key that changes the quantity; empty outside a window.
+        scale: pixels of the image for one of the window.
+        show_hidden: whether points that the boundary hides are drawn as outlines.
     """
-    low, high = ends_of(quantity, colours)
-    title = f"boundary: {quantity.name}" if low else quantity.name
+    low, high = scale_end_labels(quantity, color_scale)
+    title = f"color: {quantity.name}"
     unit = quantity.unit + (", logarithmic" if quantity.kind == "logarithmic" else "")
-    entries = _entries(drawings, scale, hollow)
-    lines = [entries[first : first + IN_A_LINE] for first in range(0, len(entries), IN_A_LINE)]
-    longest = [sum(ROOM + width_of(name) + BETWEEN for _, name in line) for line in lines]
-    longest[0] += width_of(key, SMALL)
-    wide = max(
-        BAR[0],
-        *longest,
-        width_of(title, bold=True),
-        width_of(low, SMALL) + GAP + width_of(high, SMALL),
+    entries = _entries(drawings, scale, show_hidden)
+    lines = [entries[first : first + ENTRIES_PER_LINE] for first in range(0, len(entries), ENTRIES_PER_LINE)]
+    line_widths = [sum(MARKER_COLUMN_WIDTH + text_width(name) + ENTRY_SPACING for _, name in line) for line in lines]
+    line_widths[0] += text_width(key_hint, SMALL_TEXT_SIZE)
+    width = max(
+        COLOR_BAR_SIZE[0],
+        *line_widths,
+        text_width(title, bold=True),
+        text_width(low, SMALL_TEXT_SIZE) + COLUMN_SPACING + text_width(high, SMALL_TEXT_SIZE),
     )
-    below = (LINE if unit else 0) + (BAR[1] + LINE if low else 0)
-    pen = Pen(wide + 2 * PAD, 2 * PAD + LINE * (1 + len(lines)) + below, scale)
-    y = float(PAD)
-    pen.text(PAD + wide, y + 1, key, MUTED, SMALL, at="ra")
+    color_height = (LINE_HEIGHT if unit else 0) + (COLOR_BAR_SIZE[1] + LINE_HEIGHT if low else 0)
+    canvas = InfoPanelCanvas(width + 2 * PADDING, 2 * PADDING + LINE_HEIGHT * (1 + len(lines)) + color_height, scale)
+    y = float(PADDING)
+    canvas.text(PADDING + width, y + 1, key_hint, MUTED_COLOR, SMALL_TEXT_SIZE, anchor="ra")
     for line in lines:
-        x = float(PAD)
+        x = float(PADDING)
         for tile, name in line:
             half = tile.width / scale / 2
-            pen.paste(tile, x + MARK / 2 - half, y + BODY / 2 + 2 - half)
-            pen.text(x + ROOM, y, name)
-            x += ROOM + width_of(name) + BETWEEN
-        y += LINE
+            canvas.paste(tile, x + MARKER_SIZE / 2 - half, y + TEXT_SIZE / 2 + 2 - half)
+            canvas.text(x + MARKER_COLUMN_WIDTH, y, name)
+            x += MARKER_COLUMN_WIDTH + text_width(name) + ENTRY_SPACING
+        y += LINE_HEIGHT
     y += 1
-    pen.text(PAD, y, title, bold=True)
+    canvas.text(PADDING, y, title, bold=True)
     if unit:
-        y += LINE - 1
-        pen.text(PAD, y, unit, MUTED, SMALL)
+        y += LINE_HEIGHT - 1
+        canvas.text(PADDING, y, unit, MUTED_COLOR, SMALL_TEXT_SIZE)
     if low:
-        y += LINE + 1
-        pen.box(PAD - 1, y - 1, wide + 1, BAR[1] + 1, RULE)
-        pen.paste(_band(quantity, colours, round(wide * scale), BAR[1] * scale), PAD, y)
-        pen.text(PAD, y + BAR[1] + 3, low, INK, SMALL)
-        pen.text(PAD + wide, y + BAR[1] + 3, high, INK, SMALL, at="ra")
-    return pen.card
+        y += LINE_HEIGHT + 1
+        canvas.rectangle(PADDING - 1, y - 1, width + 1, COLOR_BAR_SIZE[1] + 1, GRID_LINE_COLOR)
+        canvas.paste(_color_bar(quantity, color_scale, round(width * scale), COLOR_BAR_SIZE[1] * scale), PADDING, y)
+        canvas.text(PADDING, y + COLOR_BAR_SIZE[1] + 3, low, FOREGROUND_COLOR, SMALL_TEXT_SIZE)
+        canvas.text(PADDING + width, y + COLOR_BAR_SIZE[1] + 3, high, FOREGROUND_COLOR, SMALL_TEXT_SIZE, anchor="ra")
+    return canvas.image
 
 
-def ends_of(quantity: Quantity, colours: Scale) -> tuple[str, str]:
-    """What stands at the two ends of the bar; empty where the boundary has one colour.
+def scale_end_labels(quantity: Quantity, color_scale: ColorScale) -> tuple[str, str]:
+    """Return the labels of the low and the high end of the color bar; empty texts for a quantity without a bar.
 
     Example:
-        >>> from dimple.views.window.colorings import GRADIENT, SIDES
-        >>> ends_of(GRADIENT, Scale("logarithmic", 2.0, 500.0)), ends_of(SIDES, Scale("diverging", -1.0, 1.0))
-        (('2', '500'), ('class 0', 'class 1'))
+        >>> from dimple.views.window.colorings import GRADIENT_NORM, SIDE_CLASS
+        >>> scale_end_labels(GRADIENT_NORM, ColorScale("logarithmic", 2.0, 500.0))
+        ('2', '500')
+        >>> scale_end_labels(SIDE_CLASS, ColorScale("diverging", -1.0, 1.0))
+        ('class 0', 'class 1')
     """
     if not quantity.unit:
-        return quantity.ends
-    # The words of a signed quantity carry its sign.
-    low, high = (abs(colours.low), colours.high) if quantity.ends[0] else (colours.low, colours.high)
-    return f"{low:g} {quantity.ends[0]}".strip(), f"{high:g} {quantity.ends[1]}".strip()
+        return quantity.end_labels
+    low_label, high_label = quantity.end_labels
+    # The label of a signed quantity expresses its sign.
+    low = abs(color_scale.low) if low_label else color_scale.low
+    return f"{low:g} {low_label}".strip(), f"{color_scale.high:g} {high_label}".strip()
 
 
-def _entries(drawings: Sequence[Drawing], scale: int, hollow: bool) -> list[tuple[Image.Image, str]]:
-    """Small pictures and what each stands for."""
-    classes = sorted({int(label) for drawing in drawings for label in drawing.points.classes})
-    named = next((drawing.classes for drawing in drawings if drawing.classes is not None), None)
-    if named is None:
-        entries = [(marker(label, MARK * scale), f"class {label}") for label in classes]
+def _entries(drawings: Sequence[Drawing], scale: int, show_hidden: bool) -> list[tuple[Image.Image, str]]:
+    """Return the small image and the text of each entry."""
+    classes = sorted({int(label) for drawing in drawings for label in drawing.points.labels})
+    regions = next((drawing.class_regions for drawing in drawings if drawing.class_regions is not None), None)
+    if regions is None:
+        entries = [(draw_marker(label, MARKER_SIZE * scale), f"class {label}") for label in classes]
     else:
-        entries = [(_swatch(class_colour(k), scale), name) for k, name in enumerate(named.names)]
+        entries = [(_swatch(class_color(k), scale), name) for k, name in enumerate(regions.class_names)]
     if any(drawing.points.predictions is not None for drawing in drawings):
-        entries.append((marker(classes[0], MARK * scale, wrong=True), "wrong"))
-    if hollow:
-        entries.append((marker(classes[-1], MARK * scale, ghost=True), "hollow: behind the boundary"))
+        entries.append((draw_marker(classes[0], MARKER_SIZE * scale, misclassified=True), "misclassified"))
+    if show_hidden:
+        entries.append((draw_marker(classes[-1], MARKER_SIZE * scale, hidden=True), "hollow: behind the boundary"))
     if any(drawing.layer("manifold") is not None for drawing in drawings):
-        entries.append((_swatch(tint(MANIFOLD, 0.4), scale), "manifold"))
-    if named is not None and named.valid is not None:
-        entries.append((_swatch(PAPER, scale), "pale: out of range"))
+        entries.append((_swatch(tint(MANIFOLD_COLOR, 0.4), scale), "manifold"))
+    if regions is not None and regions.valid_vertices is not None:
+        entries.append((_swatch(BACKGROUND_COLOR, scale), "pale: outside the input range"))
     return entries
 
 
-def _swatch(colour: Colour, scale: int) -> Image.Image:
-    return Image.new("RGB", (MARK * scale, MARK * scale), colour)
+def _swatch(color: Color, scale: int) -> Image.Image:
+    return Image.new("RGB", (MARKER_SIZE * scale, MARKER_SIZE * scale), color)
 
 
-def _band(quantity: Quantity, colours: Scale, width: int, height: int) -> Image.Image:
-    """All colours from one end to the other; the two end ones alone where nothing lies between."""
-    row = colours.colours(colours.along(width))
+def _color_bar(quantity: Quantity, color_scale: ColorScale, width: int, height: int) -> Image.Image:
+    """Return the color bar; for classes, it has only the two end colors."""
+    row = color_scale.colors(color_scale.spaced_values(width))
     if not quantity.unit:
         row = row[np.where(np.arange(width) * 2 < width, 0, -1)]
     return Image.fromarray(np.repeat(row[None], height, axis=0))

@@ -1,4 +1,4 @@
-"""One run or two beside each other, as a picture: what a window shows, and what is photographed and filmed from it."""
+"""One run, or several side by side, in one plotter: shown in a window, and rendered for screenshots and films."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,202 +7,248 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from PIL import Image
 
-from dimple.views.content.camera import FLOOR_ROOM, VIEW_ANGLE, Camera, camera_of, close_look, look, look_down
-from dimple.views.content.frame import Drawing, Reals
-from dimple.views.style.colors import PAPER, RULE
-from dimple.views.style.markers import GHOST_DEPTH
+from dimple.views.content.camera import (
+    TOP_VIEW_HEIGHT_RATIO,
+    VIEW_ANGLE,
+    Camera,
+    camera_from_vtk,
+    close_up_camera,
+    default_camera,
+    top_view_camera,
+)
+from dimple.views.content.frame import Drawing, FloatArray
+from dimple.views.style.colors import BACKGROUND_COLOR, GRID_LINE_COLOR
+from dimple.views.style.markers import HIDDEN_OUTLINE_DEPTH
 from dimple.views.vtk.overlay import Overlay
-from dimple.views.vtk.polydata import unit
-from dimple.views.window.animation import Reel
-from dimple.views.window.colorings import Paint
-from dimple.views.window.legend import legend_card
-from dimple.views.window.panel import MARGIN, Panel
+from dimple.views.vtk.polydata import unit_rgb
+from dimple.views.window.animation import Animation
+from dimple.views.window.colorings import Coloring
+from dimple.views.window.legend import draw_legend
+from dimple.views.window.panel import OVERLAY_PADDING, RunPanel
 
 if TYPE_CHECKING:
     import pyvista as pv
 
-# The share of a window's height that its controls take.
-STRIP = 0.1
+# Fraction of the height of a window that its controls take.
+CONTROLS_FRACTION = 0.1
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Looks:
-    """How an exhibit is shown, whatever its step.
+class ViewOptions:
+    """Options of a `MultiView` that do not depend on the training step.
 
     Attributes:
-        paint: what the boundaries are coloured by.
-        translucent: whether one sees through the boundaries.
-        manifold: whether the manifolds are shown.
-        points: by panel, the training point in question.
-        cut: the direction, `(3,)`, towards which the scene is cut away at that point; None for a whole one.
+        coloring: of the boundaries.
+        translucent: whether the boundaries are translucent.
+        show_manifold: whether the manifolds are shown.
+        picked_points: the row of the picked training point for each panel, or None; empty for no picked point at all.
+        cut_direction: `(3,)`; the part of the scene beyond the picked point in this direction is hidden. None shows
+            everything.
     """
 
-    paint: Paint
+    coloring: Coloring
     translucent: bool = False
-    manifold: bool = True
-    points: tuple[int | None, ...] = ()
-    cut: Reals | None = None
+    show_manifold: bool = True
+    picked_points: tuple[int | None, ...] = ()
+    cut_direction: FloatArray | None = None
 
 
 @final
-class Exhibit:
-    """The runs in one plotter, side by side, with one camera for all, one step and one legend.
+class MultiView:
+    """Runs side by side in one plotter, with a common camera, training step and legend.
 
     Args:
-        reels: at least one, of scenes in the same space.
-        size: pixels, width and height.
-        looks: how they are shown.
-        off_screen: draw into memory instead of a window.
-        strip: whether a strip beneath the scenes is left free, for controls.
-        scale: pixels for one of the window, so that letters and markers have their size in larger pictures.
-        key: the key that changes the quantity, for the legend.
+        animations: of the runs, at least one, of scenes in the same space.
+        size: width and height in pixels.
+        options: see `ViewOptions`.
+        off_screen: render into memory instead of a window.
+        with_controls: whether space for controls is left free below the scenes.
+        scale: pixels of the image for one of the window, so that text and markers keep their relative size in larger
+            images.
+        key_hint: text for the legend that names the key that changes the quantity.
+
+    Attributes:
+        animations, options: as given.
+        step: the training step that is shown.
+        plotter: the plotter of all panels.
+        panels: one for each run.
+        vtk_camera: the camera of all panels.
     """
 
     def __init__(
         self,
-        reels: Sequence[Reel],
+        animations: Sequence[Animation],
         size: tuple[int, int],
-        looks: Looks,
+        options: ViewOptions,
         *,
         off_screen: bool = True,
-        strip: bool = False,
+        with_controls: bool = False,
         scale: int = 1,
-        key: str = "",
+        key_hint: str = "",
     ) -> None:
-        self.reels, self.looks, self.step = reels, looks, int(reels[0].steps[0])
-        self.plotter: Any = _plotter(len(reels), size, off_screen, strip)
-        self.panels: list[Panel] = []
-        self._scale, self._key = scale, key
-        titles = [reel.frames[0].title for reel in reels]
-        # Two runs of one scene are told apart by their folders.
-        alike = len(set(titles)) < len(titles)
-        names = [reel.show.path.name if alike else title for reel, title in zip(reels, titles, strict=True)]
-        for column, reel in enumerate(reels):
+        self.animations = animations
+        self.options = options
+        self.step = int(animations[0].steps[0])
+        self.plotter: Any = _make_plotter(len(animations), size, off_screen, with_controls)
+        self.panels: list[RunPanel] = []
+        self._scale = scale
+        self._key_hint = key_hint
+        titles = [animation.frames[0].title for animation in animations]
+        # Runs of the same scene are named after their folders.
+        has_duplicates = len(set(titles)) < len(titles)
+        for column, (animation, title) in enumerate(zip(animations, titles, strict=True)):
             self.plotter.subplot(0, column)
-            self.panels.append(Panel(self.plotter, reel, names[column], scale))
-        self.view: Any = self.panels[0].renderer.camera
+            name = animation.run.path.name if has_duplicates else title
+            self.panels.append(RunPanel(self.plotter, animation, name, scale))
+        self.vtk_camera: Any = self.panels[0].renderer.camera
         for panel in self.panels[1:]:
-            panel.renderer.camera = self.view
-        # What is near enough to be seen is decided by the boxes of all runs, as they share the camera; outlines of
-        # points stand a little before them.
-        whole, first = self._whole(), self.panels[0].renderer
-        room = GHOST_DEPTH * whole.side
-        bounds = [end for low, high in zip(whole.low, whole.high, strict=True) for end in (low - room, high + room)]
-        first.AddObserver("StartEvent", lambda *_: first.ResetCameraClippingRange(bounds))
-        if reels[0].flat:
-            first.AddObserver("StartEvent", lambda *_: self._make_room(whole))
-        self._legend = Overlay(first, (0.0, 0.0), MARGIN * scale)
-        self.from_afar()
-        self.wear(looks)
+            panel.renderer.camera = self.vtk_camera
+        # The clipping range must contain the boxes of all runs, because they share the camera, and the outlines of
+        # points, which lie a little in front of the boxes.
+        combined = self._combined_drawing()
+        padding = HIDDEN_OUTLINE_DEPTH * combined.longest_side
+        bounds = [
+            end
+            for low, high in zip(combined.low, combined.high, strict=True)
+            for end in (low - padding, high + padding)
+        ]
+        first_renderer = self.panels[0].renderer
+        first_renderer.AddObserver("StartEvent", lambda *_: first_renderer.ResetCameraClippingRange(bounds))
+        if animations[0].is_planar:
+            first_renderer.AddObserver("StartEvent", lambda *_: self._shift_from_captions(combined))
+        self._legend = Overlay(first_renderer, (0.0, 0.0), OVERLAY_PADDING * scale)
+        self.reset_camera()
+        self.apply_options(options)
 
-    def show(self, step: int) -> None:
-        """Go to a step of training: in each run the last snapshot that is not after it."""
+    def show_step(self, step: int) -> None:
+        """Show a training step: in each run the last snapshot at or before it."""
         self.step = step
         for panel in self.panels:
-            panel.show(panel.reel.at(step))
+            panel.show_snapshot(panel.animation.snapshot_index(step))
 
-    def wear(self, looks: Looks) -> None:
-        """Show it otherwise; the boundaries themselves are painted by their paint."""
-        for panel, point in zip(self.panels, looks.points or [None] * len(self.panels), strict=True):
-            panel.scenery.see_through(looks.translucent)
-            panel.scenery.show_manifold(looks.manifold)
+    def apply_options(self, options: ViewOptions) -> None:
+        """Change the options. The colors of the boundaries are set by `Coloring.apply`, not here."""
+        for panel, point in zip(self.panels, options.picked_points or [None] * len(self.panels), strict=True):
+            panel.surfaces.set_translucent(options.translucent)
+            panel.surfaces.set_manifold_visible(options.show_manifold)
             panel.pick(point)
-        self.looks = looks
-        drawings = [reel.frames[0].drawing for reel in self.reels]
-        paint = looks.paint
-        hollow = not self.reels[0].flat
-        self._legend.show(legend_card(paint.quantity, paint.scale, drawings, self._key, self._scale, hollow))
-        self._cut()
+        self.options = options
+        drawings = [animation.frames[0].drawing for animation in self.animations]
+        coloring = options.coloring
+        show_hidden = not self.animations[0].is_planar
+        self._legend.show(
+            draw_legend(coloring.quantity, coloring.color_scale, drawings, self._key_hint, self._scale, show_hidden)
+        )
+        self._update_clipping()
 
-    def points_like(self, panel: Panel, point: int | None) -> tuple[int | None, ...]:
-        """By panel, the point to ask about where one was picked in `panel`: the same where the points are the same."""
-        places = panel.frame.drawing.points.positions
+    def matching_points(self, panel: RunPanel, point: int | None) -> tuple[int | None, ...]:
+        """Return the picked point of each panel when `point` is picked in `panel`.
+
+        Panels with the same training points get the same point, the others None.
+        """
+        positions = panel.frame.drawing.points.positions
         return tuple(
-            point if other is panel or np.array_equal(places, other.frame.drawing.points.positions) else None
+            point if other is panel or np.array_equal(positions, other.frame.drawing.points.positions) else None
             for other in self.panels
         )
 
     @property
     def camera(self) -> Camera:
-        """Where all are looked at from."""
-        return camera_of(self.view)
+        """The common camera of all panels."""
+        return camera_from_vtk(self.vtk_camera)
 
-    def look_through(self, camera: Camera) -> None:
-        """Move the camera of all."""
-        self.view.position = tuple(camera.position.tolist())
-        self.view.focal_point = tuple(camera.focus.tolist())
-        self.view.up = tuple(camera.up.tolist())
-        self.view.view_angle = VIEW_ANGLE
+    def set_camera(self, camera: Camera) -> None:
+        """Move the common camera."""
+        self.vtk_camera.position = tuple(camera.position.tolist())
+        self.vtk_camera.focal_point = tuple(camera.focal_point.tolist())
+        self.vtk_camera.up = tuple(camera.up.tolist())
+        self.vtk_camera.view_angle = VIEW_ANGLE
 
-    def from_afar(self) -> None:
-        """Look at the whole of the boxes."""
-        whole, section = self._whole(), self.reels[0].frames[0].section
-        self.look_through(look_down(whole) if self.reels[0].flat else look(whole, section.plane if section else None))
+    def reset_camera(self) -> None:
+        """Move the camera to its first position, from which the boxes of all runs are visible."""
+        combined = self._combined_drawing()
+        cross_section = self.animations[0].frames[0].cross_section
+        self.set_camera(
+            top_view_camera(combined)
+            if self.animations[0].is_planar
+            else default_camera(combined, cross_section.plane if cross_section else None)
+        )
 
-    def close_camera(self) -> Camera | None:
-        """Where to look from at the first point in question that has a step to the boundary; None without one."""
+    def close_up_camera(self) -> Camera | None:
+        """Return a camera close to the first picked point that has a step to the boundary; None without one."""
         for panel in self.panels:
-            # The length of an unknown step is no number, which is not above zero either.
-            if panel.picked is not None and np.linalg.norm(panel.picked.whole) > 0:
-                return close_look(panel.picked.place, panel.picked.on, panel.picked.off, self.camera)
+            # The length of an unknown step is nan, and nan > 0 is false.
+            if panel.picked_point is not None and np.linalg.norm(panel.picked_point.total) > 0:
+                return close_up_camera(
+                    panel.picked_point.position,
+                    panel.picked_point.on_manifold,
+                    panel.picked_point.off_manifold,
+                    self.camera,
+                )
         return None
 
-    def picture(self) -> Image.Image:
-        """What is seen."""
+    def render(self) -> Image.Image:
+        """Return the image that the camera sees."""
         self.plotter.render_window.Render()
         return Image.fromarray(np.asarray(self.plotter.screenshot(return_img=True)))
 
-    def copy(self, size: tuple[int, int], scale: int = 1) -> "Exhibit":
-        """The same off the screen, without room for controls; a translucent one sorts what lies behind what."""
-        other = Exhibit(self.reels, (scale * size[0], scale * size[1]), self.looks, scale=scale)
-        other.look_through(self.camera)
-        if self.looks.translucent:
-            for panel in other.panels:
+    def offscreen_copy(self, size: tuple[int, int], scale: int = 1) -> "MultiView":
+        """Return the same view off the screen, without controls. Translucent surfaces are sorted by depth."""
+        copy = MultiView(self.animations, (scale * size[0], scale * size[1]), self.options, scale=scale)
+        copy.set_camera(self.camera)
+        if self.options.translucent:
+            for panel in copy.panels:
                 panel.renderer.enable_depth_peeling(4)
-        other.show(self.step)
-        return other
+        copy.show_step(self.step)
+        return copy
 
     def close(self) -> None:
         """Free the plotter and what it holds in the graphics memory."""
         self.plotter.close()
 
-    def _make_room(self, whole: Drawing) -> None:
-        """Move what is flat to the right, out from under the captions, as far as it stays in the picture."""
+    def _shift_from_captions(self, combined: Drawing) -> None:
+        """Move a planar scene to the right of legend and captions, as far as it stays inside the image."""
         width, height = self.panels[0].renderer.GetSize()
-        across, up = (b - a for a, b in zip(whole.low[:2], whole.high[:2], strict=True))
-        free = width - 1.05 * height / FLOOR_ROOM * across / max(across, up)
-        covered = max(self._legend.size[0] + 2 * self._legend.margin, *(panel.covered for panel in self.panels))
-        self.view.SetWindowCenter(-max(0.0, min(covered, free)) / max(width, 1), 0.0)
+        across, up = (b - a for a, b in zip(combined.low[:2], combined.high[:2], strict=True))
+        free = width - 1.05 * height / TOP_VIEW_HEIGHT_RATIO * across / max(across, up)
+        covered_width = max(
+            self._legend.size[0] + 2 * self._legend.padding, *(panel.caption_width for panel in self.panels)
+        )
+        self.vtk_camera.SetWindowCenter(-max(0.0, min(covered_width, free)) / max(width, 1), 0.0)
 
-    def _whole(self) -> Drawing:
-        """A drawing whose box holds those of all runs."""
-        drawings = [reel.frames[0].drawing for reel in self.reels]
+    def _combined_drawing(self) -> Drawing:
+        """Return the first drawing with a box that contains those of all runs."""
+        drawings = [animation.frames[0].drawing for animation in self.animations]
         low = np.min([drawing.low for drawing in drawings], axis=0)
         high = np.max([drawing.high for drawing in drawings], axis=0)
         return dataclasses.replace(drawings[0], low=tuple(low.tolist()), high=tuple(high.tolist()))
 
-    def _cut(self) -> None:
-        """Cut the scenes open at the point in question, or heal them."""
-        asked = next((panel.picked for panel in self.panels if panel.picked is not None), None)
+    def _update_clipping(self) -> None:
+        """Clip the scenes at the picked point, or remove the clipping."""
+        picked = next((panel.picked_point for panel in self.panels if panel.picked_point is not None), None)
         for panel in self.panels:
-            if self.looks.cut is not None and asked is not None:
-                panel.scenery.cut_open(asked.place, self.looks.cut)
+            if self.options.cut_direction is not None and picked is not None:
+                panel.surfaces.clip_by_plane(picked.position, self.options.cut_direction)
             else:
-                panel.scenery.heal()
+                panel.surfaces.remove_clipping()
 
 
-def _plotter(columns: int, size: tuple[int, int], off_screen: bool, strip: bool) -> "pv.Plotter":
+def _make_plotter(columns: int, size: tuple[int, int], off_screen: bool, with_controls: bool) -> "pv.Plotter":
     import pyvista as pv
 
     layout: dict[str, Any] = {"shape": (1, columns)}
-    if strip:
-        layout = {"shape": (2, columns), "row_weights": [1 - STRIP, STRIP], "groups": [(1, slice(None))]}
+    if with_controls:
+        layout = {
+            "shape": (2, columns),
+            "row_weights": [1 - CONTROLS_FRACTION, CONTROLS_FRACTION],
+            "groups": [(1, slice(None))],
+        }
     plotter = pv.Plotter(
         off_screen=off_screen, window_size=list(size), lighting="none", border=columns > 1,
-        border_color=unit(RULE), **layout,
+        border_color=unit_rgb(GRID_LINE_COLOR), **layout,
     )  # fmt: skip
-    plotter.set_background(unit(PAPER), all_renderers=True)  # type: ignore[arg-type]
-    # Without a graphics card multisampling triples the time of a render, and blanks it with translucent layers.
+    plotter.set_background(unit_rgb(BACKGROUND_COLOR), all_renderers=True)  # type: ignore[arg-type]
+    # Without a graphics card multisampling triples the render time, and images with translucent layers stay blank.
     plotter.disable_anti_aliasing(all_renderers=True)
     return plotter

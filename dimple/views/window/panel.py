@@ -1,92 +1,105 @@
-"""One run in one renderer: its scene, its caption, and the training point that somebody asked about."""
+"""One run in one renderer: its scene, its caption and the picked training point."""
 
 import functools
 from typing import TYPE_CHECKING, Any, final
 
 from PIL import Image
 
-from dimple.views.content.camera import camera_of
+from dimple.views.content.camera import camera_from_vtk
 from dimple.views.content.frame import Frame
-from dimple.views.drawing.info_panels import caption, facts_card
-from dimple.views.style.markers import GHOST_DEPTH
-from dimple.views.vtk.billboards import Tags, tags_of
+from dimple.views.drawing.info_panels import caption_content, draw_info_panel
+from dimple.views.style.markers import HIDDEN_OUTLINE_DEPTH
+from dimple.views.vtk.billboards import BillboardOverlay, make_billboards
 from dimple.views.vtk.glyphs import Arrows, Markers
 from dimple.views.vtk.overlay import Overlay
-from dimple.views.vtk.surfaces import Scenery
-from dimple.views.window.animation import Reel
-from dimple.views.window.picking import Picked, picked_card, picked_of
+from dimple.views.vtk.surfaces import SceneSurfaces
+from dimple.views.window.animation import Animation
+from dimple.views.window.picking import PickedPoint, draw_picked_point, measure_picked_point
 
 if TYPE_CHECKING:
     import pyvista as pv
 
-MARGIN = 8
+# Pixels between the overlays and the edge of the renderer, at scale 1.
+OVERLAY_PADDING = 8
 
 
 @final
-class Panel:
-    """The part of a window, or of a picture, that shows one run.
+class RunPanel:
+    """The part of a window or an image that shows one run.
 
     Args:
-        plotter: whose active renderer is drawn into.
-        name: what the run is called in its caption.
-        scale: pixels of the picture for one of the window.
+        plotter: the panel is drawn into its active renderer.
+        animation: of the run.
+        name: of the run in its caption.
+        scale: pixels of the image for one of the window.
 
     Attributes:
-        index: the place of the snapshot that is shown.
-        picked: the point in question; None while there is none.
+        animation: as given.
+        index: of the snapshot that is shown.
+        picked_point: None while no point is picked.
+        renderer: the renderer of the panel.
+        surfaces: the boundary, the manifold and the box.
+        arrows: the step from the picked point to the boundary.
     """
 
-    def __init__(self, plotter: "pv.Plotter", reel: Reel, name: str, scale: int = 1) -> None:
-        self.reel = reel
+    def __init__(self, plotter: "pv.Plotter", animation: Animation, name: str, scale: int = 1) -> None:
+        self.animation = animation
         self.index = 0
-        self.picked: Picked | None = None
+        self.picked_point: PickedPoint | None = None
         self.renderer: Any = plotter.renderer
-        self._name, self._scale = name, scale
-        first = reel.frames[0].drawing
-        self.scenery = Scenery(plotter, reel.frames[0])
-        self.scenery.enclose(first, None)
-        if not reel.flat:
+        self._name = name
+        self._scale = scale
+        first = animation.frames[0].drawing
+        self.surfaces = SceneSurfaces(plotter, animation.frames[0])
+        self.surfaces.show_box(first, None)
+        if not animation.is_planar:
             self.renderer.AddObserver(
-                "StartEvent", lambda *_: self.scenery.enclose(first, camera_of(self.renderer.camera))
+                "StartEvent", lambda *_: self.surfaces.show_box(first, camera_from_vtk(self.renderer.camera))
             )
         self.arrows = Arrows(plotter, scale)
-        self._markers = Markers(plotter, first.points, GHOST_DEPTH * first.side, scale)
-        self._caption = Overlay(self.renderer, (0.0, 1.0), MARGIN * scale)
-        self._figures = Overlay(self.renderer, (1.0, 1.0), MARGIN * scale, self._caption)
-        self._tags = Tags(self.renderer)
-        self._captions: dict[int, Image.Image] = {}
+        self._markers = Markers(plotter, first.points, HIDDEN_OUTLINE_DEPTH * first.longest_side, scale)
+        self._caption = Overlay(self.renderer, (0.0, 1.0), OVERLAY_PADDING * scale)
+        self._point_info = Overlay(self.renderer, (1.0, 1.0), OVERLAY_PADDING * scale, self._caption)
+        self._billboards = BillboardOverlay(self.renderer)
+        self._caption_images: dict[int, Image.Image] = {}
 
     @functools.cached_property
-    def covered(self) -> int:
-        """Over so many pixels from the left the caption of one snapshot or another lies."""
-        return max(self._card(index).width for index in range(len(self.reel.frames))) + 2 * MARGIN * self._scale
+    def caption_width(self) -> int:
+        """The width in pixels that the widest caption of all snapshots covers, counted from the left edge."""
+        return (
+            max(self._caption_image(index).width for index in range(len(self.animation.frames)))
+            + 2 * OVERLAY_PADDING * self._scale
+        )
 
     @property
     def frame(self) -> Frame:
         """The snapshot that is shown."""
-        return self.reel.frames[self.index]
+        return self.animation.frames[self.index]
 
-    def show(self, index: int) -> None:
-        """Go to a snapshot, with the point in question."""
+    def show_snapshot(self, index: int) -> None:
+        """Show a snapshot. The picked point stays the same and is measured again."""
         self.index = index
-        self.scenery.show(self.reel.boundaries[index], self.reel.lines[index])
-        self._caption.show(self._card(index))
-        self._tags.show(self.frame, tags_of(self.frame, self._scale))
-        self.pick(None if self.picked is None else self.picked.index)
+        self.surfaces.show(self.animation.boundaries[index], self.animation.boundary_lines[index])
+        self._caption.show(self._caption_image(index))
+        self._billboards.show(self.frame, make_billboards(self.frame, self._scale))
+        self.pick(None if self.picked_point is None else self.picked_point.index)
 
-    def _card(self, index: int) -> Image.Image:
-        if index not in self._captions:
-            self._captions[index] = facts_card(*caption(self.reel.frames[index], self._name), self._scale)
-        return self._captions[index]
+    def _caption_image(self, index: int) -> Image.Image:
+        if index not in self._caption_images:
+            self._caption_images[index] = draw_info_panel(
+                *caption_content(self.animation.frames[index], self._name), self._scale
+            )
+        return self._caption_images[index]
 
     def pick(self, point: int | None) -> None:
-        """Ask about a training point, by its row, or about none."""
+        """Pick a training point by its row, or none: show its statistics and the arrows to the boundary."""
         self._markers.show(self.frame.drawing.points, point)
         if point is None:
-            self.picked = None
+            self.picked_point = None
             self.arrows.hide()
-            self._figures.show(None)
+            self._point_info.show(None)
             return
-        self.picked = picked_of(self.reel, self.index, point)
-        self.arrows.show(self.picked.place, self.picked.whole, self.picked.on, self.picked.off)
-        self._figures.show(picked_card(self.picked, self._scale))
+        picked = measure_picked_point(self.animation, self.index, point)
+        self.picked_point = picked
+        self.arrows.show(picked.position, picked.total, picked.on_manifold, picked.off_manifold)
+        self._point_info.show(draw_picked_point(picked, self._scale))

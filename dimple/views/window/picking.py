@@ -1,4 +1,4 @@
-"""A training point that somebody points at: which one it is, and what there is to say of it."""
+"""The training point that the user clicks on: its identification, its measurement and its info panel."""
 
 import dataclasses
 from typing import Any, final
@@ -6,106 +6,140 @@ from typing import Any, final
 import numpy as np
 from PIL import Image
 
-from dimple.views.content.frame import Fact, Perturbations, Reals
-from dimple.views.content.labels import number
-from dimple.views.content.point_facts import LENGTHS, compared_facts, figures_of, margin_fact, share_fact
-from dimple.views.drawing.info_panels import Heading, Row, facts_card
-from dimple.views.style.colors import ALONG, INK, OFF
-from dimple.views.vtk.glyphs import MARKER, pixel_size
-from dimple.views.window.animation import Reel
+from dimple.views.content.frame import Fact, FloatArray, Perturbations
+from dimple.views.content.labels import format_number
+from dimple.views.content.point_facts import (
+    LENGTH_NOTE,
+    margin_fact,
+    null_comparison_facts,
+    on_manifold_fraction_fact,
+    point_statistics,
+)
+from dimple.views.drawing.info_panels import FactRow, Heading, draw_info_panel
+from dimple.views.style.colors import FOREGROUND_COLOR, OFF_MANIFOLD_COLOR, ON_MANIFOLD_COLOR
+from dimple.views.vtk.glyphs import MARKER_RADIUS, pixel_size
+from dimple.views.window.animation import Animation
 
-# How near to a point one has to click, in pixels.
-REACH = 12.0
+# Largest distance in pixels between a click and the point that it picks.
+PICK_RADIUS = 12.0
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Picked:
+class PickedPoint:
     """A training point in one snapshot.
 
     Attributes:
         index: its row among the training points.
-        label, prediction: its class, and the one that the network gives it; the same where that is not known.
-        place: `(3,)`, in the space that is drawn.
-        whole, on, off: the step to the boundary and its parts along and off the manifold, `(3,)`; nan where no boundary
-            was found, or there is nobody to ask.
-        figures: its columns of points.parquet; none where the table lacks it.
-        name: of the point, where it has one.
+        label, prediction: its class and the predicted class; equal if the prediction is unknown.
+        position: `(3,)`, in the space of the drawing.
+        total, on_manifold, off_manifold: the step to the boundary and its parts along and off the manifold, `(3,)`; nan
+            if no boundary was found, or if the run has no evaluator.
+        statistics: its columns of points.parquet; empty if the table has no row for it.
+        name: of the point; empty without one.
     """
 
     index: int
     label: int
     prediction: int
-    place: Reals
-    whole: Reals
-    on: Reals
-    off: Reals
-    figures: dict[str, float]
+    position: FloatArray
+    total: FloatArray
+    on_manifold: FloatArray
+    off_manifold: FloatArray
+    statistics: dict[str, float]
     name: str = ""
 
 
-def picked_of(reel: Reel, snapshot: int, index: int) -> Picked:
-    """What is known of a training point in a snapshot; the way to the boundary is searched for now."""
-    frame = reel.frames[snapshot]
-    points, asked = frame.drawing.points, reel.show.asked
+def measure_picked_point(animation: Animation, snapshot: int, index: int) -> PickedPoint:
+    """Return the measurements of a training point in a snapshot. This searches for the closest boundary point.
+
+    Args:
+        animation: of the run.
+        snapshot: index of the snapshot.
+        index: row of the training point.
+    """
+    frame = animation.frames[snapshot]
+    points = frame.drawing.points
+    evaluator = animation.run.evaluator
     unknown = np.full((1, 3), np.nan)
-    steps = Perturbations(unknown, unknown, unknown) if asked is None else asked.nearest(frame.step, (index,))
-    # Steps of the plane lie on its floor.
-    whole, on, off = (np.append(way[0], 0.0)[:3] for way in (steps.whole, steps.on, steps.off))
-    label = int(points.classes[index])
-    prediction = label if points.predictions is None else int(points.predictions[index])
-    figures = figures_of(reel.show.points, frame.step, index)
-    name = points.names[index].replace("\n", ", ") if points.names else ""
-    return Picked(index, label, prediction, points.positions[index], whole, on, off, figures, name)
+    steps = (
+        Perturbations(unknown, unknown, unknown) if evaluator is None else evaluator.perturbations(frame.step, (index,))
+    )
+    # A step in the plane gets the third coordinate 0.
+    total, on_manifold, off_manifold = (
+        np.append(vectors[0], 0.0)[:3] for vectors in (steps.total, steps.on_manifold, steps.off_manifold)
+    )
+    label = int(points.labels[index])
+    return PickedPoint(
+        index=index,
+        label=label,
+        prediction=label if points.predictions is None else int(points.predictions[index]),
+        position=points.positions[index],
+        total=total,
+        on_manifold=on_manifold,
+        off_manifold=off_manifold,
+        statistics=point_statistics(animation.run.point_table, frame.step, index),
+        name=points.captions[index].replace("\n", ", ") if points.captions else "",
+    )
 
 
-def picked_card(picked: Picked, scale: int = 1) -> Image.Image:
-    """The point's classes, how far the boundary is and which way, each figure beside its null."""
-    verdict = "right" if picked.prediction == picked.label else f"predicted {picked.prediction}, wrong"
-    heading = Heading(f"training point {picked.index}", f"class {picked.label}, {verdict}\n{LENGTHS}")
-    if picked.name:
-        heading = Heading(picked.name)
-    lengths = [float(np.linalg.norm(way)) for way in (picked.whole, picked.on, picked.off)]
-    shown, figures = not np.isnan(lengths).any(), picked.figures
-    rows: list[Row] = []
-    if "margin" in figures:
-        rows.append((margin_fact(figures), INK if shown else None))
-    elif shown:
-        rows.append((Fact("step to the boundary", number(lengths[0])), INK))
-    if shown:
-        rows.append((Fact("its part along the manifold", number(lengths[1])), ALONG))
-        rows.append((Fact("its part off the manifold", number(lengths[2])), OFF))
-    if shown and lengths[0] > 0:
-        rows.append((share_fact(figures, (lengths[1] / lengths[0]) ** 2), None))
-    rows += [(fact, None) for fact in compared_facts(figures)]
-    return facts_card(heading, rows, scale)
+def draw_picked_point(point: PickedPoint, scale: int = 1) -> Image.Image:
+    """Return the info panel of a point: its classes, the step to the boundary, and its statistics."""
+    verdict = "correct" if point.prediction == point.label else f"predicted {point.prediction}, wrong"
+    heading = Heading(f"training point {point.index}", f"class {point.label}, {verdict}\n{LENGTH_NOTE}")
+    if point.name:
+        heading = Heading(point.name)
+    total, on_manifold, off_manifold = (
+        float(np.linalg.norm(vector)) for vector in (point.total, point.on_manifold, point.off_manifold)
+    )
+    is_known = not np.isnan([total, on_manifold, off_manifold]).any()
+    rows: list[FactRow] = []
+    if "margin" in point.statistics:
+        rows.append((margin_fact(point.statistics), FOREGROUND_COLOR if is_known else None))
+    elif is_known:
+        rows.append((Fact("step to the boundary", format_number(total)), FOREGROUND_COLOR))
+    if is_known:
+        rows.append((Fact("part along the manifold", format_number(on_manifold)), ON_MANIFOLD_COLOR))
+        rows.append((Fact("part off the manifold", format_number(off_manifold)), OFF_MANIFOLD_COLOR))
+    if is_known and total > 0:
+        rows.append((on_manifold_fraction_fact(point.statistics, (on_manifold / total) ** 2), None))
+    rows += [(fact, None) for fact in null_comparison_facts(point.statistics)]
+    return draw_info_panel(heading, rows, scale)
 
 
-def point_under(window: Any, renderer: Any, places: Reals, at: tuple[float, float], scale: int = 1) -> int | None:
-    """The point of `places` `(N, 3)` that is seen within some pixels of a place of the window; None if there is none.
+def point_at_pixel(
+    window: Any, renderer: Any, positions: FloatArray, pixel: tuple[float, float], scale: int = 1
+) -> int | None:
+    """Return the index of the visible point within `PICK_RADIUS` of a pixel; None if there is none.
 
-    Points that a surface hides are not seen; of several the one nearest to the camera is meant.
+    Points behind a surface are not visible. Of several points the one nearest to the camera is returned.
+
+    Args:
+        window: a `vtkRenderWindow`, for its depth buffer.
+        renderer: the renderer of the points.
+        positions: `(N, 3)`.
+        pixel: of the window, counted from its lower left corner.
+        scale: pixels of the image for one of the window.
     """
     camera = renderer.GetActiveCamera()
     left, bottom = renderer.GetOrigin()
     width, height = renderer.GetSize()
     matrix = camera.GetCompositeProjectionTransformMatrix(renderer.GetTiledAspectRatio(), 0.0, 1.0)
     transform = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-    ends = np.insert(places, 3, 1.0, axis=1) @ transform.T
-    seen = ends[:, :3] / ends[:, 3:]
-    pixels = (seen[:, :2] + 1) / 2 * (width, height) + (left, bottom)
-    near = np.flatnonzero(np.linalg.norm(pixels - at, axis=1) <= REACH * scale)
-    away = (places - camera.GetPosition()) @ np.array(camera.GetDirectionOfProjection())
-    clipping = camera.GetClippingRange()
-    # A marker hides its own centre.
-    slack = 2 * MARKER * scale * pixel_size(renderer)
-    for index in near[np.argsort(away[near])]:
+    homogeneous = np.insert(positions, 3, 1.0, axis=1) @ transform.T
+    projected = homogeneous[:, :3] / homogeneous[:, 3:]
+    pixels = (projected[:, :2] + 1) / 2 * (width, height) + (left, bottom)
+    candidates = np.flatnonzero(np.linalg.norm(pixels - pixel, axis=1) <= PICK_RADIUS * scale)
+    depths = (positions - camera.GetPosition()) @ np.array(camera.GetDirectionOfProjection())
+    near, far = camera.GetClippingRange()
+    # A marker hides its own center.
+    tolerance = 2 * MARKER_RADIUS * scale * pixel_size(renderer)
+    for index in candidates[np.argsort(depths[candidates])]:
         column, row = (int(value) for value in pixels[index])
         if not (left <= column < left + width and bottom <= row < bottom + height):
             continue
-        depth = float(window.GetZbufferDataAtPoint(column, row))
-        first, last = clipping
-        surface = first * last / (last - depth * (last - first))
-        if away[index] <= surface + slack:
+        stored = float(window.GetZbufferDataAtPoint(column, row))
+        surface_depth = near * far / (far - stored * (far - near))
+        if depths[index] <= surface_depth + tolerance:
             return int(index)
     return None

@@ -1,77 +1,88 @@
-"""Pictures and films of what a window shows, beside the run and never over an older file."""
+"""Screenshots and films of a window, written next to the run folder. Existing files are never replaced."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dimple.runs.atomic_io import replacing
-from dimple.views.content.metadata import Imprint, in_png
-from dimple.views.film.film import encoder
+from dimple.runs.atomic_io import atomic_replace
+from dimple.views.content.metadata import Metadata, png_metadata
+from dimple.views.film.film import open_encoder
 from dimple.views.film.settings import Film
-from dimple.views.window.multi_view import Exhibit
+from dimple.views.window.multi_view import MultiView
 
-# A picture is drawn so many times as wide and high, and reduced: smooth edges without a graphics card.
+# Factor by which a screenshot is rendered larger and then reduced, which gives smooth edges without a graphics card.
 SUPERSAMPLING = 2
 
 
-def write_picture(exhibit: Exhibit, size: tuple[int, int]) -> Path:
-    """What an exhibit shows as a PNG of a size in pixels, named after the runs and the step.
+def write_screenshot(multi_view: MultiView, size: tuple[int, int]) -> Path:
+    """Write the present view as a PNG, named after the runs and the step.
+
+    Args:
+        multi_view: the view.
+        size: width and height in pixels.
 
     Returns:
-        The file, beside the first run's folder.
+        The path of the file, next to the folder of the first run.
 
     Raises:
-        RunError: if it cannot be written.
+        RunError: if the file cannot be written.
     """
-    path = free_path(exhibit, f"step-{exhibit.step}", ".png")
-    with contextlib.closing(exhibit.copy(size, SUPERSAMPLING)) as copy:
-        picture = copy.picture().reduce(SUPERSAMPLING)
-    with replacing(path) as temporary:
-        picture.save(temporary, pnginfo=in_png(_imprint(exhibit)))
+    path = unused_path(multi_view, f"step-{multi_view.step}", ".png")
+    with contextlib.closing(multi_view.offscreen_copy(size, SUPERSAMPLING)) as copy:
+        image = copy.render().reduce(SUPERSAMPLING)
+    with atomic_replace(path) as temporary:
+        image.save(temporary, pnginfo=png_metadata(_combined_metadata(multi_view)))
     return path
 
 
-def write_film(
-    exhibit: Exhibit, path: Path, steps: Sequence[int], fps: int, size: tuple[int, int]
+def record_film(
+    multi_view: MultiView, path: Path, steps: Sequence[int], fps: int, size: tuple[int, int]
 ) -> Iterator[tuple[int, int]]:
-    """Film an exhibit as it is shown now, from step to step; the first and the last stay for a second.
+    """Record a film of the present view over training steps. The first and the last image stay for one second.
 
-    A generator, so that whoever draws it has time for other things between two pictures; closed before its end it
-    leaves no file.
+    This is a generator, so that the caller can do other work between two images. Closed before its end, it leaves no
+    file.
 
     Args:
-        path: of the mp4, from `free_path`.
-        size: in pixels, both even.
+        multi_view: the view, with its present camera and options.
+        path: of the mp4, from `unused_path`.
+        steps: training steps, increasing.
+        fps: images per second.
+        size: width and height in pixels, both even.
 
     Yields:
-        How many pictures of how many are done.
+        The number of finished images and the number of all images.
 
     Raises:
         DeviceError: if there is no encoder.
         RunError: if the file cannot be written.
     """
-    with contextlib.closing(exhibit.copy(size)) as copy, encoder(path, Film(fps=fps), size, _imprint(exhibit)) as add:
+    with (
+        contextlib.closing(multi_view.offscreen_copy(size)) as copy,
+        open_encoder(path, Film(fps=fps), size, _combined_metadata(multi_view)) as add_image,
+    ):
         for number, step in enumerate(steps):
-            copy.show(step)
-            add(copy.picture(), fps if number in (0, len(steps) - 1) else 1)
+            copy.show_step(step)
+            add_image(copy.render(), fps if number in (0, len(steps) - 1) else 1)
             yield number + 1, len(steps)
 
 
-def _imprint(exhibit: Exhibit) -> Imprint:
-    """What the runs say of themselves, together; the settings of two are two documents of YAML."""
-    imprints = [reel.show.imprint for reel in exhibit.reels]
-    between = {"Settings": "\n---\n"}
+def _combined_metadata(multi_view: MultiView) -> Metadata:
+    """Return the metadata of all runs. Different settings are joined as YAML documents, other values by "and"."""
+    metadata = [animation.run.metadata for animation in multi_view.animations]
+    separators = {"Settings": "\n---\n"}
     return {
-        name: between.get(name, " and ").join(dict.fromkeys(imprint.get(name, "") for imprint in imprints))
-        for name in imprints[0]
+        name: separators.get(name, " and ").join(dict.fromkeys(entries.get(name, "") for entries in metadata))
+        for name in metadata[0]
     }
 
 
-def free_path(exhibit: Exhibit, what: str, suffix: str) -> Path:
-    """A file beside the first run's folder that is named after the runs and not there yet."""
-    folders = [reel.show.path.resolve() for reel in exhibit.reels]
-    stem = "-and-".join(folder.name for folder in folders) + f"-{what}"
-    path, number = folders[0].parent / f"{stem}{suffix}", 1
+def unused_path(multi_view: MultiView, label: str, suffix: str) -> Path:
+    """Return a path next to the folder of the first run, named after the runs, at which no file exists."""
+    folders = [animation.run.path.resolve() for animation in multi_view.animations]
+    stem = "-and-".join(folder.name for folder in folders) + f"-{label}"
+    path = folders[0].parent / f"{stem}{suffix}"
+    number = 1
     while path.exists():
         number += 1
         path = folders[0].parent / f"{stem}-{number}{suffix}"

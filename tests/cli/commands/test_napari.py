@@ -1,4 +1,4 @@
-"""The commands napari and pack: exit codes, and one sentence where something is missing."""
+"""Tests of the commands napari and pack: exit codes, and one sentence where something is missing."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from dimple.cli import main
 from dimple.runs import Run
 from tests.views.material import write_run
 
-# Python takes a module that is None for one that cannot be found.
+# Python treats a module that is None as one that cannot be found.
 WITHOUT_NAPARI = """
 import sys
 sys.modules["napari"] = None
@@ -20,12 +20,12 @@ main()
 """
 
 
-def test_a_missing_extra_is_named_with_exit_code_7(tmp_path: Path) -> None:
+def test_a_missing_extra_gives_exit_code_7(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_NAPARI, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (7, "")
-    assert done.stderr.strip() == "dimple: napari is not installed; pip install 'dimple[napari]'"
+    assert done.stderr.strip() == "dimple: napari is not installed; pip install '.[napari]' in the checkout"
 
 
 def test_pack_prints_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

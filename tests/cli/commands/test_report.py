@@ -1,4 +1,4 @@
-"""`dimple report` as a user types it."""
+"""Tests of the command `dimple report`."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from dimple.cli import main
 from tests.views.material import write_run
 
 
-def test_one_run_or_several_print_where_their_page_is(
+def test_the_page_of_one_or_several_runs_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = []
@@ -22,12 +22,12 @@ def test_one_run_or_several_print_where_their_page_is(
     for words, code, out, err in (
         (runs[:1], 0, f"{runs[0]}/report.html\n", ""),
         ([*runs, "-o", page], 0, f"{page}\n", ""),
-        (runs, 2, "", "dimple: 2 runs have no folder in common for their page; name a file with -o"),
+        (runs, 2, "", "dimple: 2 runs have no common folder for their page; name a file with -o"),
     ):
         monkeypatch.setattr(sys, "argv", ["dimple", "report", *words])
         with pytest.raises(SystemExit) as stop:
             main()
-        shown = capsys.readouterr()
-        assert (stop.value.code or 0, shown.out) == (code, out)
-        assert shown.err.startswith(err) and shown.err.count("\n") == bool(err)
+        output = capsys.readouterr()
+        assert (stop.value.code or 0, output.out) == (code, out)
+        assert output.err.startswith(err) and output.err.count("\n") == bool(err)
     assert "b, seed 3" in Path(page).read_text()

@@ -1,4 +1,4 @@
-"""What `dimple scenes` and its commands print, write and refuse."""
+"""Tests of `dimple scenes` and its commands: output, files and refusals."""
 
 import json
 import math
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dimple.cli import main
-from dimple.cli.commands.scenes import STARTER
+from dimple.cli.commands.scenes import STARTER_SCENE
 from dimple.manifolds import MANIFOLDS
 from dimple.scene import load_scene, shipped_scenes
 
 
 class Program:
-    """The program, run in a folder of its own."""
+    """The command `dimple scenes`, run in a temporary folder."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch = monkeypatch
@@ -37,7 +37,7 @@ def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return Program(monkeypatch, capsys)
 
 
-def test_the_bare_command_lists_one_line_a_scene(scenes: Program) -> None:
+def test_the_command_lists_one_line_for_each_scene(scenes: Program) -> None:
     code, stdout, stderr = scenes()
     assert (code, stderr) == (0, "")
     lines = dict(line.split("  ", 1) for line in stdout.splitlines())
@@ -48,31 +48,31 @@ def test_the_bare_command_lists_one_line_a_scene(scenes: Program) -> None:
 def test_show_prints_the_geometry_and_draws_it(scenes: Program, tmp_path: Path) -> None:
     code, stdout, stderr = scenes("show", "sphere_in_3d")
     assert (code, stderr) == (0, "")
-    figures = dict(line.split("  ", 1) for line in stdout.splitlines() if "  " in line)
-    assert figures["dimension"].strip() == "2 in R^3, codimension 1"
-    assert figures["reach"].strip() == "0.3"
-    assert figures["area"].strip() == "1.131"
-    assert figures["training points"].strip().startswith("60: ")
+    values = dict(line.split("  ", 1) for line in stdout.splitlines() if "  " in line)
+    assert values["dimension"].strip() == "2 in R^3, codimension 1"
+    assert values["reach"].strip() == "0.3"
+    assert values["area"].strip() == "1.131"
+    assert values["training points"].strip().startswith("60: ")
     assert [path.name for path in tmp_path.iterdir()] == ["sphere_in_3d-geometry.png"]
     assert (tmp_path / "sphere_in_3d-geometry.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_show_as_json_is_one_line_of_plain_numbers(scenes: Program, tmp_path: Path) -> None:
+def test_show_prints_one_line_of_json(scenes: Program, tmp_path: Path) -> None:
     code, stdout, _ = scenes("show", "line_in_2d", "--json", "--no-picture")
     assert code == 0 and stdout.count("\n") == 1
     line = json.loads(stdout)
     assert (line["name"], line["dim"], line["codim"], line["class_counts"]) == ("line_in_2d", 1, 1, [2, 3])
     # A line has no finite reach, and JSON no infinity.
-    assert line["reach"] is None and line["cover_asked"] is None and line["picture"] is None
+    assert line["reach"] is None and line["required_covering_radius"] is None and line["picture"] is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_show_takes_changes(scenes: Program) -> None:
+def test_show_takes_overrides(scenes: Program) -> None:
     _, stdout, _ = scenes("show", "sphere_in_3d", "--json", "--no-picture", "--set", "manifold.radius=2.0")
     assert json.loads(stdout)["volume"] == pytest.approx(16 * math.pi)
 
 
-def test_show_says_why_there_is_no_picture(scenes: Program, tmp_path: Path) -> None:
+def test_a_missing_picture_is_explained(scenes: Program, tmp_path: Path) -> None:
     Path("four.yaml").write_text("manifold: {kind: clifford_torus}\nlevelset: {kind: none}\n")
     code, stdout, stderr = scenes("show", "four.yaml", "--out", "four.png")
     assert code == 0 and "2 in R^4, codimension 2" in stdout
@@ -80,24 +80,24 @@ def test_show_says_why_there_is_no_picture(scenes: Program, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["four.yaml"]
 
 
-def test_check_builds_what_the_simulation_would(scenes: Program, tmp_path: Path) -> None:
+def test_check_builds_points_and_network(scenes: Program, tmp_path: Path) -> None:
     code, stdout, stderr = scenes("check", "sphere_in_3d")
     assert (code, stderr) == (0, "")
-    assert stdout == "sphere_in_3d: sound; 60 training points on a manifold of dimension 2 in R^3\n"
+    assert stdout == "sphere_in_3d: valid; 60 training points on a manifold of dimension 2 in R^3\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_schema_knows_every_manifold_also_within_another(scenes: Program) -> None:
+def test_the_schema_has_every_manifold_also_inside_another(scenes: Program) -> None:
     code, stdout, _ = scenes("schema")
     schema = json.loads(stdout)
     assert code == 0 and schema["required"] == ["manifold"]
     assert schema["properties"]["manifold"] == {"$ref": "#/$defs/Manifold"}
     kinds = {choice["properties"]["kind"]["const"]: choice for choice in schema["$defs"]["Manifold"]["anyOf"]}
     assert set(kinds) == set(MANIFOLDS)
-    assert kinds["lift"]["properties"]["of"] == {"$ref": "#/$defs/Manifold"}
+    assert kinds["embed"]["properties"]["base"] == {"$ref": "#/$defs/Manifold"}
 
 
-def test_new_writes_a_scene_that_is_sound(scenes: Program) -> None:
+def test_new_writes_a_valid_scene(scenes: Program) -> None:
     code, stdout, stderr = scenes("new", "mine.yaml")
     assert (code, stdout, stderr) == (0, "mine.yaml\n", "")
     assert scenes("check", "mine.yaml")[0] == 0
@@ -105,40 +105,41 @@ def test_new_writes_a_scene_that_is_sound(scenes: Program) -> None:
 
 
 def test_the_commented_settings_of_a_new_scene_are_the_defaults(tmp_path: Path) -> None:
-    plain, written_out = tmp_path / "scene.yaml", tmp_path / "whole.yaml"
-    plain.write_text(STARTER)
-    settings = [line.removeprefix("# ") for line in STARTER.splitlines()]
+    plain = tmp_path / "scene.yaml"
+    written_out = tmp_path / "full.yaml"
+    plain.write_text(STARTER_SCENE)
+    settings = [line.removeprefix("# ") for line in STARTER_SCENE.splitlines()]
     keys = ("seed:", "manifold:", "data:", "network:", "training:", "snapshots:", "probes:", "levelset:", " ")
     written_out.write_text("\n".join(["name: scene", *(line for line in settings if line.startswith(keys))]))
     assert load_scene(str(written_out)) == load_scene(str(plain))
-    assert written_out.read_text().count("\n") == 15
+    assert written_out.read_text().count("\n") == 16
 
 
-def test_new_replaces_nothing_unasked(scenes: Program) -> None:
+def test_new_replaces_a_file_only_with_force(scenes: Program) -> None:
     Path("scene.yaml").write_text("mine")
     code, stdout, stderr = scenes("new")
-    assert (code, stdout) == (2, "") and "scene.yaml: is there already" in stderr
+    assert (code, stdout) == (2, "") and "scene.yaml: already exists" in stderr
     assert Path("scene.yaml").read_text() == "mine"
     assert scenes("new", "--force")[0] == 0
-    assert Path("scene.yaml").read_text() == STARTER
+    assert Path("scene.yaml").read_text() == STARTER_SCENE
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["show", "sphere_in_3"], 3, "did you mean 'sphere_in_3d'?"),
-        (["show", "sphere_in_3d", "--out", "missing/shown.png"], 5, "missing/shown.png: cannot be written"),
+        (["show", "sphere_in_3d", "--out", "missing/picture.png"], 5, "missing/picture.png: cannot be written"),
         (["check", "none.yaml"], 3, "none.yaml"),
-        (["check", "bad.yaml"], 3, "network.input_scale has 2 factors; the space has 3 coordinates"),
-        (["check", "sphere_in_3d", "--set", "data.labels.share=2"], 3, "data.labels.share"),
+        (["check", "bad.yaml"], 3, "network.first_layer_weight_scale has 2 factors; the space has 3 coordinates"),
+        (["check", "sphere_in_3d", "--set", "data.labels.fraction=2"], 3, "data.labels.fraction"),
         (["new", "missing/scene.yaml"], 5, "missing/scene.yaml: cannot be written"),
     ],
 )
-def test_a_mistake_gets_one_line_and_its_code(
+def test_a_mistake_gives_one_line_and_its_exit_code(
     words: list[str], code: int, message: str, scenes: Program, tmp_path: Path
 ) -> None:
-    Path("bad.yaml").write_text("manifold: {kind: sphere}\nnetwork: {input_scale: [1.0, 2.0]}\n")
-    found, stdout, stderr = scenes(*words)
-    assert (found, stdout) == (code, ""), stderr
+    Path("bad.yaml").write_text("manifold: {kind: sphere}\nnetwork: {first_layer_weight_scale: [1.0, 2.0]}\n")
+    exit_code, stdout, stderr = scenes(*words)
+    assert (exit_code, stdout) == (code, ""), stderr
     assert stderr.count("\n") == 1 and message in stderr
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]

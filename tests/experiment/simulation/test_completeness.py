@@ -1,57 +1,59 @@
-"""`certify_run` on a run whose boundary is whole, and on the same run after a part of its mesh was taken away."""
+"""Tests of `check_run_completeness`, with a complete mesh and with a mesh of which a part was removed."""
 
 from pathlib import Path
 
 import pytest
 
 from dimple.errors import RunError, UsageError
-from dimple.experiment import certify_run, simulate
+from dimple.experiment import check_run_completeness, simulate
 from dimple.runs import Run
 from dimple.scene import load_scene
 
 SHORT = ["training.steps=30", "snapshots.count=3", "probes=[{kind: margin}]", "data.test_points=10"]
 
 
-def test_a_whole_boundary_is_certified_and_a_torn_one_is_not(tmp_path: Path) -> None:
+def test_a_full_mesh_is_complete_and_a_part_of_it_is_not(tmp_path: Path) -> None:
     run = simulate(load_scene("circle_in_2d", SHORT), tmp_path / "run", device="cpu", film=False)
-    proofs = certify_run(run.path, 64, run.steps)
-    assert [proof.step for proof in proofs] == run.steps
-    assert all(proof.complete and proof.volume == 0 for proof in proofs)
-    last = proofs[-1]
-    assert last == certify_run(run.path, 64)[0]
-    assert str(last) == f"step 30: complete (certified to cell size {last.cell:.3g})"
-    # The shell along a curve is about as wide as a cell.
+    results = check_run_completeness(run.path, 64, run.steps)
+    assert [result.step for result in results] == run.steps
+    assert all(result.is_complete and result.undecided_volume == 0 for result in results)
+    last = results[-1]
+    assert last == check_run_completeness(run.path, 64)[0]
+    assert str(last) == f"step 30: complete (proven to cell size {last.cell_size:.3g})"
+    # The unproven cells along a curve form a band about one cell wide.
     (mesh,) = run.meshes()[-1:]
-    assert last.shell == pytest.approx(mesh.area * last.cell, rel=0.5)
+    assert last.unproven_volume == pytest.approx(mesh.area * last.cell_size, rel=0.5)
     arrays = run.geometry()
     right = mesh.vertices[mesh.faces].mean(1)[:, 0] > 0
     assert 0 < right.sum() < len(right)
     run.write_geometry(arrays | {"boundary/30/faces": mesh.faces[right].astype("int32")})
-    (torn,) = certify_run(run.path, 64)
-    assert not torn.complete
-    assert torn.volume == pytest.approx(mesh.area * last.cell * (~right).mean(), rel=0.5)
-    assert f"{torn.undecided} cells of size {torn.cell:.3g} away from the mesh are undecided" in str(torn)
+    (partial,) = check_run_completeness(run.path, 64)
+    assert not partial.is_complete
+    assert partial.undecided_volume == pytest.approx(mesh.area * last.cell_size * (~right).mean(), rel=0.5)
+    text = f"{partial.undecided_cells} cells of size {partial.cell_size:.3g} away from the mesh are undecided"
+    assert text in str(partial)
 
 
-def test_in_a_section_the_proof_is_of_the_boundary_there(tmp_path: Path) -> None:
+def test_in_a_slice_the_proof_is_about_the_boundary_there(tmp_path: Path) -> None:
     run = simulate(load_scene("sphere_in_100d", SHORT), tmp_path / "run", device="cpu", film=False)
-    (whole,) = certify_run(run.path, 32)
-    assert whole.complete
+    (result,) = check_run_completeness(run.path, 32)
+    assert result.is_complete
     (mesh,) = run.meshes()[-1:]
-    # A surface of all directions meets 3/2 of its area in cells: the mean of |x| + |y| + |z| over the unit sphere.
-    assert whole.shell == pytest.approx(1.5 * mesh.area * whole.cell, rel=0.2)
-    # Turned in the section, the box keeps its manifold and loses the boundary's place.
+    # A surface with normals in all directions meets cells of 3/2 of its area: the mean of |x| + |y| + |z| over the unit
+    # sphere.
+    assert result.unproven_volume == pytest.approx(1.5 * mesh.area * result.cell_size, rel=0.2)
+    # With permuted axes the boundary of the network lies elsewhere than the mesh.
     arrays = run.geometry()
     run.write_geometry(arrays | {"axes": arrays["axes"][:, [1, 2, 0]].copy()})
-    assert not certify_run(run.path, 32)[0].complete
+    assert not check_run_completeness(run.path, 32)[0].is_complete
 
 
-def test_what_cannot_be_certified_says_so(tmp_path: Path) -> None:
+def test_a_mistake_gives_one_sentence(tmp_path: Path) -> None:
     run = simulate(load_scene("line_in_2d", [*SHORT, "training.steps=5"]), tmp_path / "run", device="cpu", film=False)
     with pytest.raises(UsageError, match="--step 7: the run has no such snapshot"):
-        certify_run(run.path, steps=[7])
-    with pytest.raises(UsageError, match="--cells is 60; give a power of two"):
-        certify_run(run.path, cells=60)
+        check_run_completeness(run.path, steps=[7])
+    with pytest.raises(UsageError, match="--resolution is 60; give a power of two"):
+        check_run_completeness(run.path, resolution=60)
     (run.path / "geometry.safetensors").unlink()
-    with pytest.raises(RunError, match="holds no boundary along training to certify"):
-        certify_run(Run.open(run.path).path)
+    with pytest.raises(RunError, match="holds no boundary along training to check"):
+        check_run_completeness(Run.open(run.path).path)

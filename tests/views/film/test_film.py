@@ -1,4 +1,4 @@
-"""Films read back by a decoder: as many pictures as were asked for, of the right kind, whole or not at all."""
+"""Films, read back by a decoder, have the right format and number of pictures, and appear only when complete."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from PIL import Image
 from dimple.errors import RunError
 from dimple.settings import SettingError
 from dimple.views.content.frame import Frame
-from dimple.views.film.film import encode, key_frames, repeats, write_film
-from dimple.views.film.layout import SIZE, Stage
+from dimple.views.film.film import encode, key_frames, repeat_count, write_film
+from dimple.views.film.layout import FRAME_SIZE, FrameRenderer
 from dimple.views.film.settings import Film
 from tests.views.films import decoded
 from tests.views.material import plane_frames, space_frames
 
 FAST = Film(fps=5, hold=0.4, gif=True)
-IMPRINT = {"Title": "wall", "Seed": "3", "Settings": "name: wall\nmanifold: {kind: flat}\n", "Software": "dimple 0"}
+METADATA = {"Title": "wall", "Seed": "3", "Settings": "name: wall\nmanifold: {kind: flat}\n", "Software": "dimple 0"}
 
 
 @pytest.fixture(scope="module", params=["plane", "space"])
@@ -28,69 +28,69 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         request.getfixturevalue("rendering")
     frames = plane_frames() if request.param == "plane" else space_frames()
     folder = tmp_path_factory.mktemp(request.param)
-    advanced = []
-    assert write_film(frames, folder / "film.mp4", FAST, lambda: advanced.append(1), IMPRINT) == folder / "film.mp4"
-    assert len(advanced) == len(frames)
+    calls = []
+    assert write_film(frames, folder / "film.mp4", FAST, lambda: calls.append(1), METADATA) == folder / "film.mp4"
+    assert len(calls) == len(frames)
     return frames, folder
 
 
-def test_the_film_is_h264_that_every_player_knows(made: tuple[list[Frame], Path]) -> None:
+def test_the_film_is_h264_for_all_players(made: tuple[list[Frame], Path]) -> None:
     stream, pictures = decoded(made[1] / "film.mp4")
     for property_ in ("h264", "yuv420p", "1280x720", " 5 fps"):
         assert property_ in stream
-    # The first, both phases and the last stay for two pictures, the one between for one.
+    # The first snapshot, the last one and the one with a phase are shown for two pictures, the other one for one.
     assert len(pictures) == 2 + 1 + 2 + 2
 
 
-def test_the_film_shows_the_stills(made: tuple[list[Frame], Path]) -> None:
+def test_the_film_contains_the_stills(made: tuple[list[Frame], Path]) -> None:
     _, pictures = decoded(made[1] / "film.mp4")
     stills = sorted((made[1] / "stills").iterdir())
     assert [still.name for still in stills] == [f"step_{step:08d}.png" for step in (0, 1, 10, 100)]
-    for still, place in zip(stills, (0, 2, 3, 6), strict=True):
-        difference = np.abs(np.asarray(Image.open(still), dtype=int) - pictures[place])
+    for still, index in zip(stills, (0, 2, 3, 6), strict=True):
+        difference = np.abs(np.asarray(Image.open(still), dtype=int) - pictures[index])
         assert difference.mean() < 3
     assert np.abs(pictures[0].astype(int) - pictures[-1]).mean() > 0.5
 
 
-def test_the_gif_has_every_snapshot_once_with_its_time(made: tuple[list[Frame], Path]) -> None:
+def test_the_gif_has_each_snapshot_once_with_its_duration(made: tuple[list[Frame], Path]) -> None:
     with Image.open(made[1] / "film.gif") as gif:
         assert (gif.n_frames, gif.size) == (4, (640, 360))
         durations = []
-        for number in range(gif.n_frames):
-            gif.seek(number)
+        for index in range(gif.n_frames):
+            gif.seek(index)
             durations.append(gif.info["duration"])
     assert durations == [400, 200, 400, 400]
 
 
-def test_every_file_says_what_it_shows(made: tuple[list[Frame], Path]) -> None:
-    for picture in (made[1] / "film.png", made[1] / "stills" / "step_00000100.png"):
-        with Image.open(picture) as opened:
-            assert opened.text == IMPRINT
+def test_each_file_contains_the_metadata(made: tuple[list[Frame], Path]) -> None:
+    for path in (made[1] / "film.png", made[1] / "stills" / "step_00000100.png"):
+        with Image.open(path) as picture:
+            assert picture.text == METADATA
     with Image.open(made[1] / "film.gif") as gif:
         comment = gif.info["comment"].decode()
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(made[1] / "film.mp4"), "-f", "ffmetadata", "-"]
-    told = subprocess.run(command, capture_output=True, check=True).stdout.decode()
-    assert "title=wall" in told
+    film_metadata = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    assert "title=wall" in film_metadata
     for line in ("Seed: 3", "Settings: name: wall", "manifold: {kind: flat}", "Software: dimple 0"):
-        assert line in comment.splitlines() and line in told
+        assert line in comment.splitlines() and line in film_metadata
 
 
-def test_nothing_but_the_film_its_stills_and_its_sheet_is_left(made: tuple[list[Frame], Path]) -> None:
+def test_only_the_film_its_stills_and_its_sheet_remain(made: tuple[list[Frame], Path]) -> None:
     assert sorted(file.name for file in made[1].iterdir()) == ["film.gif", "film.mp4", "film.png", "stills"]
     with Image.open(made[1] / "film.png") as sheet:
         assert sheet.size == (2 * 960, 2 * 540)
 
 
-def test_a_film_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_film_that_fails_does_not_change_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"old")
 
-    def pictures() -> Iterator[tuple[Image.Image, int]]:
-        yield Image.new("RGB", SIZE), 3
+    def interrupted_images() -> Iterator[tuple[Image.Image, int]]:
+        yield Image.new("RGB", FRAME_SIZE), 3
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encode(pictures(), path, Film())
+        encode(interrupted_images(), path, Film())
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -103,38 +103,43 @@ def test_a_film_needs_a_snapshot_and_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (800, 800), (1920, 1080)])
-def test_a_stage_of_any_size_shows_the_same(size: tuple[int, int]) -> None:
+def test_a_frame_looks_the_same_at_any_size(size: tuple[int, int]) -> None:
     frame = plane_frames()[-1]
-    with Stage(frame) as usual, Stage(frame, size) as other:
-        expected, picture = usual.draw(frame), other.draw(frame)
+    with FrameRenderer(frame) as default_renderer, FrameRenderer(frame, size) as renderer:
+        expected = default_renderer.draw(frame)
+        picture = renderer.draw(frame)
     assert picture.size == size
-    scale = min(size[0] / SIZE[0], size[1] / SIZE[1])
-    width, height = round(SIZE[0] * scale), round(SIZE[1] * scale)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    found = picture.crop((left, top, left + width, top + height)).resize((160, 90), Image.Resampling.BOX)
-    wanted = expected.resize((160, 90), Image.Resampling.BOX)
-    assert np.abs(np.asarray(found, dtype=int) - np.asarray(wanted)).mean() < 4
+    scale = min(size[0] / FRAME_SIZE[0], size[1] / FRAME_SIZE[1])
+    width = round(FRAME_SIZE[0] * scale)
+    height = round(FRAME_SIZE[1] * scale)
+    left = (size[0] - width) // 2
+    top = (size[1] - height) // 2
+    cropped = picture.crop((left, top, left + width, top + height))
+    difference = np.asarray(cropped.resize((160, 90), Image.Resampling.BOX), dtype=int) - np.asarray(
+        expected.resize((160, 90), Image.Resampling.BOX)
+    )
+    assert np.abs(difference).mean() < 4
 
 
-def test_the_plane_uses_the_whole_picture() -> None:
+def test_a_scene_of_the_plane_uses_all_of_the_picture() -> None:
     frame = plane_frames()[-1]
-    with Stage(frame) as stage:
-        picture = np.asarray(stage.draw(frame), dtype=int)
-    # Lower right stand the curves, lower left the scene.
+    with FrameRenderer(frame) as renderer:
+        picture = np.asarray(renderer.draw(frame), dtype=int)
+    # The charts are at the lower right, the scene at the lower left.
     for part in (picture[450:700, 820:], picture[450:660, 40:760]):
         assert part.std() > 5
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 40])
-def test_key_frames_hold_ends_and_phases(count: int) -> None:
+def test_key_frames_include_ends_and_phases(count: int) -> None:
     frames = (plane_frames() * 10)[:count]
     frames = [Frame(f.title, k, k, f.drawing, (), f.timeline) for k, f in enumerate(frames)]
-    chosen = key_frames(frames)
-    assert len(chosen) == len(set(chosen)) == min(6, count)
-    assert {0, count - 1} <= set(chosen)
+    indices = key_frames(frames)
+    assert len(indices) == len(set(indices)) == min(6, count)
+    assert {0, count - 1} <= set(indices)
     if count > 10:
-        assert 10 in chosen
-    assert sum(repeats(frames, k, Film(fps=10, hold=1.0)) > 1 for k in range(count)) == len(
+        assert 10 in indices
+    assert sum(repeat_count(frames, k, Film(fps=10, hold=1.0)) > 1 for k in range(count)) == len(
         {0, count - 1} | ({10} if count > 10 else set())
     )
 
@@ -142,6 +147,6 @@ def test_key_frames_hold_ends_and_phases(count: int) -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("fps", 0), ("hold", -1.0), ("quality", 52), ("quality", 20.5), ("gif", 1)]
 )
-def test_settings_that_make_no_film_are_refused(field: str, value: float) -> None:
+def test_invalid_settings_are_errors(field: str, value: float) -> None:
     with pytest.raises(SettingError, match=f"Film.{field} is {value}"):
         Film(**{field: value})

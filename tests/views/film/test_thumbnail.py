@@ -1,4 +1,4 @@
-"""Thumbnails: as many moments as snapshots, the last as a still, and the scene seen in both."""
+"""Thumbnails have one picture for each snapshot, show the scene, and the still is the last picture."""
 
 from pathlib import Path
 
@@ -8,57 +8,58 @@ from PIL import Image
 
 from dimple.runs import Run
 from dimple.views.content.frame import Frame
-from dimple.views.content.from_run import frames_of_run
-from dimple.views.film.thumbnail import MOVING, SIZE, STILL, write_thumbnails
-from dimple.views.style.colors import CLASSES, INK
+from dimple.views.content.from_run import frames_from_run
+from dimple.views.film.thumbnail import MOVING_FILE, STILL_FILE, THUMBNAIL_SIZE, write_thumbnails
+from dimple.views.style.colors import CLASS_COLORS, FOREGROUND_COLOR
 from tests.views.material import STEPS, write_flat_run, write_run
 
 
-def pictures(run: Run, frames: list[Frame], folder: Path) -> tuple[list[np.ndarray], list[int]]:
-    """The moments of the moving thumbnail with their durations in milliseconds; the last of them is the still."""
+def read_thumbnails(run: Run, frames: list[Frame], folder: Path) -> tuple[list[np.ndarray], list[int]]:
+    """Write both thumbnails; return the pictures of the animated one and their durations in milliseconds."""
     write_thumbnails(run, frames, folder)
-    moments, durations = [], []
-    with Image.open(folder / MOVING) as moving:
-        assert (moving.size, moving.n_frames, moving.info["loop"]) == (SIZE, len(STEPS), 0)
-        for number in range(moving.n_frames):
-            moving.seek(number)
+    pictures = []
+    durations = []
+    with Image.open(folder / MOVING_FILE) as moving:
+        assert (moving.size, moving.n_frames, moving.info["loop"]) == (THUMBNAIL_SIZE, len(STEPS), 0)
+        for index in range(moving.n_frames):
+            moving.seek(index)
             moving.load()
-            moments.append(np.asarray(moving.convert("RGB")).astype(int))
+            pictures.append(np.asarray(moving.convert("RGB")).astype(int))
             durations.append(moving.info["duration"])
-    with Image.open(folder / STILL) as still:
-        assert np.abs(np.asarray(still.convert("RGB")) - moments[-1]).mean() < 4
-    return moments, durations
+    with Image.open(folder / STILL_FILE) as still:
+        assert np.abs(np.asarray(still.convert("RGB")) - pictures[-1]).mean() < 4
+    return pictures, durations
 
 
-def share(picture: np.ndarray, colour: tuple[int, int, int], within: int = 60) -> float:
-    """How much of a picture is near a colour."""
-    return float((np.abs(picture - np.array(colour)).max(axis=2) < within).mean())
+def color_fraction(picture: np.ndarray, color: tuple[int, int, int], tolerance: int = 60) -> float:
+    """Return the fraction of a picture that is close to a color."""
+    return float((np.abs(picture - np.array(color)).max(axis=2) < tolerance).mean())
 
 
 def test_the_plane_shows_its_regions(tmp_path: Path) -> None:
     run = write_flat_run(tmp_path / "run")
-    moments, durations = pictures(run, frames_of_run(run), tmp_path)
-    # The disc of class 1, orange, shrinks from radius 1.8 to 0.6 within a box of side 4, as high as the picture.
-    areas = [float((picture[..., 0] - picture[..., 2] > 20).mean()) for picture in moments]
-    assert areas[0] == pytest.approx(np.pi * 1.8**2 / 16 * SIZE[1] / SIZE[0], rel=0.1)
+    pictures, durations = read_thumbnails(run, frames_from_run(run), tmp_path)
+    # The disc of class 1, orange, shrinks from radius 1.8 to 0.6 in a box of side 4, which is as high as the picture.
+    areas = [float((picture[..., 0] - picture[..., 2] > 20).mean()) for picture in pictures]
+    assert areas[0] == pytest.approx(np.pi * 1.8**2 / 16 * THUMBNAIL_SIZE[1] / THUMBNAIL_SIZE[0], rel=0.1)
     assert areas[0] / areas[-1] == pytest.approx(9, rel=0.2)
-    # Step 10 is where this run clung; it stays as long as both ends.
+    # At step 10 the first phase is complete; this snapshot is shown as long as the first and the last one.
     assert durations == [1000, 125, 1000, 1000]
 
 
 def test_space_shows_the_boundary(tmp_path: Path, rendering: None) -> None:
     run = write_run(tmp_path / "run")
-    moments, _ = pictures(run, frames_of_run(run), tmp_path)
-    assert share(moments[0], CLASSES[0]) < 0.02
-    # A boundary well outside the sphere has class 1 beneath it.
-    assert share(moments[1], CLASSES[1]) > 0.15
-    assert np.abs(moments[1] - moments[2]).mean() > 5
+    pictures, _ = read_thumbnails(run, frames_from_run(run), tmp_path)
+    assert color_fraction(pictures[0], CLASS_COLORS[0]) < 0.02
+    # A boundary far outside the manifold puts the manifold into class 1.
+    assert color_fraction(pictures[1], CLASS_COLORS[1]) > 0.15
+    assert np.abs(pictures[1] - pictures[2]).mean() > 5
 
 
-def test_without_a_picture_the_distance_is_drawn_with_a_cursor(tmp_path: Path) -> None:
+def test_without_frames_the_distance_is_drawn_with_a_cursor(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    moments, _ = pictures(run, [], tmp_path)
-    assert all(share(picture, INK) > 0.002 for picture in moments)
-    # Only the cursor moves, so most of the picture stays.
-    moved = np.abs(moments[0] - moments[-1]).max(axis=2) > 40
-    assert 0.0005 < moved.mean() < 0.05
+    pictures, _ = read_thumbnails(run, [], tmp_path)
+    assert all(color_fraction(picture, FOREGROUND_COLOR) > 0.002 for picture in pictures)
+    # Only the cursor moves, so most of the picture does not change.
+    is_different = np.abs(pictures[0] - pictures[-1]).max(axis=2) > 40
+    assert 0.0005 < is_different.mean() < 0.05

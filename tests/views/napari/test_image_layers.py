@@ -1,47 +1,48 @@
-"""Images and perturbations as layers: true numbers for one channel, colours around grey for three."""
+"""Images and perturbations as layers: the numbers themselves for one channel, colors around gray for three."""
 
 import numpy as np
 
-from dimple.views.napari.image_layers import picture_layers
+from dimple.views.napari.image_layers import make_image_layout
 
-# Two samples of two by two pixels.
+# Two samples of 2 x 2 pixels.
 ON = np.array([[[[0.1, 0.0], [0.0, 0.0]]], [[[0.0, 0.0], [0.0, -0.4]]]], dtype=np.float32)
 OFF = np.array([[[[0.0, 0.0], [0.2, 0.0]]], [[[0.4, 0.0], [0.0, 0.0]]]], dtype=np.float32)
 IMAGE = np.full((2, 1, 2, 2), 0.6, dtype=np.float32)
 
 
-def pictures(channels: int) -> dict[str, np.ndarray]:
-    parts = {"image": IMAGE, "perturbation": ON + OFF, "on_part": ON, "off_part": OFF}
-    return {name: np.repeat(values, channels, axis=1) for name, values in parts.items()}
+def make_images(channels: int) -> dict[str, np.ndarray]:
+    arrays = {"image": IMAGE, "perturbation": ON + OFF, "on_part": ON, "off_part": OFF}
+    return {name: np.repeat(values, channels, axis=1) for name, values in arrays.items()}
 
 
-def test_grey_images_keep_the_numbers_of_their_perturbations() -> None:
-    shown = picture_layers(pictures(1), ["first", "second"])
-    found = {about["name"]: (data, about) for data, about, kind in shown.layers if kind == "image"}
+def test_gray_images_keep_the_numbers_of_their_perturbations() -> None:
+    layout = make_image_layout(make_images(1), ["first", "second"])
+    found = {options["name"]: (data, options) for data, options, kind in layout.layers if kind == "image"}
     assert list(found) == ["image", "at the boundary", "perturbation", "on the manifold", "off the manifold"]
     assert all(data.shape == (2, 2, 2) for data, _ in found.values())
-    assert all(about["axis_labels"] == ("sample", "y", "x") for _, about in found.values())
-    on, off, whole = (found[name][0] for name in ("on the manifold", "off the manifold", "perturbation"))
-    assert np.array_equal(on + off, whole) and whole[1, 1, 1] == np.float32(-0.4)
+    assert all(options["axis_labels"] == ("sample", "y", "x") for _, options in found.values())
+    on, off, total = (found[name][0] for name in ("on the manifold", "off the manifold", "perturbation"))
+    assert np.array_equal(on + off, total) and total[1, 1, 1] == np.float32(-0.4)
     assert found["image"][0][0, 0, 0] == 153 and found["at the boundary"][0][1, 0, 0] == 255
-    # Nine tenths of the way from 0.2 to 0.4, the largest changes of the two; one range for all, zero in its middle.
-    limits = [found[name][1]["contrast_limits"] for name in shown.linked]
-    assert shown.linked == ("perturbation", "on the manifold", "off the manifold")
+    # The 0.9 quantile of 0.2 and 0.4, the largest changes of the two samples. All layers have one range around zero.
+    limits = [found[name][1]["contrast_limits"] for name in layout.linked_layers]
+    assert layout.linked_layers == ("perturbation", "on the manifold", "off the manifold")
     assert np.allclose(limits, [[-0.38, 0.38]] * 3)
-    assert shown.captions == tuple(f"{name}\nfull colour: a pixel changes by 0.38" for name in ("first", "second"))
+    assert layout.captions == tuple(f"{name}\nfull color: a pixel changes by 0.38" for name in ("first", "second"))
 
 
-def test_three_channels_become_colours_around_grey() -> None:
-    found = {about["name"]: (data, about) for data, about, _ in picture_layers(pictures(3), ["", ""]).layers}
+def test_three_channels_become_colors_around_gray() -> None:
+    layout = make_image_layout(make_images(3), ["", ""])
+    found = {options["name"]: (data, options) for data, options, _ in layout.layers}
     assert all(data.shape == (2, 2, 2, 3) and data.dtype == np.uint8 for data, _ in found.values())
-    assert all(about["rgb"] for _, about in found.values())
-    whole = found["perturbation"][0]
-    assert whole[0, 0, 1].tolist() == [128] * 3
-    assert whole[0, 1, 0].tolist() == [round(255 * (0.5 + 0.2 / 0.76))] * 3
-    assert whole[1, 1, 1].tolist() == [0] * 3
+    assert all(options["rgb"] for _, options in found.values())
+    total = found["perturbation"][0]
+    assert total[0, 0, 1].tolist() == [128] * 3
+    assert total[0, 1, 0].tolist() == [round(255 * (0.5 + 0.2 / 0.76))] * 3
+    assert total[1, 1, 1].tolist() == [0] * 3
 
 
-def test_without_tangents_there_is_the_whole_perturbation_only() -> None:
-    some = {name: values for name, values in pictures(1).items() if not name.endswith("part")}
-    names = [about["name"] for _, about, _ in picture_layers(some, ["", ""]).layers]
+def test_without_tangents_there_is_only_the_total_perturbation() -> None:
+    images = {name: values for name, values in make_images(1).items() if not name.endswith("part")}
+    names = [options["name"] for _, options, _ in make_image_layout(images, ["", ""]).layers]
     assert names == ["image", "at the boundary", "perturbation"]

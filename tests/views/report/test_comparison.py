@@ -1,4 +1,4 @@
-"""Several runs on one page: each figure of each run in its place, and only what differs among the settings."""
+"""Comparison of several runs on one page: each statistic of each run, and only the settings that differ."""
 
 import dataclasses
 from pathlib import Path
@@ -9,19 +9,19 @@ import yaml
 
 from dimple.runs import Run
 from dimple.runs.atomic_io import write_bytes
-from dimple.views.report.comparison import MOST, write_comparison
-from dimple.views.report.run_summary import account_of, flattened
+from dimple.views.report.comparison import MAX_RUNS, write_comparison
+from dimple.views.report.run_summary import flatten_settings, summarize_run
 from tests.views.material import write_flat_run, write_run
-from tests.views.test_pages import NASTY, Page, alone
+from tests.views.test_pages import NASTY, Page, is_self_contained
 
 
-def altered(folder: Path, name: str, changes: dict[str, object]) -> Run:
-    """A run whose scene and figures differ a little from those of `write_run`."""
+def write_altered_run(folder: Path, name: str, changes: dict[str, object]) -> Run:
+    """Write a run whose scene and statistics differ from those of `write_run`."""
     run = write_run(folder / name.replace("/", ""), name=name)
     scene = {"name": name, "seed": 3, "manifold": {"kind": "sphere", "radius": 0.3}, "network": {"widths": [8, 8]}}
     write_bytes(run.path / "scene.yaml", yaml.safe_dump(scene | changes).encode())
     metrics = run.metrics()
-    metrics["off_share"] = metrics["off_share"] / 2
+    metrics["gradient_off_manifold_fraction"] = metrics["gradient_off_manifold_fraction"] / 2
     run.write_metrics(metrics, run.units())
     points = run.points()
     margin = np.linspace(0.1, 1.0, len(points["step"]))
@@ -29,67 +29,73 @@ def altered(folder: Path, name: str, changes: dict[str, object]) -> Run:
     return run
 
 
-def cells(page: Page, name: str) -> list[str]:
-    """The words that follow a name, up to the end of its row."""
+def words_after(page: Page, name: str) -> list[str]:
+    """Return the words of a page after a name."""
     text = " ".join(page.text.split())
     return text[text.index(f" {name} ") + len(name) + 2 :].split()
 
 
-def compared(runs: list[Run], path: Path) -> Page:
-    return Page(write_comparison([(account_of(run), f"make {number}") for number, run in enumerate(runs)], path))
+def write_page(runs: list[Run], path: Path) -> Page:
+    return Page(write_comparison([(summarize_run(run), f"make {number}") for number, run in enumerate(runs)], path))
 
 
-def test_figures_stand_side_by_side_with_their_nulls(tmp_path: Path) -> None:
-    first = altered(tmp_path, "first", {"network": {"widths": [8, 8]}})
-    second = altered(tmp_path, "second", {"network": {"widths": [16]}})
+def test_statistics_of_all_runs_are_in_one_row_with_their_nulls(tmp_path: Path) -> None:
+    first = write_altered_run(tmp_path, "first", {"network": {"widths": [8, 8]}})
+    second = write_altered_run(tmp_path, "second", {"network": {"widths": [16]}})
     metrics = second.metrics()
-    metrics["off_share"] = np.full(4, 0.625)
+    metrics["gradient_off_manifold_fraction"] = np.full(4, 0.625)
     second.write_metrics(metrics, second.units())
-    page = compared([first, second], tmp_path / "both.html")
-    assert alone(page)
-    assert cells(page, "off-manifold share")[:7] == ["share", "0.450", "null", "0.333", "0.625", "null", "0.333"]
-    assert cells(page, "network.widths")[:3] == ["[8,", "8]", "[16]"]
+    page = write_page([first, second], tmp_path / "both.html")
+    assert is_self_contained(page)
+    row = words_after(page, "off-manifold fraction of the gradient")
+    assert row[:7] == ["fraction", "0.450", "comparison", "0.333", "0.625", "comparison", "0.333"]
+    assert words_after(page, "network.widths")[:3] == ["[8,", "8]", "[16]"]
     assert "manifold.radius" not in page.text
-    assert cells(page, "clung")[:8] == ["10,", "between", "1", "and", "10", "10,", "between", "1"]
-    assert cells(page, "margin, passes a sample")[:2] == ["40.0", "40.0"]
+    assert words_after(page, "clung")[:8] == ["10,", "between", "1", "and", "10", "10,", "between", "1"]
+    assert words_after(page, "margin, passes a sample")[:2] == ["40.0", "40.0"]
     assert ("make 0" in page.text) and ("make 1" in page.text)
-    assert "distribution of margin" in page.labels and "off-manifold share" in page.labels
+    assert "distribution of margin" in page.labels and "off-manifold fraction of the gradient" in page.labels
 
 
 def test_equal_runs_differ_in_nothing(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    page = compared([run, run], tmp_path / "both.html")
+    page = write_page([run, run], tmp_path / "both.html")
     assert "Nothing: all settings are the same." in page.text
 
 
-def test_every_run_is_drawn_in_its_own_colour_all_over_the_page(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / str(number), name=f"run {number}") for number in range(MOST)]
+def test_every_run_has_one_color_on_the_page(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / str(number), name=f"run {number}") for number in range(MAX_RUNS)]
     path = tmp_path / "all.html"
-    page = compared(runs, path)
-    colours = [part[: part.index('"')] for part in path.read_text().split("--colour: ")[1:]]
-    heads, rest = colours[:MOST], colours[MOST:]
-    assert len(set(heads)) == MOST and rest == heads * (len(rest) // MOST)
+    page = write_page(runs, path)
+    colors = [text[: text.index('"')] for text in path.read_text().split("--color: ")[1:]]
+    heads = colors[:MAX_RUNS]
+    rest = colors[MAX_RUNS:]
+    assert len(set(heads)) == MAX_RUNS and rest == heads * (len(rest) // MAX_RUNS)
     charts = path.read_text().count("<svg")
-    assert all(path.read_text().count(f"stroke: {colour}") >= charts for colour in heads)
-    assert [text for text in page.text.split() if text.endswith(":")][:MOST] == [f"{letter}:" for letter in "ABCDEFG"]
+    assert all(path.read_text().count(f"stroke: {color}") >= charts for color in heads)
+    assert [text for text in page.text.split() if text.endswith(":")][:MAX_RUNS] == [
+        f"{letter}:" for letter in "ABCDEFG"
+    ]
 
 
 def test_names_are_never_markup(tmp_path: Path) -> None:
-    page = compared([altered(tmp_path, NASTY, {}), write_flat_run(tmp_path / "flat")], tmp_path / "both.html")
-    assert alone(page) and NASTY in page.text
+    page = write_page(
+        [write_altered_run(tmp_path, NASTY, {}), write_flat_run(tmp_path / "flat")], tmp_path / "both.html"
+    )
+    assert is_self_contained(page) and NASTY in page.text
 
 
-def test_settings_go_by_their_path_and_kinds() -> None:
+def test_settings_are_named_by_path_and_kind() -> None:
     kinds = [{"kind": "margin", "starts": 4}, {"kind": "offset"}]
-    assert flattened({"a": {"b": None}, "probes": kinds, "c": [1, 2], "d": []}) == {
+    assert flatten_settings({"a": {"b": None}, "probes": kinds, "c": [1, 2], "d": []}) == {
         "a.b": "none", "probes.margin.starts": "4", "c": "[1, 2]", "d": "[]",
     }  # fmt: skip
-    assert flattened({"contents": {"x": "0123456789ab" + "c" * 52}}) == {"contents.x": "0123456789ab"}
+    assert flatten_settings({"contents": {"x": "0123456789ab" + "c" * 52}}) == {"contents.x": "0123456789ab"}
 
 
-def test_an_account_of_a_run_is_plain_values(tmp_path: Path) -> None:
-    account = account_of(write_run(tmp_path / "run"))
-    assert {field.name for field in dataclasses.fields(account)} >= {"figures", "series", "samples"}
-    assert account.figures[""]["off_share"] == pytest.approx(0.9)
-    assert account.samples[""]["index"].tolist() == [5, 4, 3, 2, 1, 0]
-    assert account.phases == {"clung": "10, between 1 and 10", "dimpled": "never"}
+def test_a_summary_of_a_run_has_plain_values(tmp_path: Path) -> None:
+    summary = summarize_run(write_run(tmp_path / "run"))
+    assert {field.name for field in dataclasses.fields(summary)} >= {"statistics", "series", "samples"}
+    assert summary.statistics[""]["gradient_off_manifold_fraction"] == pytest.approx(0.9)
+    assert summary.samples[""]["index"].tolist() == [5, 4, 3, 2, 1, 0]
+    assert summary.phases == {"clung": "10, between 1 and 10", "dimpled": "never"}

@@ -1,4 +1,4 @@
-"""What the gallery's pages make of scene files: opening comments, neighbours, order; and Markdown is never markup."""
+"""Pages of the gallery from scene files: opening comments, previous and next, order; Markdown is never markup."""
 
 import dataclasses
 import errno
@@ -9,28 +9,35 @@ import pytest
 
 from dimple.errors import RunError
 from dimple.scene import shipped_scenes
-from dimple.views.site.api_reference import readable, write_reference
-from dimple.views.site.gallery import ShownScene, linked, opening, ordered, write_index, write_scene
+from dimple.views.site.api_reference import shorten_signature, write_api_reference
+from dimple.views.site.gallery import (
+    GalleryScene,
+    link_scene_names,
+    sort_scenes,
+    split_scene_comment,
+    write_index_page,
+    write_scene_page,
+)
 from dimple.views.site.markdown import to_html
-from dimple.views.site.tutorials import shipped_tutorials
+from dimple.views.site.tutorials import list_tutorials
 from tests.views.material import write_run
 
 SOURCE = "# A ball.\n#\n# As in other_in_2d: `x < 1`.\n# <img src=x onerror=alert(1)>\nmanifold: {kind: sphere}\n"
 
 
-def scene(folder: Path, name: str, dim: int = 3, **summary: object) -> ShownScene:
+def scene(folder: Path, name: str, dim: int = 3, **summary: object) -> GalleryScene:
     run = write_run(folder / "runs" / name, name=name)
     run.info["summary"] |= {"distance_fall": 15.0, **summary}
-    return ShownScene(run, SOURCE, 2, dim, f"dimple simulate {name}")
+    return GalleryScene(run, SOURCE, 2, dim, f"dimple simulate {name}")
 
 
 @pytest.mark.parametrize("name", shipped_scenes())
-def test_the_opening_of_every_scene_that_ships_becomes_a_page(name: str) -> None:
-    first, notes, settings = opening(shipped_scenes()[name].read_text())
+def test_the_opening_comment_of_every_shipped_scene_becomes_a_page(name: str) -> None:
+    first, notes, settings = split_scene_comment(shipped_scenes()[name].read_text())
     assert first.endswith(".") and "\n" not in first
     assert "What to look for" in notes
     assert settings.startswith("name: ")
-    page = to_html(linked(notes, set(shipped_scenes()) - {name}))
+    page = to_html(link_scene_names(notes, set(shipped_scenes()) - {name}))
     assert not re.search(r"<(h\d|pre|ol|table|blockquote)", page), "a comment is prose and bullets"
     # A paragraph that follows a list is not its last item.
     assert all(
@@ -38,14 +45,15 @@ def test_the_opening_of_every_scene_that_ships_becomes_a_page(name: str) -> None
     )
 
 
-def test_a_scene_without_a_comment_has_settings_alone() -> None:
-    assert opening("seed: 1\n# later\n") == ("", "", "seed: 1\n# later\n")
+def test_a_scene_without_a_comment_has_only_settings() -> None:
+    assert split_scene_comment("seed: 1\n# later\n") == ("", "", "seed: 1\n# later\n")
 
 
-def test_a_page_tells_the_scene_and_nothing_in_it_is_markup(tmp_path: Path) -> None:
-    ball, other = scene(tmp_path, "ball"), scene(tmp_path, "other_in_2d")
+def test_a_page_describes_its_scene_and_its_text_is_never_markup(tmp_path: Path) -> None:
+    ball = scene(tmp_path, "ball")
+    other = scene(tmp_path, "other_in_2d")
     (tmp_path / "ball").mkdir()
-    text = write_scene(ball, [ball, other], ["training.steps=5"], tmp_path / "ball").read_text()
+    text = write_scene_page(ball, [ball, other], ["training.steps=5"], tmp_path / "ball").read_text()
     assert '<p class="first">A ball.</p>' in text
     assert "dimension 2 in R^3, seed 3" in text
     assert '<a href="../other_in_2d/index.html">other_in_2d</a>: <code>x &lt; 1</code>' in text
@@ -55,7 +63,7 @@ def test_a_page_tells_the_scene_and_nothing_in_it_is_markup(tmp_path: Path) -> N
     assert 'rel="next" href="../other_in_2d/index.html"' in text and 'rel="prev"' not in text
     # The run has no film, so the page has its curves.
     assert "<iframe" not in text and text.count("<svg") == 2
-    assert re.search(r"off-manifold share</td>.*0\.900</td>.*0\.333</td>", text)
+    assert re.search(r"off-manifold fraction of the gradient</td>.*0\.900</td>.*0\.333</td>", text)
 
 
 def test_the_film_page_is_embedded_where_there_is_a_film(tmp_path: Path) -> None:
@@ -63,39 +71,41 @@ def test_the_film_page_is_embedded_where_there_is_a_film(tmp_path: Path) -> None
     for name in ("film.mp4", "film.png", "page.html", "report.html"):
         (ball.run.path / name).write_text(name)
     (tmp_path / "ball").mkdir()
-    text = write_scene(ball, [ball], [], tmp_path / "ball").read_text()
+    text = write_scene_page(ball, [ball], [], tmp_path / "ball").read_text()
     assert '<iframe src="page.html"' in text and "frame-src 'self' file:" in text
     assert (tmp_path / "ball" / "film.mp4").read_text() == "film.mp4"
     assert "changed settings" not in text
 
 
 def test_the_index_groups_by_dimension_and_then_by_verdict(tmp_path: Path) -> None:
-    shown = [
+    scenes = [
         scene(tmp_path, "far", 100, verdict="contradicted"),
         scene(tmp_path, "b", 2, verdict="contradicted"),
         scene(tmp_path, "c", 2, verdict="supported"),
         scene(tmp_path, "four", 4, verdict="contradicted"),
         scene(tmp_path, "a", 2, verdict="contradicted"),
     ]
-    assert [one.name for one in ordered(shown)] == ["c", "a", "b", "far", "four"]
-    text = write_index(ordered(shown), [("tutorials/x.html", "X & Y")], [], tmp_path / "index.html").read_text()
+    assert [one.name for one in sort_scenes(scenes)] == ["c", "a", "b", "far", "four"]
+    text = write_index_page(
+        sort_scenes(scenes), [("tutorials/x.html", "X & Y")], [], tmp_path / "index.html"
+    ).read_text()
     assert re.findall(r"<h3>(.*?)</h3>", text) == ["In the plane", "In more dimensions"]
     assert re.findall(r'class="card" href="scenes/(\w+)/', text) == ["c", "a", "b", "far", "four"]
     assert '<a href="tutorials/x.html">X &amp; Y</a>' in text
     assert text.count("15.0-fold") == 5 and text.count(">0.333<") == 5
 
 
-def test_a_scene_without_a_verdict_has_a_card_all_the_same(tmp_path: Path) -> None:
+def test_a_scene_without_a_verdict_has_a_card(tmp_path: Path) -> None:
     bare = scene(tmp_path, "bare")
     bare.run.info["summary"] = {"steps": 1, "snapshots": 1}
-    text = write_index([bare], [], [], tmp_path / "index.html").read_text()
+    text = write_index_page([bare], [], [], tmp_path / "index.html").read_text()
     assert "bare" in text and 'class="word' not in text.partition("At a glance")[0]
-    # Nobody dated its phases, which is not to say that they never came.
+    # Its phases have no dates, which is not reported as never.
     assert ">never<" not in text
 
 
-def test_tutorials_ship_in_the_order_of_reading() -> None:
-    titles = [tutorial.title for tutorial in shipped_tutorials()]
+def test_tutorials_are_listed_in_reading_order() -> None:
+    titles = [tutorial.title for tutorial in list_tutorials()]
     assert len(titles) == 5
     assert (titles[0], titles[-1]) == ("Your first scene", "Scaling out")
 
@@ -110,22 +120,23 @@ def test_code_in_an_unknown_language_stays_as_it_is() -> None:
     assert to_html("```klingon\na < b\n```") == '<pre><code class="language-klingon">a &lt; b\n</code></pre>\n'
 
 
-def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_run_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pdoc
 
-    def full(*modules: str, output_directory: Path) -> None:
+    def fail(*modules: str, output_directory: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pdoc, "pdoc", full)
+    monkeypatch.setattr(pdoc, "pdoc", fail)
     with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); free space"):
-        write_reference(tmp_path)
+        write_api_reference(tmp_path)
 
 
-def test_rules_have_their_names_in_signatures() -> None:
+def test_constrained_types_have_their_names_in_signatures() -> None:
     import inspect
 
     from dimple import Margin, OnOff
 
-    assert "budget: Positive = 15.0" in str(readable(inspect.signature(OnOff)))
-    assert "rival: Union[Literal['any', 'each'], Natural] = 'any'" in str(readable(inspect.signature(Margin)))
+    assert "max_passes: Positive = 15.0" in str(shorten_signature(inspect.signature(OnOff)))
+    margin = str(shorten_signature(inspect.signature(Margin)))
+    assert "adversarial_class: Union[Literal['any', 'each'], Natural] = 'any'" in margin
     assert dataclasses.is_dataclass(Margin)

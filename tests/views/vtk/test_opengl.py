@@ -1,4 +1,4 @@
-"""A missing library is a sentence, never the end of the process."""
+"""A missing OpenGL library gives an error message and does not end the process."""
 
 import os
 from collections.abc import Iterator
@@ -6,65 +6,65 @@ from collections.abc import Iterator
 import pytest
 
 from dimple.errors import DeviceError
-from dimple.views.vtk import opengl as rendering
+from dimple.views.vtk import opengl
 
-DIES = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+CRASHING_SCRIPT = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The question asked anew, as on a Linux machine without a display, and forgotten afterwards."""
-    monkeypatch.setattr(rendering.sys, "platform", "linux")
+def uncached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clear the cached result before and after, and simulate a Linux machine without a display."""
+    monkeypatch.setattr(opengl.sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
-    # Set first, so that it is put back to what it was whatever the code does.
-    monkeypatch.setenv(rendering.WINDOW, "")
-    rendering.window_kind.cache_clear()
+    # Set here, so that monkeypatch restores the former value in every case.
+    monkeypatch.setenv(opengl.WINDOW_CLASS_VARIABLE, "")
+    opengl.find_window_class.cache_clear()
     yield
-    rendering.window_kind.cache_clear()
+    opengl.find_window_class.cache_clear()
 
 
-@pytest.mark.usefixtures("fresh")
+@pytest.mark.usefixtures("uncached")
 def test_without_libraries_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_loads", lambda library: False)
+    monkeypatch.setattr(opengl, "_is_loadable", lambda library: False)
     with pytest.raises(DeviceError, match=r"apt-get install libegl1 libgl1-mesa-dri \(or libosmesa6\)"):
-        rendering.require_rendering()
+        opengl.require_rendering()
 
 
-@pytest.mark.usefixtures("fresh")
+@pytest.mark.usefixtures("uncached")
 def test_a_library_that_crashes_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_loads", lambda library: True)
-    monkeypatch.setattr(rendering, "TINY_RENDER", DIES)
+    monkeypatch.setattr(opengl, "_is_loadable", lambda library: True)
+    monkeypatch.setattr(opengl, "RENDER_TEST_SCRIPT", CRASHING_SCRIPT)
     with pytest.raises(DeviceError, match="no working OpenGL"):
-        rendering.require_rendering()
+        opengl.require_rendering()
 
 
-@pytest.mark.usefixtures("fresh")
-def test_the_first_kind_that_draws_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+@pytest.mark.usefixtures("uncached")
+def test_the_first_window_class_that_draws_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
 
-    def draws_with_osmesa(window: str) -> str:
-        asked.append(window)
-        return window if "OS" in window else ""
+    def try_osmesa_only(window_class: str) -> str:
+        tried.append(window_class)
+        return window_class if "OS" in window_class else ""
 
-    monkeypatch.setattr(rendering, "_loads", lambda library: True)
-    monkeypatch.setattr(rendering, "_try", draws_with_osmesa)
-    rendering.require_rendering()
-    rendering.require_rendering()
-    assert asked == ["vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow"]
-    assert os.environ[rendering.WINDOW] == "vtkOSOpenGLRenderWindow"
+    monkeypatch.setattr(opengl, "_is_loadable", lambda library: True)
+    monkeypatch.setattr(opengl, "_try_window_class", try_osmesa_only)
+    opengl.require_rendering()
+    opengl.require_rendering()
+    assert tried == ["vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow"]
+    assert os.environ[opengl.WINDOW_CLASS_VARIABLE] == "vtkOSOpenGLRenderWindow"
 
 
-@pytest.mark.usefixtures("fresh")
-def test_a_display_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_try", lambda window: "vtkEGLRenderWindow")
-    assert not rendering.has_display()
+@pytest.mark.usefixtures("uncached")
+def test_a_display_that_does_not_answer_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opengl, "_try_window_class", lambda window_class: "vtkEGLRenderWindow")
+    assert not opengl.has_display()
     monkeypatch.setenv("DISPLAY", ":4711")
-    rendering.window_kind.cache_clear()
-    assert not rendering.has_display()
-    monkeypatch.setattr(rendering, "_try", lambda window: "vtkXOpenGLRenderWindow")
-    rendering.window_kind.cache_clear()
-    assert rendering.has_display()
+    opengl.find_window_class.cache_clear()
+    assert not opengl.has_display()
+    monkeypatch.setattr(opengl, "_try_window_class", lambda window_class: "vtkXOpenGLRenderWindow")
+    opengl.find_window_class.cache_clear()
+    assert opengl.has_display()
 
 
-def test_a_library_that_is_not_there_does_not_load() -> None:
-    assert not rendering._loads("libthereisnosuchlibrary.so.9")
+def test_a_missing_library_is_not_loadable() -> None:
+    assert not opengl._is_loadable("libthereisnosuchlibrary.so.9")

@@ -1,4 +1,4 @@
-"""The film page in a real browser: it draws, answers keys, mouse and fragment, and asks nobody for anything."""
+"""The film page in a real browser: pictures, keys, mouse, fragment, and no request to the network."""
 
 import html
 import io
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dimple.runs import Run
-from dimple.views.content.from_run import frames_of_run
+from dimple.views.content.from_run import frames_from_run
 from dimple.views.web.data import page_data
 from dimple.views.web.page import write_web_page
 from tests.views.browser import SHIFT, Browser, needs_browser
@@ -25,13 +25,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def space(run: Run) -> Path:
-    return write_web_page(run, frames_of_run(run), run.path / "page.html")
+    return write_web_page(run, frames_from_run(run), run.path / "page.html")
 
 
 @pytest.fixture(scope="module")
 def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_flat_run(tmp_path_factory.mktemp("flat") / "run")
-    return write_web_page(run, frames_of_run(run), run.path / "page.html")
+    return write_web_page(run, frames_from_run(run), run.path / "page.html")
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +40,13 @@ def curves(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scene(browser: Browser) -> np.ndarray:
-    """The pixels of the canvas, `(height, width, 3)`."""
+    """Return the pixels of the canvas, `(height, width, 3)`."""
     browser.wait("!view.moving && !view.playing")
     box = browser.run(
         "(({x, y, width, height}) => [x, y, x + width, y + height])(byId('view').getBoundingClientRect())"
     )
     before = np.zeros(0)
-    # What is painted reaches the screen some pictures later where much else runs.
+    # On a busy machine a painted picture reaches the screen some pictures later.
     for _ in range(12):
         browser.settle()
         now = np.asarray(Image.open(io.BytesIO(browser.picture())).convert("RGB").crop(tuple(map(round, box))))
@@ -56,12 +56,12 @@ def scene(browser: Browser) -> np.ndarray:
     return now
 
 
-def same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two pictures are the same; software rendering rounds a pixel now this way, now that."""
-    return int(np.abs(one.astype(int) - other).max()) <= 1
+def is_same_picture(first: np.ndarray, second: np.ndarray) -> bool:
+    """Return whether two pictures are equal up to rounding, which varies in software rendering."""
+    return int(np.abs(first.astype(int) - second).max()) <= 1
 
 
-def test_a_page_is_one_small_file_without_outside_addresses(space: Path) -> None:
+def test_a_page_is_one_small_file_without_external_addresses(space: Path) -> None:
     text = html.unescape(space.read_text())
     assert space.stat().st_size < 6 * 2**20
     assert not re.search(r"(src|href)\s*=", text)
@@ -70,22 +70,22 @@ def test_a_page_is_one_small_file_without_outside_addresses(space: Path) -> None
     assert "<b>ball" not in space.read_text()
 
 
-def test_a_step_along_the_manifold_has_no_part_off_it_whatever_rounding_says(tmp_path: Path) -> None:
+def test_a_perturbation_along_the_manifold_has_no_normal_component_despite_rounding(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     points = run.points()
-    points["on_share"] = np.full(len(points["step"]), np.nextafter(1.0, 2.0))
-    points["margin_any"] = np.full(len(points["step"]), 0.5)
+    points["perturbation_on_manifold_fraction"] = np.full(len(points["step"]), np.nextafter(1.0, 2.0))
+    points["margin_unbounded"] = np.full(len(points["step"]), 0.5)
     run.write_points(points, {})
-    split = page_data(run, frames_of_run(run))["drawing"]["measured"]["split"]
-    assert {cell for row in split["off"] for cell in row} == {"0"}
-    assert {cell for row in split["on"] for cell in row} == {"0.500"}
+    decomposition = page_data(run, frames_from_run(run))["drawing"]["measured"]["decomposition"]
+    assert {cell for row in decomposition["off"] for cell in row} == {"0"}
+    assert {cell for row in decomposition["on"] for cell in row} == {"0.500"}
 
 
-def test_every_snapshot_and_null_is_in_the_page(space: Path) -> None:
+def test_every_snapshot_and_baseline_is_in_the_page(space: Path) -> None:
     data = json.loads(re.search(r'id="data">(.*?)</script>', space.read_text()).group(1))
     assert data["steps"] == [0, 1, 10, 100]
     assert [fact["value"] for fact in data["facts"][2]] == ["0.833", "0.0200", "0.0200", "0.900"]
-    assert data["facts"][2][3]["null"] == "0.333"
+    assert data["facts"][2][3]["baseline"] == "0.333"
     assert data["drawing"]["predictions"][0][0] == 1
     assert np.allclose(np.linalg.norm(np.array(data["drawing"]["nearest"][1]), axis=1), 0.5, atol=2e-3)
     assert data["drawing"]["nearest"][0][0] == [None, None, None]
@@ -95,7 +95,7 @@ def test_every_snapshot_and_null_is_in_the_page(space: Path) -> None:
 def test_the_page_draws_itself(browser: Browser, space: Path) -> None:
     browser.open(space)
     picture = scene(browser)
-    # The ball's boundary, points, and box: neither blank nor one colour.
+    # The picture has many colors: boundary, points, and box.
     assert picture.std() > 15
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
     assert browser.run("byId('step').textContent") == "step 100"
@@ -108,14 +108,14 @@ def test_the_page_draws_itself(browser: Browser, space: Path) -> None:
 
 
 @needs_browser
-def test_surface_nets_give_the_ball(browser: Browser, space: Path) -> None:
+def test_surface_nets_extract_the_sphere(browser: Browser, space: Path) -> None:
     browser.open(space, "step=1")
     radii = browser.run(
         "Array.from({length: scene.nets.extract(scene.field.now).vertices}, (_, i) => Math.hypot(...[0, 1, 2].map("
         "k => scene.origin[k] + scene.drawing.field.spacing * scene.nets.vertices[6 * i + k])))"
     )
     assert np.abs(np.array(radii) - 0.5).max() < 0.1 * 1.1 / 64
-    # Class 1 is inside, and the triangles look at it.
+    # Class 1 is inside, and the triangles face it.
     volume = browser.run(
         "(() => { const { nets } = scene, count = nets.extract(scene.field.now).indices; let sum = 0;"
         "const { spacing } = scene.drawing.field;"
@@ -137,12 +137,12 @@ def test_keys_step_and_turn(browser: Browser, space: Path) -> None:
     browser.key("Home")
     assert browser.run("byId('step').textContent") == "step 0"
     browser.key("End")
-    assert same(scene(browser), last)
+    assert is_same_picture(scene(browser), last)
     browser.key("ArrowRight", SHIFT)
     assert browser.run("byId('step').textContent") == "step 100"
     assert np.abs(scene(browser).astype(int) - last).mean() > 0.2
     browser.key("r")
-    assert same(scene(browser), last)
+    assert is_same_picture(scene(browser), last)
     browser.key("b")
     assert np.abs(scene(browser).astype(int) - last).mean() > 0.5
 
@@ -156,12 +156,12 @@ def test_space_plays_to_the_end(browser: Browser, space: Path) -> None:
 
 
 @needs_browser
-def test_the_slider_shows_moments_between_snapshots(browser: Browser, space: Path) -> None:
+def test_the_slider_shows_times_between_snapshots(browser: Browser, space: Path) -> None:
     browser.open(space, "step=1")
     first = scene(browser)
     browser.run("byId('time').value = 1.5; byId('time').dispatchEvent(new Event('input'))")
     between = scene(browser)
-    assert browser.run("byId('between').textContent") == "boundary on its way from step 1 to 10"
+    assert browser.run("byId('between').textContent") == "boundary interpolated from step 1 to 10"
     browser.key("ArrowRight")
     assert np.abs(between.astype(int) - first).mean() > 0.5
     assert np.abs(between.astype(int) - scene(browser)).mean() > 0.5
@@ -189,23 +189,23 @@ def test_one_finger_turns_and_two_zoom(browser: Browser, space: Path) -> None:
 
 
 @needs_browser
-def test_a_tap_on_a_point_tells_what_was_measured(browser: Browser, space: Path) -> None:
+def test_a_tap_on_a_point_shows_its_measurements(browser: Browser, space: Path) -> None:
     browser.open(space, "step=10")
-    seen, x, y = browser.run(
-        "(({x, y}) => { const i = scene.points.findIndex((place) => !scene.hidden(place));"
+    visible, x, y = browser.run(
+        "(({x, y}) => { const i = scene.points.findIndex((position) => !scene.hidden(position));"
         "const [px, py] = scene.camera.project(scene.points[i]); return [i, px + x, py + y]; })"
         "(byId('view').getBoundingClientRect())"
     )
     browser.touch(((x, y),))
     browser.wait("!byId('card').hidden")
-    assert browser.run("byId('card').innerText").startswith(f"point {seen}, ")
+    assert browser.run("byId('card').innerText").startswith(f"point {visible}, ")
 
 
 @needs_browser
 def test_both_phases_are_marked_on_the_track_and_in_every_chart(browser: Browser, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     run.info["summary"]["dimple_step"] = 100
-    browser.open(write_web_page(run, frames_of_run(run), tmp_path / "page.html"), "step=10")
+    browser.open(write_web_page(run, frames_from_run(run), tmp_path / "page.html"), "step=10")
     assert browser.run("[...byId('marks').children].map((mark) => mark.textContent.trim())")[1:3] == [
         "clung 10",
         "dimpled 100",
@@ -220,35 +220,35 @@ def test_both_phases_are_marked_on_the_track_and_in_every_chart(browser: Browser
 
 @needs_browser
 @pytest.mark.parametrize("vision", ["protanopia", "deuteranopia", "tritanopia", "achromatopsia"])
-def test_classes_are_told_apart_by_everyone(browser: Browser, flat: Path, vision: str) -> None:
+def test_classes_differ_for_every_color_vision(browser: Browser, flat: Path, vision: str) -> None:
     browser.open(flat, "step=10")
     browser.ask("Emulation.setEmulatedVisionDeficiency", type=vision)
     try:
         picture = scene(browser).astype(float)
     finally:
         browser.ask("Emulation.setEmulatedVisionDeficiency", type="none")
-    places = browser.run("[[0.5, 0.4, 0], [1.5, 1.2, 0]].map((place) => scene.camera.project(place))")
-    within, beyond = (picture[round(y), round(x)] for x, y in places)
+    pixels = browser.run("[[0.5, 0.4, 0], [1.5, 1.2, 0]].map((position) => scene.camera.project(position))")
+    inside, outside = (picture[round(y), round(x)] for x, y in pixels)
     if vision != "achromatopsia":
-        assert np.linalg.norm(within - beyond) > 40
-    # Without any colour there are the shapes, and a line between the regions.
+        assert np.linalg.norm(inside - outside) > 40
+    # Without color the classes differ in shape, and a line separates the regions.
     assert browser.run("data.classes[0].shape !== data.classes[1].shape")
-    row = picture[round(places[0][1]), round(places[0][0]) :].mean(1)
-    assert row.min() < within.mean() - 100
+    row = picture[round(pixels[0][1]), round(pixels[0][0]) :].mean(1)
+    assert row.min() < inside.mean() - 100
 
 
 @needs_browser
-def test_a_point_tells_what_was_measured(browser: Browser, space: Path) -> None:
+def test_the_mouse_over_a_point_shows_its_measurements(browser: Browser, space: Path) -> None:
     browser.open(space, "step=10")
-    seen = browser.run("scene.points.findIndex((place) => !scene.hidden(place))")
-    assert browser.run("scene.points.some((place) => scene.hidden(place))")
+    visible = browser.run("scene.points.findIndex((position) => !scene.hidden(position))")
+    assert browser.run("scene.points.some((position) => scene.hidden(position))")
     x, y = browser.run(
-        f"(({{x, y}}) => scene.camera.project(scene.points[{seen}]).map((v, k) => v + [x, y][k]))"
+        f"(({{x, y}}) => scene.camera.project(scene.points[{visible}]).map((v, k) => v + [x, y][k]))"
         "(byId('view').getBoundingClientRect())"
     )
     browser.mouse("mouseMoved", x + 1, y + 1)
     browser.wait("!byId('card').hidden")
-    assert browser.run("byId('card').innerText").startswith(f"point {seen}, class {seen % 2}")
+    assert browser.run("byId('card').innerText").startswith(f"point {visible}, class {visible % 2}")
     assert "boundary point" in browser.run("byId('card').innerText")
     browser.mouse("mouseMoved", 5, 5)
     browser.mouse("mouseMoved", x + 60, y + 60)
@@ -262,7 +262,8 @@ def test_the_fragment_restores_the_state(browser: Browser, space: Path) -> None:
     browser.key("m")
     browser.key("c")
     browser.wait("location.hash.includes('show=boundary,sides') && location.hash.includes('step=5.5')")
-    fragment, picture = browser.run("location.hash.slice(1)"), scene(browser)
+    fragment = browser.run("location.hash.slice(1)")
+    picture = scene(browser)
     browser.open(space)
     assert np.abs(scene(browser).astype(int) - picture).mean() > 0.5
     browser.open(space, fragment)
@@ -273,24 +274,24 @@ def test_the_fragment_restores_the_state(browser: Browser, space: Path) -> None:
 @pytest.mark.parametrize(
     "fragment", ["step=nonsense&eye=1,2&point=99", "step=1e99&eye=9e9,9e9,9e9,9e9,9e9&show=x", "%%%"]
 )
-def test_a_broken_fragment_shows_the_page_all_the_same(browser: Browser, space: Path, fragment: str) -> None:
+def test_an_invalid_fragment_is_ignored(browser: Browser, space: Path, fragment: str) -> None:
     browser.open(space, fragment)
     assert browser.run("byId('step').textContent").startswith("step ")
 
 
-PACE = "(([software, wait, searching, count]) => { const pace = new Pace(software);"
-PACE += "for (let i = 0; i < count; i++) pace.note(i * wait, searching); return [pace.share, pace.limit]; })"
+PACE = "(([software, wait, extractionTime, count]) => { const pace = new Pace(software);"
+PACE += "for (let i = 0; i < count; i++) pace.record(i * wait, extractionTime); return [pace.fraction, pace.limit]; })"
 
 
 @needs_browser
-def test_motion_is_painted_as_finely_as_leaves_thirty_pictures_a_second(browser: Browser, space: Path) -> None:
+def test_motion_has_the_finest_resolution_that_reaches_thirty_pictures_a_second(browser: Browser, space: Path) -> None:
     browser.open(space)
-    # Where a picture takes 60 ms, one of half the pixels in each direction has time, if pixels are all that takes it.
+    # A picture takes 60 ms. If the time is proportional to the pixels, half of them in each direction are fast enough.
     assert browser.run(f"{PACE}([true, 60, 1, 7])") == [0.5, ""]
-    # What stays as slow whatever its size says so, and what takes the time.
+    # If the time does not depend on the pixels, the page shows the rate and the reason.
     assert browser.run(f"{PACE}([true, 90, 1, 60])") == [
         0.32,
-        "11 pictures a second: the processor paints, for want of a graphics card",
+        "11 pictures a second: software rendering, because there is no graphics card",
     ]
     assert browser.run(f"{PACE}([false, 90, 60, 60])") == [
         0.32,
@@ -298,58 +299,59 @@ def test_motion_is_painted_as_finely_as_leaves_thirty_pictures_a_second(browser:
     ]
     for software in ("true", "false"):
         assert browser.run(f"{PACE}([{software}, 16.7, 1, 60])") == [1, ""]
-    # In time but not early: nothing is changed.
+    # Fast enough, but not fast enough for the next level: the resolution stays.
     assert browser.run(f"{PACE}([true, 33.4, 1, 60])") == [0.75, ""]
 
 
 @needs_browser
-def test_a_picture_at_rest_is_fine_whatever_it_was_in_motion(browser: Browser, space: Path) -> None:
+def test_a_picture_at_rest_has_full_resolution(browser: Browser, space: Path) -> None:
     browser.open(space, "step=10")
     before = scene(browser)
     size = browser.run("[scene.canvas.width, scene.canvas.height]")
     sizes = browser.run(
-        "(async () => { scene.pace.level = 4; stir(); await new Promise(requestAnimationFrame);"
+        "(async () => { scene.pace.level = 4; markMoving(); await new Promise(requestAnimationFrame);"
         "await new Promise(requestAnimationFrame); return [scene.canvas.width, scene.canvas.height]; })()"
     )
     assert sizes[0] < 0.5 * size[0]
-    assert same(scene(browser), before)
+    assert is_same_picture(scene(browser), before)
     assert browser.run("[scene.canvas.width, scene.canvas.height]") == size
 
 
 @needs_browser
-def test_the_search_passes_over_no_cell_that_is_crossed(browser: Browser, space: Path) -> None:
+def test_skipped_cells_are_not_crossed(browser: Browser, space: Path) -> None:
     browser.open(space)
     counts = browser.run(
         "(() => { const full = new SurfaceNets(scene.counts), counts = [];"
         "for (let time = 0; time <= LAST; time += 0.15) { Field.at(scene.field, time); const { now } = scene.field;"
         "counts.push([scene.nets.extract(now).indices, full.extract(now).indices]); } return counts; })()"
     )
-    quick, full = zip(*counts, strict=True)
-    assert quick == full and max(full) > 1000
+    skipping, full = zip(*counts, strict=True)
+    assert skipping == full and max(full) > 1000
     assert browser.run("scene.nets.near") < 127
 
 
 @needs_browser
 def test_the_settings_are_in_the_page(browser: Browser, space: Path) -> None:
     browser.open(space)
-    assert browser.run("byId('asked').checkVisibility()") is False
+    assert browser.run("byId('settings').checkVisibility()") is False
     browser.run("document.querySelector('[popovertarget]').click()")
-    assert browser.run("byId('asked').innerText.trim()").startswith("name: <b>ball</b>")
+    assert browser.run("byId('settings').innerText.trim()").startswith("name: <b>ball</b>")
+    assert browser.run("getComputedStyle(byId('settings')).borderRadius") == "6px"
 
 
 @needs_browser
 def test_the_plane_shows_its_regions(browser: Browser, flat: Path) -> None:
-    shares = []
+    fractions = []
     for step in (0, 100):
         browser.open(flat, f"step={step}")
         picture = scene(browser).astype(int)
-        shares.append(float((picture[..., 0] - picture[..., 2] > 30).mean()))
+        fractions.append(float((picture[..., 0] - picture[..., 2] > 30).mean()))
     # Class 1 is orange, and its disc shrinks from radius 1.8 to 0.6.
-    assert shares[0] / shares[1] == pytest.approx(9, rel=0.15)
+    assert fractions[0] / fractions[1] == pytest.approx(9, rel=0.15)
 
 
 @needs_browser
-def test_a_run_without_picture_says_so_and_has_its_curves(browser: Browser, curves: Path) -> None:
+def test_a_run_without_a_picture_has_a_note_and_its_curves(browser: Browser, curves: Path) -> None:
     browser.open(curves)
     assert "no picture of its boundary" in browser.run("byId('note').textContent")
     browser.key("Home")

@@ -1,13 +1,16 @@
-"""The card of a training point that somebody pointed at."""
+"""The info panel of a picked training point."""
 
 import numpy as np
 
-from dimple.views.drawing.info_panels import LINE
-from dimple.views.window.picking import Picked, picked_card
+from dimple.views.drawing.info_panels import LINE_HEIGHT
+from dimple.views.window.picking import PickedPoint, draw_picked_point
 
 
-def test_a_point_on_the_boundary_has_a_card_that_shares_nothing_out() -> None:
-    here, step = np.zeros(3), np.array([0.3, 0.0, 0.0])
-    on_it, off_it = (Picked(0, 1, 1, here, way, here, way, {"margin": float(way[0])}) for way in (here, step))
-    # The share of a step of no length along the manifold is not defined, so its line is missing.
-    assert picked_card(off_it).height - picked_card(on_it).height == LINE
+def test_a_point_on_the_boundary_has_no_on_manifold_fraction() -> None:
+    position = np.zeros(3)
+    on_boundary, off_boundary = (
+        PickedPoint(0, 1, 1, position, step, position, step, {"margin": float(step[0])})
+        for step in (position, np.array([0.3, 0.0, 0.0]))
+    )
+    # The on-manifold fraction of a step of length 0 is undefined, so its line is missing.
+    assert draw_picked_point(off_boundary).height - draw_picked_point(on_boundary).height == LINE_HEIGHT

@@ -1,84 +1,90 @@
-"""A section in the window: names where they are seen, images at their points, what a click tells, and all in colour."""
+"""An affine slice in the window: class colors, names where visible, images at their points, and picked points."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dimple.views.style.colors import CLASSES, tint
-from dimple.views.vtk.billboards import tags_of
-from dimple.views.window.animation import Show
-from dimple.views.window.picking import picked_card
+from dimple.views.style.colors import CLASS_COLORS, tint
+from dimple.views.vtk.billboards import make_billboards
+from dimple.views.window.animation import RunView
+from dimple.views.window.picking import draw_picked_point
 from dimple.views.window.window import Viewer
-from tests.views.sections import NAMES, frame, images
+from tests.views.slices import NAMES, frame, images
 
 
-def show(dim: int, folder: Path) -> Show:
+def slice_view(dim: int, folder: Path) -> RunView:
     steps = np.repeat([0, 10], 3)
     points = {"step": steps, "split": np.full(6, "train"), "index": np.tile(np.arange(3), 2)}
-    points |= {"margin": np.full(6, 0.25), "margin_section": np.full(6, 0.5), "margin_section_null": np.full(6, 0.75)}
-    return Show([frame(dim, 2, index) for index in range(2)], folder, points)
+    points |= {"margin": np.full(6, 0.25), "margin_in_slice": np.full(6, 0.5), "margin_in_slice_null": np.full(6, 0.75)}
+    return RunView([frame(dim, 2, index) for index in range(2)], folder, points)
 
 
 @pytest.fixture(params=[2, 3])
 def viewer(request: pytest.FixtureRequest, rendering: None, tmp_path: Path) -> Iterator[Viewer]:
-    viewer = Viewer([show(request.param, tmp_path)], off_screen=True, size=(900, 700))
+    viewer = Viewer([slice_view(request.param, tmp_path)], off_screen=True, size=(900, 700))
     yield viewer
     viewer.close()
 
 
-def seen(viewer: Viewer) -> np.ndarray:
+def render(viewer: Viewer) -> np.ndarray:
     viewer.plotter.render_window.Render()
     return viewer.plotter.screenshot(return_img=True).astype(int)
 
 
-def test_all_classes_are_seen_and_images_stand_at_their_points(viewer: Viewer) -> None:
-    picture = seen(viewer)
+def test_all_classes_are_visible_and_images_are_at_their_points(viewer: Viewer) -> None:
+    screenshot = render(viewer)
     for label in range(3):
-        hue = np.array(tint(CLASSES[label], 0.3))
-        ratio = picture / np.maximum(picture.sum(2, keepdims=True), 1)
-        assert (np.abs(ratio - hue / hue.sum()).max(2) < 0.02).sum() > 1000
-    renderer = viewer.exhibit.panels[0].renderer
-    for place, pixels in zip(viewer.exhibit.panels[0].frame.drawing.points.positions, images(2).pictures, strict=True):
-        renderer.SetWorldPoint(*place, 1.0)
-        renderer.WorldToDisplay()
-        x, y, _ = renderer.GetDisplayPoint()
-        rows, columns = np.nonzero((picture == pixels[0, 0]).all(2))
+        color = np.array(tint(CLASS_COLORS[label], 0.3))
+        ratio = screenshot / np.maximum(screenshot.sum(2, keepdims=True), 1)
+        assert (np.abs(ratio - color / color.sum()).max(2) < 0.02).sum() > 1000
+    (panel,) = viewer.multi_view.panels
+    for position, pixels in zip(panel.frame.drawing.points.positions, images(2).images, strict=True):
+        panel.renderer.SetWorldPoint(*position, 1.0)
+        panel.renderer.WorldToDisplay()
+        x, y, _ = panel.renderer.GetDisplayPoint()
+        rows, columns = np.nonzero((screenshot == pixels[0, 0]).all(2))
         assert len(rows) > 30**2
         assert columns.mean() == pytest.approx(x, abs=6)
-        assert 0 < (picture.shape[0] - y) - rows.mean() < 90
+        assert 0 < (screenshot.shape[0] - y) - rows.mean() < 90
 
 
-def test_names_go_where_they_are_seen_when_the_camera_moves(viewer: Viewer) -> None:
-    seen(viewer)
-    tags = viewer.exhibit.panels[0]._tags
-    before = [(tag, actor.GetVisibility(), actor.GetPosition()) for tag, actor in tags._shown if not tag.lift]
-    assert sum(visible for _, visible, _ in before) >= len(NAMES)
-    viewer.exhibit.view.Azimuth(180)
-    seen(viewer)
-    after = [(tag, actor.GetVisibility(), actor.GetPosition()) for tag, actor in tags._shown if not tag.lift]
-    assert [was[1:] for was in before] != [now[1:] for now in after]
+def test_names_move_to_visible_positions_when_the_camera_moves(viewer: Viewer) -> None:
+    def inspect_names() -> list[tuple[int, tuple[float, float]]]:
+        render(viewer)
+        overlay = viewer.multi_view.panels[0]._billboards
+        return [
+            (actor.GetVisibility(), actor.GetPosition())
+            for billboard, actor in overlay._billboards
+            if not billboard.vertical_offset
+        ]
+
+    before = inspect_names()
+    assert sum(is_visible for is_visible, _ in before) >= len(NAMES)
+    viewer.multi_view.vtk_camera.Azimuth(180)
+    assert inspect_names() != before
 
 
-def test_a_click_tells_the_distances_and_no_step_that_nobody_searched(viewer: Viewer) -> None:
-    viewer._wear(points=(2,))
-    picked = viewer.exhibit.panels[0].picked
-    assert (picked.name, picked.label, picked.prediction) == ("42: cat, put into bird", 2, 1)
-    assert (picked.figures["margin"], picked.figures["margin_section"]) == (0.25, 0.5)
-    # Margin, and margin in the section: two rows beneath the heading, and no "none found".
-    two, bare = picked_card(picked), picked_card(type(picked)(**{**vars(picked), "figures": {}}))
-    assert two.height > bare.height
-    assert np.isnan(picked.whole).all()
+def test_a_picked_point_shows_its_margins_and_no_step_without_an_evaluator(viewer: Viewer) -> None:
+    viewer._update_options(picked_points=(2,))
+    picked = viewer.multi_view.panels[0].picked_point
+    assert (picked.name, picked.label, picked.prediction) == ("42: cat, predicted bird", 2, 1)
+    assert (picked.statistics["margin"], picked.statistics["margin_in_slice"]) == (0.25, 0.5)
+    # Two rows below the heading: the margin, and the margin in the slice.
+    without_rows = dataclasses.replace(picked, statistics={})
+    assert draw_picked_point(picked).height > draw_picked_point(without_rows).height
+    assert np.isnan(picked.total).all()
 
 
-def test_the_next_quantity_is_the_same_one(viewer: Viewer) -> None:
-    before = seen(viewer)
+def test_there_is_only_one_quantity(viewer: Viewer) -> None:
+    before = render(viewer)
     viewer.next_quantity()
-    assert (seen(viewer) == before).mean() > 0.99
+    assert (render(viewer) == before).mean() > 0.99
 
 
-def test_tags_are_for_sections_alone() -> None:
+def test_only_frames_with_class_regions_have_billboards() -> None:
     from tests.views.material import space_frames
 
-    assert tags_of(space_frames()[0]) == []
+    assert make_billboards(space_frames()[0]) == []

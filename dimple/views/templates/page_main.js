@@ -1,15 +1,15 @@
-// The page: its state, which the address remembers, and what keys, buttons, mouse and fingers do to it.
+// The page: its state, which is saved in the address, and the actions of keys, buttons, mouse and touch.
 
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId('data').textContent);
 const LAST = data.steps.length - 1;
 // Snapshots a second.
 const RATE = 6;
-// What can be switched on and off.
-const SHOWN = ['manifold', 'boundary', 'sides'];
+// The parts that can be switched on and off.
+const TOGGLES = ['manifold', 'boundary', 'sides'];
 
 const view = { time: LAST, playing: false, manifold: true, boundary: true, sides: false, point: null, moving: false };
-let scene = null, charts = [], waiting = false, before = 0, remembering = 0, settling = 0;
+let scene = null, charts = [], waiting = false, before = 0, saving = 0, settling = 0;
 
 function refresh() {
   if (waiting) return;
@@ -24,7 +24,7 @@ function refresh() {
 }
 
 function advance(now) {
-  // A page that was in the background goes on where it was.
+  // A page that was in the background continues from where it was.
   view.time = Math.min(view.time + RATE * Math.min(now - before, 200) / 1000, LAST);
   if (view.time === LAST) play(false);
 }
@@ -54,26 +54,26 @@ function show(now) {
   if (scene) {
     const moving = view.playing || view.moving;
     scene.draw(view, moving);
-    if (moving) scene.pace.note(now, scene.searching);
+    if (moving) scene.pace.record(now, scene.extractionTime);
     put(byId('pace'), moving ? scene.pace.limit : '');
     showCard();
   }
-  clearTimeout(remembering);
-  remembering = setTimeout(remember, 250);
+  clearTimeout(saving);
+  saving = setTimeout(saveState, 250);
 }
 
-function remember() {
+function saveState() {
   const parts = [`step=${+stepOf(view.time).toFixed(2)}`];
   if (scene) {
     const { turn, tilt, zoom, shift } = scene.camera;
     parts.push(`eye=${[turn, tilt, zoom, ...shift].map((v) => +v.toFixed(3)).join(',')}`);
-    parts.push(`show=${SHOWN.filter((name) => view[name]).join(',')}`);
+    parts.push(`show=${TOGGLES.filter((name) => view[name]).join(',')}`);
     if (view.point !== null) parts.push(`point=${view.point}`);
   }
   history.replaceState(null, '', '#' + parts.join('&'));
 }
 
-function recall() {
+function restoreState() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (parts.has('step')) view.time = timeOf(+parts.get('step'));
   if (!scene) return;
@@ -83,7 +83,7 @@ function recall() {
     scene.camera.rotate(0, 0);
     scene.camera.magnify(1);
   }
-  if (parts.has('show')) for (const name of SHOWN) view[name] = parts.get('show').split(',').includes(name);
+  if (parts.has('show')) for (const name of TOGGLES) view[name] = parts.get('show').split(',').includes(name);
   const point = parseInt(parts.get('point'), 10);
   view.point = point >= 0 && point < scene.points.length ? point : null;
 }
@@ -112,15 +112,15 @@ function onKey(event) {
   };
   const arrow = event.shiftKey && arrows[event.key];
   const action = scene && arrow ? () => moveView(turn * arrow[0], turn * arrow[1]) : actions[event.key] || (scene && inScene[event.key]);
-  // A button that has the focus is pressed by space itself.
+  // Space presses the button that has the focus.
   if (!action || (event.key === ' ' && event.target.tagName === 'BUTTON')) return;
   event.preventDefault();
   action();
   refresh();
 }
 
-/** The view is in motion, and is painted finely once it has come to rest. */
-function stir() {
+/** Marks the view as moving; it is painted at full resolution when it is at rest. */
+function markMoving() {
   view.moving = true;
   clearTimeout(settling);
   settling = setTimeout(() => { view.moving = false; refresh(); }, 250);
@@ -128,29 +128,29 @@ function stir() {
 }
 
 function moveView(right, up) {
-  stir();
+  markMoving();
   if (scene.flat) scene.camera.move(-right, -up);
   else scene.camera.rotate(-right, up);
 }
 
-function press() {
-  for (const [id, on] of [['manifold', view.manifold], ['surface', view.boundary], ['colours', view.sides]]) byId(id)?.setAttribute('aria-pressed', on);
+function updateButtons() {
+  for (const [id, on] of [['manifold', view.manifold], ['surface', view.boundary], ['colors', view.sides]]) byId(id)?.setAttribute('aria-pressed', on);
 }
 
 function toggle(name) {
   view[name] = !view[name];
-  press();
+  updateButtons();
   legend();
   refresh();
 }
 
-/** One finger or the mouse turns, two fingers zoom, a tap or a stop over a point shows it. */
+/** One finger or the mouse turns, two fingers zoom, a tap or hovering over a point shows its card. */
 function listenToCanvas(canvas) {
   const fingers = new Map();
   let moved = 0;
-  const spread = () => { const [a, b] = [...fingers.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
+  const fingerDistance = () => { const [a, b] = [...fingers.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
   const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
-  const choose = (event) => {
+  const select = (event) => {
     const point = scene.pick(...at(event));
     canvas.classList.toggle('over', point !== null);
     if (point !== view.point) { view.point = point; refresh(); }
@@ -162,27 +162,27 @@ function listenToCanvas(canvas) {
   });
   canvas.addEventListener('pointermove', (event) => {
     const old = fingers.get(event.pointerId), now = at(event);
-    if (!old) { if (event.pointerType === 'mouse' && !view.playing) choose(event); return; }
-    const wide = fingers.size === 2 ? spread() : 0;
+    if (!old) { if (event.pointerType === 'mouse' && !view.playing) select(event); return; }
+    const previousDistance = fingers.size === 2 ? fingerDistance() : 0;
     fingers.set(event.pointerId, now);
     moved += Math.hypot(now[0] - old[0], now[1] - old[1]);
-    if (wide) scene.camera.magnify(spread() / wide);
+    if (previousDistance) scene.camera.magnify(fingerDistance() / previousDistance);
     else if (scene.flat) scene.camera.move((now[0] - old[0]) / scene.camera.height, (old[1] - now[1]) / scene.camera.height);
     else scene.camera.rotate((now[0] - old[0]) / 160, (now[1] - old[1]) / 160);
-    stir();
+    markMoving();
   });
-  canvas.addEventListener('pointerup', (event) => { fingers.delete(event.pointerId); if (moved < 5) choose(event); });
+  canvas.addEventListener('pointerup', (event) => { fingers.delete(event.pointerId); if (moved < 5) select(event); });
   canvas.addEventListener('pointercancel', (event) => fingers.delete(event.pointerId));
   canvas.addEventListener('wheel', (event) => {
     event.preventDefault();
     scene.camera.magnify(Math.exp(-event.deltaY / 600));
-    stir();
+    markMoving();
   }, { passive: false });
 }
 
-function frameTrack() {
+function createTrack() {
   byId('time').max = LAST;
-  byId('time').addEventListener('input', (event) => { stir(); seek(+event.target.value); });
+  byId('time').addEventListener('input', (event) => { markMoving(); seek(+event.target.value); });
   byId('play').addEventListener('click', () => play(!view.playing));
   const marks = [{ step: data.steps[0], name: '' }, ...data.phases, { step: data.steps[LAST], name: '' }];
   marks.forEach((mark, k) => {
@@ -192,43 +192,43 @@ function frameTrack() {
   });
 }
 
-/** Hides those marks under the track that would be written over one another; the ends stay. */
-function thinMarks() {
-  const marks = [...byId('marks').children], kept = [];
+/** Hides the marks under the track that would overlap; the first and the last stay visible. */
+function hideOverlappingMarks() {
+  const marks = [...byId('marks').children], visible = [];
   for (const mark of marks.sort((a, b) => b.classList.length - a.classList.length)) {
     mark.hidden = false;
     const { left, right } = mark.getBoundingClientRect();
-    mark.hidden = kept.some((other) => left < other.right + 8 && right > other.left - 8);
-    if (!mark.hidden) kept.push({ left, right });
+    mark.hidden = visible.some((other) => left < other.right + 8 && right > other.left - 8);
+    if (!mark.hidden) visible.push({ left, right });
   }
 }
 
 async function start() {
-  frameFacts();
-  frameTrack();
+  createFactTable();
+  createTrack();
   charts = data.charts.map((chart) => new Chart(byId('charts'), chart, data, seek));
   if (data.drawing) {
-    scene = new (data.drawing.section ? SectionScene : Scene)(byId('canvas'), data);
+    scene = new (data.drawing.slice ? SliceScene : Scene)(byId('canvas'), data);
     await scene.load();
     scene.theme();
     listenToCanvas(byId('canvas'));
-    for (const [id, name] of [['manifold', 'manifold'], ['surface', 'boundary'], ['colours', 'sides']]) byId(id).addEventListener('click', () => toggle(name));
+    for (const [id, name] of [['manifold', 'manifold'], ['surface', 'boundary'], ['colors', 'sides']]) byId(id).addEventListener('click', () => toggle(name));
     byId('reset').addEventListener('click', () => { scene.camera.reset(); refresh(); });
-    byId('colours').hidden = scene.flat || !data.drawing.pull;
+    byId('colors').hidden = scene.flat || !data.drawing.offsets;
     byId('manifold').hidden = !scene.manifold;
-    byId('surface').hidden = Boolean(data.drawing.section) && !scene.flat;
+    byId('surface').hidden = Boolean(data.drawing.slice) && !scene.flat;
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { scene.theme(); refresh(); });
   }
-  recall();
+  restoreState();
   addEventListener('keydown', onKey);
-  addEventListener('hashchange', () => { recall(); press(); if (scene) legend(); refresh(); });
-  press();
+  addEventListener('hashchange', () => { restoreState(); updateButtons(); if (scene) legend(); refresh(); });
+  updateButtons();
   if (scene) legend();
-  const layout = () => { thinMarks(); refresh(); };
+  const layout = () => { hideOverlappingMarks(); refresh(); };
   addEventListener('resize', layout);
   layout();
-  // The first picture is painted like one in motion, so that it is there soon.
-  if (scene) stir();
+  // The first picture is painted at the resolution of motion, so that it appears sooner.
+  if (scene) markMoving();
   requestAnimationFrame(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
 }
 

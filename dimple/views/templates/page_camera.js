@@ -1,4 +1,4 @@
-// Where the eye is: it goes round the middle of the box; in the plane it looks straight down and moves sideways.
+// The camera: it orbits the center of the box; in the plane it looks straight down and pans.
 
 const subtract = (a, b) => a.map((value, k) => value - b[k]);
 const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
@@ -23,16 +23,16 @@ class Camera {
     Object.assign(this, this.start, { zoom: 1, shift: [0, 0] });
   }
 
-  /** By radians; the poles are left out, where up would be undefined. */
+  /** Orbits by angles in radians; the poles are excluded, because the up direction is undefined there. */
   rotate(turn, tilt) {
     this.turn -= turn;
     this.tilt = Math.min(Math.max(this.tilt + tilt, -1.55), 1.55);
   }
 
-  /** In the plane, by shares of the picture's height. */
+  /** Pans in the plane, by fractions of the height of the picture. */
   move(right, up) {
-    const most = 0.5;
-    this.shift = [this.shift[0] - right / this.zoom, this.shift[1] - up / this.zoom].map((s) => Math.min(Math.max(s, -most), most));
+    const limit = 0.5;
+    this.shift = [this.shift[0] - right / this.zoom, this.shift[1] - up / this.zoom].map((s) => Math.min(Math.max(s, -limit), limit));
   }
 
   magnify(factor) {
@@ -49,7 +49,7 @@ class Camera {
 
   lookDown() {
     const sides = subtract(this.high, this.low), aspect = this.width / this.height;
-    // Units from the middle of the picture to its rim, upwards, with a margin for axes and buttons.
+    // Units from the center of the picture to its upper edge, with a margin for axes and buttons.
     const half = 0.58 * Math.max(sides[1], sides[0] / aspect) / this.zoom;
     const x = this.middle[0] + 2 * half * this.zoom * this.shift[0], y = this.middle[1] + 2 * half * this.zoom * this.shift[1];
     this.eye = [x, y, 1];
@@ -84,25 +84,25 @@ class Camera {
     this.matrix = matrix;
   }
 
-  /** The pixel at which a place appears, from the upper left corner. */
-  project(place) {
-    const m = this.matrix, [x, y, z = 0] = place;
+  /** Returns the pixel of a position, from the upper left corner. */
+  project(position) {
+    const m = this.matrix, [x, y, z = 0] = position;
     const w = m[3] * x + m[7] * y + m[11] * z + m[15];
     const right = (m[0] * x + m[4] * y + m[8] * z + m[12]) / w, up = (m[1] * x + m[5] * y + m[9] * z + m[13]) / w;
     return [(right + 1) / 2 * this.width, (1 - up) / 2 * this.height];
   }
 
-  /** The edges of the box, without those that meet in the corner nearest to the eye. */
+  /** Returns the edges of the box without those at the corner nearest to the camera. */
   edges() {
     const corners = [...Array(8).keys()].filter((c) => !this.flat || c < 4);
-    const place = (c) => [0, 1, 2].map((k) => ((c >> k) & 1 ? this.high[k] : this.low[k]));
-    const away = (c) => Math.hypot(...subtract(place(c), this.eye));
+    const position = (c) => [0, 1, 2].map((k) => ((c >> k) & 1 ? this.high[k] : this.low[k]));
+    const away = (c) => Math.hypot(...subtract(position(c), this.eye));
     const nearest = this.flat ? -1 : corners.reduce((a, b) => (away(a) < away(b) ? a : b));
     const edges = [];
     for (const a of corners) {
       for (const bit of [1, 2, 4]) {
         const b = a | bit;
-        if (b !== a && corners.includes(b) && a !== nearest && b !== nearest) edges.push([place(a), place(b)]);
+        if (b !== a && corners.includes(b) && a !== nearest && b !== nearest) edges.push([position(a), position(b)]);
       }
     }
     return edges;

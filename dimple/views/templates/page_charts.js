@@ -1,4 +1,4 @@
-// The curves over the steps: drawn once, then only cursor, dots and values move.
+// The curves over the steps. They are drawn once; after that only the cursor and the dots move.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -16,7 +16,7 @@ function write(parent, name, text, kind) {
   return parent.appendChild(element);
 }
 
-// Snapshots crowd at the beginning, as the boundary moves most there.
+// Snapshots are dense at the beginning, where the boundary moves most.
 const abscissa = (step) => Math.log10(1 + step);
 
 // The width of the name of a phase, in pixels.
@@ -30,7 +30,7 @@ class Chart {
     write(figure, 'h2', chart.title);
     const legend = write(figure, 'p');
     chart.curves.forEach((curve, k) => this.key(legend, curve.name, `curve k${k}`));
-    if (chart.curves.some((curve) => curve.null)) this.key(legend, 'their nulls', 'null');
+    if (chart.curves.some((curve) => curve.baseline)) this.key(legend, 'comparison', 'baseline');
     if (chart.unit) write(legend, 'span', `in ${chart.unit}`);
     this.svg = draw(figure, 'svg', { role: 'img', 'aria-label': chart.title });
     const go = (event) => seek(this.timeAt(event.clientX - this.svg.getBoundingClientRect().left));
@@ -47,7 +47,7 @@ class Chart {
     span.append(text);
   }
 
-  /** Draws everything for the size that the chart has now. */
+  /** Draws everything for the current size of the chart. */
   layout() {
     const { width, height } = this.svg.getBoundingClientRect();
     this.svg.replaceChildren();
@@ -56,16 +56,16 @@ class Chart {
     this.axes();
     this.chart.curves.forEach((curve, k) => {
       draw(this.svg, 'path', { d: this.path(curve.values), class: `curve k${k}` });
-      if (curve.null) draw(this.svg, 'path', { d: this.path(curve.null), class: `null k${k}` });
+      if (curve.baseline) draw(this.svg, 'path', { d: this.path(curve.baseline), class: `baseline k${k}` });
     });
     this.cursor = draw(this.svg, 'line', { class: 'cursor', y1: this.box.top, y2: this.box.bottom });
-    this.dotted = null;
+    this.dotIndex = null;
     this.dots = this.chart.curves.map((_, k) => draw(this.svg, 'circle', { r: 3.6, class: `dot k${k}` }));
   }
 
   limits() {
     if (this.chart.limits) return this.chart.limits;
-    const all = this.chart.curves.flatMap((curve) => [...curve.values, ...(curve.null || [])]).filter((v) => v !== null);
+    const all = this.chart.curves.flatMap((curve) => [...curve.values, ...(curve.baseline || [])]).filter((v) => v !== null);
     const low = Math.min(0, ...all), high = Math.max(...all, low + 1e-9);
     return [1.08 * low, 1.08 * high];
   }
@@ -80,12 +80,12 @@ class Chart {
   }
 
   path(values) {
-    let pen = 'M';
+    let command = 'M';
     return values.map((value, i) => {
-      if (value === null) { pen = 'M'; return ''; }
-      const piece = `${pen}${this.x(this.data.steps[i]).toFixed(1)} ${this.y(value).toFixed(1)}`;
-      pen = 'L';
-      return piece;
+      if (value === null) { command = 'M'; return ''; }
+      const segment = `${command}${this.x(this.data.steps[i]).toFixed(1)} ${this.y(value).toFixed(1)}`;
+      command = 'L';
+      return segment;
     }).join('');
   }
 
@@ -102,8 +102,8 @@ class Chart {
     draw(this.svg, 'text', { x: left - 12, y: bottom + 13, 'text-anchor': 'end' }, 'step');
     let step = 0;
     while (step <= last) {
-      const wide = this.x(step) > right - 24 ? 'end' : 'middle';
-      draw(this.svg, 'text', { x: this.x(step), y: bottom + 13, 'text-anchor': wide }, step.toLocaleString('en'));
+      const anchor = this.x(step) > right - 24 ? 'end' : 'middle';
+      draw(this.svg, 'text', { x: this.x(step), y: bottom + 13, 'text-anchor': anchor }, step.toLocaleString('en'));
       step = step === 0 ? 1 : 10 * step;
     }
     let before = -Infinity;
@@ -111,15 +111,15 @@ class Chart {
       const x = this.x(phase.step), crowded = x - before < 52;
       draw(this.svg, 'path', { d: `M${x} ${top}V${bottom}`, class: 'phase' });
       const [start, anchor] = crowded ? [x + 3, 'start'] : [x - 3, 'end'], left = crowded ? x : x - LABEL;
-      draw(this.svg, 'text', { x: start, 'text-anchor': anchor, y: this.roomiest(left, left + LABEL) }, phase.name);
+      draw(this.svg, 'text', { x: start, 'text-anchor': anchor, y: this.labelHeight(left, left + LABEL) }, phase.name);
       before = x;
     }
   }
 
-  /** A height for a name between two places: at the top or at the bottom, where fewer curves pass. */
-  roomiest(left, right) {
+  /** Returns a height for a label between two positions: top or bottom, where fewer curves pass. */
+  labelHeight(left, right) {
     const { top, bottom } = this.box, inside = this.data.steps.map((step, i) => [this.x(step), i]).filter(([x]) => x >= left && x <= right);
-    const lines = this.chart.curves.flatMap((curve) => [curve.values, curve.null || []]);
+    const lines = this.chart.curves.flatMap((curve) => [curve.values, curve.baseline || []]);
     const heights = inside.flatMap(([, i]) => lines.map((line) => line[i] ?? null)).filter((v) => v !== null).map((v) => this.y(v));
     const passing = (from, to) => heights.filter((y) => y > from && y < to).length;
     return passing(top - 6, top + 16) > passing(bottom - 20, bottom + 6) ? bottom - 5 : top + 9;
@@ -132,8 +132,8 @@ class Chart {
 
   timeAt(pixel) {
     const { steps } = this.data, { left, right } = this.box;
-    const share = Math.min(Math.max((pixel - left) / (right - left), 0), 1);
-    const step = 10 ** (share * abscissa(steps[steps.length - 1])) - 1;
+    const fraction = Math.min(Math.max((pixel - left) / (right - left), 0), 1);
+    const step = 10 ** (fraction * abscissa(steps[steps.length - 1])) - 1;
     const after = steps.findIndex((s) => s >= step - 1e-9);
     if (after <= 0) return Math.max(after, 0);
     return after - (steps[after] - step) / (steps[after] - steps[after - 1]);
@@ -144,8 +144,8 @@ class Chart {
     const x = this.x(this.stepAt(time)), at = Math.round(time);
     this.cursor.setAttribute('x1', x);
     this.cursor.setAttribute('x2', x);
-    if (this.dotted === at) return;
-    this.dotted = at;
+    if (this.dotIndex === at) return;
+    this.dotIndex = at;
     this.dots.forEach((dot, k) => {
       const value = this.chart.curves[k].values[at];
       dot.setAttribute('visibility', value === null ? 'hidden' : 'visible');

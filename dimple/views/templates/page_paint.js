@@ -1,57 +1,57 @@
-// The four things that are painted with WebGL: a surface, the regions of a plane, lines of a width, and markers.
+// The four shapes painted with WebGL: a surface, the regions of a plane, wide lines, and markers.
 
-// Light, and the depth of the manifold, are found at the vertices: a triangle is hardly larger than a cell of the lattice,
-// and a processor that paints would need twice the time for them at every pixel. What lies beyond the walls of the box is
-// moved onto them. The view is narrow, so the directions to eye and lights are the same for all of it.
+// Light and the depth of the manifold are computed at the vertices: triangles are about as large as grid cells, and software
+// rendering would need twice the time to compute them at every pixel. Vertices outside the box are moved onto its walls.
+// The view angle is narrow, so the directions to camera and lights are constant.
 const SURFACE_VERTEX = `#version 300 es
 precision highp float; precision highp sampler3D;
-uniform mat4 matrix; uniform vec3 origin, low, high, corner, extent, towards, upper, side, glance;
-uniform float spacing, pull, scale; uniform int mode;
-uniform sampler3D ways;
+uniform mat4 matrix; uniform vec3 origin, low, high, corner, extent, toCamera, upper, side, halfway;
+uniform float spacing, offsetLimit, scale; uniform int mode;
+uniform sampler3D directions;
 layout(location = 0) in vec3 cell; layout(location = 1) in vec3 slope;
-out vec3 seen;
+out vec3 shading;
 void main() {
-  vec3 place = clamp(origin + spacing * cell, low, high), n = normalize(slope);
-  gl_Position = matrix * vec4(place, 1.0);
-  bool front = dot(n, towards) > 0.0;
+  vec3 position = clamp(origin + spacing * cell, low, high), n = normalize(slope);
+  gl_Position = matrix * vec4(position, 1.0);
+  bool front = dot(n, toCamera) > 0.0;
   float depth = front ? 1.0 : -1.0;
-  if (mode == 2) depth = dot((textureLod(ways, (place - corner) / extent, 0.0).xyz * 255.0 - 128.0) / 127.0 * pull, n) / scale;
+  if (mode == 2) depth = dot((textureLod(directions, (position - corner) / extent, 0.0).xyz * 255.0 - 128.0) / 127.0 * offsetLimit, n) / scale;
   vec3 facing = front ? n : -n;
-  float light = 0.2 + 0.5 * max(dot(facing, towards), 0.0) + 0.42 * max(dot(facing, upper), 0.0) + 0.14 * max(dot(facing, side), 0.0);
-  float shine = max(dot(facing, glance), 0.0);
+  float light = 0.2 + 0.5 * max(dot(facing, toCamera), 0.0) + 0.42 * max(dot(facing, upper), 0.0) + 0.14 * max(dot(facing, side), 0.0);
+  float shine = max(dot(facing, halfway), 0.0);
   shine *= shine; shine *= shine; shine *= shine; shine *= shine;
-  seen = vec3(sign(depth) * pow(min(abs(depth), 1.0), 0.8), light, 0.1 * shine);
+  shading = vec3(sign(depth) * pow(min(abs(depth), 1.0), 0.8), light, 0.1 * shine);
 }`;
 
 const SURFACE_FRAGMENT = `#version 300 es
 precision highp float;
 uniform vec3 class0, class1, pale, plain; uniform float opacity; uniform highp int mode;
-in vec3 seen; out vec4 colour;
+in vec3 shading; out vec4 color;
 void main() {
-  vec3 paint = mode == 0 ? plain : mix(pale, seen.x > 0.0 ? class1 : class0, abs(seen.x));
-  colour = vec4(min(paint * seen.y + seen.z, 1.0) * opacity, opacity);
+  vec3 paint = mode == 0 ? plain : mix(pale, shading.x > 0.0 ? class1 : class0, abs(shading.x));
+  color = vec4(min(paint * shading.y + shading.z, 1.0) * opacity, opacity);
 }`;
 
 const REGIONS_VERTEX = `#version 300 es
 uniform mat4 matrix; uniform vec3 low, high, corner, extent;
 out vec2 at;
 void main() {
-  vec2 side = vec2(gl_VertexID & 1, gl_VertexID >> 1), place = mix(low.xy, high.xy, side);
-  at = (place - corner.xy) / extent.xy;
-  gl_Position = matrix * vec4(place, -0.5, 1.0);
+  vec2 side = vec2(gl_VertexID & 1, gl_VertexID >> 1), position = mix(low.xy, high.xy, side);
+  at = (position - corner.xy) / extent.xy;
+  gl_Position = matrix * vec4(position, -0.5, 1.0);
 }`;
 
 const REGIONS_FRAGMENT = `#version 300 es
 precision highp float;
 uniform sampler2D levels; uniform vec3 class0, class1, paper, ink; uniform float cellPixels; uniform bool line;
-in vec2 at; out vec4 colour;
+in vec2 at; out vec4 color;
 void main() {
   float level = texture(levels, at).r;
-  // Levels run from -127 to 127 over the band; the slope turns them into pixels.
+  // Values run from -127 to 127 over the band; the slope turns them into pixels.
   float pixels = level / max(length(vec2(dFdx(level), dFdy(level))), 1e-4);
   vec3 region = mix(paper, mix(class0, class1, clamp(pixels + 0.5, 0.0, 1.0)), 0.26);
   float stroke = line && abs(level) < 120.0 ? 1.0 - clamp(abs(pixels) - 0.8 * cellPixels, 0.0, 1.0) : 0.0;
-  colour = vec4(mix(region, ink, stroke), 1.0);
+  color = vec4(mix(region, ink, stroke), 1.0);
 }`;
 
 const LINE_VERTEX = `#version 300 es
@@ -68,20 +68,20 @@ void main() {
 
 const LINE_FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec4 paint; out vec4 colour;
-void main() { colour = vec4(paint.rgb * paint.a, paint.a); }`;
+uniform vec4 paint; out vec4 color;
+void main() { color = vec4(paint.rgb * paint.a, paint.a); }`;
 
 const MARKER_VERTEX = `#version 300 es
 uniform mat4 matrix; uniform vec2 size; uniform float radius; uniform vec3 approach;
-layout(location = 0) in vec3 place; layout(location = 1) in vec4 kind;
-out vec2 at; flat out vec4 what;
+layout(location = 0) in vec3 position; layout(location = 1) in vec4 kind;
+out vec2 at; flat out vec4 marker;
 void main() {
   vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1 & 1) * 2.0 - 1.0;
-  // The ring of a wrong point is wider than its marker.
+  // The ring of a misclassified point is wider than its marker.
   at = (kind.z > 0.5 ? 2.1 : 1.55) * corner;
-  what = kind;
-  // The marker stands where its point is, but is hidden only by what lies before the approached place.
-  vec4 spot = matrix * vec4(place, 1.0), tested = matrix * vec4(place + approach, 1.0);
+  marker = kind;
+  // The marker is drawn at its point, but hidden only by surfaces in front of a position nearer to the camera.
+  vec4 spot = matrix * vec4(position, 1.0), tested = matrix * vec4(position + approach, 1.0);
   spot.z = tested.z / tested.w * spot.w;
   spot.xy += at * radius * 2.0 / size * spot.w;
   gl_Position = spot;
@@ -89,8 +89,8 @@ void main() {
 
 const MARKER_FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec3 colours[10]; uniform vec3 rim, ink, inside; uniform float radius; uniform bool ghost;
-in vec2 at; flat in vec4 what; out vec4 colour;
+uniform vec3 colors[10]; uniform vec3 rim, ink, inside; uniform float radius; uniform bool outline;
+in vec2 at; flat in vec4 marker; out vec4 color;
 float outside(vec2 p, int shape) {
   if (shape == 0) return length(p) - 1.0;
   if (shape == 1) return (abs(p.x) + abs(p.y) - 1.3) * 0.7071;
@@ -100,21 +100,21 @@ float outside(vec2 p, int shape) {
 }
 float cover(float distance) { return clamp(0.5 - distance * radius, 0.0, 1.0); }
 void main() {
-  float away = outside(at, int(what.y));
-  vec3 own = colours[int(what.x)];
+  float away = outside(at, int(marker.y));
+  vec3 classColor = colors[int(marker.x)];
   vec4 paint = vec4(0.0);
-  float ring = cover(abs(length(at) - 1.85) - 0.13) * what.z;
-  if (ghost) {
-    paint = vec4(mix(inside, own, cover(abs(away + 0.16) - 0.16)), 1.0) * cover(away);
+  float ring = cover(abs(length(at) - 1.85) - 0.13) * marker.z;
+  if (outline) {
+    paint = vec4(mix(inside, classColor, cover(abs(away + 0.16) - 0.16)), 1.0) * cover(away);
     ring *= 0.6;
   } else {
     paint = vec4(rim, 1.0) * cover(away - 0.3);
-    paint = mix(paint, vec4(own, 1.0), cover(away));
-    if (what.w > 0.5) paint = max(paint, vec4(ink, 1.0) * cover(abs(away - 0.42) - 0.16));
+    paint = mix(paint, vec4(classColor, 1.0), cover(away));
+    if (marker.w > 0.5) paint = max(paint, vec4(ink, 1.0) * cover(abs(away - 0.42) - 0.16));
   }
   paint = mix(paint, vec4(ink, 1.0), ring);
   if (paint.a < 0.02) discard;
-  colour = paint;
+  color = paint;
 }`;
 
 class Painter {
@@ -132,12 +132,12 @@ class Painter {
     gl.enable(gl.BLEND);
   }
 
-  /** Whether a processor paints: then smooth edges, painted fourfold, would cost as much as all the rest. */
+  /** Returns whether rendering is in software: then antialiasing would take as much time as all other work. */
   static withoutGraphicsCard() {
     const gl = document.createElement('canvas').getContext('webgl2');
     if (!gl) return false;
-    const named = gl.getExtension('WEBGL_debug_renderer_info');
-    const name = gl.getParameter(named ? named.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+    const extension = gl.getExtension('WEBGL_debug_renderer_info');
+    const name = gl.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
     gl.getExtension('WEBGL_lose_context').loseContext();
     return /swiftshader|llvmpipe|software|basic render/i.test(name);
   }
@@ -152,16 +152,16 @@ class Painter {
     }
     gl.linkProgram(program);
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
-    const places = {};
+    const uniforms = {};
     for (let i = 0; i < gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS); i++) {
       const { name, type, size } = gl.getActiveUniform(program, i);
-      places[name.replace('[0]', '')] = { at: gl.getUniformLocation(program, name), type, size };
+      uniforms[name.replace('[0]', '')] = { at: gl.getUniformLocation(program, name), type, size };
     }
-    return { program, places };
+    return { program, uniforms };
   }
 
-  /** Use a program with these uniforms; those that it does not have are passed over. */
-  use({ program, places }, values) {
+  /** Uses a program with these uniforms; those that it does not have are skipped. */
+  use({ program, uniforms }, values) {
     const gl = this.gl;
     const set = {
       [gl.FLOAT_MAT4]: (at, v) => gl.uniformMatrix4fv(at, false, v), [gl.FLOAT_VEC3]: (at, v) => gl.uniform3fv(at, v),
@@ -169,12 +169,12 @@ class Painter {
       [gl.FLOAT]: (at, v) => gl.uniform1f(at, v),
     };
     gl.useProgram(program);
-    for (const [name, { at, type }] of Object.entries(places)) {
+    for (const [name, { at, type }] of Object.entries(uniforms)) {
       if (name in values) (set[type] || ((where, v) => gl.uniform1i(where, v)))(at, values[name]);
     }
   }
 
-  /** A vertex array with one buffer of rows of numbers, split into attributes of these sizes. */
+  /** Returns a vertex array with one buffer of rows of numbers, divided into attributes of these sizes. */
   rows(sizes) {
     const gl = this.gl, array = gl.createVertexArray(), buffer = gl.createBuffer(), total = sizes.reduce((a, b) => a + b);
     gl.bindVertexArray(array);
@@ -200,7 +200,7 @@ class Painter {
     gl.bindVertexArray(null);
   }
 
-  /** A rectangle for each row, whose four corners all have it; instances would be painted one by one, at four times the cost. */
+  /** Returns a rectangle for each row, repeated at its four corners; instancing would take four times as long. */
   fillRectangles(rows, values) {
     const { total } = rows, count = values.length / total, copies = new Float32Array(4 * values.length), indices = new Uint32Array(6 * count);
     for (let i = 0; i < count; i++) {

@@ -1,8 +1,8 @@
-// The zero surface of a lattice by surface nets: a vertex in each cell that the surface crosses, a quad on each edge.
-// Gibson 1998. Chosen over marching cubes because its triangles are even and half as many, so shading is smooth.
+// The zero surface of values on a grid by surface nets: a vertex in each cell that the surface crosses, a quad on each edge.
+// Gibson 1998. Chosen over marching cubes because its triangles are more regular and half as many, so shading is smooth.
 
 class SurfaceNets {
-  /** `near`: a level that no corner of a crossed cell exceeds; all cells whose first corner does are passed over. */
+  /** `near`: a bound of the values at the corners of crossed cells; cells whose first corner exceeds it are skipped. */
   constructor(counts, near = Infinity) {
     this.counts = counts;
     this.near = near;
@@ -16,11 +16,11 @@ class SurfaceNets {
     this.indices = new Uint32Array(indices);
   }
 
-  /** Fills `vertices` (position and normal, in cells) and `indices`; returns how many of either there are. */
+  /** Fills `vertices` (position and normal, in cells) and `indices`; returns the number of vertices and of indices. */
   extract(level) {
     for (;;) {
-      const done = this.attempt(level);
-      if (done) return done;
+      const counts = this.attempt(level);
+      if (counts) return counts;
       this.reserve(this.vertices.length / 3, 2 * this.indices.length);
     }
   }
@@ -43,7 +43,7 @@ class SurfaceNets {
           corner[4] = level[k]; corner[5] = level[k + 1]; corner[6] = level[l]; corner[7] = level[l + 1];
           this.placeVertex(6 * found, corner, x, y, z);
           vertexOf[i] = found++;
-          // The quads around the three edges that leave the lowest corner; the cells before this one are done.
+          // The quads around the three edges at the lowest corner; the neighboring cells before this one have their vertices.
           if (y > 0 && z > 0 && ((mask ^ (mask >> 1)) & 1)) filled = this.quad(filled, i, nx, plane, mask & 1);
           if (x > 0 && z > 0 && ((mask ^ (mask >> 2)) & 1)) filled = this.quad(filled, i, plane, 1, mask & 1);
           if (x > 0 && y > 0 && ((mask ^ (mask >> 4)) & 1)) filled = this.quad(filled, i, 1, nx, mask & 1);
@@ -53,17 +53,17 @@ class SurfaceNets {
     return { vertices: found, indices: filled };
   }
 
-  /** The middle of the crossings on the edges of a cell; its normal is the slope of the level, towards class 1. */
+  /** Computes the mean of the crossings on the edges of a cell; its normal is the gradient, toward class 1. */
   placeVertex(at, corner, x, y, z) {
     let px = 0, py = 0, pz = 0, crossings = 0;
     for (let axis = 1; axis < 8; axis <<= 1) {
       for (let c = 0; c < 8; c++) {
         const other = c | axis;
         if (other === c || corner[c] > 0 === corner[other] > 0) continue;
-        const share = corner[c] / (corner[c] - corner[other]);
-        px += axis === 1 ? share : c & 1;
-        py += axis === 2 ? share : (c >> 1) & 1;
-        pz += axis === 4 ? share : (c >> 2) & 1;
+        const fraction = corner[c] / (corner[c] - corner[other]);
+        px += axis === 1 ? fraction : c & 1;
+        py += axis === 2 ? fraction : (c >> 1) & 1;
+        pz += axis === 4 ? fraction : (c >> 2) & 1;
         crossings++;
       }
     }
@@ -72,7 +72,7 @@ class SurfaceNets {
     v[at + 3] = b + d + f + h - a - c - e - g; v[at + 4] = c + d + g + h - a - b - e - f; v[at + 5] = e + f + g + h - a - b - c - d;
   }
 
-  /** Two triangles between the four cells around an edge, wound so that their front looks at class 1. */
+  /** Adds two triangles between the four cells around an edge, with their front toward class 1. */
   quad(at, cell, first, second, positive) {
     const cells = this.vertexOf, ids = this.indices;
     const a = cells[cell], b = cells[cell - first], c = cells[cell - first - second], d = cells[cell - second];

@@ -1,0 +1,103 @@
+"""The verb `export`: a run as a film, as images, as a web page, or as files for ParaView."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dimple.errors import RunError, UsageError
+from dimple.experiment.outputs.paraview import build_paraview_snapshots
+from dimple.experiment.provenance import silent_progress
+from dimple.protocols import Progress
+from dimple.runs import Run
+from dimple.views.content.frame import Frame
+from dimple.views.content.from_run import frames_from_run
+from dimple.views.content.from_slice import is_slice
+from dimple.views.content.metadata import run_metadata
+from dimple.views.film.film import write_frames
+from dimple.views.film.layout import FRAME_SIZE
+from dimple.views.film.settings import Film
+from dimple.views.paraview.export import write_pvd, write_vtkhdf
+from dimple.views.web.page import write_web_page
+
+RENDERED_SUFFIXES = (".mp4", ".gif", ".png")
+PARAVIEW_WRITERS = {".pvd": write_pvd, ".vtkhdf": write_vtkhdf}
+PAGE_SUFFIX = ".html"
+SUFFIX_DESCRIPTIONS = (
+    ".mp4 (film), .gif, .png (sheet of key frames), .html (interactive page), .pvd or .vtkhdf (ParaView)"
+)
+
+
+def export_run(
+    path: Path | str,
+    outputs: Sequence[Path | str] = (),
+    fps: int = 8,
+    size: tuple[int, int] = FRAME_SIZE,
+    progress: Progress = silent_progress,
+) -> list[Path]:
+    """Write a run as films, images, a web page or files for ParaView, by the suffix of each file.
+
+    Films and images share their pictures, which are drawn once.
+
+    Args:
+        path: the run folder.
+        outputs: the files; if empty, film.mp4 in the run folder, or next to a packed run.
+        fps: snapshots per second of films and gifs.
+        size: width and height of the pictures in pixels.
+
+    Returns:
+        The files, in the order of `outputs`.
+
+    Raises:
+        UsageError: for an unknown suffix, the same suffix twice, or a size that cannot be drawn.
+        RunError: if the folder holds no run, the run has nothing to draw, or a file cannot be written.
+        DeviceError: if the drawing library is missing.
+    """
+    run = Run.open(path)
+    targets = [Path(out) for out in outputs] or [run.default_output_path("film.mp4")]
+    _check_arguments(targets, size, fps)
+    if not (run.path / "geometry.safetensors").is_file():
+        raise RunError(f"{run.path}: holds no boundary to draw; open {run.path / 'report.html'} in a browser")
+    # A page shows the curves of a run whose boundary cannot be drawn.
+    if all(target.suffix == PAGE_SUFFIX for target in targets) and not is_drawable(run):
+        frames: list[Frame] = []
+    else:
+        frames = frames_from_run(run)
+    rendered = [target for target in targets if target.suffix in RENDERED_SUFFIXES]
+    if rendered:
+        with progress("film", len(frames)) as advance:
+            write_frames(frames, rendered, Film(fps=fps), size, advance, run_metadata(run))
+    others = [target for target in targets if target not in rendered]
+    for target in others:
+        with progress(target.suffix.removeprefix("."), 1 if target.suffix == PAGE_SUFFIX else len(frames)) as advance:
+            _write_file(run, frames, target, advance)
+    return targets
+
+
+def is_drawable(run: Run) -> bool:
+    """Return whether a run holds a boundary in two or three dimensions."""
+    return is_slice(run) or (len(run.display_bounds[0]) in (2, 3) and bool(run.meshes()))
+
+
+def _write_file(run: Run, frames: Sequence[Frame], path: Path, advance: Callable[[], None]) -> None:
+    if path.suffix == PAGE_SUFFIX:
+        write_web_page(run, frames, path)
+        advance()
+    else:
+        PARAVIEW_WRITERS[path.suffix](build_paraview_snapshots(run, frames, advance), path, run_metadata(run))
+
+
+def _check_arguments(paths: Sequence[Path], size: tuple[int, int], fps: int) -> None:
+    known = (*RENDERED_SUFFIXES, PAGE_SUFFIX, *PARAVIEW_WRITERS)
+    for target in paths:
+        if target.suffix not in known:
+            raise UsageError(
+                f"--out {target}: the suffix is {target.suffix or 'missing'}; choose from {SUFFIX_DESCRIPTIONS}"
+            )
+    suffixes = [target.suffix for target in paths]
+    if duplicates := [suffix for suffix in dict.fromkeys(suffixes) if suffixes.count(suffix) > 1]:
+        raise UsageError(f"--out names two files with the suffix {duplicates[0]}; name one of each kind")
+    if fps < 1:
+        raise UsageError(f"--fps is {fps}; give 1 or more")
+    if not all(160 <= side <= 7680 and side % 2 == 0 for side in size):
+        raise UsageError(
+            f"--size is {size[0]}x{size[1]}; the encoder takes even numbers from 160 to 7680, such as 1280x720"
+        )

@@ -1,0 +1,127 @@
+"""Margins within a subspace, compared with those within random subspaces of the same dimension."""
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor
+
+from dimple.attacks.subspace_constraint import SubspaceConstraint
+from dimple.boundary.boundary import Boundary
+from dimple.probes.margin import Margin
+from dimple.stats.null_bands import isotropic_margin_ratio, prediction_interval
+from dimple.tangents.random_subspace import RandomSubspace
+from dimple.tensors import broadcast_per_sample, chunks, flatten
+
+# Numbers in one batch of random subspaces: for small samples all draws are one batch.
+MAX_BATCH_VALUES = 2**16
+
+
+@final
+class MarginNullComparison:
+    """Searches for the boundary from the same samples, in all directions and within subspaces.
+
+    The searches ignore the input bounds, so that they differ only in the allowed directions. Constructing the object
+    makes the search in all directions.
+
+    Args:
+        boundary: the boundary; its model is used without bounds.
+        x: `(B, *shape)`.
+        y: `(B,)` labels; margins are negative where the predicted class differs.
+        margin: the search, in l2.
+        null_draws: the number of random subspaces.
+        seed: seed of the random subspaces.
+
+    Attributes:
+        unbounded_boundary: the boundary without bounds, which counts the passes of all searches.
+        predicted: `(B,)`, the predicted classes.
+        sign: `(B,)`, 1 where the prediction is the label, else -1.
+        distance: `(B,)`, the unsigned distance in all directions; `inf` where no boundary point was found.
+        step: `(B, *shape)`, the step to the boundary point; zero where none was found.
+    """
+
+    def __init__(self, boundary: Boundary, x: Tensor, y: Tensor, margin: Margin, null_draws: int, seed: int) -> None:
+        self.margin = margin
+        self.null_draws = null_draws
+        self.seed = seed
+        self.unbounded_boundary = Boundary(boundary.model)
+        self.x = x
+        self.predicted = self.unbounded_boundary.predict(x)
+        self.sign = torch.where(self.predicted == y, 1.0, -1.0).to(x)
+        points, self.distance, found = margin.search(self.unbounded_boundary, x, self.predicted)
+        self.step = torch.where(broadcast_per_sample(found, x), points - x, 0.0)
+        self._null_distances: dict[tuple[int, bool], Tensor] = {}
+
+    def constrained_margin(self, name: str, constraint: SubspaceConstraint) -> dict[str, Tensor]:
+        """Return `margin_<name>`, the signed margin in the directions that the constraint allows, `(B,)`."""
+        distances = self._constrained_distances([constraint.basis], constraint.orthogonal)
+        return {f"margin_{name}": self.sign * distances[:, 0]}
+
+    def compare_with_null(
+        self, constraints: Mapping[str, SubspaceConstraint]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the margin of each constraint and its ratio to the unconstrained one, with nulls, and the draws.
+
+        The columns `(B,)` are `margin_<name>` and `margin_<name>_ratio` (nan without an unconstrained margin), each
+        with `_null` (the median over the draws), `_null_low` and `_null_high` (their prediction interval), and
+        `margin_<name>_ratio_analytic`. The draws `(B, draws)` are `margin_<name>_draws`, signed like the margins, and
+        `margin_<name>_ratio_draws`.
+        """
+        columns: dict[str, Tensor] = {}
+        details: dict[str, Tensor] = {}
+        n = flatten(self.x).shape[1]
+        unconstrained = self.distance.where(torch.isfinite(self.distance), torch.nan)
+        for name, constraint in constraints.items():
+            distance, null = self._distance_and_null(constraint)
+            columns[f"margin_{name}"] = self.sign * distance
+            columns |= null_statistics(f"margin_{name}_null", self.sign[:, None] * null)
+            columns[f"margin_{name}_ratio"] = distance / unconstrained
+            columns |= null_statistics(f"margin_{name}_ratio_null", null / unconstrained[:, None])
+            analytic = isotropic_margin_ratio(n, n - constraint.dim if constraint.orthogonal else constraint.dim)
+            columns[f"margin_{name}_ratio_analytic"] = torch.full_like(self.distance, analytic)
+            details[f"margin_{name}_draws"] = self.sign[:, None] * null
+            details[f"margin_{name}_ratio_draws"] = null / unconstrained[:, None]
+        return columns, details
+
+    def _distance_and_null(self, constraint: SubspaceConstraint) -> tuple[Tensor, Tensor]:
+        """Return the distances of a constraint `(B,)`, and those of random subspaces of its dimension `(B, draws)`.
+
+        The distances of the random subspaces are computed once for each dimension.
+        """
+        kind = (constraint.dim, constraint.orthogonal)
+        bases = [constraint.basis]
+        if kind not in self._null_distances:
+            n = flatten(self.x).shape[1]
+            fields = [RandomSubspace(constraint.dim, self.seed, draw) for draw in range(self.null_draws)]
+            bases += [field.basis(n).to(self.x) for field in fields]
+        distances = self._constrained_distances(bases, constraint.orthogonal)
+        null = self._null_distances.setdefault(kind, distances[:, 1:])
+        return distances[:, 0], null
+
+    def _constrained_distances(self, bases: list[Tensor], orthogonal: bool) -> Tensor:
+        """Return the distances within (or orthogonal to) each of S subspaces, `(B, S)`.
+
+        Args:
+            bases: as in `SubspaceConstraint`.
+            orthogonal: search orthogonally to the subspaces.
+        """
+        x = self.x
+        batch_size = max(1, MAX_BATCH_VALUES // (x.numel() * max(bases[0].shape[-1], 1)))
+        columns = []
+        for part in chunks(len(bases), batch_size):
+            batch = bases[part]
+            count = len(batch)
+            basis = batch[0] if count == 1 else torch.cat([basis.expand(len(x), -1, -1) for basis in batch])
+            constraint = SubspaceConstraint(basis, orthogonal)
+            repeated = x.repeat(count, *[1] * (x.dim() - 1))
+            _, distance, _ = self.margin.search(
+                self.unbounded_boundary, repeated, self.predicted.repeat(count), constraint
+            )
+            columns.append(distance.reshape(count, len(x)).T)
+        return torch.cat(columns, dim=1)
+
+
+def null_statistics(name: str, draws: Tensor) -> dict[str, Tensor]:
+    """Return the median of the draws `(B, draws)` of each sample as column `name`, and the ends of their interval."""
+    low, high = prediction_interval(draws)
+    return {name: draws.median(dim=1).values, f"{name}_low": low, f"{name}_high": high}

@@ -1,0 +1,63 @@
+"""Measurement of the same samples by several probes."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dimple.boundary.boundary import Boundary, compute_logit_margin
+from dimple.probes.base import Cost, Measurement, Probe
+from dimple.protocols import TangentField
+
+
+def run_probes(
+    boundary: Boundary,
+    x: Tensor,
+    y: Tensor,
+    probes: Sequence[Probe],
+    tangents: TangentField | None = None,
+    *,
+    chunk_size: int = 256,
+) -> Measurement:
+    """Measure samples with several probes, and add the classifier's prediction for each sample.
+
+    Args:
+        boundary: the decision boundary.
+        x: samples `(B, *shape)`.
+        y: labels `(B,)`; -1 for unlabeled samples, whose prediction is taken as their label.
+        probes: the probes, in the order of their columns.
+        tangents: the directions along the data, for probes that need them.
+        chunk_size: the number of samples that are processed together.
+
+    Returns:
+        The columns `label`, `prediction`, `correct`, `confidence` (softmax of the prediction) and `logit_margin`, then
+        those of the probes; and the cost of each probe.
+    """
+    scores = torch.cat([boundary.scores(x[start : start + chunk_size]) for start in range(0, len(x), chunk_size)])
+    prediction = scores.argmax(1)
+    target = torch.where(y < 0, prediction, y)
+    columns = {
+        "label": y,
+        "prediction": prediction,
+        "correct": prediction == target,
+        "confidence": scores.softmax(1).max(1).values,
+        "logit_margin": compute_logit_margin(scores, target),
+    }
+    units = {
+        "label": "class, -1 for none",
+        "prediction": "class",
+        "correct": "yes or no",
+        "confidence": "probability",
+        "logit_margin": "score",
+    }
+    details: dict[str, Tensor] = {}
+    costs = []
+    for probe in probes:
+        forwards = boundary.forwards
+        backwards = boundary.backwards
+        result = probe(boundary, x, target, tangents, chunk_size=chunk_size)
+        columns |= result.columns
+        units |= result.units
+        details |= result.details
+        costs.append(Cost(len(x), boundary.forwards - forwards, boundary.backwards - backwards))
+    return Measurement(columns, units, details, tuple(costs))

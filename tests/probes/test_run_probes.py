@@ -1,0 +1,58 @@
+"""Measurements of several probes: the counted costs equal the evaluations of the network."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dimple.boundary import Boundary
+from dimple.networks import MLP
+from dimple.probes import PROBES, Cost, Curvature, Margin, Offset, OnOff, Probe, run_probes
+from dimple.tangents import RandomSubspace
+from dimple.tensors import generator
+
+pytestmark = pytest.mark.usefixtures("double")
+TANGENTS = RandomSubspace(dim=2, seed=7, draw=0)
+
+
+class CountingNetwork:
+    """A network that counts its forward and backward evaluations of samples."""
+
+    def __init__(self) -> None:
+        net = MLP(widths=(16,), activation="tanh", first_layer_weight_scale=2.0).build(4, generator(3, "network"))
+        self.network = net.double().requires_grad_(False)
+        self.forwards = self.backwards = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.forwards += len(x)
+        if x.requires_grad:
+            x.register_hook(self._count_backwards)
+        return self.network(x)
+
+    def _count_backwards(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
+
+
+@pytest.mark.parametrize(
+    "probe", [Margin(), OnOff(null_draws=3), Offset(null_draws=2)], ids=lambda probe: type(probe).__name__
+)
+def test_the_cost_equals_the_evaluations_of_the_network(probe: Probe) -> None:
+    stream = generator(1, "samples")
+    x = torch.randn(6, 4, generator=stream)
+    y = torch.randint(0, 2, (6,), generator=stream)
+    network = CountingNetwork()
+    (cost,) = run_probes(Boundary(network), x, y, [probe], TANGENTS, chunk_size=4).costs
+    # The classification of the samples costs one forward each, in addition to the probes.
+    assert (cost.samples, cost.forwards, cost.backwards) == (6, network.forwards - 6, network.backwards)
+    assert cost.forwards > 6
+
+
+def test_each_probe_has_its_own_cost_and_costs_add_up() -> None:
+    x = torch.randn(5, 4, generator=generator(1, "samples"))
+    y = torch.zeros(5, dtype=torch.long)
+    probes = [Margin(), Curvature()]
+    network = CountingNetwork()
+    together = run_probes(Boundary(network), x, y, probes, TANGENTS).costs
+    separate = [run_probes(Boundary(CountingNetwork()), x, y, [probe], TANGENTS).costs[0] for probe in probes]
+    assert list(together) == separate
+    assert sum(separate, Cost()).forwards == network.forwards - 5
+    assert set(map(type, probes)) <= set(PROBES.values())
