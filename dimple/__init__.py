@@ -11,7 +11,7 @@ from dimple.renamed import missing_attribute
 if TYPE_CHECKING:
     from dimple.boundary import Boundary
     from dimple.data import load_images
-    from dimple.experiment import ProbeConfig, probe, simulate
+    from dimple.experiment import ProbeConfig, measure, probe, simulate
     from dimple.networks import MLP, build_model, freeze, load_model, load_weights
     from dimple.probes import Margin, Offset, OnOff
     from dimple.runs import Run
@@ -41,6 +41,7 @@ _LAZY_IMPORTS = {
     "load_model": "networks",
     "load_scene": "scene",
     "load_weights": "networks",
+    "measure": "experiment",
     "probe": "experiment",
     "simulate": "experiment",
 }
@@ -75,6 +76,7 @@ __all__ = [
     "load_model",
     "load_scene",
     "load_weights",
+    "measure",
     "probe",
     "simulate",
 ]

@@ -7,6 +7,7 @@ from dimple.experiment.outputs.napari import open_in_napari
 from dimple.experiment.outputs.report import compare, report
 from dimple.experiment.outputs.view import view
 from dimple.experiment.probing.config import ProbeConfig
+from dimple.experiment.probing.in_memory import measure
 from dimple.experiment.probing.probe import probe
 from dimple.experiment.simulation.completeness import check_run_completeness
 from dimple.experiment.simulation.simulate_scene import simulate
@@ -21,6 +22,7 @@ __all__ = [
     "check_run_completeness",
     "compare",
     "export_run",
+    "measure",
     "open_in_napari",
     "pack",
     "probe",

@@ -1,0 +1,261 @@
+"""Preparation of a model as a classifier: a function of one sample, tried before anything is measured."""
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from dimple.errors import ModelError
+from dimple.tensors import broadcast_per_sample
+
+# The number of samples with which a model is tried.
+TRIAL_SAMPLES = 8
+# The largest difference of scores, relative to their size, that counts as rounding: a batch is summed in another order.
+SCORE_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+Normalization = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
+
+
+@final
+class PreparedClassifier:
+    """A model as a map from samples `(B, *shape)` to scores `(B, K)`.
+
+    The model is evaluated in its own precision; the scores come in single precision or better. One logit s stands for
+    the scores (0, s).
+
+    Args:
+        model: any function or `nn.Module`.
+        output: name or index of the scores in an output that is a dict, an object or a tuple.
+        preprocessing: mean and standard deviation, numbers or one for each channel (axis 1); the model is applied to
+            `(x - mean) / std`, so that samples and distances are in the units of the data.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Any],
+        output: str | int | None = None,
+        preprocessing: Normalization | None = None,
+    ) -> None:
+        self.model = model
+        self.output = output
+        self.copies_input = False
+        self.dtype = _parameter_dtype(model)
+        self._normalization = None if preprocessing is None else _check_preprocessing(*preprocessing)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the scores `(B, K)` of samples `(B, *shape)`.
+
+        Raises:
+            ModelError: if the output of the model has no scores.
+        """
+        inputs = x.clone() if self.copies_input else x
+        if self._normalization is not None:
+            mean, std = (_along_channels(value.to(x), x) for value in self._normalization)
+            inputs = (inputs - mean) / std
+        scores = self._select(self._evaluate(inputs if self.dtype is None else inputs.to(self.dtype)))
+        if scores.dim() == 1 or (scores.dim() == 2 and scores.shape[1] == 1):
+            logit = scores.reshape(len(x), 1)
+            scores = torch.cat([torch.zeros_like(logit), logit], dim=1)
+        if scores.dim() != 2 or len(scores) != len(x):
+            raise ModelError(
+                f"the model maps samples {tuple(x.shape)} to {tuple(scores.shape)}; scores are (B, K), or (B,) for one "
+                "logit"
+            )
+        return scores if scores.dtype == torch.float64 else scores.float()
+
+    def _evaluate(self, inputs: Tensor) -> Any:
+        try:
+            return self.model(inputs)
+        except (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            if "out of memory" in str(error):
+                raise
+            shape = f"{tuple(inputs.shape)} of type {inputs.dtype}"
+            raise ModelError(f"the model fails on samples {shape}: {type(error).__name__}: {error}") from error
+
+    def _select(self, found: Any) -> Tensor:
+        if self.output is not None:
+            try:
+                found = _read_output(found, self.output)
+            except (KeyError, IndexError, TypeError):
+                raise ModelError(
+                    f"output is {self.output!r}, and the model returns {_describe_output(found)}"
+                ) from None
+        if not isinstance(found, Tensor):
+            raise ModelError(
+                f"the model returns {_describe_output(found)} instead of a tensor of scores; name them by output=, "
+                'such as output="logits" or output=0'
+            )
+        if not found.dtype.is_floating_point:
+            raise ModelError(f"the model returns scores of type {found.dtype}; scores are real numbers with a gradient")
+        return found
+
+
+@contextlib.contextmanager
+def prepare_classifier(
+    model: Callable[[Tensor], Any],
+    x: Tensor,
+    *,
+    output: str | int | None = None,
+    preprocessing: Normalization | None = None,
+    needs_gradient: bool = True,
+) -> Iterator[PreparedClassifier]:
+    """Try a model on the first of the samples `x` `(B, *shape)`, and yield it as a classifier in eval mode.
+
+    All modules are in eval mode within the context, and have their own mode again after it; a model that was training
+    gives one warning. A model whose forward pass writes into its buffers is copied, and one that writes into its input
+    gets a copy of the samples at each call. The samples never change.
+
+    Raises:
+        ModelError: if the model returns no scores, or other scores for the same samples, or scores that depend on the
+            other samples of a batch, or scores without a gradient where `needs_gradient`.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
+        >>> with prepare_classifier(network.eval(), torch.zeros(4, 3)) as classifier:
+        ...     classifier(torch.zeros(5, 3)).shape
+        torch.Size([5, 2])
+    """
+    with _evaluation_mode(model), torch.inference_mode(False):
+        trial = x[:TRIAL_SAMPLES].detach().clone()
+        model = _copy_if_buffers_change(model, lambda candidate: _evaluate(candidate, trial, output, preprocessing))
+        classifier = PreparedClassifier(model, output, preprocessing)
+        _try_classifier(classifier, trial, needs_gradient)
+        yield classifier
+
+
+@contextlib.contextmanager
+def _evaluation_mode(model: Any) -> Iterator[None]:
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    if any(modes):
+        warnings.warn("the model was in training mode; it is measured in eval mode", stacklevel=5)
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def _evaluate(model: Any, x: Tensor, output: str | int | None, preprocessing: Normalization | None) -> None:
+    with torch.no_grad():
+        PreparedClassifier(model, output, preprocessing)(x.clone())
+
+
+def _copy_if_buffers_change(model: Any, evaluate: Callable[[Any], None]) -> Any:
+    """Return a copy of a module whose forward pass writes into its buffers or creates parameters, else the module."""
+    if not isinstance(model, nn.Module):
+        return model
+    if any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
+        evaluate(model)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    evaluate(model)
+    changed = {name: buffer for name, buffer in model.named_buffers() if not _are_equal(before.get(name), buffer)}
+    if not changed:
+        return model
+    for name, buffer in changed.items():
+        if name in before:
+            buffer.copy_(before[name])
+    return copy.deepcopy(model)
+
+
+def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradient: bool) -> None:
+    original = trial.clone()
+    with torch.no_grad():
+        first = classifier(trial)
+        if not torch.equal(trial, original):
+            classifier.copies_input = True
+            trial.copy_(original)
+            first = classifier(trial)
+        again = classifier(trial)
+        alone = _evaluate_alone(classifier, trial)
+    if first.shape[1] < 2:
+        raise ModelError(f"the model returns {first.shape[1]} score; give it two classes, or one logit as (B,)")
+    if not _agree(first, again, classifier.dtype):
+        raise ModelError(
+            "the model gives other scores for the same samples when it is called again; a random classifier has no "
+            "boundary: make it deterministic, for example by a fixed noise"
+        )
+    if not _agree(first, alone, classifier.dtype):
+        raise ModelError(
+            "the scores of a sample depend on the other samples of its batch, and a classifier is a function of one "
+            "sample: use batch normalization with running statistics"
+        )
+    if needs_gradient:
+        _require_gradient(classifier, trial)
+
+
+def _evaluate_alone(classifier: PreparedClassifier, trial: Tensor) -> Tensor:
+    try:
+        return torch.cat([classifier(sample) for sample in trial.split(1)])
+    except ModelError as error:
+        raise ModelError(f"{error}; a classifier is a function of one sample, also alone in its batch") from error
+
+
+def _require_gradient(classifier: PreparedClassifier, trial: Tensor) -> None:
+    with torch.enable_grad():
+        leaf = trial.clone().requires_grad_(True)
+        scores = classifier(leaf)
+        gradient = torch.autograd.grad(scores.sum(), leaf, allow_unused=True)[0] if scores.requires_grad else None
+    if gradient is None:
+        raise ModelError(
+            "the scores have no gradient with respect to the samples, which the searches need; remove no_grad, argmax, "
+            "integer types and numpy from the forward pass"
+        )
+
+
+def _agree(a: Tensor, b: Tensor, dtype: torch.dtype | None) -> bool:
+    """Return whether scores are equal up to rounding; nan agrees with nan."""
+    tolerance = SCORE_TOLERANCE.get(a.dtype if dtype is None else dtype, 1e-4)
+    scale = torch.nan_to_num(a.abs(), nan=0.0, posinf=0.0, neginf=0.0).amax(1)
+    finite = torch.isfinite(a) & torch.isfinite(b)
+    close = torch.isclose(a, b, rtol=0.0, atol=0.0, equal_nan=True)
+    difference = torch.where(finite, a - b, torch.where(close, 0.0, torch.inf)).abs()
+    return bool((difference <= tolerance * broadcast_per_sample(scale.clamp(min=1e-30), a)).all())
+
+
+def _are_equal(before: Tensor | None, after: Tensor) -> bool:
+    return before is not None and before.shape == after.shape and bool(torch.equal(before, after))
+
+
+def _parameter_dtype(model: Any) -> torch.dtype | None:
+    """Return the type of the first real parameter of a module; None for other models."""
+    if not isinstance(model, nn.Module):
+        return None
+    return next((value.dtype for value in model.parameters() if value.dtype.is_floating_point), None)
+
+
+def _check_preprocessing(mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
+    values = (torch.as_tensor(mean, dtype=torch.float64), torch.as_tensor(std, dtype=torch.float64))
+    if values[0].shape != values[1].shape or values[0].dim() > 1 or not bool((values[1] > 0).all()):
+        raise ModelError(
+            f"preprocessing is ({mean}, {std}); give mean and std as two numbers, or one of each a channel, std > 0"
+        )
+    return values
+
+
+def _along_channels(values: Tensor, x: Tensor) -> Tensor:
+    if values.dim() == 0:
+        return values
+    if x.dim() < 2 or len(values) != x.shape[1]:
+        raise ModelError(f"preprocessing has {len(values)} channels, and samples have the shape {tuple(x.shape[1:])}")
+    return values.reshape(-1, *[1] * (x.dim() - 2))
+
+
+def _read_output(found: Any, output: str | int) -> Any:
+    """Return an attribute, an item or an element of the output of a model."""
+    if isinstance(output, str) and hasattr(found, output):
+        return getattr(found, output)
+    return found[output]
+
+
+def _describe_output(found: Any) -> str:
+    if isinstance(found, dict):
+        return f"a {type(found).__name__} with the keys {', '.join(map(str, found))}"
+    if isinstance(found, tuple | list):
+        return f"a {type(found).__name__} of {len(found)}"
+    return f"a {type(found).__name__}"

@@ -1,0 +1,225 @@
+"""Measurement of a network in memory: one call for any model, samples of any kind and all probes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dimple.boundary import Boundary
+from dimple.boundary.classifier import Normalization, prepare_classifier
+from dimple.errors import ShapeError, UsageError
+from dimple.probes import PROBES, Measurement, Probe, run_probes
+from dimple.protocols import TangentField
+from dimple.settings import closest_word, field_types
+from dimple.tangents import GlobalPCA, LocalPCA
+from dimple.tensors import Box, flatten, resolve_device
+
+# The probes that use no gradient of the scores.
+GRADIENT_FREE_PROBES = ("certified", "exact")
+TANGENT_NAMES = ("global_pca", "local_pca")
+# Neighbors of an estimate by local PCA, where the reference has more samples.
+LOCAL_PCA_NEIGHBORS = 50
+BoundsLike = Box | tuple[float, float] | None
+
+
+def measure(
+    model: Callable[[Tensor], Any],
+    x: Any,
+    y: Any = None,
+    probes: Sequence[str | Probe] = ("margin",),
+    *,
+    bounds: BoundsLike,
+    preprocessing: Normalization | None = None,
+    output: str | int | None = None,
+    reference: Any = None,
+    tangents: TangentField | str | None = None,
+    batch_size: int = 256,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+) -> Measurement:
+    """Measure the decision boundary of a model at samples.
+
+    The model is tried on a few samples first, and measured in eval mode; its training mode comes back at the end. The
+    samples never change.
+
+    Args:
+        model: any `nn.Module` or function that maps samples `(B, *shape)` to scores `(B, K)`, or to one logit `(B,)`.
+        x: samples `(B, *shape)`: a tensor, an array or a list of real numbers.
+        y: labels `(B,)`: whole numbers from 0 to K - 1, or -1 for unlabeled samples. None takes the predictions.
+        probes: names of probes, which stand for probes with their defaults, or probes such as `Margin(norm="linf")`.
+        bounds: the valid range of every coordinate, such as `(0, 1)`; None for the full space.
+        preprocessing: mean and standard deviation, numbers or one for each channel; the model is applied to
+            `(x - mean) / std`, so that bounds and distances are in the units of `x`.
+        output: name or index of the scores in an output that is a dict, an object or a tuple.
+        reference: training samples `(N, *shape)`, from which tangent spaces are estimated.
+        tangents: a tangent field, or one of the names local_pca and global_pca; for probes that separate on-
+            and off-manifold directions.
+        batch_size: the number of samples that are processed together.
+        seed: seed of the probes that are given by name.
+        device: the device of the measurement; None takes that of the model.
+
+    Returns:
+        One row for each sample.
+
+    Raises:
+        UsageError: if an argument is unknown or missing.
+        ShapeError: if samples, labels or bounds do not fit the model.
+        ModelError: if the model is not a deterministic function of one sample.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(2, 2, bias=False)).eval()
+        >>> _ = network[0].weight.data.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        >>> measure(network, [[0.5, 0.5], [-0.25, 0.5]], [0, 1], bounds=(-1, 1)).columns["margin"]
+        tensor([0.5000, 0.2500])
+    """
+    with torch.inference_mode(False):
+        built = build_probes(probes, seed)
+        place = _device_of(model) if device is None else resolve_device(str(device))
+        box = _as_box(bounds)
+        samples = _as_samples(x, "x", box).to(place)
+        field = _tangent_field(built, tangents, reference, samples)
+        gradient_free = tuple(PROBES[name] for name in GRADIENT_FREE_PROBES)
+        needs_gradient = any(not isinstance(probe, gradient_free) for probe in built)
+        if isinstance(model, nn.Module) and _device_of(model) != place:
+            raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
+        context = prepare_classifier(
+            model, samples, output=output, preprocessing=preprocessing, needs_gradient=needs_gradient
+        )
+        with context as classifier:
+            boundary = Boundary(classifier, box)
+            classes = boundary.scores(samples[:1]).shape[1]
+            labels = _as_labels(y, len(samples), classes).to(place)
+            return run_probes(boundary, samples, labels, built, field, chunk_size=batch_size)
+
+
+def build_probes(probes: Sequence[str | Probe], seed: int = 0) -> list[Probe]:
+    """Return probes, where a name stands for the probe with its defaults and the seed.
+
+    Raises:
+        UsageError: naming an unknown probe and the closest known one.
+    """
+    if isinstance(probes, str | Probe):
+        probes = [probes]
+    built = []
+    for probe in probes:
+        if isinstance(probe, Probe):
+            built.append(probe)
+            continue
+        if probe not in PROBES:
+            near = closest_word(str(probe), PROBES)
+            hint = f"did you mean {near!r}?" if near else f"choose from {', '.join(PROBES)}, or give an object"
+            raise UsageError(f"probes contains {probe!r}; {hint}")
+        cls = PROBES[probe]
+        built.append(cls(**({"seed": seed} if "seed" in field_types(cls) else {})))
+    if not built:
+        raise UsageError(f"probes is empty; choose from {', '.join(PROBES)}")
+    return built
+
+
+def _as_box(bounds: BoundsLike) -> Box | None:
+    if bounds is None or isinstance(bounds, Box):
+        return bounds
+    try:
+        low, high = (float(end) for end in bounds)
+    except (TypeError, ValueError):
+        raise UsageError(f"bounds is {bounds!r}; give two numbers such as (0, 1), or None for the full space") from None
+    return Box(low, high)
+
+
+def _as_samples(x: Any, name: str, box: Box | None) -> Tensor:
+    """Return samples as a float tensor, after a check of their type and range."""
+    samples = x.detach() if isinstance(x, Tensor) else _array_to_tensor(x, name)
+    # A tensor that was made in inference mode cannot take part in a gradient.
+    samples = samples.clone() if samples.is_inference() else samples
+    if not samples.dtype.is_floating_point:
+        raise ShapeError(
+            f"{name} has the type {samples.dtype}; give real numbers in the units of bounds, such as x / 255"
+        )
+    samples = samples if samples.dtype == torch.float64 else samples.float()
+    if samples.dim() < 2 or len(samples) == 0:
+        raise ShapeError(f"{name} has the shape {tuple(samples.shape)}; samples are (B, *shape), at least one")
+    if not bool(torch.isfinite(samples).all()):
+        row = int(torch.nonzero(~torch.isfinite(flatten(samples)).all(1))[0])
+        raise ShapeError(f"{name}[{row}] contains nan or inf; leave such samples out")
+    if box is not None:
+        _require_inside(samples, name, box)
+    return samples
+
+
+def _array_to_tensor(x: Any, name: str) -> Tensor:
+    """Return an array or nested lists as a tensor; whole numbers in lists become real numbers."""
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ShapeError(f"{name} is a list of samples of different shapes; samples are (B, *shape)") from None
+    if not np.issubdtype(array.dtype, np.number):
+        raise ShapeError(f"{name} is an array of {array.dtype}; samples are real numbers (B, *shape)")
+    return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32) if isinstance(x, list | tuple) else array))
+
+
+def _require_inside(x: Tensor, name: str, box: Box) -> None:
+    outside = (x < box.low) | (x > box.high)
+    if bool(outside.any()):
+        place = torch.nonzero(outside)[0].tolist()
+        value = float(x[tuple(place)])
+        raise ShapeError(
+            f"{name}{place} is {value:.6g}, outside bounds {box.low:g} to {box.high:g}; give the bounds of the data, "
+            "or preprocessing=(mean, std) if the samples were normalized for the model"
+        )
+
+
+def _as_labels(y: Any, count: int, classes: int) -> Tensor:
+    if y is None:
+        return torch.full((count,), -1)
+    labels = y.detach().cpu() if isinstance(y, Tensor) else torch.from_numpy(np.asarray(y))
+    if labels.shape != (count,):
+        raise ShapeError(f"y has the shape {tuple(labels.shape)} for {count} samples; labels are (B,)")
+    if labels.dtype.is_floating_point and not bool((labels == labels.round()).all()):
+        row = int(torch.nonzero(labels != labels.round())[0])
+        raise ShapeError(f"y[{row}] is {float(labels[row]):g}; labels are whole numbers")
+    labels = labels.long()
+    wrong = (labels < -1) | (labels >= classes)
+    if bool(wrong.any()):
+        row = int(torch.nonzero(wrong)[0])
+        raise ShapeError(
+            f"y[{row}] is {int(labels[row])}; the classifier has the classes 0 to {classes - 1}, and -1 means unlabeled"
+        )
+    return labels
+
+
+def _tangent_field(
+    probes: Sequence[Probe], tangents: TangentField | str | None, reference: Any, samples: Tensor
+) -> TangentField | None:
+    needing = [type(probe).__name__ for probe in probes if probe.needs_tangents]
+    if tangents is None:
+        if needing:
+            raise UsageError(
+                f"{needing[0]} needs tangent spaces: give tangents=, a manifold or a name such as 'local_pca' with "
+                "reference= (training samples)"
+            )
+        return None
+    if not isinstance(tangents, str):
+        return tangents
+    if tangents not in TANGENT_NAMES:
+        near = closest_word(tangents, TANGENT_NAMES)
+        hint = f"did you mean {near!r}?" if near else f"choose from {', '.join(TANGENT_NAMES)}, or give an object"
+        raise UsageError(f"tangents is {tangents!r}; {hint}")
+    if reference is None:
+        raise UsageError(
+            f"tangents {tangents!r} are estimated from data: give reference=, training samples (N, *shape)"
+        )
+    cloud = _as_samples(reference, "reference", None).to(samples)
+    if cloud.shape[1:] != samples.shape[1:]:
+        raise ShapeError(f"reference has samples {tuple(cloud.shape[1:])}, and x has {tuple(samples.shape[1:])}")
+    if tangents == "local_pca":
+        return LocalPCA(cloud, None, min(LOCAL_PCA_NEIGHBORS, len(cloud) - 1))
+    return GlobalPCA(cloud, None)
+
+
+def _device_of(model: Any) -> torch.device:
+    if not isinstance(model, nn.Module):
+        return torch.device("cpu")
+    tensors = (*model.parameters(), *model.buffers())
+    return tensors[0].device if tensors else torch.device("cpu")

@@ -1,0 +1,151 @@
+"""Measurement of networks in memory: known margins from any kind of input, and one sentence for every mistake."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dimple import measure
+from dimple.errors import DimpleError, ModelError, ShapeError, UsageError
+from dimple.experiment.probing.in_memory import build_probes
+from dimple.manifolds import Sphere
+from dimple.probes import CertifiedRadius, Margin, OnOff
+from dimple.tensors import generator
+
+
+def half_space(scale: float = 1.0) -> nn.Linear:
+    """A network of two scores whose boundary is x_0 = 0."""
+    layer = nn.utils.skip_init(nn.Linear, 2, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(scale * torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    return layer.eval()
+
+
+POINTS = [[0.5, 0.5], [-0.25, 0.5], [0.75, -0.5]]
+LABELS = [0, 1, 1]
+KNOWN = [0.5, 0.25, -0.75]
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (POINTS, LABELS),
+        (np.array(POINTS), np.array(LABELS, dtype=np.uint8)),
+        (torch.tensor(POINTS), torch.tensor(LABELS, dtype=torch.int32)),
+        (torch.tensor(POINTS).half(), torch.tensor(LABELS).float()),
+        (np.array(POINTS, dtype=np.float32), tuple(LABELS)),
+    ],
+    ids=["lists", "float64 arrays", "tensors", "half precision", "float32 arrays"],
+)
+def test_samples_and_labels_of_any_kind_give_known_margins(x: object, y: object) -> None:
+    result = measure(half_space(), x, y, bounds=(-1, 1))
+    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+    assert result.units["margin"] == "l2, input units"
+
+
+def test_the_samples_of_the_caller_never_change() -> None:
+    x = torch.tensor(POINTS)
+    before = x.clone()
+    layer = half_space()
+    result = measure(lambda z: layer(z.mul_(2.0)), x, LABELS, bounds=(-1, 1))
+    assert torch.equal(x, before)
+    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+
+
+def test_distances_are_in_units_of_the_data() -> None:
+    images = torch.rand(6, 3, 2, 2, generator=generator(0, "images"))
+    layer = nn.utils.skip_init(nn.Linear, 12, 2).eval()
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(2, 12, generator=generator(1, "weights")))
+        layer.bias.copy_(-layer.weight.sum(1) / 2)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.4, 0.3)
+    shift, scale = (torch.tensor(values).repeat_interleave(4) for values in (mean, std))
+
+    def normalized(x: Tensor) -> Tensor:
+        return layer(x.flatten(1))
+
+    result = measure(normalized, images, bounds=None, preprocessing=(mean, std)).columns["margin"]
+    normal = (layer.weight[0] - layer.weight[1]) / scale
+    scores = layer((images.flatten(1) - shift) / scale)
+    known = (scores[:, 0] - scores[:, 1]).abs() / normal.norm()
+    assert torch.allclose(result.abs(), known, rtol=1e-4)
+
+
+def test_probes_are_names_or_objects() -> None:
+    x, y = torch.tensor(POINTS), torch.tensor(LABELS)
+    result = measure(half_space(), x, y, ["certified", Margin(norm="linf", max_passes=100)], bounds=(-1, 1))
+    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+    assert bool((result.columns["certified_radius"] <= result.columns["margin"].abs() + 1e-6).all())
+    (onoff,) = build_probes(["onoff"], seed=7)
+    assert isinstance(onoff, OnOff) and onoff.seed == 7
+
+
+def test_tangent_spaces_are_exact_or_estimated_from_reference_samples() -> None:
+    sphere = Sphere(dim=2, radius=0.3)
+    x = sphere.sample(8, generator(0, "x")).float()
+    cloud = sphere.sample(3000, generator(1, "cloud")).float()
+
+    def ball(x: Tensor) -> Tensor:
+        length = x.norm(dim=1)
+        return torch.stack([0.4 - length, length - 0.4], dim=1)
+
+    probe = OnOff(null_draws=3)
+    exact = measure(ball, x, torch.zeros(8), [probe], bounds=None, tangents=sphere).columns
+    estimated = measure(ball, x, torch.zeros(8), [probe], bounds=None, tangents="local_pca", reference=cloud).columns
+    assert torch.allclose(exact["margin_on"], torch.full((8,), 0.07**0.5), rtol=1e-2)
+    assert torch.allclose(estimated["margin_on"], exact["margin_on"], rtol=0.1)
+
+
+def test_unlabeled_samples_take_their_prediction() -> None:
+    for y in (None, [-1, -1, -1]):
+        result = measure(half_space(), POINTS, y, bounds=(-1, 1))
+        assert result.columns["margin"].tolist() == pytest.approx([0.5, 0.25, 0.75], abs=1e-4)
+        assert result.columns["label"].tolist() == [-1, -1, -1]
+
+
+def test_a_network_in_training_mode_gives_the_margins_of_eval_mode() -> None:
+    network = nn.Sequential(nn.Dropout(0.5), half_space()).train()
+    with pytest.warns(UserWarning, match="training mode"):
+        result = measure(network, POINTS, LABELS, bounds=(-1, 1))
+    assert network.training and network[0].training
+    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+
+
+BAD: list[tuple[dict[str, object], type[DimpleError], str]] = [
+    ({"y": [0, 1, 2]}, ShapeError, r"y\[2\] is 2; the classifier has the classes 0 to 1"),
+    ({"y": [0, 1]}, ShapeError, r"y has the shape \(2,\) for 3 samples"),
+    ({"y": [0.0, 0.5, 1.0]}, ShapeError, r"y\[1\] is 0.5; labels are whole numbers"),
+    ({"x": [[0.5, 2.0]], "y": [0]}, ShapeError, r"x\[0, 1\] is 2, outside bounds -1 to 1; .*preprocessing="),
+    ({"x": [[0.5, float("nan")]], "y": [0]}, ShapeError, r"x\[0\] contains nan"),
+    ({"x": np.array([[1, 2]]), "y": [0]}, ShapeError, r"x has the type torch.int64; give real numbers"),
+    ({"x": [0.5, 0.25], "y": [0, 1]}, ShapeError, r"samples are \(B, \*shape\)"),
+    ({"x": ["a", "b"], "y": [0, 1]}, ShapeError, "samples are real numbers"),
+    ({"x": [[0.5, 0.5], [0.5]], "y": [0, 1]}, ShapeError, "samples of different shapes"),
+    ({"bounds": 1}, UsageError, r"bounds is 1; give two numbers such as \(0, 1\)"),
+    ({"bounds": (1, 0)}, ShapeError, "low 1.0 must be below high 0.0"),
+    ({"probes": ["margn"]}, UsageError, "probes contains 'margn'; did you mean 'margin'"),
+    ({"probes": []}, UsageError, "probes is empty"),
+    ({"probes": ["onoff"]}, UsageError, "OnOff needs tangent spaces: give tangents="),
+    ({"probes": ["onoff"], "tangents": "local_pca"}, UsageError, "give reference="),
+    ({"probes": ["onoff"], "tangents": "lokal_pca"}, UsageError, "did you mean 'local_pca'"),
+    ({"model": lambda x: x.argmax(1)}, ModelError, "real numbers with a gradient"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "complaint"), BAD, ids=[complaint[:30] for *_, complaint in BAD])
+def test_a_mistake_gets_one_sentence(arguments: dict[str, object], error: type[DimpleError], complaint: str) -> None:
+    given = {"model": half_space(), "x": POINTS, "y": LABELS, "bounds": (-1, 1)} | arguments
+    with pytest.raises(error, match=complaint):
+        measure(**given)  # type: ignore[arg-type]
+
+
+def test_inside_inference_mode_the_margins_are_the_same() -> None:
+    network = half_space()
+    with torch.inference_mode():
+        result = measure(network, torch.tensor(POINTS), LABELS, bounds=(-1, 1))
+    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+
+
+def test_certificates_need_no_gradient() -> None:
+    result = measure(half_space(), POINTS, LABELS, [CertifiedRadius()], bounds=(-1, 1))
+    assert result.columns["certified_radius"].tolist()[:2] == pytest.approx([0.5, 0.25], abs=1e-2)
