@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dimple.tangents.random_subspace import RandomSubspace
     from dimple.tensors import Box
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public names, each with the subpackage that defines it.
 _LAZY_IMPORTS = {

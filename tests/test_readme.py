@@ -1,4 +1,4 @@
-"""The README tells the truth: its Python runs, its commands and options exist, its files are there."""
+"""Tests of README and documentation pages: their Python runs, and their commands and files exist."""
 
 import re
 import subprocess
@@ -15,21 +15,23 @@ from dimple.scene import load_scene
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 README = (CHECKOUT / "README.md").read_text()
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 
 
 def blocks(language: str) -> list[str]:
-    """The contents of the fenced blocks in one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    """Return the contents of the fenced blocks of a language in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def command_lines() -> list[str]:
-    """Every line of the README's shell blocks that calls the program, continued lines joined."""
+    """Return the lines of the shell blocks that call dimple, with continued lines joined."""
     text = "\n".join(blocks("sh")).replace("\\\n", " ")
     return [line.partition("#")[0].strip() for line in text.splitlines() if line.startswith("dimple ")]
 
 
 def program() -> TyperGroup:
-    """The program as its help sees it."""
+    """Return the command group of dimple."""
     group = get_command(app)
     assert isinstance(group, TyperGroup)
     return group
@@ -58,7 +60,7 @@ def test_commands_and_options_exist(line: str) -> None:
 
 
 def test_every_command_of_the_program_is_described() -> None:
-    missing = [name for name in program().commands if f"`dimple {name}" not in README]
+    missing = [name for name in program().commands if f"`dimple {name}" not in TEXT]
     assert missing == []
 
 
@@ -77,13 +79,24 @@ def test_the_check_script_runs_the_test_command_of_the_readme() -> None:
     assert "python3 dev.py test" in script
 
 
-def test_links_lead_to_files() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
-    missing = [target for target in targets if "://" not in target and not (CHECKOUT / target).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
     assert missing == []
 
 
+def test_the_readme_fits_two_screens_and_its_picture_is_small() -> None:
+    assert README.count("\n") <= 70
+    (picture,) = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert (CHECKOUT / picture).stat().st_size < 3e6
+
+
 def test_extras_are_those_of_the_package() -> None:
-    named = set(re.findall(r"dimple\[(\w+)\]", README))
+    named = set(re.findall(r"(?:dimple-lab|\.)\[(\w+)\]", TEXT))
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    assert named <= set(project["optional-dependencies"])
+    assert {"napari", "docs"} <= named <= set(project["optional-dependencies"])
+
+
+def test_nothing_installs_the_package_of_the_same_name() -> None:
+    assert not re.search(r"pip install (?:.* )?'?dimple(?!-lab)", TEXT)
