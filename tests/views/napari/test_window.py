@@ -131,7 +131,7 @@ def test_a_packed_run_dropped_on_napari_opens_without_a_dialog(sphere: Run, tmp_
 
 
 def test_the_manifest_is_valid_and_installed() -> None:
-    command = [sys.executable, "-m", "npe2", "validate", "dimple"]
+    command = [sys.executable, "-m", "npe2", "validate", "dimple-lab"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "valid" in done.stdout, done.stdout + done.stderr
 
