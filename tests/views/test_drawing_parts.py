@@ -113,3 +113,15 @@ def test_a_chart_without_a_finite_number_is_drawn_without_a_curve() -> None:
     empty = Chart("empty", (ChartCurve("x", np.array([np.nan])),))
     plotted = plot_timeline(Timeline(np.zeros(1, dtype=np.int64), (empty,)), SIZE)
     assert plotted.draw_cursor(0).tobytes() != Image.new("RGB", SIZE, BACKGROUND_COLOR).tobytes()
+
+
+@pytest.mark.parametrize(("size", "stacked"), [(SIZE, False), ((470, 526), True)])
+@pytest.mark.parametrize(
+    "names", [("manifold to boundary", "dimple depth"), ("off-manifold fraction", "training accuracy")]
+)
+def test_no_legend_is_cut_off(size: tuple[int, int], stacked: bool, names: tuple[str, str]) -> None:
+    steps = np.array([0, 1, 2], dtype=np.int64)
+    values = np.array([0.2, 0.5, 0.9])
+    chart = Chart("fractions", tuple(ChartCurve(name, values, values) for name in names), limits=(0.0, 1.0))
+    picture = np.asarray(plot_timeline(Timeline(steps, (chart, chart)), size, stacked=stacked).image)
+    assert (picture[:, [0, -3, -2, -1]] == BACKGROUND_COLOR).all()

@@ -147,7 +147,7 @@ def add_legend(axes: "Axes", anchor: tuple[float, float], ncols: int) -> None:
         return
     axes.legend(
         handles, labels, fontsize=FONT_SIZE - 0.5, frameon=False, loc="upper left", bbox_to_anchor=anchor, ncols=ncols,
-        handlelength=1.8, labelspacing=0.35, columnspacing=1.4, borderaxespad=0.0, labelcolor=to_hex(FOREGROUND_COLOR),
+        handlelength=1.8, labelspacing=0.35, columnspacing=1.2, borderaxespad=0.0, labelcolor=to_hex(FOREGROUND_COLOR),
     )  # fmt: skip
 
 

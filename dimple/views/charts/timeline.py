@@ -84,9 +84,11 @@ def plot_timeline(
     chart_position = _column_position if stacked else _row_position
     panels = []
     for index, chart in enumerate(timeline.charts):
-        axes = figure.add_axes(chart_position(index, count, size, scale))
+        left, bottom, width, height = chart_position(index, count, size, scale)
+        axes = figure.add_axes((left, bottom, width, height))
         draw_chart(axes, chart, timeline)
-        add_legend(axes, *(((0.0, -0.16), 3) if stacked else ((1.01, 1.04), 1)))
+        # Below a chart, the legend begins at the left end of the picture, where the labels of the axis are.
+        add_legend(axes, *(((-left / width, -0.16), 3) if stacked else ((1.01, 1.04), 1)))
         panels.append((axes, chart))
     canvas.draw()
     cursor_x = []

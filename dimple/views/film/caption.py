@@ -166,9 +166,10 @@ def write_legend(canvas: LayoutCanvas, frame: Frame, position: tuple[int, int], 
         x = position[0]
         y += 20
     if frame.drawing.points.predictions is not None:
+        name = "ringed: misclassified"
         canvas.marker(0, x + 6, y + 9, misclassified=True)
-        canvas.text((x + 22, y + 1), "ringed: misclassified", FOREGROUND_COLOR, 13)
-        x += 138
+        canvas.text((x + 22, y + 1), name, FOREGROUND_COLOR, 13)
+        x += 22 + round(canvas.text_width(name, 13)) + 18
     if not flat:
         canvas.marker(1, x + 6, y + 9, hidden=True)
         canvas.text((x + 22, y + 1), "hollow: behind the boundary", FOREGROUND_COLOR, 13)

@@ -1,7 +1,8 @@
 """Films, read back by a decoder, have the right format and number of pictures, and appear only when complete."""
 
+import itertools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -12,6 +13,8 @@ from PIL import Image
 from dimple.errors import RunError
 from dimple.settings import SettingError
 from dimple.views.content.frame import Frame
+from dimple.views.film import caption
+from dimple.views.film.caption import LayoutCanvas, write_legend
 from dimple.views.film.film import encode, key_frames, repeat_count, write_film
 from dimple.views.film.layout import FRAME_SIZE, FrameRenderer
 from dimple.views.film.settings import Film
@@ -119,6 +122,29 @@ def test_a_frame_looks_the_same_at_any_size(size: tuple[int, int]) -> None:
         expected.resize((160, 90), Image.Resampling.BOX)
     )
     assert np.abs(difference).mean() < 4
+
+
+@pytest.mark.parametrize("frames", [plane_frames, space_frames])
+def test_markers_and_names_of_the_legend_do_not_overlap(
+    frames: Callable[[], list[Frame]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans: dict[float, list[tuple[float, float]]] = {}
+
+    def record_text(canvas: LayoutCanvas, place: tuple[float, float], text: str, *style: object) -> None:
+        spans.setdefault(place[1], []).append((place[0], place[0] + canvas.text_width(text, 13)))
+
+    def record_marker(canvas: LayoutCanvas, label: int, x: float, y: float, **style: object) -> None:
+        spans.setdefault(y - 8, []).append((x - 8, x + 8))
+
+    monkeypatch.setattr(LayoutCanvas, "text", record_text)
+    monkeypatch.setattr(LayoutCanvas, "marker", record_marker)
+    monkeypatch.setattr(caption, "_write_boundary_colors", lambda *arguments: None)
+    canvas = LayoutCanvas(Image.new("RGB", FRAME_SIZE), 1.0)
+    write_legend(canvas, frames()[-1], (26, 514), 790)
+    assert sum(map(len, spans.values())) >= 4
+    for row in spans.values():
+        for (_, end), (start, _) in itertools.pairwise(sorted(row)):
+            assert start > end
 
 
 def test_a_scene_of_the_plane_uses_all_of_the_picture() -> None:
