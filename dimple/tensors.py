@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.errors import DeviceError, ShapeError
+from dimple.errors import DeviceError, ShapeError, UsageError
 from dimple.settings import Finite, settings
 
 
@@ -32,6 +32,30 @@ class Box:
     def clamp(self, x: Tensor) -> Tensor:
         """Return the closest point in the box to each sample, found coordinate by coordinate."""
         return x.clamp(self.low, self.high)
+
+
+# The bounds of every coordinate; None is the full space.
+BoundsLike = Box | tuple[float, float] | None
+
+
+def as_box(bounds: BoundsLike) -> Box | None:
+    """Return bounds as a box, or None for the full space.
+
+    Raises:
+        UsageError: if the bounds are no two numbers.
+        ShapeError: if the lower one is not below the upper one.
+
+    Example:
+        >>> as_box((0, 1))
+        Box(low=0.0, high=1.0)
+    """
+    if bounds is None or isinstance(bounds, Box):
+        return bounds
+    try:
+        low, high = (float(end) for end in bounds)
+    except (TypeError, ValueError):
+        raise UsageError(f"bounds is {bounds!r}; give two numbers such as (0, 1), or None for the full space") from None
+    return Box(low, high)
 
 
 def flatten(x: Tensor) -> Tensor:

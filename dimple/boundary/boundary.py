@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.errors import ShapeError
 from dimple.protocols import Classifier
-from dimple.tensors import Box
+from dimple.tensors import BoundsLike, as_box
 
 # The cost of a forward and of a backward evaluation of one sample, in passes: together they are one pass.
 FORWARD_COST = 0.4
@@ -25,7 +25,11 @@ class Boundary:
 
     Args:
         model: maps `(B, *shape)` to scores `(B, K)`, K >= 2.
-        bounds: the box that a search may not leave, or None for the full space.
+        bounds: the range of every coordinate that a search may not leave, a box or two numbers such as `(0, 1)`;
+            None for the full space.
+
+    Raises:
+        UsageError: if the bounds are neither.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -33,9 +37,9 @@ class Boundary:
         tensor([4.])
     """
 
-    def __init__(self, model: Classifier, bounds: Box | None = None) -> None:
+    def __init__(self, model: Classifier, bounds: BoundsLike = None) -> None:
         self.model = model
-        self.bounds = bounds
+        self.bounds = as_box(bounds)
         self.forwards = 0
         self.backwards = 0
 

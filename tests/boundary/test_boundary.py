@@ -1,10 +1,13 @@
 """Values, gradients and pass counts of `Boundary`."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from dimple.boundary import Boundary
-from dimple.errors import ShapeError
+from dimple.errors import ShapeError, UsageError
+from dimple.tensors import Box
 from tests.oracles import half_space
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -31,6 +34,17 @@ def test_passes_are_counted_in_samples() -> None:
     boundary.logit_margin(x, y)
     boundary.logit_margin_and_gradient(x[:3], y[:3])
     assert (boundary.forwards, boundary.backwards) == (10, 3)
+
+
+def test_two_numbers_are_bounds() -> None:
+    assert Boundary(lambda x: x, (-1, 2.5)).bounds == Box(-1.0, 2.5)
+    assert Boundary(lambda x: x).bounds is None
+
+
+@pytest.mark.parametrize("bounds", [1, (0,), (0, 1, 2), ("low", "high"), (torch.zeros(3), torch.ones(3))])
+def test_other_bounds_are_refused(bounds: Any) -> None:
+    with pytest.raises(UsageError, match=r"give two numbers such as \(0, 1\), or None for the full space"):
+        Boundary(lambda x: x, bounds)
 
 
 def test_single_score_is_refused_with_a_way_out() -> None:

@@ -14,14 +14,13 @@ from dimple.probes import PROBES, Measurement, Probe, run_probes
 from dimple.protocols import TangentField
 from dimple.settings import closest_word, field_types
 from dimple.tangents import GlobalPCA, LocalPCA
-from dimple.tensors import Box, flatten, resolve_device
+from dimple.tensors import BoundsLike, Box, as_box, flatten, resolve_device
 
 # The probes that use no gradient of the scores.
 GRADIENT_FREE_PROBES = ("certified", "exact")
 TANGENT_NAMES = ("global_pca", "local_pca")
 # Neighbors of an estimate by local PCA, where the reference has more samples.
 LOCAL_PCA_NEIGHBORS = 50
-BoundsLike = Box | tuple[float, float] | None
 
 
 def measure(
@@ -77,7 +76,7 @@ def measure(
     with torch.inference_mode(False):
         built = build_probes(probes, seed)
         place = _device_of(model) if device is None else resolve_device(str(device))
-        box = _as_box(bounds)
+        box = as_box(bounds)
         samples = _as_samples(x, "x", box).to(place)
         field = _tangent_field(built, tangents, reference, samples)
         gradient_free = tuple(PROBES[name] for name in GRADIENT_FREE_PROBES)
@@ -116,16 +115,6 @@ def build_probes(probes: Sequence[str | Probe], seed: int = 0) -> list[Probe]:
     if not built:
         raise UsageError(f"probes is empty; choose from {', '.join(PROBES)}")
     return built
-
-
-def _as_box(bounds: BoundsLike) -> Box | None:
-    if bounds is None or isinstance(bounds, Box):
-        return bounds
-    try:
-        low, high = (float(end) for end in bounds)
-    except (TypeError, ValueError):
-        raise UsageError(f"bounds is {bounds!r}; give two numbers such as (0, 1), or None for the full space") from None
-    return Box(low, high)
 
 
 def _as_samples(x: Any, name: str, box: Box | None) -> Tensor:
