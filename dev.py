@@ -66,17 +66,14 @@ def main(arguments: "list[str]") -> int:
 
 
 def demo(arguments: "list[str]") -> int:
-    """Simulate the scene of the README into a folder of its own, and print the paths of the results."""
+    """Simulate the scene of the README into a folder of its own, and say how to look at it."""
     set_up([])
     out = Path("runs") / "demo"
     say(f"dimple simulate {SCENE}")
     command = [program("dimple"), "simulate", SCENE, "--out", out, "--force", *arguments]
     code = subprocess.call([str(word) for word in command])
     if code == 0:
-        for label, file in (("film", "film.mp4"), ("report", "report.html"), ("numbers", "metrics.parquet")):
-            if (ROOT / out / file).exists():
-                print(f"{label:>8}: {ROOT / out / file}")
-        print(f"{'window':>8}: {program('dimple')} view {out}")
+        print(f"Open {ROOT / out / 'page.html'} in a browser, or run {program('dimple')} view {out}")
     return code
 
 

@@ -172,3 +172,14 @@ def closest_word(word: str, known: Iterable[str]) -> str | None:
         'margin'
     """
     return next(iter(difflib.get_close_matches(word[:64], list(known), n=1)), None)
+
+
+def suggest_word(word: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the question whether the most similar known word was meant, or `otherwise` if none is similar.
+
+    Example:
+        >>> suggest_word("margn", ["margin", "onoff"], "choose margin or onoff")
+        "did you mean 'margin'?"
+    """
+    near = closest_word(word, known)
+    return otherwise if near is None else f"did you mean {near!r}?"

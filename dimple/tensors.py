@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from typing import final
 
 import torch
@@ -125,16 +126,21 @@ def project_onto_span(basis: Tensor, x: Tensor) -> Tensor:
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:
-    """Yield slices of length at most `size` that cover `range(count)` in order."""
+    """Yield slices of length at most `size` that cover `range(count)` in order.
+
+    Raises:
+        ShapeError: if the size is no whole number of at least 1.
+    """
+    if not isinstance(size, Integral) or size < 1:
+        raise ShapeError(f"samples cannot be processed in chunks of {size}; give a whole number of at least 1")
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
 def apply_in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
     """Apply `function` to `x` chunk by chunk: the same rows with less memory."""
-    if len(x) <= size:
-        return function(x)
-    return torch.cat([function(x[chunk]) for chunk in chunks(len(x), size)])
+    parts = [function(x[chunk]) for chunk in chunks(max(len(x), 1), size)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def require_samples(x: Tensor, name: str = "x") -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.errors import ModelError
+from dimple.settings import format_value
 from dimple.tensors import broadcast_per_sample
 
 # The number of samples with which a model is tried.
@@ -17,15 +18,16 @@ TRIAL_SAMPLES = 8
 # The largest difference of scores, relative to their size, that counts as rounding: a batch is summed in another order.
 SCORE_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
-Normalization = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
+# Mean and standard deviation: numbers, or one for each channel.
+Normalization = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
 
 
 @final
 class PreparedClassifier:
     """A model as a map from samples `(B, *shape)` to scores `(B, K)`.
 
-    The model is evaluated in its own precision; the scores come in single precision or better. One logit s stands for
-    the scores (0, s).
+    The model is evaluated in its own precision; the scores come in that of the samples, at least single. One logit s
+    stands for the scores (0, s).
 
     Args:
         model: any function or `nn.Module`.
@@ -43,8 +45,8 @@ class PreparedClassifier:
         self.model = model
         self.output = output
         self.copies_input = False
-        self.dtype = _parameter_dtype(model)
-        self._normalization = None if preprocessing is None else _check_preprocessing(*preprocessing)
+        self.dtype = parameter_dtype(model)
+        self._normalization = None if preprocessing is None else _check_preprocessing(preprocessing)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the scores `(B, K)` of samples `(B, *shape)`.
@@ -65,7 +67,7 @@ class PreparedClassifier:
                 f"the model maps samples {tuple(x.shape)} to {tuple(scores.shape)}; scores are (B, K), or (B,) for one "
                 "logit"
             )
-        return scores if scores.dtype == torch.float64 else scores.float()
+        return scores.to(torch.promote_types(x.dtype, torch.float32))
 
     def _evaluate(self, inputs: Tensor) -> Any:
         try:
@@ -222,20 +224,26 @@ def _are_equal(before: Tensor | None, after: Tensor) -> bool:
     return before is not None and before.shape == after.shape and bool(torch.equal(before, after))
 
 
-def _parameter_dtype(model: Any) -> torch.dtype | None:
+def parameter_dtype(model: Any) -> torch.dtype | None:
     """Return the type of the first real parameter of a module; None for other models."""
     if not isinstance(model, nn.Module):
         return None
     return next((value.dtype for value in model.parameters() if value.dtype.is_floating_point), None)
 
 
-def _check_preprocessing(mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-    values = (torch.as_tensor(mean, dtype=torch.float64), torch.as_tensor(std, dtype=torch.float64))
-    if values[0].shape != values[1].shape or values[0].dim() > 1 or not bool((values[1] > 0).all()):
-        raise ModelError(
-            f"preprocessing is ({mean}, {std}); give mean and std as two numbers, or one of each a channel, std > 0"
-        )
-    return values
+def _check_preprocessing(preprocessing: Normalization) -> tuple[Tensor, Tensor]:
+    problem = (
+        f"preprocessing is {format_value(preprocessing)}; give mean and std as two numbers, or one of each a channel, "
+        "std > 0"
+    )
+    try:
+        mean, std = (torch.as_tensor(value, dtype=torch.float64) for value in preprocessing)
+    except (RuntimeError, TypeError, ValueError):
+        raise ModelError(problem) from None
+    is_finite = torch.isfinite(mean).all() and torch.isfinite(std).all()
+    if mean.shape != std.shape or mean.dim() > 1 or not is_finite or not bool((std > 0).all()):
+        raise ModelError(problem)
+    return mean, std
 
 
 def _along_channels(values: Tensor, x: Tensor) -> Tensor:
@@ -247,13 +255,17 @@ def _along_channels(values: Tensor, x: Tensor) -> Tensor:
 
 
 def _read_output(found: Any, output: str | int) -> Any:
-    """Return an attribute, an item or an element of the output of a model."""
+    """Return an attribute, an item or an element of the output of a model; a tensor has none."""
+    if isinstance(found, Tensor):
+        raise TypeError
     if isinstance(output, str) and hasattr(found, output):
         return getattr(found, output)
     return found[output]
 
 
 def _describe_output(found: Any) -> str:
+    if isinstance(found, Tensor):
+        return "a tensor of scores: leave output out"
     if isinstance(found, dict):
         return f"a {type(found).__name__} with the keys {', '.join(map(str, found))}"
     if isinstance(found, tuple | list):

@@ -15,7 +15,7 @@ from dimple.data.readers.mnist import read_mnist
 from dimple.data.readers.npz import read_npz
 from dimple.data.readers.pixels import RawImages
 from dimple.errors import DataError, UsageError
-from dimple.settings import closest_word, format_value
+from dimple.settings import format_value, suggest_word
 from dimple.tensors import Box
 
 Split = Literal["train", "test"]
@@ -112,8 +112,7 @@ def load_images(spec: str, split: Split) -> Images:
     if kind == "digits" and not name:
         return _make_images(_load_digits(split), f"{spec} {split}", max_level=16)
     if kind not in READERS:
-        suggestion = closest_word(kind, ["digits", *READERS])
-        hint = f"did you mean {suggestion!r}?" if suggestion else f"choose digits, {':PATH, '.join(READERS)}:PATH"
+        hint = suggest_word(kind, ["digits", *READERS], f"choose digits, {':PATH, '.join(READERS)}:PATH")
         raise UsageError(f"data {format_value(spec)} names no data set; {hint}")
     if not name:
         raise UsageError(f"data {format_value(spec)} names no path; write {kind}:PATH")

@@ -17,7 +17,7 @@ from dimple.networks.convnet import convnet
 from dimple.networks.resnet import ResNet
 from dimple.networks.weights import load_weights
 from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze
-from dimple.settings import closest_word, format_value
+from dimple.settings import format_value, suggest_word
 from dimple.tensors import generator as make_generator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -80,8 +80,7 @@ def build_model(name: str, generator: torch.Generator | None = None) -> nn.Modul
     if ":" in name:
         return _import_model(name)
     if name not in MODELS:
-        suggestion = closest_word(name, MODELS)
-        hint = f"did you mean {suggestion!r}?" if suggestion else f"choose {', '.join(MODELS)}"
+        hint = suggest_word(name, MODELS, f"choose {', '.join(MODELS)}")
         raise UsageError(f"model {format_value(name)} is unknown; {hint} (your own code is package.module:factory)")
     model = MODELS[name]
     network = _initialize(model.architecture, generator or make_generator(0, "network", name))

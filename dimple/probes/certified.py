@@ -1,7 +1,7 @@
 """Certified radius: the distance from a sample within which bounds of the network prove that no other class exists."""
 
 import math
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -48,6 +48,8 @@ class CertifiedRadius(Probe):
         >>> found.columns["certified_radius"].round(decimals=2)
         tensor([2.])
     """
+
+    needs_gradient: ClassVar[bool] = False
 
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: Literal["crown", "ibp"] = "crown"

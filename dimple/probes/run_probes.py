@@ -8,6 +8,7 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.probes.base import Cost, Measurement, Probe
 from dimple.protocols import TangentField
+from dimple.tensors import apply_in_chunks
 
 
 def run_probes(
@@ -33,7 +34,7 @@ def run_probes(
         The columns `label`, `prediction`, `correct`, `confidence` (softmax of the prediction) and `logit_margin`, then
         those of the probes; and the cost of each probe.
     """
-    scores = torch.cat([boundary.scores(x[start : start + chunk_size]) for start in range(0, len(x), chunk_size)])
+    scores = apply_in_chunks(boundary.scores, x, chunk_size)
     prediction = scores.argmax(1)
     target = torch.where(y < 0, prediction, y)
     columns = {

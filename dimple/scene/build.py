@@ -10,7 +10,7 @@ from dimple.errors import SceneError
 from dimple.renamed import new_scene_key, new_scene_value, sentence
 from dimple.scene.field_types import Families, NestedField, allowed_keys, field_default, parse_annotation
 from dimple.scene.yaml_nodes import YamlNode, join_path
-from dimple.settings import SettingError, closest_word, field_types, format_value, validate_field
+from dimple.settings import SettingError, field_types, format_value, suggest_word, validate_field
 
 T = TypeVar("T")
 
@@ -133,9 +133,8 @@ def _unknown_key_message(
         if new is not None:
             renaming = sentence(name, join_path(path, new))
             return f"{node.source_location}: {renaming}; it is a key of kind {kind} (known here: {', '.join(known)})"
-    suggestion = closest_word(key, known)
-    hint = f"; did you mean {suggestion!r}?" if suggestion else ""
-    return f"{node.source_location}: unknown key {name}{hint} (known: {', '.join(known)})"
+    hint = suggest_word(key, known, "")
+    return f"{node.source_location}: unknown key {name}{hint and f'; {hint}'} (known: {', '.join(known)})"
 
 
 @contextlib.contextmanager
@@ -165,8 +164,7 @@ def _pick_class(node: YamlNode, members: Mapping[str, type], path: str, default:
     if new is not None:
         mistakes.append(f"{kind.source_location}: {kind_path}: {sentence(repr(word), repr(new))}")
         return members[new]
-    suggestion = closest_word(word, members) if isinstance(word, str) else None
-    hint = f"did you mean {suggestion!r}?" if suggestion else f"it must be one of {', '.join(members)}"
+    hint = suggest_word(word if isinstance(word, str) else "", members, f"it must be one of {', '.join(members)}")
     raise SceneError(f"{kind.source_location}: {kind_path} is {format_value(word)}; {hint}")
 
 

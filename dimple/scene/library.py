@@ -13,7 +13,7 @@ from dimple.scene.overrides import override
 from dimple.scene.scene import FAMILIES, Scene
 from dimple.scene.yaml_nodes import parse_yaml
 from dimple.scene.yaml_text import read_text
-from dimple.settings import closest_word
+from dimple.settings import suggest_word
 
 
 def shipped_scenes() -> dict[str, Path]:
@@ -41,8 +41,7 @@ def find_scene(name: str) -> Path:
         return path
     built_in = shipped_scenes()
     if name not in built_in:
-        suggestion = closest_word(name, built_in)
-        hint = f"did you mean {suggestion!r}?" if suggestion else "dimple scenes lists the built-in scenes"
+        hint = suggest_word(name, built_in, "dimple scenes lists the built-in scenes")
         raise SceneError(f"scene {name!r} is neither a file nor a built-in scene; {hint}")
     return built_in[name]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 from dimple.errors import UsageError
 from dimple.probes import PROBES
 from dimple.probes.margin import METHODS
-from dimple.settings import Count, Positive, Seed, closest_word, settings
+from dimple.settings import Count, Positive, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
 SUBSPACE = "subspace"
@@ -118,8 +118,8 @@ class ProbeConfig:
 
 def _unknown_choice_message(flag: str, word: str, choices: tuple[str, ...]) -> str:
     listed = f"choose from {', '.join(choices)}"
-    near = closest_word(word, choices)
-    return f"{flag} is {word}; " + (f"did you mean {near!r}? ({listed})" if near else listed)
+    hint = suggest_word(word, choices, listed)
+    return f"{flag} is {word}; {hint if hint == listed else f'{hint} ({listed})'}"
 
 
 def reject_model_fields(names: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """Measurement of a network in memory: one call for any model, samples of any kind and all probes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,19 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
-from dimple.boundary.classifier import Normalization, prepare_classifier
+from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
 from dimple.errors import ShapeError, UsageError
 from dimple.probes import PROBES, Measurement, Probe, run_probes
 from dimple.protocols import TangentField
-from dimple.settings import closest_word, field_types
+from dimple.settings import field_types, suggest_word
 from dimple.tangents import GlobalPCA, LocalPCA
 from dimple.tensors import BoundsLike, Box, as_box, flatten, resolve_device
 
-# The probes that use no gradient of the scores.
-GRADIENT_FREE_PROBES = ("certified", "exact")
 TANGENT_NAMES = ("global_pca", "local_pca")
-# Neighbors of an estimate by local PCA, where the reference has more samples.
-LOCAL_PCA_NEIGHBORS = 50
 
 
 def measure(
@@ -79,10 +75,11 @@ def measure(
         box = as_box(bounds)
         samples = _as_samples(x, "x", box).to(place)
         field = _tangent_field(built, tangents, reference, samples)
-        gradient_free = tuple(PROBES[name] for name in GRADIENT_FREE_PROBES)
-        needs_gradient = any(not isinstance(probe, gradient_free) for probe in built)
         if isinstance(model, nn.Module) and _device_of(model) != place:
             raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
+        # A network in double precision is measured in double precision.
+        samples = samples.to(torch.promote_types(samples.dtype, parameter_dtype(model) or samples.dtype))
+        needs_gradient = any(probe.needs_gradient for probe in built)
         context = prepare_classifier(
             model, samples, output=output, preprocessing=preprocessing, needs_gradient=needs_gradient
         )
@@ -93,35 +90,36 @@ def measure(
             return run_probes(boundary, samples, labels, built, field, chunk_size=batch_size)
 
 
-def build_probes(probes: Sequence[str | Probe], seed: int = 0) -> list[Probe]:
+def build_probes(probes: Any, seed: int = 0) -> list[Probe]:
     """Return probes, where a name stands for the probe with its defaults and the seed.
 
     Raises:
         UsageError: naming an unknown probe and the closest known one.
     """
-    if isinstance(probes, str | Probe):
-        probes = [probes]
-    built = []
-    for probe in probes:
-        if isinstance(probe, Probe):
-            built.append(probe)
-            continue
-        if probe not in PROBES:
-            near = closest_word(str(probe), PROBES)
-            hint = f"did you mean {near!r}?" if near else f"choose from {', '.join(PROBES)}, or give an object"
-            raise UsageError(f"probes contains {probe!r}; {hint}")
-        cls = PROBES[probe]
-        built.append(cls(**({"seed": seed} if "seed" in field_types(cls) else {})))
+    choices = f"choose from {', '.join(PROBES)}, or give an object"
+    listed = list(probes) if isinstance(probes, Iterable) and not isinstance(probes, str) else [probes]
+    built = [_build_probe(probe, seed, choices) for probe in listed]
     if not built:
-        raise UsageError(f"probes is empty; choose from {', '.join(PROBES)}")
+        raise UsageError(f"probes is empty; {choices}")
+    for probe in built:
+        if sum(type(other) is type(probe) for other in built) > 1:
+            raise UsageError(f"probes lists {type(probe).__name__} twice; their columns have the same names")
     return built
+
+
+def _build_probe(probe: str | Probe, seed: int, choices: str) -> Probe:
+    if isinstance(probe, Probe):
+        return probe
+    if probe not in PROBES:
+        raise UsageError(f"probes contains {probe!r}; {suggest_word(str(probe), PROBES, choices)}")
+    cls = PROBES[probe]
+    return cls(**({"seed": seed} if "seed" in field_types(cls) else {}))
 
 
 def _as_samples(x: Any, name: str, box: Box | None) -> Tensor:
     """Return samples as a float tensor, after a check of their type and range."""
-    samples = x.detach() if isinstance(x, Tensor) else _array_to_tensor(x, name)
-    # A tensor that was made in inference mode cannot take part in a gradient.
-    samples = samples.clone() if samples.is_inference() else samples
+    samples = _copy_as_tensor(x, name, "samples")
+    samples = samples.float() if isinstance(x, list | tuple) else samples
     if not samples.dtype.is_floating_point:
         raise ShapeError(
             f"{name} has the type {samples.dtype}; give real numbers in the units of bounds, such as x / 255"
@@ -137,15 +135,20 @@ def _as_samples(x: Any, name: str, box: Box | None) -> Tensor:
     return samples
 
 
-def _array_to_tensor(x: Any, name: str) -> Tensor:
-    """Return an array or nested lists as a tensor; whole numbers in lists become real numbers."""
+def _copy_as_tensor(values: Any, name: str, entries: str) -> Tensor:
+    """Return a tensor, an array or nested lists of numbers as a tensor of its own."""
+    if isinstance(values, Tensor):
+        # The copy of a tensor that was made in inference mode can take part in a gradient.
+        return values.detach().clone()
     try:
-        array = np.asarray(x)
-    except ValueError:
-        raise ShapeError(f"{name} is a list of samples of different shapes; samples are (B, *shape)") from None
-    if not np.issubdtype(array.dtype, np.number):
-        raise ShapeError(f"{name} is an array of {array.dtype}; samples are real numbers (B, *shape)")
-    return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32) if isinstance(x, list | tuple) else array))
+        array = np.asarray(values)
+    except (RuntimeError, TypeError, ValueError):
+        raise ShapeError(f"{name} is a list of {entries} of different shapes or types; give one array") from None
+    if array.dtype.kind not in "biuf":
+        raise ShapeError(f"{name} is an array of type {array.dtype}; {entries} are real numbers")
+    # torch has neither the other order of bytes nor more than double precision.
+    dtype = np.dtype(np.float64) if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    return torch.from_numpy(array.astype(dtype, order="C"))
 
 
 def _require_inside(x: Tensor, name: str, box: Box) -> None:
@@ -162,7 +165,7 @@ def _require_inside(x: Tensor, name: str, box: Box) -> None:
 def _as_labels(y: Any, count: int, classes: int) -> Tensor:
     if y is None:
         return torch.full((count,), -1)
-    labels = y.detach().cpu() if isinstance(y, Tensor) else torch.from_numpy(np.asarray(y))
+    labels = _copy_as_tensor(y, "y", "labels").cpu()
     if labels.shape != (count,):
         raise ShapeError(f"y has the shape {tuple(labels.shape)} for {count} samples; labels are (B,)")
     if labels.dtype.is_floating_point and not bool((labels == labels.round()).all()):
@@ -190,10 +193,11 @@ def _tangent_field(
             )
         return None
     if not isinstance(tangents, str):
+        if not hasattr(tangents, "tangent_basis"):
+            raise UsageError(f"tangents is {tangents!r}; choose from {', '.join(TANGENT_NAMES)}, or give an object")
         return tangents
     if tangents not in TANGENT_NAMES:
-        near = closest_word(tangents, TANGENT_NAMES)
-        hint = f"did you mean {near!r}?" if near else f"choose from {', '.join(TANGENT_NAMES)}, or give an object"
+        hint = suggest_word(tangents, TANGENT_NAMES, f"choose from {', '.join(TANGENT_NAMES)}, or give an object")
         raise UsageError(f"tangents is {tangents!r}; {hint}")
     if reference is None:
         raise UsageError(
@@ -202,9 +206,7 @@ def _tangent_field(
     cloud = _as_samples(reference, "reference", None).to(samples)
     if cloud.shape[1:] != samples.shape[1:]:
         raise ShapeError(f"reference has samples {tuple(cloud.shape[1:])}, and x has {tuple(samples.shape[1:])}")
-    if tangents == "local_pca":
-        return LocalPCA(cloud, None, min(LOCAL_PCA_NEIGHBORS, len(cloud) - 1))
-    return GlobalPCA(cloud, None)
+    return LocalPCA(cloud, None) if tangents == "local_pca" else GlobalPCA(cloud, None)
 
 
 def _device_of(model: Any) -> torch.device:

@@ -1,5 +1,6 @@
 """Conversion of a simulated run to frames, timeline and captions."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,10 @@ def _make_fact(metrics: Columns, column: str, index: int) -> Fact:
     baseline = format_number(row[comparison]) if comparison in row else ""
     # Points without a boundary within the search limit were counted with the limit, so the mean is a lower bound.
     sign = "≥ " if column == "boundary_distance" and row.get("boundary_distance_found", 1.0) < 1 else ""
-    name = ", ".join(filter(None, (short_column_label(column), format_found_fraction(row, column))))
-    return Fact(name, sign + format_number(row[column]), baseline)
+    found = format_found_fraction(row, column)
+    # The median of points of which fewer than half have a boundary is infinite.
+    value = "no median" if found and math.isinf(row[column]) else sign + format_number(row[column])
+    return Fact(", ".join(filter(None, (short_column_label(column), found))), value, baseline)
 
 
 def _predictions_by_step(points: Columns, steps: NDArray[np.int64], num_points: int) -> list[NDArray[np.int64] | None]:

@@ -1,5 +1,7 @@
 """Measurement of networks in memory: known margins from any kind of input, and one sentence for every mistake."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -34,8 +36,10 @@ KNOWN = [0.5, 0.25, -0.75]
         (torch.tensor(POINTS), torch.tensor(LABELS, dtype=torch.int32)),
         (torch.tensor(POINTS).half(), torch.tensor(LABELS).float()),
         (np.array(POINTS, dtype=np.float32), tuple(LABELS)),
+        (np.array(POINTS, dtype=">f4"), np.array(LABELS, dtype=">i8")),
+        (np.array(POINTS, dtype=np.longdouble), np.array(LABELS, dtype=np.uint64)),
     ],
-    ids=["lists", "float64 arrays", "tensors", "half precision", "float32 arrays"],
+    ids=["lists", "float64 arrays", "tensors", "half precision", "float32 arrays", "big-endian", "long double"],
 )
 def test_samples_and_labels_of_any_kind_give_known_margins(x: object, y: object) -> None:
     result = measure(half_space(), x, y, bounds=(-1, 1))
@@ -96,6 +100,40 @@ def test_tangent_spaces_are_exact_or_estimated_from_reference_samples() -> None:
     assert torch.allclose(estimated["margin_on"], exact["margin_on"], rtol=0.1)
 
 
+@pytest.mark.parametrize("network_dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sample_dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("probe", ["margin", "exact", "certified", "curvature"])
+def test_networks_and_samples_of_both_precisions_are_measured(
+    network_dtype: torch.dtype, sample_dtype: torch.dtype, probe: str
+) -> None:
+    stream = torch.Generator().manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=stream))
+        x = torch.rand(6, 3, generator=stream)
+        network[2].bias -= network(x).mean(0)
+    exact = measure(network.double(), x.double(), None, ["exact"], bounds=(0, 1)).columns["margin_exact_lower"]
+    assert torch.isfinite(exact).all()
+    found = measure(network.to(network_dtype), x.to(sample_dtype), None, [probe], bounds=(0, 1)).columns
+    if probe == "margin":
+        assert (found["margin"] >= exact - 1e-5).all()
+        assert found["margin"].median() == pytest.approx(float(exact.median()), rel=0.01)
+    if probe == "exact":
+        assert found["margin_exact_lower"].tolist() == pytest.approx(exact.tolist(), abs=1e-5)
+    if probe == "certified":
+        assert (found["certified_radius"] <= exact + 1e-6).all()
+
+
+def test_the_arrays_of_the_caller_never_change() -> None:
+    x = np.array(POINTS, dtype=np.float32)
+    x.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(half_space(), x, LABELS, bounds=(-1, 1))
+    assert x.tolist() == POINTS
+
+
 def test_unlabeled_samples_take_their_prediction() -> None:
     for y in (None, [-1, -1, -1]):
         result = measure(half_space(), POINTS, y, bounds=(-1, 1))
@@ -128,6 +166,20 @@ BAD: list[tuple[dict[str, object], type[DimpleError], str]] = [
     ({"probes": ["onoff"]}, UsageError, "OnOff needs tangent spaces: give tangents="),
     ({"probes": ["onoff"], "tangents": "local_pca"}, UsageError, "give reference="),
     ({"probes": ["onoff"], "tangents": "lokal_pca"}, UsageError, "did you mean 'local_pca'"),
+    ({"probes": 3}, UsageError, "probes contains 3; choose from"),
+    ({"probes": [Margin(), Margin(norm="linf")]}, UsageError, "probes lists Margin twice"),
+    ({"probes": ["onoff"], "tangents": 3}, UsageError, "tangents is 3; choose from"),
+    ({"batch_size": 0}, ShapeError, "chunks of 0; give a whole number of at least 1"),
+    ({"batch_size": 2.5}, ShapeError, "chunks of 2.5"),
+    ({"y": ["cat", "dog", "cat"]}, ShapeError, "labels are real numbers"),
+    ({"y": [[0], [1, 2], [1]]}, ShapeError, "labels of different shapes"),
+    ({"y": [0, None, 1]}, ShapeError, "labels are real numbers"),
+    ({"preprocessing": 0.5}, ModelError, "preprocessing is 0.5; give mean and std"),
+    ({"preprocessing": (0.5, 0.5, 0.5)}, ModelError, "give mean and std"),
+    ({"preprocessing": ("a", "b")}, ModelError, "give mean and std"),
+    ({"preprocessing": (float("nan"), 1.0)}, ModelError, "give mean and std"),
+    ({"output": 0}, ModelError, "leave output out"),
+    ({"model": torch.no_grad()(half_space()), "probes": ["exact"]}, ModelError, "no gradient with respect to"),
     ({"model": lambda x: x.argmax(1)}, ModelError, "real numbers with a gradient"),
 ]
 
@@ -147,5 +199,5 @@ def test_inside_inference_mode_the_margins_are_the_same() -> None:
 
 
 def test_certificates_need_no_gradient() -> None:
-    result = measure(half_space(), POINTS, LABELS, [CertifiedRadius()], bounds=(-1, 1))
+    result = measure(torch.no_grad()(half_space()), POINTS, LABELS, [CertifiedRadius()], bounds=(-1, 1))
     assert result.columns["certified_radius"].tolist()[:2] == pytest.approx([0.5, 0.25], abs=1e-2)

@@ -76,3 +76,12 @@ def test_a_distance_with_points_at_the_search_limit_is_a_lower_bound() -> None:
 def test_the_label_of_a_median_contains_the_found_fraction() -> None:
     metrics = {"dimple_depth": np.array([0.02, 0.03]), "dimple_depth_found": np.array([0.5, 1.0])}
     assert [build_facts(metrics, index)[0].name for index in range(2)] == ["dimple depth, 50% found", "dimple depth"]
+
+
+def test_a_median_without_a_boundary_is_not_called_none_found() -> None:
+    metrics = {"dimple_depth": np.array([np.inf, np.inf]), "dimple_depth_found": np.array([0.1, 0.0])}
+    facts = [build_facts(metrics, index)[0] for index in range(2)]
+    assert [(fact.name, fact.value) for fact in facts] == [
+        ("dimple depth, 10% found", "no median"),
+        ("dimple depth", "none found"),
+    ]
