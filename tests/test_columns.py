@@ -10,7 +10,7 @@ from dimple.stats.aggregate import comparison_column
 def test_every_entry_is_a_label_and_one_sentence() -> None:
     for name, entry in COLUMNS.items():
         assert entry.label and not entry.label.endswith("."), name
-        assert entry.meaning.endswith((".", ".)")) and entry.meaning[0].isupper() or entry.meaning[0].isdigit(), name
+        assert (entry.meaning.endswith((".", ".)")) and entry.meaning[0].isupper()) or entry.meaning[0].isdigit(), name
 
 
 @pytest.mark.parametrize("name", ["margin_dct_03", "margin_pca_0028", "margin_dct_03_null_low", "margin_on_ratio_null"])

@@ -1,30 +1,15 @@
-"""Terminal output besides the results: progress and one-line errors on stderr, and exit codes."""
+"""Terminal output besides the results: one-line notes and errors on stderr, and exit codes."""
 
-import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dimple.errors import DimpleError
 
 stderr = Console(stderr=True, highlight=False)
-
-
-@contextlib.contextmanager
-def progress(stage: str, total: int, /) -> Iterator[Callable[[], None]]:
-    """Show a progress bar for one stage where stderr is a terminal."""
-    if not stderr.is_terminal:
-        yield lambda: None
-        return
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=stderr) as bar:
-        task = bar.add_task(stage, total=total)
-        yield lambda: bar.advance(task)
 
 
 def print_note(message: str) -> None:

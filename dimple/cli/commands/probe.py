@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimple.cli import console
 from dimple.cli.flags import (
     DataOption,
     DeviceOption,
@@ -100,7 +99,7 @@ def probe(
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
-    finished = experiment.probe(config, folder, device=device, force=force, progress=console.progress)
+    finished = experiment.probe(config, folder, device=device, force=force)
     if as_json:
         line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
         typer.echo(json.dumps(replace_nonfinite(line)))
@@ -111,8 +110,8 @@ def probe(
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import build_table
     from dimple.views.report.measurement import reliability_warning
+    from dimple.views.report.text_table import build_table
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimple.cli import console
 from dimple.cli.flags import (
     DataOption,
     DeviceOption,
@@ -94,7 +93,7 @@ def slice_network(
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"slice-{name}-{'-'.join(map(str, config.images))}"
-    finished = experiment.slice_network(config, folder, device=device, force=force, progress=console.progress)
+    finished = experiment.slice_network(config, folder, device=device, force=force)
     if as_json:
         line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
         typer.echo(json.dumps(replace_nonfinite(line)))
@@ -111,9 +110,9 @@ def _parse_rows(text: str) -> tuple[int, ...]:
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import build_table
     from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, interval_coverage
     from dimple.views.content.labels import column_label
+    from dimple.views.report.text_table import build_table
 
     out = Console(highlight=False)
     summary = run.info["summary"]

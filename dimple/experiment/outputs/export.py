@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.paraview import build_paraview_snapshots
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.views.content.frame import Frame
@@ -31,7 +31,7 @@ def export_run(
     outputs: Sequence[Path | str] = (),
     fps: int = 8,
     size: tuple[int, int] = FRAME_SIZE,
-    progress: Progress = silent_progress,
+    progress: Progress = show_progress,
 ) -> list[Path]:
     """Write a run as films, images, a web page or files for ParaView, by the suffix of each file.
 

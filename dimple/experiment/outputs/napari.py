@@ -12,7 +12,7 @@ from torch import Tensor
 from dimple.boundary import Boundary
 from dimple.errors import RunError
 from dimple.experiment.outputs.view import RunEvaluator
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.levelsets.base import level_function
 from dimple.levelsets.dense import corner_values
 from dimple.protocols import Progress
@@ -32,7 +32,7 @@ GRID_POINTS_PER_SIDE = 65
 SCORE_QUANTILE = 0.9
 
 
-def open_in_napari(path: Path | str, progress: Progress = silent_progress) -> None:
+def open_in_napari(path: Path | str, progress: Progress = show_progress) -> None:
     """Open a run in napari, and return when its window is closed.
 
     Args:

@@ -11,7 +11,7 @@ from dimple.experiment.probing.config import ProbeConfig
 from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.experiment.slices.config import SliceConfig
 from dimple.protocols import Progress
 from dimple.runs import Run
@@ -23,7 +23,7 @@ from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.slice_report import write_slice_report
 
 
-def report(path: Path | str, out: Path | str | None = None, progress: Progress = silent_progress) -> Path:
+def report(path: Path | str, out: Path | str | None = None, progress: Progress = show_progress) -> Path:
     """Write the page of a simulated scene, of a slice or of a measurement, from its run folder.
 
     The images of a measurement need its network and its data, which are read again from where they were.

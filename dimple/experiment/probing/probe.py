@@ -30,7 +30,8 @@ from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.saved_images import collect_image_arrays, select_image_rows
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
-from dimple.experiment.provenance import add_costs, describe_device, silent_progress, versions
+from dimple.experiment.progress import show_progress
+from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.probes import run_probes
 from dimple.protocols import Progress
 from dimple.runs import Run
@@ -52,7 +53,7 @@ def probe(
     *,
     device: str = "auto",
     force: bool = False,
-    progress: Progress = silent_progress,
+    progress: Progress = show_progress,
 ) -> Run:
     """Measure the boundary of a model at images, or of a run at its points; write tables, a summary and a page.
 

@@ -10,7 +10,7 @@ import numpy as np
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.sources import RunSnapshots
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.levelsets import check_completeness
 from dimple.levelsets.completeness import CompletenessResult, is_power_of_two_resolution
 from dimple.levelsets.mesh import Mesh
@@ -57,7 +57,7 @@ class SnapshotCompleteness:
 
 
 def check_run_completeness(
-    path: Path | str, resolution: int = 64, steps: Sequence[int] = (), progress: Progress = silent_progress
+    path: Path | str, resolution: int = 64, steps: Sequence[int] = (), progress: Progress = show_progress
 ) -> list[SnapshotCompleteness]:
     """Prove that the boundary meshes of a run miss nothing larger than a cell, or count the undecided cells.
 
