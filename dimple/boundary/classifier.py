@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dimple.errors import ModelError
 from dimple.settings import format_value
-from dimple.tensors import broadcast_per_sample
+from dimple.tensors import broadcast_per_sample, is_out_of_memory
 
 # The number of samples with which a model is tried.
 TRIAL_SAMPLES = 8
@@ -73,7 +73,7 @@ class PreparedClassifier:
         try:
             return self.model(inputs)
         except (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            if "out of memory" in str(error):
+            if is_out_of_memory(error):
                 raise
             shape = f"{tuple(inputs.shape)} of type {inputs.dtype}"
             raise ModelError(f"the model fails on samples {shape}: {type(error).__name__}: {error}") from error
@@ -134,7 +134,7 @@ def _evaluation_mode(model: Any) -> Iterator[None]:
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     if any(modes):
-        warnings.warn("the model was in training mode; it is measured in eval mode", stacklevel=5)
+        warnings.warn("the model was in training mode; it is measured in eval mode", stacklevel=6)
         model.eval()
     try:
         yield

@@ -1,6 +1,7 @@
 """Terminal output besides the results: one-line notes and errors on stderr, and exit codes."""
 
 import os
+import re
 import sys
 import warnings
 from typing import Any, NoReturn
@@ -8,6 +9,9 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from dimple.errors import DimpleError
+
+# Arguments of the functions behind the commands that have the names of flags.
+ARGUMENTS_THAT_ARE_FLAGS = ("device", "force", "fps", "jobs", "out", "resolution", "size")
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -30,8 +34,22 @@ def exit_with_error(error: DimpleError) -> NoReturn:
     """Print one line for each sentence of an error, and exit with its exit code."""
     for sentence in error.args:
         line = " ".join(replace_control_characters(str(sentence)).split())
-        print_note(f"dimple: {line}")
+        print_note(f"dimple: {name_flags(line)}")
     raise SystemExit(error.exit_code)
+
+
+def name_flags(sentence: str) -> str:
+    """Return a sentence about arguments of Python as one about flags of the command line.
+
+    Example:
+        >>> name_flags("jobs is 0; give at least 1")
+        '--jobs is 0; give at least 1'
+        >>> name_flags("choose another out=, or force=True")
+        'choose another --out, or --force'
+    """
+    first = rf"^({'|'.join(ARGUMENTS_THAT_ARE_FLAGS)})(?= is )"
+    anywhere = rf"\b({'|'.join(ARGUMENTS_THAT_ARE_FLAGS)})=(?:True\b|(?=[\s,;.]|$))"
+    return re.sub(f"{first}|{anywhere}", lambda match: f"--{(match[1] or match[2]).replace('_', '-')}", sentence)
 
 
 def replace_control_characters(text: str) -> str:

@@ -78,7 +78,7 @@ def _notebook_progress(display: Callable[..., Any], stage: str, total: int) -> I
         seconds = time.monotonic() - started
         left = f", about {seconds / done * (total - done):.0f} s left" if 0 < done < total else ""
         text = f"{html.escape(stage)} {done} of {total}, {seconds:.0f} s{left}"
-        return HTML(f'<progress value="{done}" max="{max(total, 1)}"></progress> {text}')
+        return HTML(f'<progress value="{done}" max="{max(total, 1)}"></progress> {text}')  # type: ignore[no-untyped-call]
 
     handle = display(bar(), display_id=True)
 

@@ -89,15 +89,13 @@ def _check_arguments(paths: Sequence[Path], size: tuple[int, int], fps: int) -> 
     known = (*RENDERED_SUFFIXES, PAGE_SUFFIX, *PARAVIEW_WRITERS)
     for target in paths:
         if target.suffix not in known:
-            raise UsageError(
-                f"--out {target}: the suffix is {target.suffix or 'missing'}; choose from {SUFFIX_DESCRIPTIONS}"
-            )
+            raise UsageError(f"{target}: the suffix is {target.suffix or 'missing'}; choose from {SUFFIX_DESCRIPTIONS}")
     suffixes = [target.suffix for target in paths]
     if duplicates := [suffix for suffix in dict.fromkeys(suffixes) if suffixes.count(suffix) > 1]:
-        raise UsageError(f"--out names two files with the suffix {duplicates[0]}; name one of each kind")
+        raise UsageError(f"out= names two files with the suffix {duplicates[0]}; name one of each kind")
     if fps < 1:
-        raise UsageError(f"--fps is {fps}; give 1 or more")
+        raise UsageError(f"fps is {fps}; give 1 or more")
     if not all(160 <= side <= 7680 and side % 2 == 0 for side in size):
         raise UsageError(
-            f"--size is {size[0]}x{size[1]}; the encoder takes even numbers from 160 to 7680, such as 1280x720"
+            f"size is {size[0]}x{size[1]}; the encoder takes even numbers from 160 to 7680, such as 1280x720"
         )

@@ -62,7 +62,7 @@ def build_napari_layout(run: Run) -> NapariLayout:
         return _build_image_layout(run)
     raise RunError(
         f"{run.path}: holds neither a boundary in two or three dimensions nor images; open {run.path / 'report.html'} "
-        "in a browser, or measure images again with --force"
+        "in a browser, or measure images again with force=True"
     )
 
 

@@ -8,6 +8,11 @@ import yaml
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.config import ProbeConfig
+from dimple.experiment.probing.measured_run import (
+    REPRODUCTION,
+    is_measured_in_memory,
+    write_report_of_measured_run,
+)
 from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
@@ -44,11 +49,13 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
         return write_simulation_report(run, target)
     if is_slice(run):
         return write_slice_report(run, _reproduction_command(run), target)
+    if is_measured_in_memory(run):
+        return write_report_of_measured_run(run, target)
     config, checksums = _read_config(run)
     device = torch.device("cpu")
     sources = load_sources(config, device, progress)
     if sources.checksums != checksums:
-        raise RunError(f"{run.path}: the network or the data have changed; measure again with --force")
+        raise RunError(f"{run.path}: the network or the data have changed; measure again with force=True")
     *_, (_, last_network) = sources.networks
     runner = ProbeRunner(config, sources, run, device)
     write_report_page(run, sources, runner.make_boundary(last_network), runner.probe_builder, target)
@@ -94,6 +101,8 @@ def _reproduction_command(run: Run) -> str:
         settings = yaml.safe_load(run.settings_text)
         del settings["checksums"]
         return SliceConfig(**settings).command
+    if is_measured_in_memory(run):
+        return REPRODUCTION
     return _read_config(run)[0].command
 
 

@@ -46,7 +46,7 @@ def view(
         DeviceError: without a display; the message names the film and the report.
     """
     if fps < 1:
-        raise UsageError(f"--fps is {fps}; give 1 or more")
+        raise UsageError(f"fps is {fps}; give 1 or more")
     runs = [Run.open(path)] + ([] if other is None else [Run.open(other)])
     for run in runs:
         if not (run.path / "geometry.safetensors").is_file():
