@@ -1,7 +1,6 @@
 """`dimple slice`: class regions of a network in a plane or space through images, compared with random ones."""
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +16,8 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     WeightsOption,
     build_config,
+    parse_rows,
 )
-from dimple.errors import UsageError
 
 if TYPE_CHECKING:
     from dimple.runs import Run
@@ -89,7 +88,7 @@ def slice_network(
         experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
         state_dict_key=state_dict_key, run=run, split=split, axes=axes, dim=dim, resolution=resolution,
         levelset=levelset, radius=radius, null_draws=null_draws, seed=seed,
-        **({} if images is None else {"images": _parse_rows(images)}),
+        **({} if images is None else {"images": parse_rows("--images", images)}),
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"slice-{name}-{'-'.join(map(str, config.images))}"
@@ -99,12 +98,6 @@ def slice_network(
         typer.echo(json.dumps(replace_nonfinite(line)))
     else:
         _print_summary(finished)
-
-
-def _parse_rows(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
-        raise UsageError(f"--images is {text!r}; write numbers of images with commas between them, such as 3,17,42")
-    return tuple(int(number) for number in text.split(","))
 
 
 def _print_summary(run: "Run") -> None:

@@ -57,7 +57,7 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
     if sources.checksums != checksums:
         raise RunError(f"{run.path}: the network or the data have changed; measure again with force=True")
     *_, (_, last_network) = sources.networks
-    runner = ProbeRunner(config, sources, run, device)
+    runner = ProbeRunner(config, sources, {}, run, device)
     write_report_page(run, sources, runner.make_boundary(last_network), runner.probe_builder, target)
     return target
 
@@ -110,4 +110,5 @@ def _read_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
     """Return the configuration of a measurement, and the checksums of its network and data."""
     settings = yaml.safe_load(run.settings_text)
     checksums = settings.pop("checksums")
-    return ProbeConfig(**settings | {"probes": tuple(settings["probes"])}), checksums
+    rows = {name: tuple(settings[name]) for name in ("probes", "indices") if settings.get(name) is not None}
+    return ProbeConfig(**settings | rows), checksums

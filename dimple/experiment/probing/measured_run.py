@@ -36,7 +36,7 @@ REPRODUCTION = "dimple.measure(...), from Python: the model was in memory"
 @final
 @dataclasses.dataclass(frozen=True)
 class MeasurementTask:
-    """The question of a measurement: a boundary, samples with labels, probes, tangent spaces and the size of a batch."""
+    """A question to a model: its boundary, samples with labels, probes, tangent spaces and the size of a batch."""
 
     boundary: Boundary
     x: Tensor
