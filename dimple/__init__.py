@@ -1,6 +1,20 @@
 """dimple: decision boundaries of neural networks, simulated on synthetic manifolds and measured on any classifier.
 
-The names below are imported on first use, so that the command line starts without torch.
+The public names, by what they are for:
+
+- verbs: `measure` (a network in memory), `probe` (checkpoints on disk), `simulate` (a scene), `slice_network`,
+  `report`, `compare`, `export_run`, `pack`, `view`
+- runs and results: `Run`, `Measurement`, `Column`
+- boundaries: `Boundary`, `Box`, `AffineSlice`, `restrict_to_slice`
+- probes: `Margin`, `OnOff`, `Offset`, `Curvature`, `CertifiedRadius`, `ExactMargin`, `SubspaceMargin`, `Speed`,
+  `spectra`, `transfer`; attacks are the methods of `Margin`
+- tangent spaces: `LocalPCA`, `GlobalPCA`, `ClassPCA`, `AutoencoderJacobian`, `RandomSubspace`
+- level sets: `Adaptive`, `Dense`, `Exact`, `Mesh`
+- scenes: `Scene`, `load_scene`, `SyntheticData`, `MLP`, `StandardTraining`; manifolds are in `dimple.manifolds`
+- networks and data: `build_model`, `load_model`, `load_weights`, `freeze`, `load_images`
+- settings of the verbs: `ProbeConfig`, `SliceConfig`
+
+They are imported on first use, so that the command line starts without torch.
 """
 
 import importlib
@@ -9,74 +23,124 @@ from typing import TYPE_CHECKING, Any
 from dimple.renamed import missing_attribute
 
 if TYPE_CHECKING:
-    from dimple.boundary import Boundary
-    from dimple.data import load_images
-    from dimple.experiment import ProbeConfig, measure, probe, simulate
+    from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
+    from dimple.data import SyntheticData, load_images
+    from dimple.experiment import (
+        Column,
+        Measurement,
+        ProbeConfig,
+        Run,
+        SliceConfig,
+        compare,
+        export_run,
+        measure,
+        pack,
+        probe,
+        report,
+        simulate,
+        slice_network,
+        view,
+    )
+    from dimple.levelsets import Adaptive, Dense, Exact, Mesh
     from dimple.networks import MLP, build_model, freeze, load_model, load_weights
-    from dimple.probes import Margin, Offset, OnOff
-    from dimple.runs import Run
+    from dimple.probes import (
+        CertifiedRadius,
+        Curvature,
+        ExactMargin,
+        Margin,
+        Offset,
+        OnOff,
+        Speed,
+        SubspaceMargin,
+        spectra,
+        transfer,
+    )
     from dimple.scene import Scene, load_scene
-    from dimple.tangents.local_pca import LocalPCA
-    from dimple.tangents.random_subspace import RandomSubspace
+    from dimple.tangents import AutoencoderJacobian, ClassPCA, GlobalPCA, LocalPCA, RandomSubspace
     from dimple.tensors import Box
+    from dimple.training import StandardTraining
 
 __version__ = "0.2.0"
 
-# Public names, each with the subpackage that defines it.
-_LAZY_IMPORTS = {
-    "Boundary": "boundary",
-    "Box": "tensors",
-    "LocalPCA": "tangents",
-    "MLP": "networks",
-    "Margin": "probes",
-    "Offset": "probes",
-    "OnOff": "probes",
-    "ProbeConfig": "experiment",
-    "RandomSubspace": "tangents",
-    "Run": "runs",
-    "Scene": "scene",
-    "build_model": "networks",
-    "freeze": "networks",
-    "load_images": "data",
-    "load_model": "networks",
-    "load_scene": "scene",
-    "load_weights": "networks",
-    "measure": "experiment",
-    "probe": "experiment",
-    "simulate": "experiment",
-}
+# Public names by the subpackage that defines them.
+_PUBLIC_NAMES = {
+    "boundary": ("AffineSlice", "Boundary", "restrict_to_slice"),
+    "data": ("SyntheticData", "load_images"),
+    "experiment": (
+        "Column", "Measurement", "ProbeConfig", "Run", "SliceConfig", "compare", "export_run", "measure", "pack",
+        "probe", "report", "simulate", "slice_network", "view",
+    ),
+    "levelsets": ("Adaptive", "Dense", "Exact", "Mesh"),
+    "networks": ("MLP", "build_model", "freeze", "load_model", "load_weights"),
+    "probes": (
+        "CertifiedRadius", "Curvature", "ExactMargin", "Margin", "Offset", "OnOff", "Speed", "SubspaceMargin",
+        "spectra", "transfer",
+    ),
+    "scene": ("Scene", "load_scene"),
+    "tangents": ("AutoencoderJacobian", "ClassPCA", "GlobalPCA", "LocalPCA", "RandomSubspace"),
+    "tensors": ("Box",),
+    "training": ("StandardTraining",),
+}  # fmt: skip
+_HOMES = {name: home for home, names in _PUBLIC_NAMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY_IMPORTS:
-        return missing_attribute("dimple")(name)
-    value = globals()[name] = getattr(importlib.import_module(f"dimple.{_LAZY_IMPORTS[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY_IMPORTS])
-
-
+# A list that type checkers can read; a test keeps it equal to the names above.
 __all__ = [
     "MLP",
+    "Adaptive",
+    "AffineSlice",
+    "AutoencoderJacobian",
     "Boundary",
     "Box",
+    "CertifiedRadius",
+    "ClassPCA",
+    "Column",
+    "Curvature",
+    "Dense",
+    "Exact",
+    "ExactMargin",
+    "GlobalPCA",
     "LocalPCA",
     "Margin",
+    "Measurement",
+    "Mesh",
     "Offset",
     "OnOff",
     "ProbeConfig",
     "RandomSubspace",
     "Run",
     "Scene",
+    "SliceConfig",
+    "Speed",
+    "StandardTraining",
+    "SubspaceMargin",
+    "SyntheticData",
     "build_model",
+    "compare",
+    "export_run",
     "freeze",
     "load_images",
     "load_model",
     "load_scene",
     "load_weights",
     "measure",
+    "pack",
     "probe",
+    "report",
+    "restrict_to_slice",
     "simulate",
+    "slice_network",
+    "spectra",
+    "transfer",
+    "view",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        return missing_attribute("dimple")(name)
+    value = globals()[name] = getattr(importlib.import_module(f"dimple.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -14,13 +14,13 @@ from dimple.boundary import AffineSlice, Boundary
 from dimple.cli import main
 from dimple.data import LABEL_RULES, SAMPLINGS, Images, LabelRule, ManifoldSamples, Sampling, SyntheticData
 from dimple.errors import SceneError
-from dimple.experiment import ProbeConfig, SliceConfig
+from dimple.experiment import ProbeConfig, Run, SliceConfig
 from dimple.levelsets import LEVEL_SETS
 from dimple.manifolds import MANIFOLDS, Manifold
 from dimple.migration import PYTHON_MEMBERS, migration_page
 from dimple.networks import MLP
 from dimple.probes import PROBES, Margin
-from dimple.runs import Checkpoints, Run
+from dimple.runs import Checkpoints
 from dimple.scene import Scene
 from dimple.scene.build import build
 from dimple.scene.scene import FAMILIES

@@ -8,7 +8,9 @@ from dimple.experiment.outputs.report import compare, report
 from dimple.experiment.outputs.view import view
 from dimple.experiment.probing.config import ProbeConfig
 from dimple.experiment.probing.in_memory import measure
+from dimple.experiment.probing.measurement import Column, Measurement
 from dimple.experiment.probing.probe import probe
+from dimple.experiment.run import Run
 from dimple.experiment.simulation.completeness import check_run_completeness
 from dimple.experiment.simulation.simulate_scene import simulate
 from dimple.experiment.slices.config import SliceConfig
@@ -16,7 +18,10 @@ from dimple.experiment.slices.slice_network import slice_network
 from dimple.renamed import missing_attribute
 
 __all__ = [
+    "Column",
+    "Measurement",
     "ProbeConfig",
+    "Run",
     "SliceConfig",
     "build_gallery",
     "check_run_completeness",

@@ -11,6 +11,7 @@ from dimple.probes.on_off import OnOff
 from dimple.probes.run_probes import run_probes
 from dimple.probes.spectra import Spectra, spectra
 from dimple.probes.speed import Speed, speed_sign_fractions
+from dimple.probes.subspaces import SubspaceMargin
 from dimple.probes.transfer import Transfer, find_boundary_points, transfer
 from dimple.probes.weight_directions import (
     gradient_descent_direction,
@@ -43,6 +44,7 @@ __all__ = [
     "Probe",
     "Spectra",
     "Speed",
+    "SubspaceMargin",
     "Transfer",
     "calibration_error",
     "confidence_summary",

@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -47,12 +47,13 @@ RUN_FILES_PATTERN = re.compile(
 Arrays = dict[str, NDArray[Any]]
 
 
-@final
-class Run:
-    """One experiment on disk.
+class RunFolder:
+    """The files of one experiment.
 
     Every file is written atomically, and no file is a pickle. A run of version 0.1 (format 1) is read with the present
     names of columns, arrays, keys and settings; its files are not changed.
+
+    Each file is read once; what was read stays in memory until it is written again.
 
     A run is written in stages. A stage with an entry in `info["seconds"]` is finished, and is not repeated when the
     same scene is simulated into the same folder.
@@ -67,9 +68,11 @@ class Run:
         self.path = path
         self.info = info
         self.archive_path = archive_path
+        self._tables: dict[str, tuple[Arrays, dict[str, str]]] = {}
+        self._arrays: dict[Path, Arrays] = {}
 
     @classmethod
-    def open(cls, path: Path | str) -> "Run":
+    def open(cls, path: Path | str) -> Self:
         """Open an existing run: a folder, or a file from `dimple pack`.
 
         A run of version 0.1 gives a warning.
@@ -116,7 +119,7 @@ class Run:
         settings_text: str,
         force: bool = False,
         settings_file: str = "scene.yaml",
-    ) -> "Run":
+    ) -> Self:
         """Create a run in a missing or empty folder, or continue an unfinished run with the same settings.
 
         Args:
@@ -150,7 +153,7 @@ class Run:
         run.save()
         return run
 
-    def _resume(self, info: dict[str, Any], settings_text: str) -> "Run":
+    def _resume(self, info: dict[str, Any], settings_text: str) -> Self:
         if self.info.get("status") == "complete":
             raise RunError(
                 f"{self.path}: already holds a finished run; choose another out=, or force=True to replace it"
@@ -187,7 +190,7 @@ class Run:
         shutil.rmtree(self.path)
 
     def pack(self, path: Path) -> Path:
-        """Write the run into one file, which `Run.open` accepts like the folder, and return its path."""
+        """Write the run into one file, which `RunFolder.open` accepts like the folder, and return its path."""
         return pack_folder(self.path, path, RUN_FILES_PATTERN)
 
     def default_output_path(self, name: str) -> Path:
@@ -246,35 +249,49 @@ class Run:
             ) from None
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, loss
 
-    def write_metrics(self, columns: Arrays, units: dict[str, str]) -> None:
-        """Write metrics.parquet, the table with one row per snapshot."""
-        write_table(self.path / "metrics.parquet", columns, units)
+    @property
+    def kind(self) -> Literal["simulation", "measurement", "slice"]:
+        """The kind of its content: a simulated scene, a measured network, or a slice of one."""
+        if self.info.get("kind") == "slice":
+            return "slice"
+        return "measurement" if (self.path / "config.yaml").is_file() else "simulation"
 
-    def metrics(self) -> Arrays:
-        """Return the columns of metrics.parquet, `step` first."""
-        return self.read_table("metrics")[0]
-
-    def units(self) -> dict[str, str]:
-        """Return the unit of each column of metrics.parquet."""
-        return self.read_table("metrics")[1]
-
-    def write_points(self, columns: Arrays, units: dict[str, str]) -> None:
-        """Write points.parquet, the table with one row per point and snapshot."""
-        write_table(self.path / "points.parquet", columns, units)
-
-    def points(self) -> Arrays:
-        """Return the columns of points.parquet."""
-        return self.read_table("points")[0]
+    def write_table(self, name: str, columns: Arrays, units: dict[str, str]) -> None:
+        """Write the table `<name>.parquet`: metrics has a row for each snapshot, points for each point and snapshot."""
+        write_table(self.path / f"{name}.parquet", columns, units)
+        self._tables.pop(name, None)
 
     def read_table(self, name: str) -> tuple[Arrays, dict[str, str]]:
-        """Return the columns of the table `<name>.parquet` and their units."""
-        columns, units = read_table(self.path / f"{name}.parquet")
-        if not self._is_old:
-            return columns, units
-        columns = {new_column(column): values for column, values in columns.items()}
-        for column in {"split", "statistic", "unit"} & columns.keys():
-            columns[column] = np.array([new_value(column, value) for value in columns[column].tolist()], dtype=object)
-        return columns, upgrade_units(units)
+        """Return the columns of the table `<name>.parquet` and their units.
+
+        Raises:
+            RunError: if the run has no such table, or the file is damaged.
+        """
+        if name not in self._tables:
+            path = self.path / f"{name}.parquet"
+            if not path.exists():
+                held = ", ".join(sorted(file.stem for file in self.path.glob("*.parquet"))) or "none yet"
+                raise RunError(f"{path}: is missing; the tables of this {self.kind} are: {held}")
+            self._tables[name] = self._with_present_names(*read_table(path))
+        columns, units = self._tables[name]
+        return dict(columns), dict(units)
+
+    def _with_present_names(self, columns: Arrays, units: dict[str, str]) -> tuple[Arrays, dict[str, str]]:
+        if self._is_old:
+            columns = {new_column(column): values for column, values in columns.items()}
+            for column in {"split", "statistic", "unit"} & columns.keys():
+                values = [new_value(column, value) for value in columns[column].tolist()]
+                columns[column] = np.array(values, dtype=object)
+            units = upgrade_units(units)
+        return _read_only(columns), units
+
+    def columns(self, name: str) -> Arrays:
+        """Return the columns of a table, such as metrics, points or measurements."""
+        return self.read_table(name)[0]
+
+    def units(self, name: str) -> dict[str, str]:
+        """Return the unit of each column of a table."""
+        return self.read_table(name)[1]
 
     def write_cache(self, name: str, arrays: Arrays) -> None:
         """Write an intermediate result, so that an interrupted run need not compute it again."""
@@ -295,20 +312,32 @@ class Run:
 
     def write_geometry(self, arrays: Arrays) -> None:
         """Write the arrays for drawing: `train`, `labels`, `low`, `high`, and the meshes of manifold and boundary."""
-        write_bytes(self.path / "geometry.safetensors", _to_safetensors(arrays))
+        self._write_arrays(self.path / "geometry.safetensors", arrays)
 
     def geometry(self) -> Arrays:
         """Return the arrays of `write_geometry`."""
-        arrays = _read_arrays(self.path / "geometry.safetensors")
+        arrays = self._read_arrays(self.path / "geometry.safetensors")
         return {ARRAYS.get(name, name): array for name, array in arrays.items()} if self._is_old else arrays
 
     def write_images(self, arrays: Arrays) -> None:
         """Write samples of a measurement with their perturbations, by `<split>/<name>`."""
-        write_bytes(self._images_path, _to_safetensors(arrays))
+        self._write_arrays(self._images_path, arrays)
 
     def images(self) -> Arrays:
         """Return the arrays of `write_images`."""
-        return _read_arrays(self._images_path)
+        return self._read_arrays(self._images_path)
+
+    def _write_arrays(self, path: Path, arrays: Arrays) -> None:
+        write_bytes(path, _to_safetensors(arrays))
+        self._arrays.pop(path, None)
+
+    def _read_arrays(self, path: Path) -> Arrays:
+        if path not in self._arrays:
+            try:
+                self._arrays[path] = load_arrays(path.read_bytes())
+            except (OSError, SafetensorError) as error:
+                raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
+        return dict(self._arrays[path])
 
     @property
     def has_images(self) -> bool:
@@ -358,6 +387,21 @@ class Run:
         arrays = self.geometry()
         return [mesh for step in self.steps if (mesh := _mesh_from_arrays(arrays, f"boundary/{step}")) is not None]
 
+    def mesh(self, step: int) -> Mesh:
+        """Return the mesh of the boundary at a snapshot.
+
+        Raises:
+            RunError: if there is no such snapshot, or the boundary was not extracted.
+        """
+        if step not in self.steps:
+            raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
+        mesh = _mesh_from_arrays(self.geometry(), f"boundary/{step}")
+        if mesh is None:
+            raise RunError(
+                f"{self.path}: holds no mesh of the boundary, which was not extracted (levelset.kind is none)"
+            )
+        return mesh
+
 
 def _to_safetensors(arrays: Arrays, metadata: dict[str, str] | None = None) -> bytes:
     """Return the arrays as a safetensors file."""
@@ -396,11 +440,10 @@ def _upgrade_settings(text: str, path: Path) -> str:
     return str(yaml.safe_dump(upgraded, sort_keys=False))
 
 
-def _read_arrays(path: Path) -> Arrays:
-    try:
-        return load_arrays(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
+def _read_only(arrays: Arrays) -> Arrays:
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
 
 
 def _mesh_from_arrays(arrays: Arrays, name: str) -> Mesh | None:

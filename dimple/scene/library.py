@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dimple
 from dimple.errors import SceneError
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.scene.build import build
 from dimple.scene.dump import dump
 from dimple.scene.overrides import override
@@ -65,7 +65,7 @@ def load_scene(
     return _build_scene(read_text(path), path, overrides, seed, resolution)
 
 
-def load_run_scene(run: Run, overrides: Sequence[str] = ()) -> Scene:
+def load_run_scene(run: RunFolder, overrides: Sequence[str] = ()) -> Scene:
     """Load the scene that a run was simulated from, with changes such as `training.steps=500`.
 
     Raises:

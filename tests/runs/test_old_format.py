@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from dimple.errors import RunError
 from dimple.experiment import ProbeConfig, export_run, probe, report
 from dimple.manifolds import Embedding, Flat
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_json, write_table
 from dimple.scene import load_run_scene
 from dimple.views.content.from_run import frames_from_run
@@ -230,31 +230,31 @@ def simulation_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def simulation(simulation_path: Path) -> Iterator[Run]:
+def simulation(simulation_path: Path) -> Iterator[RunFolder]:
     """The run, of which no test may change a file."""
     before = read_files(simulation_path)
     with pytest.warns(UserWarning, match=WARNING):
-        run = Run.open(simulation_path)
+        run = RunFolder.open(simulation_path)
     yield run
     assert read_files(simulation_path) == before
 
 
 @pytest.fixture
-def measurement(tmp_path: Path) -> Run:
+def measurement(tmp_path: Path) -> RunFolder:
     with pytest.warns(UserWarning, match=WARNING):
-        return Run.open(write_old_measurement(tmp_path / "old"))
+        return RunFolder.open(write_old_measurement(tmp_path / "old"))
 
 
-def test_metrics_have_the_present_names_and_units(simulation: Run) -> None:
-    metrics = simulation.metrics()
-    units = simulation.units()
+def test_metrics_have_the_present_names_and_units(simulation: RunFolder) -> None:
+    metrics = simulation.columns("metrics")
+    units = simulation.units("metrics")
     assert list(metrics) == list(units) == [new for _, new, _, _ in METRICS]
     for _, new, unit, values in METRICS:
         assert metrics[new].tolist() == values
         assert units[new] == NEW_UNITS.get(unit, unit)
 
 
-def test_points_have_the_present_names_and_splits(simulation: Run) -> None:
+def test_points_have_the_present_names_and_splits(simulation: RunFolder) -> None:
     points, units = simulation.read_table("points")
     assert list(points) == list(units) == [new for _, new, _ in POINTS]
     assert points["split"].tolist() == [split.replace("probe", "heldout") for split in SPLITS * 2]
@@ -264,7 +264,7 @@ def test_points_have_the_present_names_and_splits(simulation: Run) -> None:
             assert points[new].tolist() == point_values(old).tolist()
 
 
-def test_the_summary_has_the_present_names(simulation: Run) -> None:
+def test_the_summary_has_the_present_names(simulation: RunFolder) -> None:
     summary = simulation.info["summary"]
     assert summary["final"] == {new: values[-1] for _, new, _, values in METRICS if new != "step"}
     assert summary["margin_on_ratio_verdict"] == "above"
@@ -273,14 +273,14 @@ def test_the_summary_has_the_present_names(simulation: Run) -> None:
     assert simulation.info["passes"] == {"margin": {"samples": 8, "forwards": 100, "backwards": 90}}
 
 
-def test_the_geometry_has_the_present_names(simulation: Run) -> None:
+def test_the_geometry_has_the_present_names(simulation: RunFolder) -> None:
     assert "drawn" not in simulation.geometry()
     assert simulation.display_points.shape == (4, 2)
     assert simulation.affine_slice is not None and simulation.affine_slice.dim == 2
     assert [len(mesh.faces) for mesh in simulation.meshes()] == [1, 1]
 
 
-def test_the_settings_are_the_scene_with_the_present_names(simulation: Run) -> None:
+def test_the_settings_are_the_scene_with_the_present_names(simulation: RunFolder) -> None:
     scene = load_run_scene(simulation)
     assert scene.manifold == Embedding(Flat(low=(-0.5,), high=(0.5,), offset=()), ambient_dim=4)
     assert yaml.safe_load(simulation.settings_text)["data"] == {
@@ -297,7 +297,7 @@ def test_the_settings_are_the_scene_with_the_present_names(simulation: Run) -> N
     assert vars(scene.levelset)["resolution"] == 16
 
 
-def test_views_report_and_page_open_the_run(simulation: Run, tmp_path: Path) -> None:
+def test_views_report_and_page_open_the_run(simulation: RunFolder, tmp_path: Path) -> None:
     frames = frames_from_run(simulation)
     assert [frame.step for frame in frames] == [0, 5]
     assert frames[1].drawing.points.predictions is not None
@@ -311,7 +311,7 @@ def test_views_report_and_page_open_the_run(simulation: Run, tmp_path: Path) -> 
     assert (tmp_path / "page.html").stat().st_size > 10_000
 
 
-def test_the_run_can_be_measured(simulation: Run, tmp_path: Path) -> None:
+def test_the_run_can_be_measured(simulation: RunFolder, tmp_path: Path) -> None:
     config = ProbeConfig(run=str(simulation.path), probes=("margin",), samples=2)
     with pytest.warns(UserWarning, match=WARNING):
         measured = probe(config, tmp_path / "measurement")
@@ -326,7 +326,7 @@ def test_the_warning_is_shown_once_for_a_run(simulation_path: Path) -> None:
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("default")
         for _ in range(3):
-            Run.open(simulation_path)
+            RunFolder.open(simulation_path)
     (warning,) = shown
     assert str(warning.message) == (
         f"{simulation_path}: was written by dimple 0.1; its columns and keys are read with their present names "
@@ -334,7 +334,7 @@ def test_the_warning_is_shown_once_for_a_run(simulation_path: Path) -> None:
     )
 
 
-def test_a_measurement_has_the_present_names(measurement: Run) -> None:
+def test_a_measurement_has_the_present_names(measurement: RunFolder) -> None:
     assert measurement.settings_path.name == "scene.yaml"
     assert yaml.safe_load(measurement.settings_text) == {
         "model": "digits_convnet",
@@ -367,8 +367,8 @@ def test_a_measurement_has_the_present_names(measurement: Run) -> None:
 def test_a_new_run_has_its_own_settings_file_and_no_warning(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run = Run.create(tmp_path / "run", {"name": "a"}, "draws: 1\n", settings_file="config.yaml")
-        run = Run.open(run.path)
+        run = RunFolder.create(tmp_path / "run", {"name": "a"}, "draws: 1\n", settings_file="config.yaml")
+        run = RunFolder.open(run.path)
     assert run.settings_path.name == "config.yaml"
     assert run.settings_text == "draws: 1\n"
     assert run.info["format"] == 2
@@ -382,9 +382,9 @@ def test_an_unfinished_old_run_is_not_continued(tmp_path: Path) -> None:
     info = json.loads((path / "run.json").read_text())
     write_json(path / "run.json", info | {"status": "running"})
     with pytest.warns(UserWarning, match=WARNING), pytest.raises(RunError, match=r"unfinished run of dimple 0\.1"):
-        Run.create(path, {"name": "line"}, SCENE)
+        RunFolder.create(path, {"name": "line"}, SCENE)
     with pytest.warns(UserWarning, match=WARNING):
-        run = Run.create(path, {"name": "line"}, SCENE, force=True)
+        run = RunFolder.create(path, {"name": "line"}, SCENE, force=True)
     assert run.info["format"] == 2 and not (path / "geometry.safetensors").exists()
 
 
@@ -395,6 +395,6 @@ def test_invalid_settings_of_an_old_run_are_refused(tmp_path: Path, text: str) -
     path = write_old_measurement(tmp_path / "run")
     (path / "scene.yaml").write_text(text)
     with pytest.warns(UserWarning, match=WARNING):
-        run = Run.open(path)
+        run = RunFolder.open(path)
     with pytest.raises(RunError, match=r"scene\.yaml: is not readable"):
         _ = run.settings_text

@@ -11,23 +11,23 @@ import pytest
 import torch
 
 from dimple.errors import RunError
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.runs.atomic_io import atomic_replace, read_table, write_bytes, write_table
 
 INFO = {"name": "x", "seed": 0, "device": "cpu", "versions": {"dimple": "0"}}
 
 
 def test_a_snapshot_comes_back_to_the_last_bit(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", INFO, "seed: 0\n")
+    run = RunFolder.create(tmp_path / "run", INFO, "seed: 0\n")
     weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     run.write_snapshot(12, {"0.weight": weight}, 0.1 + 0.2)
-    state, loss = Run.open(tmp_path / "run").read_snapshot(12)
+    state, loss = RunFolder.open(tmp_path / "run").read_snapshot(12)
     assert torch.equal(state["0.weight"], weight) and loss == 0.1 + 0.2
     assert run.steps == [12]
 
 
 def test_arrays_of_any_memory_layout_come_back_unchanged(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", INFO, "seed: 0\n")
+    run = RunFolder.create(tmp_path / "run", INFO, "seed: 0\n")
     weight = torch.arange(6.0).reshape(2, 3).T
     run.write_snapshot(0, {"0.weight": weight, "count": torch.tensor(7)}, 0.5)
     state, _ = run.read_snapshot(0)
@@ -49,11 +49,11 @@ def test_a_table_keeps_values_units_and_infinities(tmp_path: Path) -> None:
 
 
 def test_an_infinite_value_differs_from_a_missing_one(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {"name": "a"}, "seed: 0\n")
+    run = RunFolder.create(tmp_path / "run", {"name": "a"}, "seed: 0\n")
     values = {"margin_on": math.inf, "margin_misclassified": -math.inf, "logit_margin": math.nan, "x": 0.1}
     run.info["summary"] = {"rows": [values]}
     run.save()
-    (row,) = Run.open(run.path).info["summary"]["rows"]
+    (row,) = RunFolder.open(run.path).info["summary"]["rows"]
     assert row == values | {"logit_margin": None}
 
     def refuse_constant(constant: str) -> float:
@@ -97,28 +97,28 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_finished_run_is_not_overwritten_without_force(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", INFO, "seed: 0\n")
+    run = RunFolder.create(tmp_path / "run", INFO, "seed: 0\n")
     run.info["status"] = "complete"
     run.save()
     with pytest.raises(RunError, match="already holds a finished run"):
-        Run.create(tmp_path / "run", INFO, "seed: 0\n")
-    assert Run.create(tmp_path / "run", INFO, "seed: 0\n", force=True).info["status"] == "running"
+        RunFolder.create(tmp_path / "run", INFO, "seed: 0\n")
+    assert RunFolder.create(tmp_path / "run", INFO, "seed: 0\n", force=True).info["status"] == "running"
 
 
 def test_an_unfinished_run_continues_only_with_the_same_settings(tmp_path: Path) -> None:
-    Run.create(tmp_path / "run", INFO, "seed: 0\n").info["seconds"]["train"] = 1.0
-    assert Run.create(tmp_path / "run", INFO, "seed: 0\n").info["status"] == "running"
+    RunFolder.create(tmp_path / "run", INFO, "seed: 0\n").info["seconds"]["train"] = 1.0
+    assert RunFolder.create(tmp_path / "run", INFO, "seed: 0\n").info["status"] == "running"
     with pytest.raises(RunError, match="other settings"):
-        Run.create(tmp_path / "run", INFO, "seed: 1\n")
+        RunFolder.create(tmp_path / "run", INFO, "seed: 1\n")
     with pytest.raises(RunError, match="other versions"):
-        Run.create(tmp_path / "run", INFO | {"device": "cuda"}, "seed: 0\n")
+        RunFolder.create(tmp_path / "run", INFO | {"device": "cuda"}, "seed: 0\n")
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_with_other_files_is_never_changed(tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match="is not empty and holds no run; choose another out="):
-        Run.create(tmp_path, INFO, "seed: 0\n", force=force)
+        RunFolder.create(tmp_path, INFO, "seed: 0\n", force=force)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -129,12 +129,12 @@ def test_a_folder_with_other_files_is_never_changed(tmp_path: Path, force: bool)
 def test_an_invalid_run_file_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunError, match=message):
-        Run.open(tmp_path)
+        RunFolder.open(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_a_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
-    run = Run.create(tmp_path / "run", INFO, "seed: 0\n")
+    run = RunFolder.create(tmp_path / "run", INFO, "seed: 0\n")
     run.write_snapshot(3, {"w": torch.zeros(4)}, 0.5)
     file = tmp_path / "run" / "snapshots" / "00000003.safetensors"
     if damage == "missing":

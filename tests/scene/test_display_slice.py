@@ -88,7 +88,7 @@ def test_a_scene_in_many_dimensions_is_filmed_in_its_slice(rendering: None, tmp_
     changes = ["training.steps=3", "snapshots.count=3", "probes=[]", "data.test_points=10", "data.heldout_points=10"]
     run = experiment.simulate(load_scene("plane_in_10d", changes), tmp_path / "run", device="cpu")
     assert run.info["slice"]["dim"] == 3
-    assert {"margin_in_slice", "gradient_slice_fraction"} <= set(run.metrics())
+    assert {"margin_in_slice", "gradient_slice_fraction"} <= set(run.columns("metrics"))
     frames = frames_from_run(run)
     assert [frame.step for frame in frames] == run.steps
     for frame in frames:

@@ -9,7 +9,7 @@ import torch
 
 from dimple.boundary import Boundary
 from dimple.levelsets import Dense, Mesh
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.runs.run import mesh_to_arrays
 from dimple.views.content.cross_section import build_cross_section
 from dimple.views.content.frame import (
@@ -147,10 +147,10 @@ def plane_frames() -> list[Frame]:
     return frames
 
 
-def write_run(folder: Path, name: str = "ball") -> Run:
+def write_run(folder: Path, name: str = "ball") -> RunFolder:
     """Write a finished run folder with the boundaries of `space_frames`."""
     info = {"name": name, "seed": 3, "device": "cpu (1 threads)", "versions": {"dimple": "0.0", "torch": "2.x"}}
-    run = Run.create(folder, info, f"name: {name}\nmanifold: {{kind: sphere}}\n")
+    run = RunFolder.create(folder, info, f"name: {name}\nmanifold: {{kind: sphere}}\n")
     points = sphere_points()
     count = len(points.labels)
     frames = len(STEPS)
@@ -175,8 +175,10 @@ def write_run(folder: Path, name: str = "ball") -> Run:
         "margin_on_ratio_null_high": np.full(frames, 1.5),
         "margin_on_ratio_analytic": np.full(frames, 1.225),
     }
-    run.write_metrics(
-        columns, {"boundary_distance": "l2, input units", "gradient_off_manifold_fraction": "fraction", "loss": "nats"}
+    run.write_table(
+        "metrics",
+        columns,
+        {"boundary_distance": "l2, input units", "gradient_off_manifold_fraction": "fraction", "loss": "nats"},
     )
     rows = {
         "step": np.repeat(STEPS, count),
@@ -185,7 +187,7 @@ def write_run(folder: Path, name: str = "ball") -> Run:
         "label": np.tile(points.labels[::-1], frames),
         "prediction": np.tile(points.predictions[::-1], frames),
     }
-    run.write_points(rows, {})
+    run.write_table("points", rows, {})
     run.info["summary"] = {
         "steps": 100,
         "snapshots": frames,
@@ -201,7 +203,7 @@ def write_run(folder: Path, name: str = "ball") -> Run:
     return run
 
 
-def write_flat_run(folder: Path) -> Run:
+def write_flat_run(folder: Path) -> RunFolder:
     """Write a run with the metrics of `write_run` and a circle that shrinks in the plane, class 1 within it."""
     run = write_run(folder)
     arrays = {"train": np.eye(6)[:, :2], "labels": np.arange(6) % 2, "low": np.full(2, -2.0), "high": np.full(2, 2.0)}

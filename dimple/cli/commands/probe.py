@@ -20,7 +20,7 @@ from dimple.cli.flags import (
 )
 
 if TYPE_CHECKING:
-    from dimple.runs import Run
+    from dimple.runs import RunFolder
 
 
 def probe(
@@ -118,7 +118,7 @@ def probe(
         _print_summary(finished)
 
 
-def _print_summary(run: "Run") -> None:
+def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.views.report.measurement import reliability_warning

@@ -25,13 +25,13 @@ def report(
     The report is one page that needs no other file.
     """
     from dimple import experiment
-    from dimple.runs import Run
+    from dimple.runs import RunFolder
 
     if len(runs) == 1:
         path = experiment.report(runs[0], out)
     elif out is None:
         for run in runs:
-            Run.open(run)
+            RunFolder.open(run)
         raise UsageError(f"{len(runs)} runs have no common folder for their page; name a file with -o")
     else:
         path = experiment.compare(runs, out)

@@ -10,7 +10,7 @@ import typer
 from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption
 
 if TYPE_CHECKING:
-    from dimple.runs import Run
+    from dimple.runs import RunFolder
 
 
 def simulate(
@@ -90,7 +90,7 @@ def _preload(film: bool) -> None:
         find_window_class()
 
 
-def _print_summary(run: "Run") -> None:
+def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.stats.aggregate import VERDICT_SUFFIX
@@ -106,7 +106,7 @@ def _print_summary(run: "Run") -> None:
         )
         out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
-    out.print(build_table("at the last step", summary["final"] | verdicts, run.units(), width=out.width))
+    out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training points, negative where the prediction is wrong"
     out.print(note, style="dim", markup=False)
     for file in ("film.mp4", "page.html", "report.html", "metrics.parquet"):

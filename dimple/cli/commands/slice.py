@@ -20,7 +20,7 @@ from dimple.cli.flags import (
 )
 
 if TYPE_CHECKING:
-    from dimple.runs import Run
+    from dimple.runs import RunFolder
 
 
 def slice_network(
@@ -100,7 +100,7 @@ def slice_network(
         _print_summary(finished)
 
 
-def _print_summary(run: "Run") -> None:
+def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, interval_coverage
@@ -110,11 +110,15 @@ def _print_summary(run: "Run") -> None:
     out = Console(highlight=False)
     summary = run.info["summary"]
     null_draws = run.info["slice"]["null_draws"]
-    steps = run.metrics()["step"]
-    images = len(run.points()["index"]) // len(steps)
+    steps = run.columns("metrics")["step"]
+    images = len(run.columns("points")["index"]) // len(steps)
     out.print(run.info["slice"]["description"], markup=False)
     heading = "in the slice" if len(steps) == 1 else f"in the slice, step {steps[-1]}"
-    out.print(build_table(heading, summary["final"] | summary["verdicts"], run.units(), column_label, width=out.width))
+    out.print(
+        build_table(
+            heading, summary["final"] | summary["verdicts"], run.units("metrics"), column_label, width=out.width
+        )
+    )
     note = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
     note += (
         f"; comparison: median over {null_draws} random slices" if null_draws > 1 else "; comparison: a random slice"

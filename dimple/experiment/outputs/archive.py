@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dimple.errors import RunError, UsageError
-from dimple.runs import Run
+from dimple.experiment.run import Run
 from dimple.runs.archive import ARCHIVE_SUFFIX
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.paraview import build_paraview_snapshots
 from dimple.experiment.progress import show_progress
+from dimple.experiment.run import Run
 from dimple.protocols import Progress
-from dimple.runs import Run
 from dimple.views.content.frame import Frame
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.content.from_slice import is_slice

@@ -9,9 +9,9 @@ from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.export import is_drawable
 from dimple.experiment.progress import show_progress
 from dimple.experiment.provenance import describe_device, versions
+from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import simulate
 from dimple.protocols import Progress
-from dimple.runs import Run
 from dimple.scene import Scene, find_scene, load_scene, scene_text, shipped_scenes
 from dimple.tensors import resolve_device
 from dimple.views.content.from_run import frames_from_run

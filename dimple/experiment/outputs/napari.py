@@ -13,10 +13,10 @@ from dimple.boundary import Boundary
 from dimple.errors import RunError
 from dimple.experiment.outputs.view import RunEvaluator
 from dimple.experiment.progress import show_progress
+from dimple.experiment.run import Run
 from dimple.levelsets.base import level_function
 from dimple.levelsets.dense import corner_values
 from dimple.protocols import Progress
-from dimple.runs import Run
 from dimple.runs.archive import ARCHIVE_SUFFIX
 from dimple.stats.aggregate import comparison_column
 from dimple.views.content.from_run import frames_from_run
@@ -57,7 +57,7 @@ def build_napari_layout(run: Run) -> NapariLayout:
         RunError: if the run has neither.
     """
     if (run.path / "geometry.safetensors").is_file():
-        return make_run_layout(frames_from_run(run), run.points(), build_score_grid(run))
+        return make_run_layout(frames_from_run(run), run.columns("points"), build_score_grid(run))
     if run.has_images:
         return _build_image_layout(run)
     raise RunError(
@@ -84,7 +84,7 @@ def build_score_grid(run: Run) -> ScoreGrid | None:
 
         return corner_values(displayed_level, axes, torch.device("cpu"))
 
-    points = run.points()
+    points = run.columns("points")
     sizes = np.abs(points["logit_margin"][(points["split"] == "train") & (points["step"] == steps[-1])])
     return ScoreGrid(axes, values, float(np.quantile(sizes, SCORE_QUANTILE)) or 1.0)
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.experiment.outputs.view import RunEvaluator
+from dimple.experiment.run import Run
 from dimple.levelsets.mesh import Mesh
-from dimple.runs import Run
 from dimple.tracing.piecewise_linear import is_piecewise_linear, read_piecewise_linear
 from dimple.views.content.frame import Frame
 from dimple.views.content.from_slice import is_slice
@@ -37,7 +37,7 @@ def build_paraview_snapshots(run: Run, frames: Sequence[Frame], advance: Callabl
         advance: called after each snapshot.
     """
     evaluator = None if is_slice(run) else RunEvaluator(run)
-    animation = Animation(RunView(frames, run.path, run.points(), evaluator))
+    animation = Animation(RunView(frames, run.path, run.columns("points"), evaluator))
     columns = build_point_table(frames, animation.run.point_table)
     starts = np.cumsum([0, *[len(frame.drawing.points.labels) for frame in frames]])
     snapshots = []

@@ -17,9 +17,9 @@ from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
 from dimple.experiment.progress import show_progress
+from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
 from dimple.protocols import Progress
-from dimple.runs import Run
 from dimple.views.content.from_slice import is_slice
 from dimple.views.content.run_header import simulate_command
 from dimple.views.report.comparison import MAX_RUNS, write_comparison

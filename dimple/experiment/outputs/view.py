@@ -12,9 +12,9 @@ from dimple.boundary import Boundary
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.progress import show_progress
+from dimple.experiment.run import Run
 from dimple.experiment.simulation.perturbations import PerturbationSearch
 from dimple.protocols import Progress
-from dimple.runs import Run
 from dimple.scene import load_run_scene
 from dimple.views.content.frame import FloatArray, Perturbations
 from dimple.views.content.from_run import frames_from_run
@@ -73,7 +73,7 @@ def load_run_view(run: Run) -> RunView:
     """
     if is_slice(run):
         return RunView(frames_from_run(run), run.path, slice_point_table(run), None, run_metadata(run))
-    return RunView(frames_from_run(run), run.path, run.points(), RunEvaluator(run), run_metadata(run))
+    return RunView(frames_from_run(run), run.path, run.columns("points"), RunEvaluator(run), run_metadata(run))
 
 
 @final

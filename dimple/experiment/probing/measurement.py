@@ -16,8 +16,8 @@ from torch import Tensor
 from dimple.columns import describe_column
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.tables import SUMMARY_UNITS, summarize_steps
+from dimple.experiment.run import Run
 from dimple.probes import Cost
-from dimple.runs import Run
 from dimple.runs.atomic_io import write_bytes
 from dimple.stats.aggregate import (
     DRAWS_SUFFIX,

@@ -13,8 +13,8 @@ from dimple.data import Images
 from dimple.experiment.probing.build_probes import ProbeBuilder
 from dimple.experiment.probing.network_level import layer_table, transfer_tables
 from dimple.experiment.probing.sources import Sources
+from dimple.experiment.run import Run
 from dimple.probes import Measurement, run_probes
-from dimple.runs import Run
 from dimple.stats.null_bands import interval_coverage
 from dimple.views.report.html import run_cost
 from dimple.views.report.measurement import PerturbedImage, write_measurement_report

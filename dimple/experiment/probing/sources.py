@@ -13,12 +13,12 @@ from dimple.data import Images, load_images
 from dimple.errors import RunError
 from dimple.experiment.probing.config import ProbeConfig
 from dimple.experiment.probing.models import SingleNetwork, load_trajectory
+from dimple.experiment.run import Run
 from dimple.manifolds import Manifold
-from dimple.networks import freeze
 from dimple.protocols import Progress
-from dimple.runs import Checkpoints, Run
+from dimple.runs import Checkpoints
 from dimple.scene import Scene, load_run_scene
-from dimple.tensors import Box, generator
+from dimple.tensors import Box
 
 
 class LabeledSamples(Protocol):
@@ -148,9 +148,7 @@ class RunSnapshots:
 
     def load_network(self, step: int) -> nn.Module:
         """Return the network after `step` updates."""
-        network = self.scene.network.build(self.scene.manifold.ambient_dim, generator(self.scene.seed, "network"))
-        network.load_state_dict(self.run.read_snapshot(step)[0])
-        return freeze(network).double()
+        return self.run.network(step)
 
 
 def _sha256(content: bytes) -> str:

@@ -9,8 +9,8 @@ import torch
 
 from dimple.boundary import Boundary
 from dimple.experiment.probing.sources import RunSnapshots
+from dimple.experiment.run import Run
 from dimple.probes import Margin
-from dimple.runs import Run
 from dimple.scene import load_run_scene
 from dimple.tangents.decomposition import decompose
 from dimple.tensors import broadcast_per_sample

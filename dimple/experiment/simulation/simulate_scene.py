@@ -17,11 +17,11 @@ from dimple.data import ManifoldSamples
 from dimple.errors import DivergedError, SceneError
 from dimple.experiment.progress import show_progress
 from dimple.experiment.provenance import add_costs, describe_device, versions
+from dimple.experiment.run import Run
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
 from dimple.levelsets.mesh import Mesh
 from dimple.networks.wrappers import freeze
 from dimple.protocols import Progress
-from dimple.runs import Run
 from dimple.runs.run import mesh_to_arrays
 from dimple.scene import Scene, scene_text
 from dimple.scene.display_slice import DisplaySlice, build_display_slice
@@ -164,9 +164,9 @@ class Simulation:
             name: np.array([snapshot.metrics[name] for snapshot in snapshots]) for name in first.metrics
         }
         metrics["step"] = metrics["step"].astype(np.int64)
-        self.run.write_metrics(metrics, first.units)
+        self.run.write_table("metrics", metrics, first.units)
         points = {name: np.concatenate([snapshot.points[name] for snapshot in snapshots]) for name in first.points}
-        self.run.write_points(points, first.units)
+        self.run.write_table("points", points, first.units)
         self.run.info["summary"] = summarize_metrics(metrics)
         if display_slice is not None:
             description = display_slice.description

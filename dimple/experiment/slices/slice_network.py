@@ -19,6 +19,7 @@ from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.progress import show_progress
 from dimple.experiment.provenance import describe_device, versions
+from dimple.experiment.run import Run
 from dimple.experiment.slices.axes import choose_slice_domain
 from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.tables import (
@@ -34,7 +35,6 @@ from dimple.levelsets.sampled_grid import SampledGrid, refinement_levels, sample
 from dimple.probes import run_probes
 from dimple.probes.subspaces import Subspace, SubspaceMargin
 from dimple.protocols import Progress
-from dimple.runs import Run
 from dimple.runs.run import surfaces_to_arrays
 from dimple.tensors import resolve_device
 from dimple.views.content.from_run import frames_from_run
@@ -172,8 +172,10 @@ class SliceRunner:
                     geometry |= {f"{prefix}{name}/{step}": arrays[name] for name in DISPLAY_ARRAYS if name in arrays}
         run.write_geometry(geometry)
         valid = [valid_fraction(vertices, self.domain.low, self.domain.high) for vertices in self._valid_vertices]
-        run.write_metrics(build_metrics(measurements, valid), metric_units(self.config.dim))
-        run.write_points(build_slice_point_table(measurements, self.config), point_units(self.sources.step_unit))
+        run.write_table("metrics", build_metrics(measurements, valid), metric_units(self.config.dim))
+        run.write_table(
+            "points", build_slice_point_table(measurements, self.config), point_units(self.sources.step_unit)
+        )
         run.info["summary"] = build_summary(measurements, valid, self.sources.classes)
         run.info["slice"] = {
             "description": self.domain.description,

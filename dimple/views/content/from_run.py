@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.stats.aggregate import comparison_column
 from dimple.views.content.color_scale import round_up
 from dimple.views.content.columns import make_curve
@@ -35,7 +35,7 @@ MAX_MANIFOLD_EDGE = 1 / 150
 MAX_BOUNDARY_EDGE = 1 / 25
 
 
-def frames_from_run(run: Run) -> list[Frame]:
+def frames_from_run(run: RunFolder) -> list[Frame]:
     """Return one frame for each snapshot, in the order of the steps.
 
     Raises:
@@ -43,7 +43,7 @@ def frames_from_run(run: Run) -> list[Frame]:
     """
     if is_slice(run):
         return frames_from_slice(run)
-    metrics = run.metrics()
+    metrics = run.columns("metrics")
     meshes = run.meshes()
     steps = metrics["step"].astype(np.int64)
     labels = run.training_points["labels"].astype(np.int64)
@@ -59,7 +59,7 @@ def frames_from_run(run: Run) -> list[Frame]:
             "to draw; scenes in R^2 or R^3 with a level set can be drawn"
         )
     timeline = build_timeline(run)
-    predictions = _predictions_by_step(run.points(), steps, len(labels))
+    predictions = _predictions_by_step(run.columns("points"), steps, len(labels))
     builder = _DrawingBuilder(run.display_points, low, high, run.manifold_mesh)
     depth_scale = builder.compute_depth_scale(meshes)
     name = str(run.info.get("name", run.path.name))
@@ -76,12 +76,12 @@ def frames_from_run(run: Run) -> list[Frame]:
     return frames
 
 
-def build_timeline(run: Run) -> Timeline:
+def build_timeline(run: RunFolder) -> Timeline:
     """Return the charts of a run, with the steps at which its phases were complete."""
     if is_slice(run):
         return build_slice_timeline(run)
-    metrics = run.metrics()
-    units = run.units()
+    metrics = run.columns("metrics")
+    units = run.units("metrics")
     charts = []
     for title, columns, limits in FILM_CHARTS:
         present = [column for column in columns if column in metrics]

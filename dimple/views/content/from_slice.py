@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.levelsets.mesh import Mesh
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.views.content.columns import make_curve, spans_decades
 from dimple.views.content.frame import (
     Chart,
@@ -30,18 +30,18 @@ SLICE_KIND = "slice"
 LENGTH_NORM = "l2"
 
 
-def is_slice(run: Run) -> bool:
+def is_slice(run: RunFolder) -> bool:
     """Return whether a run holds an affine slice of a network, as `dimple slice` makes it."""
     return run.info.get("kind") == SLICE_KIND
 
 
-def frames_from_slice(run: Run) -> list[Frame]:
+def frames_from_slice(run: RunFolder) -> list[Frame]:
     """Return one frame for each step, in the order of the steps."""
     slice_info = run.info["slice"]
     class_names = slice_info["classes"]
     geometry = run.geometry()
-    metrics = run.metrics()
-    points = run.points()
+    metrics = run.columns("metrics")
+    points = run.columns("points")
     timeline = build_slice_timeline(run)
     note = slice_note(run)
     control_title = f"control: {slice_info['dim']} random directions at the same image, with the same lengths"
@@ -56,10 +56,10 @@ def frames_from_slice(run: Run) -> list[Frame]:
     return frames
 
 
-def build_slice_timeline(run: Run) -> Timeline:
+def build_slice_timeline(run: RunFolder) -> Timeline:
     """Return the charts of an affine slice over its steps: distances to the boundary and the size of the boundary."""
-    metrics = run.metrics()
-    units = run.units()
+    metrics = run.columns("metrics")
+    units = run.units("metrics")
     distances = tuple(make_curve(metrics, name) for name in ("margin_in_slice", "margin_unbounded"))
     logarithmic = spans_decades(distances)
     size = (make_curve(metrics, "boundary_size"),)
@@ -106,13 +106,13 @@ def visible_image_rows(arrays: Arrays) -> IntArray:
     return np.flatnonzero(arrays["inside"].astype(bool) & in_box)
 
 
-def slice_point_table(run: Run) -> Arrays:
+def slice_point_table(run: RunFolder) -> Arrays:
     """Return the measured columns of the visible images, in the form of the table of training points of a simulation.
 
     Returns:
         `step`, `split`, `index`, `margin`, `margin_in_slice` and `margin_in_slice_null`, all margins without sign.
     """
-    table = run.points()
+    table = run.columns("points")
     rows = visible_image_rows(run.geometry())
     steps = np.unique(table["step"])
     count = len(table["step"]) // len(steps)

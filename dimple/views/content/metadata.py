@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from PIL.PngImagePlugin import PngInfo
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -16,7 +16,7 @@ Metadata: TypeAlias = Mapping[str, str]
 NO_METADATA: Metadata = MappingProxyType({})
 
 
-def run_metadata(run: Run) -> Metadata:
+def run_metadata(run: RunFolder) -> Metadata:
     """Return the metadata of a run: `Title`, `Seed`, `Settings` (YAML with all defaults) and `Software`."""
     versions: dict[str, Any] = run.info.get("versions", {})
     return {

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 
 # Name and meaning of each phase, by its key in the summary of a run.
 PHASE_DESCRIPTIONS = {
@@ -17,13 +17,13 @@ PHASE_DESCRIPTIONS = {
 LENGTH_NOTE = "lengths are l2, in input units"
 
 
-def slice_note(run: Run) -> str:
+def slice_note(run: RunFolder) -> str:
     """Return the description of the affine slice that a run shows; empty if it shows all of the input space."""
     slice_info = run.info.get("slice")
     return "" if slice_info is None else f"{slice_info['description']}; {LENGTH_NOTE}"
 
 
-def run_subtitle(run: Run, summary: Mapping[str, Any]) -> str:
+def run_subtitle(run: RunFolder, summary: Mapping[str, Any]) -> str:
     """Return one line with the slice, seed, device, number of steps and number of snapshots of a run."""
     parts = [slice_note(run), f"seed {run.info.get('seed', 0)}", str(run.info.get("device", ""))]
     if "steps" in summary:
@@ -62,7 +62,7 @@ def _snapshot_interval(step: int | None, steps: Sequence[int]) -> str:
     return f"between {max(earlier):,} and {step:,}" if earlier else ""
 
 
-def simulate_command(run: Run) -> str:
+def simulate_command(run: RunFolder) -> str:
     """Return the command that repeats a simulation; it is meant for the folder of the run."""
     out = shlex.quote(f"{run.info.get('name', run.path.name)}-again")
     return f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)} --out {out}"

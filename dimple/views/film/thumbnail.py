@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dimple.runs.atomic_io import atomic_replace
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.views.charts.timeline import plot_timeline
 from dimple.views.content.frame import Chart, Frame, Timeline
 from dimple.views.content.from_run import build_timeline
@@ -28,7 +28,7 @@ LETTER_SCALE = 1.3
 CROP_FRACTION = 0.75
 
 
-def write_thumbnails(run: Run, frames: Sequence[Frame], folder: Path) -> None:
+def write_thumbnails(run: RunFolder, frames: Sequence[Frame], folder: Path) -> None:
     """Write `moving.webp`, the boundary during training, and then `still.webp`, the boundary at the end.
 
     Args:

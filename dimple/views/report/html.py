@@ -13,7 +13,7 @@ from PIL import Image
 
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 from dimple.runs.atomic_io import write_bytes
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 
 if TYPE_CHECKING:
     import jinja2
@@ -87,7 +87,7 @@ def png_data_uri(image: Image.Image) -> str:
     return data_uri(buffer.getvalue(), "image/png")
 
 
-def run_cost(run: Run) -> dict[str, Any]:
+def run_cost(run: RunFolder) -> dict[str, Any]:
     """Return the passes of each probe, the seconds of each stage and the versions, for the template of the cost."""
     info = run.info
     return {
@@ -101,7 +101,7 @@ def run_cost(run: Run) -> dict[str, Any]:
     }
 
 
-def run_environment(run: Run) -> list[tuple[str, str]]:
+def run_environment(run: RunFolder) -> list[tuple[str, str]]:
     """Return the versions and the device of a run, as pairs of name and value."""
     return [*run.info.get("versions", {}).items(), ("device", str(run.info.get("device", "")))]
 

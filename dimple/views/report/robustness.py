@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.stats.aggregate import comparison_column
 from dimple.views.charts.distributions import distribution_charts, make_cdf_drawer
 from dimple.views.charts.matplotlib_svg import render_svg
@@ -18,7 +18,7 @@ MAX_POINTS_PER_GROUP = 4
 POINT_TABLE_COLUMNS = ("margin", "margin_unbounded", "margin_on", "margin_off", "offset", "confidence")
 
 
-def summarize_robustness(run: Run) -> dict[str, Any]:
+def summarize_robustness(run: RunFolder) -> dict[str, Any]:
     """Return the `charts` of the distributions at the last snapshot, and its extreme training points as `groups`."""
     table, units = run.read_table("points")
     train, tested = last_step_points(table)

@@ -8,7 +8,7 @@ from typing import Any, final
 import yaml
 from numpy.typing import NDArray
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.from_slice import is_slice
 from dimple.views.content.run_header import describe_phases, run_subtitle
@@ -56,7 +56,7 @@ class RunSummary:
     config_text: str
 
 
-def summarize_run(run: Run) -> RunSummary:
+def summarize_run(run: RunFolder) -> RunSummary:
     """Return the summary of a run.
 
     Raises:
@@ -84,7 +84,7 @@ def summarize_run(run: Run) -> RunSummary:
     )
 
 
-def is_simulated(run: Run) -> bool:
+def is_simulated(run: RunFolder) -> bool:
     """Return whether a run simulated a scene; other runs measured networks."""
     return (run.path / "metrics.parquet").is_file() and not is_slice(run)
 
@@ -117,7 +117,7 @@ def _describe_phase_dates(summary: Mapping[str, Any], steps: list[int]) -> dict[
     return {phase["name"]: ", ".join(filter(None, (phase["step"], phase["interval"]))) for phase in dated}
 
 
-def _read_simulation(run: Run) -> tuple[dict[str, Any], dict[str, Columns], dict[str, Columns], dict[str, str]]:
+def _read_simulation(run: RunFolder) -> tuple[dict[str, Any], dict[str, Columns], dict[str, Columns], dict[str, str]]:
     metrics, units = run.read_table("metrics")
     points, point_units = run.read_table("points")
     last = {name: float(values[-1]) for name, values in metrics.items()}
@@ -125,7 +125,7 @@ def _read_simulation(run: Run) -> tuple[dict[str, Any], dict[str, Columns], dict
     return {"": last}, {"": metrics}, {"": train | tested}, point_units | units
 
 
-def _read_measurement(run: Run) -> tuple[dict[str, Any], dict[str, Columns], dict[str, Columns], dict[str, str]]:
+def _read_measurement(run: RunFolder) -> tuple[dict[str, Any], dict[str, Columns], dict[str, Columns], dict[str, str]]:
     summary = run.info["summary"]
     table, units = run.read_table("measurements")
     splits = dict.fromkeys(row["split"] for row in summary["rows"])

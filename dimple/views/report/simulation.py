@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.stats.aggregate import VERDICT_SUFFIX
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.content.from_run import build_timeline
@@ -19,7 +19,7 @@ from dimple.views.report.tables import statistic_rows
 MAX_FILM_BYTES = 16_000_000
 
 
-def write_simulation_report(run: Run, path: Path | str, charts: Sequence[dict[str, str]] | None = None) -> Path:
+def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[dict[str, str]] | None = None) -> Path:
     """Write the report of a run as one HTML file that needs no other file and no network.
 
     The film and its key frames are read from the run folder; without them the page has none.
@@ -34,7 +34,7 @@ def write_simulation_report(run: Run, path: Path | str, charts: Sequence[dict[st
         RunError: if the run cannot be read or the page cannot be written.
     """
     summary: dict[str, Any] = run.info.get("summary") or {}
-    metrics, units = run.metrics(), run.units()
+    metrics, units = run.columns("metrics"), run.units("metrics")
     last: dict[str, Any] = {name: float(values[-1]) for name, values in metrics.items()}
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     values = {
@@ -55,15 +55,15 @@ def write_simulation_report(run: Run, path: Path | str, charts: Sequence[dict[st
     return write_page(path, "simulation.html", values)
 
 
-def report_charts(run: Run) -> list[dict[str, str]]:
+def report_charts(run: RunFolder) -> list[dict[str, str]]:
     """Return the curves of a report as `title` and `svg`; this is the slowest part of a report."""
     timeline = build_timeline(run)
     drawn = {curve.name for chart in timeline.charts for curve in chart.curves}
-    charts = [*timeline.charts, *charts_by_unit(run.metrics(), run.units(), exclude=drawn)]
+    charts = [*timeline.charts, *charts_by_unit(run.columns("metrics"), run.units("metrics"), exclude=drawn)]
     return render_charts(charts, timeline)
 
 
-def find_page_link(run: Run, path: Path | str) -> str:
+def find_page_link(run: RunFolder, path: Path | str) -> str:
     """Return the link to the page of a run for a report in the folder of the run; empty for a report elsewhere."""
     page = run.path / "page.html"
     return page.name if page.is_file() and Path(path).resolve().parent == page.resolve().parent else ""
@@ -75,7 +75,7 @@ def _film_data_uri(path: Path) -> str:
     return data_uri(path.read_bytes(), "video/mp4")
 
 
-def load_stills(run: Run, last_only: bool = False) -> list[dict[str, str]]:
+def load_stills(run: RunFolder, last_only: bool = False) -> list[dict[str, str]]:
     """Return the key frames of the film of a run, or the last of them, as `source` and `caption`."""
     phases = {step: name for name, step in build_timeline(run).phases}
     stills = []

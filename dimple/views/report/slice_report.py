@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.stats.null_bands import absolute_distances, interval_coverage
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.content.from_slice import build_slice_timeline
@@ -21,7 +21,7 @@ Columns = dict[str, NDArray[Any]]
 IMAGE_TABLE_COLUMNS = ("confidence", "margin_unbounded", "margin_in_slice")
 
 
-def write_slice_report(run: Run, reproduce_command: str, path: Path | str) -> Path:
+def write_slice_report(run: RunFolder, reproduce_command: str, path: Path | str) -> Path:
     """Write the report of a slice as one HTML file that needs no other file and no network.
 
     Args:
@@ -35,7 +35,12 @@ def write_slice_report(run: Run, reproduce_command: str, path: Path | str) -> Pa
     Raises:
         RunError: if the run cannot be read or the page cannot be written.
     """
-    about, summary, metrics, units = run.info["slice"], run.info["summary"], run.metrics(), run.units()
+    about, summary, metrics, units = (
+        run.info["slice"],
+        run.info["summary"],
+        run.columns("metrics"),
+        run.units("metrics"),
+    )
     timeline, several = build_slice_timeline(run), len(metrics["step"]) > 1
     drawn = {curve.name for chart in timeline.charts for curve in chart.curves}
     charts = [*timeline.charts, *charts_by_unit(metrics, units, exclude=drawn)] if several else []
@@ -68,7 +73,7 @@ def write_slice_report(run: Run, reproduce_command: str, path: Path | str) -> Pa
     return write_page(path, "slice.html", values)
 
 
-def _image_rows(run: Run, class_names: list[str]) -> list[dict[str, Any]]:
+def _image_rows(run: RunFolder, class_names: list[str]) -> list[dict[str, Any]]:
     """Return one row for each image, at the last step."""
     table, _ = run.read_table("points")
     last = {name: values[table["step"] == table["step"].max()] for name, values in table.items()}

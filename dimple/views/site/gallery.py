@@ -8,7 +8,7 @@ from typing import Any, final
 
 import dimple
 from dimple.runs.atomic_io import write_bytes
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.stats.aggregate import ANALYTIC_SUFFIX, FOUND_SUFFIX, NULL_SUFFIX, VERDICT_SUFFIX, comparison_column
 from dimple.views.charts.charts_by_unit import render_charts
 from dimple.views.content.from_run import build_timeline
@@ -37,7 +37,7 @@ class GalleryScene:
         command: the command that simulates the scene.
     """
 
-    run: Run
+    run: RunFolder
     scene_text: str
     dim: int
     ambient_dim: int
@@ -56,7 +56,7 @@ class GalleryScene:
     @property
     def final_statistics(self) -> dict[str, float]:
         """Quantities at the last step."""
-        return {name: float(values[-1]) for name, values in self.run.metrics().items()}
+        return {name: float(values[-1]) for name, values in self.run.columns("metrics").items()}
 
     @property
     def dimension_text(self) -> str:
@@ -110,7 +110,7 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
         "drawn": drawn,
         "charts": [] if drawn else render_charts(timeline.charts, timeline),
         "verdict": describe_verdict(summary),
-        "rows": statistic_rows(scene.final_statistics | verdicts, run.units()),
+        "rows": statistic_rows(scene.final_statistics | verdicts, run.units("metrics")),
         "settings": highlight_code(settings, "yaml"),
         "command": scene.command,
         "before": names[at - 1] if at else "",
@@ -190,7 +190,7 @@ def _scene_entry(scene: GalleryScene) -> dict[str, Any]:
         if not name.endswith((ANALYTIC_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX))
     }
     # A distance beyond the limit of the search was counted as the limit, so the fall is a lower bound.
-    least = "≥ " if scene.run.metrics().get("boundary_distance_found", [1.0])[0] < 1 else ""
+    least = "≥ " if scene.run.columns("metrics").get("boundary_distance_found", [1.0])[0] < 1 else ""
     fall = summary.get("distance_fall")
     return {
         "name": scene.name,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.runs.atomic_io import replace_nonfinite
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.stats.aggregate import comparison_column
 from dimple.views.content.camera import default_camera
 from dimple.views.content.frame import Frame, Timeline
@@ -24,9 +24,9 @@ POINT_COLUMN_LABELS = {
 }
 
 
-def page_data(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
+def page_data(run: RunFolder, frames: Sequence[Frame]) -> dict[str, Any]:
     """Return all data except the surfaces; without frames only facts and curves."""
-    metrics = run.metrics()
+    metrics = run.columns("metrics")
     timeline = build_timeline(run)
     summary = run.info.get("summary") or {}
     data: dict[str, Any] = {
@@ -73,7 +73,7 @@ def charts_data(timeline: Timeline) -> list[dict[str, Any]]:
     ]
 
 
-def _drawing_data(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
+def _drawing_data(run: RunFolder, frames: Sequence[Frame]) -> dict[str, Any]:
     first = frames[0].drawing
     points = first.points
     manifold = first.layer("manifold")
@@ -110,9 +110,9 @@ def closest_boundary_points(frame: Frame) -> list[Any]:
     return round_for_json(closest_points_on_mesh(boundary.mesh, frame.drawing.points.positions))
 
 
-def _point_measurements(run: Run, frames: Sequence[Frame], num_points: int) -> dict[str, Any]:
+def _point_measurements(run: RunFolder, frames: Sequence[Frame], num_points: int) -> dict[str, Any]:
     """Return the name of each column, and as text its values and baselines `[T][N]` by snapshot and training point."""
-    table = run.points()
+    table = run.columns("points")
     train = table["split"] == "train"
     order = np.lexsort((table["index"][train], table["step"][train]))
     is_complete = int(train.sum()) == len(frames) * num_points

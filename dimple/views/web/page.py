@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.views.content.frame import Frame
 from dimple.views.content.from_slice import is_slice
 from dimple.views.content.run_header import describe_verdict, run_subtitle, slice_note
@@ -26,7 +26,7 @@ TOO_MANY_DIMENSIONS_NOTE = (
 NO_LEVEL_SET_NOTE = "This run was made without a level set, so there is no picture of its boundary."
 
 
-def write_web_page(run: Run, frames: Sequence[Frame], path: Path | str) -> Path:
+def write_web_page(run: RunFolder, frames: Sequence[Frame], path: Path | str) -> Path:
     """Write the interactive page of a run, under 6 MiB for 60 snapshots.
 
     Between snapshots the page shows the boundary of the interpolated distances and says so; every number on it belongs

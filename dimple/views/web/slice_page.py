@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dimple.runs.run import Run
+from dimple.runs.run import RunFolder
 from dimple.stats.aggregate import comparison_column
 from dimple.views.content.camera import default_camera
 from dimple.views.content.frame import ClassRegions, Drawing, FloatArray, Frame, control_frame, present_classes
@@ -39,7 +39,7 @@ MAX_LABEL_POSITIONS = 12
 IMAGE_COLUMN_LABELS = {"margin_in_slice": "in the slice", "margin_unbounded": "in any direction"}
 
 
-def slice_page_data(run: Run, frames: Sequence[Frame]) -> tuple[dict[str, Any], dict[str, str]]:
+def slice_page_data(run: RunFolder, frames: Sequence[Frame]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the data of the page, and its packed bytes by name."""
     first = frames[0].drawing
     about = run.info["slice"]
@@ -84,7 +84,7 @@ def slice_page_data(run: Run, frames: Sequence[Frame]) -> tuple[dict[str, Any], 
     return data, _encode_slice_2d(slice_data, run, frames) if flat else _encode_slice_3d(slice_data, frames)
 
 
-def _encode_slice_2d(slice_data: dict[str, Any], run: Run, frames: Sequence[Frame]) -> dict[str, str]:
+def _encode_slice_2d(slice_data: dict[str, Any], run: RunFolder, frames: Sequence[Frame]) -> dict[str, str]:
     """Return the packed regions `(T, M, M)`, the lines `(S, 4)` of 16-bit positions, and the map to the inputs."""
     arrays = run.geometry()
     lines = [_encode_lines(frame.drawing) for frame in frames]
@@ -212,9 +212,9 @@ def _predictions(frame: Frame) -> list[int] | None:
     return None if predictions is None else predictions.tolist()
 
 
-def _image_measurements(run: Run, frames: Sequence[Frame]) -> dict[str, Any]:
+def _image_measurements(run: RunFolder, frames: Sequence[Frame]) -> dict[str, Any]:
     """Return the distances from the boundary to each visible image as text, by step and image, with their baselines."""
-    table = run.points()
+    table = run.columns("points")
     inside = visible_image_rows(run.geometry())
     count = len(table["index"]) // len(frames)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dimple.cli import main
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from tests.views.material import write_run
 
 # Python treats a module that is None as one that cannot be found.
@@ -37,4 +37,4 @@ def test_pack_prints_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
         main()
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"{tmp_path / 'ball.dimple'}\n"
-    assert Run.open(tmp_path / "ball.dimple").steps == run.steps
+    assert RunFolder.open(tmp_path / "ball.dimple").steps == run.steps

@@ -7,7 +7,7 @@ import pytest
 from dimple import experiment
 from dimple.errors import RunError, UsageError
 from dimple.experiment import ProbeConfig, simulate
-from dimple.runs import Run
+from dimple.experiment.run import Run
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
 from tests.experiment.simulation.test_simulate_scene import SHORT

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dimple import experiment
 from dimple.errors import RunError, UsageError
-from dimple.runs import Run
+from dimple.experiment.run import Run
 from dimple.scene import load_scene
 from tests.experiment.simulation.test_simulate_scene import SHORT
 from tests.views.material import write_flat_run, write_run
@@ -48,9 +48,9 @@ def test_pictures_of_a_size(tmp_path: Path) -> None:
         (["film.avi"], {}, r"the suffix is \.avi; choose from \.mp4 .* \.vtkhdf"),
         (["film"], {}, "the suffix is missing"),
         (["a.gif", "b.gif"], {}, r"two files with the suffix \.gif"),
-        (["a.mp4"], {"size": (1281, 720)}, "--size is 1281x720"),
-        (["a.mp4"], {"size": (64, 64)}, "--size is 64x64"),
-        (["a.mp4"], {"fps": 0}, "--fps is 0"),
+        (["a.mp4"], {"size": (1281, 720)}, "size is 1281x720"),
+        (["a.mp4"], {"size": (64, 64)}, "size is 64x64"),
+        (["a.mp4"], {"fps": 0}, "fps is 0"),
     ],
 )
 def test_a_mistake_is_refused_first(run: Run, outputs: list[str], options: dict, sentence: str) -> None:

@@ -16,7 +16,7 @@ from dimple import experiment
 from dimple.cli import main
 from dimple.errors import DeviceError, RunError, SceneError, UsageError
 from dimple.experiment.outputs import gallery
-from dimple.runs import Run
+from dimple.experiment.run import Run
 from tests.views.browser import Browser, needs_browser
 
 SCENES = ("line_in_2d", "four.yaml")
@@ -171,7 +171,7 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, without_reference: None
     [
         ("site", ["sphere_in_3"], {}, SceneError, "did you mean 'sphere_in_3d'"),
         ("site", ["line_in_2d"], {"overrides": ["training.stepz=1"]}, SceneError, "training.stepz"),
-        ("site", ["line_in_2d"], {"jobs": 0}, UsageError, "--jobs is 0"),
+        ("site", ["line_in_2d"], {"jobs": 0}, UsageError, "jobs is 0"),
         ("site", ["line_in_2d"], {"device": "gpu"}, DeviceError, "'gpu'"),
         ("site", ["line_in_2d", "line_in_2d.yaml"], {}, UsageError, "two scenes have the name line_in_2d"),
         ("mine", ["line_in_2d"], {}, RunError, "mine: holds 'thesis.tex', so it is not a gallery"),

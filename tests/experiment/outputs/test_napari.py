@@ -12,7 +12,7 @@ from dimple.errors import RunError
 from dimple.experiment import ProbeConfig, pack, probe, simulate
 from dimple.experiment.outputs.napari import build_napari_layout, get_reader
 from dimple.experiment.probing.sources import RunSnapshots
-from dimple.runs import Run
+from dimple.experiment.run import Run
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
 from dimple.views.napari.layout import LayerData, NapariLayout

@@ -9,7 +9,7 @@ import torch
 from dimple.boundary import Boundary
 from dimple.experiment import SliceConfig, export_run, simulate, slice_network
 from dimple.experiment.probing.sources import RunSnapshots
-from dimple.runs import Run
+from dimple.experiment.run import Run
 from dimple.scene import load_scene
 from dimple.tracing.piecewise_linear import read_piecewise_linear
 from tests.experiment.simulation.test_simulate_scene import SHORT
@@ -51,7 +51,7 @@ def test_every_quantity_agrees_with_the_network_and_the_table(run: Run, tmp_path
     # Vertices are stored in single precision, which moves the centers of faces on the border of two regions.
     assert len(set(zip(pattern_numbers.reshape(-1), regions, strict=True))) < 1.02 * count
 
-    table = run.points()
+    table = run.columns("points")
     rows = (table["step"] == run.steps[-1]) & (table["split"] == "train")
     assert np.allclose(points.point_data["margin"], table["margin"][rows], atol=1e-6)
     assert np.allclose(

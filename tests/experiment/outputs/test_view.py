@@ -11,8 +11,8 @@ from dimple.errors import RunError, UsageError
 from dimple.experiment import simulate, view
 from dimple.experiment.outputs.view import load_run_view
 from dimple.experiment.probing.sources import RunSnapshots
+from dimple.experiment.run import Run
 from dimple.levelsets.closest_points import closest_points_on_mesh
-from dimple.runs import Run
 from dimple.scene import load_scene
 from dimple.views.window.window import Viewer
 
@@ -40,7 +40,7 @@ def viewer(run: Run, rendering: None) -> Iterator[Viewer]:
 
 
 def test_a_picked_point_has_the_values_of_the_table_and_an_arrow_to_the_boundary(run: Run, viewer: Viewer) -> None:
-    table = run.points()
+    table = run.columns("points")
     scene = load_scene(str(run.path / "scene.yaml"))
     (panel,) = viewer.multi_view.panels
     dim = len(run.display_bounds[0])

@@ -16,8 +16,8 @@ from dimple.experiment import ProbeConfig, probe, simulate
 from dimple.experiment.probing import build_probes
 from dimple.experiment.probing.models import train_digits
 from dimple.experiment.probing.probe import ProbeRunner
+from dimple.experiment.run import Run
 from dimple.networks import build_model
-from dimple.runs import Run
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
 from dimple.tensors import generator

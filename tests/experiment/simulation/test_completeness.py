@@ -6,7 +6,7 @@ import pytest
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment import check_run_completeness, simulate
-from dimple.runs import Run
+from dimple.experiment.run import Run
 from dimple.scene import load_scene
 
 SHORT = ["training.steps=30", "snapshots.count=3", "probes=[{kind: margin}]", "data.test_points=10"]

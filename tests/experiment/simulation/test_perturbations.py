@@ -19,7 +19,7 @@ def test_the_lengths_are_those_of_the_run(name: str, tmp_path: Path) -> None:
     probes = "probes=[{kind: margin}]"
     run = simulate(load_scene(name, [*SHORT, probes]), tmp_path / "run", device="cpu", film=False)
     search = PerturbationSearch(run)
-    table = run.points()
+    table = run.columns("points")
     scene = load_scene(str(run.path / "scene.yaml"))
     x = torch.from_numpy(run.training_points["train"])
     for step in run.steps:

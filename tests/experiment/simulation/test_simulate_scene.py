@@ -9,8 +9,8 @@ import torch
 
 from dimple.errors import DivergedError, SceneError
 from dimple.experiment import simulate
+from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import Simulation
-from dimple.runs import Run
 from dimple.scene import load_scene, shipped_scenes
 from dimple.stats.aggregate import comparison_column
 from dimple.workers import Workers
@@ -25,7 +25,7 @@ SHORT = [
 
 
 def metrics(run: Run) -> dict[str, list[float]]:
-    return {name: values.tolist() for name, values in run.metrics().items()}
+    return {name: values.tolist() for name, values in run.columns("metrics").items()}
 
 
 def test_labels_of_three_classes_are_refused_before_anything_is_written(
@@ -43,7 +43,7 @@ def test_every_shipped_scene_simulates(name: str, tmp_path: Path) -> None:
     run = simulate(scene, tmp_path / "run", device="cpu", film=False)
     assert run.info["status"] == "complete"
     assert set(run.info["seconds"]) == {"train", "measure", "report"}
-    table = run.metrics()
+    table = run.columns("metrics")
     assert table["step"].tolist() == run.steps and run.steps[0] == 0 and run.steps[-1] == 12
     for column in (
         "boundary_distance",
@@ -54,9 +54,9 @@ def test_every_shipped_scene_simulates(name: str, tmp_path: Path) -> None:
         "gradient_off_manifold_fraction",
     ):
         assert comparison_column(column) in table, column
-        assert run.units()[column]
+        assert run.units("metrics")[column]
     count = len(run.training_points["train"])
-    assert len(run.points()["step"]) == len(run.steps) * (count + min(count, 20) + 20)
+    assert len(run.columns("points")["step"]) == len(run.steps) * (count + min(count, 20) + 20)
     assert (tmp_path / "run" / "report.html").stat().st_size > 1000
     assert not list(tmp_path.rglob(".dimple-tmp-*"))
 

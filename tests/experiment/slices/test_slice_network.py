@@ -16,8 +16,8 @@ from dimple.boundary import AffineSlice
 from dimple.errors import DataError, DimpleError, ModelError, RunError, UsageError
 from dimple.experiment import SliceConfig
 from dimple.experiment.outputs.view import load_run_view
+from dimple.experiment.run import Run
 from dimple.experiment.slices.tables import SliceMeasurement, build_metrics
-from dimple.runs import Run
 from dimple.views.content.from_run import frames_from_run
 from tests.experiment.linear_network import NAME, weights, write_checkpoints, write_images
 
@@ -64,7 +64,7 @@ def boundary_distance(w: torch.Tensor, x: torch.Tensor, axes: torch.Tensor | Non
 
 def test_the_distances_of_a_linear_network_agree_with_the_formula(series: Run) -> None:
     arrays = series.geometry()
-    points = series.points()
+    points = series.columns("points")
     axes = torch.from_numpy(arrays["axes"])
     images = torch.from_numpy(arrays["images"]).flatten(1)
     for row in range(len(points["step"])):
@@ -77,7 +77,7 @@ def test_the_distances_of_a_linear_network_agree_with_the_formula(series: Run) -
 
 def test_the_drawn_boundary_is_at_the_measured_distance(series: Run) -> None:
     frame = frames_from_run(series)[-1]
-    points = series.points()
+    points = series.columns("points")
     last = points["step"] == points["step"].max()
     mesh = frame.drawing.layer("boundary").mesh
     for position, distance in zip(frame.drawing.points.positions, np.abs(points["margin_in_slice"][last]), strict=True):
@@ -110,12 +110,12 @@ def test_regions_and_pairs_agree_with_the_network(series: Run) -> None:
 
 
 def test_the_metrics_have_nulls_and_units(series: Run) -> None:
-    metrics = series.metrics()
+    metrics = series.columns("metrics")
     assert metrics["step"].tolist() == [0, 1, 2]
     for name in ("classes", "boundary_size", "margin_in_slice", "valid_fraction"):
         assert (metrics[f"{name}_null_low"] <= metrics[f"{name}_null"]).all()
         assert (metrics[f"{name}_null"] <= metrics[f"{name}_null_high"]).all()
-    assert set(series.units()) == set(metrics)
+    assert set(series.units("metrics")) == set(metrics)
     fields = pq.read_schema(series.path / "points.parquet")
     assert fields.field("margin_in_slice").metadata[b"unit"] == b"l2, input units"
     assert (metrics["margin_unbounded"] <= metrics["margin_in_slice"]).all()
@@ -149,7 +149,7 @@ def test_a_digits_network_end_to_end(digits: Run) -> None:
     summary = digits.info["summary"]
     assert digits.info["status"] == "complete"
     assert sum(row["fraction"] for row in summary["class_fractions"]) == pytest.approx(1.0)
-    points = digits.points()
+    points = digits.columns("points")
     assert points["index"].tolist() == [3, 17, 42]
     assert (np.abs(points["margin_unbounded"]) <= np.abs(points["margin_in_slice"])).all()
     frame = frames_from_run(digits)[0]

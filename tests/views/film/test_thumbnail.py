@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.views.content.frame import Frame
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.film.thumbnail import MOVING_FILE, STILL_FILE, THUMBNAIL_SIZE, write_thumbnails
@@ -14,7 +14,7 @@ from dimple.views.style.colors import CLASS_COLORS, FOREGROUND_COLOR
 from tests.views.material import STEPS, write_flat_run, write_run
 
 
-def read_thumbnails(run: Run, frames: list[Frame], folder: Path) -> tuple[list[np.ndarray], list[int]]:
+def read_thumbnails(run: RunFolder, frames: list[Frame], folder: Path) -> tuple[list[np.ndarray], list[int]]:
     """Write both thumbnails; return the pictures of the animated one and their durations in milliseconds."""
     write_thumbnails(run, frames, folder)
     pictures = []

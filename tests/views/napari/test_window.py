@@ -15,7 +15,7 @@ from PIL import Image
 
 from dimple.errors import DeviceError
 from dimple.experiment import ProbeConfig, pack, probe, simulate
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.scene import load_scene
 from dimple.views.napari import window as napari_window
 from dimple.views.napari.window import require_napari
@@ -46,7 +46,7 @@ def display() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def sphere(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def sphere(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Simulate the sphere in space with a boundary in every snapshot."""
     folder = tmp_path_factory.mktemp("napari") / "sphere"
     return simulate(
@@ -55,7 +55,7 @@ def sphere(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     config = ProbeConfig(samples=8, null_draws=2, dim=4, neighbors=12)
     return probe(config, tmp_path_factory.mktemp("napari") / "digits", device="cpu")
 
@@ -80,7 +80,7 @@ def color_fractions(screenshot: Path) -> tuple[float, float]:
     return float((blue - red > 40).mean()), float((red - blue > 40).mean())
 
 
-def test_the_verb_opens_a_run_in_space(sphere: Run, tmp_path: Path, display: str) -> None:
+def test_the_verb_opens_a_run_in_space(sphere: RunFolder, tmp_path: Path, display: str) -> None:
     screenshot = tmp_path / "window.png"
     facts = run_session("verb", sphere.path, screenshot, display)
     assert facts["layers"] == {
@@ -110,7 +110,7 @@ def test_the_verb_opens_a_run_in_space(sphere: Run, tmp_path: Path, display: str
 
 
 def test_the_command_line_of_napari_opens_packed_images_without_a_dialog(
-    digits: Run, tmp_path: Path, display: str
+    digits: RunFolder, tmp_path: Path, display: str
 ) -> None:
     screenshot = tmp_path / "images.png"
     facts = run_session("command", pack(digits.path), screenshot, display)
@@ -122,7 +122,7 @@ def test_the_command_line_of_napari_opens_packed_images_without_a_dialog(
     assert min(color_fractions(screenshot)) > 0.005
 
 
-def test_a_packed_run_dropped_on_napari_opens_without_a_dialog(sphere: Run, tmp_path: Path, display: str) -> None:
+def test_a_packed_run_dropped_on_napari_opens_without_a_dialog(sphere: RunFolder, tmp_path: Path, display: str) -> None:
     screenshot = tmp_path / "dropped.png"
     facts = run_session("drop", pack(sphere.path), screenshot, display)
     assert list(facts["layers"]) == ["score", "box", "manifold", "boundary", "perturbations", "points"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_bytes
 from dimple.views.report.comparison import MAX_RUNS, write_comparison
 from dimple.views.report.run_summary import flatten_settings, summarize_run
@@ -15,17 +15,17 @@ from tests.views.material import write_flat_run, write_run
 from tests.views.test_pages import NASTY, Page, is_self_contained
 
 
-def write_altered_run(folder: Path, name: str, changes: dict[str, object]) -> Run:
+def write_altered_run(folder: Path, name: str, changes: dict[str, object]) -> RunFolder:
     """Write a run whose scene and statistics differ from those of `write_run`."""
     run = write_run(folder / name.replace("/", ""), name=name)
     scene = {"name": name, "seed": 3, "manifold": {"kind": "sphere", "radius": 0.3}, "network": {"widths": [8, 8]}}
     write_bytes(run.path / "scene.yaml", yaml.safe_dump(scene | changes).encode())
-    metrics = run.metrics()
+    metrics = run.columns("metrics")
     metrics["gradient_off_manifold_fraction"] = metrics["gradient_off_manifold_fraction"] / 2
-    run.write_metrics(metrics, run.units())
-    points = run.points()
+    run.write_table("metrics", metrics, run.units("metrics"))
+    points = run.columns("points")
     margin = np.linspace(0.1, 1.0, len(points["step"]))
-    run.write_points(points | {"margin": margin}, {"margin": "l2, input units"})
+    run.write_table("points", points | {"margin": margin}, {"margin": "l2, input units"})
     return run
 
 
@@ -35,16 +35,16 @@ def words_after(page: Page, name: str) -> list[str]:
     return text[text.index(f" {name} ") + len(name) + 2 :].split()
 
 
-def write_page(runs: list[Run], path: Path) -> Page:
+def write_page(runs: list[RunFolder], path: Path) -> Page:
     return Page(write_comparison([(summarize_run(run), f"make {number}") for number, run in enumerate(runs)], path))
 
 
 def test_statistics_of_all_runs_are_in_one_row_with_their_nulls(tmp_path: Path) -> None:
     first = write_altered_run(tmp_path, "first", {"network": {"widths": [8, 8]}})
     second = write_altered_run(tmp_path, "second", {"network": {"widths": [16]}})
-    metrics = second.metrics()
+    metrics = second.columns("metrics")
     metrics["gradient_off_manifold_fraction"] = np.full(4, 0.625)
-    second.write_metrics(metrics, second.units())
+    second.write_table("metrics", metrics, second.units("metrics"))
     page = write_page([first, second], tmp_path / "both.html")
     assert is_self_contained(page)
     row = words_after(page, "off-manifold fraction of the gradient")

@@ -20,10 +20,10 @@ HEADS = "[...document.querySelectorAll('table.quantities th')].map(head => head.
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_run(tmp_path_factory.mktemp("report") / "run", name="<b>ball</b>")
-    metrics = run.metrics()
+    metrics = run.columns("metrics")
     metrics["dimple_depth"] = np.array([np.inf, 0.2, 0.02, np.nan])
     metrics["loss"] = np.array([0.7, 0.5, 0.1, np.inf])
-    run.write_metrics(metrics, run.units())
+    run.write_table("metrics", metrics, run.units("metrics"))
     return write_simulation_report(run, run.path / "report.html")
 
 

@@ -22,11 +22,11 @@ def test_extremes_are_the_ends_of_the_sorted_margins_of_correctly_classified_poi
 
 def test_a_page_shows_distributions_and_points_with_their_nulls(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    points = run.points()
+    points = run.columns("points")
     count = len(points["step"])
     points |= {"margin": np.linspace(0.1, 1.0, count), "margin_on": np.full(count, 2.0)}
     points |= {"margin_on_null": np.full(count, 1.5), "confidence": np.full(count, 0.75)}
-    run.write_points(points, {"margin": "l2, input units", "margin_on": "l2, input units"})
+    run.write_table("points", points, {"margin": "l2, input units", "margin_on": "l2, input units"})
     summary = summarize_robustness(run)
     assert [chart["title"] for chart in summary["charts"]] == [
         "distributions [l2, input units]",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.web.data import page_data
 from dimple.views.web.page import write_web_page
@@ -19,12 +19,12 @@ from tests.views.material import write_flat_run, write_run
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return write_run(tmp_path_factory.mktemp("space") / "run", name="<b>ball</b>")
 
 
 @pytest.fixture(scope="module")
-def space(run: Run) -> Path:
+def space(run: RunFolder) -> Path:
     return write_web_page(run, frames_from_run(run), run.path / "page.html")
 
 
@@ -35,7 +35,7 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def curves(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def curves(run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_web_page(run, [], tmp_path_factory.mktemp("curves") / "page.html")
 
 
@@ -72,10 +72,10 @@ def test_a_page_is_one_small_file_without_external_addresses(space: Path) -> Non
 
 def test_a_perturbation_along_the_manifold_has_no_normal_component_despite_rounding(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    points = run.points()
+    points = run.columns("points")
     points["perturbation_on_manifold_fraction"] = np.full(len(points["step"]), np.nextafter(1.0, 2.0))
     points["margin_unbounded"] = np.full(len(points["step"]), 0.5)
-    run.write_points(points, {})
+    run.write_table("points", points, {})
     decomposition = page_data(run, frames_from_run(run))["drawing"]["measured"]["decomposition"]
     assert {cell for row in decomposition["off"] for cell in row} == {"0"}
     assert {cell for row in decomposition["on"] for cell in row} == {"0.500"}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dimple import experiment
 from dimple.experiment import SliceConfig
-from dimple.runs import Run
+from dimple.runs import RunFolder
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.web.page import write_web_page
 from tests.experiment.linear_network import NAME, weights, write_checkpoints, write_images
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def flat(folder: Path) -> Run:
+def flat(folder: Path) -> RunFolder:
     config = SliceConfig(
         model=f"{NAME}:linear", data=write_images(folder), checkpoints=write_checkpoints(folder), images=(0, 1, 2),
         resolution=32, null_draws=1,
@@ -36,7 +36,7 @@ def flat(folder: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def space(folder: Path, rendering: None) -> Run:
+def space(folder: Path, rendering: None) -> RunFolder:
     config = SliceConfig(
         model=f"{NAME}:linear", data=write_images(folder), images=(0, 1, 2), dim=3, resolution=16, null_draws=1
     )
@@ -58,7 +58,7 @@ def screen_pixel(browser: Browser, u: Any) -> tuple[float, float]:
     return left + x, top + y
 
 
-def test_class_input_and_distances_at_the_pointer_are_shown(flat: Run, browser: Browser) -> None:
+def test_class_input_and_distances_at_the_pointer_are_shown(flat: RunFolder, browser: Browser) -> None:
     arrays = flat.geometry()
     browser.open(flat.path / "page.html")
     low = arrays["low"]
@@ -84,8 +84,8 @@ def test_class_input_and_distances_at_the_pointer_are_shown(flat: Run, browser: 
         )
 
 
-def test_one_of_hundreds_of_classes_has_its_own_name(flat: Run, folder: Path, browser: Browser) -> None:
-    run = Run.open(shutil.copytree(flat.path, folder / "many"))
+def test_one_of_hundreds_of_classes_has_its_own_name(flat: RunFolder, folder: Path, browser: Browser) -> None:
+    run = RunFolder.open(shutil.copytree(flat.path, folder / "many"))
     names = [f"kind {k}" for k in range(304)]
     run.info["slice"]["classes"] = names
     arrays = run.geometry()
@@ -103,7 +103,7 @@ def test_one_of_hundreds_of_classes_has_its_own_name(flat: Run, folder: Path, br
         assert browser.run("document.querySelector('.here strong').textContent") == names[300 + label]
 
 
-def test_steps_change_the_regions_the_control_and_the_captions(flat: Run, browser: Browser) -> None:
+def test_steps_change_the_regions_the_control_and_the_captions(flat: RunFolder, browser: Browser) -> None:
     browser.open(flat.path / "page.html", "step=2")
     last = pixels(browser)
     control = browser.run("byId('control').firstChild.getAttribute('src')")
@@ -118,7 +118,7 @@ def test_steps_change_the_regions_the_control_and_the_captions(flat: Run, browse
     assert browser.run("[...document.querySelectorAll('.image')].every(e => e.firstChild.naturalWidth > 0)")
 
 
-def test_a_click_on_an_image_shows_its_distances_beside_the_null(flat: Run, browser: Browser) -> None:
+def test_a_click_on_an_image_shows_its_distances_beside_the_null(flat: RunFolder, browser: Browser) -> None:
     browser.open(flat.path / "page.html", "step=0")
     browser.mouse("mouseMoved", *screen_pixel(browser, flat.geometry()["train"][1]))
     browser.wait("!byId('card').hidden")
@@ -126,7 +126,7 @@ def test_a_click_on_an_image_shows_its_distances_beside_the_null(flat: Run, brow
     assert "in the slice" in text and "in any direction" in text and "null" in text
 
 
-def test_regions_in_space_turn_and_hide_names_behind_boundaries(space: Run, browser: Browser) -> None:
+def test_regions_in_space_turn_and_hide_names_behind_boundaries(space: RunFolder, browser: Browser) -> None:
     browser.open(space.path / "page.html")
     before = pixels(browser)
     names = browser.run("document.querySelectorAll('.names span').length")
@@ -141,7 +141,7 @@ def test_regions_in_space_turn_and_hide_names_behind_boundaries(space: Run, brow
     assert browser.run("document.querySelector('footer').hidden")
 
 
-def test_the_page_is_small_and_allows_no_requests(flat: Run, space: Run) -> None:
+def test_the_page_is_small_and_allows_no_requests(flat: RunFolder, space: RunFolder) -> None:
     for run in (flat, space):
         page = run.path / "page.html"
         assert page.stat().st_size < 6 * 2**20

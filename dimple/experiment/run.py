@@ -1,0 +1,159 @@
+"""A run as a user reads it: tables as data frames, scene, networks and meshes, and its page in a notebook."""
+
+import functools
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from torch import nn
+
+from dimple.columns import describe_column
+from dimple.errors import RunError
+from dimple.networks.wrappers import freeze
+from dimple.runs import RunFolder
+from dimple.scene import Scene, load_run_scene
+from dimple.tensors import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE_HEIGHT = 820
+
+
+@final
+class Run(RunFolder):
+    """A simulation, a measurement or a slice on disk; `Run.open(path)` reads a folder or a packed file.
+
+    Attributes:
+        path: the run folder.
+        info: what `run.json` holds: name, seed, device, versions, seconds, and the summary with all statistics.
+
+    Example:
+        >>> from dimple import simulate, load_scene
+        >>> import tempfile
+        >>> scene = load_scene("circle_in_2d", ["training.steps=3", "snapshots.count=1", "levelset={kind: none}"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = simulate(scene, f"{folder}/run", film=False)
+        ...     run.kind, run.steps, list(run.metrics.columns)[:3], len(run.points) > 100
+        ('simulation', [0, 3], ['step', 'loss', 'train_accuracy'], True)
+    """
+
+    @functools.cached_property
+    def metrics(self) -> "pd.DataFrame":
+        """One row for each snapshot of a simulation or step of a slice; `attrs` hold units and meanings.
+
+        Raises:
+            RunError: if the run is a measurement, whose numbers are in `measurements`.
+        """
+        return self._frame("metrics")
+
+    @functools.cached_property
+    def points(self) -> "pd.DataFrame":
+        """One row for each point and snapshot of a simulation, or image and step of a slice.
+
+        Raises:
+            RunError: if the run is a measurement, whose numbers are in `measurements`.
+        """
+        return self._frame("points")
+
+    @functools.cached_property
+    def measurements(self) -> "pd.DataFrame":
+        """One row for each sample and network of a measurement.
+
+        Raises:
+            RunError: if the run is none.
+        """
+        return self._frame("measurements")
+
+    def _frame(self, name: str) -> "pd.DataFrame":
+        import pandas as pd
+
+        columns, units = self.read_table(name)
+        frame = pd.DataFrame(columns)
+        frame.attrs["units"] = units
+        frame.attrs["meanings"] = {column: describe_column(column).meaning for column in columns}
+        return frame
+
+    @functools.cached_property
+    def scene(self) -> Scene:
+        """The scene of a simulation, with every value.
+
+        Raises:
+            RunError: if the run is no simulation.
+            SceneError: if its settings are no scene, such as one with a class of your own.
+        """
+        if self.kind != "simulation":
+            raise RunError(f"{self.path}: is a {self.kind} and has no scene; run.settings_text has its settings")
+        return load_run_scene(self)
+
+    def network(self, step: int) -> nn.Module:
+        """Return the network after `step` updates, frozen and in double precision.
+
+        Raises:
+            RunError: if the run is no simulation, or has no snapshot of this step.
+        """
+        if self.kind != "simulation":
+            raise RunError(f"{self.path}: is a {self.kind}, which keeps no networks")
+        if step not in self.steps:
+            raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
+        scene = self.scene
+        network = scene.network.build(scene.manifold.ambient_dim, generator(scene.seed, "network"))
+        network.load_state_dict(self.read_snapshot(step)[0])
+        return freeze(network).double()
+
+    def show(self, height: int = PAGE_HEIGHT) -> "RunPage":
+        """Return the interactive page of the run, or else its report, which a notebook shows inline.
+
+        Args:
+            height: in pixels.
+
+        Raises:
+            RunError: if the run has neither.
+        """
+        for name in ("page.html", "report.html"):
+            if (self.path / name).is_file():
+                return RunPage(self.path / name, height)
+        raise RunError(f"{self.path}: has neither page.html nor report.html; dimple report {self.path} writes one")
+
+    def __repr__(self) -> str:
+        name, status = self.info.get("name", ""), self.info.get("status", "unknown")
+        return f"<Run: {self.kind} {name}, {status}, in {self.path}>"
+
+    def _repr_html_(self) -> str:
+        from dimple.views.report.notebook import statistics_html
+        from dimple.views.report.simulation import load_stills
+
+        stills = load_stills(self, last_only=True) if self.kind != "measurement" else []
+        still = stills[-1] if stills else {"source": "", "caption": ""}
+        row, units = self._final_statistics()
+        return statistics_html(repr(self)[1:-1], row, units, still["source"], still["caption"])
+
+    def _final_statistics(self) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """Return the statistics at the last step and their units; empty for a run without a summary."""
+        summary = self.info.get("summary") or {}
+        if self.kind == "measurement":
+            return (summary["rows"][-1] if summary else {}), summary.get("units", {})
+        return summary.get("final", {}) | summary.get("verdicts", {}), self.units("metrics") if summary else {}
+
+
+@final
+class RunPage:
+    """The page of a run: inline in a notebook, elsewhere a path to open in a browser.
+
+    Args:
+        path: the HTML file, which needs no other file.
+        height: in pixels.
+    """
+
+    def __init__(self, path: Path, height: int) -> None:
+        self.path = path
+        self.height = height
+
+    def __repr__(self) -> str:
+        return f"<page {self.path}: open it in a browser>"
+
+    def _repr_html_(self) -> str:
+        content = html.escape(self.path.read_text())
+        style = f"width: 100%; height: {self.height}px; border: 0"
+        return f'<iframe srcdoc="{content}" style="{style}" title="{html.escape(self.path.parent.name)}"></iframe>'
