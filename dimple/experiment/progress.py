@@ -4,9 +4,13 @@ import contextlib
 import html
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
+
+# A drawing library loads bars that ask for a widget; those of this module need none.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 # Seconds between two changes of a bar in a notebook; each change is a message to the browser.
 NOTEBOOK_INTERVAL = 0.2
