@@ -17,7 +17,7 @@ from dimple.memory import configure_memory
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
-    from joblib.externals.loky import ProcessPoolExecutor
+    from loky import ProcessPoolExecutor
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -78,8 +78,8 @@ class Workers:
         if self.jobs > 1:
             from multiprocessing import resource_tracker
 
-            from joblib.externals.loky import ProcessPoolExecutor
-            from joblib.externals.loky.backend import get_context
+            from loky import ProcessPoolExecutor
+            from loky.backend import get_context
 
             threads = _torch_threads() if self._threads is None else self._threads
             self._progress_queue = get_context("loky").SimpleQueue()

@@ -37,12 +37,12 @@ def gallery(
     The site has an index, and a page with a film for each scene. It opens from disk and loads nothing from the network.
     It needs the extra dimple-lab[docs].
     """
-    import joblib
+    import loky
     import torch
 
     from dimple import experiment
 
     torch.set_num_threads(1)
-    job_count = min(8, joblib.cpu_count()) if jobs is None else jobs
+    job_count = min(8, loky.cpu_count()) if jobs is None else jobs
     index = experiment.build_gallery(out, scenes or (), overrides or (), device=device, jobs=job_count)
     typer.echo(str(index))

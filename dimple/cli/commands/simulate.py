@@ -46,11 +46,11 @@ def simulate(
 
     The boundary is measured at snapshots along the training. The run has a film, a web page and a report.
     """
-    import joblib
+    import loky
 
     from dimple.workers import Workers, defer_interrupts
 
-    job_count = min(8, joblib.cpu_count()) if jobs is None else jobs
+    job_count = min(8, loky.cpu_count()) if jobs is None else jobs
     # The other processes import what they need while this process does the same.
     with Workers(job_count, 1, functools.partial(_preload, not no_film)) as workers:
         # An interrupt during the import would end in an error message of torch.
