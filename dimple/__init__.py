@@ -10,7 +10,8 @@ The public names, by what they are for:
   `spectra`, `transfer`; attacks are the methods of `Margin`
 - tangent spaces: `LocalPCA`, `GlobalPCA`, `ClassPCA`, `AutoencoderJacobian`, `RandomSubspace`
 - level sets: `Adaptive`, `Dense`, `Exact`, `Mesh`
-- scenes: `Scene`, `load_scene`, `SyntheticData`, `MLP`, `StandardTraining`; manifolds are in `dimple.manifolds`
+- scenes: `Scene`, `load_scene`, `SyntheticData`, `MLP`, `StandardTraining`, `allow_code`; manifolds are in
+  `dimple.manifolds`
 - networks and data: `build_model`, `load_model`, `load_weights`, `freeze`, `load_images`
 - settings of the verbs: `ProbeConfig`, `SliceConfig`
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
         spectra,
         transfer,
     )
-    from dimple.scene import Scene, load_scene
+    from dimple.scene import Scene, allow_code, load_scene
     from dimple.tangents import AutoencoderJacobian, ClassPCA, GlobalPCA, LocalPCA, RandomSubspace
     from dimple.tensors import Box
     from dimple.training import StandardTraining
@@ -76,7 +77,7 @@ _PUBLIC_NAMES = {
         "CertifiedRadius", "Curvature", "ExactMargin", "Margin", "Offset", "OnOff", "Speed", "SubspaceMargin",
         "spectra", "transfer",
     ),
-    "scene": ("Scene", "load_scene"),
+    "scene": ("Scene", "allow_code", "load_scene"),
     "tangents": ("AutoencoderJacobian", "ClassPCA", "GlobalPCA", "LocalPCA", "RandomSubspace"),
     "tensors": ("Box",),
     "training": ("StandardTraining",),
@@ -114,6 +115,7 @@ __all__ = [
     "StandardTraining",
     "SubspaceMargin",
     "SyntheticData",
+    "allow_code",
     "build_model",
     "compare",
     "export_run",

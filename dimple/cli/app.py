@@ -1,5 +1,6 @@
 """The program `dimple`: its commands, and the handling of errors and interrupts."""
 
+import re
 import sys
 from typing import Annotated
 
@@ -54,11 +55,20 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Traceback of an error.")] = False,
+    allow_code: Annotated[
+        list[str] | None,
+        typer.Option("--allow-code", metavar="FILE", help="File of Python code to run, whose classes scenes may name."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Version of dimple.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Measure how a decision boundary clings to a data manifold and dimples around its points, and show it."""
+    del debug, version
+    for file in allow_code or ():
+        from dimple.scene import allow_code as run_code
+
+        run_code(file)
 
 
 def _answer_old_names(words: list[str]) -> None:
@@ -72,13 +82,30 @@ def _answer_old_names(words: list[str]) -> None:
             raise UsageError(renamed.sentence(flag, renamed.FLAGS[flag]))
 
 
+def _options_of_the_program_first(words: list[str]) -> list[str]:
+    """Return the words of a command line with the options of all commands before the command.
+
+    Example:
+        >>> _options_of_the_program_first(["view", "runs/mine", "--allow-code", "mine.py", "--debug"])
+        ['--allow-code', 'mine.py', '--debug', 'view', 'runs/mine']
+    """
+    first: list[str] = []
+    rest = list(words)
+    while (found := next((word for word in rest if re.match(r"--(debug|allow-code(=.*)?)$", word)), None)) is not None:
+        place = rest.index(found)
+        count = 2 if found == "--allow-code" else 1
+        first += rest[place : place + count]
+        del rest[place : place + count]
+    return first + rest
+
+
 def main() -> None:
     """Run the program, and exit with 0, or with one line on stderr and the exit code of the error."""
     console.configure_threads()
     configure_memory()
     console.print_warnings_as_notes()
     debug = "--debug" in sys.argv
-    sys.argv[1:] = (["--debug"] if debug else []) + [word for word in sys.argv[1:] if word != "--debug"]
+    sys.argv[1:] = _options_of_the_program_first(sys.argv[1:])
     try:
         _answer_old_names(sys.argv[1:])
         app()

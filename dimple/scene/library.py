@@ -10,6 +10,7 @@ from dimple.runs.run import RunFolder
 from dimple.scene.build import build
 from dimple.scene.dump import dump
 from dimple.scene.overrides import override
+from dimple.scene.own_code import require_code
 from dimple.scene.scene import FAMILIES, Scene
 from dimple.scene.yaml_nodes import parse_yaml
 from dimple.scene.yaml_text import read_text
@@ -69,8 +70,9 @@ def load_run_scene(run: RunFolder, overrides: Sequence[str] = ()) -> Scene:
     """Load the scene that a run was simulated from, with changes such as `training.steps=500`.
 
     Raises:
-        SceneError: if the settings of the run are not a scene.
+        SceneError: if the settings of the run are not a scene, or name classes of code that was not allowed.
     """
+    require_code(run)
     return _build_scene(run.settings_text, run.settings_path, overrides)
 
 

@@ -25,6 +25,7 @@ from dimple.protocols import Progress
 from dimple.runs.run import mesh_to_arrays
 from dimple.scene import Scene, scene_text
 from dimple.scene.display_slice import DisplaySlice, build_display_slice
+from dimple.scene.own_code import register_code
 from dimple.stats.null_bands import verdict
 from dimple.stats.phases import Phases, detect_phases
 from dimple.tensors import generator, resolve_device
@@ -74,6 +75,7 @@ def simulate(
     scene.display_bounds(samples)
     path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
     info = {"name": scene.name, "seed": scene.seed, "device": describe_device(torch_device), "versions": versions()}
+    info |= {"code": code} if (code := register_code(scene)) else {}
     run = Run.create(path, info, scene_text(scene), force)
     try:
         Simulation(scene, samples, run, torch_device, progress, workers).run_stages(film)

@@ -1,0 +1,122 @@
+"""Classes of a user in scenes and runs: allowed by their file, known by its sum, and refused without."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dimple import Run, load_scene
+from dimple.errors import SceneError
+from dimple.experiment import simulate
+from dimple.scene import allow_code, own_code
+from dimple.scene.scene import FAMILIES
+
+CODE = '''
+from dimple.data import LabelRule
+from dimple.data.labels import RandomLabels
+from dimple.settings import settings
+from dimple.training import StandardTraining, Training
+
+
+@settings
+class Short(Training):
+    """Training for a few steps."""
+
+    steps: int = 4
+
+    def fit(self, network, x, y, record_steps, record):
+        StandardTraining(steps=self.steps).fit(network, x, y, record_steps, record)
+'''
+CHANGES = ["training={kind: own_training:Short}", "snapshots.count=2", "levelset.resolution=8", "probes=[]"]
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Iterator[Path]:
+    """A file of code; what it registers is forgotten after the test."""
+    before = {base: dict(table) for base, table in FAMILIES.items()}
+    allowed = dict(own_code._allowed)
+    (tmp_path / "own_training.py").write_text(CODE)
+    yield tmp_path / "own_training.py"
+    for base, table in FAMILIES.items():
+        table.clear()
+        table.update(before[base])
+    own_code._allowed.clear()
+    own_code._allowed.update(allowed)
+    sys.modules.pop("own_training", None)
+
+
+def dimple(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dimple", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_run_with_a_class_of_its_user_can_be_read_and_made_again(code: Path, tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="own_training:Short"):
+        load_scene("circle_in_2d", CHANGES)
+    assert allow_code(code) == ["own_training:Short"]
+    run = simulate(load_scene("circle_in_2d", CHANGES), tmp_path / "run", film=False)
+    assert run.scene == load_scene("circle_in_2d", CHANGES)
+    scene = run.path / "scene.yaml"
+    again = dimple("simulate", scene, "-o", tmp_path / "again", "--no-film", "--jobs", 2, "--allow-code", code)
+    assert again.returncode == 0, again.stderr
+    for name, values in run.columns("points").items():
+        np.testing.assert_array_equal(values, Run.open(tmp_path / "again").columns("points")[name])
+    proven = dimple("--allow-code", code, "completeness", run.path)
+    assert proven.returncode == 0, proven.stderr
+
+
+def test_without_the_file_a_run_opens_from_its_tables_and_says_what_needs_the_code(code: Path, tmp_path: Path) -> None:
+    allow_code(code)
+    run = simulate(load_scene("circle_in_2d", CHANGES), tmp_path / "run", film=False)
+    own_code._allowed.clear()
+    opened = Run.open(run.path)
+    assert len(opened.metrics) == 2
+    with pytest.raises(
+        SceneError, match=r"was made with classes of own_training.py; .* --allow-code own_"
+    ):
+        _ = opened.scene
+    answer = dimple("completeness", run.path)
+    assert (answer.returncode, answer.stderr.count("\n")) == (3, 1)
+
+
+def test_a_file_that_has_changed_is_refused(code: Path, tmp_path: Path) -> None:
+    allow_code(code)
+    run = simulate(load_scene("circle_in_2d", CHANGES), tmp_path / "run", film=False)
+    code.write_text(CODE + "\nCHANGED = True\n")
+    allow_code(code)
+    with pytest.raises(SceneError, match=r"was made with another own_training.py \(sha256 [0-9a-f]{12}, the file has"):
+        _ = Run.open(run.path).scene
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read"),
+        ("1 / 0", "fails with ZeroDivisionError"),
+        ("x = 1", "holds no class that a scene can use"),
+        ("def (", "fails with SyntaxError"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_answered_with_a_sentence(
+    content: str | None, problem: str, code: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "other_code.py"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SceneError, match=problem):
+        allow_code(file)
+
+
+def test_a_class_without_a_file_is_known_in_its_own_process(code: Path, tmp_path: Path) -> None:
+    namespace: dict[str, object] = {"__name__": "notebook"}
+    exec(CODE, namespace)
+    scene = load_scene("circle_in_2d", CHANGES[1:])
+    import dataclasses
+
+    own = dataclasses.replace(scene, training=namespace["Short"]())  # type: ignore[operator]
+    run = simulate(own, tmp_path / "run", film=False)
+    assert run.scene == own
+    assert run.info["code"] == {"notebook": {"file": "notebook", "sha256": ""}}
