@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from dimple.errors import SceneError
@@ -103,7 +103,8 @@ def _build_object(node: YamlNode, field: NestedField, path: str, default: Any, f
     entries = {key: child for key, child in node.content.items() if field.members is None or key != "kind"}
     known = allowed_keys(cls, field.members)
     unknown = {key: child for key, child in entries.items() if key not in known}
-    mistakes += [_unknown_key_message(child, key, path, known, field.members) for key, child in unknown.items()]
+    member_keys = {kind: allowed_keys(member, field.members) for kind, member in (field.members or {}).items()}
+    mistakes += [unknown_key_message(child, key, path, known, member_keys) for key, child in unknown.items()]
     values = {}
     for name, annotation in field_types(cls).items():
         default_value = getattr(default, name) if type(default) is cls else field_default(cls, name)
@@ -121,20 +122,28 @@ def _build_object(node: YamlNode, field: NestedField, path: str, default: Any, f
     return _construct(cls, values, node, path)
 
 
-def _unknown_key_message(
-    node: YamlNode, key: str, path: str, known: list[str], members: Mapping[str, type] | None
-) -> str:
+def unknown_key_message(node: YamlNode, key: str, path: str, known: list[str], members: Mapping[str, list[str]]) -> str:
+    """Return the sentence about an unknown key; `members` are the keys of each kind of the family."""
     name = join_path(path, key)
     new = new_scene_key(path, key, known)
     if new is not None:
         return f"{node.source_location}: {sentence(name, join_path(path, new))}"
-    for kind, member in (members or {}).items():
-        new = new_scene_key(path, key, allowed_keys(member, members))
+    for kind, keys in members.items():
+        new = new_scene_key(path, key, keys)
         if new is not None:
             renaming = sentence(name, join_path(path, new))
             return f"{node.source_location}: {renaming}; it is a key of kind {kind} (known here: {', '.join(known)})"
     hint = suggest_word(key, known, "")
     return f"{node.source_location}: unknown key {name}{hint and f'; {hint}'} (known: {', '.join(known)})"
+
+
+def unknown_kind_message(kind: YamlNode, path: str, word: object, members: Collection[str]) -> str:
+    """Return the sentence about an unknown kind, or about one of version 0.1."""
+    new = new_scene_value(path.removesuffix(".kind"), word, members)
+    if new is not None:
+        return f"{kind.source_location}: {path}: {sentence(repr(word), repr(new))}"
+    hint = suggest_word(word if isinstance(word, str) else "", members, f"it must be one of {', '.join(members)}")
+    return f"{kind.source_location}: {path} is {format_value(word)}; {hint}"
 
 
 @contextlib.contextmanager
@@ -160,12 +169,12 @@ def _pick_class(node: YamlNode, members: Mapping[str, type], path: str, default:
     word = kind.to_python()
     if isinstance(word, str) and word in members:
         return members[word]
+    message = unknown_kind_message(kind, kind_path, word, members)
     new = new_scene_value(path, word, members)
-    if new is not None:
-        mistakes.append(f"{kind.source_location}: {kind_path}: {sentence(repr(word), repr(new))}")
-        return members[new]
-    hint = suggest_word(word if isinstance(word, str) else "", members, f"it must be one of {', '.join(members)}")
-    raise SceneError(f"{kind.source_location}: {kind_path} is {format_value(word)}; {hint}")
+    if new is None:
+        raise SceneError(message)
+    mistakes.append(message)
+    return members[new]
 
 
 def _construct(cls: type, values: dict[str, Any], node: YamlNode, path: str) -> Any:

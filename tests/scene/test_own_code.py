@@ -74,9 +74,7 @@ def test_without_the_file_a_run_opens_from_its_tables_and_says_what_needs_the_co
     own_code._allowed.clear()
     opened = Run.open(run.path)
     assert len(opened.metrics) == 2
-    with pytest.raises(
-        SceneError, match=r"was made with classes of own_training.py; .* --allow-code own_"
-    ):
+    with pytest.raises(SceneError, match=r"was made with classes of own_training.py; .* --allow-code own_"):
         _ = opened.scene
     answer = dimple("completeness", run.path)
     assert (answer.returncode, answer.stderr.count("\n")) == (3, 1)

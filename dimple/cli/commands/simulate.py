@@ -48,7 +48,10 @@ def simulate(
     """
     import loky
 
+    from dimple.scene import check_scene_names
     from dimple.workers import Workers, defer_interrupts
+
+    check_scene_names(scene, overrides or ())
 
     job_count = min(8, loky.cpu_count()) if jobs is None else jobs
     # The other processes import what they need while this process does the same.

@@ -1,0 +1,144 @@
+"""Scene files before their classes are loaded: where they are, their text with changes, and their names checked.
+
+Nothing here imports torch, so that a mistake in a name is answered in a moment.
+"""
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dimple
+from dimple.errors import SceneError
+from dimple.scene.build import unknown_key_message, unknown_kind_message
+from dimple.scene.overrides import override
+from dimple.scene.yaml_nodes import YamlNode, join_path, parse_yaml
+from dimple.scene.yaml_text import read_text
+from dimple.settings import suggest_word
+
+# The JSON Schema of scene files, exported from the classes.
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
+Schema = dict[str, Any]
+
+
+def shipped_scenes() -> dict[str, Path]:
+    """Return the files of the scenes that are part of the package, by name in alphabetical order.
+
+    The folder is `dimple/scenes` of an installed package and `scenes` of a checkout.
+    """
+    package = Path(dimple.__file__).parent
+    folder = next(path for path in (package / "scenes", package.parent / "scenes") if path.is_dir())
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def find_scene(name: str) -> Path:
+    """Return the file of a scene: `name` is a path, or the name of a built-in scene.
+
+    Raises:
+        SceneError: if it is neither; the error suggests the most similar name.
+
+    Example:
+        >>> find_scene("sphere_in_3d").name
+        'sphere_in_3d.yaml'
+    """
+    path = Path(name)
+    if path.exists() or path.suffix in (".yaml", ".yml") or "/" in name:
+        return path
+    built_in = shipped_scenes()
+    if name not in built_in:
+        hint = suggest_word(name, built_in, "dimple scenes lists the built-in scenes")
+        raise SceneError(f"scene {name!r} is neither a file nor a built-in scene; {hint}")
+    return built_in[name]
+
+
+def parse_scene(
+    text: str, path: Path, overrides: Sequence[str] = (), seed: int | None = None, resolution: int | None = None
+) -> YamlNode:
+    """Return the text of a scene file with changes applied, as a node with the place of each value.
+
+    Raises:
+        SceneError: if the text or a change is no YAML that a scene may have.
+    """
+    node = parse_yaml(text, str(path))
+    if isinstance(node.content, dict) and "name" not in node.content:
+        overrides = [f"name={json.dumps(path.stem)}", *overrides]
+    for change in overrides:
+        node = override(node, change)
+    for key, flag, value in (("seed", "--seed", seed), ("levelset.resolution", "--resolution", resolution)):
+        if value is not None:
+            node = override(node, f"{key}={value}", flag)
+    return node
+
+
+def check_scene_names(name: str, overrides: Sequence[str] = ()) -> None:
+    """Refuse a scene that is missing, that cannot be read, or that has unknown keys or kinds.
+
+    Values are checked by `load_scene`.
+
+    Raises:
+        SceneError: with one sentence for each mistake, as `load_scene` writes it.
+
+    Example:
+        >>> check_scene_names("sphere_in_3d", ["training.stepz=500"])
+        Traceback (most recent call last):
+        dimple.errors.SceneError: --set training.stepz: unknown key training.stepz; did you mean 'steps'? (known: ...
+    """
+    path = find_scene(name)
+    mistakes: list[str] = []
+    _check(parse_scene(read_text(path), path, overrides), _schema(), "", mistakes)
+    if mistakes:
+        raise SceneError(*mistakes)
+
+
+@functools.cache
+def _schema() -> Schema:
+    schema: Schema = json.loads(SCHEMA_FILE.read_text())
+    return schema
+
+
+def _check(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> None:
+    """Append a sentence for each unknown key and kind of a node."""
+    if isinstance(node.content, list) and "items" in schema:
+        for index, item in enumerate(node.content):
+            _check(item, schema["items"], join_path(path, index), mistakes)
+        return
+    if not isinstance(node.content, dict):
+        return
+    schema, members = _pick(node, schema, path, mistakes)
+    properties = schema.get("properties", {})
+    for key, child in node.content.items():
+        if key in properties:
+            _check(child, properties[key], join_path(path, key), mistakes)
+        elif properties:
+            known = {kind: [*member["properties"]] for kind, member in members.items()}
+            mistakes.append(unknown_key_message(child, key, path, [*properties], known))
+
+
+def _pick(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> tuple[Schema, dict[str, Schema]]:
+    """Return the schema of the mapping that a node is, and all members of its family by kind.
+
+    It is empty where the kind is unknown, or is a class of the user.
+    """
+    options = [_resolve(option) for option in _resolve(schema).get("anyOf", [schema])]
+    options = [inner for option in options for inner in map(_resolve, option.get("anyOf", [option]))]
+    objects = [option for option in options if "properties" in option]
+    members = {option["properties"]["kind"]["const"]: option for option in objects if "kind" in option["properties"]}
+    if not members:
+        return (objects[0] if objects else {}), {}
+    kind, kind_path = node.resolve(["kind"], path)
+    if kind is node:
+        defaults = [member for member in members.values() if "kind" not in member["required"]]
+        return (defaults[0] if len(defaults) == 1 else {}), members
+    word = kind.to_python()
+    if not isinstance(word, str) or (word not in members and ":" not in word):
+        mistakes.append(unknown_kind_message(kind, kind_path, word, members))
+    return (members.get(word, {}) if isinstance(word, str) else {}), members
+
+
+def _resolve(schema: Schema) -> Schema:
+    """Return a schema, or the one that it refers to."""
+    if "$ref" not in schema:
+        return schema
+    found: Schema = _schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    return found
