@@ -7,6 +7,7 @@ is simulated and drawn first; for all scenes this takes a quarter of an hour.
 
 import importlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -60,6 +61,7 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
+napoleon_attr_annotations = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Reference", "returns_style")]
@@ -101,8 +103,10 @@ EXTERNAL_PAGES = {
     "collections.abc.Iterator": "https://docs.python.org/3/library/collections.abc.html#collections.abc.Iterator",
     "collections.abc.Mapping": "https://docs.python.org/3/library/collections.abc.html#collections.abc.Mapping",
     "collections.abc.Sequence": "https://docs.python.org/3/library/collections.abc.html#collections.abc.Sequence",
+    "numpy.typing.NDArray": "https://numpy.org/doc/stable/reference/typing.html#numpy.typing.NDArray",
     "numpy.ndarray": "https://numpy.org/doc/stable/reference/generated/numpy.ndarray.html",
     "pathlib.Path": "https://docs.python.org/3/library/pathlib.html#pathlib.Path",
+    "torch._C.Generator": "https://docs.pytorch.org/docs/stable/generated/torch.Generator.html",
     "torch.Generator": "https://docs.pytorch.org/docs/stable/generated/torch.Generator.html",
     "torch.Tensor": "https://docs.pytorch.org/docs/stable/tensors.html#torch.Tensor",
     "torch.device": "https://docs.pytorch.org/docs/stable/tensor_attributes.html#torch.device",
@@ -137,14 +141,18 @@ def public_names() -> dict[str, str]:
 PUBLIC_NAMES = public_names()
 
 
+# Other constraints, which docstrings describe, and arrays of numpy.
+CONSTRAINTS = re.compile(r"~typing\.Annotated\[(.*?)(?:, ~(?:pydantic\.types|annotated_types)\.\w+\([^()]*\))+\]")
+ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[(.*?)\]\]")
+
+
 def resolve_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.Element | None:
     """Link a name to the page of its public name, or to the page of another project."""
     target = str(node.get("reftarget", ""))
     if target in EXTERNAL_PAGES:
-        link = nodes.reference("", "", content, internal=False, refuri=EXTERNAL_PAGES[target])
-        return nodes.inline("", "", link) if isinstance(content, nodes.TextElement) else link
+        return nodes.reference("", "", content, internal=False, refuri=EXTERNAL_PAGES[target])
     public = PUBLIC_NAMES.get(target)
     if public is None:
         return None
@@ -152,13 +160,24 @@ def resolve_name(
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, content)
 
 
+def shorten_annotations(text: str) -> str:
+    """Write constrained numbers and arrays by the short names that the code has for them."""
+    for annotation, name in RULES:
+        text = text.replace(annotation, f"~dimple.settings.{name}")
+    return ARRAY.sub(r"~numpy.typing.NDArray[\1]", CONSTRAINTS.sub(r"\1", text))
+
+
 def shorten_signature(
     _app: Sphinx, _kind: str, _name: str, _item: Any, _options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Write the constrained numbers of a signature by their short names."""
-    for text, name in RULES:
-        signature = signature and signature.replace(text, f"~dimple.settings.{name}")
-    return signature, returned
+    """Shorten the annotations of a signature."""
+    return signature and shorten_annotations(signature), returned and shorten_annotations(returned)
+
+
+def keep_sentence(_app: Sphinx, kind: str, _name: str, _item: Any, _options: Any, lines: list[str]) -> None:
+    """Keep napoleon from reading the words before a colon in the sentence of a property as its type."""
+    if kind == "property" and ":" in lines[0]:
+        lines[0] = f": {lines[0]}"
 
 
 def write_math(writer: Any, node: nodes.math | nodes.math_block) -> None:
@@ -265,6 +284,8 @@ def setup(app: Sphinx) -> None:
     """Register what this file adds to Sphinx."""
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
     app.connect("autodoc-process-signature", shorten_signature)
+    # Before napoleon, which has the priority 500.
+    app.connect("autodoc-process-docstring", keep_sentence, priority=400)
     app.connect("missing-reference", resolve_name)
     app.connect("config-inited", write_pages)
     app.connect("source-read", leave_out_examples)

@@ -18,6 +18,7 @@ FOLDER_MODULES = 20
 # Folders of interchangeable members, with one file per member.
 FAMILIES = {"manifolds"}
 
+POSIX_MODULES = {"fcntl", "grp", "pty", "pwd", "resource", "termios"}
 TEXT_FILE_METHODS = {"read_text", "write_text"}
 
 every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
@@ -85,6 +86,15 @@ def test_folders_hold_at_most_twenty_modules_a_family_excepted() -> None:
 @every_module
 def test_modules_stay_readable(module: Path) -> None:
     assert module.read_text().count("\n") <= MODULE_LINES
+
+
+@every_module
+def test_modules_that_windows_lacks_are_optional(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    guarded = [node for node in ast.walk(tree) if isinstance(node, ast.Try) and "ImportError" in ast.unparse(node)]
+    optional = {id(node) for branch in guarded for node in ast.walk(branch)}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not POSIX_MODULES & set(imported_at_once([node for node in imports if id(node) not in optional]))
 
 
 @every_module

@@ -118,10 +118,20 @@ def test_every_public_name_is_described(site: Path, pages: dict[Path, Page]) -> 
         assert {f"{path.stem}.{name}" for name in public} <= described
 
 
-def test_signatures_have_the_short_names_of_numbers(site: Path) -> None:
-    text = re.sub("<.*?>", "", (site / "api" / "dimple.probes.html").read_text())
-    assert "max_passes: Positive = 40.0" in re.sub(r"\s+", " ", text)
-    assert not any("Annotated[" in path.read_text() for path in (site / "api").glob("*.html"))
+def text_of(page: Path) -> str:
+    """Return the words of a page, without its markup."""
+    return re.sub(r"\s+", " ", re.sub("<.*?>", "", page.read_text()))
+
+
+def test_signatures_have_short_annotations(site: Path) -> None:
+    probes, meshes = (text_of(site / "api" / f"dimple.{name}.html") for name in ("probes", "levelsets"))
+    assert "max_passes: Positive = 40.0" in probes
+    assert "vertices: NDArray[float64], faces: NDArray[int64]" in meshes
+    assert not any("Annotated[" in text_of(path) for path in (site / "api").glob("*.html"))
+
+
+def test_the_sentence_of_a_property_is_not_its_type(site: Path) -> None:
+    assert not any("Type: " in text_of(path) for path in (site / "api").glob("*.html"))
 
 
 def test_names_in_signatures_are_links(site: Path) -> None:
@@ -129,6 +139,7 @@ def test_names_in_signatures_are_links(site: Path) -> None:
     measure = text[text.index('id="dimple.experiment.measure"') :]
     signature = measure[: measure.index("</dt>")]
     assert 'href="dimple.probes.html#dimple.probes.Probe"' in signature
+    assert 'href="index.html#dimple.settings.Positive"' in (site / "api" / "dimple.probes.html").read_text()
     assert 'href="https://docs.pytorch.org/docs/stable/tensors.html#torch.Tensor"' in signature
 
 
