@@ -111,6 +111,7 @@ def docs(_: "list[str]") -> int:
     """Build the documentation into the package; warnings are errors."""
     set_up(["docs"])
     say("sphinx-build docs dimple/site")
+    shutil.rmtree("dimple/site", ignore_errors=True)
     options = ["-W", "--keep-going", "-q", "-d", "build/doctrees"]
     code = subprocess.call([str(PYTHON), "-m", "sphinx", *options, "docs", "dimple/site"])
     if code == 0:

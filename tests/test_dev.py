@@ -138,9 +138,10 @@ def test_an_unknown_extra_is_refused(install_calls: list[tuple[str, ...]]) -> No
 
 
 def test_the_documentation_is_built_into_the_package_with_warnings_as_errors(
-    install_calls: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+    install_calls: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dev.subprocess, "call", lambda command: commands.append(command) or 1)
     assert dev.docs([]) == 1
     assert install_calls[-1][-1] == ".[docs]"
