@@ -4,6 +4,7 @@
     python3 dev.py demo          set up, then simulate scenes/sphere_in_3d.yaml into runs/demo
     python3 dev.py test [...]    set up, then run the tests; further arguments go to pytest
     python3 dev.py lint          set up, then ruff, mypy and import-linter
+    python3 dev.py docs          set up, then build the documentation, which the package carries, into dimple/site
     python3 dev.py setup [...]   only set up, with these extras as well: napari, docs, bench, test, dev
     python3 dev.py release X.Y.Z raise the version, after the change log is written
 
@@ -43,7 +44,14 @@ def main(arguments: "list[str]") -> int:
     """Run one verb and return its exit code."""
     verb = arguments[0] if arguments else ""
     rest = arguments[1:]
-    verbs = {"demo": demo, "test": test, "lint": lint, "setup": lambda extras: set_up(extras) or 0, "release": release}
+    verbs = {
+        "demo": demo,
+        "test": test,
+        "lint": lint,
+        "docs": docs,
+        "setup": lambda extras: set_up(extras) or 0,
+        "release": release,
+    }
     if verb not in verbs:
         print(__doc__, file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
         return 0 if verb in ("-h", "--help") else 2
@@ -97,6 +105,18 @@ def lint(_: "list[str]") -> int:
         say(" ".join((tool, *options)))
         codes.append(subprocess.call([str(program(tool)), *options]))
     return next((code for code in codes if code), 0)
+
+
+def docs(_: "list[str]") -> int:
+    """Build the documentation into the package; warnings are errors."""
+    set_up(["docs"])
+    say("sphinx-build docs dimple/site")
+    shutil.rmtree("dimple/site", ignore_errors=True)
+    options = ["-W", "--keep-going", "-q", "-d", "build/doctrees"]
+    code = subprocess.call([str(PYTHON), "-m", "sphinx", *options, "docs", "dimple/site"])
+    if code == 0:
+        print(f"Open {ROOT / 'dimple' / 'site' / 'index.html'} in a browser, or run {program('dimple')} docs")
+    return code
 
 
 def release(arguments: "list[str]") -> int:

@@ -90,7 +90,9 @@ class Workers:
                 initargs=(threads, self._progress_queue, self._prepare),
             )
             # The first task starts the processes. It would also start the resource tracker, which unblocks SIGINT.
-            resource_tracker.ensure_running()
+            # Windows has neither.
+            if hasattr(signal, "pthread_sigmask"):
+                resource_tracker.ensure_running()
             with defer_interrupts():
                 self._submitted.add(self._pool.submit(do_nothing))
         return self

@@ -18,6 +18,9 @@ FOLDER_MODULES = 20
 # Folders of interchangeable members, with one file per member.
 FAMILIES = {"manifolds"}
 
+POSIX_MODULES = {"fcntl", "grp", "pty", "pwd", "resource", "termios"}
+TEXT_FILE_METHODS = {"read_text", "write_text"}
+
 every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 
 
@@ -83,3 +86,20 @@ def test_folders_hold_at_most_twenty_modules_a_family_excepted() -> None:
 @every_module
 def test_modules_stay_readable(module: Path) -> None:
     assert module.read_text().count("\n") <= MODULE_LINES
+
+
+@every_module
+def test_modules_that_windows_lacks_are_optional(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    guarded = [node for node in ast.walk(tree) if isinstance(node, ast.Try) and "ImportError" in ast.unparse(node)]
+    optional = {id(node) for branch in guarded for node in ast.walk(branch)}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not POSIX_MODULES & set(imported_at_once([node for node in imports if id(node) not in optional]))
+
+
+@every_module
+def test_text_files_have_an_explicit_encoding(module: Path) -> None:
+    """Without one, Windows reads the names and signs of a run in the encoding of its language."""
+    calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+    texts = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_FILE_METHODS]
+    assert [call.lineno for call in texts if "encoding" not in {keyword.arg for keyword in call.keywords}] == []

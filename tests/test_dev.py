@@ -137,6 +137,18 @@ def test_an_unknown_extra_is_refused(install_calls: list[tuple[str, ...]]) -> No
     assert install_calls == []
 
 
+def test_the_documentation_is_built_into_the_package_with_warnings_as_errors(
+    install_calls: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dev.subprocess, "call", lambda command: commands.append(command) or 1)
+    assert dev.docs([]) == 1
+    assert install_calls[-1][-1] == ".[docs]"
+    ((_, *options),) = commands
+    assert options[:3] == ["-m", "sphinx", "-W"] and options[-2:] == ["docs", "dimple/site"]
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that a release changes."""

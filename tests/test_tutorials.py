@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-TUTORIALS = sorted((CHECKOUT / "docs" / "tutorials").glob("*.md"))
+TUTORIALS = sorted((CHECKOUT / "docs" / "tutorials").glob("[0-9]*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Simulations are cut short; all else is as the reader types it.
 SHORT = (

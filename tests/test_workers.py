@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,19 @@ def test_another_process_works_at_the_same_time(tmp_path: Path) -> None:
 def test_an_empty_list_of_tasks_has_no_results(jobs: int) -> None:
     with Workers(jobs) as workers:
         assert list(workers.run_unordered(())) == []
+
+
+def test_a_system_without_signal_masks_needs_no_resource_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resource tracker of Python cannot start on Windows, which has no signal masks."""
+
+    def fail() -> None:
+        raise ModuleNotFoundError("No module named '_posixsubprocess'")
+
+    monkeypatch.setattr(resource_tracker, "ensure_running", fail)
+    monkeypatch.delattr(signal, "pthread_sigmask")
+    with Workers(2) as workers:
+        results = list(workers.run_unordered([functools.partial(process_and_threads, i) for i in range(3)]))
+    assert sorted(number for number, _, _ in results) == [0, 1, 2]
 
 
 def test_a_killed_process_is_reported_with_a_sentence() -> None:

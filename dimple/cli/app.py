@@ -10,6 +10,7 @@ import dimple
 from dimple import renamed
 from dimple.cli import console
 from dimple.cli.commands.completeness import completeness
+from dimple.cli.commands.docs import docs
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
 from dimple.cli.commands.napari import napari
@@ -44,6 +45,7 @@ app.command()(pack)
 app.command()(completeness)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
+app.command()(docs)
 
 
 def _print_version(requested: bool) -> None:

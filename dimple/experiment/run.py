@@ -154,6 +154,6 @@ class RunPage:
         return f"<page {self.path}: open it in a browser>"
 
     def _repr_html_(self) -> str:
-        content = html.escape(self.path.read_text())
+        content = html.escape(self.path.read_text(encoding="utf-8"))
         style = f"width: 100%; height: {self.height}px; border: 0"
         return f'<iframe srcdoc="{content}" style="{style}" title="{html.escape(self.path.parent.name)}"></iframe>'

@@ -48,7 +48,7 @@ class AdaptiveResult:
 @final
 @settings
 class Adaptive(LevelSet):
-    """Mesh of a dense grid of `resolution`^n cells at a few percent of its cost, with refined vertices.
+    """Mesh of a dense grid of `resolution ** n` cells at a few percent of its cost, with refined vertices.
 
     A coarse grid, and descents from its smallest absolute levels, find a point of every component. From there the
     surface is followed from cell to cell through the edges on which the sign changes, and to neighboring points where

@@ -23,7 +23,7 @@ POINTS_PER_SLAB = 1 << 20
 @final
 @settings
 class Dense(LevelSet):
-    """Contour of the logit margin at all corners of `resolution`^n cells, of second order in the cell size.
+    """Contour of the logit margin at all corners of `resolution ** n` cells, of second order in the cell size.
 
     Crossings are interpolated linearly along the edges of the cells.
 

@@ -83,7 +83,7 @@ def extract_pairwise_boundaries(
 def class_regions(
     boundary: Boundary, low: Sequence[float], high: Sequence[float], resolution: int, device: torch.device | None = None
 ) -> Ints:
-    """Return the class at the center of each of `resolution`^2 squares of a box in the plane.
+    """Return the class at the center of each of `resolution ** 2` squares of a box in the plane.
 
     The result has shape `(resolution, resolution)`; y grows with the row, x with the column.
 

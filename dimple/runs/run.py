@@ -88,7 +88,7 @@ class RunFolder:
         if not path.is_dir():
             raise RunError(f"{path}: no such run folder; make one with dimple simulate SCENE --out {path}")
         try:
-            info = json.loads((path / "run.json").read_text())
+            info = json.loads((path / "run.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{path}: holds no run.json, so it is not a run of dimple; name a run folder") from None
         except (OSError, ValueError) as error:
@@ -212,7 +212,7 @@ class RunFolder:
     @property
     def settings_text(self) -> str:
         """The settings as YAML, with the present names."""
-        text = self.settings_path.read_text()
+        text = self.settings_path.read_text(encoding="utf-8")
         return _upgrade_settings(text, self.settings_path) if self._is_old else text
 
     @property

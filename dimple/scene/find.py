@@ -93,7 +93,7 @@ def check_scene_names(name: str, overrides: Sequence[str] = ()) -> None:
 
 @functools.cache
 def _schema() -> Schema:
-    schema: Schema = json.loads(SCHEMA_FILE.read_text())
+    schema: Schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     return schema
 
 

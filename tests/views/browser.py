@@ -136,6 +136,8 @@ class Browser:
     def open(self, path: Path, fragment: str = "", ready: str = "document.documentElement?.dataset.ready") -> None:
         """Load a page from disk, even if it is already open, and wait until the expression `ready` is true."""
         self.ask("Page.navigate", url="about:blank")
+        # A page that listens to its own unloading is left late, and a second navigation before that is never answered.
+        self.wait("location.protocol === 'about:'")
         self.ask("Page.navigate", url=path.as_uri() + (f"#{fragment}" if fragment else ""))
         self.wait(ready)
 

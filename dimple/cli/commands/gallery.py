@@ -1,4 +1,4 @@
-"""`dimple gallery`: a static site with every scene, the tutorials and the API reference."""
+"""`dimple gallery`: a static site with a page for each scene."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,10 +32,9 @@ def gallery(
         ),
     ] = None,
 ) -> None:
-    """Write a static site with scenes, tutorials and API.
+    """Write a static site with a page for each scene.
 
     The site has an index, and a page with a film for each scene. It opens from disk and loads nothing from the network.
-    It needs the extra dimple-lab[docs].
     """
     import loky
     import torch

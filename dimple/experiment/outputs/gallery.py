@@ -1,4 +1,4 @@
-"""The verb `gallery`: a static site with a page for each scene, the tutorials and the API reference."""
+"""The verb `gallery`: a static site with a page for each scene."""
 
 import functools
 import shlex
@@ -16,10 +16,7 @@ from dimple.scene import Scene, find_scene, load_scene, scene_text, shipped_scen
 from dimple.tensors import resolve_device
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.film.thumbnail import STILL_FILE, write_thumbnails
-from dimple.views.site.api_reference import write_api_reference
 from dimple.views.site.gallery import GalleryScene, sort_scenes, write_index_page, write_scene_page
-from dimple.views.site.markdown import check_docs_dependencies
-from dimple.views.site.tutorials import list_tutorials, write_tutorials
 from dimple.workers import Advance, Workers
 
 # Everything that a gallery writes into its folder.
@@ -27,8 +24,6 @@ INDEX_FILE = "index.html"
 # The runs from which the pages are made; the site works without this folder.
 RUNS_FOLDER = "runs"
 SCENES_FOLDER = "scenes"
-TUTORIALS_FOLDER = "tutorials"
-REFERENCE_FOLDER = "api"
 
 
 def build_gallery(
@@ -40,7 +35,7 @@ def build_gallery(
     progress: Progress = show_progress,
     jobs: int = 1,
 ) -> Path:
-    """Simulate scenes and write a static site: an index, a page for each scene, the tutorials and the API reference.
+    """Simulate scenes and write a static site: an index, and a page for each scene.
 
     The runs are saved in the subfolder `runs`. A run of the same scene with the same versions on the same device is
     used again, and an unfinished one is continued.
@@ -56,13 +51,12 @@ def build_gallery(
         The index of the site.
 
     Raises:
-        DeviceError: if a package of the extra `docs` or a system library is missing.
+        DeviceError: if a system library is missing.
         UsageError, SceneError: for scenes that cannot be simulated, or two scenes of one name.
         RunError: if the folder holds anything but a gallery.
     """
     scene_names = [*scenes] or [*shipped_scenes()]
     workers = Workers(min(jobs, len(scene_names)))
-    check_docs_dependencies()
     resolve_device(device)
     loaded = {name: load_scene(name, overrides) for name in scene_names}
     names = [scene.name for scene in loaded.values()]
@@ -74,16 +68,11 @@ def build_gallery(
         for _ in workers.run_unordered(tasks, advance):
             pass
     gallery_scenes = sort_scenes([_gallery_scene(name, scene, overrides, site) for name, scene in loaded.items()])
-    with progress("pages", len(gallery_scenes) + 2) as advance:
+    with progress("pages", len(gallery_scenes)) as advance:
         for scene in gallery_scenes:
             write_scene_page(scene, gallery_scenes, overrides, site / SCENES_FOLDER / scene.name)
             advance()
-        write_tutorials(site / TUTORIALS_FOLDER)
-        advance()
-        write_api_reference(site / REFERENCE_FOLDER)
-        advance()
-    tutorials = [(f"{TUTORIALS_FOLDER}/{tutorial.page_name}", tutorial.title) for tutorial in list_tutorials()]
-    return write_index_page(gallery_scenes, tutorials, overrides, site / INDEX_FILE)
+    return write_index_page(gallery_scenes, overrides, site / INDEX_FILE)
 
 
 def _prepare_site(site: Path) -> Path:
@@ -92,7 +81,7 @@ def _prepare_site(site: Path) -> Path:
     Raises:
         RunError: if it holds anything else; nothing is changed then.
     """
-    subfolders = (RUNS_FOLDER, SCENES_FOLDER, TUTORIALS_FOLDER, REFERENCE_FOLDER)
+    subfolders = (RUNS_FOLDER, SCENES_FOLDER)
     try:
         present = {entry.name for entry in site.iterdir() if not entry.name.startswith(".")} if site.exists() else set()
         foreign = present - {INDEX_FILE, *subfolders}

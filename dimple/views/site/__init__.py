@@ -1,1 +1,1 @@
-"""The static site: gallery of scenes, tutorials, reference of the public names."""
+"""The static site of `dimple gallery`: an index of scenes, and a page for each."""

@@ -17,7 +17,6 @@ from dimple.views.content.run_header import describe_verdict, run_subtitle
 from dimple.views.film.thumbnail import MOVING_FILE, STILL_FILE
 from dimple.views.report.html import write_page
 from dimple.views.report.tables import statistic_cell, statistic_rows
-from dimple.views.site.markdown import highlight_code, to_html
 
 # The files of a run that its page uses; a run that cannot be drawn has no film.
 RUN_FILES = ("page.html", "report.html", "film.mp4", "film.png")
@@ -105,13 +104,13 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
         "version": dimple.__version__,
         "first": first,
         "lead": f"{scene.dimension_text}, {run_subtitle(run, summary)}",
-        "notes": to_html(link_scene_names(notes, set(names) - {scene.name})),
+        "notes": render_notes(notes, set(names) - {scene.name}),
         "changes": changes,
         "drawn": drawn,
         "charts": [] if drawn else render_charts(timeline.charts, timeline),
         "verdict": describe_verdict(summary),
         "rows": statistic_rows(scene.final_statistics | verdicts, run.units("metrics")),
-        "settings": highlight_code(settings, "yaml"),
+        "settings": settings,
         "command": scene.command,
         "before": names[at - 1] if at else "",
         "after": names[at + 1] if at + 1 < len(names) else "",
@@ -121,8 +120,30 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
     return write_page(folder / "index.html", "scene.html", values)
 
 
-def link_scene_names(text: str, names: Collection[str]) -> str:
+def render_notes(text: str, names: Collection[str]) -> str:
+    r"""Convert the opening comment of a scene, which is Markdown, to HTML; HTML in the text stays text.
+
+    Args:
+        text: the comment.
+        names: other scenes, whose names become links.
+
+    Example:
+        >>> render_notes("as in `x`, <b>a_in_2d", {"a_in_2d"})
+        '<p>as in <code>x</code>, &lt;b&gt;<a href="../a_in_2d/index.html">a_in_2d</a></p>\n'
+    """
+    # Imported here because only this command needs it.
+    from markdown_it import MarkdownIt
+
+    return str(MarkdownIt("commonmark", {"html": False}).render(link_scene_names(text, names)))
+
+
+def link_scene_names(text: str, names: Collection[str], address: str = "../{}/index.html") -> str:
     """Return Markdown with links from the names of other scenes to their pages; code stays unchanged.
+
+    Args:
+        text: the Markdown.
+        names: the other scenes.
+        address: the address of a page, with braces in the place of the name.
 
     Example:
         >>> link_scene_names("as a_in_2d, not `a_in_2d`, not a_in_2d_x", {"a_in_2d"})
@@ -130,7 +151,7 @@ def link_scene_names(text: str, names: Collection[str]) -> str:
     """
 
     def link(found: re.Match[str]) -> str:
-        return f"[{found[0]}](../{found[0]}/index.html)" if found[0] in names else found[0]
+        return f"[{found[0]}]({address.format(found[0])})" if found[0] in names else found[0]
 
     return re.sub(r"`[^`]*`|[\w-]+", link, text)
 
@@ -149,14 +170,11 @@ def sort_scenes(scenes: Collection[GalleryScene]) -> list[GalleryScene]:
     return sorted(scenes, key=rank)
 
 
-def write_index_page(
-    scenes: Sequence[GalleryScene], tutorials: Sequence[tuple[str, str]], changes: Sequence[str], path: Path
-) -> Path:
+def write_index_page(scenes: Sequence[GalleryScene], changes: Sequence[str], path: Path) -> Path:
     """Write the index of the site.
 
     Args:
         scenes: the scenes in the order of `sort_scenes`.
-        tutorials: the address and title of each tutorial.
         changes: settings that were changed for this gallery.
         path: the file.
     """
@@ -168,7 +186,6 @@ def write_index_page(
         "title": "dimple",
         "root": "",
         "version": dimple.__version__,
-        "tutorials": tutorials,
         "changes": changes,
         "groups": [group for group in groups if group["cards"]],
         "moving": MOVING_FILE,

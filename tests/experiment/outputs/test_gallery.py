@@ -15,7 +15,6 @@ from PIL import Image
 from dimple import experiment
 from dimple.cli import main
 from dimple.errors import DeviceError, RunError, SceneError, UsageError
-from dimple.experiment.outputs import gallery
 from dimple.experiment.run import Run
 from tests.views.browser import Browser, needs_browser
 
@@ -50,12 +49,6 @@ def site(folder: Path) -> Path:
     return build_site(folder).parent
 
 
-@pytest.fixture
-def without_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make sites without the API reference, which takes two thirds of the time."""
-    monkeypatch.setattr(gallery, "write_api_reference", lambda folder: None)
-
-
 class Page(HTMLParser):
     """The targets of `src`, `href` and `poster` in a page, its anchors, and its content security policy."""
 
@@ -80,7 +73,7 @@ def pages(site: Path) -> dict[Path, Page]:
 
 def test_every_link_leads_to_a_file_and_an_anchor(site: Path) -> None:
     found = pages(site)
-    assert len(found) == 1 + 2 * 3 + 5 + 17
+    assert len(found) == 1 + 2 * 3
     for path, page in found.items():
         for target in page.targets:
             if target.startswith("data:"):
@@ -95,8 +88,7 @@ def test_every_link_leads_to_a_file_and_an_anchor(site: Path) -> None:
 
 def test_no_page_may_load_from_the_network(site: Path) -> None:
     for path, page in pages(site).items():
-        redirect = path == site / "api" / "index.html"
-        assert redirect or page.policy.startswith("default-src 'none'; "), path
+        assert page.policy.startswith("default-src 'none'; "), path
         assert "http" not in page.policy
 
 
@@ -122,26 +114,14 @@ def test_the_page_of_a_scene_has_a_film_or_curves(site: Path) -> None:
     assert (site / "scenes" / "four" / "index.html").read_text().count("<svg") == 2
 
 
-def test_the_reference_has_the_public_names(site: Path) -> None:
-    import dimple
-
-    package = Page(site / "api" / "dimple.html")
-    assert set(dimple.__all__) <= package.anchors
-    text = (site / "api" / "dimple" / "manifolds.html").read_text()
-    sphere = re.search(r'<section id="Sphere">(.*?)</section>', text, re.DOTALL).group(1)
-    assert "The sphere S^d of a given radius" in sphere
-    assert 'href="#Manifold.sample"' in sphere
-    assert "Annotated" not in sphere
-
-
-def test_finished_runs_are_used_again(site: Path, folder: Path, without_reference: None) -> None:
+def test_finished_runs_are_used_again(site: Path, folder: Path) -> None:
     files = [*(site / "runs").glob("*/run.json"), *(site / "scenes").glob("*/moving.webp")]
     before = [path.stat().st_mtime_ns for path in files]
     build_site(folder)
     assert len(files) == 4 and [path.stat().st_mtime_ns for path in files] == before
 
 
-def test_another_scene_of_the_same_name_is_simulated(tmp_path: Path, without_reference: None) -> None:
+def test_another_scene_of_the_same_name_is_simulated(tmp_path: Path) -> None:
     (tmp_path / "four.yaml").write_text(FOUR)
     steps = []
     for count in (2, 3):
@@ -151,7 +131,7 @@ def test_another_scene_of_the_same_name_is_simulated(tmp_path: Path, without_ref
     assert steps == [2, 3]
 
 
-def test_an_interrupted_run_is_continued(tmp_path: Path, without_reference: None) -> None:
+def test_an_interrupted_run_is_continued(tmp_path: Path) -> None:
     (tmp_path / "four.yaml").write_text(FOUR)
     scene = [str(tmp_path / "four.yaml")]
     experiment.build_gallery(tmp_path / "site", scene, OVERRIDES, device="cpu")
@@ -200,27 +180,9 @@ def test_a_mistake_is_refused_before_anything_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("package", ["markdown_it", "pdoc"])
-def test_a_missing_extra_gives_one_sentence(
-    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setattr(sys, "argv", ["dimple", "gallery", str(tmp_path / "site")])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    output = capsys.readouterr()
-    assert (stop.value.code, output.out) == (7, "")
-    assert (
-        output.err
-        == f"dimple: a gallery needs the package {package}; pip install '.[docs]' in the checkout brings it\n"
-    )
-    assert not (tmp_path / "site").exists()
-
-
 def test_the_command_prints_the_index(
     site: Path,
     folder: Path,
-    without_reference: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -260,8 +222,7 @@ def focused_element(browser: Browser) -> str:
 @needs_browser
 def test_every_page_opens_from_disk_and_fits(browser: Browser, site: Path) -> None:
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    # The index of the reference redirects to the page of the package.
-    for path in pages(site).keys() - {site / "api" / "index.html"}:
+    for path in pages(site):
         browser.open(path, ready=COMPLETE)
         assert browser.run(overflow) <= 0, path
         assert screenshot(browser).std() > 5, path
@@ -269,8 +230,7 @@ def test_every_page_opens_from_disk_and_fits(browser: Browser, site: Path) -> No
 
 @needs_browser
 def test_pages_fit_a_phone_and_have_a_dark_mode(browser: Browser, site: Path) -> None:
-    paths = [site / "index.html", site / "tutorials" / "1_first_scene.html", site / "api" / "dimple.html"]
-    paths += [site / "scenes" / name / "index.html" for name in ("line_in_2d", "four")]
+    paths = [site / "index.html", *(site / "scenes" / name / "index.html" for name in ("line_in_2d", "four"))]
     browser.resize(390, 844, 2.0, mobile=True)
     for path in paths:
         browser.show_as("screen", "dark")
@@ -314,7 +274,7 @@ def test_the_site_can_be_used_with_the_keyboard(browser: Browser, site: Path) ->
     while len(stops) < 30 and "scenes/" not in (stops or [""])[-1]:
         browser.key("Tab")
         stops.append(focused_element(browser))
-    assert {"index.html#scenes", "tutorials/1_first_scene.html", "api/dimple.html", "moving"} <= set(stops)
+    assert {"index.html#scenes", "moving"} <= set(stops)
     browser.key("Enter")
     browser.wait(f"location.pathname.includes('{stops[-1]}') && {COMPLETE}")
     browser.run("document.querySelector('[rel=next]').focus()")
@@ -351,14 +311,3 @@ def test_a_print_has_the_sheet_and_the_stills(browser: Browser, site: Path) -> N
     assert browser.run("[...document.querySelectorAll('iframe, video, nav')].every(element => !element.offsetWidth)")
     browser.open(site / "index.html", ready=COMPLETE)
     assert browser.run("[...document.querySelectorAll('.still')].every(image => image.naturalWidth > 0)")
-
-
-@needs_browser
-def test_the_reference_can_be_searched(browser: Browser, site: Path) -> None:
-    browser.open(site / "api" / "dimple.html", ready=COMPLETE)
-    browser.run("document.querySelector('input[type=search]').focus()")
-    for letter in "tangent":
-        browser.key(letter)
-    browser.wait("document.querySelectorAll('.search-result').length > 3")
-    name, _, anchor = browser.run("document.querySelector('.search-result a').getAttribute('href')").partition("#")
-    assert anchor in Page(site / "api" / name).anchors

@@ -1,25 +1,19 @@
 """Pages of the gallery from scene files: opening comments, previous and next, order; Markdown is never markup."""
 
-import dataclasses
-import errno
 import re
 from pathlib import Path
 
 import pytest
 
-from dimple.errors import RunError
 from dimple.scene import shipped_scenes
-from dimple.views.site.api_reference import shorten_signature, write_api_reference
 from dimple.views.site.gallery import (
     GalleryScene,
-    link_scene_names,
+    render_notes,
     sort_scenes,
     split_scene_comment,
     write_index_page,
     write_scene_page,
 )
-from dimple.views.site.markdown import to_html
-from dimple.views.site.tutorials import list_tutorials
 from tests.views.material import write_run
 
 SOURCE = "# A ball.\n#\n# As in other_in_2d: `x < 1`.\n# <img src=x onerror=alert(1)>\nmanifold: {kind: sphere}\n"
@@ -37,7 +31,7 @@ def test_the_opening_comment_of_every_shipped_scene_becomes_a_page(name: str) ->
     assert first.endswith(".") and "\n" not in first
     assert "What to look for" in notes
     assert settings.startswith("name: ")
-    page = to_html(link_scene_names(notes, set(shipped_scenes()) - {name}))
+    page = render_notes(notes, set(shipped_scenes()) - {name})
     assert not re.search(r"<(h\d|pre|ol|table|blockquote)", page), "a comment is prose and bullets"
     # A paragraph that follows a list is not its last item.
     assert all(
@@ -86,57 +80,22 @@ def test_the_index_groups_by_dimension_and_then_by_verdict(tmp_path: Path) -> No
         scene(tmp_path, "a", 2, verdict="contradicted"),
     ]
     assert [one.name for one in sort_scenes(scenes)] == ["c", "a", "b", "far", "four"]
-    text = write_index_page(
-        sort_scenes(scenes), [("tutorials/x.html", "X & Y")], [], tmp_path / "index.html"
-    ).read_text()
+    text = write_index_page(sort_scenes(scenes), [], tmp_path / "index.html").read_text()
     assert re.findall(r"<h3>(.*?)</h3>", text) == ["In the plane", "In more dimensions"]
     assert re.findall(r'class="card" href="scenes/(\w+)/', text) == ["c", "a", "b", "far", "four"]
-    assert '<a href="tutorials/x.html">X &amp; Y</a>' in text
     assert text.count("15.0-fold") == 5 and text.count(">0.333<") == 5
 
 
 def test_a_scene_without_a_verdict_has_a_card(tmp_path: Path) -> None:
     bare = scene(tmp_path, "bare")
     bare.run.info["summary"] = {"steps": 1, "snapshots": 1}
-    text = write_index_page([bare], [], [], tmp_path / "index.html").read_text()
+    text = write_index_page([bare], [], tmp_path / "index.html").read_text()
     assert "bare" in text and 'class="word' not in text.partition("At a glance")[0]
     # Its phases have no dates, which is not reported as never.
     assert ">never<" not in text
 
 
-def test_tutorials_are_listed_in_reading_order() -> None:
-    titles = [tutorial.title for tutorial in list_tutorials()]
-    assert len(titles) == 5
-    assert (titles[0], titles[-1]) == ("Your first scene", "Scaling out")
-
-
 @pytest.mark.parametrize("text", ["<script>x</script>", "[x](javascript:alert(1))", "![x](javascript:x)", "a <b>b</b>"])
 def test_markdown_is_never_markup(text: str) -> None:
-    page = to_html(text)
+    page = render_notes(text, set())
     assert not re.search(r"<(?!/?p>)|href|src", page)
-
-
-def test_code_in_an_unknown_language_stays_as_it_is() -> None:
-    assert to_html("```klingon\na < b\n```") == '<pre><code class="language-klingon">a &lt; b\n</code></pre>\n'
-
-
-def test_a_full_disk_is_a_run_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pdoc
-
-    def fail(*modules: str, output_directory: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(pdoc, "pdoc", fail)
-    with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); free space"):
-        write_api_reference(tmp_path)
-
-
-def test_constrained_types_have_their_names_in_signatures() -> None:
-    import inspect
-
-    from dimple import Margin, OnOff
-
-    assert "max_passes: Positive = 15.0" in str(shorten_signature(inspect.signature(OnOff)))
-    margin = str(shorten_signature(inspect.signature(Margin)))
-    assert "adversarial_class: Union[Literal['any', 'each'], Natural] = 'any'" in margin
-    assert dataclasses.is_dataclass(Margin)
