@@ -148,18 +148,21 @@ class SnapshotMeasurer:
         if "offset" in heldout:
             limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
             distance = np.abs(heldout["offset"])
-            null_draws = np.minimum(details_by_split["heldout"]["offset_draws"], limit).mean(axis=0)
+            draws = details_by_split["heldout"]["offset_draws"]
+            null_draws = np.minimum(draws, limit).mean(axis=0)
             row |= {
                 "boundary_distance": float(np.minimum(distance, limit).mean()),
                 **summarize_null("boundary_distance_null", null_draws),
                 "search_limit": limit,
                 "boundary_distance_found": float(np.isfinite(distance).mean()),
+                "boundary_distance_found_null": float(np.isfinite(draws).mean()),
                 "gradient_off_manifold_fraction": _nan_mean(heldout["gradient_off_manifold_fraction"]),
                 "gradient_off_manifold_fraction_null": float(heldout["gradient_off_manifold_fraction_null"].mean()),
                 "gradient_off_manifold_fraction_stderr": _standard_error(heldout["gradient_off_manifold_fraction"]),
                 "dimple_depth": lower_median(train["offset"]),
                 "dimple_depth_null": lower_median(train["offset_null"]),
                 "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
+                "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
             }
         if "margin" in train:
             row |= {
@@ -221,7 +224,8 @@ METRIC_UNITS = {
     **dict.fromkeys(
         ("train_accuracy", "train_majority_accuracy", "test_accuracy", "test_majority_accuracy"), "fraction"
     ),
-    **dict.fromkeys(("boundary_distance_found", "dimple_depth_found", "margin_found"), "fraction"),
+    **{f"{name}_found{end}": "fraction" for name in ("boundary_distance", "dimple_depth") for end in ("", "_null")},
+    "margin_found": "fraction",
     **dict.fromkeys(
         (
             "gradient_off_manifold_fraction",
