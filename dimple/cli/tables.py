@@ -69,4 +69,3 @@ def _break_name(name: str) -> str:
         return name
     at = 1 + max(name.rfind("_", 0, MAX_NAME_WIDTH), name.rfind(" ", 0, MAX_NAME_WIDTH))
     return f"{name[:at]}\n{name[at:]}"
-

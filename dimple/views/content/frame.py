@@ -1,6 +1,7 @@
 """Content of one frame as plain arrays. The module imports no renderer, so that every renderer can draw a frame."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
 import numpy as np
@@ -144,17 +145,35 @@ class Drawing:
         """The length of the longest side of the box."""
         return max(b - a for a, b in zip(self.low, self.high, strict=True))
 
+    @property
+    def has_boundary(self) -> bool:
+        """Whether there is a boundary in the box."""
+        boundary = self.layer("boundary")
+        return boundary is not None and len(boundary.mesh.faces) > 0
+
+    @property
+    def has_invalid_inputs(self) -> bool:
+        """Whether inputs in a part of the box are not valid: the valid part does not contain all corners of the box."""
+        valid = None if self.class_regions is None else self.class_regions.valid_vertices
+        if valid is None:
+            return False
+        corners = np.stack(np.meshgrid(*zip(self.low, self.high, strict=True)), axis=-1).reshape(-1, self.ambient_dim)
+        distances = np.linalg.norm(corners[:, None] - valid[None], axis=2)
+        return bool((distances.min(1, initial=np.inf) > 1e-6 * self.longest_side).any())
+
     def layer(self, role: LayerRole) -> MeshLayer | None:
         """Return the first layer with a role, or None if there is none."""
         return next((layer for layer in self.layers if layer.role == role), None)
 
 
-def present_classes(drawing: Drawing) -> list[int]:
-    """Return the class numbers that occur in the regions, boundaries or points of a drawing, in increasing order."""
-    labels = [drawing.points.labels]
-    if drawing.class_regions is not None:
-        labels.append(drawing.class_regions.label_grid)
-    labels += [layer.class_pairs for layer in drawing.layers if layer.class_pairs is not None]
+def present_classes(drawings: Sequence[Drawing]) -> list[int]:
+    """Return the class numbers that occur in the regions, boundaries or points of drawings, in increasing order."""
+    labels = []
+    for drawing in drawings:
+        labels.append(drawing.points.labels)
+        if drawing.class_regions is not None:
+            labels.append(drawing.class_regions.label_grid)
+        labels += [layer.class_pairs for layer in drawing.layers if layer.class_pairs is not None]
     return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in labels]))]
 
 
@@ -279,6 +298,11 @@ class Frame:
     cross_section: CrossSection | None = None
     control: ControlDrawing | None = None
     note: str = ""
+
+    @property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The drawing, and that of the control if there is one."""
+        return (self.drawing,) if self.control is None else (self.drawing, self.control.drawing)
 
     @property
     def step_text(self) -> str:

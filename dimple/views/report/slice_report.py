@@ -44,6 +44,7 @@ def write_slice_report(run: Run, reproduce_command: str, path: Path | str) -> Pa
         "description": about["description"],
         "note": slice_note(run),
         "about": about,
+        "has_invalid": min(summary["final"].get(f"valid_fraction{end}", 1.0) for end in ("", "_null")) < 1,
         "coverage": f"{interval_coverage(about['null_draws']):.0%}",
         "facts": [*run.info["facts"], ("seed", str(run.info["seed"]))],
         "page": find_page_link(run, path),

@@ -56,6 +56,7 @@ function show(now) {
     scene.draw(view, moving);
     if (moving) scene.pace.record(now, scene.extractionTime);
     put(byId('pace'), moving ? scene.pace.limit : '');
+    legend();
     showCard();
   }
   clearTimeout(saving);
@@ -140,7 +141,6 @@ function updateButtons() {
 function toggle(name) {
   view[name] = !view[name];
   updateButtons();
-  legend();
   refresh();
 }
 
@@ -232,10 +232,9 @@ async function start() {
   if (data.drawing) await createScene().catch(reportFailure);
   restoreState();
   addEventListener('keydown', onKey);
-  addEventListener('hashchange', () => { restoreState(); updateButtons(); if (scene) legend(); refresh(); });
+  addEventListener('hashchange', () => { restoreState(); updateButtons(); refresh(); });
   updateButtons();
-  if (scene) legend();
-  const layout = () => { hideOverlappingMarks(); refresh(); };
+  const layout = () => { hideOverlappingMarks(); if (scene) reserveLegend(); refresh(); };
   addEventListener('resize', layout);
   layout();
   // The first picture is painted at the resolution of motion, so that it appears sooner.

@@ -183,18 +183,33 @@ class Scene {
     return best;
   }
 
-  /** Returns whether a surface is far in front of a position: the sign changes along the line to the camera. */
+  /** Returns whether a surface is far in front of a position, so that its marker is not painted. */
   hidden(position) {
-    if (this.flat) return false;
+    return this.crosses(position, OUTLINE_DEPTH, 2);
+  }
+
+  /** Returns whether a surface is close in front of a position, so that its marker is painted as an outline. */
+  outlined(position) {
+    return this.crosses(position, 0.006, OUTLINE_DEPTH) && !this.hidden(position);
+  }
+
+  /** Returns whether the sign changes on the line to the camera between two distances, as fractions of the box. */
+  crosses(position, from, to) {
+    if (this.flat || !view.boundary) return false;
     const side = Math.max(...subtract(this.camera.high, this.camera.low)), out = this.camera.sight.map((s) => -s);
     const along = (fraction) => position.map((v, k) => v + fraction * side * out[k]);
     const inside = (p) => p.every((v, k) => v >= this.camera.low[k] && v <= this.camera.high[k]);
-    let before = Field.near(this.field, along(OUTLINE_DEPTH));
-    for (let fraction = OUTLINE_DEPTH; fraction < 2 && inside(along(fraction)); fraction += 0.012) {
+    let before = Field.near(this.field, along(from));
+    for (let fraction = from; fraction < to && inside(along(fraction)); fraction += 0.012) {
       const level = Field.near(this.field, along(fraction));
       if (level * before < 0) return true;
       before = level;
     }
     return false;
+  }
+
+  get hasBoundary() {
+    const { now } = this.field;
+    return now.some((level) => level > 0) && now.some((level) => level < 0);
   }
 }

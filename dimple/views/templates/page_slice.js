@@ -59,7 +59,7 @@ class SliceScene {
     this.common = {
       matrix, low, high, ...this.lights(), corner: low, extent: subtract(high, low), ...this.colors, colors: this.palette,
       size: [this.canvas.width, this.canvas.height], nearer: 0, rim: this.colors.paper, inside: this.colors.paper,
-      cellPixels: this.fine, bounds: this.slice.bounds ? 1 : 0,
+      cellPixels: this.fine, bounds: this.slice.invalid ? 1 : 0,
     };
     this.painter.begin(this.canvas.width, this.canvas.height, this.colors.paper);
     if (this.flat) this.drawPlane(view);
@@ -195,7 +195,7 @@ class SliceScene {
     if (this.slice.shape) this.here.append(this.input(u));
     const text = write(this.here, 'div');
     write(text, 'strong', this.slice.classes[value & (VALID - 1)]);
-    if (this.slice.bounds && value < VALID) write(text, 'div', 'out of range');
+    if (this.slice.invalid && value < VALID) write(text, 'div', 'out of range');
     this.points.forEach((position, i) => {
       const away = Math.hypot(position[0] - u[0], position[1] - u[1]);
       write(text, 'div', `${away.toPrecision(3)} from ${this.slice.captions[this.step][i].split(':')[0]}`);
@@ -218,6 +218,11 @@ class SliceScene {
     return canvas;
   }
 
+  /** Returns whether the marker of a position is painted as an outline. */
+  outlined(position) {
+    return this.hidden(position);
+  }
+
   /** Returns whether a boundary is between a position and the camera: the class changes along the line within the box. */
   hidden(position) {
     if (this.flat) return false;
@@ -233,14 +238,4 @@ class SliceScene {
     }
     return false;
   }
-}
-
-function sliceLegend(box, entry, swatch) {
-  const { slice } = data.drawing, at = Math.round(view.time);
-  for (const label of slice.presentClasses[at]) {
-    const sample = swatch('swatch');
-    sample.style.background = data.classes[label % 10].color;
-    entry(slice.classes[label], sample);
-  }
-  if (slice.bounds) write(box, 'span', `${scene.flat ? 'hatched' : 'pale'}: some pixel is outside its range`);
 }

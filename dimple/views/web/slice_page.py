@@ -46,12 +46,12 @@ def slice_page_data(run: Run, frames: Sequence[Frame]) -> tuple[dict[str, Any], 
     flat = first.ambient_dim == 2
     slice_data: dict[str, Any] = {
         "classes": about["classes"],
-        "presentClasses": [present_classes(frame.drawing) for frame in frames],
+        "presentClasses": [present_classes(frame.drawings) for frame in frames],
         "captions": [frame.drawing.points.captions for frame in frames],
         "images": [png_data_uri(Image.fromarray(pixels)) for pixels in first.points.images],
         "names": [_class_labels_2d(frame) if flat else _class_labels_3d(frame) for frame in frames],
         "control": _control_images(frames),
-        "bounds": first.class_regions is not None and first.class_regions.valid_vertices is not None,
+        "invalid": any(drawing.has_invalid_inputs for drawing in frames[0].drawings),
     }
     drawing: dict[str, Any] = {
         "dim": first.ambient_dim,

@@ -126,6 +126,7 @@ class MultiView:
         self.step = step
         for panel in self.panels:
             panel.show_snapshot(panel.animation.snapshot_index(step))
+        self._show_legend()
 
     def apply_options(self, options: ViewOptions) -> None:
         """Change the options. The colors of the boundaries are set by `Coloring.apply`, not here."""
@@ -134,13 +135,22 @@ class MultiView:
             panel.surfaces.set_manifold_visible(options.show_manifold)
             panel.pick(point)
         self.options = options
-        drawings = [animation.frames[0].drawing for animation in self.animations]
-        coloring = options.coloring
-        show_hidden = not self.animations[0].is_planar
-        self._legend.show(
-            draw_legend(coloring.quantity, coloring.color_scale, drawings, self._key_hint, self._scale, show_hidden)
-        )
+        self._show_legend()
         self._update_clipping()
+
+    def _show_legend(self) -> None:
+        coloring = self.options.coloring
+        self._legend.show(
+            draw_legend(
+                coloring.quantity,
+                coloring.color_scale,
+                [panel.frame.drawing for panel in self.panels],
+                self._key_hint,
+                self._scale,
+                show_hidden=not self.animations[0].is_planar,
+                show_manifold=self.options.show_manifold,
+            )
+        )
 
     def matching_points(self, panel: RunPanel, point: int | None) -> tuple[int | None, ...]:
         """Return the picked point of each panel when `point` is picked in `panel`.
