@@ -57,7 +57,7 @@ def write_slice_report(run: Run, reproduce_command: str, path: Path | str) -> Pa
             for row in sorted(summary["class_fractions"], key=lambda row: -row["fraction"])
         ],
         "pairs": [
-            {"name": " and ".join(row["classes"]), "size": format_number(row["size"])}
+            {"names": row["classes"], "size": format_number(row["size"])}
             for row in sorted(summary["pairs"], key=lambda row: -row["size"])
         ],
         "unit": units["boundary_size"],

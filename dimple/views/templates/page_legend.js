@@ -51,7 +51,7 @@ function writeLegend(entries) {
   for (const [text, kind, shown] of entries) {
     const span = write(box, 'span');
     if (samples[kind]) span.append(samples[kind](shown));
-    span.append(text);
+    write(span, 'bdi', text);
     if (kind === 'bar') span.append(part('bar', 'linear-gradient(90deg, var(--class0), var(--pale), var(--class1))'), shown);
   }
 }

@@ -225,6 +225,26 @@ function reportFailure(error) {
   console.error(error);
 }
 
+/** Changes to the layout and colors of paper and back, and paints everything at once, because printing does not wait. */
+function layOutForPaper(on) {
+  document.documentElement.classList.toggle('printing', on);
+  view.moving = false;
+  if (scene) {
+    scene.theme();
+    reserveLegend();
+  }
+  hideOverlappingMarks();
+  for (const chart of charts) chart.layout();
+  show(performance.now());
+  byId('print')?.remove();
+  if (!on || !scene) return;
+  // The new contents of the canvas reach the screen after printing, but those of a copy are there at once.
+  const copy = byId('canvas').cloneNode();
+  copy.id = 'print';
+  copy.getContext('2d').drawImage(byId('canvas'), 0, 0);
+  byId('canvas').after(copy);
+}
+
 async function start() {
   createFactTable();
   createTrack();
@@ -236,6 +256,8 @@ async function start() {
   updateButtons();
   const layout = () => { hideOverlappingMarks(); if (scene) reserveLegend(); refresh(); };
   addEventListener('resize', layout);
+  addEventListener('beforeprint', () => layOutForPaper(true));
+  addEventListener('afterprint', () => layOutForPaper(false));
   layout();
   // The first picture is painted at the resolution of motion, so that it appears sooner.
   if (scene) markMoving();

@@ -129,7 +129,7 @@ class SliceScene {
     this.images.forEach((figure, i) => {
       const away = positions.length > 1 ? subtract(positions[i], middle) : [0, -1], length = Math.hypot(...away) || 1;
       Object.assign(figure.style, { left: `${positions[i][0] + IMAGE_DISTANCE * away[0] / length}px`, top: `${positions[i][1] + IMAGE_DISTANCE * away[1] / length}px` });
-      figure.lastChild.textContent = this.slice.captions[at][i];
+      figure.lastChild.textContent = this.isolated(i, at);
     });
     const occupied = this.images.map((figure) => figure.getBoundingClientRect());
     const labels = this.slice.names[at].flatMap(({ name, side, at: positions }) => {
@@ -140,6 +140,7 @@ class SliceScene {
     this.names.replaceChildren();
     for (const [name, candidates] of labels) {
       const span = write(this.names, 'span', name);
+      span.dir = 'auto';
       span.hidden = !candidates.some(([x, y]) => {
         Object.assign(span.style, { left: `${x}px`, top: `${y}px` });
         const { left, right, top, bottom } = span.getBoundingClientRect();
@@ -167,7 +168,12 @@ class SliceScene {
   }
 
   caption(i, at) {
-    return this.slice.captions[at][i].replace('\n', ', ');
+    return this.isolated(i, at).replace('\n', ', ');
+  }
+
+  /** Returns the caption of an image with marks around the names of classes, which may be written from right to left. */
+  isolated(i, at) {
+    return this.slice.captions[at][i].replace(/(: |predicted )(.*)/g, '$1\u2068$2\u2069');
   }
 
   /** Returns the index of the point at a pixel, or null, and shows the input there beside the scene. */
@@ -194,7 +200,7 @@ class SliceScene {
     this.here.replaceChildren();
     if (this.slice.shape) this.here.append(this.input(u));
     const text = write(this.here, 'div');
-    write(text, 'strong', this.slice.classes[value & (VALID - 1)]);
+    write(text, 'strong', this.slice.classes[value & (VALID - 1)]).dir = 'auto';
     if (this.slice.invalid && value < VALID) write(text, 'div', 'out of range');
     this.points.forEach((position, i) => {
       const away = Math.hypot(position[0] - u[0], position[1] - u[1]);
