@@ -48,7 +48,7 @@ def build_table(
             heading: format_name(name) if width >= WIDE_TERMINAL else _break_name(format_name(name)),
             "value": format_statistic(row, name),
             "found": format_found_fraction(row, name).removesuffix(" found"),
-            "comparison": format_null(row, name).replace(" (", "\n("),
+            "comparison": format_null(row, name).replace(" (", "\n(").replace(", ", "\n"),
             "verdict": row.get(name + VERDICT_SUFFIX, "")
             + (" *" if is_doubtful and name in TANGENT_DEPENDENT_COLUMNS else ""),
             "unit": units.get(name, ""),

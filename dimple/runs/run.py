@@ -283,7 +283,10 @@ class Run:
         shutil.rmtree(self.path / "cache", ignore_errors=True)
 
     def write_geometry(self, arrays: Arrays) -> None:
-        """Write the arrays for drawing: `train`, `labels`, `low`, `high`, and the meshes of manifold and boundary."""
+        """Write the arrays for drawing: `train`, `labels`, `low`, `high`, the meshes of manifold and boundary.
+
+        `closest/<step>` holds the boundary points nearest to the training points.
+        """
         write_bytes(self.path / "geometry.safetensors", _to_safetensors(arrays))
 
     def geometry(self) -> Arrays:

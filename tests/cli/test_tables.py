@@ -33,7 +33,8 @@ def test_the_fraction_of_samples_found_is_printed() -> None:
     row |= {"margin_on_ratio": 2.5, "margin_on_ratio_verdict": "above", "margin": 0.02, "margin_found": 1.0}  # type: ignore[dict-item]
     assert print_table(row, {}) == [  # type: ignore[arg-type]
         ["now", "value", "found", "comparison", "verdict"],
-        ["margin_on", "0.0500", "75%", "0.0200,", "90%", "found"],
+        ["margin_on", "0.0500", "75%", "0.0200"],
+        ["90%", "found"],
         ["margin_on_ratio", "2.50", "75%", "above"],
         ["margin", "0.0200"],
     ]

@@ -166,6 +166,9 @@ class Simulation:
         self.run.write_metrics(metrics, first.units)
         points = {name: np.concatenate([snapshot.points[name] for snapshot in snapshots]) for name in first.points}
         self.run.write_points(points, first.units)
+        if self.scene.is_drawable and display_slice is None:
+            closest = {f"closest/{one.metrics['step']:.0f}": one.closest_points for one in snapshots}
+            self.run.write_geometry(self.run.geometry() | closest)
         self.run.info["summary"] = summarize_metrics(metrics)
         if display_slice is not None:
             description = display_slice.description

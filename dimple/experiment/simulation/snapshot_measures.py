@@ -10,6 +10,7 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
+from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
@@ -31,12 +32,15 @@ class SnapshotMeasurement:
         points: the columns of its points.
         units: the units of the columns of both.
         costs: the cost of each probe, by its name in the table of probes.
+        closest_points: the nearest boundary point that any probe found for each training point, `(N, n)`; nan where
+            none was found.
     """
 
     metrics: dict[str, float]
     points: Arrays
     units: Units
     costs: dict[str, Cost]
+    closest_points: NDArray[np.float64]
 
 
 @final
@@ -85,6 +89,7 @@ class SnapshotMeasurer:
         boundary = Boundary(freeze(network).to(self.device))
         precise_boundary = Boundary(freeze(network).to(self.device, self.precise_dtype))
         columns, details, units, costs = self._measure_splits(boundary, precise_boundary)
+        closest_points = self._use_closest_points(precise_boundary, columns["train"], details["train"])
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summarize(columns, details)}
         if self.display_slice is not None:
             x = self.samples.train.float().to(self.device)
@@ -93,7 +98,16 @@ class SnapshotMeasurer:
                 self.display_slice, self.scene.manifold, boundary, x, y, self.scene.seed
             )
         units["margin_test"] = units.get("margin", "")
-        return SnapshotMeasurement(metrics, _stack_splits(step, columns), units | METRIC_UNITS | SLICE_UNITS, costs)
+        units |= METRIC_UNITS | SLICE_UNITS
+        return SnapshotMeasurement(metrics, _stack_splits(step, columns), units, costs, closest_points)
+
+    def _use_closest_points(self, boundary: Boundary, columns: Arrays, details: Arrays) -> NDArray[np.float64]:
+        """Reconcile the columns of the training points, and return their boundary points."""
+        x = self.samples.train.to(self.device, self.precise_dtype)
+        margin = next((probe for probe in self.probes if isinstance(probe, Margin)), None)
+        if margin is not None and (margin.norm, margin.adversarial_class) != ("l2", "any"):
+            return np.full(x.shape, np.nan)
+        return use_closest_points(boundary, x, self.scene.manifold, columns, details)
 
     def _measure_splits(
         self, boundary: Boundary, precise_boundary: Boundary

@@ -47,6 +47,8 @@ class PointSet:
         predictions: predicted class numbers, `(N,)`; None if they are not known.
         images: for points that are images, the pixels of each, `(H, W, 3)` bytes.
         captions: for points that are images, one caption each.
+        closest: the nearest boundary point of each as it was measured, `(N, n)`, nan where none was found; None if it
+            is not known.
     """
 
     positions: FloatArray
@@ -54,6 +56,7 @@ class PointSet:
     predictions: IntArray | None = None
     images: tuple[UInt8Array, ...] = ()
     captions: tuple[str, ...] = ()
+    closest: FloatArray | None = None
 
     @property
     def misclassified(self) -> NDArray[np.bool_]:
@@ -160,6 +163,23 @@ class Drawing:
         corners = np.stack(np.meshgrid(*zip(self.low, self.high, strict=True)), axis=-1).reshape(-1, self.ambient_dim)
         distances = np.linalg.norm(corners[:, None] - valid[None], axis=2)
         return bool((distances.min(1, initial=np.inf) > 1e-6 * self.longest_side).any())
+
+    def closest_boundary_points(self) -> FloatArray:
+        """Return the boundary point nearest to each point, `(N, n)`, nan without one in the box.
+
+        It is the measured one, on the boundary of the network. Where that is not known, it is the closest point of the
+        drawn boundary.
+        """
+        # Imported here because numba takes a second to load.
+        from dimple.levelsets.closest_points import closest_points_on_mesh
+
+        if self.points.closest is not None:
+            inside = ((self.points.closest >= self.low) & (self.points.closest <= self.high)).all(1, keepdims=True)
+            return np.where(inside, self.points.closest, np.nan)
+        boundary = self.layer("boundary")
+        if boundary is None:
+            return np.full(self.points.positions.shape, np.nan)
+        return closest_points_on_mesh(boundary.mesh, self.points.positions)
 
     def layer(self, role: LayerRole) -> MeshLayer | None:
         """Return the first layer with a role, or None if there is none."""

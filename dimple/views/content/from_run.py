@@ -61,11 +61,12 @@ def frames_from_run(run: Run) -> list[Frame]:
     predictions = _predictions_by_step(run.points(), steps, len(labels))
     builder = _DrawingBuilder(run.display_points, low, high, run.manifold_mesh)
     depth_scale = builder.compute_depth_scale(meshes)
+    arrays = run.geometry()
     name = str(run.info.get("name", run.path.name))
     note = slice_note(run)
     frames = []
     for index, (step, mesh) in enumerate(zip(steps, meshes, strict=True)):
-        points = PointSet(builder.train_points, labels, predictions[index])
+        points = PointSet(builder.train_points, labels, predictions[index], closest=arrays.get(f"closest/{step}"))
         drawing = builder.build_drawing(mesh, points)
         facts = build_facts(metrics, index)
         cross_section = None

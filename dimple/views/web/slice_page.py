@@ -19,7 +19,7 @@ from dimple.views.drawing.insets import Rectangle
 from dimple.views.film.canvas import DrawingRenderer
 from dimple.views.report.html import png_data_uri
 from dimple.views.vtk.class_regions3d import class_regions_mesh, find_side_regions
-from dimple.views.web.data import charts_data, classes_data, closest_boundary_points, round_for_json
+from dimple.views.web.data import charts_data, classes_data, round_for_json
 from dimple.views.web.field import pack_array
 
 # Class numbers are little-endian pairs of bytes, as the script of the page reads them.
@@ -60,7 +60,7 @@ def slice_page_data(run: Run, frames: Sequence[Frame]) -> tuple[dict[str, Any], 
         "points": round_for_json(first.points.positions),
         "labels": first.points.labels.tolist(),
         "predictions": [_predictions(frame) for frame in frames],
-        "nearest": [closest_boundary_points(frame) for frame in frames],
+        "nearest": [round_for_json(frame.drawing.closest_boundary_points()) for frame in frames],
         "measured": _image_measurements(run, frames),
         "manifold": None,
         "offsets": None,
