@@ -123,7 +123,8 @@ def _print_summary(run: "Run") -> None:
     out.print(run.info["slice"]["description"], markup=False)
     heading = "in the slice" if len(steps) == 1 else f"in the slice, step {steps[-1]}"
     out.print(build_table(heading, summary["final"] | summary["verdicts"], run.units(), column_label, width=out.width))
-    note = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
+    note = f"classes and boundary are counted on {run.info['slice']['control_resolution']} cells a side; "
+    note += f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
     note += (
         f"; comparison: median over {null_draws} random slices" if null_draws > 1 else "; comparison: a random slice"
     )
