@@ -201,7 +201,7 @@ def _control_images(frames: Sequence[Frame]) -> dict[str, Any]:
         alone = control_frame(frame)
         title = frame.control.title
         canvas = canvas or DrawingRenderer(alone, (CONTROL_IMAGE_SIZE, CONTROL_IMAGE_SIZE), 0.9)
-        images.append(png_data_uri(canvas.draw(alone).quantize(128)))
+        images.append(png_data_uri(canvas.draw(alone).quantize(256)))
     if canvas is not None:
         canvas.close()
     return {"title": title, "images": images}
