@@ -258,13 +258,13 @@ class SliceRunner:
             "class_pair_sizes": np.array([boundary.mesh.area for boundary in boundaries], dtype=np.float64),
         }
 
-    def _measure_samples(self, boundary: Boundary, drawn: Arrays) -> Arrays:
+    def _measure_samples(self, boundary: Boundary, slice_arrays: Arrays) -> Arrays:
         """Return the predictions at the images, and their distances from the boundary in the slice and anywhere.
 
         The distance in the slice is that of the nearest point that a search found or the drawn boundary shows.
 
         Args:
-            drawn: the arrays to draw of the slice.
+            slice_arrays: the arrays to draw of the slice.
         """
         probe = SubspaceMargin(
             {"in_slice": Subspace(self.domain.affine_slice.axes)},
@@ -276,12 +276,12 @@ class SliceRunner:
         result = run_probes(boundary, self.x, self.y, [probe])
         columns = {name: values.cpu().numpy() for name, values in result.columns.items()}
         sign = np.sign(columns["margin_in_slice"])
-        in_slice = np.minimum(np.abs(columns["margin_in_slice"]), self._drawn_distances(boundary, drawn))
+        in_slice = np.minimum(np.abs(columns["margin_in_slice"]), self._mesh_distances(boundary, slice_arrays))
         # A boundary point in the slice is a point of the full boundary too.
         unbounded = np.minimum(np.abs(columns["margin_unbounded"]), in_slice)
         return columns | {"margin_in_slice": sign * in_slice, "margin_unbounded": sign * unbounded}
 
-    def _drawn_distances(self, boundary: Boundary, drawn: Arrays) -> NDArray[np.float64]:
+    def _mesh_distances(self, boundary: Boundary, slice_arrays: Arrays) -> NDArray[np.float64]:
         """Return the distance of each image from the drawn boundary of its class, measured on the network; else inf.
 
         The drawn boundary is interpolated, so the crossing is found on the ray from the image that goes to it and half
@@ -295,10 +295,10 @@ class SliceRunner:
         inside = affine_slice.distance(self.x).cpu().numpy() <= self._inside_tolerance
         half_cell = (self.domain.high[0] - self.domain.low[0]) / self.resolution / 2
         for row in np.flatnonzero(inside):
-            faces = drawn["faces"][(drawn["pairs"] == int(predicted[row])).any(1)]
+            faces = slice_arrays["faces"][(slice_arrays["pairs"] == int(predicted[row])).any(1)]
             if len(faces) == 0:
                 continue
-            mesh = Mesh(drawn["vertices"].astype(np.float64), faces.astype(np.int64))
+            mesh = Mesh(slice_arrays["vertices"].astype(np.float64), faces.astype(np.int64))
             step = closest_points_on_mesh(mesh, positions[row : row + 1]) - positions[row]
             step *= 1 + half_cell / max(float(np.linalg.norm(step)), half_cell)
             x = self.x[row : row + 1]

@@ -150,17 +150,20 @@ class Drawing:
 
     @property
     def has_boundary(self) -> bool:
-        """Whether there is a boundary in the box."""
+        """True if there is a boundary in the box."""
         boundary = self.layer("boundary")
         return boundary is not None and len(boundary.mesh.faces) > 0
 
     @property
     def has_invalid_inputs(self) -> bool:
-        """Whether inputs in a part of the box are not valid: the valid part does not contain all corners of the box."""
+        """True if inputs in a part of the box are not valid: the valid part does not contain all corners of the box."""
         valid = None if self.class_regions is None else self.class_regions.valid_vertices
         if valid is None:
             return False
-        corners = np.stack(np.meshgrid(*zip(self.low, self.high, strict=True)), axis=-1).reshape(-1, self.ambient_dim)
+        # A plane may lie on the floor of a space.
+        dim = valid.shape[1]
+        ends = zip(self.low[:dim], self.high[:dim], strict=True)
+        corners = np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, dim)
         distances = np.linalg.norm(corners[:, None] - valid[None], axis=2)
         return bool((distances.min(1, initial=np.inf) > 1e-6 * self.longest_side).any())
 

@@ -261,7 +261,8 @@ def write_gif(
     # Thin curves and small markers have too few pixels for colors of their own, which are therefore added.
     colors = [tint(color, strength) for color in (*LINE_COLORS, *CLASS_COLORS) for strength in (1.0, 0.6, 0.3)]
     palette = Image.new("P", (1, 1))
-    palette.putpalette((both.quantize(128).getpalette() or [])[: 3 * 128] + [part for color in colors for part in color])
+    frequent = both.quantize(128).getpalette() or []
+    palette.putpalette(frequent[: 3 * 128] + [part for color in colors for part in color])
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in images]
     with atomic_replace(path) as temporary:
         durations = [round(1000 * count / fps) for count in counts]
