@@ -9,9 +9,11 @@ from dimple.boundary.affine_slice import AffineSlice
 from dimple.tensors import Box
 
 Floats = NDArray[np.float64]
-# Allowance beyond the bounds, as a fraction of their range: less than one of 255 pixel levels. An image whose pixels
-# are all 0 or 1 lies on the bounds, so without an allowance the region around it would have no extent.
-BOUNDS_TOLERANCE = 1e-3
+# Allowance beyond the bounds, as a fraction of their range, for the rounding of images and axes in single precision.
+ROUNDING_TOLERANCE = 1e-6
+# A region whose largest ball has a smaller radius, as a fraction of the range, has no extent: only the allowance gives
+# it some. So it is around an image with many pixels on the bounds, which nearly every direction takes beyond them.
+MIN_RADIUS = 1e-3
 
 
 def valid_region_vertices(
@@ -23,7 +25,7 @@ def valid_region_vertices(
 
     Args:
         affine_slice: the slice.
-        bounds: the bounds of every coordinate of a sample, with an allowance of `BOUNDS_TOLERANCE`.
+        bounds: the bounds of every coordinate of a sample, with an allowance of `ROUNDING_TOLERANCE`.
         low: k lower limits of the box, in slice coordinates, to which the region is cut.
         high: k upper limits of that box.
 
@@ -35,21 +37,21 @@ def valid_region_vertices(
         >>> diagonal = AffineSlice(torch.zeros(2), torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
         >>> vertices = valid_region_vertices(diagonal, Box(0.0, 1.0), (-2, -2), (2, 2))
         >>> np.abs(vertices).max(0).round(2)
-        array([1.42, 0.71])
+        array([1.41, 0.71])
     """
     from scipy.optimize import linprog
     from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
 
     axes = affine_slice.axes.double().cpu().numpy()
     origin = affine_slice.origin.reshape(-1).double().cpu().numpy()
-    slack = BOUNDS_TOLERANCE * (bounds.high - bounds.low)
+    slack = ROUNDING_TOLERANCE * (bounds.high - bounds.low)
     eye = np.eye(len(low))
     normals = np.concatenate([axes, -axes, eye, -eye])
     limits = np.concatenate([bounds.high + slack - origin, origin - bounds.low + slack, high, -np.array(low)])
     size = np.linalg.norm(normals, axis=1)
     # The center of the largest ball in the region: HalfspaceIntersection needs an interior point.
     ball = linprog([*np.zeros(len(low)), -1.0], A_ub=np.column_stack([normals, size]), b_ub=limits, bounds=(None, None))
-    if not ball.success or ball.x[-1] < 1e-9 * (high[0] - low[0]):
+    if not ball.success or ball.x[-1] < MIN_RADIUS * (bounds.high - bounds.low):
         return np.zeros((0, len(low)))
     try:
         vertices = HalfspaceIntersection(np.column_stack([normals, -limits]), ball.x[:-1]).intersections

@@ -311,7 +311,10 @@ class RunFolder:
         shutil.rmtree(self.path / "cache", ignore_errors=True)
 
     def write_geometry(self, arrays: Arrays) -> None:
-        """Write the arrays for drawing: `train`, `labels`, `low`, `high`, and the meshes of manifold and boundary."""
+        """Write the arrays for drawing: `train`, `labels`, `low`, `high`, the meshes of manifold and boundary.
+
+        `closest/<step>` holds the boundary points nearest to the training points.
+        """
         self._write_arrays(self.path / "geometry.safetensors", arrays)
 
     def geometry(self) -> Arrays:

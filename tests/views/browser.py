@@ -42,6 +42,7 @@ CODES = {
     "ArrowDown": 40,
     "Home": 36,
     "End": 35,
+    "Escape": 27,
     " ": 32,
 }
 SHIFT = 8
@@ -54,11 +55,11 @@ class Browser:
         errors: errors of the console, and addresses of requests to the network.
     """
 
-    def __init__(self, folder: Path, width: int = 1280, height: int = 800) -> None:
+    def __init__(self, folder: Path, width: int = 1280, height: int = 800, flags: tuple[str, ...] = ()) -> None:
         assert PROGRAM is not None
         command_read, command_write = os.pipe()
         answer_read, answer_write = os.pipe()
-        command = [PROGRAM, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        command = [PROGRAM, *FLAGS, *flags, f"--user-data-dir={folder}", "about:blank"]
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-c", LAUNCH, str(command_read), str(answer_write), *command],
             pass_fds=(command_read, answer_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

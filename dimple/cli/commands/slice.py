@@ -119,7 +119,8 @@ def _print_summary(run: "RunFolder") -> None:
             heading, summary["final"] | summary["verdicts"], run.units("metrics"), column_label, width=out.width
         )
     )
-    note = f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
+    note = f"classes and boundary are counted on {run.info['slice']['control_resolution']} cells a side; "
+    note += f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
     note += (
         f"; comparison: median over {null_draws} random slices" if null_draws > 1 else "; comparison: a random slice"
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.probes import confidence_summary, spectra, transfer
 from dimple.probes.transfer import find_boundary_points
+from dimple.views.content.labels import format_number
 
 Arrays = dict[str, NDArray[Any]]
 Row = dict[str, Any]
@@ -123,7 +124,7 @@ def _format_error(row: Row) -> str:
 def layer_table(layers: Sequence[Row]) -> dict[str, Any]:
     """Return the spectra of the layers of one network as a table."""
     names = ("norm", "norm_null", "frobenius", "stable_rank")
-    lines = [[layer["name"], layer["kind"], *(_format_number(layer[name]) for name in names)] for layer in layers]
+    lines = [[layer["name"], layer["kind"], *(_format_norm(layer[name]) for name in names)] for layer in layers]
     note = (
         "The largest singular value of each layer, the same after its weights were shuffled (null), and the stable "
         "rank: how many singular values as large as the largest would give the same Frobenius norm."
@@ -132,6 +133,6 @@ def layer_table(layers: Sequence[Row]) -> dict[str, Any]:
     return {"title": "Layers", "note": note, "heads": heads, "lines": lines}
 
 
-def _format_number(value: float | None) -> str:
-    """Return three significant digits; empty where a layer has no such value: nan, or None in a run that was read."""
-    return "" if value is None or math.isnan(value) else f"{value:.3g}"
+def _format_norm(value: float | None) -> str:
+    """Return a number, empty where a layer has no such value: nan, or None in a run that was read."""
+    return "" if value is None or math.isnan(value) else format_number(value)

@@ -1,4 +1,4 @@
-"""Shortest perturbations of the training points of a run, found again from its snapshots."""
+"""Shortest perturbations of the training points of a run, as it measured them or found again from its snapshots."""
 
 import functools
 from collections.abc import Sequence
@@ -21,9 +21,8 @@ from dimple.views.content.frame import Perturbations
 class PerturbationSearch:
     """Search for the closest boundary point of each training point of a run.
 
-    A run holds the distances in points.parquet, but not the boundary points. The search repeats the margin probe of the
-    run, so the lengths are those of the column `margin`: to the last bit for all points together, as they were
-    measured, and to rounding for a selection of points, which is faster. Results are cached.
+    A run that can be drawn holds the boundary points, whose distances are the column `margin`. For other runs, and for
+    those of earlier versions, the search repeats the margin probe of the run. Results are cached.
 
     Args:
         run: a run with finished training.
@@ -36,6 +35,7 @@ class PerturbationSearch:
         scene = load_run_scene(run)
         self._snapshots = RunSnapshots(run, scene)
         self._probe = next((probe for probe in scene.probes if isinstance(probe, Margin)), Margin(restarts=4))
+        self._geometry = run.geometry()
         positions = run.training_points
         self._x = torch.from_numpy(positions["train"]).double()
         self._y = torch.from_numpy(positions["labels"]).long()
@@ -52,9 +52,13 @@ class PerturbationSearch:
     def _find(self, step: int, points: tuple[int, ...] | None) -> Perturbations:
         x = self._x if points is None else self._x[list(points)]
         y = self._y if points is None else self._y[list(points)]
-        result = self._probe(Boundary(self._snapshots.load_network(step)), x, y, chunk_size=len(x))
-        found = broadcast_per_sample(result.columns["margin_found"], x)
-        total = torch.where(found, result.details["boundary_point"] - x, torch.nan)
+        if f"closest/{step}" in self._geometry:
+            closest = torch.from_numpy(self._geometry[f"closest/{step}"])
+            total = (closest if points is None else closest[list(points)]) - x
+        else:
+            result = self._probe(Boundary(self._snapshots.load_network(step)), x, y, chunk_size=len(x))
+            found = broadcast_per_sample(result.columns["margin_found"], x)
+            total = torch.where(found, result.details["boundary_point"] - x, torch.nan)
         parts = decompose(total, self._snapshots.scene.manifold, x)
         return Perturbations(
             *(np.asarray(part.numpy(), dtype=np.float64) for part in (total, parts.tangent, parts.normal))

@@ -169,6 +169,9 @@ class Simulation:
         self.run.write_table("metrics", metrics, first.units)
         points = {name: np.concatenate([snapshot.points[name] for snapshot in snapshots]) for name in first.points}
         self.run.write_table("points", points, first.units)
+        if self.scene.is_drawable and display_slice is None:
+            closest = {f"closest/{one.metrics['step']:.0f}": one.closest_points for one in snapshots}
+            self.run.write_geometry(self.run.geometry() | closest)
         self.run.info["summary"] = summarize_metrics(metrics)
         if display_slice is not None:
             description = display_slice.description

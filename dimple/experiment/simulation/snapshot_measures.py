@@ -10,6 +10,7 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
+from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
@@ -31,12 +32,15 @@ class SnapshotMeasurement:
         points: the columns of its points.
         units: the units of the columns of both.
         costs: the cost of each probe, by its name in the table of probes.
+        closest_points: the nearest boundary point that any probe found for each training point, `(N, n)`; nan where
+            none was found.
     """
 
     metrics: dict[str, float]
     points: Arrays
     units: Units
     costs: dict[str, Cost]
+    closest_points: NDArray[np.float64]
 
 
 @final
@@ -85,6 +89,7 @@ class SnapshotMeasurer:
         boundary = Boundary(freeze(network).to(self.device))
         precise_boundary = Boundary(freeze(network).to(self.device, self.precise_dtype))
         columns, details, units, costs = self._measure_splits(boundary, precise_boundary)
+        closest_points = self._use_closest_points(precise_boundary, columns["train"], details["train"])
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summarize(columns, details)}
         if self.display_slice is not None:
             x = self.samples.train.float().to(self.device)
@@ -93,7 +98,16 @@ class SnapshotMeasurer:
                 self.display_slice, self.scene.manifold, boundary, x, y, self.scene.seed
             )
         units["margin_test"] = units.get("margin", "")
-        return SnapshotMeasurement(metrics, _stack_splits(step, columns), units | METRIC_UNITS | SLICE_UNITS, costs)
+        units |= METRIC_UNITS | SLICE_UNITS
+        return SnapshotMeasurement(metrics, _stack_splits(step, columns), units, costs, closest_points)
+
+    def _use_closest_points(self, boundary: Boundary, columns: Arrays, details: Arrays) -> NDArray[np.float64]:
+        """Reconcile the columns of the training points, and return their boundary points."""
+        x = self.samples.train.to(self.device, self.precise_dtype)
+        margin = next((probe for probe in self.probes if isinstance(probe, Margin)), None)
+        if margin is not None and (margin.norm, margin.adversarial_class) != ("l2", "any"):
+            return np.full(x.shape, np.nan)
+        return use_closest_points(boundary, x, self.scene.manifold, columns, details)
 
     def _measure_splits(
         self, boundary: Boundary, precise_boundary: Boundary
@@ -148,18 +162,21 @@ class SnapshotMeasurer:
         if "offset" in heldout:
             limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
             distance = np.abs(heldout["offset"])
-            null_draws = np.minimum(details_by_split["heldout"]["offset_draws"], limit).mean(axis=0)
+            draws = details_by_split["heldout"]["offset_draws"]
+            null_draws = np.minimum(draws, limit).mean(axis=0)
             row |= {
                 "boundary_distance": float(np.minimum(distance, limit).mean()),
                 **summarize_null("boundary_distance_null", null_draws),
                 "search_limit": limit,
                 "boundary_distance_found": float(np.isfinite(distance).mean()),
+                "boundary_distance_found_null": float(np.isfinite(draws).mean()),
                 "gradient_off_manifold_fraction": _nan_mean(heldout["gradient_off_manifold_fraction"]),
                 "gradient_off_manifold_fraction_null": float(heldout["gradient_off_manifold_fraction_null"].mean()),
                 "gradient_off_manifold_fraction_stderr": _standard_error(heldout["gradient_off_manifold_fraction"]),
                 "dimple_depth": lower_median(train["offset"]),
                 "dimple_depth_null": lower_median(train["offset_null"]),
                 "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
+                "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
             }
         if "margin" in train:
             row |= {
@@ -221,7 +238,8 @@ METRIC_UNITS = {
     **dict.fromkeys(
         ("train_accuracy", "train_majority_accuracy", "test_accuracy", "test_majority_accuracy"), "fraction"
     ),
-    **dict.fromkeys(("boundary_distance_found", "dimple_depth_found", "margin_found"), "fraction"),
+    **{f"{name}_found{end}": "fraction" for name in ("boundary_distance", "dimple_depth") for end in ("", "_null")},
+    "margin_found": "fraction",
     **dict.fromkeys(
         (
             "gradient_off_manifold_fraction",

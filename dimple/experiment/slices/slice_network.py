@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
+from dimple.boundary.root_finding import refine_to_boundary
 from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.progress import show_progress
@@ -30,13 +31,15 @@ from dimple.experiment.slices.tables import (
     metric_units,
     point_units,
 )
+from dimple.levelsets.closest_points import closest_points_on_mesh
+from dimple.levelsets.mesh import Mesh
 from dimple.levelsets.multiclass import class_regions
 from dimple.levelsets.sampled_grid import SampledGrid, refinement_levels, sample_scores
 from dimple.probes import run_probes
 from dimple.probes.subspaces import Subspace, SubspaceMargin
 from dimple.protocols import Progress
 from dimple.runs.run import surfaces_to_arrays
-from dimple.tensors import resolve_device
+from dimple.tensors import norm, resolve_device
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.content.metadata import run_metadata
 from dimple.views.film.film import write_film, write_frames, write_stills
@@ -59,6 +62,9 @@ DISPLAY_ARRAYS = ("vertices", "faces", "pairs", *CLASS_ARRAYS)
 # Samples within this distance of the slice, as a fraction of the side of the box, are drawn in it.
 IN_SLICE_TOLERANCE = 1e-3
 FILM_SETTINGS = Film(fps=4)
+# The effort of the searches in the slice and in random subspaces; a boundary in a plane has several local minima.
+SEARCH_PASSES = 60.0
+SEARCH_RESTARTS = 4
 
 
 def slice_network(
@@ -211,7 +217,7 @@ class SliceRunner:
             )
             for draw in range(self.config.null_draws)
         ]
-        samples = cached("samples", 0, lambda: self._measure_samples(boundary))
+        samples = cached("samples", 0, lambda: self._measure_samples(boundary, slice_arrays))
         advance()
         return SliceMeasurement(step, slice_arrays, control_arrays, samples)
 
@@ -255,23 +261,64 @@ class SliceRunner:
             "class_pair_sizes": np.array([boundary.mesh.area for boundary in boundaries], dtype=np.float64),
         }
 
-    def _measure_samples(self, boundary: Boundary) -> Arrays:
-        """Return the predictions at the images, and their distances from the boundary in the slice and anywhere."""
+    def _measure_samples(self, boundary: Boundary, slice_arrays: Arrays) -> Arrays:
+        """Return the predictions at the images, and their distances from the boundary in the slice and anywhere.
+
+        The distance in the slice is that of the nearest point that a search found or the drawn boundary shows.
+
+        Args:
+            slice_arrays: the arrays to draw of the slice.
+        """
         probe = SubspaceMargin(
             {"in_slice": Subspace(self.domain.affine_slice.axes)},
             null_draws=self.config.null_draws,
+            max_passes=SEARCH_PASSES,
+            restarts=SEARCH_RESTARTS,
             seed=self.config.seed,
         )
         result = run_probes(boundary, self.x, self.y, [probe])
         columns = {name: values.cpu().numpy() for name, values in result.columns.items()}
+        sign = np.sign(columns["margin_in_slice"])
+        in_slice = np.minimum(np.abs(columns["margin_in_slice"]), self._mesh_distances(boundary, slice_arrays))
         # A boundary point in the slice is a point of the full boundary too.
-        unbounded = np.abs(columns["margin_unbounded"])
-        in_slice = np.abs(columns["margin_in_slice"])
-        columns["margin_unbounded"] = np.sign(columns["margin_unbounded"]) * np.minimum(unbounded, in_slice)
-        return columns
+        unbounded = np.minimum(np.abs(columns["margin_unbounded"]), in_slice)
+        return columns | {"margin_in_slice": sign * in_slice, "margin_unbounded": sign * unbounded}
+
+    def _mesh_distances(self, boundary: Boundary, slice_arrays: Arrays) -> NDArray[np.float64]:
+        """Return the distance of each image from the drawn boundary of its class, measured on the network; else inf.
+
+        The drawn boundary is interpolated, so the crossing is found on the ray from the image that goes to it and half
+        a cell beyond.
+        """
+        distances = np.full(len(self.x), np.inf)
+        affine_slice = self.domain.affine_slice
+        free = Boundary(boundary.model)
+        predicted = free.predict(self.x)
+        positions = affine_slice.coordinates(self.x).double().cpu().numpy()
+        inside = affine_slice.distance(self.x).cpu().numpy() <= self._inside_tolerance
+        half_cell = (self.domain.high[0] - self.domain.low[0]) / self.resolution / 2
+        for row in np.flatnonzero(inside):
+            faces = slice_arrays["faces"][(slice_arrays["pairs"] == int(predicted[row])).any(1)]
+            if len(faces) == 0:
+                continue
+            mesh = Mesh(slice_arrays["vertices"].astype(np.float64), faces.astype(np.int64))
+            step = closest_points_on_mesh(mesh, positions[row : row + 1]) - positions[row]
+            step *= 1 + half_cell / max(float(np.linalg.norm(step)), half_cell)
+            x = self.x[row : row + 1]
+            ray = torch.from_numpy(step).to(affine_slice.axes) @ affine_slice.axes.T
+            label = predicted[row : row + 1]
+            end, _, logit_margin = refine_to_boundary(free, x, x + ray.reshape(x.shape).to(x), label)
+            if bool(logit_margin <= 0):
+                distances[row] = float(norm(end - x))
+        return distances
 
     def _make_boundary(self, network: nn.Module) -> Boundary:
         return Boundary(network.to(self.device, self.x.dtype), self.sources.bounds)
+
+    @property
+    def _inside_tolerance(self) -> float:
+        """The distance within which samples are in the slice."""
+        return IN_SLICE_TOLERANCE * (self.domain.high[0] - self.domain.low[0])
 
     @functools.cached_property
     def _valid_vertices(self) -> list[NDArray[np.float64]]:
@@ -289,7 +336,7 @@ class SliceRunner:
         """Return the arrays to draw that are the same at every step."""
         domain = self.domain
         affine_slice = domain.affine_slice
-        inside = affine_slice.distance(self.x) <= IN_SLICE_TOLERANCE * (domain.high[0] - domain.low[0])
+        inside = affine_slice.distance(self.x) <= self._inside_tolerance
         arrays = {
             "train": affine_slice.coordinates(self.x).double().cpu().numpy(),
             "labels": self.y.cpu().numpy(),

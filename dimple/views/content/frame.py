@@ -1,6 +1,7 @@
 """Content of one frame as plain arrays. The module imports no renderer, so that every renderer can draw a frame."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
 import numpy as np
@@ -46,6 +47,8 @@ class PointSet:
         predictions: predicted class numbers, `(N,)`; None if they are not known.
         images: for points that are images, the pixels of each, `(H, W, 3)` bytes.
         captions: for points that are images, one caption each.
+        closest: the nearest boundary point of each as it was measured, `(N, n)`, nan where none was found; None if it
+            is not known.
     """
 
     positions: FloatArray
@@ -53,6 +56,7 @@ class PointSet:
     predictions: IntArray | None = None
     images: tuple[UInt8Array, ...] = ()
     captions: tuple[str, ...] = ()
+    closest: FloatArray | None = None
 
     @property
     def misclassified(self) -> NDArray[np.bool_]:
@@ -144,17 +148,55 @@ class Drawing:
         """The length of the longest side of the box."""
         return max(b - a for a, b in zip(self.low, self.high, strict=True))
 
+    @property
+    def has_boundary(self) -> bool:
+        """True if there is a boundary in the box."""
+        boundary = self.layer("boundary")
+        return boundary is not None and len(boundary.mesh.faces) > 0
+
+    @property
+    def has_invalid_inputs(self) -> bool:
+        """True if inputs in a part of the box are not valid: the valid part does not contain all corners of the box."""
+        valid = None if self.class_regions is None else self.class_regions.valid_vertices
+        if valid is None:
+            return False
+        # A plane may lie on the floor of a space.
+        dim = valid.shape[1]
+        ends = zip(self.low[:dim], self.high[:dim], strict=True)
+        corners = np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, dim)
+        distances = np.linalg.norm(corners[:, None] - valid[None], axis=2)
+        return bool((distances.min(1, initial=np.inf) > 1e-6 * self.longest_side).any())
+
+    def closest_boundary_points(self) -> FloatArray:
+        """Return the boundary point nearest to each point, `(N, n)`, nan without one in the box.
+
+        It is the measured one, on the boundary of the network. Where that is not known, it is the closest point of the
+        drawn boundary.
+        """
+        # Imported here because numba takes a second to load.
+        from dimple.levelsets.closest_points import closest_points_on_mesh
+
+        if self.points.closest is not None:
+            inside = ((self.points.closest >= self.low) & (self.points.closest <= self.high)).all(1, keepdims=True)
+            return np.where(inside, self.points.closest, np.nan)
+        boundary = self.layer("boundary")
+        if boundary is None:
+            return np.full(self.points.positions.shape, np.nan)
+        return closest_points_on_mesh(boundary.mesh, self.points.positions)
+
     def layer(self, role: LayerRole) -> MeshLayer | None:
         """Return the first layer with a role, or None if there is none."""
         return next((layer for layer in self.layers if layer.role == role), None)
 
 
-def present_classes(drawing: Drawing) -> list[int]:
-    """Return the class numbers that occur in the regions, boundaries or points of a drawing, in increasing order."""
-    labels = [drawing.points.labels]
-    if drawing.class_regions is not None:
-        labels.append(drawing.class_regions.label_grid)
-    labels += [layer.class_pairs for layer in drawing.layers if layer.class_pairs is not None]
+def present_classes(drawings: Sequence[Drawing]) -> list[int]:
+    """Return the class numbers that occur in the regions, boundaries or points of drawings, in increasing order."""
+    labels = []
+    for drawing in drawings:
+        labels.append(drawing.points.labels)
+        if drawing.class_regions is not None:
+            labels.append(drawing.class_regions.label_grid)
+        labels += [layer.class_pairs for layer in drawing.layers if layer.class_pairs is not None]
     return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in labels]))]
 
 
@@ -279,6 +321,11 @@ class Frame:
     cross_section: CrossSection | None = None
     control: ControlDrawing | None = None
     note: str = ""
+
+    @property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The drawing, and that of the control if there is one."""
+        return (self.drawing,) if self.control is None else (self.drawing, self.control.drawing)
 
     @property
     def step_text(self) -> str:

@@ -1,6 +1,5 @@
 """Conversion of a simulated run to frames, timeline and captions."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,13 @@ from numpy.typing import NDArray
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import comparison_column
+from dimple.stats.aggregate import NULL_SUFFIX, comparison_column
 from dimple.views.content.color_scale import round_up
 from dimple.views.content.columns import make_curve
 from dimple.views.content.cross_section import build_cross_section, choose_plane
 from dimple.views.content.frame import Chart, CrossSectionPlane, Drawing, Fact, Frame, MeshLayer, PointSet, Timeline
 from dimple.views.content.from_slice import build_slice_timeline, frames_from_slice, is_slice
-from dimple.views.content.labels import format_found_fraction, format_number, short_column_label
+from dimple.views.content.labels import format_found_fraction, format_statistic, short_column_label
 from dimple.views.content.manifold_depth import ManifoldProximity, subdivide_mesh
 from dimple.views.content.run_header import slice_note
 
@@ -62,11 +61,12 @@ def frames_from_run(run: RunFolder) -> list[Frame]:
     predictions = _predictions_by_step(run.columns("points"), steps, len(labels))
     builder = _DrawingBuilder(run.display_points, low, high, run.manifold_mesh)
     depth_scale = builder.compute_depth_scale(meshes)
+    arrays = run.geometry()
     name = str(run.info.get("name", run.path.name))
     note = slice_note(run)
     frames = []
     for index, (step, mesh) in enumerate(zip(steps, meshes, strict=True)):
-        points = PointSet(builder.train_points, labels, predictions[index])
+        points = PointSet(builder.train_points, labels, predictions[index], closest=arrays.get(f"closest/{step}"))
         drawing = builder.build_drawing(mesh, points)
         facts = build_facts(metrics, index)
         cross_section = None
@@ -109,14 +109,9 @@ def build_facts(metrics: Columns, index: int) -> tuple[Fact, ...]:
 def _make_fact(metrics: Columns, column: str, index: int) -> Fact:
     row = {name: float(values[index]) for name, values in metrics.items()}
     # The interval of a null is in the report; a caption has space for one number.
-    comparison = comparison_column(column)
-    baseline = format_number(row[comparison]) if comparison in row else ""
-    # Points without a boundary within the search limit were counted with the limit, so the mean is a lower bound.
-    sign = "≥ " if column == "boundary_distance" and row.get("boundary_distance_found", 1.0) < 1 else ""
-    found = format_found_fraction(row, column)
-    # The median of points of which fewer than half have a boundary is infinite.
-    value = "no median" if found and math.isinf(row[column]) else sign + format_number(row[column])
-    return Fact(", ".join(filter(None, (short_column_label(column), found))), value, baseline)
+    baseline = format_statistic(row, column, NULL_SUFFIX) if comparison_column(column) in row else ""
+    name = ", ".join(filter(None, (short_column_label(column), format_found_fraction(row, column))))
+    return Fact(name, format_statistic(row, column), baseline)
 
 
 def _predictions_by_step(points: Columns, steps: NDArray[np.int64], num_points: int) -> list[NDArray[np.int64] | None]:

@@ -50,7 +50,7 @@ def frames_from_slice(run: RunFolder) -> list[Frame]:
         step_points = {name: values[points["step"] == step] for name, values in points.items()}
         drawing = _build_drawing(geometry, step, class_names, _build_image_points(geometry, step_points, class_names))
         control = _build_drawing(geometry, step, class_names, _select_origin_point(drawing.points), "control/")
-        facts = tuple(_build_facts(metrics, index, step_points, slice_info["dim"]))
+        facts = tuple(_build_facts(metrics, index, step_points, slice_info))
         panel = ControlDrawing(control, control_title)
         frames.append(Frame(str(run.info["name"]), step, index, drawing, facts, timeline, control=panel, note=note))
     return frames
@@ -66,7 +66,7 @@ def build_slice_timeline(run: RunFolder) -> Timeline:
     title = "distance from the images to the boundary, median"
     charts = (
         Chart(title, distances, units["margin_in_slice"], logarithmic=logarithmic),
-        Chart("size of the boundary in the box", size, units["boundary_size"]),
+        Chart(f"size of the boundary{_lattice(run.info['slice'])}", size, units["boundary_size"]),
     )
     return Timeline(metrics["step"].astype(np.int64), charts)
 
@@ -134,11 +134,17 @@ def _to_rgb_bytes(pixels: NDArray[Any]) -> UInt8Array:
     return np.ascontiguousarray(np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels)
 
 
-def _build_facts(metrics: Arrays, index: int, points: Arrays, dim: int) -> list[Fact]:
+def _lattice(slice_info: dict[str, Any]) -> str:
+    """Return the grid of the statistics, which is coarser than the drawn one, as the end of a name."""
+    return f" ({slice_info['control_resolution']} cells a side)"
+
+
+def _build_facts(metrics: Arrays, index: int, points: Arrays, slice_info: dict[str, Any]) -> list[Fact]:
     """Return the caption of one step: the content of the box, then the distance of each image from the boundary."""
     row = {name: float(values[index]) for name, values in metrics.items()}
-    facts = [Fact("classes in the box", f"{row['classes']:.0f}", f"{row['classes_null']:.0f}")]
-    size = "length of the boundary in the box" if dim == 2 else "area of the boundary in the box"
+    lattice = _lattice(slice_info)
+    facts = [Fact(f"classes in the box{lattice}", f"{row['classes']:.0f}", f"{row['classes_null']:.0f}")]
+    size = f"{'length' if slice_info['dim'] == 2 else 'area'} of the boundary{lattice}"
     facts.append(Fact(size, format_number(row["boundary_size"]), format_number(row["boundary_size_null"])))
     if "valid_fraction" in row:
         valid = (format_number(row[f"valid_fraction{end}"]) for end in ("", "_null"))

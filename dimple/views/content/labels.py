@@ -17,6 +17,9 @@ from dimple.stats.aggregate import (
     found_column,
 )
 
+# Means over points, of which those without a boundary count with the limit of the search.
+LIMITED_COLUMNS = ("boundary_distance",)
+
 # Title of the column with the values that quantities are compared with: nulls, chance levels, test points.
 BASELINE_TITLE = "comparison"
 
@@ -61,6 +64,30 @@ def format_number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def format_statistic(row: Mapping[str, Any], column: str, suffix: str = "") -> str:
+    """Format a quantity of a row, with the sign of a lower bound where it is one.
+
+    Points without a boundary within the search limit count with the limit, so a mean over them is a lower bound. A
+    median is infinite where fewer than half of the points have a boundary.
+
+    Args:
+        row: quantities by column.
+        column: the quantity.
+        suffix: `_null` for its null, or other comparison.
+
+    Example:
+        >>> row = {"boundary_distance": 0.2, "boundary_distance_found": 0.9, "boundary_distance_null": 0.3}
+        >>> format_statistic(row, "boundary_distance"), format_statistic(row, "boundary_distance", "_null")
+        ('\N{GREATER-THAN OR EQUAL TO} 0.200', '0.300')
+    """
+    value = row[comparison_column(column) if suffix else column]
+    found = row.get(found_column(column) + suffix)
+    if found and value is not None and math.isinf(value):
+        return "no median"
+    is_lower_bound = column in LIMITED_COLUMNS and found is not None and found < 1
+    return ("\N{GREATER-THAN OR EQUAL TO} " if is_lower_bound else "") + format_number(value)
+
+
 def sorting_key(value: float | None) -> str:
     """Format a number for the script that sorts the tables of a page; empty for None and nan, which come last.
 
@@ -83,7 +110,7 @@ def format_null(row: Mapping[str, Any], column: str) -> str:
     null = comparison_column(column)
     if null not in row:
         return ""
-    text = format_number(row[null])
+    text = format_statistic(row, column, NULL_SUFFIX)
     if null + LOW_SUFFIX in row and null + HIGH_SUFFIX in row:
         text += f" ({format_number(row[null + LOW_SUFFIX])} to {format_number(row[null + HIGH_SUFFIX])})"
     if column + ANALYTIC_SUFFIX in row:

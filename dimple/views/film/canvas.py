@@ -24,6 +24,9 @@ class DrawingRenderer:
         scale: scale of text and markers.
         padding: free space around a drawing of the plane, left, top, right and bottom, in pixels at scale 1.
 
+    Attributes:
+        has_outlines: whether some points of the last drawing are outlines, because the boundary hides them.
+
     Raises:
         DeviceError: for a scene in space, if no OpenGL library can render.
     """
@@ -35,6 +38,7 @@ class DrawingRenderer:
         self._scale = scale
         self._padding = padding
         self._offscreen_renderer = None
+        self.has_outlines = False
         if first_frame.drawing.ambient_dim == 3:
             from dimple.views.vtk.offscreen import OffscreenRenderer
             from dimple.views.vtk.opengl import require_rendering
@@ -56,7 +60,7 @@ class DrawingRenderer:
         large, depth = self._offscreen_renderer.render()
         picture = large.reduce(SUPERSAMPLING)
         size = max(1, round(11 * self._scale))
-        draw_points(picture, depth, frame.drawing, camera, size)
+        self.has_outlines = draw_points(picture, depth, frame.drawing, camera, size)
         pixels, _ = camera.project(frame.drawing.points.positions, picture.size)
         insets = place_insets(frame.drawing.points, pixels, picture.size, 5 * size)
         if frame.drawing.class_regions is not None:

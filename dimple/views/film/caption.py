@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dimple.views.content.frame import ClassRegions, Drawing, Fact, Frame, present_classes
+from dimple.views.content.frame import ClassRegions, Fact, Frame, present_classes
 from dimple.views.content.labels import BASELINE_TITLE
 from dimple.views.style.colors import (
     BACKGROUND_COLOR,
@@ -27,6 +27,7 @@ from dimple.views.style.markers import draw_marker, paste_marker
 FACT_LINE_HEIGHT = 21
 # Color of a manifold that is drawn as a translucent surface.
 SURFACE_COLOR = tint(MANIFOLD_COLOR, 0.4)
+OUTLINE_LABEL = "hollow: behind the boundary"
 
 
 @final
@@ -134,17 +135,20 @@ def _write_fact(canvas: LayoutCanvas, fact: Fact, columns: tuple[int, int, int],
     canvas.text((columns[2], y), fact.baseline, MUTED_COLOR, 14, anchor="ra")
 
 
-def write_legend(canvas: LayoutCanvas, frame: Frame, position: tuple[int, int], right: int) -> None:
-    """Write the legend of markers and colors.
+def write_legend(
+    canvas: LayoutCanvas, frame: Frame, position: tuple[int, int], right: int, has_outlines: bool = False
+) -> None:
+    """Write the legend of the markers and colors that are seen in the picture of a frame.
 
     Args:
         canvas: the picture.
         frame: the frame.
         position: left and top of the legend.
         right: right end of the legend.
+        has_outlines: whether some points are drawn as outlines.
     """
     if frame.drawing.class_regions is not None:
-        _write_classes(canvas, frame.drawing, frame.drawing.class_regions, position, right)
+        _write_classes(canvas, frame, frame.drawing.class_regions, position, right, has_outlines)
         return
     flat = frame.drawing.ambient_dim == 2
     x, y = position
@@ -152,7 +156,7 @@ def write_legend(canvas: LayoutCanvas, frame: Frame, position: tuple[int, int], 
         canvas.marker(label, x + 6, y + 9)
         canvas.text((x + 18, y + 1), f"class {label}", FOREGROUND_COLOR, 13)
         x += 88
-    lines = [("boundary", FOREGROUND_COLOR, 3)] if flat else []
+    lines = [("boundary", FOREGROUND_COLOR, 3)] if flat and frame.drawing.has_boundary else []
     manifold = frame.drawing.layer("manifold")
     if manifold is not None:
         lines.append(
@@ -165,14 +169,15 @@ def write_legend(canvas: LayoutCanvas, frame: Frame, position: tuple[int, int], 
     if not flat:
         x = position[0]
         y += 20
-    if frame.drawing.points.predictions is not None:
+    if frame.drawing.points.misclassified.any():
         name = "ringed: misclassified"
         canvas.marker(0, x + 6, y + 9, misclassified=True)
         canvas.text((x + 22, y + 1), name, FOREGROUND_COLOR, 13)
         x += 22 + round(canvas.text_width(name, 13)) + 18
-    if not flat:
+    if has_outlines:
         canvas.marker(1, x + 6, y + 9, hidden=True)
-        canvas.text((x + 22, y + 1), "hollow: behind the boundary", FOREGROUND_COLOR, 13)
+        canvas.text((x + 22, y + 1), OUTLINE_LABEL, FOREGROUND_COLOR, 13)
+    if not flat and frame.drawing.has_boundary:
         _write_boundary_colors(canvas, frame, right, position[1])
 
 
@@ -199,15 +204,23 @@ def _depth_color_bar(canvas: LayoutCanvas, scale: float, right: int, y: int) -> 
 
 
 def _write_classes(
-    canvas: LayoutCanvas, drawing: Drawing, class_regions: ClassRegions, position: tuple[int, int], right: int
+    canvas: LayoutCanvas,
+    frame: Frame,
+    class_regions: ClassRegions,
+    position: tuple[int, int],
+    right: int,
+    has_outlines: bool,
 ) -> None:
-    """Write the legend of a drawing with many classes: classes, rings and hatching; in several lines if necessary."""
+    """Write the legend of a drawing with many classes: classes, markers and hatching; in several lines if necessary."""
     left, y = position
     x = float(left)
-    entries = [(canvas.swatch, label, class_regions.class_names[label]) for label in present_classes(drawing)]
-    if drawing.points.misclassified.any():
+    entries = [(canvas.swatch, label, class_regions.class_names[label]) for label in present_classes(frame.drawings)]
+    if any(drawing.points.misclassified.any() for drawing in frame.drawings):
         draw_ring = partial(canvas.marker, misclassified=True)
-        entries.append((draw_ring, int(drawing.points.labels[0]), "ringed: misclassified"))
+        entries.append((draw_ring, int(frame.drawing.points.labels[0]), "ringed: misclassified"))
+    if has_outlines:
+        draw_outline = partial(canvas.marker, hidden=True)
+        entries.append((draw_outline, int(frame.drawing.points.labels[0]), OUTLINE_LABEL))
     for draw, label, name in entries:
         width = 24 + canvas.text_width(name, 13) + 14
         if x + width > right:
@@ -216,8 +229,8 @@ def _write_classes(
         draw(label, x + 6, y + 9)
         canvas.text((x + 20, y + 1), name, FOREGROUND_COLOR, 13)
         x += width
-    if class_regions.valid_vertices is not None:
-        text = f"{'hatched' if drawing.ambient_dim == 2 else 'pale'}: some pixel is outside its range"
+    if any(drawing.has_invalid_inputs for drawing in frame.drawings):
+        text = f"{'hatched' if frame.drawing.ambient_dim == 2 else 'pale'}: some pixel is outside its range"
         if x + canvas.text_width(text, 13) > right:
             x = left
             y += 18

@@ -12,10 +12,12 @@ from PIL import Image
 
 from dimple.errors import DeviceError, RunError
 from dimple.runs.atomic_io import atomic_replace
+from dimple.views.charts.matplotlib_svg import LINE_COLORS
 from dimple.views.content.frame import Frame
 from dimple.views.content.metadata import NO_METADATA, Metadata, ffmpeg_metadata_arguments, gif_comment, png_metadata
 from dimple.views.film.layout import FRAME_SIZE, FrameRenderer
 from dimple.views.film.settings import Film
+from dimple.views.style.colors import CLASS_COLORS, tint
 
 # Largest number of key frames.
 MAX_STILLS = 6
@@ -256,7 +258,11 @@ def write_gif(
     both = Image.new("RGB", (images[0].width, 2 * images[0].height))
     both.paste(images[0], (0, 0))
     both.paste(images[-1], (0, images[0].height))
-    palette = both.quantize(128)
+    # Thin curves and small markers have too few pixels for colors of their own, which are therefore added.
+    colors = [tint(color, strength) for color in (*LINE_COLORS, *CLASS_COLORS) for strength in (1.0, 0.6, 0.3)]
+    palette = Image.new("P", (1, 1))
+    frequent = both.quantize(128).getpalette() or []
+    palette.putpalette(frequent[: 3 * 128] + [part for color in colors for part in color])
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in images]
     with atomic_replace(path) as temporary:
         durations = [round(1000 * count / fps) for count in counts]

@@ -117,7 +117,7 @@ class FrameRenderer:
         canvas = LayoutCanvas(picture, self._scale)
         canvas.text((26, 18), frame.title, FOREGROUND_COLOR, 21, bold=True, halo=4)
         canvas.text((26, 45), frame.note, MUTED_COLOR, 12, halo=3)
-        write_legend(canvas, frame, self._layout.legend, self._layout.scene[2])
+        write_legend(canvas, frame, self._layout.legend, self._layout.scene[2], self._scene_renderer.has_outlines)
         left, top, right, _ = self._layout.sidebar
         self._draw_sidebar(picture, canvas, frame, azimuth, write_facts(canvas, frame, (left, top, right)))
         if self._layout.curves is not None:

@@ -204,17 +204,12 @@ def _line_layer(endpoints: FloatArray, color: Color, frame: Frame, options: dict
 
 
 def _perturbation_layer(frames: Sequence[Frame]) -> LayerData:
-    """Return the vectors from every training point to the closest point of the drawn boundary, if there is one."""
-    from dimple.levelsets.closest_points import closest_points_on_mesh
-
+    """Return the vectors from every training point to its nearest boundary point, if there is one."""
     vectors = []
     features = []
     for index, frame in enumerate(frames):
         positions = frame.drawing.points.positions
-        boundary = frame.drawing.layer("boundary")
-        closest = (
-            np.full(positions.shape, np.nan) if boundary is None else closest_points_on_mesh(boundary.mesh, positions)
-        )
+        closest = frame.drawing.closest_boundary_points()
         found = np.flatnonzero(np.isfinite(closest).all(1))
         steps = closest[found] - positions[found]
         vectors.append(np.stack([to_viewer_order(positions[found], index), to_viewer_order(steps, 0)], axis=1))

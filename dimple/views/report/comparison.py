@@ -85,7 +85,8 @@ def _run_header(run: _ComparedRun) -> dict[str, str]:
     return {
         "letter": run.letter,
         "color": f"var(--{CSS_COLOR_NAMES[run.color]})",
-        "label": f"{run.letter}: {run.summary.name}, seed {run.summary.seed}",
+        "name": run.summary.name,
+        "seed": str(run.summary.seed),
         "reproduce": run.reproduce_command,
         "settings": run.summary.config_text,
     }

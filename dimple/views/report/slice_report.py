@@ -49,6 +49,7 @@ def write_slice_report(run: RunFolder, reproduce_command: str, path: Path | str)
         "description": about["description"],
         "note": slice_note(run),
         "about": about,
+        "has_invalid": min(summary["final"].get(f"valid_fraction{end}", 1.0) for end in ("", "_null")) < 1,
         "coverage": f"{interval_coverage(about['null_draws']):.0%}",
         "facts": [*run.info["facts"], ("seed", str(run.info["seed"]))],
         "page": find_page_link(run, path),
@@ -61,7 +62,7 @@ def write_slice_report(run: RunFolder, reproduce_command: str, path: Path | str)
             for row in sorted(summary["class_fractions"], key=lambda row: -row["fraction"])
         ],
         "pairs": [
-            {"name": " and ".join(row["classes"]), "size": format_number(row["size"])}
+            {"names": row["classes"], "size": format_number(row["size"])}
             for row in sorted(summary["pairs"], key=lambda row: -row["size"])
         ],
         "unit": units["boundary_size"],

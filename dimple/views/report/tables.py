@@ -11,7 +11,7 @@ from dimple.stats.aggregate import (
     found_column,
     is_comparison_column,
 )
-from dimple.views.content.labels import column_label, format_found_fraction, format_null, format_number, sorting_key
+from dimple.views.content.labels import column_label, format_found_fraction, format_null, format_statistic, sorting_key
 
 VERDICT_LABELS = {
     "above": "above",
@@ -63,4 +63,4 @@ def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
         {'value': '2.00', 'key': '2.0', 'found': '', 'null': '1.50'}
     """
     texts = {"found": format_found_fraction(row, column), "null": format_null(row, column)}
-    return {"value": format_number(row[column]), "key": sorting_key(row[column]), **texts}
+    return {"value": format_statistic(row, column), "key": sorting_key(row[column]), **texts}

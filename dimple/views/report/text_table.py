@@ -1,4 +1,4 @@
-"""Tables of statistics for the terminal: four significant digits, with the comparison and the verdict."""
+"""Tables of statistics for the terminal: with the comparison and the verdict."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -39,21 +39,21 @@ def build_table(
         has_unreliable_tangents,
         is_comparison_column,
     )
-    from dimple.views.content.labels import format_found_fraction
+    from dimple.views.content.labels import format_found_fraction, format_null, format_statistic
 
     found_columns = {found_column(name) for name in row}
     is_doubtful = has_unreliable_tangents(row)
     lines = [
         {
             heading: format_name(name) if width >= WIDE_TERMINAL else _break_name(format_name(name)),
-            "value": format_number(value),
+            "value": format_statistic(row, name),
             "found": format_found_fraction(row, name).removesuffix(" found"),
-            "comparison": format_null(row, name),
+            "comparison": format_null(row, name).replace(" (", "\n(").replace(", ", "\n"),
             "verdict": row.get(name + VERDICT_SUFFIX, "")
             + (" *" if is_doubtful and name in TANGENT_DEPENDENT_COLUMNS else ""),
             "unit": units.get(name, ""),
         }
-        for name, value in row.items()
+        for name in row
         if name not in found_columns and not name.endswith(VERDICT_SUFFIX) and not is_comparison_column(name, row)
     ]
     columns = [column for column in lines[0] if any(line[column] for line in lines)]
@@ -69,21 +69,3 @@ def _break_name(name: str) -> str:
         return name
     at = 1 + max(name.rfind("_", 0, MAX_NAME_WIDTH), name.rfind(" ", 0, MAX_NAME_WIDTH))
     return f"{name[:at]}\n{name[at:]}"
-
-
-def format_number(value: float | None) -> str:
-    """Return four significant digits, or the word `none`, `inf` or `nan`."""
-    return "none" if value is None else f"{value:.4g}"
-
-
-def format_null(row: Mapping[str, Any], name: str) -> str:
-    """Return the null of a statistic, or its comparison, and below it the band; empty without either."""
-    from dimple.stats.aggregate import HIGH_SUFFIX, LOW_SUFFIX, comparison_column
-
-    null = comparison_column(name)
-    if null not in row:
-        return ""
-    text = format_number(row[null])
-    if null + LOW_SUFFIX in row:
-        text += f"\n{format_number(row[null + LOW_SUFFIX])} to {format_number(row[null + HIGH_SUFFIX])}"
-    return text

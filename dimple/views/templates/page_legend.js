@@ -1,35 +1,58 @@
-// The legend of colors and shapes, below the scene.
+// The legend below the scene: the colors and shapes that are seen now.
+
+let shownLegend = '';
+
+/** Returns the entries of what is seen now, or of all that can be seen: a text, the kind of its sample, and what it shows. */
+function legendEntries(all) {
+  const { drawing } = data, { labels, slice } = drawing, at = Math.round(view.time), predictions = drawing.predictions[at];
+  const classes = slice && (all ? [...new Set(slice.presentClasses.flat())] : slice.presentClasses[at]);
+  const entries = slice ? classes.map((label) => [slice.classes[label], 'swatch', data.classes[label % 10].color])
+    : [...new Set(labels)].sort().map((label) => [`class ${label}`, 'marker', label]);
+  if (all || (predictions && predictions.some((predicted, i) => predicted !== labels[i]))) entries.push(['ringed: misclassified', 'ring']);
+  if (all ? !scene.flat : scene.points.some((position) => scene.outlined(position))) entries.push(['hollow: behind the boundary', 'hollow']);
+  if (slice && slice.invalid) entries.push([`${scene.flat ? 'hatched' : 'pale'}: some pixel is outside its range`]);
+  if (slice) return entries;
+  if (all || (view.boundary && scene.hasBoundary)) {
+    if (scene.flat) entries.push(['boundary', 'stroke']);
+    else if (drawing.offsets && !view.sides) entries.push([`color: depth of the manifold, ${drawing.depthScale} in class 0`, 'bar', `${drawing.depthScale} in class 1, input units`]);
+    else for (const label of [0, 1]) entries.push([`boundary, seen from class ${label}`, 'swatch', `var(--class${label})`]);
+  }
+  if ((all || view.manifold) && scene.manifold) entries.push(['data manifold', scene.flat ? 'faint' : 'pale']);
+  return entries;
+}
+
+/** Reserves the height of the longest legend, so that the scene keeps its size when the next picture changes the legend. */
+function reserveLegend() {
+  const box = byId('legend');
+  box.style.minHeight = '';
+  writeLegend(legendEntries(true));
+  box.style.minHeight = `${box.getBoundingClientRect().height}px`;
+}
 
 function legend() {
-  const box = byId('legend'), { drawing } = data;
+  writeLegend(legendEntries(false));
+}
+
+function writeLegend(entries) {
+  const key = JSON.stringify(entries);
+  if (key === shownLegend) return;
+  shownLegend = key;
+  const box = byId('legend'), part = (kind, background, opacity = 1) => {
+    const element = document.createElement('i');
+    element.className = kind;
+    Object.assign(element.style, { background, opacity });
+    return element;
+  };
+  const samples = {
+    marker: (label) => markerSample(label), ring: ringSample, hollow: () => markerSample(1, true), swatch: (color) => part('swatch', color),
+    stroke: () => part('stroke', ''), faint: () => part('stroke faint', ''), pale: () => part('swatch', 'var(--manifold)', 0.5),
+  };
   box.replaceChildren();
-  const entry = (text, sample) => { const span = write(box, 'span'); if (sample) span.append(sample); span.append(text); return span; };
-  const element = (kind) => { const sample = document.createElement('i'); sample.className = kind; return sample; };
-  if (drawing.slice) { sliceLegend(box, entry, element); return; }
-  for (const label of [...new Set(drawing.labels)].sort()) entry(`class ${label}`, markerSample(label));
-  if (drawing.predictions.some((p) => p)) entry('ringed: misclassified', ringSample());
-  if (!scene.flat) entry('hollow: behind the boundary', markerSample(1, true));
-  if (scene.flat) {
-    entry('boundary', element('stroke'));
-    if (scene.manifold) entry('data manifold', element('stroke faint'));
-    return;
-  }
-  if (drawing.offsets && !view.sides) {
-    const bar = element('bar'), span = entry(`color: depth of the manifold, ${drawing.depthScale} in class 0`, null);
-    bar.style.background = 'linear-gradient(90deg, var(--class0), var(--pale), var(--class1))';
-    span.append(bar, `${drawing.depthScale} in class 1, input units`);
-  } else {
-    for (const label of [0, 1]) {
-      const swatch = element('swatch');
-      swatch.style.background = `var(--class${label})`;
-      entry(`boundary, seen from class ${label}`, swatch);
-    }
-  }
-  if (scene.manifold) {
-    const swatch = element('swatch');
-    swatch.style.background = 'var(--manifold)';
-    swatch.style.opacity = 0.5;
-    entry('data manifold', swatch);
+  for (const [text, kind, shown] of entries) {
+    const span = write(box, 'span');
+    if (samples[kind]) span.append(samples[kind](shown));
+    write(span, 'bdi', text);
+    if (kind === 'bar') span.append(part('bar', 'linear-gradient(90deg, var(--class0), var(--pale), var(--class1))'), shown);
   }
 }
 

@@ -24,8 +24,8 @@ function refresh() {
 }
 
 function advance(now) {
-  // A page that was in the background continues from where it was.
-  view.time = Math.min(view.time + RATE * Math.min(now - before, 200) / 1000, LAST);
+  // A page that was in the background continues from where it was. The time of a frame may be before that of the click.
+  view.time = Math.min(view.time + RATE * Math.min(Math.max(now - before, 0), 200) / 1000, LAST);
   if (view.time === LAST) play(false);
 }
 
@@ -56,6 +56,7 @@ function show(now) {
     scene.draw(view, moving);
     if (moving) scene.pace.record(now, scene.extractionTime);
     put(byId('pace'), moving ? scene.pace.limit : '');
+    legend();
     showCard();
   }
   clearTimeout(saving);
@@ -140,7 +141,6 @@ function updateButtons() {
 function toggle(name) {
   view[name] = !view[name];
   updateButtons();
-  legend();
   refresh();
 }
 
@@ -203,38 +203,65 @@ function hideOverlappingMarks() {
   }
 }
 
+/** Prepares the scene and its controls. */
+async function createScene() {
+  scene = new (data.drawing.slice ? SliceScene : Scene)(byId('canvas'), data);
+  await scene.load();
+  scene.theme();
+  listenToCanvas(byId('canvas'));
+  for (const [id, name] of [['manifold', 'manifold'], ['surface', 'boundary'], ['colors', 'sides']]) byId(id).addEventListener('click', () => toggle(name));
+  byId('reset').addEventListener('click', () => { scene.camera.reset(); refresh(); });
+  byId('colors').hidden = scene.flat || !data.drawing.offsets;
+  byId('manifold').hidden = !scene.manifold;
+  byId('surface').hidden = Boolean(data.drawing.slice) && !scene.flat;
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { scene.theme(); refresh(); });
+}
+
+/** Puts the reason in the place of a scene that cannot be painted; numbers, curves and their controls stay. */
+function reportFailure(error) {
+  scene = null;
+  byId('view').replaceChildren();
+  write(byId('view'), 'p', `The picture cannot be shown: ${error.message}.`).id = 'note';
+  console.error(error);
+}
+
+/** Changes to the layout and colors of paper and back, and paints everything at once, because printing does not wait. */
+function layOutForPaper(on) {
+  document.documentElement.classList.toggle('printing', on);
+  view.moving = false;
+  if (scene) {
+    scene.theme();
+    reserveLegend();
+  }
+  hideOverlappingMarks();
+  for (const chart of charts) chart.layout();
+  show(performance.now());
+  byId('print')?.remove();
+  if (!on || !scene) return;
+  // The new contents of the canvas reach the screen after printing, but those of a copy are there at once.
+  const copy = byId('canvas').cloneNode();
+  copy.id = 'print';
+  copy.getContext('2d').drawImage(byId('canvas'), 0, 0);
+  byId('canvas').after(copy);
+}
+
 async function start() {
   createFactTable();
   createTrack();
   charts = data.charts.map((chart) => new Chart(byId('charts'), chart, data, seek));
-  if (data.drawing) {
-    scene = new (data.drawing.slice ? SliceScene : Scene)(byId('canvas'), data);
-    await scene.load();
-    scene.theme();
-    listenToCanvas(byId('canvas'));
-    for (const [id, name] of [['manifold', 'manifold'], ['surface', 'boundary'], ['colors', 'sides']]) byId(id).addEventListener('click', () => toggle(name));
-    byId('reset').addEventListener('click', () => { scene.camera.reset(); refresh(); });
-    byId('colors').hidden = scene.flat || !data.drawing.offsets;
-    byId('manifold').hidden = !scene.manifold;
-    byId('surface').hidden = Boolean(data.drawing.slice) && !scene.flat;
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { scene.theme(); refresh(); });
-  }
+  if (data.drawing) await createScene().catch(reportFailure);
   restoreState();
   addEventListener('keydown', onKey);
-  addEventListener('hashchange', () => { restoreState(); updateButtons(); if (scene) legend(); refresh(); });
+  addEventListener('hashchange', () => { restoreState(); updateButtons(); refresh(); });
   updateButtons();
-  if (scene) legend();
-  const layout = () => { hideOverlappingMarks(); refresh(); };
+  const layout = () => { hideOverlappingMarks(); if (scene) reserveLegend(); refresh(); };
   addEventListener('resize', layout);
+  addEventListener('beforeprint', () => layOutForPaper(true));
+  addEventListener('afterprint', () => layOutForPaper(false));
   layout();
   // The first picture is painted at the resolution of motion, so that it appears sooner.
   if (scene) markMoving();
   requestAnimationFrame(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
 }
 
-start().catch((error) => {
-  const note = byId('note') || write(byId('stage'), 'p');
-  note.id = 'note';
-  note.textContent = `The picture cannot be shown: ${error.message}.`;
-  throw error;
-});
+start();

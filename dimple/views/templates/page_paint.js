@@ -1,4 +1,4 @@
-// The four shapes painted with WebGL: a surface, the regions of a plane, wide lines, and markers.
+// The shapes painted with WebGL: a surface, the regions of a plane, wide lines, markers, and the class regions of a slice.
 
 // Light and the depth of the manifold are computed at the vertices: triangles are about as large as grid cells, and software
 // rendering would need twice the time to compute them at every pixel. Vertices outside the box are moved onto its walls.
@@ -117,25 +117,61 @@ void main() {
   color = paint;
 }`;
 
+const CLASSES_FRAGMENT = `#version 300 es
+precision highp float;
+uniform sampler2D levels; uniform vec3 colors[10], paper; uniform float cellPixels; uniform bool bounds;
+in vec2 at; out vec4 color;
+void main() {
+  ivec2 bytes = ivec2(texture(levels, at).rg * 255.0 + 0.5);
+  bool valid = !bounds || bytes.y >= 128;
+  vec3 paint = mix(paper, colors[(bytes.x + 256 * (bytes.y & 127)) % 10], valid ? 0.6 : 0.3);
+  if (!valid && mod(gl_FragCoord.x + gl_FragCoord.y, 9.0 * cellPixels) < 1.6 * cellPixels) paint = paper;
+  color = vec4(paint, 1.0);
+}`;
+
+const WALLS_VERTEX = `#version 300 es
+uniform mat4 matrix; uniform vec3 low, high;
+layout(location = 0) in vec3 fraction; layout(location = 1) in vec3 slope; layout(location = 2) in vec2 paint;
+out vec3 normal; out float strength; flat out int label;
+void main() {
+  normal = slope; strength = paint.y; label = int(paint.x + 0.5);
+  gl_Position = matrix * vec4(mix(low, high, fraction), 1.0);
+}`;
+
+const WALLS_FRAGMENT = `#version 300 es
+precision highp float;
+uniform vec3 colors[10], paper, toCamera, upper, side;
+in vec3 normal; in float strength; flat in int label; out vec4 color;
+void main() {
+  vec3 n = normalize(normal);
+  float light = 0.6 + 0.22 * max(dot(n, toCamera), 0.0) + 0.3 * max(dot(n, upper), 0.0) + 0.1 * max(dot(n, side), 0.0);
+  color = vec4(min(mix(paper, colors[label % 10], strength) * light, 1.0), 1.0);
+}`;
+
 class Painter {
   constructor(canvas) {
     this.software = Painter.withoutGraphicsCard();
     const gl = canvas.getContext('webgl2', { alpha: false, antialias: !this.software });
-    if (!gl) throw new Error('this browser has no WebGL 2');
     this.gl = gl;
     this.surface = this.program(SURFACE_VERTEX, SURFACE_FRAGMENT);
     this.regions = this.program(REGIONS_VERTEX, REGIONS_FRAGMENT);
     this.line = this.program(LINE_VERTEX, LINE_FRAGMENT);
     this.marker = this.program(MARKER_VERTEX, MARKER_FRAGMENT);
+    this.classes = this.program(REGIONS_VERTEX, CLASSES_FRAGMENT);
+    this.walls = this.program(WALLS_VERTEX, WALLS_FRAGMENT);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.enable(gl.BLEND);
   }
 
+  /** Returns a painter of a canvas: with WebGL 2 where the browser has it. */
+  static create(canvas) {
+    return document.createElement('canvas').getContext('webgl2') ? new Painter(canvas) : new CanvasPainter(canvas);
+  }
+
   /** Returns whether rendering is in software: then antialiasing would take as much time as all other work. */
   static withoutGraphicsCard() {
     const gl = document.createElement('canvas').getContext('webgl2');
-    if (!gl) return false;
     const extension = gl.getExtension('WEBGL_debug_renderer_info');
     const name = gl.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
     gl.getExtension('WEBGL_lose_context').loseContext();
@@ -160,6 +196,27 @@ class Painter {
     return { program, uniforms };
   }
 
+  /** Starts a picture on an empty background. */
+  begin(width, height, color) {
+    const gl = this.gl;
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(...color, 1);
+    gl.depthMask(true);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+  }
+
+  end() {}
+
+  /** Paints rows with a program, and the box of a plane without rows; `state` has the tests of depth and side. */
+  paint(program, uniforms, rows, { test = true, write = true, cull = false } = {}) {
+    const gl = this.gl;
+    for (const [ability, on] of [[gl.DEPTH_TEST, test], [gl.CULL_FACE, cull]]) on ? gl.enable(ability) : gl.disable(ability);
+    gl.depthMask(write);
+    this.use(program, uniforms);
+    if (rows) this.triangles(rows);
+    else gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+  }
+
   /** Uses a program with these uniforms; those that it does not have are skipped. */
   use({ program, uniforms }, values) {
     const gl = this.gl;
@@ -167,6 +224,7 @@ class Painter {
       [gl.FLOAT_MAT4]: (at, v) => gl.uniformMatrix4fv(at, false, v), [gl.FLOAT_VEC3]: (at, v) => gl.uniform3fv(at, v),
       [gl.FLOAT_VEC2]: (at, v) => gl.uniform2fv(at, v), [gl.FLOAT_VEC4]: (at, v) => gl.uniform4fv(at, v),
       [gl.FLOAT]: (at, v) => gl.uniform1f(at, v),
+      [gl.SAMPLER_2D]: (at, v) => gl.bindTexture(v.target, v.texture), [gl.SAMPLER_3D]: (at, v) => gl.bindTexture(v.target, v.texture),
     };
     gl.useProgram(program);
     for (const [name, { at, type }] of Object.entries(uniforms)) {
@@ -215,11 +273,21 @@ class Painter {
     this.gl.drawElements(this.gl.TRIANGLES, rows.count, this.gl.UNSIGNED_INT, 0);
   }
 
-  texture(target, smooth) {
-    const gl = this.gl, texture = gl.createTexture();
+  /** Returns a texture of two or three dimensions. */
+  texture(dim, smooth) {
+    const gl = this.gl, target = dim === 2 ? gl.TEXTURE_2D : gl.TEXTURE_3D, texture = gl.createTexture();
     gl.bindTexture(target, texture);
     for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T, gl.TEXTURE_WRAP_R]) gl.texParameteri(target, side, gl.CLAMP_TO_EDGE);
     for (const size of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(target, size, smooth ? gl.LINEAR : gl.NEAREST);
-    return texture;
+    return { target, texture };
+  }
+
+  /** Fills a texture with values: `level` for one number, `pair` for two bytes, `vector` for three bytes in each cell. */
+  store({ target, texture }, sizes, format, values) {
+    const gl = this.gl, formats = { level: [gl.R16F, gl.RED, gl.FLOAT], pair: [gl.RG8, gl.RG, gl.UNSIGNED_BYTE], vector: [gl.RGB8, gl.RGB, gl.UNSIGNED_BYTE] };
+    const [internal, external, type] = formats[format];
+    gl.bindTexture(target, texture);
+    if (sizes.length === 2) gl.texImage2D(target, 0, internal, ...sizes, 0, external, type, values);
+    else gl.texImage3D(target, 0, internal, ...sizes, 0, external, type, values);
   }
 }

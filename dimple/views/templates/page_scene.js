@@ -11,9 +11,8 @@ class Scene {
     this.drawing = data.drawing;
     this.camera = new Camera(this.drawing);
     this.canvas = canvas;
-    this.painter = new Painter(canvas);
+    this.painter = Painter.create(canvas);
     this.pace = new Pace(this.painter.software);
-    const gl = this.painter.gl;
     this.flat = this.drawing.dim === 2;
     this.lines = this.painter.rows([3, 3]);
     this.markers = this.painter.rows([3, 4]);
@@ -27,7 +26,7 @@ class Scene {
     const directions = this.drawing.offsets;
     // Colors are sampled at the centers of the cells of the texture, which are its grid points.
     this.directionsBox = directions ? { corner: directions.origin.map((v) => v - directions.spacing / 2), extent: directions.counts.map((n) => n * directions.spacing) } : {};
-    if (this.flat) this.levels = this.painter.texture(gl.TEXTURE_2D, true);
+    if (this.flat) this.levels = this.painter.texture(2, true);
     else {
       this.surface = this.painter.rows([3, 3]);
       this.nets = new SurfaceNets(this.counts, NEAR / field.band * 127);
@@ -35,12 +34,11 @@ class Scene {
   }
 
   async load() {
-    const gl = this.painter.gl;
     this.field = await Field.load(this.drawing.field);
-    this.directions = this.flat ? null : this.painter.texture(gl.TEXTURE_3D, true);
-    if (!this.flat && this.drawing.offsets) {
-      gl.texImage3D(gl.TEXTURE_3D, 0, gl.RGB8, ...this.drawing.offsets.counts, 0, gl.RGB, gl.UNSIGNED_BYTE, await Field.unpack('offsets-bytes'));
-    } else if (!this.flat) gl.texImage3D(gl.TEXTURE_3D, 0, gl.RGB8, 1, 1, 1, 0, gl.RGB, gl.UNSIGNED_BYTE, new Uint8Array(3));
+    if (this.flat) return;
+    const { offsets } = this.drawing;
+    this.directions = this.painter.texture(3, true);
+    this.painter.store(this.directions, offsets ? offsets.counts : [1, 1, 1], 'vector', offsets ? await Field.unpack('offsets-bytes') : new Uint8Array(3));
   }
 
   manifoldRows() {
@@ -90,10 +88,8 @@ class Scene {
     Field.at(this.field, view.time);
     if (!this.flat && view.boundary) this.extract(view.time);
     this.extractionTime = performance.now() - start;
-    const gl = this.painter.gl, { low, high, matrix } = this.camera;
-    gl.viewport(0, 0, this.canvas.width, this.canvas.height);
-    gl.clearColor(...this.colors.paper, 1);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    const { low, high, matrix } = this.camera;
+    this.painter.begin(this.canvas.width, this.canvas.height, this.colors.paper);
     this.common = {
       matrix, low, high, ...this.lights(), origin: this.origin, corner: this.corner, extent: this.extent, ...this.colors,
       spacing: this.drawing.field.spacing, size: [this.canvas.width, this.canvas.height], nearer: 0,
@@ -101,13 +97,12 @@ class Scene {
       scale: this.drawing.depthScale, offsetLimit: this.drawing.offsets ? this.drawing.offsets.limit : 1, cellPixels: this.fine,
     };
     if (this.flat) this.drawRegions(view);
-    gl.enable(gl.DEPTH_TEST);
     this.strokes(this.camera.edges(), [...this.colors.grid, 1], 1.2);
     if (!this.flat && view.boundary) this.drawSurface(view);
     if (view.manifold && this.manifold) this.drawManifold();
     this.drawPoints(view);
-    gl.disable(gl.DEPTH_TEST);
     this.drawStep(view);
+    this.painter.end();
   }
 
   /** Returns a light at the camera, a strong one from the upper left that shades dimples, and a weak one opposite. */
@@ -119,12 +114,9 @@ class Scene {
   }
 
   drawRegions(view) {
-    const { painter, field } = this, gl = painter.gl;
-    gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, this.levels);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R16F, this.counts[0], this.counts[1], 0, gl.RED, gl.FLOAT, field.now);
-    painter.use(painter.regions, { ...this.common, levels: 0, line: view.boundary ? 1 : 0 });
-    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+    const { painter } = this;
+    painter.store(this.levels, this.counts.slice(0, 2), 'level', this.field.now);
+    painter.paint(painter.regions, { ...this.common, levels: this.levels, line: view.boundary ? 1 : 0 }, null, { test: false });
   }
 
   extract(time) {
@@ -135,30 +127,23 @@ class Scene {
   }
 
   drawSurface(view) {
-    const { painter } = this, gl = painter.gl;
-    gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_3D, this.directions);
     const mode = this.drawing.offsets && !view.sides ? 2 : 1;
-    painter.use(painter.surface, { ...this.common, ...this.directionsBox, directions: 0, mode, opacity: 1 });
-    painter.triangles(this.surface);
+    const uniforms = { ...this.common, ...this.directionsBox, directions: this.directions, mode, opacity: 1 };
+    this.painter.paint(this.painter.surface, uniforms, this.surface);
   }
 
   drawManifold() {
-    const { painter, manifold, common } = this, gl = painter.gl;
+    const { painter, manifold, common } = this;
     if (manifold.curve) {
-      painter.use(painter.line, { ...common, paint: [...this.colors.manifold, 1], width: (this.flat ? 2.5 : 4) * this.fine });
-      painter.triangles(manifold.rows);
+      painter.paint(painter.line, { ...common, paint: [...this.colors.manifold, 1], width: (this.flat ? 2.5 : 4) * this.fine }, manifold.rows);
       return;
     }
-    gl.depthMask(false);
     const wide = { low: common.low.map((v) => v - 1e3), high: common.high.map((v) => v + 1e3), origin: [0, 0, 0], spacing: 1 };
-    painter.use(painter.surface, { ...common, ...wide, directions: 0, mode: 0, opacity: 0.24 });
-    painter.triangles(manifold.rows);
-    gl.depthMask(true);
+    painter.paint(painter.surface, { ...common, ...wide, directions: this.directions, mode: 0, opacity: 0.24 }, manifold.rows, { write: false });
   }
 
   drawPoints(view) {
-    const { painter, drawing, common } = this, gl = painter.gl;
+    const { painter, drawing, common } = this;
     const predictions = drawing.predictions[Math.round(view.time)];
     const rows = this.points.map((position, i) => {
       const label = drawing.labels[i], kind = label % this.data.classes.length, wrong = predictions && predictions[i] !== label ? 1 : 0;
@@ -167,14 +152,9 @@ class Scene {
     painter.fillRectangles(this.markers, new Float32Array(rows.flat()));
     const side = Math.max(...subtract(common.high, common.low)), radius = 5.2 * this.fine;
     const approach = (fraction) => this.camera.sight.map((s) => -s * fraction * side);
-    gl.depthMask(false);
-    if (!this.flat) {
-      painter.use(painter.marker, { ...common, radius, outline: 1, approach: approach(OUTLINE_DEPTH) });
-      painter.triangles(this.markers);
-    }
-    painter.use(painter.marker, { ...common, radius, outline: 0, approach: approach(0.006) });
-    painter.triangles(this.markers);
-    gl.depthMask(true);
+    const paint = (outline, depth) => painter.paint(painter.marker, { ...common, radius, outline, approach: approach(depth) }, this.markers, { write: false });
+    if (!this.flat) paint(1, OUTLINE_DEPTH);
+    paint(0, 0.006);
   }
 
   /** Draws the line from the selected point to the closest point of the boundary. */
@@ -185,13 +165,12 @@ class Scene {
     const { right, up } = this.camera;
     const at = (a, b) => position.map((v, k) => v + crossSize * (a * right[k] + b * up[k]));
     const mark = [[at(-1, -1), at(1, 1)], [at(-1, 1), at(1, -1)]];
-    this.strokes([[this.points[view.point], position], ...mark], [...this.colors.ink, 1], 2);
+    this.strokes([[this.points[view.point], position], ...mark], [...this.colors.ink, 1], 2, { test: false });
   }
 
-  strokes(segments, paint, width) {
+  strokes(segments, paint, width, state) {
     this.painter.fillRectangles(this.lines, new Float32Array(segments.flat(2)));
-    this.painter.use(this.painter.line, { ...this.common, paint, width: width * this.fine });
-    this.painter.triangles(this.lines);
+    this.painter.paint(this.painter.line, { ...this.common, paint, width: width * this.fine }, this.lines, state);
   }
 
   /** Returns the visible point at a pixel, or null. */
@@ -204,18 +183,33 @@ class Scene {
     return best;
   }
 
-  /** Returns whether a surface is far in front of a position: the sign changes along the line to the camera. */
+  /** Returns whether a surface is far in front of a position, so that its marker is not painted. */
   hidden(position) {
-    if (this.flat) return false;
+    return this.crosses(position, OUTLINE_DEPTH, 2);
+  }
+
+  /** Returns whether a surface is close in front of a position, so that its marker is painted as an outline. */
+  outlined(position) {
+    return this.crosses(position, 0.006, OUTLINE_DEPTH) && !this.hidden(position);
+  }
+
+  /** Returns whether the sign changes on the line to the camera between two distances, as fractions of the box. */
+  crosses(position, from, to) {
+    if (this.flat || !view.boundary) return false;
     const side = Math.max(...subtract(this.camera.high, this.camera.low)), out = this.camera.sight.map((s) => -s);
     const along = (fraction) => position.map((v, k) => v + fraction * side * out[k]);
     const inside = (p) => p.every((v, k) => v >= this.camera.low[k] && v <= this.camera.high[k]);
-    let before = Field.near(this.field, along(OUTLINE_DEPTH));
-    for (let fraction = OUTLINE_DEPTH; fraction < 2 && inside(along(fraction)); fraction += 0.012) {
+    let before = Field.near(this.field, along(from));
+    for (let fraction = from; fraction < to && inside(along(fraction)); fraction += 0.012) {
       const level = Field.near(this.field, along(fraction));
       if (level * before < 0) return true;
       before = level;
     }
     return false;
+  }
+
+  get hasBoundary() {
+    const { now } = this.field;
+    return now.some((level) => level > 0) && now.some((level) => level < 0);
   }
 }

@@ -3,49 +3,18 @@
 // The bit of a class number that marks valid inputs.
 const VALID = 1 << 15;
 
-const PLANE_FRAGMENT = `#version 300 es
-precision highp float;
-uniform sampler2D levels; uniform vec3 colors[10], paper; uniform float cellPixels; uniform bool bounds;
-in vec2 at; out vec4 color;
-void main() {
-  ivec2 bytes = ivec2(texture(levels, at).rg * 255.0 + 0.5);
-  bool valid = !bounds || bytes.y >= 128;
-  vec3 paint = mix(paper, colors[(bytes.x + 256 * (bytes.y & 127)) % 10], valid ? 0.6 : 0.3);
-  if (!valid && mod(gl_FragCoord.x + gl_FragCoord.y, 9.0 * cellPixels) < 1.6 * cellPixels) paint = paper;
-  color = vec4(paint, 1.0);
-}`;
-
 // Distance from a point to the center of its image, in pixels.
 const IMAGE_DISTANCE = 62;
-const REGIONS_3D_VERTEX = `#version 300 es
-uniform mat4 matrix; uniform vec3 low, high;
-layout(location = 0) in vec3 fraction; layout(location = 1) in vec3 slope; layout(location = 2) in vec2 paint;
-out vec3 normal; out float strength; flat out int label;
-void main() {
-  normal = slope; strength = paint.y; label = int(paint.x + 0.5);
-  gl_Position = matrix * vec4(mix(low, high, fraction), 1.0);
-}`;
-
-const REGIONS_3D_FRAGMENT = `#version 300 es
-precision highp float;
-uniform vec3 colors[10], paper, toCamera, upper, side;
-in vec3 normal; in float strength; flat in int label; out vec4 color;
-void main() {
-  vec3 n = normalize(normal);
-  float light = 0.6 + 0.22 * max(dot(n, toCamera), 0.0) + 0.3 * max(dot(n, upper), 0.0) + 0.1 * max(dot(n, side), 0.0);
-  color = vec4(min(mix(paper, colors[label % 10], strength) * light, 1.0), 1.0);
-}`;
 
 class SliceScene {
   constructor(canvas, data) {
     Object.assign(this, { canvas, data, drawing: data.drawing, slice: data.drawing.slice, flat: data.drawing.dim === 2 });
     this.camera = new Camera(this.drawing);
-    this.painter = new Painter(canvas);
+    this.painter = Painter.create(canvas);
     this.pace = new Pace(this.painter.software);
     this.extractionTime = 0;
     this.manifold = null;
     this.points = this.drawing.points.map((position) => [...position, 0].slice(0, 3));
-    this.program = this.painter.program(this.flat ? REGIONS_VERTEX : REGIONS_3D_VERTEX, this.flat ? PLANE_FRAGMENT : REGIONS_3D_FRAGMENT);
     this.lines = this.painter.rows([3, 3]);
     this.strokes = Scene.prototype.strokes;
     this.lights = Scene.prototype.lights;
@@ -60,9 +29,9 @@ class SliceScene {
   }
 
   async load() {
-    const gl = this.painter.gl, numbers = async (name, Kind) => new Kind((await Field.unpack(`${name}-bytes`)).buffer);
+    const numbers = async (name, Kind) => new Kind((await Field.unpack(`${name}-bytes`)).buffer);
     if (this.flat) {
-      this.levels = this.painter.texture(gl.TEXTURE_2D, false);
+      this.levels = this.painter.texture(2, false);
       this.regions = await numbers('regions', Uint16Array);
       this.ends = await numbers('lines', Uint16Array);
       this.inputs = await numbers('inputs', Float32Array);
@@ -83,34 +52,31 @@ class SliceScene {
   }
 
   draw(view, moving) {
-    const at = Math.round(view.time), gl = this.painter.gl;
+    const at = Math.round(view.time);
     this.resize(moving);
     if (at !== this.step) this.upload(at);
     const { low, high, matrix } = this.camera;
     this.common = {
       matrix, low, high, ...this.lights(), corner: low, extent: subtract(high, low), ...this.colors, colors: this.palette,
       size: [this.canvas.width, this.canvas.height], nearer: 0, rim: this.colors.paper, inside: this.colors.paper,
-      cellPixels: this.fine, bounds: this.slice.bounds ? 1 : 0,
+      cellPixels: this.fine, bounds: this.slice.invalid ? 1 : 0,
     };
-    gl.viewport(0, 0, this.canvas.width, this.canvas.height);
-    gl.clearColor(...this.colors.paper, 1);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    this.painter.begin(this.canvas.width, this.canvas.height, this.colors.paper);
     if (this.flat) this.drawPlane(view);
-    else this.drawRegions3d();
+    else this.drawWalls();
     this.drawPoints(view);
+    this.painter.end();
     this.write(at);
   }
 
   /** Uploads the shapes of the step. */
   upload(at) {
     this.step = at;
-    const gl = this.painter.gl, before = (counts) => counts.slice(0, at).reduce((a, b) => a + b, 0);
+    const before = (counts) => counts.slice(0, at).reduce((a, b) => a + b, 0);
     const { low, high } = this.camera;
     if (this.flat) {
       const side = this.slice.side, count = this.slice.lines[at], first = 4 * before(this.slice.lines), flat = new Float32Array(6 * count);
-      gl.bindTexture(gl.TEXTURE_2D, this.levels);
-      const bytes = new Uint8Array(this.regions.buffer, 2 * at * side * side, 2 * side * side);
-      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RG8, side, side, 0, gl.RG, gl.UNSIGNED_BYTE, bytes);
+      this.painter.store(this.levels, [side, side], 'pair', new Uint8Array(this.regions.buffer, 2 * at * side * side, 2 * side * side));
       for (let k = 0; k < 2 * count; k++) {
         for (let axis = 0; axis < 2; axis++) flat[3 * k + axis] = low[axis] + this.ends[first + 2 * k + axis] / 65535 * (high[axis] - low[axis]);
       }
@@ -131,25 +97,14 @@ class SliceScene {
   }
 
   drawPlane(view) {
-    const { painter, common } = this, gl = painter.gl;
-    gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, this.levels);
-    painter.use(this.program, { ...common, levels: 0 });
-    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
-    if (!view.boundary || !this.curve.count) return;
-    painter.use(painter.line, { ...common, paint: [...this.colors.ink, 1], width: 2 * this.fine });
-    painter.triangles(this.curve);
+    const { painter, common } = this;
+    painter.paint(painter.classes, { ...common, levels: this.levels }, null, { test: false });
+    if (view.boundary) painter.paint(painter.line, { ...common, paint: [...this.colors.ink, 1], width: 2 * this.fine }, this.curve, { test: false });
   }
 
-  drawRegions3d() {
-    const { painter, common } = this, gl = painter.gl;
-    gl.enable(gl.DEPTH_TEST);
-    gl.enable(gl.CULL_FACE);
-    painter.use(this.program, common);
-    painter.triangles(this.surface);
-    gl.disable(gl.CULL_FACE);
+  drawWalls() {
+    this.painter.paint(this.painter.walls, this.common, this.surface, { cull: true });
     this.strokes(this.camera.edges(), [...this.colors.grid, 1], 1.2);
-    gl.disable(gl.DEPTH_TEST);
   }
 
   drawPoints(view) {
@@ -162,8 +117,7 @@ class SliceScene {
       });
       if (!rows.length) continue;
       painter.fillRectangles(this.markers, new Float32Array(rows.flat()));
-      painter.use(painter.marker, { ...common, radius, outline, approach: [0, 0, 0] });
-      painter.triangles(this.markers);
+      painter.paint(painter.marker, { ...common, radius, outline, approach: [0, 0, 0] }, this.markers, { test: false });
     }
   }
 
@@ -175,7 +129,7 @@ class SliceScene {
     this.images.forEach((figure, i) => {
       const away = positions.length > 1 ? subtract(positions[i], middle) : [0, -1], length = Math.hypot(...away) || 1;
       Object.assign(figure.style, { left: `${positions[i][0] + IMAGE_DISTANCE * away[0] / length}px`, top: `${positions[i][1] + IMAGE_DISTANCE * away[1] / length}px` });
-      figure.lastChild.textContent = this.slice.captions[at][i];
+      figure.lastChild.textContent = this.isolated(i, at);
     });
     const occupied = this.images.map((figure) => figure.getBoundingClientRect());
     const labels = this.slice.names[at].flatMap(({ name, side, at: positions }) => {
@@ -186,6 +140,7 @@ class SliceScene {
     this.names.replaceChildren();
     for (const [name, candidates] of labels) {
       const span = write(this.names, 'span', name);
+      span.dir = 'auto';
       span.hidden = !candidates.some(([x, y]) => {
         Object.assign(span.style, { left: `${x}px`, top: `${y}px` });
         const { left, right, top, bottom } = span.getBoundingClientRect();
@@ -213,7 +168,12 @@ class SliceScene {
   }
 
   caption(i, at) {
-    return this.slice.captions[at][i].replace('\n', ', ');
+    return this.isolated(i, at).replace('\n', ', ');
+  }
+
+  /** Returns the caption of an image with marks around the names of classes, which may be written from right to left. */
+  isolated(i, at) {
+    return this.slice.captions[at][i].replace(/(: |predicted )(.*)/g, '$1\u2068$2\u2069');
   }
 
   /** Returns the index of the point at a pixel, or null, and shows the input there beside the scene. */
@@ -240,8 +200,8 @@ class SliceScene {
     this.here.replaceChildren();
     if (this.slice.shape) this.here.append(this.input(u));
     const text = write(this.here, 'div');
-    write(text, 'strong', this.slice.classes[value & (VALID - 1)]);
-    if (this.slice.bounds && value < VALID) write(text, 'div', 'out of range');
+    write(text, 'strong', this.slice.classes[value & (VALID - 1)]).dir = 'auto';
+    if (this.slice.invalid && value < VALID) write(text, 'div', 'out of range');
     this.points.forEach((position, i) => {
       const away = Math.hypot(position[0] - u[0], position[1] - u[1]);
       write(text, 'div', `${away.toPrecision(3)} from ${this.slice.captions[this.step][i].split(':')[0]}`);
@@ -264,6 +224,11 @@ class SliceScene {
     return canvas;
   }
 
+  /** Returns whether the marker of a position is painted as an outline. */
+  outlined(position) {
+    return this.hidden(position);
+  }
+
   /** Returns whether a boundary is between a position and the camera: the class changes along the line within the box. */
   hidden(position) {
     if (this.flat) return false;
@@ -279,14 +244,4 @@ class SliceScene {
     }
     return false;
   }
-}
-
-function sliceLegend(box, entry, swatch) {
-  const { slice } = data.drawing, at = Math.round(view.time);
-  for (const label of slice.presentClasses[at]) {
-    const sample = swatch('swatch');
-    sample.style.background = data.classes[label % 10].color;
-    entry(slice.classes[label], sample);
-  }
-  if (slice.bounds) write(box, 'span', `${scene.flat ? 'hatched' : 'pale'}: some pixel is outside its range`);
 }

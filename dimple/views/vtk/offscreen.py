@@ -113,7 +113,7 @@ class DepthBuffer:
 
 def draw_points(
     image: Image.Image, depth: DepthBuffer | NDArray[np.floating[Any]], drawing: Drawing, camera: Camera, size: int = 11
-) -> None:
+) -> bool:
     """Draw the points on an image of a 3-D scene: filled where visible, as outlines a little behind a surface.
 
     Points farther behind a surface than `HIDDEN_OUTLINE_DEPTH` are left out, unless they have images.
@@ -123,20 +123,25 @@ def draw_points(
         depth: of the surfaces, for each pixel of `image` or of an integer multiple of its size.
         drawing: its points and its box.
         size: of a marker in pixels.
+
+    Returns:
+        True if some points are drawn as outlines.
     """
     points = drawing.points
     if len(points.positions) == 0:
-        return
+        return False
     factor = depth.shape[0] // image.height
     pixels, point_depths = camera.project(points.positions, image.size)
     column = np.clip((pixels[:, 0] * factor).astype(int), 0, depth.shape[1] - 1)
     row = np.clip((pixels[:, 1] * factor).astype(int), 0, depth.shape[0] - 1)
     hidden_by = (point_depths - depth[row, column]) / drawing.longest_side
+    is_drawn = (hidden_by < HIDDEN_OUTLINE_DEPTH) | bool(points.images)
+    is_hidden = hidden_by > HIDDEN_TOLERANCE
     for k in np.argsort(-point_depths):
-        if hidden_by[k] < HIDDEN_OUTLINE_DEPTH or points.images:
-            is_hidden = bool(hidden_by[k] > HIDDEN_TOLERANCE)
-            tile = draw_marker(int(points.labels[k]), size, bool(points.misclassified[k]), hidden=is_hidden)
+        if is_drawn[k]:
+            tile = draw_marker(int(points.labels[k]), size, bool(points.misclassified[k]), hidden=bool(is_hidden[k]))
             paste_marker(image, tile, *pixels[k])
+    return bool((is_drawn & is_hidden).any())
 
 
 def draw_side_names(

@@ -88,7 +88,7 @@ def _drawing_data(run: RunFolder, frames: Sequence[Frame]) -> dict[str, Any]:
         ],
         "depthScale": frames[0].depth_scale,
         "manifold": None,
-        "nearest": [closest_boundary_points(frame) for frame in frames],
+        "nearest": [round_for_json(frame.drawing.closest_boundary_points()) for frame in frames],
         "measured": _point_measurements(run, frames, len(points.labels)),
     }
     if first.ambient_dim == 3:
@@ -98,16 +98,6 @@ def _drawing_data(run: RunFolder, frames: Sequence[Frame]) -> dict[str, Any]:
     if manifold is not None:
         shown["manifold"] = {"vertices": round_for_json(manifold.mesh.vertices), "faces": manifold.mesh.faces.tolist()}
     return shown
-
-
-def closest_boundary_points(frame: Frame) -> list[Any]:
-    """Return the closest point of the boundary to each point."""
-    # Imported here because numba takes a second to load.
-    from dimple.levelsets.closest_points import closest_points_on_mesh
-
-    boundary = frame.drawing.layer("boundary")
-    assert boundary is not None
-    return round_for_json(closest_points_on_mesh(boundary.mesh, frame.drawing.points.positions))
 
 
 def _point_measurements(run: RunFolder, frames: Sequence[Frame], num_points: int) -> dict[str, Any]:

@@ -17,7 +17,20 @@ from dimple.views.web.slice_page import slice_page_data
 
 STYLE_SHEET = "page.css"
 # In the order of the page; each script uses only those before it.
-SCRIPT_PARTS = ("field", "surface", "camera", "paint", "pace", "scene", "slice", "charts", "legend", "card", "main")
+SCRIPT_PARTS = (
+    "field",
+    "surface",
+    "camera",
+    "paint",
+    "canvas",
+    "pace",
+    "scene",
+    "slice",
+    "charts",
+    "legend",
+    "card",
+    "main",
+)
 SCRIPT_FILES = tuple(f"page_{part}.js" for part in SCRIPT_PARTS)
 CONTENT_SECURITY_POLICY = "default-src 'none'; img-src data:"
 TOO_MANY_DIMENSIONS_NOTE = (

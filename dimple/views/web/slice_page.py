@@ -19,7 +19,7 @@ from dimple.views.drawing.insets import Rectangle
 from dimple.views.film.canvas import DrawingRenderer
 from dimple.views.report.html import png_data_uri
 from dimple.views.vtk.class_regions3d import class_regions_mesh, find_side_regions
-from dimple.views.web.data import charts_data, classes_data, closest_boundary_points, round_for_json
+from dimple.views.web.data import charts_data, classes_data, round_for_json
 from dimple.views.web.field import pack_array
 
 # Class numbers are little-endian pairs of bytes, as the script of the page reads them.
@@ -46,12 +46,12 @@ def slice_page_data(run: RunFolder, frames: Sequence[Frame]) -> tuple[dict[str, 
     flat = first.ambient_dim == 2
     slice_data: dict[str, Any] = {
         "classes": about["classes"],
-        "presentClasses": [present_classes(frame.drawing) for frame in frames],
+        "presentClasses": [present_classes(frame.drawings) for frame in frames],
         "captions": [frame.drawing.points.captions for frame in frames],
         "images": [png_data_uri(Image.fromarray(pixels)) for pixels in first.points.images],
         "names": [_class_labels_2d(frame) if flat else _class_labels_3d(frame) for frame in frames],
         "control": _control_images(frames),
-        "bounds": first.class_regions is not None and first.class_regions.valid_vertices is not None,
+        "invalid": any(drawing.has_invalid_inputs for drawing in frames[0].drawings),
     }
     drawing: dict[str, Any] = {
         "dim": first.ambient_dim,
@@ -60,7 +60,7 @@ def slice_page_data(run: RunFolder, frames: Sequence[Frame]) -> tuple[dict[str, 
         "points": round_for_json(first.points.positions),
         "labels": first.points.labels.tolist(),
         "predictions": [_predictions(frame) for frame in frames],
-        "nearest": [closest_boundary_points(frame) for frame in frames],
+        "nearest": [round_for_json(frame.drawing.closest_boundary_points()) for frame in frames],
         "measured": _image_measurements(run, frames),
         "manifold": None,
         "offsets": None,
@@ -201,7 +201,7 @@ def _control_images(frames: Sequence[Frame]) -> dict[str, Any]:
         alone = control_frame(frame)
         title = frame.control.title
         canvas = canvas or DrawingRenderer(alone, (CONTROL_IMAGE_SIZE, CONTROL_IMAGE_SIZE), 0.9)
-        images.append(png_data_uri(canvas.draw(alone).quantize(128)))
+        images.append(png_data_uri(canvas.draw(alone).quantize(256)))
     if canvas is not None:
         canvas.close()
     return {"title": title, "images": images}

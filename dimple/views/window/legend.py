@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dimple.views.content.color_scale import ColorScale
-from dimple.views.content.frame import Drawing
+from dimple.views.content.frame import Drawing, present_classes
 from dimple.views.drawing.info_panels import (
     COLUMN_SPACING,
     LINE_HEIGHT,
@@ -44,8 +44,9 @@ def draw_legend(
     key_hint: str = "",
     scale: int = 1,
     show_hidden: bool = False,
+    show_manifold: bool = True,
 ) -> Image.Image:
-    """Return the legend for the markers of some drawings and the colors of their boundaries.
+    """Return the legend for what is seen of some drawings: markers, and the colors of their boundaries.
 
     Args:
         quantity: by which the boundaries are colored.
@@ -54,11 +55,12 @@ def draw_legend(
         key_hint: text that names the key that changes the quantity; empty outside a window.
         scale: pixels of the image for one of the window.
         show_hidden: whether points that the boundary hides are drawn as outlines.
+        show_manifold: whether the manifold is drawn.
     """
     low, high = scale_end_labels(quantity, color_scale)
     title = f"color: {quantity.name}"
     unit = quantity.unit + (", logarithmic" if quantity.kind == "logarithmic" else "")
-    entries = _entries(drawings, scale, show_hidden)
+    entries = _entries(drawings, scale, show_hidden, show_manifold)
     lines = [entries[first : first + ENTRIES_PER_LINE] for first in range(0, len(entries), ENTRIES_PER_LINE)]
     line_widths = [sum(MARKER_COLUMN_WIDTH + text_width(name) + ENTRY_SPACING for _, name in line) for line in lines]
     line_widths[0] += text_width(key_hint, SMALL_TEXT_SIZE)
@@ -112,21 +114,23 @@ def scale_end_labels(quantity: Quantity, color_scale: ColorScale) -> tuple[str, 
     return f"{low:g} {low_label}".strip(), f"{color_scale.high:g} {high_label}".strip()
 
 
-def _entries(drawings: Sequence[Drawing], scale: int, show_hidden: bool) -> list[tuple[Image.Image, str]]:
+def _entries(
+    drawings: Sequence[Drawing], scale: int, show_hidden: bool, show_manifold: bool
+) -> list[tuple[Image.Image, str]]:
     """Return the small image and the text of each entry."""
     classes = sorted({int(label) for drawing in drawings for label in drawing.points.labels})
     regions = next((drawing.class_regions for drawing in drawings if drawing.class_regions is not None), None)
     if regions is None:
         entries = [(draw_marker(label, MARKER_SIZE * scale), f"class {label}") for label in classes]
     else:
-        entries = [(_swatch(class_color(k), scale), name) for k, name in enumerate(regions.class_names)]
-    if any(drawing.points.predictions is not None for drawing in drawings):
+        entries = [(_swatch(class_color(k), scale), regions.class_names[k]) for k in present_classes(drawings)]
+    if any(drawing.points.misclassified.any() for drawing in drawings):
         entries.append((draw_marker(classes[0], MARKER_SIZE * scale, misclassified=True), "misclassified"))
-    if show_hidden:
+    if show_hidden and any(drawing.has_boundary for drawing in drawings):
         entries.append((draw_marker(classes[-1], MARKER_SIZE * scale, hidden=True), "hollow: behind the boundary"))
-    if any(drawing.layer("manifold") is not None for drawing in drawings):
+    if show_manifold and any(drawing.layer("manifold") is not None for drawing in drawings):
         entries.append((_swatch(tint(MANIFOLD_COLOR, 0.4), scale), "manifold"))
-    if regions is not None and regions.valid_vertices is not None:
+    if any(drawing.has_invalid_inputs for drawing in drawings):
         entries.append((_swatch(BACKGROUND_COLOR, scale), "pale: outside the input range"))
     return entries
 

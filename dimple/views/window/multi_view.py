@@ -1,6 +1,7 @@
 """One run, or several side by side, in one plotter: shown in a window, and rendered for screenshots and films."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # Fraction of the height of a window that its controls take.
 CONTROLS_FRACTION = 0.1
+# Radius of a ball that the bulges of a boundary around the training points seldom leave, in radii of the points.
+BALL_FACTOR = 1.1
 
 
 @final
@@ -115,8 +118,9 @@ class MultiView:
         ]
         first_renderer = self.panels[0].renderer
         first_renderer.AddObserver("StartEvent", lambda *_: first_renderer.ResetCameraClippingRange(bounds))
-        if animations[0].is_planar:
-            first_renderer.AddObserver("StartEvent", lambda *_: self._shift_from_captions(combined))
+        shift = self._shift_plane_from_captions if animations[0].is_planar else self._shift_space_from_captions
+        self._shift_from_captions = functools.partial(shift, combined)
+        first_renderer.AddObserver("StartEvent", lambda *_: self._shift_from_captions())
         self._legend = Overlay(first_renderer, (0.0, 0.0), OVERLAY_PADDING * scale)
         self.reset_camera()
         self.apply_options(options)
@@ -126,6 +130,7 @@ class MultiView:
         self.step = step
         for panel in self.panels:
             panel.show_snapshot(panel.animation.snapshot_index(step))
+        self._show_legend()
 
     def apply_options(self, options: ViewOptions) -> None:
         """Change the options. The colors of the boundaries are set by `Coloring.apply`, not here."""
@@ -134,13 +139,23 @@ class MultiView:
             panel.surfaces.set_manifold_visible(options.show_manifold)
             panel.pick(point)
         self.options = options
-        drawings = [animation.frames[0].drawing for animation in self.animations]
-        coloring = options.coloring
-        show_hidden = not self.animations[0].is_planar
-        self._legend.show(
-            draw_legend(coloring.quantity, coloring.color_scale, drawings, self._key_hint, self._scale, show_hidden)
-        )
+        self._show_legend()
         self._update_clipping()
+
+    def _show_legend(self) -> None:
+        coloring = self.options.coloring
+        self._legend.show(
+            draw_legend(
+                coloring.quantity,
+                coloring.color_scale,
+                [panel.frame.drawing for panel in self.panels],
+                self._key_hint,
+                self._scale,
+                show_hidden=not self.animations[0].is_planar,
+                show_manifold=self.options.show_manifold,
+            )
+        )
+        self._shift_from_captions()
 
     def matching_points(self, panel: RunPanel, point: int | None) -> tuple[int | None, ...]:
         """Return the picked point of each panel when `point` is picked in `panel`.
@@ -169,11 +184,12 @@ class MultiView:
         """Move the camera to its first position, from which the boxes of all runs are visible."""
         combined = self._combined_drawing()
         cross_section = self.animations[0].frames[0].cross_section
-        self.set_camera(
+        self._first_camera = (
             top_view_camera(combined)
             if self.animations[0].is_planar
             else default_camera(combined, cross_section.plane if cross_section else None)
         )
+        self.set_camera(self._first_camera)
 
     def close_up_camera(self) -> Camera | None:
         """Return a camera close to the first picked point that has a step to the boundary; None without one."""
@@ -207,13 +223,36 @@ class MultiView:
         """Free the plotter and what it holds in the graphics memory."""
         self.plotter.close()
 
-    def _shift_from_captions(self, combined: Drawing) -> None:
+    def _shift_space_from_captions(self, combined: Drawing) -> None:
+        """Move a scene in space to the right, where the ball around its points would be under a caption or the legend.
+
+        The ball is that at the first position of the camera; it stays inside the image.
+        """
+        width, height = self.panels[0].renderer.GetSize()
+        center = (np.array(combined.low) + np.array(combined.high)) / 2
+        points = np.concatenate([panel.frame.drawing.points.positions for panel in self.panels])
+        distance = float(np.linalg.norm(self._first_camera.position - self._first_camera.focal_point))
+        reach = BALL_FACTOR * float(np.linalg.norm(points - center, axis=1).max(initial=0.0))
+        radius = height / 2 * reach / distance / np.tan(np.radians(VIEW_ANGLE / 2))
+        legend = tuple(length + 2 * self._legend.padding for length in self._legend.size)
+        captions = [panel.caption_size for panel in self.panels]
+        # For each corner that the ball must not touch, where its center must be.
+        needed = 0.0
+        for covered_width, covered_height in (legend, *captions):
+            above = max(height / 2 - covered_height, 0.0)
+            if above < radius:
+                needed = max(needed, covered_width + float(np.sqrt(radius**2 - above**2)))
+        is_close_up = self.options.cut_direction is not None
+        shift = 0.0 if is_close_up else max(0.0, min(needed - width / 2, width / 2 - radius))
+        self.vtk_camera.SetWindowCenter(-2 * shift / max(width, 1), 0.0)
+
+    def _shift_plane_from_captions(self, combined: Drawing) -> None:
         """Move a planar scene to the right of legend and captions, as far as it stays inside the image."""
         width, height = self.panels[0].renderer.GetSize()
         across, up = (b - a for a, b in zip(combined.low[:2], combined.high[:2], strict=True))
         free = width - 1.05 * height / TOP_VIEW_HEIGHT_RATIO * across / max(across, up)
         covered_width = max(
-            self._legend.size[0] + 2 * self._legend.padding, *(panel.caption_width for panel in self.panels)
+            self._legend.size[0] + 2 * self._legend.padding, *(panel.caption_size[0] for panel in self.panels)
         )
         self.vtk_camera.SetWindowCenter(-max(0.0, min(covered_width, free)) / max(width, 1), 0.0)
 

@@ -64,12 +64,11 @@ class RunPanel:
         self._caption_images: dict[int, Image.Image] = {}
 
     @functools.cached_property
-    def caption_width(self) -> int:
-        """The width in pixels that the widest caption of all snapshots covers, counted from the left edge."""
-        return (
-            max(self._caption_image(index).width for index in range(len(self.animation.frames)))
-            + 2 * OVERLAY_PADDING * self._scale
-        )
+    def caption_size(self) -> tuple[int, int]:
+        """Width and height in pixels that the largest captions of all snapshots cover, counted from the upper left."""
+        images = [self._caption_image(index) for index in range(len(self.animation.frames))]
+        padding = 2 * OVERLAY_PADDING * self._scale
+        return max(image.width for image in images) + padding, max(image.height for image in images) + padding
 
     @property
     def frame(self) -> Frame:

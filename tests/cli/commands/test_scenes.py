@@ -50,8 +50,8 @@ def test_show_prints_the_geometry_and_draws_it(scenes: Program, tmp_path: Path) 
     assert (code, stderr) == (0, "")
     values = dict(line.split("  ", 1) for line in stdout.splitlines() if "  " in line)
     assert values["dimension"].strip() == "2 in R^3, codimension 1"
-    assert values["reach"].strip() == "0.3"
-    assert values["area"].strip() == "1.131"
+    assert values["reach"].strip() == "0.300"
+    assert values["area"].strip() == "1.13"
     assert values["training points"].strip().startswith("60: ")
     assert [path.name for path in tmp_path.iterdir()] == ["sphere_in_3d-geometry.png"]
     assert (tmp_path / "sphere_in_3d-geometry.png").read_bytes().startswith(b"\x89PNG")

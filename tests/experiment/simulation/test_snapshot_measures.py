@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dimple.boundary import Boundary
+from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurer
 from dimple.networks import freeze
 from dimple.probes import Offset, OnOff, run_probes
@@ -42,9 +43,27 @@ def test_single_precision_changes_no_statistic_that_is_shown(name: str) -> None:
         for probe in measurer.probes
     ]
     for metrics, double in rows:
-        columns = run_probes(Boundary(double), x, y, seeded, scene.manifold).columns
+        result = run_probes(Boundary(double), x, y, seeded, scene.manifold)
+        columns, details = (
+            {name: values.numpy() for name, values in found.items()} for found in (result.columns, result.details)
+        )
+        use_closest_points(Boundary(double), x, scene.manifold, columns, details)
         for name, column in (("margin", "margin"), ("dimple_depth", "offset"), ("dimple_depth_null", "offset_null")):
-            expected = lower_median(columns[column].numpy())
+            expected = lower_median(columns[column])
             assert metrics[name] == pytest.approx(expected, rel=1e-4), name
         for name in ("margin_on", "margin_off", "margin_on_ratio", "margin_off_ratio"):
-            assert metrics[name] == pytest.approx(lower_median(columns[name].numpy()), rel=1e-3), name
+            assert metrics[name] == pytest.approx(lower_median(columns[name]), rel=1e-3), name
+
+
+def test_the_mean_of_the_null_says_how_many_of_its_distances_were_found() -> None:
+    scene = load_scene("sphere_in_3d", SHORT)
+    samples = scene.samples()
+    network = scene.network.build(scene.manifold.ambient_dim, generator(0, "network"))
+    measurer = SnapshotMeasurer(scene, samples, torch.device("cpu"))
+    metrics = measurer.measure(0, network, 0.7).metrics
+    probe = next(probe for probe in measurer.probes if isinstance(probe, Offset))
+    x = samples.heldout.float()
+    labels = network(x).argmax(1)
+    draws = probe(Boundary(freeze(network)), x, labels, scene.manifold).details["offset_draws"]
+    found = float(torch.isfinite(draws).double().mean())
+    assert found < 1 and metrics["boundary_distance_found_null"] == pytest.approx(found)

@@ -1,5 +1,6 @@
 """Tests of the verb `slice`: a linear network with known values, a digits network, and settings that are refused."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from dimple.experiment import SliceConfig
 from dimple.experiment.outputs.view import load_run_view
 from dimple.experiment.run import Run
 from dimple.experiment.slices.tables import SliceMeasurement, build_metrics
+from dimple.probes import Measurement, run_probes
 from dimple.views.content.from_run import frames_from_run
 from tests.experiment.linear_network import NAME, weights, write_checkpoints, write_images
 
@@ -75,6 +77,36 @@ def test_the_distances_of_a_linear_network_agree_with_the_formula(series: Run) -
         assert (points["margin_unbounded"][row] > 0) == (points["label"][row] == int((w @ x).argmax()))
 
 
+def test_a_search_that_misses_the_nearest_line_does_not_decide(
+    folder: Path, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search_badly(*arguments: Any) -> Measurement:
+        result = run_probes(*arguments)
+        return dataclasses.replace(
+            result, columns={n: v * 3 if "margin" in n else v for n, v in result.columns.items()}
+        )
+
+    monkeypatch.setattr("dimple.experiment.slices.slice_network.run_probes", search_badly)
+    config = SliceConfig(model=f"{NAME}:linear", data=data, images=(0, 1, 2), **SMALL)
+    run = experiment.slice_network(config, folder / "badly", device="cpu")
+    axes = torch.from_numpy(run.geometry()["axes"])
+    images = torch.from_numpy(run.geometry()["images"]).flatten(1)
+    points = run.columns("points")
+    exact = [boundary_distance(weights(), x, axes) for x in images]
+    # The line nearest to an image may be outside the box; all others are drawn.
+    drawn = np.isclose(np.abs(points["margin_in_slice"]), exact, rtol=1e-2)
+    assert drawn.sum() >= 2
+    assert (np.abs(points["margin_unbounded"])[drawn] <= np.abs(points["margin_in_slice"])[drawn]).all()
+
+
+def test_the_captions_say_on_which_grid_they_count(series: Run) -> None:
+    cells = series.info["slice"]["control_resolution"]
+    frame = frames_from_run(series)[-1]
+    counted = [fact.name for fact in frame.facts if "cells a side" in fact.name]
+    assert counted == [f"{name} ({cells} cells a side)" for name in ("classes in the box", "length of the boundary")]
+    assert f"size of the boundary ({cells} cells a side)" in [chart.title for chart in frame.timeline.charts]
+
+
 def test_the_drawn_boundary_is_at_the_measured_distance(series: Run) -> None:
     frame = frames_from_run(series)[-1]
     points = series.columns("points")
@@ -127,7 +159,7 @@ def test_every_output_takes_a_series(series: Run, rendering: None, tmp_path: Pat
     with Image.open(files[1]) as gif:
         assert gif.n_frames == 3
     page = experiment.report(series.path, tmp_path / "report.html").read_text()
-    for text in ("the plane through images 0, 1 and 2", "random directions", "margin in the slice", "0 and "):
+    for text in ("the plane through images 0, 1 and 2", "random directions", "margin in the slice", "0</bdi> and "):
         assert text in page
     assert load_run_view(series).point_table["margin"].shape == (9,)
     names = "film.mp4 film.png geometry.safetensors metrics.parquet page.html points.parquet report.html run.json"

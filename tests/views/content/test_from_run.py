@@ -7,6 +7,7 @@ import pytest
 
 from dimple.errors import RunError
 from dimple.views.content.from_run import build_facts, build_timeline, frames_from_run
+from dimple.views.report.tables import statistic_cell
 from tests.views.material import RADII, RADIUS, STEPS, write_run
 
 
@@ -66,8 +67,12 @@ def test_a_run_without_boundaries_is_an_error(tmp_path: Path) -> None:
 def test_a_distance_with_points_at_the_search_limit_is_a_lower_bound() -> None:
     metrics = {"boundary_distance": np.array([0.3, 0.25, 0.1]), "boundary_distance_found": np.array([0.0, 0.9, 1.0])}
     metrics["boundary_distance_null"] = metrics["boundary_distance"]
+    metrics["boundary_distance_found_null"] = np.array([0.0, 1.0, 0.18])
     facts = [build_facts(metrics, index)[0] for index in range(3)]
     assert [fact.value for fact in facts] == ["≥ 0.300", "≥ 0.250", "0.100"]
+    assert [fact.baseline for fact in facts] == ["≥ 0.300", "0.250", "≥ 0.100"]
+    row = {name: float(values[2]) for name, values in metrics.items()}
+    assert statistic_cell(row, "boundary_distance")["null"] == "≥ 0.100, 18% found"
     assert [fact.name for fact in facts] == [
         "manifold to boundary", "manifold to boundary, 90% found", "manifold to boundary"
     ]  # fmt: skip

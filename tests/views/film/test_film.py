@@ -8,14 +8,15 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from dimple.errors import RunError
 from dimple.settings import SettingError
+from dimple.views.charts.matplotlib_svg import LINE_COLORS
 from dimple.views.content.frame import Frame
 from dimple.views.film import caption
 from dimple.views.film.caption import LayoutCanvas, write_legend
-from dimple.views.film.film import encode, key_frames, repeat_count, write_film
+from dimple.views.film.film import encode, key_frames, repeat_count, write_film, write_gif
 from dimple.views.film.layout import FRAME_SIZE, FrameRenderer
 from dimple.views.film.settings import Film
 from tests.views.films import decoded
@@ -176,3 +177,16 @@ def test_key_frames_include_ends_and_phases(count: int) -> None:
 def test_invalid_settings_are_errors(field: str, value: float) -> None:
     with pytest.raises(SettingError, match=f"Film.{field} is {value}"):
         Film(**{field: value})
+
+
+def test_a_thin_curve_keeps_its_color_in_a_gif(tmp_path: Path) -> None:
+    picture = Image.effect_noise((320, 180), 90).convert("RGB")
+    for color, y in zip(LINE_COLORS, range(10, 180, 25), strict=False):
+        ImageDraw.Draw(picture).line((10, y, 300, y), fill=color)
+    # A scene with many colors, of which a palette has most.
+    scene = Image.merge("RGB", [Image.effect_noise((320, 180), 90) for _ in range(3)])
+    write_gif([picture, scene], [1, 1], 5, tmp_path / "curves.gif")
+    with Image.open(tmp_path / "curves.gif") as gif:
+        shown = np.asarray(gif.convert("RGB")).astype(int)
+    for color, y in zip(LINE_COLORS, range(10, 180, 25), strict=False):
+        assert np.abs(shown[y, 10:300] - color).max() <= 12, color

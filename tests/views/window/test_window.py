@@ -192,8 +192,8 @@ def test_a_click_picks_the_point_that_is_visible_there(viewer: Viewer) -> None:
     viewer.show_index(1)
     assert pick_each_point() == [None] * 6
     press(viewer, "o")
-    # The legend covers the last one.
-    assert pick_each_point() == [0, 1, 2, 3, 4, None]
+    # Neither the legend nor a caption covers one.
+    assert pick_each_point() == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_click_next_to_a_point_and_a_turn_of_the_scene_pick_nothing(viewer: Viewer) -> None:
@@ -406,3 +406,27 @@ def test_a_real_window_plays_on_a_virtual_display(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["vtkXOpenGLRenderWindow", "1", "2", "3", "False"]
     assert np.asarray(Image.open(screenshot)).std() > 5
+
+
+@pytest.mark.parametrize("size", [(1300, 720), (1300, 900), (1560, 800)])
+def test_captions_and_legend_cover_no_boundary_of_two_runs(
+    rendering: None, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    viewer = Viewer([ball_run_view(tmp_path / "a"), ball_run_view(tmp_path / "b")], off_screen=True, size=size)
+    try:
+        viewer.show_index(3)
+        for panel in viewer.multi_view.panels:
+            width, height = panel.renderer.GetSize()
+            matrix = panel.renderer.GetActiveCamera().GetCompositeProjectionTransformMatrix(width / height, 0.0, 1.0)
+            transform = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+            boundary = panel.frame.drawing.layer("boundary")
+            assert boundary is not None
+            projected = np.insert(boundary.mesh.vertices, 3, 1.0, axis=1) @ transform.T
+            x, y = ((projected[:, :2] / projected[:, 3:] + 1) / 2 * (width, height)).T
+            assert x.min() >= 0 and x.max() <= width
+            caption_width, caption_height = panel.caption_size
+            legend_width, legend_height = viewer.multi_view._legend.size
+            assert not ((x < caption_width) & (y > height - caption_height)).any()
+            assert not ((x < legend_width) & (y < legend_height)).any()
+    finally:
+        viewer.close()
