@@ -174,7 +174,7 @@ def _image_row(image: PerturbedImage) -> dict[str, Any]:
 
 
 def pixels_to_image(pixels: PixelArray) -> Image.Image:
-    """Return pixels `(C, H, W)`, clipped to [0, 1], as an image of whole-number magnification, in gray if C is not 3."""
+    """Return pixels `(C, H, W)`, clipped to [0, 1], magnified by a whole number, as an image in gray if C is not 3."""
     picture = Image.fromarray(to_rgb_bytes(pixels))
     times = max(1, round(IMAGE_SIDE_PIXELS / max(picture.size)))
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
