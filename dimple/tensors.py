@@ -1,16 +1,19 @@
 """Per-sample arithmetic for samples of any shape, random generators, and the box that bounds the inputs."""
 
+import collections
 import hashlib
 import math
 from collections.abc import Callable, Iterator
 from numbers import Integral
-from typing import final
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor
 
 from dimple.errors import DeviceError, ShapeError, UsageError
 from dimple.settings import Finite, settings
+
+T = TypeVar("T")
 
 
 @final
@@ -137,9 +140,49 @@ def chunks(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
+def map_chunks(function: Callable[[slice], T], count: int, size: int) -> list[T]:
+    """Return the results of `function` for slices of at most `size` that cover `range(count)` in order.
+
+    Where the memory does not suffice, a slice is halved and tried again, and so are all after it.
+
+    Raises:
+        DeviceError: if the memory does not suffice for one sample.
+
+    Example:
+        >>> map_chunks(lambda part: part.stop - part.start, 5, 2)
+        [2, 2, 1]
+    """
+    results: list[T] = []
+    waiting = collections.deque(chunks(count, size))
+    while waiting:
+        part = waiting.popleft()
+        length = part.stop - part.start
+        if length > size:
+            waiting.extendleft(slice(at, min(at + size, part.stop)) for at in range(part.start, part.stop, size)[::-1])
+            continue
+        try:
+            results.append(function(part))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if length <= 1:
+                raise DeviceError("the memory does not suffice for one sample; use a device with more") from None
+            size = length // 2
+            waiting.appendleft(part)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+    return results
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the memory of a device is exhausted."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or any(text in str(error) for text in ("out of memory", "can't allocate memory"))
+
+
 def apply_in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
     """Apply `function` to `x` chunk by chunk: the same rows with less memory."""
-    parts = [function(x[chunk]) for chunk in chunks(max(len(x), 1), size)]
+    parts = map_chunks(lambda part: function(x[part]), max(len(x), 1), size)
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -66,7 +66,7 @@ class Workers:
 
     def __init__(self, jobs: int = 1, threads: int | None = None, prepare: Advance = do_nothing) -> None:
         if jobs < 1:
-            raise UsageError(f"--jobs is {jobs}; give at least 1")
+            raise UsageError(f"jobs is {jobs}; give at least 1")
         self.jobs = jobs
         self._threads = threads
         self._prepare = prepare
@@ -135,8 +135,7 @@ class Workers:
                 own = waiting.pop() if waiting else None
         except BrokenExecutor:
             raise DeviceError(
-                f"one of {self.jobs} processes was killed from outside, most likely for lack of memory; "
-                "use fewer --jobs"
+                f"one of {self.jobs} processes was killed from outside, most likely for lack of memory; use fewer jobs="
             ) from None
 
     def _forward_progress(self, advance: Advance) -> None:

@@ -12,9 +12,9 @@ from typer.main import get_command
 
 from dimple import renamed
 from dimple.cli.app import app
+from dimple.columns import COLUMNS
 from dimple.scene.scene import FAMILIES, Scene
 from dimple.scene.schema import json_schema
-from dimple.views.content.labels import COLUMN_LABELS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MODULES = sorted((CHECKOUT / "dimple").rglob("*.py"))
@@ -70,7 +70,7 @@ def test_public_classes_have_one_meaning() -> None:
 
 
 def test_columns_have_plain_names() -> None:
-    columns = {*COLUMN_LABELS, *renamed.COLUMNS.values(), *renamed.FORMER_NULLS.values()}
+    columns = {*COLUMNS, *renamed.COLUMNS.values(), *renamed.FORMER_NULLS.values()}
     assert {name for name in columns if words_of(name) & BANNED} == set()
 
 

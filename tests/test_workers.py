@@ -84,7 +84,7 @@ def test_an_empty_list_of_tasks_has_no_results(jobs: int) -> None:
 
 def test_a_killed_process_is_reported_with_a_sentence() -> None:
     die: Task[None] = functools.partial(die_elsewhere, os.getpid())
-    with Workers(2) as workers, pytest.raises(DeviceError, match=r"one of 2 processes was killed .*fewer --jobs"):
+    with Workers(2) as workers, pytest.raises(DeviceError, match=r"one of 2 processes was killed .*fewer jobs="):
         list(workers.run_unordered([rest, *[die, rest] * 200]))
 
 

@@ -2,21 +2,27 @@
 
 import contextlib
 import copy
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from dimple.errors import ModelError
+from dimple.protocols import Classifier
 from dimple.settings import format_value
-from dimple.tensors import broadcast_per_sample
+from dimple.tensors import broadcast_per_sample, is_out_of_memory
 
 # The number of samples with which a model is tried.
 TRIAL_SAMPLES = 8
 # The largest difference of scores, relative to their size, that counts as rounding: a batch is summed in another order.
 SCORE_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+# Code in which an error of a model is not the model's own.
+FOREIGN_CODE = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), "<")
 
 # Mean and standard deviation: numbers, or one for each channel.
 Normalization = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
@@ -69,14 +75,24 @@ class PreparedClassifier:
             )
         return scores.to(torch.promote_types(x.dtype, torch.float32))
 
+    def unwrap(self, x: Tensor) -> Classifier:
+        """Return the model itself where it needs no preparation for samples such as `x` `(B, *shape)`, else this."""
+        if self._normalization is not None or self.output is not None or self.copies_input:
+            return self
+        with torch.no_grad():
+            scores = self.model(x)
+        is_plain = scores.dtype == x.dtype and scores.dim() == 2 and scores.shape[1] > 1
+        return self.model if is_plain else self
+
     def _evaluate(self, inputs: Tensor) -> Any:
         try:
             return self.model(inputs)
-        except (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            if "out of memory" in str(error):
+        except Exception as error:
+            if is_out_of_memory(error):
                 raise
             shape = f"{tuple(inputs.shape)} of type {inputs.dtype}"
-            raise ModelError(f"the model fails on samples {shape}: {type(error).__name__}: {error}") from error
+            problem = f"{type(error).__name__}: {error}{_own_line(error)}"
+            raise ModelError(f"the model fails on samples {shape}: {problem}") from error
 
     def _select(self, found: Any) -> Tensor:
         if self.output is not None:
@@ -134,13 +150,19 @@ def _evaluation_mode(model: Any) -> Iterator[None]:
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     if any(modes):
-        warnings.warn("the model was in training mode; it is measured in eval mode", stacklevel=5)
+        warnings.warn("the model was in training mode; it is measured in eval mode", stacklevel=6)
         model.eval()
     try:
         yield
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+def _own_line(error: Exception) -> str:
+    """Return the file and line of a model's own code in which an error arose; empty where there is none."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(FOREIGN_CODE)]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def _evaluate(model: Any, x: Tensor, output: str | int | None, preprocessing: Normalization | None) -> None:

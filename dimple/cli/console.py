@@ -1,30 +1,19 @@
-"""Terminal output besides the results: progress and one-line errors on stderr, and exit codes."""
+"""Terminal output besides the results: one-line notes and errors on stderr, and exit codes."""
 
-import contextlib
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dimple.errors import DimpleError
 
+# Arguments of the functions behind the commands that have the names of flags.
+ARGUMENTS_THAT_ARE_FLAGS = ("device", "force", "fps", "jobs", "out", "resolution", "size")
+
 stderr = Console(stderr=True, highlight=False)
-
-
-@contextlib.contextmanager
-def progress(stage: str, total: int, /) -> Iterator[Callable[[], None]]:
-    """Show a progress bar for one stage where stderr is a terminal."""
-    if not stderr.is_terminal:
-        yield lambda: None
-        return
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=stderr) as bar:
-        task = bar.add_task(stage, total=total)
-        yield lambda: bar.advance(task)
 
 
 def print_note(message: str) -> None:
@@ -45,8 +34,22 @@ def exit_with_error(error: DimpleError) -> NoReturn:
     """Print one line for each sentence of an error, and exit with its exit code."""
     for sentence in error.args:
         line = " ".join(replace_control_characters(str(sentence)).split())
-        print_note(f"dimple: {line}")
+        print_note(f"dimple: {name_flags(line)}")
     raise SystemExit(error.exit_code)
+
+
+def name_flags(sentence: str) -> str:
+    """Return a sentence about arguments of Python as one about flags of the command line.
+
+    Example:
+        >>> name_flags("jobs is 0; give at least 1")
+        '--jobs is 0; give at least 1'
+        >>> name_flags("choose another out=, or force=True")
+        'choose another --out, or --force'
+    """
+    first = rf"^({'|'.join(ARGUMENTS_THAT_ARE_FLAGS)})(?= is )"
+    anywhere = rf"\b({'|'.join(ARGUMENTS_THAT_ARE_FLAGS)})=(?:True\b|(?=[\s,;.]|$))"
+    return re.sub(f"{first}|{anywhere}", lambda match: f"--{(match[1] or match[2]).replace('_', '-')}", sentence)
 
 
 def replace_control_characters(text: str) -> str:

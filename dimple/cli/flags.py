@@ -1,5 +1,6 @@
 """Arguments and options of several commands, and configurations whose errors name the flag."""
 
+import re
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -7,6 +8,8 @@ import typer
 from dimple.errors import UsageError
 
 T = TypeVar("T")
+# The length of the longest range of rows.
+MAX_ROWS = 1_000_000
 
 SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="Scene file, or the name of a built-in scene.")]
 OverridesOption = Annotated[
@@ -61,3 +64,21 @@ def build_config(config_type: type[T], **settings: Any) -> T:
         return config_type(**given)
     except SettingError as error:
         raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
+
+
+def parse_rows(flag: str, text: str) -> tuple[int, ...]:
+    """Return the numbers in a list such as `3,17,40-42`.
+
+    Raises:
+        UsageError: if the text is no such list; it names the flag.
+
+    Example:
+        >>> parse_rows("--indices", "3,17,40-42")
+        (3, 17, 40, 41, 42)
+    """
+    if not re.fullmatch(r"\s*\d+(\s*-\s*\d+)?\s*(,\s*\d+(\s*-\s*\d+)?\s*)*", text):
+        raise UsageError(f"{flag} is {text!r}; write numbers and ranges with commas between them, such as 3,17,40-42")
+    ends = [tuple(int(end) for end in part.split("-")) for part in text.split(",")]
+    if any(end[-1] - end[0] >= MAX_ROWS for end in ends):
+        raise UsageError(f"{flag} names more than {MAX_ROWS} samples; use --samples or --per-class")
+    return tuple(row for end in ends for row in range(end[0], end[-1] + 1))

@@ -1,9 +1,8 @@
 """Provenance of a result: the versions, the device and the threads that it depends on, and the passes that it cost."""
 
-import contextlib
 import dataclasses
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -44,9 +43,3 @@ def add_costs(info: dict[str, Any], *costs: Mapping[str, Cost]) -> None:
         for name, cost in cost_by_probe.items():
             total[name] = total.get(name, Cost()) + cost
     info["passes"] = {name: dataclasses.asdict(cost) for name, cost in total.items()}
-
-
-@contextlib.contextmanager
-def silent_progress(_stage: str, _total: int, /) -> Iterator[Callable[[], None]]:
-    """Report no progress; the default of every verb."""
-    yield lambda: None

@@ -10,7 +10,7 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.protocols import TangentField
-from dimple.tensors import chunks, require_samples
+from dimple.tensors import map_chunks, require_samples
 
 
 @final
@@ -92,7 +92,7 @@ class Probe(ABC):
         if self.needs_tangents and tangents is None:
             raise ShapeError(f"{type(self).__name__} needs a tangent field: pass tangents=, for example a manifold")
         return Measurement.concatenate(
-            [self.run(boundary, x[part], y[part], tangents) for part in chunks(len(x), chunk_size)]
+            map_chunks(lambda part: self.run(boundary, x[part], y[part], tangents), len(x), chunk_size)
         )
 
     @abstractmethod

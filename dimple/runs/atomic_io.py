@@ -110,7 +110,7 @@ def read_table(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         # pq.read_table loads pandas, which takes half a second.
         table = pq.ParquetFile(path).read()
     except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{path}: is not a readable table ({error}); make the run again with --force") from error
+        raise RunError(f"{path}: is not a readable table ({error}); make the run again with force=True") from error
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
     units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in table.schema}
     return columns, units

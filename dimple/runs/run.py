@@ -34,6 +34,8 @@ from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
 
 FORMAT_VERSION = 2
+CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
+MAKE_AGAIN = "make the run again with force=True"
 # The format of version 0.1, which is read with the present names.
 OLD_FORMAT = 1
 # The names of all files and folders of a run, including those of version 0.1.
@@ -87,7 +89,9 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"{path}: holds no run.json, so it is not a run of dimple; name a run folder") from None
         except (OSError, ValueError) as error:
-            raise RunError(f"{path / 'run.json'}: cannot be read ({error}); make the run again with --force") from None
+            raise RunError(
+                f"{path / 'run.json'}: cannot be read ({error}); make the run again with force=True"
+            ) from None
         version = info.get("format") if isinstance(info, dict) else None
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise RunError(
@@ -127,11 +131,11 @@ class Run:
         """
         path = Path(path)
         if path.is_file():
-            raise RunError(f"{path}: is a file, but a run is a folder; choose another --out")
+            raise RunError(f"{path}: is a file, but a run is a folder; choose another out=")
         try:
             if path.exists() and any(path.iterdir()):
                 if not (path / "run.json").exists():
-                    raise RunError(f"{path}: is not empty and holds no run; choose another --out")
+                    raise RunError(f"{path}: is not empty and holds no run; choose another out=")
                 existing = cls.open(path)
                 if not force:
                     return existing._resume(info, settings_text)
@@ -140,7 +144,7 @@ class Run:
         except RunError:
             raise
         except OSError as error:
-            raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another --out") from None
+            raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another out=") from None
         run = cls(path, {"format": FORMAT_VERSION, **info, "status": "running", "seconds": {}})
         write_bytes(path / settings_file, settings_text.encode())
         run.save()
@@ -148,16 +152,21 @@ class Run:
 
     def _resume(self, info: dict[str, Any], settings_text: str) -> "Run":
         if self.info.get("status") == "complete":
-            raise RunError(f"{self.path}: already holds a finished run; choose another --out, or --force to replace it")
+            raise RunError(
+                f"{self.path}: already holds a finished run; choose another out=, or force=True to replace it"
+            )
         if self._is_old:
             raise RunError(
-                f"{self.path}: holds an unfinished run of dimple 0.1, which cannot be continued; choose another --out, "
-                "or --force to replace it"
+                f"{self.path}: holds an unfinished run of dimple 0.1, which cannot be continued; {CHOOSE_ANOTHER}"
             )
         if not self.settings_path.is_file() or self.settings_text != settings_text:
-            raise RunError(f"{self.path}: holds an unfinished run of another scene; choose another --out, or --force")
+            raise RunError(
+                f"{self.path}: holds an unfinished run with other settings; choose another out=, or force=True"
+            )
         if any(self.info.get(key) != info.get(key) for key in ("versions", "device")):
-            raise RunError(f"{self.path}: was started with other versions or on another device; --force starts again")
+            raise RunError(
+                f"{self.path}: was started with other versions or on another device; force=True starts again"
+            )
         # Files of a process that was killed while it wrote them.
         for unfinished in self.path.glob("**/.dimple-tmp-*"):
             unfinished.unlink(missing_ok=True)
@@ -174,7 +183,7 @@ class Run:
         other_files = [entry.name for entry in self.path.iterdir() if not RUN_FILES_PATTERN.fullmatch(entry.name)]
         if other_files or not {"status", "seconds"} <= self.info.keys():
             reason = f"also holds {sorted(other_files)[0]!r}" if other_files else "has a run.json of another program"
-            raise RunError(f"{self.path}: {reason}, so it is not replaced; choose another --out")
+            raise RunError(f"{self.path}: {reason}, so it is not replaced; choose another out=")
         shutil.rmtree(self.path)
 
     def pack(self, path: Path) -> Path:
@@ -232,7 +241,9 @@ class Run:
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             loss = float(header["__metadata__"]["loss"])
         except (SafetensorError, ValueError, KeyError) as error:
-            raise RunError(f"{path}: is not a readable snapshot ({error}); make the run again with --force") from None
+            raise RunError(
+                f"{path}: is not a readable snapshot ({error}); make the run again with force=True"
+            ) from None
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, loss
 
     def write_metrics(self, columns: Arrays, units: dict[str, str]) -> None:
@@ -381,7 +392,7 @@ def _upgrade_settings(text: str, path: Path) -> str:
         settings = yaml.safe_load(text)
         upgraded = upgrade_scene(settings) if "manifold" in settings else upgrade_config(settings)
     except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: is not readable ({error}); make the run again with --force") from None
+        raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
     return str(yaml.safe_dump(upgraded, sort_keys=False))
 
 
@@ -389,7 +400,7 @@ def _read_arrays(path: Path) -> Arrays:
     try:
         return load_arrays(path.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: is not readable ({error}); make the run again with --force") from None
+        raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
 
 
 def _mesh_from_arrays(arrays: Arrays, name: str) -> Mesh | None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dimple.columns import COLUMNS
 from dimple.stats.null_bands import prediction_interval, verdict
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -22,21 +23,6 @@ DRAWS_SUFFIX = "_draws"
 FOUND_SUFFIX = "_found"
 # The position of the statistic relative to the prediction interval.
 VERDICT_SUFFIX = "_verdict"
-# Comparison columns by column; they have their own names where the comparison is not a null of random subspaces or
-# permutations.
-COMPARISON_COLUMNS = {
-    "accuracy": "majority_accuracy",
-    "train_accuracy": "train_majority_accuracy",
-    "test_accuracy": "test_majority_accuracy",
-    "margin": "margin_test",
-    "confidence": "confidence_test",
-    "error": "noise_error",
-    "calibration_error": "calibration_error_calibrated",
-    "calibration_error_adaptive": "calibration_error_adaptive_calibrated",
-    "speed_positive_fraction": "speed_positive_fraction_chance",
-    "speed_sign_agreement_initial": "speed_sign_agreement_initial_chance",
-    "speed_sign_agreement_full": "speed_sign_agreement_full_chance",
-}
 # End of the unit of every distance.
 DISTANCE_UNIT = "input units"
 FRACTION_UNIT = "fraction"
@@ -99,13 +85,14 @@ def aggregate_units(names: Mapping[str, Any], units: Mapping[str, str]) -> dict[
 
 
 def comparison_column(name: str) -> str:
-    """Return the name of the comparison of a column: its null, or its entry of `COMPARISON_COLUMNS`.
+    """Return the name of the comparison of a column: its null, or the one that the table of columns names.
 
     Example:
         >>> comparison_column("margin_on"), comparison_column("train_accuracy")
         ('margin_on_null', 'train_majority_accuracy')
     """
-    return COMPARISON_COLUMNS.get(name, name + NULL_SUFFIX)
+    entry = COLUMNS.get(name)
+    return entry.comparison if entry is not None and entry.comparison else name + NULL_SUFFIX
 
 
 def is_comparison_column(name: str, columns: Mapping[str, Any]) -> bool:
@@ -115,7 +102,7 @@ def is_comparison_column(name: str, columns: Mapping[str, Any]) -> bool:
     stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
     if stem.endswith(NULL_SUFFIX):
         return stem.removesuffix(NULL_SUFFIX) in columns
-    return any(stem == comparison for column, comparison in COMPARISON_COLUMNS.items() if column in columns)
+    return any(column in COLUMNS and stem == COLUMNS[column].comparison for column in columns)
 
 
 def found_column(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from dimple.cli.tables import build_table
+from dimple.views.report.text_table import build_table
 
 
 def print_table(row: dict[str, object], units: dict[str, str]) -> list[list[str]]:

@@ -108,7 +108,7 @@ def test_a_finished_run_is_not_overwritten_without_force(tmp_path: Path) -> None
 def test_an_unfinished_run_continues_only_with_the_same_settings(tmp_path: Path) -> None:
     Run.create(tmp_path / "run", INFO, "seed: 0\n").info["seconds"]["train"] = 1.0
     assert Run.create(tmp_path / "run", INFO, "seed: 0\n").info["status"] == "running"
-    with pytest.raises(RunError, match="another scene"):
+    with pytest.raises(RunError, match="other settings"):
         Run.create(tmp_path / "run", INFO, "seed: 1\n")
     with pytest.raises(RunError, match="other versions"):
         Run.create(tmp_path / "run", INFO | {"device": "cuda"}, "seed: 0\n")
@@ -117,7 +117,7 @@ def test_an_unfinished_run_continues_only_with_the_same_settings(tmp_path: Path)
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_with_other_files_is_never_changed(tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunError, match="is not empty and holds no run; choose another --out"):
+    with pytest.raises(RunError, match="is not empty and holds no run; choose another out="):
         Run.create(tmp_path, INFO, "seed: 0\n", force=force)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

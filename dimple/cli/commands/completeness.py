@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from dimple.cli import console
 from dimple.cli.flags import JsonOption
 
 
@@ -31,7 +30,7 @@ def completeness(
     from dimple import experiment
 
     torch.set_num_threads(1)
-    results = experiment.check_run_completeness(run, resolution, steps or (), console.progress)
+    results = experiment.check_run_completeness(run, resolution, steps or ())
     if as_json:
         rows = [{**dataclasses.asdict(result), "is_complete": result.is_complete} for result in results]
         typer.echo(json.dumps({"run": str(run), "resolution": resolution, "results": rows}))

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from dimple.cli import console
 from dimple.errors import UsageError
 
 
@@ -32,6 +31,6 @@ def export(
     sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if sides is None:
         raise UsageError(f"--size is {size!r}; write it as width x height in pixels, such as 1280x720")
-    paths = experiment.export_run(run, out or (), fps, (int(sides[1]), int(sides[2])), console.progress)
+    paths = experiment.export_run(run, out or (), fps, (int(sides[1]), int(sides[2])))
     for path in paths:
         typer.echo(str(path))

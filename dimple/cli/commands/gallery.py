@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from dimple.cli import console
 from dimple.cli.flags import DeviceOption
 
 
@@ -45,7 +44,5 @@ def gallery(
 
     torch.set_num_threads(1)
     job_count = min(8, joblib.cpu_count()) if jobs is None else jobs
-    index = experiment.build_gallery(
-        out, scenes or (), overrides or (), device=device, progress=console.progress, jobs=job_count
-    )
+    index = experiment.build_gallery(out, scenes or (), overrides or (), device=device, jobs=job_count)
     typer.echo(str(index))

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from dimple.cli import console
-
 
 def napari(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")]) -> None:
     """Open a run in the image viewer napari.
@@ -15,4 +13,4 @@ def napari(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a fo
     """
     from dimple import experiment
 
-    experiment.open_in_napari(run, console.progress)
+    experiment.open_in_napari(run)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimple.cli import console
 from dimple.cli.flags import (
     DataOption,
     DeviceOption,
@@ -17,6 +16,7 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     WeightsOption,
     build_config,
+    parse_rows,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +61,15 @@ def probe(
     ] = "dct",
     split: Annotated[str, typer.Option(metavar="NAME", help="Split of the samples: test, train or both.")] = "test",
     samples: Annotated[int, typer.Option(metavar="NUMBER", help="Number of samples of each split.")] = 200,
+    indices: Annotated[
+        str | None, typer.Option(metavar="I,J,K-L", help="Rows of each split to measure, instead of a random choice.")
+    ] = None,
+    only: Annotated[
+        str, typer.Option(metavar="NAME", help="Samples to choose from: all, or correct (by the last network).")
+    ] = "all",
+    per_class: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Number of samples of each class, instead of --samples.")
+    ] = None,
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", help="Seed of the choice of samples and of the random subspaces.")
     ] = 0,
@@ -96,11 +105,12 @@ def probe(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
         state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
         method=method, max_passes=max_passes, subspaces=subspaces, samples=samples, seed=seed, neighbors=neighbors,
-        dim=dim, null_draws=null_draws,
+        dim=dim, null_draws=null_draws, only=only, per_class=per_class,
+        indices=None if indices is None else parse_rows("--indices", indices),
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
-    finished = experiment.probe(config, folder, device=device, force=force, progress=console.progress)
+    finished = experiment.probe(config, folder, device=device, force=force)
     if as_json:
         line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
         typer.echo(json.dumps(replace_nonfinite(line)))
@@ -111,8 +121,8 @@ def probe(
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import build_table
     from dimple.views.report.measurement import reliability_warning
+    from dimple.views.report.text_table import build_table
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from dimple.cli import console
 from dimple.errors import UsageError
 
 
@@ -29,7 +28,7 @@ def report(
     from dimple.runs import Run
 
     if len(runs) == 1:
-        path = experiment.report(runs[0], out, console.progress)
+        path = experiment.report(runs[0], out)
     elif out is None:
         for run in runs:
             Run.open(run)

@@ -129,7 +129,7 @@ def show(
 
 
 def _print_geometry(geometry: "SceneGeometry") -> None:
-    from dimple.cli.tables import format_number
+    from dimple.views.report.text_table import format_number
 
     is_curved = math.isfinite(geometry.reach)
 

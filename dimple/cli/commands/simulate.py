@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimple.cli import console
 from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption
 
 if TYPE_CHECKING:
@@ -69,7 +68,6 @@ def simulate(
             device=device,
             force=force,
             film=not no_film,
-            progress=console.progress,
             workers=workers,
         )
     if as_json:
@@ -95,8 +93,8 @@ def _preload(film: bool) -> None:
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import build_table
     from dimple.stats.aggregate import VERDICT_SUFFIX
+    from dimple.views.report.text_table import build_table
 
     summary: dict[str, Any] = run.info["summary"]
     out = Console(highlight=False)

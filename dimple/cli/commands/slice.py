@@ -1,13 +1,11 @@
 """`dimple slice`: class regions of a network in a plane or space through images, compared with random ones."""
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimple.cli import console
 from dimple.cli.flags import (
     DataOption,
     DeviceOption,
@@ -18,8 +16,8 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     WeightsOption,
     build_config,
+    parse_rows,
 )
-from dimple.errors import UsageError
 
 if TYPE_CHECKING:
     from dimple.runs import Run
@@ -90,11 +88,11 @@ def slice_network(
         experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
         state_dict_key=state_dict_key, run=run, split=split, axes=axes, dim=dim, resolution=resolution,
         levelset=levelset, radius=radius, null_draws=null_draws, seed=seed,
-        **({} if images is None else {"images": _parse_rows(images)}),
+        **({} if images is None else {"images": parse_rows("--images", images)}),
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"slice-{name}-{'-'.join(map(str, config.images))}"
-    finished = experiment.slice_network(config, folder, device=device, force=force, progress=console.progress)
+    finished = experiment.slice_network(config, folder, device=device, force=force)
     if as_json:
         line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
         typer.echo(json.dumps(replace_nonfinite(line)))
@@ -102,18 +100,12 @@ def slice_network(
         _print_summary(finished)
 
 
-def _parse_rows(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
-        raise UsageError(f"--images is {text!r}; write numbers of images with commas between them, such as 3,17,42")
-    return tuple(int(number) for number in text.split(","))
-
-
 def _print_summary(run: "Run") -> None:
     from rich.console import Console
 
-    from dimple.cli.tables import build_table
     from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, interval_coverage
     from dimple.views.content.labels import column_label
+    from dimple.views.report.text_table import build_table
 
     out = Console(highlight=False)
     summary = run.info["summary"]

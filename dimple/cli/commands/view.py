@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from dimple.cli import console
-
 
 def view(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")],
@@ -22,5 +20,5 @@ def view(
     """
     from dimple import experiment
 
-    for path in experiment.view(run, other, fps, console.progress):
+    for path in experiment.view(run, other, fps):
         typer.echo(str(path))

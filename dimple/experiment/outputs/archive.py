@@ -29,7 +29,5 @@ def pack(path: Path | str, out: Path | str | None = None) -> Path:
     folder = run.path.absolute()
     target = Path(out) if out is not None else folder.with_name(folder.name + ARCHIVE_SUFFIX)
     if target.suffix != ARCHIVE_SUFFIX:
-        raise UsageError(
-            f"--out {target}: the suffix is {target.suffix or 'missing'}; a packed run ends in {ARCHIVE_SUFFIX}"
-        )
+        raise UsageError(f"{target}: the suffix is {target.suffix or 'missing'}; a packed run ends in {ARCHIVE_SUFFIX}")
     return run.pack(target)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.paraview import build_paraview_snapshots
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.views.content.frame import Frame
@@ -31,7 +31,7 @@ def export_run(
     outputs: Sequence[Path | str] = (),
     fps: int = 8,
     size: tuple[int, int] = FRAME_SIZE,
-    progress: Progress = silent_progress,
+    progress: Progress = show_progress,
 ) -> list[Path]:
     """Write a run as films, images, a web page or files for ParaView, by the suffix of each file.
 
@@ -89,15 +89,13 @@ def _check_arguments(paths: Sequence[Path], size: tuple[int, int], fps: int) -> 
     known = (*RENDERED_SUFFIXES, PAGE_SUFFIX, *PARAVIEW_WRITERS)
     for target in paths:
         if target.suffix not in known:
-            raise UsageError(
-                f"--out {target}: the suffix is {target.suffix or 'missing'}; choose from {SUFFIX_DESCRIPTIONS}"
-            )
+            raise UsageError(f"{target}: the suffix is {target.suffix or 'missing'}; choose from {SUFFIX_DESCRIPTIONS}")
     suffixes = [target.suffix for target in paths]
     if duplicates := [suffix for suffix in dict.fromkeys(suffixes) if suffixes.count(suffix) > 1]:
-        raise UsageError(f"--out names two files with the suffix {duplicates[0]}; name one of each kind")
+        raise UsageError(f"out= names two files with the suffix {duplicates[0]}; name one of each kind")
     if fps < 1:
-        raise UsageError(f"--fps is {fps}; give 1 or more")
+        raise UsageError(f"fps is {fps}; give 1 or more")
     if not all(160 <= side <= 7680 and side % 2 == 0 for side in size):
         raise UsageError(
-            f"--size is {size[0]}x{size[1]}; the encoder takes even numbers from 160 to 7680, such as 1280x720"
+            f"size is {size[0]}x{size[1]}; the encoder takes even numbers from 160 to 7680, such as 1280x720"
         )

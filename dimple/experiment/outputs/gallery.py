@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.export import is_drawable
-from dimple.experiment.provenance import describe_device, silent_progress, versions
+from dimple.experiment.progress import show_progress
+from dimple.experiment.provenance import describe_device, versions
 from dimple.experiment.simulation.simulate_scene import simulate
 from dimple.protocols import Progress
 from dimple.runs import Run
@@ -36,7 +37,7 @@ def build_gallery(
     overrides: Sequence[str] = (),
     *,
     device: str = "auto",
-    progress: Progress = silent_progress,
+    progress: Progress = show_progress,
     jobs: int = 1,
 ) -> Path:
     """Simulate scenes and write a static site: an index, a page for each scene, the tutorials and the API reference.

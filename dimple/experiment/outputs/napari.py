@@ -12,7 +12,7 @@ from torch import Tensor
 from dimple.boundary import Boundary
 from dimple.errors import RunError
 from dimple.experiment.outputs.view import RunEvaluator
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.levelsets.base import level_function
 from dimple.levelsets.dense import corner_values
 from dimple.protocols import Progress
@@ -32,7 +32,7 @@ GRID_POINTS_PER_SIDE = 65
 SCORE_QUANTILE = 0.9
 
 
-def open_in_napari(path: Path | str, progress: Progress = silent_progress) -> None:
+def open_in_napari(path: Path | str, progress: Progress = show_progress) -> None:
     """Open a run in napari, and return when its window is closed.
 
     Args:
@@ -62,7 +62,7 @@ def build_napari_layout(run: Run) -> NapariLayout:
         return _build_image_layout(run)
     raise RunError(
         f"{run.path}: holds neither a boundary in two or three dimensions nor images; open {run.path / 'report.html'} "
-        "in a browser, or measure images again with --force"
+        "in a browser, or measure images again with force=True"
     )
 
 

@@ -8,10 +8,15 @@ import yaml
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.config import ProbeConfig
+from dimple.experiment.probing.measured_run import (
+    REPRODUCTION,
+    is_measured_in_memory,
+    write_report_of_measured_run,
+)
 from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.experiment.slices.config import SliceConfig
 from dimple.protocols import Progress
 from dimple.runs import Run
@@ -23,7 +28,7 @@ from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.slice_report import write_slice_report
 
 
-def report(path: Path | str, out: Path | str | None = None, progress: Progress = silent_progress) -> Path:
+def report(path: Path | str, out: Path | str | None = None, progress: Progress = show_progress) -> Path:
     """Write the page of a simulated scene, of a slice or of a measurement, from its run folder.
 
     The images of a measurement need its network and its data, which are read again from where they were.
@@ -44,13 +49,15 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
         return write_simulation_report(run, target)
     if is_slice(run):
         return write_slice_report(run, _reproduction_command(run), target)
+    if is_measured_in_memory(run):
+        return write_report_of_measured_run(run, target)
     config, checksums = _read_config(run)
     device = torch.device("cpu")
     sources = load_sources(config, device, progress)
     if sources.checksums != checksums:
-        raise RunError(f"{run.path}: the network or the data have changed; measure again with --force")
+        raise RunError(f"{run.path}: the network or the data have changed; measure again with force=True")
     *_, (_, last_network) = sources.networks
-    runner = ProbeRunner(config, sources, run, device)
+    runner = ProbeRunner(config, sources, {}, run, device)
     write_report_page(run, sources, runner.make_boundary(last_network), runner.probe_builder, target)
     return target
 
@@ -94,6 +101,8 @@ def _reproduction_command(run: Run) -> str:
         settings = yaml.safe_load(run.settings_text)
         del settings["checksums"]
         return SliceConfig(**settings).command
+    if is_measured_in_memory(run):
+        return REPRODUCTION
     return _read_config(run)[0].command
 
 
@@ -101,4 +110,5 @@ def _read_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
     """Return the configuration of a measurement, and the checksums of its network and data."""
     settings = yaml.safe_load(run.settings_text)
     checksums = settings.pop("checksums")
-    return ProbeConfig(**settings | {"probes": tuple(settings["probes"])}), checksums
+    rows = {name: tuple(settings[name]) for name in ("probes", "indices") if settings.get(name) is not None}
+    return ProbeConfig(**settings | rows), checksums

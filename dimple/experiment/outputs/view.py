@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.sources import RunSnapshots
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.experiment.simulation.perturbations import PerturbationSearch
 from dimple.protocols import Progress
 from dimple.runs import Run
@@ -28,7 +28,7 @@ CHUNK_SIZE = 4096
 
 
 def view(
-    path: Path | str, other: Path | str | None = None, fps: int = DEFAULT_FPS, progress: Progress = silent_progress
+    path: Path | str, other: Path | str | None = None, fps: int = DEFAULT_FPS, progress: Progress = show_progress
 ) -> list[Path]:
     """Open a window on a run, and return when it is closed.
 
@@ -46,7 +46,7 @@ def view(
         DeviceError: without a display; the message names the film and the report.
     """
     if fps < 1:
-        raise UsageError(f"--fps is {fps}; give 1 or more")
+        raise UsageError(f"fps is {fps}; give 1 or more")
     runs = [Run.open(path)] + ([] if other is None else [Run.open(other)])
     for run in runs:
         if not (run.path / "geometry.safetensors").is_file():

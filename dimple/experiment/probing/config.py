@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 from dimple.errors import UsageError
 from dimple.probes import PROBES
 from dimple.probes.margin import METHODS
-from dimple.settings import Count, Positive, Seed, settings, suggest_word
+from dimple.settings import Count, Natural, Positive, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
 SUBSPACE = "subspace"
@@ -47,6 +47,9 @@ class ProbeConfig:
         subspaces: of the probe `subspace`: `dct` for frequency bands of images, `pca` for blocks of principal
             directions.
         samples: the number of samples of each split, drawn by the seed; all of them where there are fewer.
+        indices: the rows of each split to measure, instead of a random choice.
+        only: `all` samples, or those that the last network classifies correctly (`correct`).
+        per_class: the number of samples of each class, instead of `samples` in all.
         neighbors, dim: of the local PCA over the training images that estimates the tangent spaces.
         null_draws: the number of random subspaces of each null.
 
@@ -68,6 +71,9 @@ class ProbeConfig:
     max_passes: Positive | None = None
     subspaces: Literal["dct", "pca"] = "dct"
     samples: Count = 200
+    indices: tuple[Natural, ...] | None = None
+    only: Literal["all", "correct"] = "all"
+    per_class: Count | None = None
     seed: Seed = 0
     neighbors: Count = 50
     dim: Count = 16
@@ -85,6 +91,8 @@ class ProbeConfig:
         for kind in (SPEED, TRANSFER):
             if kind in self.probes and self.checkpoints is None and self.run is None:
                 raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
+        if self.indices is not None and (not self.indices or self.per_class is not None):
+            raise UsageError("--indices names the samples: give at least one, and leave out --per-class")
         if self.dim >= self.neighbors:
             raise UsageError(f"--dim is {self.dim} with --neighbors {self.neighbors}; dim must be smaller")
         if self.run is not None:
@@ -108,7 +116,8 @@ class ProbeConfig:
             >>> ProbeConfig(probes=("margin",), samples=20).command
             'dimple probe --probe margin --samples 20'
         """
-        return format_command("probe", self).replace("--probes", "--probe")
+        command = format_command("probe", dataclasses.replace(self, indices=None)).replace("--probes", "--probe")
+        return command if self.indices is None else f"{command} --indices {','.join(map(str, self.indices))}"
 
     @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:

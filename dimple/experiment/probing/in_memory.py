@@ -1,6 +1,7 @@
 """Measurement of a network in memory: one call for any model, samples of any kind and all probes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
 from dimple.errors import ShapeError, UsageError
-from dimple.probes import PROBES, Measurement, Probe, run_probes
-from dimple.protocols import TangentField
+from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task
+from dimple.experiment.probing.measurement import Measurement
+from dimple.experiment.progress import show_progress
+from dimple.probes import PROBES, Probe
+from dimple.protocols import Progress, TangentField
 from dimple.settings import field_types, suggest_word
-from dimple.tangents import GlobalPCA, LocalPCA
+from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA
 from dimple.tensors import BoundsLike, Box, as_box, flatten, resolve_device
 
-TANGENT_NAMES = ("global_pca", "local_pca")
+TANGENT_NAMES = ("class_pca", "global_pca", "local_pca")
 
 
 def measure(
@@ -33,6 +37,9 @@ def measure(
     batch_size: int = 256,
     seed: int = 0,
     device: str | torch.device | None = None,
+    out: Path | str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> Measurement:
     """Measure the decision boundary of a model at samples.
 
@@ -43,17 +50,23 @@ def measure(
         model: any `nn.Module` or function that maps samples `(B, *shape)` to scores `(B, K)`, or to one logit `(B,)`.
         x: samples `(B, *shape)`: a tensor, an array or a list of real numbers.
         y: labels `(B,)`: whole numbers from 0 to K - 1, or -1 for unlabeled samples. None takes the predictions.
-        probes: names of probes, which stand for probes with their defaults, or probes such as `Margin(norm="linf")`.
+        probes: names of probes, which stand for probes with their defaults, or probes such as `Margin(norm="linf")`. A
+            name takes the norm of the objects, if these have one in common.
         bounds: the valid range of every coordinate, such as `(0, 1)`; None for the full space.
         preprocessing: mean and standard deviation, numbers or one for each channel; the model is applied to
             `(x - mean) / std`, so that bounds and distances are in the units of `x`.
         output: name or index of the scores in an output that is a dict, an object or a tuple.
-        reference: training samples `(N, *shape)`, from which tangent spaces are estimated.
-        tangents: a tangent field, or one of the names local_pca and global_pca; for probes that separate on-
-            and off-manifold directions.
-        batch_size: the number of samples that are processed together.
+        reference: training samples `(N, *shape)`, from which tangent spaces are estimated; for class_pca a pair of
+            these and their labels `(N,)`.
+        tangents: a tangent field, or one of the names local_pca, class_pca and global_pca; for probes that separate
+            on- and off-manifold directions.
+        batch_size: the number of samples that are processed together; it is halved where the memory does not suffice.
         seed: seed of the probes that are given by name.
         device: the device of the measurement; None takes that of the model.
+        out: a folder for a run with tables and a report, which every command opens. An interrupted measurement of the
+            same model and samples continues there.
+        force: replace a run that is already in the folder.
+        progress: how progress is shown; None shows a bar in a terminal and in a notebook, and nothing elsewhere.
 
     Returns:
         One row for each sample.
@@ -62,11 +75,12 @@ def measure(
         UsageError: if an argument is unknown or missing.
         ShapeError: if samples, labels or bounds do not fit the model.
         ModelError: if the model is not a deterministic function of one sample.
+        RunError: if the folder cannot be written or holds another run.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2, bias=False)).eval()
         >>> _ = network[0].weight.data.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
-        >>> measure(network, [[0.5, 0.5], [-0.25, 0.5]], [0, 1], bounds=(-1, 1)).columns["margin"]
+        >>> measure(network, [[0.5, 0.5], [-0.25, 0.5]], [0, 1], bounds=(-1, 1))["margin"].values
         tensor([0.5000, 0.2500])
     """
     with torch.inference_mode(False):
@@ -74,6 +88,7 @@ def measure(
         place = _device_of(model) if device is None else resolve_device(str(device))
         box = as_box(bounds)
         samples = _as_samples(x, "x", box).to(place)
+        labels = _as_labels(y, len(samples)).to(place)
         field = _tangent_field(built, tangents, reference, samples)
         if isinstance(model, nn.Module) and _device_of(model) != place:
             raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
@@ -85,20 +100,23 @@ def measure(
         )
         with context as classifier:
             boundary = Boundary(classifier, box)
-            classes = boundary.scores(samples[:1]).shape[1]
-            labels = _as_labels(y, len(samples), classes).to(place)
-            return run_probes(boundary, samples, labels, built, field, chunk_size=batch_size)
+            _require_classes(labels, boundary.scores(samples[:1]).shape[1])
+            task = MeasurementTask(boundary, samples, labels, built, field, batch_size)
+            show = show_progress if progress is None else progress
+            return measure_task(task, show) if out is None else measure_into_run(task, out, force, show)
 
 
 def build_probes(probes: Any, seed: int = 0) -> list[Probe]:
-    """Return probes, where a name stands for the probe with its defaults and the seed.
+    """Return probes, where a name stands for the probe with its defaults, the seed, and the norm of the objects.
 
     Raises:
         UsageError: naming an unknown probe and the closest known one.
     """
     choices = f"choose from {', '.join(PROBES)}, or give an object"
     listed = list(probes) if isinstance(probes, Iterable) and not isinstance(probes, str) else [probes]
-    built = [_build_probe(probe, seed, choices) for probe in listed]
+    norms = {probe.norm for probe in listed if isinstance(probe, Probe) and hasattr(probe, "norm")}
+    shared: dict[str, Any] = {"seed": seed} | ({"norm": norms.pop()} if len(norms) == 1 else {})
+    built = [_build_probe(probe, shared, choices) for probe in listed]
     if not built:
         raise UsageError(f"probes is empty; {choices}")
     for probe in built:
@@ -107,13 +125,13 @@ def build_probes(probes: Any, seed: int = 0) -> list[Probe]:
     return built
 
 
-def _build_probe(probe: str | Probe, seed: int, choices: str) -> Probe:
+def _build_probe(probe: str | Probe, shared: dict[str, Any], choices: str) -> Probe:
     if isinstance(probe, Probe):
         return probe
     if probe not in PROBES:
         raise UsageError(f"probes contains {probe!r}; {suggest_word(str(probe), PROBES, choices)}")
     cls = PROBES[probe]
-    return cls(**({"seed": seed} if "seed" in field_types(cls) else {}))
+    return cls(**{name: value for name, value in shared.items() if name in field_types(cls)})
 
 
 def _as_samples(x: Any, name: str, box: Box | None) -> Tensor:
@@ -162,7 +180,7 @@ def _require_inside(x: Tensor, name: str, box: Box) -> None:
         )
 
 
-def _as_labels(y: Any, count: int, classes: int) -> Tensor:
+def _as_labels(y: Any, count: int) -> Tensor:
     if y is None:
         return torch.full((count,), -1)
     labels = _copy_as_tensor(y, "y", "labels").cpu()
@@ -171,14 +189,16 @@ def _as_labels(y: Any, count: int, classes: int) -> Tensor:
     if labels.dtype.is_floating_point and not bool((labels == labels.round()).all()):
         row = int(torch.nonzero(labels != labels.round())[0])
         raise ShapeError(f"y[{row}] is {float(labels[row]):g}; labels are whole numbers")
-    labels = labels.long()
+    return labels.long()
+
+
+def _require_classes(labels: Tensor, classes: int) -> None:
     wrong = (labels < -1) | (labels >= classes)
     if bool(wrong.any()):
         row = int(torch.nonzero(wrong)[0])
         raise ShapeError(
             f"y[{row}] is {int(labels[row])}; the classifier has the classes 0 to {classes - 1}, and -1 means unlabeled"
         )
-    return labels
 
 
 def _tangent_field(
@@ -203,10 +223,22 @@ def _tangent_field(
         raise UsageError(
             f"tangents {tangents!r} are estimated from data: give reference=, training samples (N, *shape)"
         )
-    cloud = _as_samples(reference, "reference", None).to(samples)
+    return _estimated_tangents(tangents, reference, samples)
+
+
+def _estimated_tangents(name: str, reference: Any, samples: Tensor) -> TangentField:
+    has_labels = isinstance(reference, tuple) and len(reference) == 2
+    cloud = _as_samples(reference[0] if has_labels else reference, "reference", None).to(samples)
     if cloud.shape[1:] != samples.shape[1:]:
         raise ShapeError(f"reference has samples {tuple(cloud.shape[1:])}, and x has {tuple(samples.shape[1:])}")
-    return LocalPCA(cloud, None) if tangents == "local_pca" else GlobalPCA(cloud, None)
+    if name == "local_pca":
+        return LocalPCA(cloud, None)
+    field = GlobalPCA(cloud, None)
+    if name == "global_pca":
+        return field
+    if not has_labels:
+        raise UsageError("tangents 'class_pca' are estimated class by class: give reference=(samples, labels)")
+    return ClassPCA(cloud, _as_labels(reference[1], len(cloud)).to(cloud.device), field.dim)
 
 
 def _device_of(model: Any) -> torch.device:

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
+from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
 from dimple.errors import UsageError
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
 from dimple.experiment.probing.build_probes import ProbeBuilder
@@ -27,16 +28,18 @@ from dimple.experiment.probing.network_level import (
     to_columns,
 )
 from dimple.experiment.probing.report_images import write_report_page
+from dimple.experiment.probing.sample_choice import choose_samples
 from dimple.experiment.probing.saved_images import collect_image_arrays, select_image_rows
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
-from dimple.experiment.provenance import add_costs, describe_device, silent_progress, versions
+from dimple.experiment.progress import show_progress
+from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.probes import run_probes
 from dimple.protocols import Progress
 from dimple.runs import Run
 from dimple.runs.atomic_io import write_table
 from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units
-from dimple.tensors import chunks, generator, resolve_device
+from dimple.tensors import chunks, resolve_device
 
 Arrays = dict[str, NDArray[Any]]
 # Samples that suffice to see whether more search changes the ratios on and off the manifold, and to bound the speed of
@@ -52,7 +55,7 @@ def probe(
     *,
     device: str = "auto",
     force: bool = False,
-    progress: Progress = silent_progress,
+    progress: Progress = show_progress,
 ) -> Run:
     """Measure the boundary of a model at images, or of a run at its points; write tables, a summary and a page.
 
@@ -78,6 +81,7 @@ def probe(
     torch_device = resolve_device(device)
     sources = load_sources(config, torch_device, progress)
     _require_series(config, sources)
+    indices = choose_samples(config, sources, torch_device)
     info = {
         "name": sources.facts[0][1],
         "facts": sources.facts,
@@ -90,7 +94,7 @@ def probe(
     run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     started = time.perf_counter()
     try:
-        runner = ProbeRunner(config, sources, run, torch_device)
+        runner = ProbeRunner(config, sources, indices, run, torch_device)
         with progress("probe", len(sources.networks) * runner.chunk_count) as advance:
             tables = [runner.measure_network(step, network, advance) for step, network in sources.networks]
         *_, (_, last_network) = sources.networks
@@ -123,18 +127,17 @@ def _require_series(config: ProbeConfig, sources: Sources) -> None:
 class ProbeRunner:
     """Measurement of one network after another at the same samples, chunk by chunk."""
 
-    def __init__(self, config: ProbeConfig, sources: Sources, run: Run, device: torch.device) -> None:
+    def __init__(
+        self, config: ProbeConfig, sources: Sources, indices: dict[str, Tensor], run: Run, device: torch.device
+    ) -> None:
         self.config = config
         self.sources = sources
         self.run = run
         self.device = device
         self.probe_builder = ProbeBuilder(config, sources, device)
-        self.dtype = torch.float64 if sources.image_dataset is None and device.type != "mps" else torch.float32
+        self.dtype = sources.dtype(device)
         self.chunk_size = self.probe_builder.chunk_size
-        self.indices = {
-            split: sample_indices(len(sources.samples[split]), config.samples, config.seed, split)
-            for split in config.splits
-        }
+        self.indices = indices
 
     @property
     def chunk_count(self) -> int:
@@ -144,13 +147,15 @@ class ProbeRunner:
     def measure_network(self, step: int, network: nn.Module, advance: Callable[[], None]) -> Arrays:
         """Return the columns of one network, and the values of its nulls for each random subspace."""
         tables = []
+        boundary: Boundary | None = None
         for split, indices in self.indices.items():
             chunk_tables = []
             for number, rows in enumerate(chunks(len(indices), self.chunk_size)):
                 name = f"{step:08d}-{split}-{number:05d}"
                 table = self.run.read_cache(name)
                 if table is None:
-                    table = self._measure_chunk(network, split, rows)
+                    boundary = self.make_boundary(network) if boundary is None else boundary
+                    table = self._measure_chunk(boundary, split, rows)
                     self.run.write_cache(name, table)
                     self.run.save()
                 chunk_tables.append(table)
@@ -161,19 +166,28 @@ class ProbeRunner:
         return _concatenate_tables(tables)
 
     def make_boundary(self, network: nn.Module) -> Boundary:
-        """Return the boundary of a network within the range of the inputs, on the device."""
-        return Boundary(network.to(self.device, self.dtype), self.sources.bounds)
+        """Return the boundary of a network within the range of the inputs, on the device, after a trial of the network.
+
+        Raises:
+            ModelError: if the network is not a deterministic function of one sample with a gradient.
+        """
+        network = network.to(self.device, self.dtype)
+        split = self.config.splits[0]
+        x, _ = self.load_batch(split, torch.arange(min(TRIAL_SAMPLES, len(self.sources.samples[split]))))
+        needs_gradient = any(probe.needs_gradient for probe in self.probe_builder.probes)
+        # The networks are in eval mode before and after the trial.
+        with prepare_classifier(network, x, needs_gradient=needs_gradient) as classifier:
+            return Boundary(classifier.unwrap(x), self.sources.bounds)
 
     def load_batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples of a split and their classes, on the device."""
         x, y = self.sources.samples[split].batch(indices)
         return x.to(self.device, self.dtype), y.to(self.device)
 
-    def _measure_chunk(self, network: nn.Module, split: Literal["train", "test"], chunk_rows: slice) -> Arrays:
+    def _measure_chunk(self, boundary: Boundary, split: str, chunk_rows: slice) -> Arrays:
         indices = self.indices[split]
         x, y = self.load_batch(split, indices[chunk_rows])
         builder = self.probe_builder
-        boundary = self.make_boundary(network)
         result = run_probes(boundary, x, y, builder.probes, builder.tangents, chunk_size=self.chunk_size)
         self.run.info["units"] = {"step": self.sources.step_unit} | SUMMARY_UNITS | result.units
         add_costs(self.run.info, dict(zip(builder.kinds, result.costs, strict=True)))
@@ -282,11 +296,6 @@ class ProbeRunner:
         refined = onoff.compute_refined_margins(self.make_boundary(network), x, y, tangents)
         measured = {name: values[rows] for name, values in table.items()}
         return compute_ratio_change(measured, {name: values.cpu().numpy() for name, values in refined.items()})
-
-
-def sample_indices(count: int, max_samples: int, seed: int, split: str = "test") -> Tensor:
-    """Return `max_samples` random rows of a set of `count` samples, rising; all rows where there are fewer."""
-    return torch.randperm(count, generator=generator(seed, f"{split} images"))[:max_samples].sort().values
 
 
 def _image_chunk_name(split: str, chunk_rows: slice) -> str:

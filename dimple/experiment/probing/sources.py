@@ -58,6 +58,10 @@ class Sources:
     manifold: Manifold | None = None
     image_dataset: str | None = None
 
+    def dtype(self, device: torch.device) -> torch.dtype:
+        """Return the precision of the samples: single for images, double for points where the device has it."""
+        return torch.float64 if self.image_dataset is None and device.type != "mps" else torch.float32
+
 
 def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) -> Sources:
     """Load the networks and the samples that a configuration names, and check them against each other.

@@ -10,7 +10,7 @@ import numpy as np
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.sources import RunSnapshots
-from dimple.experiment.provenance import silent_progress
+from dimple.experiment.progress import show_progress
 from dimple.levelsets import check_completeness
 from dimple.levelsets.completeness import CompletenessResult, is_power_of_two_resolution
 from dimple.levelsets.mesh import Mesh
@@ -57,7 +57,7 @@ class SnapshotCompleteness:
 
 
 def check_run_completeness(
-    path: Path | str, resolution: int = 64, steps: Sequence[int] = (), progress: Progress = silent_progress
+    path: Path | str, resolution: int = 64, steps: Sequence[int] = (), progress: Progress = show_progress
 ) -> list[SnapshotCompleteness]:
     """Prove that the boundary meshes of a run miss nothing larger than a cell, or count the undecided cells.
 
@@ -75,7 +75,7 @@ def check_run_completeness(
         ModelError: for a network that cannot be bounded.
     """
     if not is_power_of_two_resolution(resolution):
-        raise UsageError(f"--resolution is {resolution}; give a power of two from 4 on")
+        raise UsageError(f"resolution is {resolution}; give a power of two from 4 on")
     run = Run.open(path)
     if is_slice(run) or not (run.path / "geometry.safetensors").is_file():
         raise RunError(f"{path}: holds no boundary along training to check; name a run made by dimple simulate")
@@ -86,7 +86,7 @@ def check_run_completeness(
         )
     selected = set(steps) or {run.steps[-1]}
     if unknown := sorted(selected - set(run.steps)):
-        raise UsageError(f"--step {unknown[0]}: the run has no such snapshot; choose from {run.steps}")
+        raise UsageError(f"step {unknown[0]} is no snapshot of the run; choose from {run.steps}")
     affine_slice = run.affine_slice
     snapshots = RunSnapshots(run, scene)
     low, high = run.display_bounds

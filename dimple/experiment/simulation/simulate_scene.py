@@ -15,7 +15,8 @@ from torch import nn
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.data import ManifoldSamples
 from dimple.errors import DivergedError, SceneError
-from dimple.experiment.provenance import add_costs, describe_device, silent_progress, versions
+from dimple.experiment.progress import show_progress
+from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
 from dimple.levelsets.mesh import Mesh
 from dimple.networks.wrappers import freeze
@@ -45,7 +46,7 @@ def simulate(
     device: str = "auto",
     force: bool = False,
     film: bool = True,
-    progress: Progress = silent_progress,
+    progress: Progress = show_progress,
     workers: Workers = Workers(),
 ) -> Run:
     """Train the network of a scene, measure and extract its boundary at every snapshot, draw a film, write a report.

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
 from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
 from dimple.experiment.probing.sources import Sources, load_sources
-from dimple.experiment.provenance import describe_device, silent_progress, versions
+from dimple.experiment.progress import show_progress
+from dimple.experiment.provenance import describe_device, versions
 from dimple.experiment.slices.axes import choose_slice_domain
 from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.tables import (
@@ -66,7 +67,7 @@ def slice_network(
     *,
     device: str = "auto",
     force: bool = False,
-    progress: Progress = silent_progress,
+    progress: Progress = show_progress,
 ) -> Run:
     """Compute the class regions and boundaries of a network in a slice of its input space, and in random slices.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.columns import describe_column
 from dimple.stats.aggregate import (
     ANALYTIC_SUFFIX,
     HIGH_SUFFIX,
@@ -16,70 +17,18 @@ from dimple.stats.aggregate import (
     found_column,
 )
 
-COLUMN_LABELS = {
-    "train_accuracy": "training accuracy",
-    "test_accuracy": "test accuracy",
-    "loss": "training loss",
-    "boundary_distance": "distance from manifold to boundary",
-    "boundary_distance_found": "boundary found within the limit",
-    "search_limit": "limit of the search for the boundary",
-    "dimple_depth": "dimple depth",
-    "dimple_depth_found": "dimple depth found within the limit",
-    "gradient_off_manifold_fraction": "off-manifold fraction of the gradient",
-    "gradient_off_manifold_fraction_stderr": "off-manifold fraction of the gradient, standard error",
-    "perturbation_on_manifold_fraction": "on-manifold fraction of the shortest perturbation",
-    "margin_found": "margins found",
-    "margin_unbounded_found": "margins found outside the pixel range",
-    "margin_pca_top_found": "margins found along the widest directions",
-    "margin_pca_bottom_found": "margins found along the narrowest directions",
-    "margin_on_found": "margins found along the manifold",
-    "margin_off_found": "margins found off the manifold",
-    "logit_margin": "logit margin",
-    "margin": "margin",
-    "margin_unrefined": "margin before refinement",
-    "stationarity_angle": "remaining angle (0 = truly nearest)",
-    "margin_passes": "passes of the margin search",
-    "margin_multiple_minima": "another restart was 10 % nearer",
-    "margin_unbounded": "margin without bounds",
-    "margin_on": "margin along the manifold",
-    "margin_off": "margin off the manifold",
-    "margin_pca_top": "margin along the widest directions",
-    "margin_pca_bottom": "margin along the narrowest directions",
-    "margin_in_slice": "margin in the slice",
-    "gradient_slice_fraction": "fraction of the gradient in the slice",
-    "classes": "classes in the box",
-    "boundary_size": "size of the boundary",
-    "valid_fraction": "fraction of the box with valid inputs",
-    "margin_misclassified": "margin of the wrongly classified",
-    "tangent_reliable": "reliable tangent planes",
-    "tangent_plane_distance_ratio": "data's distance from the estimated plane / margin (>1: plane unusable)",
-    "margin_on_ratio": "margin along the manifold / free margin",
-    "margin_off_ratio": "margin off the manifold / free margin",
-    "margin_pca_top_ratio": "margin along the widest directions / free margin",
-    "margin_pca_bottom_ratio": "margin along the narrowest directions / free margin",
-    "margin_on_ratio_change": "change along the manifold with more search",
-    "margin_off_ratio_change": "change off the manifold with more search",
-    "spearman_confidence_margin": "rank correlation of confidence and margin",
-    "calibration_error": "calibration error",
-}
-# Labels for the captions and legends of a film, which have less space; the other columns keep their labels.
-SHORT_COLUMN_LABELS = {
-    "boundary_distance": "manifold to boundary",
-    "gradient_off_manifold_fraction": "off-manifold fraction",
-}
-
 # Title of the column with the values that quantities are compared with: nulls, chance levels, test points.
 BASELINE_TITLE = "comparison"
 
 
 def column_label(column: str) -> str:
-    """Return the label of a column; without an entry in `COLUMN_LABELS`, its name with spaces.
+    """Return the label of a column; for a name that no table knows, its name with spaces.
 
     Example:
         >>> column_label("dimple_depth"), column_label("some_new_column")
         ('dimple depth', 'some new column')
     """
-    return COLUMN_LABELS.get(column, column.replace("_", " "))
+    return describe_column(column).label
 
 
 def short_column_label(column: str) -> str:
@@ -89,7 +38,8 @@ def short_column_label(column: str) -> str:
         >>> short_column_label("boundary_distance"), short_column_label("dimple_depth")
         ('manifold to boundary', 'dimple depth')
     """
-    return SHORT_COLUMN_LABELS.get(column, column_label(column))
+    meaning = describe_column(column)
+    return meaning.short_label or meaning.label
 
 
 def format_number(value: float | None) -> str:

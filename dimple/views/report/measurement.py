@@ -36,6 +36,7 @@ class PerturbedImage:
         image, perturbation: their sum lies on the boundary.
         on_manifold, off_manifold: the parts of the perturbation along and off the data manifold, whose sum it is; None
             where no tangent spaces were known.
+        length_unit: the width of the range of the inputs, which the arrays are scaled by.
     """
 
     index: int
@@ -46,6 +47,7 @@ class PerturbedImage:
     perturbation: PixelArray
     on_manifold: PixelArray | None
     off_manifold: PixelArray | None
+    length_unit: float = 1.0
 
 
 def write_measurement_report(
@@ -160,7 +162,7 @@ def _image_row(image: PerturbedImage) -> dict[str, Any]:
     shown += [(0.5 + factor * part, name) for part, name in parts if part is not None]
     energy = float((image.perturbation**2).sum())
     strength = f"{factor:,.0f}" if factor >= 10 else f"{factor:.1f}"
-    note = f"{format_number(float(np.sqrt(energy)))} long in l2, shown {strength} times as strong"
+    note = f"{format_number(image.length_unit * float(np.sqrt(energy)))} long in l2, shown {strength} times as strong"
     if image.on_manifold is not None and energy > 0:
         note += f"; {float((image.on_manifold**2).sum()) / energy:.1%} of its squared length lies along the manifold"
     return {

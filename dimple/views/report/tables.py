@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dimple.columns import describe_column
 from dimple.stats.aggregate import (
     VERDICT_SUFFIX,
     annotation,
@@ -22,7 +23,7 @@ VERDICT_LABELS = {
 
 
 def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the rows of a table of quantities: name, value, null, verdict where there is one, and unit.
+    """Return the rows of a table of quantities: name, meaning, value, null, verdict where there is one, and unit.
 
     A verdict comes with what makes it doubtful, and a distance with the fraction of samples on which it rests. `key` is
     the value as a number, by which the page sorts the table.
@@ -40,6 +41,7 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dic
     return [
         {
             "name": column_label(column),
+            "meaning": describe_column(column).meaning,
             **statistic_cell(row, column),
             "null_key": sorting_key(row.get(comparison_column(column))),
             "verdict": annotation(VERDICT_LABELS.get(str(row.get(column + VERDICT_SUFFIX, "")), ""), row, column),

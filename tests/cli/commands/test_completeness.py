@@ -31,4 +31,4 @@ def test_the_result_is_a_line_or_json(
     assert json.loads(json_line)["resolution"] == 32
     (result,) = json.loads(json_line)["results"]
     assert (result["step"], result["is_complete"], result["undecided_cells"]) == (0, True, 0)
-    assert output.err.startswith("dimple: --step 9: the run has no such snapshot")
+    assert output.err.startswith("dimple: step 9 is no snapshot of the run")

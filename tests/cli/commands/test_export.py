@@ -17,7 +17,7 @@ def test_files_are_printed_and_mistakes_give_one_line(
     page = tmp_path / "page.html"
     for words, code, out, err in (
         (["-o", str(sheet), "-o", str(page), "--size", "320x180"], 0, f"{sheet}\n{page}\n", ""),
-        (["-o", "x.doc"], 2, "", "dimple: --out x.doc: the suffix is .doc; choose from .mp4"),
+        (["-o", "x.doc"], 2, "", "dimple: x.doc: the suffix is .doc; choose from .mp4"),
         (["--size", "wide"], 2, "", "dimple: --size is 'wide'; write it as width x height in pixels, such as 1280x720"),
     ):
         monkeypatch.setattr(sys, "argv", ["dimple", "export", str(run.path), *words])

@@ -46,7 +46,7 @@ def test_a_slice_prints_its_statistics_and_other_commands_take_its_run(
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["--images", "3;4"], 2, "dimple: --images is '3;4'; write numbers of images with commas between them"),
+        (["--images", "3;4"], 2, "dimple: --images is '3;4'; write numbers and ranges with commas between them"),
         (["--images", "-1,2"], 2, "dimple: --images is '-1,2'"),
         (["--images", "3,3"], 2, "dimple: --images names 3 twice"),
         (["--images", "1,2,9999"], 2, "dimple: digits test: image 9999 does not exist"),

@@ -111,5 +111,5 @@ def test_runs_of_different_dimensions_and_a_rate_of_zero_are_refused(run: Run, t
         view(run.path, high.path)
     with pytest.raises(RunError, match=r"lies in R\^100, where there is nothing to draw; .*report\.html"):
         view(high.path)
-    with pytest.raises(UsageError, match="--fps is 0"):
+    with pytest.raises(UsageError, match="fps is 0"):
         view(run.path, fps=0)

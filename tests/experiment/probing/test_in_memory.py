@@ -43,7 +43,7 @@ KNOWN = [0.5, 0.25, -0.75]
 )
 def test_samples_and_labels_of_any_kind_give_known_margins(x: object, y: object) -> None:
     result = measure(half_space(), x, y, bounds=(-1, 1))
-    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+    assert result.table["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
     assert result.units["margin"] == "l2, input units"
 
 
@@ -53,7 +53,7 @@ def test_the_samples_of_the_caller_never_change() -> None:
     layer = half_space()
     result = measure(lambda z: layer(z.mul_(2.0)), x, LABELS, bounds=(-1, 1))
     assert torch.equal(x, before)
-    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+    assert result.table["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
 
 
 def test_distances_are_in_units_of_the_data() -> None:
@@ -68,7 +68,7 @@ def test_distances_are_in_units_of_the_data() -> None:
     def normalized(x: Tensor) -> Tensor:
         return layer(x.flatten(1))
 
-    result = measure(normalized, images, bounds=None, preprocessing=(mean, std)).columns["margin"]
+    result = measure(normalized, images, bounds=None, preprocessing=(mean, std)).table["margin"]
     normal = (layer.weight[0] - layer.weight[1]) / scale
     scores = layer((images.flatten(1) - shift) / scale)
     known = (scores[:, 0] - scores[:, 1]).abs() / normal.norm()
@@ -78,8 +78,8 @@ def test_distances_are_in_units_of_the_data() -> None:
 def test_probes_are_names_or_objects() -> None:
     x, y = torch.tensor(POINTS), torch.tensor(LABELS)
     result = measure(half_space(), x, y, ["certified", Margin(norm="linf", max_passes=100)], bounds=(-1, 1))
-    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
-    assert bool((result.columns["certified_radius"] <= result.columns["margin"].abs() + 1e-6).all())
+    assert result.table["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+    assert bool((result.table["certified_radius"] <= result.table["margin"].abs() + 1e-6).all())
     (onoff,) = build_probes(["onoff"], seed=7)
     assert isinstance(onoff, OnOff) and onoff.seed == 7
 
@@ -94,8 +94,8 @@ def test_tangent_spaces_are_exact_or_estimated_from_reference_samples() -> None:
         return torch.stack([0.4 - length, length - 0.4], dim=1)
 
     probe = OnOff(null_draws=3)
-    exact = measure(ball, x, torch.zeros(8), [probe], bounds=None, tangents=sphere).columns
-    estimated = measure(ball, x, torch.zeros(8), [probe], bounds=None, tangents="local_pca", reference=cloud).columns
+    exact = measure(ball, x, torch.zeros(8), [probe], bounds=None, tangents=sphere).table
+    estimated = measure(ball, x, torch.zeros(8), [probe], bounds=None, tangents="local_pca", reference=cloud).table
     assert torch.allclose(exact["margin_on"], torch.full((8,), 0.07**0.5), rtol=1e-2)
     assert torch.allclose(estimated["margin_on"], exact["margin_on"], rtol=0.1)
 
@@ -113,9 +113,9 @@ def test_networks_and_samples_of_both_precisions_are_measured(
             parameter.copy_(torch.randn(parameter.shape, generator=stream))
         x = torch.rand(6, 3, generator=stream)
         network[2].bias -= network(x).mean(0)
-    exact = measure(network.double(), x.double(), None, ["exact"], bounds=(0, 1)).columns["margin_exact_lower"]
+    exact = measure(network.double(), x.double(), None, ["exact"], bounds=(0, 1)).table["margin_exact_lower"]
     assert torch.isfinite(exact).all()
-    found = measure(network.to(network_dtype), x.to(sample_dtype), None, [probe], bounds=(0, 1)).columns
+    found = measure(network.to(network_dtype), x.to(sample_dtype), None, [probe], bounds=(0, 1)).table
     if probe == "margin":
         assert (found["margin"] >= exact - 1e-5).all()
         assert found["margin"].median() == pytest.approx(float(exact.median()), rel=0.01)
@@ -137,8 +137,8 @@ def test_the_arrays_of_the_caller_never_change() -> None:
 def test_unlabeled_samples_take_their_prediction() -> None:
     for y in (None, [-1, -1, -1]):
         result = measure(half_space(), POINTS, y, bounds=(-1, 1))
-        assert result.columns["margin"].tolist() == pytest.approx([0.5, 0.25, 0.75], abs=1e-4)
-        assert result.columns["label"].tolist() == [-1, -1, -1]
+        assert result.table["margin"].tolist() == pytest.approx([0.5, 0.25, 0.75], abs=1e-4)
+        assert result.table["label"].tolist() == [-1, -1, -1]
 
 
 def test_a_network_in_training_mode_gives_the_margins_of_eval_mode() -> None:
@@ -146,7 +146,7 @@ def test_a_network_in_training_mode_gives_the_margins_of_eval_mode() -> None:
     with pytest.warns(UserWarning, match="training mode"):
         result = measure(network, POINTS, LABELS, bounds=(-1, 1))
     assert network.training and network[0].training
-    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+    assert result.table["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
 
 
 BAD: list[tuple[dict[str, object], type[DimpleError], str]] = [
@@ -195,9 +195,9 @@ def test_inside_inference_mode_the_margins_are_the_same() -> None:
     network = half_space()
     with torch.inference_mode():
         result = measure(network, torch.tensor(POINTS), LABELS, bounds=(-1, 1))
-    assert result.columns["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
+    assert result.table["margin"].tolist() == pytest.approx(KNOWN, abs=1e-4)
 
 
 def test_certificates_need_no_gradient() -> None:
     result = measure(torch.no_grad()(half_space()), POINTS, LABELS, [CertifiedRadius()], bounds=(-1, 1))
-    assert result.columns["certified_radius"].tolist()[:2] == pytest.approx([0.5, 0.25], abs=1e-2)
+    assert result.table["certified_radius"].tolist()[:2] == pytest.approx([0.5, 0.25], abs=1e-2)

@@ -254,3 +254,49 @@ def test_the_margins_along_principal_directions_are_measured_and_the_search_is_c
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         small_config(**changes)
+
+
+def test_the_samples_are_chosen_by_rows_by_class_or_among_the_correct_ones(tmp_path: Path, weights: str) -> None:
+    def measured(name: str, **settings: object) -> dict[str, np.ndarray]:
+        config = small_config(weights=weights, probes=("margin",), max_passes=2.0, **settings)
+        return probe(config, tmp_path / name, device="cpu").read_table("measurements")[0]
+
+    assert measured("rows", indices=(17, 3, 17))["index"].tolist() == [3, 17]
+    labels = measured("classes", per_class=2)["label"]
+    assert np.bincount(labels).tolist() == [2] * 10
+    correct = measured("correct", only="correct", samples=40)
+    assert len(correct["index"]) == 40 and correct["correct"].all()
+    everything = measured("all", samples=400)
+    wrong = everything["index"][~everything["correct"]]
+    assert len(wrong) > 0
+    kept = measured("right rows", indices=(int(wrong[0]), 3), only="correct")
+    assert int(wrong[0]) not in kept["index"]
+
+
+def test_rows_that_do_not_exist_and_contradictions_are_refused(tmp_path: Path, weights: str) -> None:
+    with pytest.raises(UsageError, match="--indices names 9999, and test has the samples 0 to"):
+        probe(small_config(weights=weights, indices=(9999,)), tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="leave out --per-class"):
+        small_config(indices=(1,), per_class=1)
+
+
+@pytest.mark.parametrize(
+    ("module", "problem"),
+    [
+        ("nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(64, 10))", "depend on"),
+        ("Noisy()", "gives other scores for the same samples"),
+    ],
+)
+def test_a_network_that_is_no_function_of_one_sample_is_refused(
+    module: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import torch\nfrom torch import nn\n\n\nclass Noisy(nn.Module):\n    def forward(self, x):\n"
+        f"        return x.flatten(1)[:, :10] + torch.rand(len(x), 10)\n\n\ndef make():\n    return {module}\n"
+    )
+    (tmp_path / "own_networks.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "own_networks", raising=False)
+    with pytest.raises(ModelError, match=problem):
+        probe(small_config(model="own_networks:make", probes=("margin",)), tmp_path / "out", device="cpu")

@@ -50,9 +50,9 @@ def test_in_a_slice_the_proof_is_about_the_boundary_there(tmp_path: Path) -> Non
 
 def test_a_mistake_gives_one_sentence(tmp_path: Path) -> None:
     run = simulate(load_scene("line_in_2d", [*SHORT, "training.steps=5"]), tmp_path / "run", device="cpu", film=False)
-    with pytest.raises(UsageError, match="--step 7: the run has no such snapshot"):
+    with pytest.raises(UsageError, match="step 7 is no snapshot of the run"):
         check_run_completeness(run.path, steps=[7])
-    with pytest.raises(UsageError, match="--resolution is 60; give a power of two"):
+    with pytest.raises(UsageError, match="resolution is 60; give a power of two"):
         check_run_completeness(run.path, resolution=60)
     (run.path / "geometry.safetensors").unlink()
     with pytest.raises(RunError, match="holds no boundary along training to check"):

@@ -1,0 +1,220 @@
+"""A measurement in memory, and the run folder that it writes: tables, summary, images and report."""
+
+import dataclasses
+import hashlib
+import time
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from dimple.boundary import Boundary
+from dimple.boundary.classifier import PreparedClassifier
+from dimple.experiment.probing.measurement import Measurement
+from dimple.experiment.probing.report_images import select_extreme_rows
+from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, select_image_rows
+from dimple.experiment.probing.tables import SUMMARY_UNITS, summarize_steps
+from dimple.experiment.provenance import add_costs, describe_device, versions
+from dimple.probes import PROBES, Cost, Probe, run_probes
+from dimple.probes import Measurement as ProbeResult
+from dimple.protocols import Progress, TangentField
+from dimple.runs import Run
+from dimple.runs.atomic_io import write_table
+from dimple.settings import field_types
+from dimple.stats.aggregate import aggregate_units
+from dimple.tensors import apply_in_chunks, chunks
+from dimple.views.report.html import run_cost
+from dimple.views.report.measurement import PerturbedImage, write_measurement_report
+
+SPLIT = "test"
+REPRODUCTION = "dimple.measure(...), from Python: the model was in memory"
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class MeasurementTask:
+    """A question to a model: its boundary, samples with labels, probes, tangent spaces and the size of a batch."""
+
+    boundary: Boundary
+    x: Tensor
+    y: Tensor
+    probes: list[Probe]
+    tangents: TangentField | None
+    batch_size: int
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the probes; a probe of somebody else has that of its class."""
+        names = {cls: name for name, cls in PROBES.items()}
+        return [names.get(type(probe), type(probe).__name__) for probe in self.probes]
+
+
+def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = None) -> Measurement:
+    """Measure all samples; with a run, keep each finished batch there and continue with the first unfinished one."""
+    batches = list(chunks(len(task.x), task.batch_size))
+    parts: list[ProbeResult] = []
+    info: dict[str, Any] = {} if run is None else run.info
+    with progress("measure", len(batches)) as advance:
+        for part in batches:
+            result = None if run is None else _read_part(run, part)
+            if result is None:
+                result = run_probes(
+                    task.boundary, task.x[part], task.y[part], task.probes, task.tangents, chunk_size=task.batch_size
+                )
+                add_costs(info, dict(zip(task.names, result.costs, strict=True)))
+                if run is not None:
+                    _write_part(run, part, result)
+            parts.append(result)
+            advance()
+    joined = ProbeResult.concatenate(parts)
+    costs = {name: Cost(**counts) for name, counts in info.get("passes", {}).items()}
+    return Measurement(joined.columns, joined.units, joined.details, task.x, task.boundary.bounds, costs, run)
+
+
+def _read_part(run: Run, part: slice) -> ProbeResult | None:
+    arrays = run.read_cache(f"{part.start:08d}")
+    if arrays is None:
+        return None
+    tensors = {name: torch.from_numpy(values.copy()) for name, values in arrays.items()}
+    details = {name.removeprefix("details/"): tensors[name] for name in tensors if name.startswith("details/")}
+    # Files do not keep an order.
+    return ProbeResult({name: tensors[name] for name in run.info["units"]}, run.info["units"], details)
+
+
+def _write_part(run: Run, part: slice, result: ProbeResult) -> None:
+    arrays = {name: values.cpu().numpy() for name, values in result.columns.items()}
+    arrays |= {f"details/{name}": values.cpu().numpy() for name, values in result.details.items()}
+    run.info["units"] = result.units
+    run.write_cache(f"{part.start:08d}", arrays)
+    run.save()
+
+
+def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progress: Progress) -> Measurement:
+    """Measure all samples into a run folder, which the commands of the program open like one of `dimple probe`.
+
+    Raises:
+        RunError: if the folder cannot be written, or holds a finished or another run.
+    """
+    model = task.boundary.model
+    name = type(model.model if isinstance(model, PreparedClassifier) else model).__name__
+    bounds = task.boundary.bounds
+    probes = [
+        {"kind": kind} | {name: getattr(probe, name) for name in field_types(type(probe))}
+        for kind, probe in zip(task.names, task.probes, strict=True)
+    ]
+    scores = apply_in_chunks(task.boundary.scores, task.x, task.batch_size)
+    settings = {
+        "measured": "in memory",
+        "probes": probes,
+        "bounds": None if bounds is None else [bounds.low, bounds.high],
+        "tangents": None if task.tangents is None else type(task.tangents).__name__,
+        "batch_size": task.batch_size,
+        # The scores stand for the model, which may be any function.
+        "checksums": {name: _sha256(value) for name, value in (("x", task.x), ("y", task.y), ("scores", scores))},
+    }
+    info = {
+        "name": name,
+        "facts": [("model", name), ("samples", f"{len(task.x)} of shape {tuple(task.x.shape[1:])}, given in memory")],
+        "classes": [str(number) for number in range(scores.shape[1])],
+        "seed": next((probe.seed for probe in task.probes if hasattr(probe, "seed")), 0),
+        "device": describe_device(task.x.device),
+        "versions": versions(),
+    }
+    run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
+    started = time.perf_counter()
+    try:
+        measurement = measure_task(task, progress, run)
+    except KeyboardInterrupt:
+        run.info["status"] = "interrupted"
+        run.save()
+        raise
+    _write_tables(run, measurement)
+    run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
+    run.save()
+    write_report_of_measured_run(run, run.path / "report.html")
+    run.clear_cache()
+    run.info["status"] = "complete"
+    run.save()
+    return measurement
+
+
+def _write_tables(run: Run, measurement: Measurement) -> None:
+    """Write measurements.parquet, the summary, and images.safetensors where the samples are images."""
+    arrays = measurement.to_arrays()
+    units = {"step": "number of the checkpoint"} | SUMMARY_UNITS | measurement.units
+    run.info["units"] = units
+    table = {name: values for name, values in arrays.items() if name not in measurement.details}
+    write_table(run.path / "measurements.parquet", table, units)
+    rows = summarize_steps([arrays], units)
+    run.info["summary"] = {"rows": rows, "units": aggregate_units(dict.fromkeys(rows[0]), units)}
+    count = len(measurement)
+    result = ProbeResult(measurement.table, measurement.units, measurement.details)
+    chosen = set(select_image_rows(count, slice(0, count), measurement.x).tolist()) | set(select_extreme_rows(table))
+    images = collect_image_arrays(torch.arange(count), measurement.x, result, torch.tensor(sorted(chosen)))
+    if images:
+        run.write_images({f"{SPLIT}/{name}": values for name, values in images.items()})
+
+
+def is_measured_in_memory(run: Run) -> bool:
+    """Return whether a run was written by `measure`, from a model in memory."""
+    settings = yaml.safe_load(run.settings_text)
+    return isinstance(settings, dict) and settings.get("measured") == "in memory"
+
+
+def write_report_of_measured_run(run: Run, path: Path) -> Path:
+    """Write the page of a run of `measure` from its tables and stored images."""
+    table, units = run.read_table("measurements")
+    return write_measurement_report(
+        path,
+        run.info["name"],
+        [*map(tuple, run.info["facts"]), ("bounds of the inputs", _describe_bounds(run))],
+        table,
+        units | run.info["summary"]["units"],
+        run.info["summary"]["rows"],
+        _stored_images(run, table),
+        cost=run_cost(run),
+        reproduce_command=REPRODUCTION,
+    )
+
+
+def _describe_bounds(run: Run) -> str:
+    bounds = yaml.safe_load(run.settings_text)["bounds"]
+    return "none" if bounds is None else f"{bounds[0]:g} to {bounds[1]:g}"
+
+
+def _stored_images(run: Run, table: Arrays) -> list[PerturbedImage]:
+    """Return the stored images of smallest and of largest margins, with their values scaled to [0, 1]."""
+    if not run.has_images:
+        return []
+    images = {name.removeprefix(f"{SPLIT}/"): values for name, values in run.images().items()}
+    bounds = yaml.safe_load(run.settings_text)["bounds"]
+    low, high = (images["image"].min(), images["image"].max()) if bounds is None else bounds
+    span = float(high - low) or 1.0
+    margin = table["margin" if "margin" in table else "margin_unbounded"]
+    place = {int(index): row for row, index in enumerate(images["index"].tolist())}
+
+    def scaled(name: str, row: int) -> Any:
+        return images[name][place[row]] / span if name in images else None
+
+    return [
+        PerturbedImage(
+            index=row,
+            label=int(table["label"][row]),
+            prediction=int(table["prediction"][row]),
+            margin=float(margin[row]),
+            image=(images["image"][place[row]] - low) / span,
+            perturbation=scaled("perturbation", row),
+            on_manifold=scaled("on_part", row),
+            off_manifold=scaled("off_part", row),
+            length_unit=span,
+        )
+        for row in select_extreme_rows(table)
+        if row in place
+    ]
+
+
+def _sha256(values: Tensor) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values.cpu().numpy()).tobytes()).hexdigest()

@@ -1,0 +1,296 @@
+"""The result of `measure`: columns with their meaning and null, as tables, statistics, charts and boundary points."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from dimple.columns import describe_column
+from dimple.errors import RunError, UsageError
+from dimple.experiment.probing.tables import SUMMARY_UNITS, summarize_steps
+from dimple.probes import Cost
+from dimple.runs import Run
+from dimple.runs.atomic_io import write_bytes
+from dimple.stats.aggregate import (
+    DRAWS_SUFFIX,
+    HIGH_SUFFIX,
+    LOW_SUFFIX,
+    aggregate_units,
+    comparison_column,
+    is_comparison_column,
+)
+from dimple.tensors import Box, broadcast_per_sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dimple.views.charts.notebook_figure import NotebookFigure
+
+FORMAT = "dimple measurement 1"
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One measured quantity at every sample; `numpy.asarray(column)` gives its values.
+
+    Attributes:
+        name: the name in tables.
+        values: `(B,)`; a distance that was not found is `inf`.
+        unit: in words.
+        label: a few words for charts.
+        meaning: one sentence: the quantity, and how to read it.
+        null: `(B,)`, the median over random subspaces, or what the value is compared with; None without a comparison.
+        null_low, null_high: `(B,)`, the ends of the band of the null; None without one.
+    """
+
+    name: str
+    values: Tensor
+    unit: str
+    label: str
+    meaning: str
+    null: Tensor | None = None
+    null_low: Tensor | None = None
+    null_high: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values.cpu().numpy(), dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        null = "" if self.null is None else f", null {_shorten(self.null)}"
+        return f"{self.name} [{self.unit}]: {_shorten(self.values)}{null}. {self.meaning}"
+
+
+@final
+@dataclasses.dataclass(frozen=True, repr=False)
+class Measurement:
+    """The measurement of a model at samples, one row for each sample.
+
+    `measurement["margin"]` is a column; `measurement[rows]` is the measurement of some samples, for a slice, a mask or
+    indices.
+
+    Attributes:
+        columns: the measured quantities by name, each with its null.
+        x: `(B, *shape)`, the samples.
+        bounds: the valid range of every coordinate; None for the full space.
+        costs: what each probe cost, by its name.
+        table: all columns, those of nulls and bands included, as in the files of a run.
+        units: the unit of each column of the table.
+        details: larger results `(B, ...)` by name.
+        run: the run folder, where `out` was given.
+
+    Example:
+        >>> network = torch.nn.Linear(2, 2, bias=False)
+        >>> _ = network.weight.data.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        >>> from dimple import measure
+        >>> found = measure(network.eval(), [[0.5, 0.5], [-0.25, 0.5]], [0, 1], bounds=(-1, 1))
+        >>> found["margin"].values, found["margin"].unit
+        (tensor([0.5000, 0.2500]), 'l2, input units')
+        >>> found[found["margin"].values > 0.3].boundary_points.round(decimals=3) + 0.0
+        tensor([[0.0000, 0.5000]])
+    """
+
+    table: dict[str, Tensor]
+    units: dict[str, str]
+    details: dict[str, Tensor]
+    x: Tensor
+    bounds: Box | None
+    costs: dict[str, Cost]
+    run: Run | None = None
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        return {name: self._column(name) for name in self.table if not is_comparison_column(name, self.table)}
+
+    def _column(self, name: str) -> Column:
+        meaning = describe_column(name)
+        null = comparison_column(name)
+        comparisons = [self.table.get(null + end) for end in ("", LOW_SUFFIX, HIGH_SUFFIX)]
+        unit = self.units.get(name, "")
+        return Column(name, self.table[name], unit, meaning.label, meaning.meaning, *comparisons)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            if key not in self.table:
+                raise UsageError(f"the measurement has no column {key!r}; choose from {', '.join(self.columns)}")
+            return self._column(key)
+        if isinstance(key, int | np.integer):
+            key = [int(key)]
+        rows = torch.arange(len(self))[key.values if isinstance(key, Column) else key]
+        rows_of = {name: values[rows] for name, values in self.table.items()}
+        details = {name: values[rows] for name, values in self.details.items()}
+        return dataclasses.replace(self, table=rows_of, details=details, x=self.x[rows], run=None)
+
+    @property
+    def boundary_points(self) -> Tensor:
+        """The nearest boundary point of each sample, in the shape of `x`; nan where none was found.
+
+        Raises:
+            UsageError: if no probe searched for one.
+        """
+        return self.x + self.perturbations
+
+    @property
+    def perturbations(self) -> Tensor:
+        """The step from each sample to its nearest boundary point, in the shape of `x`; nan where none was found.
+
+        Raises:
+            UsageError: if no probe searched for one.
+        """
+        for name, margin in (("boundary_point", "margin"), ("on_part", "margin_unbounded")):
+            if name in self.details:
+                step = self.details[name] - self.x if margin == "margin" else self._sum_of_parts()
+                found = torch.isfinite(self.table[margin])
+                return torch.where(broadcast_per_sample(found, step), step, torch.nan)
+        raise UsageError("no probe searched for boundary points; measure with the probe margin or onoff")
+
+    def _sum_of_parts(self) -> Tensor:
+        return self.details["on_part"] + self.details["off_part"]
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """The statistics over the samples by name: medians or means, each with its null, band and verdict."""
+        row = summarize_steps([self.to_arrays()], self.units)[0]
+        return {name: value for name, value in row.items() if name not in ("step", "split")}
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all columns and the draws of the nulls as arrays, with the columns that a run has: step and split."""
+        count = len(self)
+        first = {"step": np.zeros(count, dtype=np.int64), "split": np.full(count, "test"), "index": np.arange(count)}
+        draws = {name: values for name, values in self.details.items() if name.endswith(DRAWS_SUFFIX)}
+        return first | {name: values.cpu().numpy() for name, values in (self.table | draws).items()}
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return all columns as a data frame; its `attrs` hold the units and the meanings by column."""
+        import pandas as pd
+
+        frame = pd.DataFrame({name: values.cpu().numpy() for name, values in self.table.items()})
+        frame.attrs["units"] = dict(self.units)
+        frame.attrs["meanings"] = {name: describe_column(name).meaning for name in self.table}
+        return frame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but samples and details as plain Python values: statistics, columns, units and costs."""
+        return {
+            "bounds": None if self.bounds is None else [self.bounds.low, self.bounds.high],
+            "statistics": self.statistics,
+            "columns": {name: values.tolist() for name, values in self.table.items()},
+            "units": dict(self.units),
+            "costs": {name: dataclasses.asdict(cost) for name, cost in self.costs.items()},
+        }
+
+    @property
+    def heading(self) -> str:
+        """One line: the number of samples, the norms and the bounds of the distances."""
+        norms = sorted({unit.split(",")[0] for unit in self.units.values() if unit.endswith(", input units")})
+        box = "without bounds" if self.bounds is None else f"inputs within {self.bounds.low:g} to {self.bounds.high:g}"
+        text = f"{len(self)} sample{'s' if len(self) > 1 else ''}, {box}"
+        text += f"; distances in {' and '.join(norms)}" if norms else ""
+        if self.bounds is not None and "margin_unbounded" in self.table:
+            text += ", those compared along and off the manifold (margin_unbounded, _on, _off) outside the bounds too"
+        return text
+
+    def summary(self, width: int = 120) -> str:
+        """Return the statistics as a table of text, as the program prints it."""
+        from rich.console import Console
+
+        from dimple.views.report.measurement import reliability_warning
+        from dimple.views.report.text_table import build_table
+
+        console = Console(width=width, color_system=None, highlight=False)
+        with console.capture() as capture:
+            console.print(self.heading, markup=False)
+            console.print(build_table("statistic", self.statistics, self._statistic_units, width=width))
+            if warning := reliability_warning(self.statistics):
+                console.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
+            console.print("medians and means over the correctly classified samples", markup=False)
+        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+    @property
+    def _statistic_units(self) -> dict[str, str]:
+        return aggregate_units(self.statistics, self.units | SUMMARY_UNITS)
+
+    def plot(self, names: Sequence[str] | None = None) -> "NotebookFigure":
+        """Draw the cumulative distributions of the distances, each beside its null (dashed).
+
+        Args:
+            names: the columns; None takes all distances, one panel for each unit.
+
+        Returns:
+            A matplotlib figure, which a notebook shows; `figure.savefig("margins.pdf")` writes it.
+
+        Raises:
+            UsageError: if a column is missing, or no probe measures a distance.
+        """
+        from dimple.views.charts.notebook_figure import draw_distributions
+
+        for name in names or ():
+            self[name]
+        return draw_distributions(self.to_arrays(), self.units, names)
+
+    def save(self, path: Path | str) -> Path:
+        """Write everything into one file, a safetensors file without pickles, and return its path.
+
+        Raises:
+            RunError: if the file cannot be written.
+        """
+        tensors = {f"table/{name}": values for name, values in self.table.items()}
+        tensors |= {f"details/{name}": values for name, values in self.details.items()} | {"x": self.x}
+        about = self.to_dict() | {"format": FORMAT, "order": list(self.table)}
+        del about["columns"], about["statistics"]
+        contiguous = {name: values.cpu().contiguous() for name, values in tensors.items()}
+        write_bytes(Path(path), save_tensors(contiguous, {"measurement": json.dumps(about)}))
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Measurement":
+        """Return the measurement in a file of `save`.
+
+        Raises:
+            RunError: if the file is missing, damaged or of another kind.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                about = json.loads((file.metadata() or {})["measurement"])
+                tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            bounds = about["bounds"]
+            return cls(
+                {name: tensors[f"table/{name}"] for name in about["order"]},
+                about["units"],
+                {name.removeprefix("details/"): tensors[name] for name in tensors if name.startswith("details/")},
+                tensors["x"],
+                None if bounds is None else Box(*bounds),
+                {name: Cost(**cost) for name, cost in about["costs"].items()},
+            )
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path}: is not a file of Measurement.save ({error}); save the measurement again") from None
+
+    def __repr__(self) -> str:
+        return f"<Measurement: {self.heading}; columns {', '.join(self.columns)}>"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        from dimple.views.report.notebook import statistics_html
+
+        return statistics_html(self.heading, self.statistics, self._statistic_units)
+
+
+def _shorten(values: Tensor, count: int = 4) -> str:
+    shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values[:count].tolist())
+    return f"[{shown}{', ...' if len(values) > count else ''}]"
