@@ -75,7 +75,7 @@ def find_user_code(error: BaseException) -> str | None:
     )
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(folders):
-            return f"{Path(frame.filename).name}:{frame.lineno}"
+            return f"{frame.filename}, line {frame.lineno}"
     return None
 
 

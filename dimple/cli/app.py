@@ -1,7 +1,8 @@
 """The program `dimple`: its commands, and the handling of errors and interrupts."""
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -20,7 +21,7 @@ from dimple.cli.commands.simulate import simulate
 from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.tangents import tangents
 from dimple.cli.commands.view import view
-from dimple.errors import DimpleError, UsageError
+from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
 from dimple.memory import configure_memory
 
 INTERRUPT_EXIT_CODE = 130
@@ -72,13 +73,31 @@ def _answer_old_names(words: list[str]) -> None:
             raise UsageError(renamed.sentence(flag, renamed.FLAGS[flag]))
 
 
+def _expand_home(word: str) -> str:
+    """Return a word or the value of a flag with the home folder for a leading tilde, as a shell does without quotes."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + (os.path.expanduser(value) if value.startswith("~") else value)  # noqa: PTH111 (see images)
+
+
+def _exit_with_other_error(error: Exception) -> NoReturn:
+    """Print one line about an error of the user's code or the file system, or an internal error, and exit."""
+    if find_user_code(error) is not None:
+        console.exit_with_error(ModelError(f"the model fails: {describe_cause(error)}; --debug shows the traceback"))
+    if isinstance(error, OSError) and error.filename is not None:
+        console.exit_with_error(RunError(f"{error.filename}: {error.strerror}; choose another path"))
+    console.print_note(
+        f"dimple: internal error, {type(error).__name__}: {error}; --debug shows the traceback, please report it"
+    )
+    raise SystemExit(1)
+
+
 def main() -> None:
     """Run the program, and exit with 0, or with one line on stderr and the exit code of the error."""
     console.configure_threads()
     configure_memory()
     console.print_warnings_as_notes()
     debug = "--debug" in sys.argv
-    sys.argv[1:] = (["--debug"] if debug else []) + [word for word in sys.argv[1:] if word != "--debug"]
+    sys.argv[1:] = (["--debug"] if debug else []) + [_expand_home(word) for word in sys.argv[1:] if word != "--debug"]
     try:
         _answer_old_names(sys.argv[1:])
         app()
@@ -99,7 +118,4 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        console.print_note(
-            f"dimple: internal error, {type(error).__name__}: {error}; --debug shows the traceback, please report it"
-        )
-        raise SystemExit(1) from None
+        _exit_with_other_error(error)

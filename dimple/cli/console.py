@@ -1,9 +1,11 @@
 """Terminal output besides the results: one-line notes and errors on stderr, and exit codes."""
 
+import contextlib
 import os
 import re
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -19,6 +21,13 @@ stderr = Console(stderr=True, highlight=False)
 def print_note(message: str) -> None:
     """Print a line on stderr, without interpreting markup in it."""
     stderr.print(message, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def redirect_prints() -> Iterator[None]:
+    """Send what the user's own network prints to stderr, so that stdout holds results only."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def print_warnings_as_notes() -> None:

@@ -180,6 +180,11 @@ def _import_model(name: str) -> nn.Module:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise UsageError(f"model {format_value(name)} is incomplete; write package.module:factory")
+    if module_name.endswith(".py") or "/" in module_name or module_name.startswith("."):
+        stem = Path(module_name).stem
+        raise UsageError(
+            f"model {format_value(name)} begins with a path; write {stem}:{attribute}, and run in that folder"
+        )
     with _search_working_folder():
         try:
             value: Any = importlib.import_module(module_name)
