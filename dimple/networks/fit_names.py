@@ -97,11 +97,8 @@ class _Fit:
     def assign(self, chosen: str) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor] | None]:
         """Return the tensors by the names of the network, and the constants of a normalization outside it."""
         prefixes = self._fitting_prefixes()
-        if not prefixes and (outer := self._outer_prefix()):
-            warnings.warn(f"{self.title}: {outer!r} is added to the names of the weights in their file", stacklevel=1)
-            self.stored = {outer + name: tensor for name, tensor in self.stored.items()}
-            self.required = [name for name in self.required if name.startswith(outer)]
-            prefixes = [""]
+        if not prefixes and (result := self._assign_inside(chosen)) is not None:
+            return result
         prefix = self._choose(prefixes, chosen)
         found = {name: match for name in self.expected if (match := self._find(name, prefix)) is not None}
         used = {source for _, sources in found.values() for source in sources}
@@ -109,10 +106,10 @@ class _Fit:
         copies = tuple(other for other in prefixes if not prefix.startswith(other))
         left_out = [name for name in self.stored if name not in used and not _is_counter(name)]
         others = {name: self.stored[name] for name in left_out if not name.startswith(copies)}
-        constants = _find_constants(others, self.location)
         surplus = [name for name in others if name.startswith(prefix) and not _is_constant(name)]
         tensors = {name: tensor for name, (tensor, _) in found.items()}
         self._check(tensors, surplus)
+        constants = _find_constants(others, self.location)
         if prefix:
             listed = f"; left out: {_list_names(left_out)}" if left_out else ""
             warnings.warn(
@@ -127,7 +124,9 @@ class _Fit:
         """
         prefixes = {""} | {name[: dot.end()] for name in self.stored for dot in re.finditer(r"\.", name)}
         fitting = [
-            prefix for prefix in sorted(prefixes, key=len) if all(self._find(name, prefix) for name in self.required)
+            prefix
+            for prefix in sorted(prefixes, key=lambda prefix: (len(prefix), prefix))
+            if all(self._find(name, prefix) for name in self.required)
         ]
         shaped = [prefix for prefix in fitting if not self._other_shapes(dict(self._tensors(prefix)))]
         return shaped or fitting
@@ -162,17 +161,18 @@ class _Fit:
         direction = stored[weight]
         return (direction if normalized[1] == 1 else _norm_along(direction, self.expected[name])), [weight]
 
-    def _outer_prefix(self) -> str:
-        """Return a prefix in the network whose names are those of the file, or "" if there is none.
-
-        The other tensors of the network must be constants of a normalization.
-        """
-        names = [name for name in self.stored if not _is_counter(name)]
-        for prefix in sorted({name[: dot.end()] for name in self.required for dot in re.finditer(r"\.", name)}):
-            inside = {name for name in self.required if name.startswith(prefix)}
-            if inside == {prefix + name for name in names} and all(map(_is_constant, {*self.required} - inside)):
-                return prefix
-        return ""
+    def _assign_inside(self, chosen: str) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor] | None] | None:
+        """Return the tensors of a part of the network, where the rest are constants of a normalization; else None."""
+        outer_prefixes = {name[: dot.end()] for name in self.required for dot in re.finditer(r"\.", name)}
+        for outer in sorted(outer_prefixes):
+            inside = {name.removeprefix(outer): self.expected[name] for name in self.expected if name.startswith(outer)}
+            if all(name.startswith(outer) or _is_constant(name) for name in self.required):
+                fit = _Fit(self.stored, inside, self.location, self.title)
+                if fit._fitting_prefixes():
+                    warnings.warn(f"{self.title}: {outer!r} is added to the names of the weights", stacklevel=1)
+                    found, constants = fit.assign(chosen)
+                    return {outer + name: tensor for name, tensor in found.items()}, constants
+        return None
 
     def _choose(self, prefixes: Sequence[str], chosen: str) -> str:
         if chosen or not prefixes:

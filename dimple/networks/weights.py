@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import safetensors.torch
 import torch
@@ -39,6 +39,36 @@ SUPPORTED_DTYPES = (
 EXTRA_STATE = "_extra_state"
 # Name of a Python object in the error messages of torch's restricted unpickler.
 _GLOBAL_PATTERN = re.compile(r"(?:GLOBAL|class|function) ([A-Za-z_][\w.]*\.[\w.<>]+)")
+
+
+@final
+class IgnoredObject:
+    """An object of another library in a weights file, of which nothing is kept and no code runs."""
+
+    def __init__(self, *_args: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+
+# Names of objects that training programs save beside the weights: settings, paths, dates and numbers of numpy.
+HARMLESS_NAMES = (
+    "argparse.Namespace",
+    "datetime.datetime",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+    "types.SimpleNamespace",
+)
+_HARMLESS: list[Any] = [(IgnoredObject, name) for name in HARMLESS_NAMES]
 
 
 def read_weights(path: Path | str, state_dict_key: str | None = None) -> dict[str, Tensor]:
@@ -149,7 +179,7 @@ def _parse_safetensors(content: bytes, location: str) -> dict[str, Tensor]:
 def _parse_torch(content: bytes, location: str) -> Any:
     """Load the file by torch's restricted unpickler; every error becomes a ModelError."""
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_HARMLESS):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         match = _GLOBAL_PATTERN.search(str(error))
@@ -201,7 +231,7 @@ def _is_state_dict(value: Mapping[Any, Any]) -> bool:
     return (
         all(isinstance(name, str) for name in value)
         and all(isinstance(item, Tensor) or name.endswith(EXTRA_STATE) for name, item in value.items())
-        and any(item.is_floating_point() or item.is_complex() for item in tensors)
+        and any(item.dim() > 0 and (item.is_floating_point() or item.is_complex()) for item in tensors)
     )
 
 
@@ -220,11 +250,11 @@ def _choose_state_dict(
     if len(matches) == 1:
         return matches[0], ""
     for path, weights in candidates.items():
-        prefix = state_dict_key.removeprefix(f"{path}." if path else "") + "."
-        if (not path or state_dict_key.startswith(f"{path}.")) and any(
-            name.startswith(prefix) for name in remove_wrappers(weights)
-        ):
-            return path, prefix
+        # The path of the only state dict may be left out.
+        is_inside = len(candidates) == 1 or state_dict_key.startswith(f"{path}.")
+        (prefix,) = remove_wrappers([state_dict_key.removeprefix(f"{path}.").rstrip(".")])
+        if is_inside and any(name.startswith(f"{prefix}.") for name in remove_wrappers(weights)):
+            return path, f"{prefix}."
     hint = f"choose one of {choices}" if choices else "omit it, because the file is a state dict itself"
     raise ModelError(
         f"{location}: --state-dict-key {format_value(state_dict_key)} does not name one state dict; {hint}"

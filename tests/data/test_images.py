@@ -171,8 +171,9 @@ def test_the_classes_of_an_npz_file_are_those_of_both_splits_or_named(tmp_path: 
     np.savez(tmp_path / "x.npz", **content)
     for split in ("train", "test"):
         assert load_images(f"npz:{tmp_path / 'x.npz'}", split).classes == tuple("0123456789")  # type: ignore[arg-type]
-    names = np.array(["ant", "bee", "cat"])
-    np.savez(tmp_path / "y.npz", x_test=x[:2], y_test=np.array([1, 2], np.uint8), classes=names)
+    names = np.array([b"ant", b"bee", b"cat"])
+    none = np.zeros(0, np.uint8)
+    np.savez(tmp_path / "y.npz", x_test=x[:2], y_test=np.array([1, 2], np.uint8), y_train=none, classes=names)
     images = load_images(f"npz:{tmp_path / 'y.npz'}", "test")
     assert images.classes == ("ant", "bee", "cat")
     assert images.y.tolist() == [1, 2]

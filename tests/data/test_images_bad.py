@@ -291,7 +291,7 @@ NPZ: dict[str, tuple[Callable[[Path], None], str]] = {
     "words": (arrays(x_test=np.full((2, 2, 2), "a")), "has dtype <U1"),
     "labels from 1": (arrays(y_test=np.array([2, 1])), "labels count from 1 to 2, class numbers from 0: save y - 1"),
     "signs": (arrays(y_test=np.array([-1, 1])), r"save \(y \+ 1\) // 2"),
-    "one-hot": (arrays(y_test=np.eye(2)), r"labels are \(N,\), N >= 1: save y_test\.argmax\(1\)"),
+    "one-hot": (arrays(y_test=np.eye(2)), r"labels are \(N,\): save y_test\.argmax\(1\)"),
     "other split": (arrays(y_train=np.array([0, -5])), r"y_train\[1\] is -5"),
     "unnamed class": (arrays(classes=np.array(["a", "b"]), y_test=np.array([0, 2])), "class numbers from 0 to 1"),
     "one name": (arrays(classes=np.array(["a"])), "it is a list of names, one a class"),
@@ -301,6 +301,26 @@ NPZ: dict[str, tuple[Callable[[Path], None], str]] = {
     "integers": (arrays(x_test=np.zeros((2, 1, 2), np.int64)), "has dtype int64"),
     "axes": (arrays(x_test=np.zeros((2, 4), np.uint8)), r"has shape \(2, 4\)"),
     "empty": (arrays(x_test=np.zeros((0, 1, 2, 2), np.uint8), y_test=np.zeros(0, np.int64)), "N >= 1"),
+    "half levels": (
+        arrays(x_test=np.linspace(-0.5, 0.5, 8).reshape(2, 2, 2)),
+        r"lie in \[-0\.5, 0\.5\]; save x \+ 0\.5",
+    ),
+    "centered levels": (arrays(x_test=np.linspace(-128, 127, 8).reshape(2, 2, 2)), r"save \(x \+ 128\) / 255"),
+    "few levels": (
+        arrays(x_test=np.linspace(0, 16, 8).reshape(2, 2, 2)),
+        "by the largest level that the format allows",
+    ),
+    "label of no class": (
+        arrays(y_test=np.array([3, 255], np.uint8)),
+        "labels are up to 3, and 255, which means no class",
+    ),
+    "text labels": (arrays(y_test=np.array(["a", "b"])), "y_test has dtype <U1; labels are integers"),
+    "one row": (arrays(y_test=np.array([[0, 1]])), r"y_test has shape \(1, 2\); labels are \(N,\)$"),
+    "flat": (arrays(x_test=np.zeros((2, 16), np.uint8)), r"save x_test\.reshape\(N, C, H, W\)"),
+    "one array": (
+        lambda path: path.write_bytes(member("{}")) and None,
+        "is one array; save x_test and y_test together",
+    ),
     "float labels": (arrays(y_test=np.array([0.0, 1.0])), "labels are integers"),
     "negative label": (arrays(y_test=np.array([0, -1])), r"y_test\[1\] is -1; labels are class numbers from 0"),
     "no zip": (lambda path: path.write_bytes(b"PK nothing") and None, "not a readable .npz"),
@@ -321,6 +341,18 @@ def test_a_folder_is_no_npz_file(tmp_path: Path) -> None:
 
 def test_a_home_folder_of_nobody_is_no_such_file() -> None:
     assert_refused("npz:~nobody-at-all/x.npz", "~nobody-at-all/x.npz: no such file or folder")
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_two_classes_whose_names_differ_in_case_are_refused(form: str, tmp_path: Path) -> None:
+    content = {f"{split}/0.png": image_bytes("RGB") for split in ("train/Cat", "test/cat")}
+    assert_refused(f"folder:{written(tmp_path / 'data', content, form)}", "'Cat' and 'cat' differ only in case")
+
+
+def test_a_zip_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("test/cat/0.png", image_bytes("RGB"))
+    assert_refused(f"folder:{tmp_path / 'a.zip'}", "is a zip archive; unpack it")
 
 
 @pytest.mark.parametrize("form", ["folder", "archive"])

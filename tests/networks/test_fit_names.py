@@ -125,6 +125,27 @@ def test_a_prefix_that_only_the_network_has_is_added(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*is removed from the names:UserWarning")
+def test_the_network_and_the_file_may_have_different_prefixes(tmp_path: Path) -> None:
+    state = random_state(make_network())
+    network = nn.Sequential(Normalize(), make_network())
+    with pytest.warns(UserWarning, match=r"'1\.' is added to the names"):
+        load_weights(network, saved(tmp_path, behind("model.", state)))
+    assert_loaded(network, behind("1.", state))
+    with pytest.raises(ModelError, match=r"10 missing: 0\.mean, .*; 6 surplus: features\.0\.bias"):
+        load_weights(network, saved(tmp_path, {f"features.{name}": state[name] for name in list(state)[:6]}))
+
+
+@pytest.mark.filterwarnings("ignore:.*is removed from the names:UserWarning")
+@pytest.mark.parametrize("key", ["state_dict.module.model", "state_dict.model.", "model", "module.model"])
+def test_a_key_may_be_written_as_the_names_begin(key: str, tmp_path: Path) -> None:
+    state = random_state(make_network())
+    network = make_network()
+    copies = behind("module.model.", state) | behind("module.ema.", random_state(network, 1))
+    load_weights(network, saved(tmp_path, {"state_dict": copies, "callbacks": {"best": torch.tensor(0.5)}}), key)
+    assert_loaded(network, state)
+
+
+@pytest.mark.filterwarnings("ignore:.*is removed from the names:UserWarning")
 def test_a_normalization_in_front_of_the_network_is_applied_or_refused(tmp_path: Path) -> None:
     state = random_state(make_network())
     mean = torch.tensor([0.1, 0.2, 0.3])

@@ -1,6 +1,8 @@
 """Weights files: formats that are read, files that are refused, and code that is never executed."""
 # ruff: noqa: TID251 - these tests write the pickles that must be refused
 
+import argparse
+import datetime
 import io
 import json
 import os
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -83,6 +86,15 @@ READABLE: dict[str, Callable[[], bytes]] = {
     "listed": lambda: torch_file({"state_dict": [linear_state()], "order": list(range(200_000))}),
     "parallel": lambda: torch_file({f"module.{name}": tensor for name, tensor in linear_state().items()}),
     "compiled": lambda: torch_file({f"_orig_mod.module.{name}": tensor for name, tensor in linear_state().items()}),
+    "with settings": lambda: torch_file(
+        {
+            "args": argparse.Namespace(lr=0.1, out=Path("runs")),
+            "best": np.float64(0.5),
+            "history": np.zeros(3),
+            "started": datetime.datetime(2020, 1, 1),  # noqa: DTZ001
+            "model": linear_state(),
+        }
+    ),
     "with optimizer": lambda: torch_file(
         {
             "model": linear_state(),

@@ -90,6 +90,13 @@ class _Listing:
                 f"{location}: {format_value(unknown[0])} is not a class of the data set; its classes are "
                 f"{', '.join(classes)}: read other data as folder:PATH"
             )
+        lower = {label.lower(): label for label in self.has_images}
+        double = sorted(label for label in self.has_images if lower[label.lower()] != label)
+        if double and not classes:
+            raise DataError(
+                f"{location}: {format_value(double[0])} and {format_value(lower[double[0].lower()])} differ only in "
+                "case; give the class one name in train and test"
+            )
         empty = sorted(label for label, has_images in self.has_images.items() if not has_images)
         if empty and not classes:
             raise DataError(

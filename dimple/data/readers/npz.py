@@ -35,6 +35,9 @@ def read_npz(path: Path, split: str) -> RawImages:
     """
     if path.is_dir():
         raise DataError(f"{path}: is a folder, not an .npz file; name the file, or read images as folder:PATH")
+    with path.open("rb") as file:
+        if file.read(6) == npy.MAGIC_PREFIX:
+            raise DataError(f"{path}: is one array; save x_{split} and y_{split} together with numpy.savez")
     try:
         with zipfile.ZipFile(path) as archive:
             values = _read_array(archive, f"x_{split}", str(path))
@@ -46,38 +49,38 @@ def read_npz(path: Path, split: str) -> RawImages:
         raise DataError(f"{path}: is not a readable .npz file ({error}); write it again with numpy.savez") from None
     y = labels[f"y_{split}"]
     if values.ndim not in (3, 4) or not values.size:
+        hint = f": save x_{split}.reshape(N, C, H, W)" if values.ndim == 2 else ""
         raise DataError(
             f"{path}: x_{split} has shape {values.shape}; images are (N, C, H, W), (N, H, W, C) or (N, H, W), N >= 1"
+            f"{hint}"
         )
     if len(values) != len(y):
         hint = ": move the last axis to the front" if values.shape[-1] == len(y) else ""
         raise DataError(
             f"{path}: x_{split} has {len(values)} images and y_{split} {len(y)} labels; give one each{hint}"
         )
-    return RawImages(
-        to_channels_first(_to_levels(values, f"{path}: x_{split}"), f"{path}: x_{split}"),
-        y.astype(np.int64),
-        name_classes(labels, str(path), classes),
-    )
+    class_names = name_classes({name: array for name, array in labels.items() if len(array)}, str(path), classes)
+    location = f"{path}: x_{split}"
+    return RawImages(to_channels_first(_to_levels(values, location), location), y.astype(np.int64), class_names)
 
 
 def _read_labels(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
     labels = _read_array(archive, name, path)
     if labels.ndim == 2 and labels.shape[1] == 1:
         return labels[:, 0]
-    if labels.ndim != 1 or not len(labels):
-        hint = f": save {name}.argmax(1)" if labels.ndim == 2 else ""
-        raise DataError(f"{path}: {name} has shape {labels.shape}; labels are (N,), N >= 1{hint}")
+    if labels.ndim != 1:
+        hint = f": save {name}.argmax(1)" if labels.ndim == 2 and len(labels) > 1 else ""
+        raise DataError(f"{path}: {name} has shape {labels.shape}; labels are (N,){hint}")
     return labels
 
 
 def _read_classes(archive: zipfile.ZipFile, path: str) -> tuple[str, ...]:
     names = _read_array(archive, CLASSES, path)
-    if names.ndim != 1 or len(names) < 2 or names.dtype.kind not in "Uiu":
+    if names.ndim != 1 or len(names) < 2 or names.dtype.kind not in "SUiu":
         raise DataError(
             f"{path}: {CLASSES} has shape {names.shape} and dtype {names.dtype}; it is a list of names, one a class"
         )
-    return tuple(map(str, names))
+    return tuple(map(str, names.astype(str)))
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
@@ -94,7 +97,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
         except (ValueError, KeyError, SyntaxError, tokenize.TokenError) as error:
             raise DataError(f"{location} is not an .npy array ({error}); write it with numpy.savez") from None
         if dtype.hasobject:
-            raise DataError(f"{location} holds Python objects; save numbers, as uint8 or float32")
+            raise DataError(f"{location} holds Python objects; save numbers, or names as numpy strings")
         expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if any(side < 0 for side in shape) or file.tell() + expected != info.file_size:
             raise DataError(
@@ -144,9 +147,11 @@ def _advise_on_floats(low: float, high: float) -> str:
     if low > -ROUNDING and high < 1 + ROUNDING:
         return f"{found}, by rounding; save x.clip(0, 1)"
     if low >= 0:
-        return f"{found}; divide them by {'255' if 1.5 < high <= 255 else 'the largest level that the format allows'}"
+        return f"{found}; divide them by {'255' if 128 < high <= 255 else 'the largest level that the format allows'}"
     if low >= -1 and high <= 1:
-        return f"{found}; save (x + 1) / 2"
+        return f"{found}; save {'x + 0.5' if low >= -0.5 and high <= 0.5 else '(x + 1) / 2'}"
+    if -128 <= low < -16 and high <= 127:
+        return f"{found}; save (x + 128) / 255"
     return (
         f"{found}, so they are normalized; save x * std + mean, and put the normalization into the network with "
         "dimple.networks.NormalizedModel"

@@ -16,6 +16,8 @@ MAX_SIDE_PIXELS = 4096
 IMAGE_FORMATS = ("JPEG", "PNG")
 SUPPORTED_MODES = {"L": "8-bit gray", "RGB": "8-bit RGB"}
 MAX_CLASSES = 10_000
+# The label -1 as an unsigned byte.
+NO_CLASS = 255
 # The brightest value of a set of images, of 1, up to which they are taken for images of other levels, and refused; and
 # up to which there is a warning.
 MAX_BLACK = 1 / 255
@@ -161,6 +163,8 @@ def name_classes(labels: Mapping[str, NDArray[Any]], location: str, names: tuple
     used = np.unique(np.concatenate([values.astype(np.int64) for values in labels.values()]))
     if used.tolist() == [-1, 1]:
         raise DataError(f"{location}: labels are -1 and 1; class numbers count from 0: save (y + 1) // 2")
+    if len(used) > 1 and used[-1] == NO_CLASS and used[-2] < NO_CLASS - 1 and not names:
+        raise DataError(f"{location}: labels are up to {used[-2]}, and {NO_CLASS}, which means no class; leave it out")
     limit = len(names) or MAX_CLASSES
     for name, values in labels.items():
         invalid = np.flatnonzero((values < 0) | (values >= limit))

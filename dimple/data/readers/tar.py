@@ -79,6 +79,8 @@ def _open_decompressed(file: io.BufferedReader) -> io.BufferedIOBase:
     }
     magic = file.read(6)
     file.seek(0)
+    if magic.startswith(b"PK"):
+        raise DataError(f"{file.name}: is a zip archive; unpack it, and name the folder")
     return next((opener(file) for start, opener in openers.items() if magic.startswith(start)), file)
 
 
