@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from dimple.errors import DimpleError
+from dimple.errors import DimpleError, ModelError
 
 # Arguments of the functions behind the commands that have the names of flags.
 ARGUMENTS_THAT_ARE_FLAGS = ("device", "force", "fps", "jobs", "out", "resolution", "size")
@@ -27,7 +27,10 @@ def print_note(message: str) -> None:
 def redirect_prints() -> Iterator[None]:
     """Send what the user's own network prints to stderr, so that stdout holds results only."""
     with contextlib.redirect_stdout(sys.stderr):
-        yield
+        try:
+            yield
+        except SystemExit as stop:
+            raise ModelError(f"the model ends the program, with exit code {stop.code}; let it raise an error") from stop
 
 
 def print_warnings_as_notes() -> None:

@@ -104,10 +104,12 @@ def remove_compilation(module: nn.Module) -> nn.Module:
 
     A compiled network does not give several gradients of one forward pass.
     """
-    if "_orig_mod" in module._modules:
+    # The class belongs to a package that takes seconds to import, and is there only with a compiled network.
+    if type(module).__name__ == "OptimizedModule":
         return remove_compilation(module.get_submodule("_orig_mod"))
     for name, child in module.named_children():
-        module._modules[name] = remove_compilation(child)
+        if (original := remove_compilation(child)) is not child:
+            module._modules[name] = original
     return module
 
 
@@ -117,7 +119,13 @@ def copy_module(module: nn.Module) -> nn.Module:
     Raises:
         ModelError: if the module contains something that cannot be copied.
     """
-    results = (value for part in module.modules() for value in _stored_tensors([vars(part), part._buffers]))
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ModelError(f"{type(module).__name__} is a TorchScript program; give the nn.Module that it was made of")
+    results = (
+        value
+        for part in module.modules()
+        for value in _stored_tensors([vars(part), dict(part.named_buffers(recurse=False))])
+    )
     # Results of computations, such as the weight of a layer with weight normalization, refuse to be copied themselves.
     copies = {id(tensor): tensor.detach().clone() for tensor in results if not tensor.is_leaf}
     try:

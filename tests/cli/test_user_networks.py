@@ -31,6 +31,13 @@ class FailsLater(Base):
             raise LookupError("large batch")
         return self.layer(x)
 
+class Exits(Base):
+    def forward(self, x):
+        raise SystemExit(0)
+
+def scripted():
+    return torch.jit.script(Base().layer)
+
 def compiled():
     return torch.compile(Base().layer)
 """
@@ -70,11 +77,20 @@ def test_an_error_in_a_network_names_its_file_and_line(
     assert f"{error} (" in stderr and f"dimple_cli_networks.py, line {LINES[line]})" in stderr
 
 
+def test_a_network_that_ends_the_program_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, stderr = run(monkeypatch, capsys, *PROBE, "--model", "dimple_cli_networks:Exits")
+    assert (code, stderr) == (4, "dimple: the model ends the program, with exit code 0; let it raise an error\n")
+
+
 # The compiler of torch warns when it is imported.
 @pytest.mark.filterwarnings("ignore")
 def test_a_compiled_network_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, stderr = run(monkeypatch, capsys, *PROBE, "--model", "dimple_cli_networks:compiled", "--json")
     assert (code, stderr) == (0, "")
+    code, _, stderr = run(monkeypatch, capsys, *PROBE, "--model", "dimple_cli_networks:scripted")
+    assert code == 4 and "is a TorchScript program; give the nn.Module that it was made of" in stderr
 
 
 def test_a_quoted_tilde_is_the_home_folder(
