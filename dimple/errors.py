@@ -1,5 +1,9 @@
 """The errors that a user can meet, each with its exit code on the command line."""
 
+import sysconfig
+import traceback
+from pathlib import Path
+
 
 class DimpleError(Exception):
     """An error that the user can correct.
@@ -57,3 +61,32 @@ class DeviceError(DimpleError, RuntimeError):
     """A device, a system library or an optional package that is missing on this machine."""
 
     exit_code = 7
+
+
+def find_user_code(error: BaseException) -> str | None:
+    """Return the file and the line of the user's own code in which an error arose, None where it arose elsewhere.
+
+    Code of the user is what belongs neither to dimple nor to installed packages or the standard library.
+    """
+    folders = (
+        str(Path(__file__).parent),
+        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+        "<",
+    )
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(folders):
+            return f"{frame.filename}, line {frame.lineno}"
+    return None
+
+
+def describe_cause(error: BaseException) -> str:
+    """Return the class of an error of other code, the first line of its text, and its place in the user's code.
+
+    Example:
+        >>> describe_cause(KeyError("width"))
+        "KeyError: 'width'"
+    """
+    lines = str(error).strip().splitlines()
+    place = find_user_code(error)
+    text = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return text if place is None else f"{text} ({place})"

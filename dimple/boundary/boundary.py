@@ -1,7 +1,7 @@
 """The decision boundary of a classifier: scores, logit margins and gradients, with every pass counted."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ class Boundary:
         self.bounds = as_box(bounds)
         self.forwards = 0
         self.backwards = 0
+        self._class_count: int | None = None
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the classifier's scores `(B, K)` for samples `(B, *shape)`, without gradient.
@@ -51,6 +52,10 @@ class Boundary:
         """
         with torch.no_grad():
             return self._scores(x)
+
+    def class_count(self, x: Tensor) -> int:
+        """Return the number of classes K, from the scores of earlier samples or else of the first of `x`."""
+        return self._class_count or self.scores(x[:1]).shape[1]
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the class of the largest score, `(B,)`; of equal scores the lowest class."""
@@ -136,14 +141,21 @@ class Boundary:
         return scores.detach(), values.detach(), gradient
 
     def _scores(self, x: Tensor) -> Tensor:
-        scores = self.model(x)
+        scores: Any = self.model(x)
+        if not isinstance(scores, Tensor) or not scores.is_floating_point():
+            found = scores.dtype if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+            raise ShapeError(
+                f"the classifier returned {found}; scores are a tensor of real numbers (B, K): return the logits"
+            )
         if scores.dim() != 2 or len(scores) != len(x) or scores.shape[1] < 2:
             raise ShapeError(
                 f"the classifier turned {tuple(x.shape)} into {tuple(scores.shape)}; scores are (B, K) with K >= 2: "
                 "wrap a single-logit network in dimple.networks.add_second_logit"
             )
         self.forwards += len(x)
-        return scores
+        self._class_count = scores.shape[1]
+        result: Tensor = scores
+        return result
 
 
 def compute_logit_margin(scores: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:

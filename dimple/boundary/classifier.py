@@ -2,16 +2,14 @@
 
 import contextlib
 import copy
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
-from dimple.errors import ModelError
+from dimple.errors import ModelError, describe_cause
 from dimple.protocols import Classifier
 from dimple.settings import format_value
 from dimple.tensors import broadcast_per_sample, is_out_of_memory
@@ -20,9 +18,6 @@ from dimple.tensors import broadcast_per_sample, is_out_of_memory
 TRIAL_SAMPLES = 8
 # The largest difference of scores, relative to their size, that counts as rounding: a batch is summed in another order.
 SCORE_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
-
-# Code in which an error of a model is not the model's own.
-FOREIGN_CODE = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), "<")
 
 # Mean and standard deviation: numbers, or one for each channel.
 Normalization = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
@@ -91,8 +86,7 @@ class PreparedClassifier:
             if is_out_of_memory(error):
                 raise
             shape = f"{tuple(inputs.shape)} of type {inputs.dtype}"
-            problem = f"{type(error).__name__}: {error}{_own_line(error)}"
-            raise ModelError(f"the model fails on samples {shape}: {problem}") from error
+            raise ModelError(f"the model fails on samples {shape}: {describe_cause(error)}") from error
 
     def _select(self, found: Any) -> Tensor:
         if self.output is not None:
@@ -157,12 +151,6 @@ def _evaluation_mode(model: Any) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-
-
-def _own_line(error: Exception) -> str:
-    """Return the file and line of a model's own code in which an error arose; empty where there is none."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(FOREIGN_CODE)]
-    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def _evaluate(model: Any, x: Tensor, output: str | int | None, preprocessing: Normalization | None) -> None:

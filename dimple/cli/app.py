@@ -1,8 +1,9 @@
 """The program `dimple`: its commands, and the handling of errors and interrupts."""
 
+import os
 import re
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,7 +23,7 @@ from dimple.cli.commands.simulate import simulate
 from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.tangents import tangents
 from dimple.cli.commands.view import view
-from dimple.errors import DimpleError, UsageError
+from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
 from dimple.memory import configure_memory
 
 INTERRUPT_EXIT_CODE = 130
@@ -101,13 +102,31 @@ def _options_of_the_program_first(words: list[str]) -> list[str]:
     return first + rest
 
 
+def _expand_home(word: str) -> str:
+    """Return a word or the value of a flag with the home folder for a leading tilde, as a shell does without quotes."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + (os.path.expanduser(value) if value.startswith("~") else value)  # noqa: PTH111 (see images)
+
+
+def _exit_with_other_error(error: Exception) -> NoReturn:
+    """Print one line about an error of the user's code or the file system, or an internal error, and exit."""
+    if find_user_code(error) is not None:
+        console.exit_with_error(ModelError(f"the model fails: {describe_cause(error)}; --debug shows the traceback"))
+    if isinstance(error, OSError) and error.filename is not None:
+        console.exit_with_error(RunError(f"{error.filename}: {error.strerror}; choose another path"))
+    console.print_note(
+        f"dimple: internal error, {type(error).__name__}: {error}; --debug shows the traceback, please report it"
+    )
+    raise SystemExit(1)
+
+
 def main() -> None:
     """Run the program, and exit with 0, or with one line on stderr and the exit code of the error."""
     console.configure_threads()
     configure_memory()
     console.print_warnings_as_notes()
     debug = "--debug" in sys.argv
-    sys.argv[1:] = _options_of_the_program_first(sys.argv[1:])
+    sys.argv[1:] = [_expand_home(word) for word in _options_of_the_program_first(sys.argv[1:])]
     try:
         _answer_old_names(sys.argv[1:])
         app()
@@ -128,7 +147,4 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        console.print_note(
-            f"dimple: internal error, {type(error).__name__}: {error}; --debug shows the traceback, please report it"
-        )
-        raise SystemExit(1) from None
+        _exit_with_other_error(error)

@@ -1,14 +1,16 @@
 """Terminal output besides the results: one-line notes and errors on stderr, and exit codes."""
 
+import contextlib
 import os
 import re
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from rich.console import Console
 
-from dimple.errors import DimpleError
+from dimple.errors import DimpleError, ModelError
 
 # Arguments of the functions behind the commands that have the names of flags.
 ARGUMENTS_THAT_ARE_FLAGS = ("device", "force", "fps", "jobs", "out", "resolution", "size")
@@ -19,6 +21,16 @@ stderr = Console(stderr=True, highlight=False)
 def print_note(message: str) -> None:
     """Print a line on stderr, without interpreting markup in it."""
     stderr.print(message, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def redirect_prints() -> Iterator[None]:
+    """Send what the user's own network prints to stderr, so that stdout holds results only."""
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        except SystemExit as stop:
+            raise ModelError(f"the model ends the program, with exit code {stop.code}; let it raise an error") from stop
 
 
 def print_warnings_as_notes() -> None:

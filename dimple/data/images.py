@@ -1,6 +1,7 @@
 """Labeled images of a data set, which is named by a short specification such as `mnist:DIR`."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, final
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor
 
 from dimple.data.readers.cifar import read_cifar10
-from dimple.data.readers.folder import read_archive_folder, read_folder
+from dimple.data.readers.folder import read_folder
 from dimple.data.readers.mnist import read_mnist
 from dimple.data.readers.npz import read_npz
-from dimple.data.readers.pixels import RawImages
+from dimple.data.readers.pixels import RawImages, check_brightness
 from dimple.errors import DataError, UsageError
 from dimple.settings import format_value, suggest_word
 from dimple.tensors import Box
@@ -94,7 +95,8 @@ def load_images(spec: str, split: Split) -> Images:
             - `cifar10:PATH`: an image folder, the .bin records, a tar archive of either, or a folder with such an
               archive;
             - `folder:PATH`: other images, as train/CLASS/IMAGE.png and test/CLASS/IMAGE.png, or an archive of them;
-            - `npz:FILE`: the arrays x_train, y_train, x_test, y_test.
+            - `npz:FILE`: the arrays x_train, y_train, x_test, y_test, and optionally `classes`, the names of all
+              classes.
         split: `train` or `test`.
 
     Raises:
@@ -116,7 +118,7 @@ def load_images(spec: str, split: Split) -> Images:
         raise UsageError(f"data {format_value(spec)} names no data set; {hint}")
     if not name:
         raise UsageError(f"data {format_value(spec)} names no path; write {kind}:PATH")
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
     try:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; check the path in {spec!r}")
@@ -125,7 +127,9 @@ def load_images(spec: str, split: Split) -> Images:
         images = READERS[kind](path, split)
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
-    return _make_images(images, f"{spec} {split}", max_level=255 if images.values.dtype == np.uint8 else 1)
+    max_level = 255 if images.values.dtype == np.uint8 else 1
+    check_brightness(images.values, max_level, f"{spec} {split}")
+    return _make_images(images, f"{spec} {split}", max_level)
 
 
 def _make_images(images: RawImages, source: str, max_level: int) -> Images:
@@ -147,13 +151,9 @@ def _load_digits(split: str) -> RawImages:
     return RawImages(values, labels[selected], tuple("0123456789"))
 
 
-def _read_folder_or_archive(path: Path, split: str) -> RawImages:
-    return read_folder(path, split) if path.is_dir() else read_archive_folder(path, split)
-
-
 READERS: dict[str, Callable[[Path, str], RawImages]] = {
     "cifar10": read_cifar10,
-    "folder": _read_folder_or_archive,
+    "folder": read_folder,
     "mnist": read_mnist,
     "npz": read_npz,
 }

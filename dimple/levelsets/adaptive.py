@@ -97,7 +97,8 @@ class Adaptive(LevelSet):
         from dimple.levelsets.continuation import SurfaceContinuation
 
         dim = require_drawable(low)
-        coarse = min(max(32, 1 << (self.resolution // 8).bit_length() - 1), 64, self.resolution)
+        eighth = max(1, self.resolution // 8)
+        coarse = min(max(32, 1 << eighth.bit_length() - 1), 64, self.resolution)
         # The smallest power of two times the coarse resolution that is not below the given resolution.
         resolution = coarse << max(0, (-(-self.resolution // coarse) - 1).bit_length())
         grid = EvaluationGrid(level_function(boundary, label), low, high, resolution, device)

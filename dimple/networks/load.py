@@ -11,12 +11,13 @@ from typing import Any, final
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from dimple.errors import ModelError, UsageError
+from dimple.errors import ModelError, UsageError, describe_cause
 from dimple.networks.convnet import convnet
 from dimple.networks.resnet import ResNet
 from dimple.networks.weights import load_weights
-from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze
+from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze, remove_compilation
 from dimple.settings import format_value, suggest_word
 from dimple.tensors import generator as make_generator
 
@@ -126,21 +127,35 @@ def check_compatible(network: nn.Module, shape: Sequence[int], classes: int, nam
         suitable = [other for other, model in MODELS.items() if model.shape == tuple(shape)]
         hint = f"choose {' or '.join(suitable)}" if suitable else "write your own package.module:factory"
         raise ModelError(f"{name} takes {' x '.join(map(str, expected))} images, {data} has {size}; {hint}")
-    first = next((tensor for tensor in network.parameters() if tensor.is_floating_point()), torch.zeros(1))
+    parameters = (tensor for tensor in network.parameters() if tensor.is_floating_point() and not is_lazy(tensor))
+    first = next(parameters, torch.zeros(1))
     sample = torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
     try:
         with torch.no_grad():
+            _initialize_lazy(network, sample)
             scores = freeze(network)(sample)
     except Exception as error:
-        raise ModelError(f"{name} fails on a sample of {size} from {data}: {_format_cause(error)}") from error
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{name} fails on a sample of {size} from {data}: {describe_cause(error)}") from error
     output = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     if output in ((1,), (1, 1)) and classes == 2:
         return add_second_logit(network)
     if output != (1, classes):
+        hint = ", or name all classes in an array `classes` of the file" if data.startswith("npz:") else ""
         raise ModelError(
-            f"{name} maps one sample to {output}; {data} has {classes} classes: it must return (1, {classes})"
+            f"{name} maps one sample to {output}; {data} has {classes} classes: it must return (1, {classes}){hint}"
         )
     return network
+
+
+def _initialize_lazy(network: nn.Module, sample: torch.Tensor) -> None:
+    """Run a network with lazy layers on one sample in eval mode, which gives their weights shapes."""
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        modes = {module: module.training for module in network.modules()}
+        network.eval()(sample)
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _initialize(architecture: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
@@ -165,6 +180,11 @@ def _import_model(name: str) -> nn.Module:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise UsageError(f"model {format_value(name)} is incomplete; write package.module:factory")
+    if module_name.endswith(".py") or "/" in module_name or module_name.startswith("."):
+        stem = Path(module_name).stem
+        raise UsageError(
+            f"model {format_value(name)} begins with a path; write {stem}:{attribute}, and run in that folder"
+        )
     with _search_working_folder():
         try:
             value: Any = importlib.import_module(module_name)
@@ -174,7 +194,7 @@ def _import_model(name: str) -> nn.Module:
             ) from error
         except (Exception, SystemExit) as error:
             raise ModelError(
-                f"model {format_value(name)}: importing {module_name} fails: {_format_cause(error)}"
+                f"model {format_value(name)}: importing {module_name} fails: {describe_cause(error)}"
             ) from error
         for part in attribute.split("."):
             value = getattr(value, part, None)
@@ -185,12 +205,12 @@ def _import_model(name: str) -> nn.Module:
         try:
             network = value if isinstance(value, nn.Module) else value()
         except (Exception, SystemExit) as error:
-            raise ModelError(f"model {format_value(name)}: {attribute}() fails: {_format_cause(error)}") from error
+            raise ModelError(f"model {format_value(name)}: {attribute}() fails: {describe_cause(error)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(
             f"model {format_value(name)}: {attribute}() returns a {type(network).__name__}; return an nn.Module"
         )
-    return network
+    return remove_compilation(network)
 
 
 @contextlib.contextmanager
@@ -202,9 +222,3 @@ def _search_working_folder() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
-
-
-def _format_cause(error: BaseException) -> str:
-    """Return the class of an error and the first line of its text."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

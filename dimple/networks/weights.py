@@ -1,12 +1,11 @@
 """Reader of weights files, safetensors or torch, that never executes code in them."""
 
 import io
-import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import safetensors.torch
 import torch
@@ -14,8 +13,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dimple.errors import ModelError
+from dimple.networks.fit_names import fit_names, remove_wrappers
 from dimple.networks.weights_format import detect_weights_format, find_first_global
-from dimple.networks.wrappers import unwrap
+from dimple.networks.wrappers import NormalizedModel, unwrap
 from dimple.settings import format_value
 
 # Of a file, and of all its tensors together.
@@ -35,31 +35,64 @@ SUPPORTED_DTYPES = (
     torch.uint8,
     torch.bool,
 )
-# Of names in the state dicts of DataParallel and torch.compile.
-WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+# The last part of the name of what is not a tensor in a state dict.
+EXTRA_STATE = "_extra_state"
 # Name of a Python object in the error messages of torch's restricted unpickler.
 _GLOBAL_PATTERN = re.compile(r"(?:GLOBAL|class|function) ([A-Za-z_][\w.]*\.[\w.<>]+)")
 
-log = logging.getLogger(__name__)
+
+@final
+class IgnoredObject:
+    """An object of another library in a weights file, of which nothing is kept and no code runs."""
+
+    def __init__(self, *_args: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+
+# Names of objects that training programs save beside the weights: settings, paths, dates and numbers of numpy.
+HARMLESS_NAMES = (
+    "argparse.Namespace",
+    "datetime.datetime",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+    "types.SimpleNamespace",
+)
+_HARMLESS: list[Any] = [(IgnoredObject, name) for name in HARMLESS_NAMES]
 
 
 def read_weights(path: Path | str, state_dict_key: str | None = None) -> dict[str, Tensor]:
     """Read the named tensors of a weights file, to the CPU.
 
     The format is detected from the content of the file, not from its name. A torch file is read without its code: only
-    containers and tensors are built. In it the one state dict is found at any depth, and the prefixes that
-    `DataParallel` and `torch.compile` add to every name are removed.
+    containers and tensors are built. In it the one state dict is found at any depth, and what `DataParallel`,
+    `torch.compile` and other wrappers of torch insert into the names is removed.
 
     Args:
         path: a .safetensors file, or a file written by `torch.save`.
-        state_dict_key: path of the state dict, if the file holds several: `model`, or `checkpoint.ema`.
+        state_dict_key: path of the state dict, if the file holds several: `model`, or `checkpoint.ema`; also with a
+            prefix of names in it, such as `state_dict.teacher`, without which only the names with it are returned.
 
     Raises:
         ModelError: if the file is missing, damaged or unsafe, if it holds no state dict, or if it holds several and
             `state_dict_key` does not name one of them.
     """
-    path = Path(path)
-    return parse_weights(read_file(path), str(path), state_dict_key)
+    weights, prefix = _read_state_dict(Path(path), state_dict_key)
+    return {
+        bare.removeprefix(prefix): weights[name]
+        for bare, name in remove_wrappers(weights).items()
+        if bare.startswith(prefix)
+    }
 
 
 def read_file(path: Path) -> bytes:
@@ -79,73 +112,61 @@ def read_file(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); name a readable weights file") from None
 
 
-def parse_weights(content: bytes, location: str, state_dict_key: str | None = None) -> dict[str, Tensor]:
-    """Parse the tensors of a weights file from its bytes; see `read_weights`.
-
-    Args:
-        content: the full file.
-        location: name of the file in error messages.
-        state_dict_key: path of the state dict, if the file holds several.
-    """
+def _read_state_dict(path: Path, state_dict_key: str | None) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a file by their names in it, and the prefix of names that `state_dict_key` ends with."""
+    location = str(path)
+    content = read_file(path)
     loaded = (
         _parse_torch(content, location)
         if detect_weights_format(content, location) == "torch"
         else _parse_safetensors(content, location)
     )
     candidates = dict(_find_state_dicts(loaded, location))
-    name = _choose_state_dict(list(candidates), location, state_dict_key)
-    weights = _remove_prefixes(candidates[name])
-    if weights.keys() != candidates[name].keys():
-        log.info("%s: the prefix of every name, as of %r, was removed", location, next(iter(candidates[name])))
+    path_in_file, prefix = _choose_state_dict(candidates, location, state_dict_key)
+    weights = {n: tensor for n, tensor in candidates[path_in_file].items() if not n.endswith(EXTRA_STATE)}
     total = 0
-    for tensor_name, tensor in weights.items():
-        _check_tensor(tensor_name, tensor, location)
+    for name, tensor in weights.items():
+        _check_tensor(name, tensor, location)
         total += tensor.numel() * tensor.element_size()
     if total > MAX_BYTES:
         raise ModelError(f"{location}: its tensors have {total} bytes together; the limit is {MAX_BYTES}")
-    return {name: tensor.detach().contiguous() for name, tensor in weights.items()}
+    return {name: tensor.detach().contiguous() for name, tensor in weights.items()}, prefix
 
 
 def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None = None) -> None:
     """Load the weights of a file into `module`, in place, or into the network that a wrapper of this package contains.
 
-    Batch counters, which only training reads, may be missing. On any other difference nothing is changed.
+    The names in the file may have another prefix than in the network, a shared weight one of its names, and a weight
+    with weight normalization another form; a warning says what is removed or left out. Batch counters, which only
+    training reads, may be missing. Mean and standard deviation of a normalization layer in front of the network go into
+    the `NormalizedModel` around it. On any other difference nothing is changed.
+
+    Args:
+        module: the network.
+        path: the weights file.
+        state_dict_key: path of the state dict, if the file holds several, and prefix of the network in it.
 
     Raises:
         ModelError: as `read_weights`; also, with at most ten names, if tensors are missing or surplus, have another
-            shape or kind of number, or are not finite.
+            shape or kind of number, or are not finite, or if there is a normalization layer and no `NormalizedModel`.
     """
     network = unwrap(module)
-    weights = read_weights(path, state_dict_key)
-    state = {name: tensor for name, tensor in network.state_dict().items() if isinstance(tensor, Tensor)}
-    # The network's own names may have such a prefix; it is removed on both sides before they are compared.
-    expected = _remove_prefixes(state)
-    required = {name for name in expected if not name.endswith("num_batches_tracked")}
-    problems = _summarize_names("missing", sorted(required - weights.keys()))
-    problems += _summarize_names(
-        "surplus", sorted(format_value(name)[1:-1] for name in weights.keys() - expected.keys())
-    )
-    common = [name for name in expected if name in weights]
-    different = [name for name in common if weights[name].shape != expected[name].shape]
-    shapes = [f"{name} {tuple(weights[name].shape)} for {tuple(expected[name].shape)}" for name in different]
-    problems += _summarize_names("of another shape", shapes)
-    if problems:
-        raise ModelError(
-            f"{path}: does not fit {type(network).__name__}: {'; '.join(problems)}; name the model that these weights "
-            "were trained as"
+    weights, prefix = _read_state_dict(Path(path), state_dict_key)
+    fitted = fit_names(weights, network, str(path), prefix)
+    if fitted.constants is not None:
+        mean, std = (tuple(round(value, 6) for value in values.tolist()) for values in fitted.constants)
+        normalized = next((part for part in module.modules() if isinstance(part, NormalizedModel)), None)
+        if normalized is None or len(mean) not in (1, normalized.mean.numel()):
+            raise ModelError(
+                f"{path}: holds a normalization of the images in front of {type(network).__name__}; name a model that "
+                f"contains it, such as dimple.networks.NormalizedModel({mean}, {std}, network)"
+            )
+        warnings.warn(
+            f"{type(network).__name__}: the images are normalized by mean {mean} and std {std} of the weights file",
+            stacklevel=1,
         )
-    for name in common:
-        if weights[name].is_floating_point() != expected[name].is_floating_point():
-            raise ModelError(f"{path}: {name} is {weights[name].dtype}; the network has {expected[name].dtype}")
-        if not bool(torch.isfinite(weights[name]).all()):
-            raise ModelError(f"{path}: {name} holds nan or inf; use weights from before the training diverged")
-    filled = {**expected, **weights}
-    network.load_state_dict({name: filled[bare] for name, bare in zip(state, expected, strict=True)}, strict=False)
-
-
-def _summarize_names(problem: str, names: list[str]) -> list[str]:
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return [f"{len(names)} {problem}: {', '.join(names[:10])}{more}"] if names else []
+        normalized.set_constants(*fitted.constants)
+    network.load_state_dict(fitted.tensors, strict=False)
 
 
 def _parse_safetensors(content: bytes, location: str) -> dict[str, Tensor]:
@@ -158,7 +179,7 @@ def _parse_safetensors(content: bytes, location: str) -> dict[str, Tensor]:
 def _parse_torch(content: bytes, location: str) -> Any:
     """Load the file by torch's restricted unpickler; every error becomes a ModelError."""
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_HARMLESS):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         match = _GLOBAL_PATTERN.search(str(error))
@@ -206,35 +227,38 @@ def _is_state_dict(value: Mapping[Any, Any]) -> bool:
 
     The integer tensors of random generator states are not weights.
     """
-    return all(isinstance(name, str) and isinstance(item, Tensor) for name, item in value.items()) and any(
-        item.is_floating_point() or item.is_complex() for item in value.values()
+    tensors = [item for item in value.values() if isinstance(item, Tensor)]
+    return (
+        all(isinstance(name, str) for name in value)
+        and all(isinstance(item, Tensor) or name.endswith(EXTRA_STATE) for name, item in value.items())
+        and any(item.dim() > 0 and (item.is_floating_point() or item.is_complex()) for item in tensors)
     )
 
 
-def _choose_state_dict(names: list[str], location: str, state_dict_key: str | None) -> str:
-    """Return the path of the state dict that `state_dict_key` names, or of the only one."""
-    if not names:
+def _choose_state_dict(
+    candidates: Mapping[str, Mapping[str, Tensor]], location: str, state_dict_key: str | None
+) -> tuple[str, str]:
+    """Return the path of the state dict that `state_dict_key` names, or of the only one, and a prefix of its names."""
+    if not candidates:
         raise ModelError(f"{location}: holds no state dict (names with tensors); save model.state_dict()")
-    choices = ", ".join(format_value(name)[1:-1] for name in names[:10])
+    choices = ", ".join(format_value(name)[1:-1] for name in list(candidates)[:10])
     if state_dict_key is None:
-        if len(names) > 1:
-            raise ModelError(f"{location}: holds {len(names)} state dicts; choose --state-dict-key: {choices}")
-        return names[0]
-    matches = [name for name in names if name == state_dict_key or name.startswith(f"{state_dict_key}[")]
-    if len(matches) != 1:
-        hint = f"choose one of {choices}" if choices else "omit it, because the file is a state dict itself"
-        raise ModelError(
-            f"{location}: --state-dict-key {format_value(state_dict_key)} does not name one state dict; {hint}"
-        )
-    return matches[0]
-
-
-def _remove_prefixes(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the same tensors in the same order, without the prefixes that wrappers add to all names."""
-    result = dict(weights)
-    while prefix := next((p for p in WRAPPER_PREFIXES if result and all(name.startswith(p) for name in result)), None):
-        result = {name.removeprefix(prefix): tensor for name, tensor in result.items()}
-    return result
+        if len(candidates) > 1:
+            raise ModelError(f"{location}: holds {len(candidates)} state dicts; choose --state-dict-key: {choices}")
+        return next(iter(candidates)), ""
+    matches = [name for name in candidates if name == state_dict_key or name.startswith(f"{state_dict_key}[")]
+    if len(matches) == 1:
+        return matches[0], ""
+    for path, weights in candidates.items():
+        # The path of the only state dict may be left out.
+        is_inside = len(candidates) == 1 or state_dict_key.startswith(f"{path}.")
+        (prefix,) = remove_wrappers([state_dict_key.removeprefix(f"{path}.").rstrip(".")])
+        if is_inside and any(name.startswith(f"{prefix}.") for name in remove_wrappers(weights)):
+            return path, f"{prefix}."
+    hint = f"choose one of {choices}" if choices else "omit it, because the file is a state dict itself"
+    raise ModelError(
+        f"{location}: --state-dict-key {format_value(state_dict_key)} does not name one state dict; {hint}"
+    )
 
 
 def _check_tensor(name: str, tensor: Tensor, location: str) -> None:

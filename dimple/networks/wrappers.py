@@ -1,8 +1,8 @@
 """Wrappers that make a classifier of a network: normalized inputs, a second logit, fixed weights."""
 
 import copy
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,12 @@ class NormalizedModel(nn.Module):
         """Map images `(B, C, H, W)` in [0, 1] to the scores of the module."""
         scores: Tensor = self.module((x - self.mean) / self.std)
         return scores
+
+    def set_constants(self, mean: Tensor, std: Tensor) -> None:
+        """Replace mean and standard deviation, one number a channel or one for all."""
+        with torch.no_grad():
+            self.mean.copy_(mean.reshape(-1, 1, 1))
+            self.std.copy_(std.reshape(-1, 1, 1))
 
     def sequential_layers(self) -> tuple[nn.Module, ...]:
         """Return the normalization as a layer, and the module."""
@@ -93,16 +99,58 @@ def unwrap(module: nn.Module) -> nn.Module:
     return module
 
 
+def remove_compilation(module: nn.Module) -> nn.Module:
+    """Return the network that `torch.compile` was given, itself and within `module`, which is changed in place.
+
+    A compiled network does not give several gradients of one forward pass.
+    """
+    # The class belongs to a package that takes seconds to import, and is there only with a compiled network.
+    if type(module).__name__ == "OptimizedModule":
+        return remove_compilation(module.get_submodule("_orig_mod"))
+    for name, child in module.named_children():
+        if (original := remove_compilation(child)) is not child:
+            module._modules[name] = original
+    return module
+
+
+def copy_module(module: nn.Module) -> nn.Module:
+    """Return a copy of `module`, also where it stores results of a forward pass, which are copied without gradient.
+
+    Raises:
+        ModelError: if the module contains something that cannot be copied.
+    """
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ModelError(f"{type(module).__name__} is a TorchScript program; give the nn.Module that it was made of")
+    results = (
+        value
+        for part in module.modules()
+        for value in _stored_tensors([vars(part), dict(part.named_buffers(recurse=False))])
+    )
+    # Results of computations, such as the weight of a layer with weight normalization, refuse to be copied themselves.
+    copies = {id(tensor): tensor.detach().clone() for tensor in results if not tensor.is_leaf}
+    try:
+        return copy.deepcopy(module, copies)
+    except Exception as error:
+        raise ModelError(
+            f"{type(module).__name__} cannot be copied ({error}); keep only parameters, buffers and settings in it"
+        ) from None
+
+
+def _stored_tensors(containers: Iterable[Any], depth: int = 3) -> Iterator[Tensor]:
+    """Yield the tensors in containers within containers."""
+    for container in containers:
+        values = container.values() if isinstance(container, dict) else container
+        for value in values:
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, dict | list | tuple) and depth:
+                yield from _stored_tensors([value], depth - 1)
+
+
 def freeze(module: nn.Module) -> nn.Module:
     """Return a copy of `module` in eval mode, without gradients of its weights; the original is not changed.
 
     Raises:
         ModelError: if the module contains something that cannot be copied.
     """
-    try:
-        duplicate = copy.deepcopy(module)
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"{type(module).__name__} cannot be copied ({error}); keep only parameters, buffers and settings in it"
-        ) from None
-    return duplicate.eval().requires_grad_(False)
+    return remove_compilation(copy_module(module)).eval().requires_grad_(False)

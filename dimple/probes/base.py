@@ -89,6 +89,7 @@ class Probe(ABC):
         require_samples(x)
         if y.shape != (len(x),):
             raise ShapeError(f"y has shape {tuple(y.shape)} for {len(x)} samples; labels are (B,)")
+        _require_classes(boundary, x, y)
         if self.needs_tangents and tangents is None:
             raise ShapeError(f"{type(self).__name__} needs a tangent field: pass tangents=, for example a manifold")
         return Measurement.concatenate(
@@ -98,3 +99,14 @@ class Probe(ABC):
     @abstractmethod
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
         """Measure one chunk of samples that has passed the checks of `__call__`."""
+
+
+def _require_classes(boundary: Boundary, x: Tensor, y: Tensor) -> None:
+    """Raise a ShapeError unless all labels are class numbers."""
+    if y.is_floating_point() or y.is_complex():
+        raise ShapeError(f"y has dtype {y.dtype}; labels are whole numbers: call y.long()")
+    classes = boundary.class_count(x)
+    wrong = (y < 0) | (y >= classes)
+    if bool(wrong.any()):
+        row = int(torch.nonzero(wrong)[0])
+        raise ShapeError(f"y[{row}] is {int(y[row])}; the classifier has the classes 0 to {classes - 1}")

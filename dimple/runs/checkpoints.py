@@ -89,5 +89,8 @@ def natural_sort_key(path: Path) -> list[tuple[int, str]]:
 def _infer_steps(paths: Sequence[Path]) -> list[int]:
     numbers = [_STEP_NUMBER_PATTERN.findall(path.stem) for path in paths]
     steps = [int(matches[-1]) for matches in numbers if matches]
-    is_increasing = all(earlier < later for earlier, later in itertools.pairwise(steps))
+    # Larger numbers are time stamps or hashes, which a table cannot hold.
+    is_increasing = all(step < 2**63 for step in steps) and all(
+        earlier < later for earlier, later in itertools.pairwise(steps)
+    )
     return steps if is_increasing and len(steps) == len(paths) else list(range(len(paths)))

@@ -1,6 +1,7 @@
 """A run folder: the settings, the snapshots, the measurements, and the progress of one experiment."""
 
 import json
+import os
 import re
 import shutil
 import warnings
@@ -32,6 +33,7 @@ from dimple.renamed import (
 )
 from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
+from dimple.settings import format_value
 
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
@@ -81,7 +83,7 @@ class RunFolder:
             RunError: if the folder is missing, is not a run or has a newer format, or if the file is damaged or is not
                 a packed run.
         """
-        path = Path(path)
+        path = _expand(path)
         archive_path = path if path.is_file() else None
         if archive_path is not None:
             path = unpack(archive_path, RUN_FILES_PATTERN)
@@ -132,7 +134,7 @@ class RunFolder:
         Raises:
             RunError: if the folder holds a finished run, a run with other settings, or other files.
         """
-        path = Path(path)
+        path = _expand(path)
         if path.is_file():
             raise RunError(f"{path}: is a file, but a run is a folder; choose another out=")
         try:
@@ -453,3 +455,17 @@ def _mesh_from_arrays(arrays: Arrays, name: str) -> Mesh | None:
     if f"{name}/vertices" not in arrays:
         return None
     return Mesh(arrays[f"{name}/vertices"].astype(np.float64), arrays[f"{name}/faces"].astype(np.int64))
+
+
+def _expand(path: Path | str) -> Path:
+    """Return a path with the home folder for a leading tilde.
+
+    Raises:
+        RunError: if a name in the path is too long for the file system.
+    """
+    path = Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
+    try:
+        path.exists()
+    except OSError as error:
+        raise RunError(f"{format_value(str(path))}: cannot be used ({error.strerror}); choose another path") from None
+    return path

@@ -23,6 +23,8 @@ TRIAL_SAMPLES = 64
 MAX_CHUNK_NUMBERS = 2**25
 # Candidates beyond the requested number that a search by projection or in single precision finds.
 EXTRA_CANDIDATES = 8
+# The largest coordinate of which sums of squared differences are finite, of the root of the largest number.
+MAX_SQUARE_FRACTION = 1e-4
 
 
 @final
@@ -54,6 +56,9 @@ class NearestNeighbors:
                 "it must be (N, *shape), N >= 2, floating point and finite"
             )
         self.points = flatten(cloud)
+        largest = float(cloud.abs().max())
+        if largest > MAX_SQUARE_FRACTION * torch.finfo(cloud.dtype).max ** 0.5:
+            raise ShapeError(f"cloud has coordinates up to {largest:.3g}, whose squares overflow; scale the samples")
 
     def __len__(self) -> int:
         return len(self.points)

@@ -50,3 +50,16 @@ def test_other_bounds_are_refused(bounds: Any) -> None:
 def test_single_score_is_refused_with_a_way_out() -> None:
     with pytest.raises(ShapeError, match="add_second_logit"):
         Boundary(lambda x: x[:, :1]).scores(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (lambda x: (x, x), "returned a tuple; scores are a tensor"),
+        (lambda x: {"logits": x}, "returned a dict"),
+        (lambda x: x.long(), "returned torch.int64; scores are a tensor of real numbers"),
+    ],
+)
+def test_an_output_that_is_no_tensor_of_real_numbers_is_refused(output: Any, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        Boundary(output).scores(torch.zeros(3, 2))

@@ -70,5 +70,6 @@ def packed(path: Path, members: Mapping[str, bytes]) -> Path:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
             archive.addfile(info, io.BytesIO(content))
     return path

@@ -105,7 +105,7 @@ def test_some_classes_have_the_numbers_of_cifar_or_are_numbered_from_zero_as_a_f
 @pytest.mark.parametrize("mark", ["-", "."])
 @pytest.mark.parametrize("inside", [".", "MNIST/raw"])
 def test_idx_files_are_read_with_and_without_gzip(suffix: str, mark: str, inside: str, tmp_path: Path) -> None:
-    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    pixels = 10 * np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
     folder = tmp_path / inside
     folder.mkdir(parents=True, exist_ok=True)
     images = struct.pack(">4I", 0x803, 2, 3, 4) + pixels.tobytes()
@@ -137,6 +137,75 @@ def test_npz_arrays_come_back_as_they_were(fortran: bool, compressed: bool, tmp_
     assert torch.equal(train.x, torch.from_numpy(floats).float())
     assert torch.equal(test.x[:, 0], torch.from_numpy(gray).float() / 255)
     assert train.classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((28, 28, 1), (1, 28, 28)),
+        ((32, 32, 3), (3, 32, 32)),
+        ((32, 32, 4), (4, 32, 32)),
+        ((20, 30, 3), (3, 20, 30)),
+    ],
+)
+def test_channels_last_are_read_as_what_they_are(
+    shape: tuple[int, ...], expected: tuple[int, ...], tmp_path: Path
+) -> None:
+    x = np.random.Generator(np.random.PCG64(0)).random((2, *shape)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x_test=x, y_test=np.array([0, 1]))
+    with pytest.warns(UserWarning, match="are read with channels last, as"):
+        images = load_images(f"npz:{tmp_path / 'x.npz'}", "test")
+    assert images.shape == expected
+    assert torch.equal(images.x, torch.from_numpy(x).permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (3, 8, 3), (1, 8, 1), (5, 8, 8), (28, 8, 8), (2, 5, 7)])
+def test_channels_first_stay_first(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x_test=np.zeros((2, *shape), np.uint8), y_test=np.array([0, 1]))
+    assert load_images(f"npz:{tmp_path / 'x.npz'}", "test").shape == shape
+
+
+def test_the_classes_of_an_npz_file_are_those_of_both_splits_or_named(tmp_path: Path) -> None:
+    x = np.zeros((40, 8, 8), np.uint8)
+    content = {"x_train": x, "y_train": np.arange(40) % 10, "x_test": x[:2], "y_test": np.array([[3], [7]])}
+    np.savez(tmp_path / "x.npz", **content)
+    for split in ("train", "test"):
+        assert load_images(f"npz:{tmp_path / 'x.npz'}", split).classes == tuple("0123456789")  # type: ignore[arg-type]
+    names = np.array([b"ant", b"bee", b"cat"])
+    none = np.zeros(0, np.uint8)
+    np.savez(tmp_path / "y.npz", x_test=x[:2], y_test=np.array([1, 2], np.uint8), y_train=none, classes=names)
+    images = load_images(f"npz:{tmp_path / 'y.npz'}", "test")
+    assert images.classes == ("ant", "bee", "cat")
+    assert images.y.tolist() == [1, 2]
+
+
+def test_bool_images_are_zeros_and_ones(tmp_path: Path) -> None:
+    x = np.eye(4, dtype=bool)[None].repeat(2, 0)
+    np.savez(tmp_path / "x.npz", x_test=x, y_test=np.array([0, 1]))
+    assert load_images(f"npz:{tmp_path / 'x.npz'}", "test").x.unique().tolist() == [0.0, 1.0]
+
+
+def test_levels_that_look_dark_give_a_warning(tmp_path: Path) -> None:
+    x = np.arange(32, dtype=np.uint8).reshape(2, 4, 4) % 17
+    np.savez(tmp_path / "x.npz", x_test=x, y_test=np.array([0, 1]))
+    with pytest.warns(UserWarning, match="largest value of all images is 16, where 255 is white; if 16 is white, save"):
+        assert float(load_images(f"npz:{tmp_path / 'x.npz'}", "test").x.max()) == pytest.approx(16 / 255)
+
+
+def test_more_than_ten_classes_of_idx_files_are_those_of_both_splits(tmp_path: Path) -> None:
+    for prefix, labels in (("train", [46, 0]), ("t10k", [3, 12])):
+        (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, 2, 2, 2) + bytes(8))
+        (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 2) + bytes(labels))
+    assert len(load_images(f"mnist:{tmp_path}", "test").classes) == 47
+
+
+def test_a_class_whose_letters_are_written_in_two_forms_is_one_class(tmp_path: Path) -> None:
+    pixels, _ = cifar(1, 0)
+    png_folder(tmp_path, {"train": (pixels, np.array([3])), "test": (pixels, np.array([3]))})
+    (tmp_path / "train" / "cat").rename(tmp_path / "train" / "caf\u00e9")
+    (tmp_path / "test" / "cat").rename(tmp_path / "test" / "cafe\u0301")
+    for split in ("train", "test"):
+        assert load_images(f"folder:{tmp_path}", split).classes == ("caf\u00e9",)  # type: ignore[arg-type]
 
 
 def test_a_batch_holds_the_images_with_these_indices() -> None:

@@ -206,15 +206,22 @@ IDX: dict[str, tuple[bytes, bytes, str]] = {
     "magic": (
         struct.pack(">4I", 0xD03, 2, 2, 2) + bytes(8),
         GOOD_LABELS,
-        "not an IDX file of unsigned bytes with 3 axes",
+        "not an IDX file of unsigned bytes with 3 axes but of 32-bit floats with 3; save other arrays as npz",
     ),
-    "swapped": (GOOD_LABELS, GOOD_IMAGES, "not an IDX file"),
+    "swapped": (GOOD_LABELS, GOOD_IMAGES, "3 axes but of unsigned bytes with 1;"),
+    "color": (struct.pack(">5I", 0x804, 2, 1, 1, 3) + bytes(6), GOOD_LABELS, "3 axes but of unsigned bytes with 4"),
+    "no idx": (b"hello world, hello again", GOOD_LABELS, "3 axes; get the file from its source again"),
+    "levels 0 and 1": (GOOD_IMAGES[:-1] + b"\x01", GOOD_LABELS, "largest value of all images is 1, where 255 is white"),
     "header cut": (GOOD_IMAGES[:9], GOOD_LABELS, "not an IDX file"),
     "short": (GOOD_IMAGES[:-1], GOOD_LABELS, "claims 8 bytes and only 7 follow"),
     "long": (GOOD_IMAGES + b"x", GOOD_LABELS, "claims 8 bytes and more follow"),
     "lying": (struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2), GOOD_LABELS, "the limit is"),
     "counts": (GOOD_IMAGES, struct.pack(">2I", 0x801, 3) + bytes(3), "has 2 images for 3 labels"),
-    "label": (GOOD_IMAGES, struct.pack(">2I", 0x801, 2) + bytes([1, 10]), "label 1 is 10"),
+    "letters": (
+        struct.pack(">4I", 0x803, 12, 1, 1) + bytes(12),
+        struct.pack(">2I", 0x801, 12) + bytes(range(1, 13)),
+        "labels count from 1 to 12, class numbers from 0: save y - 1",
+    ),
     "none": (struct.pack(">4I", 0x803, 0, 2, 2), struct.pack(">2I", 0x801, 0), "holds no images"),
     "gzip cut": (b"\x1f\x8b\x08\x00", GOOD_LABELS, "cannot be read"),
 }
@@ -223,7 +230,7 @@ IDX: dict[str, tuple[bytes, bytes, str]] = {
 @pytest.mark.parametrize("kind", IDX)
 def test_a_bad_idx_file_is_named(kind: str, tmp_path: Path) -> None:
     images, labels, message = IDX[kind]
-    assert "t10k-" in assert_refused(idx(tmp_path / "mnist", images, labels), message)
+    assert str(tmp_path / "mnist") in assert_refused(idx(tmp_path / "mnist", images, labels), message)
 
 
 def test_missing_idx_files_are_named(tmp_path: Path) -> None:
@@ -268,13 +275,54 @@ NPZ: dict[str, tuple[Callable[[Path], None], str]] = {
     "no npy": (raw(b"hello"), "not an .npy array"),
     "missing": (arrays(y_test=None), "y_test is missing; the file holds x_test.npy"),
     "lengths": (arrays(y_test=np.array([0, 1, 1])), "has 2 images and y_test 3 labels"),
+    "binary": (arrays(x_test=np.eye(2, dtype=np.uint8)[None].repeat(2, 0)), "save images of 0 and 1 as float32"),
+    "divided twice": (arrays(x_test=np.full((2, 4, 4), 1 / 255)), "divided by 255 twice"),
+    "symmetric": (arrays(x_test=np.linspace(-1, 1, 8).reshape(2, 2, 2)), r"lie in \[-1, 1\]; save \(x \+ 1\) / 2"),
+    "normalized": (
+        arrays(x_test=np.linspace(-0.4, 2.8, 8).reshape(2, 2, 2)),
+        r"save x \* std \+ mean, .*NormalizedModel",
+    ),
+    "rounded": (arrays(x_test=np.linspace(-1e-7, 1, 8).reshape(2, 2, 2)), r"by rounding; save x\.clip"),
+    "levels": (arrays(x_test=np.linspace(0, 255, 8).reshape(2, 2, 2)), "divide them by 255"),
+    "deep levels": (arrays(x_test=np.linspace(0, 65535, 8).reshape(2, 2, 2)), "by the largest level"),
+    "integer levels": (arrays(x_test=np.arange(8).reshape(2, 2, 2)), "int64; .* save them as uint8"),
+    "integer ones": (arrays(x_test=np.ones((2, 2, 2), np.int32)), "int32; .* save images of 0 and 1 as float32"),
+    "signed bytes": (arrays(x_test=np.full((2, 2, 2), -3, np.int8)), r"int8; .* lie in \[-3, -3\]; add"),
+    "words": (arrays(x_test=np.full((2, 2, 2), "a")), "has dtype <U1"),
+    "labels from 1": (arrays(y_test=np.array([2, 1])), "labels count from 1 to 2, class numbers from 0: save y - 1"),
+    "signs": (arrays(y_test=np.array([-1, 1])), r"save \(y \+ 1\) // 2"),
+    "one-hot": (arrays(y_test=np.eye(2)), r"labels are \(N,\): save y_test\.argmax\(1\)"),
+    "other split": (arrays(y_train=np.array([0, -5])), r"y_train\[1\] is -5"),
+    "unnamed class": (arrays(classes=np.array(["a", "b"]), y_test=np.array([0, 2])), "class numbers from 0 to 1"),
+    "one name": (arrays(classes=np.array(["a"])), "it is a list of names, one a class"),
+    "images last": (arrays(x_test=np.zeros((8, 8, 2), np.uint8)), "move the last axis to the front"),
     "nan": (arrays(x_test=np.array([[[0.0, np.nan]], [[0, 0]]])), r"x_test\[0, 0, 1\] is nan; values must lie in"),
     "out of range": (arrays(x_test=np.array([[[0.0, 1.0]], [[0, 255.0]]])), r"x_test\[1, 0, 1\] is 255\.0"),
     "integers": (arrays(x_test=np.zeros((2, 1, 2), np.int64)), "has dtype int64"),
     "axes": (arrays(x_test=np.zeros((2, 4), np.uint8)), r"has shape \(2, 4\)"),
     "empty": (arrays(x_test=np.zeros((0, 1, 2, 2), np.uint8), y_test=np.zeros(0, np.int64)), "N >= 1"),
+    "half levels": (
+        arrays(x_test=np.linspace(-0.5, 0.5, 8).reshape(2, 2, 2)),
+        r"lie in \[-0\.5, 0\.5\]; save x \+ 0\.5",
+    ),
+    "centered levels": (arrays(x_test=np.linspace(-128, 127, 8).reshape(2, 2, 2)), r"save \(x \+ 128\) / 255"),
+    "few levels": (
+        arrays(x_test=np.linspace(0, 16, 8).reshape(2, 2, 2)),
+        "by the largest level that the format allows",
+    ),
+    "label of no class": (
+        arrays(y_test=np.array([3, 255], np.uint8)),
+        "labels are up to 3, and 255, which means no class",
+    ),
+    "text labels": (arrays(y_test=np.array(["a", "b"])), "y_test has dtype <U1; labels are integers"),
+    "one row": (arrays(y_test=np.array([[0, 1]])), r"y_test has shape \(1, 2\); labels are \(N,\)$"),
+    "flat": (arrays(x_test=np.zeros((2, 16), np.uint8)), r"save x_test\.reshape\(N, C, H, W\)"),
+    "one array": (
+        lambda path: path.write_bytes(member("{}")) and None,
+        "is one array; save x_test and y_test together",
+    ),
     "float labels": (arrays(y_test=np.array([0.0, 1.0])), "labels are integers"),
-    "negative label": (arrays(y_test=np.array([0, -1])), "label 1 is -1"),
+    "negative label": (arrays(y_test=np.array([0, -1])), r"y_test\[1\] is -1; labels are class numbers from 0"),
     "no zip": (lambda path: path.write_bytes(b"PK nothing") and None, "not a readable .npz"),
 }
 
@@ -287,7 +335,72 @@ def test_a_bad_npz_file_is_named(kind: str, tmp_path: Path) -> None:
     assert str(path) in assert_refused(f"npz:{path}", message)
 
 
+def test_a_folder_is_no_npz_file(tmp_path: Path) -> None:
+    assert_refused(f"npz:{tmp_path}", "is a folder, not an .npz file")
+
+
+def test_a_home_folder_of_nobody_is_no_such_file() -> None:
+    assert_refused("npz:~nobody-at-all/x.npz", "~nobody-at-all/x.npz: no such file or folder")
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_two_classes_whose_names_differ_in_case_are_refused(form: str, tmp_path: Path) -> None:
+    content = {f"{split}/0.png": image_bytes("RGB") for split in ("train/Cat", "test/cat")}
+    assert_refused(f"folder:{written(tmp_path / 'data', content, form)}", "'Cat' and 'cat' differ only in case")
+
+
+def test_a_zip_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("test/cat/0.png", image_bytes("RGB"))
+    assert_refused(f"folder:{tmp_path / 'a.zip'}", "is a zip archive; unpack it")
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_images_of_other_formats_are_counted_and_refused(form: str, tmp_path: Path) -> None:
+    content = {"test/cat/0.png": image_bytes("RGB")}
+    content |= {f"test/cat/{number}.bmp": image_bytes("RGB", kind="BMP") for number in range(5)}
+    path = written(tmp_path / "some", content, form)
+    assert_refused(f"folder:{path}", r"holds 5 files not read \(5 \.bmp\); images are JPEG or PNG")
+    path = written(tmp_path / "all", {"test/cat/0.ppm": image_bytes("RGB", kind="PPM"), "test/cat/a.txt": b""}, form)
+    assert_refused(f"folder:{path}", r"holds no images, and 2 files not read \(1 \.ppm, 1 \.txt\)")
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_other_files_that_are_left_out_are_counted_in_a_warning(form: str, tmp_path: Path) -> None:
+    names = ["cat/labels.csv", "cat/README", "cat/more/1.png", "2.png", "cat/.hidden"]
+    content = {f"test/{name}": image_bytes("L") for name in ["cat/0.png", "cat/1.jfif", *names]}
+    path = written(tmp_path / "data", content, form)
+    counts = "1 .csv, 1 in a subfolder, 1 outside a class folder, 1 without an ending"
+    with pytest.warns(UserWarning, match=rf"holds 4 files not read \({counts}\)"):
+        assert len(load_images(f"folder:{path}", "test")) == 2
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_a_class_without_images_makes_the_class_numbers_doubtful(form: str, tmp_path: Path) -> None:
+    content = {f"{split}/{name}/0.png": image_bytes("RGB") for split, name in [("train", "a"), ("test", "c")]}
+    assert load_images(f"folder:{written(tmp_path / 'good', content, form)}", "test").y.tolist() == [1]
+    path = written(tmp_path / "bad", content | {"train/b/": b""}, form)
+    assert_refused(f"folder:{path}", "class 'b' has no JPEG or PNG images in train or test")
+    # The classes of CIFAR-10 have their own numbers.
+    content = {"test/dog/0.png": image_bytes("RGB"), "test/cat/": b""}
+    assert load_images(f"cifar10:{written(tmp_path / 'cifar', content, form)}", "test").y.tolist() == [5]
+
+
+def written(path: Path, content: dict[str, bytes], form: str) -> Path:
+    """Write files, or folders where the name ends with a slash, to a folder or an archive."""
+    if form == "archive":
+        return packed(path.with_suffix(".tar"), content)
+    for name, data in content.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            file.mkdir()
+        else:
+            file.write_bytes(data)
+    return path
+
+
 def test_a_huge_label_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images.npz"
     arrays(y_test=np.array([0, 2**40]))(path)
-    assert_refused(f"npz:{path}", "has label 1099511627776; class numbers are below")
+    assert_refused(f"npz:{path}", r"y_test\[1\] is 1099511627776; labels are class numbers from 0 to 9999")

@@ -227,3 +227,11 @@ def test_every_level_set_of_an_empty_box_is_empty(kind: Any) -> None:
         mesh = LEVEL_SETS[kind]().extract(Boundary(nn.Sequential(sized)), 1, (-1,) * dim, (1,) * dim, CPU)
         assert mesh.vertices.shape == (0, dim)
         assert mesh.faces.shape == (0, dim)
+
+
+@pytest.mark.parametrize("resolution", range(1, 10))
+def test_every_resolution_gives_the_mesh_of_the_dense_grid(resolution: int) -> None:
+    boundary = Boundary(lambda x: torch.stack([x.norm(dim=1), torch.full((len(x),), 0.47)], dim=1))
+    dense = Dense(resolution=resolution).extract(boundary, 1, (-1.0, -1.0), (1.0, 1.0), CPU)
+    found = Adaptive(resolution=resolution).extract(boundary, 1, (-1.0, -1.0), (1.0, 1.0), CPU)
+    assert len(found.faces) == len(dense.faces)

@@ -1,5 +1,8 @@
 """Wrappers that make a classifier of a network."""
 
+import threading
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -65,11 +68,56 @@ def test_a_frozen_copy_is_independent_of_the_original() -> None:
 
 
 def test_a_module_that_cannot_be_copied_is_refused() -> None:
-    class Cached(nn.Module):
+    class Locked(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.weight = nn.Parameter(torch.ones(2))
-            self.cache: Tensor = self.weight * 2
+            self.lock = threading.Lock()
 
-    with pytest.raises(ModelError, match="Cached cannot be copied"):
-        freeze(Cached())
+    with pytest.raises(ModelError, match="Locked cannot be copied"):
+        freeze(Locked())
+
+
+class Remembering(nn.Module):
+    """A network that stores results of its last forward pass, as for a picture of its activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.register_buffer("scores", None)
+        self.activations: dict[str, list[Tensor]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.scores = self.layer(x)
+        self.activations["layer"] = [self.scores.tanh()]
+        return self.scores
+
+
+def test_a_module_that_stores_results_of_a_forward_pass_is_copied_without_their_gradient() -> None:
+    original = Remembering()
+    x = torch.randn(4, 3, generator=generator(0, "points"))
+    expected = original(x)
+    copy = freeze(original)
+    assert copy.activations["layer"][0].grad_fn is None
+    assert torch.equal(copy(x), expected)
+    assert original.activations["layer"][0].grad_fn is not None
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("weight_norm", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+def test_a_module_with_weight_normalization_is_copied(weight_norm: Callable[[nn.Module], nn.Module]) -> None:
+    original = weight_norm(nn.Linear(3, 2))
+    x = torch.randn(4, 3, generator=generator(0, "points"))
+    copy = freeze(original)
+    assert torch.equal(copy(x), original(x))
+    assert not any(parameter.requires_grad for parameter in copy.parameters())
+
+
+def test_a_compiled_network_is_measured_as_the_network_that_it_was_made_of() -> None:
+    layer = nn.Linear(3, 2)
+    inner = nn.Sequential(torch.compile(layer, backend="eager"), nn.ReLU())
+    for compiled in (inner, torch.compile(nn.Sequential(layer, nn.ReLU()), backend="eager")):
+        frozen = freeze(compiled)
+        assert frozen.state_dict().keys() == {"0.weight", "0.bias"}
+        x = torch.randn(4, 3, generator=generator(0, "points"))
+        assert torch.equal(frozen(x), layer(x).relu())
+    assert "0._orig_mod.weight" in inner.state_dict()

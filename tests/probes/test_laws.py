@@ -133,3 +133,16 @@ def test_on_and_off_add_up_and_are_orthogonal() -> None:
 def test_invalid_samples_are_refused_with_a_remedy(x: Tensor, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         probe_of("margin")(Boundary(network()), x, torch.zeros(len(x), dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0, 2], r"y\[1\] is 2; the classifier has the classes 0 to 1"),
+        ([-2, 0], r"y\[0\] is -2; the classifier has"),
+        ([0.0, 0.5], "labels are whole numbers"),
+    ],
+)
+def test_labels_that_are_no_class_are_refused(y: list[float], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        probe_of("margin")(Boundary(network()), samples()[0][:2], torch.tensor(y))

@@ -90,3 +90,8 @@ def test_missing_files_are_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "net.pt").touch()
     with pytest.raises(UsageError, match="did you mean 'digits_convnet'"):
         Checkpoints([tmp_path / "net.pt"], "digit_convnet")
+
+
+def test_numbers_that_no_table_holds_are_not_steps(tmp_path: Path) -> None:
+    write(tmp_path, ["net1.pt", f"net{2**63}.pt"])
+    assert Checkpoints.from_glob(f"{tmp_path}/*.pt", "digits_convnet").steps == [0, 1]

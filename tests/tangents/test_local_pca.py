@@ -50,3 +50,9 @@ def test_too_few_points_are_refused() -> None:
         LocalPCA(torch.zeros(10, 3), dim=2, neighbors=10)
     with pytest.raises(ShapeError, match="dim < neighbors"):
         LocalPCA(torch.zeros(10, 3), dim=5, neighbors=5)
+
+
+def test_points_whose_squared_distances_overflow_are_refused() -> None:
+    cloud = torch.rand(100, 3, generator=generator(0, "cloud"), dtype=torch.float64)
+    with pytest.raises(ShapeError, match="whose squares overflow; scale the samples"):
+        LocalPCA(cloud * 1e200, None, neighbors=10)

@@ -208,7 +208,7 @@ def test_fractions_count_values_that_are_not_finite() -> None:
     assert empirical_cdf(np.array([]))[1].tolist() == []
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
 def test_pictures_are_magnified_without_blur(channels: int) -> None:
     pixels = np.zeros((channels, 2, 2))
     pixels[:, 0, 1] = 2.0

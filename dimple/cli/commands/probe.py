@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimple.cli import console
 from dimple.cli.flags import (
     DataOption,
     DeviceOption,
@@ -110,7 +111,8 @@ def probe(
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
-    finished = experiment.probe(config, folder, device=device, force=force)
+    with console.redirect_prints():
+        finished = experiment.probe(config, folder, device=device, force=force)
     if as_json:
         line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
         typer.echo(json.dumps(replace_nonfinite(line)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dimple.data.readers.folder import SPLITS, read_archive_folder, read_folder, renumber_classes
+from dimple.data.readers.folder import SPLITS, read_folder
 from dimple.data.readers.pixels import RawImages
 from dimple.data.readers.tar import iterate_members
 from dimple.errors import DataError
@@ -44,7 +44,7 @@ def read_cifar10(path: Path, split: str) -> RawImages:
 
 def _read_directory(path: Path, split: str) -> RawImages:
     if any((path / name).is_dir() for name in SPLITS):
-        return renumber_classes(read_folder(path, split), CLASS_NAMES, str(path))
+        return read_folder(path, split, CLASS_NAMES)
     for folder in (path, path / RECORD_FOLDER):
         if any((folder / name).is_file() for names in RECORD_FILES.values() for name in names):
             contents = {name: (folder / name).read_bytes() for name in RECORD_FILES[split] if (folder / name).is_file()}
@@ -64,7 +64,7 @@ def _read_archive(path: Path, split: str) -> RawImages:
     if path.stat().st_size == OFFICIAL_ARCHIVE_BYTES:
         _check_official(path)
     if not _has_records(path):
-        return renumber_classes(read_archive_folder(path, split), CLASS_NAMES, str(path))
+        return read_folder(path, split, CLASS_NAMES)
     contents = {
         member.parts[-1]: member.read() for member in iterate_members(path) if member.parts[-1] in RECORD_FILES[split]
     }

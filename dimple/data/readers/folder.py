@@ -1,10 +1,15 @@
 """Reader of image folders with `train/<class>/<name>` and `test/<class>/<name>`, on disk or in a tar archive."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dimple.data.readers.pixels import RawImages, decode_image, stack_images
 from dimple.data.readers.tar import MAX_MEMBER_BYTES, iterate_members
@@ -12,53 +17,126 @@ from dimple.errors import DataError
 from dimple.settings import format_value
 
 SPLITS = ("train", "test")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 
 # Class, file name and pixels of an image.
 NamedImage = tuple[str, str, NDArray[np.uint8]]
 
 
-def read_folder(root: Path, split: str) -> RawImages:
-    """Read one split of an image folder; classes are its subfolders in alphabetical order, images are sorted by name.
+def read_folder(path: Path, split: str, classes: tuple[str, ...] = ()) -> RawImages:
+    """Read one split of an image folder, or of an image folder in a tar archive; images are sorted by class and name.
 
-    The classes of both splits are numbered together, so that a class has the same number in both.
-
-    Raises:
-        DataError: if the split is missing or empty, or an image is unreadable or of another size.
-    """
-    if not (root / split).is_dir():
-        raise DataError(f"{root}: has no folder {split!r}; an image folder holds {split}/CLASS/IMAGE.png")
-    classes = {folder.name for name in SPLITS for folder in (root / name).glob("[!.]*") if folder.is_dir()}
-    images = (
-        (path.parent.name, path.name, decode_image(_read_bytes(path), str(path)))
-        for path in sorted((root / split).glob("[!.]*/[!.]*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    )
-    return _stack_labeled(images, sorted(classes), f"{root / split}")
-
-
-def read_archive_folder(path: Path, split: str) -> RawImages:
-    """Read one split of an image folder in a tar archive, in one pass; images of the other split are not decoded.
+    Args:
+        path: the folder, or the archive, of which images of the other split are not decoded.
+        split: `train` or `test`.
+        classes: the classes of the data set by their numbers, of which the folder may hold a part; without them the
+            classes are the subfolders of both splits in alphabetical order.
 
     Raises:
-        DataError: as `read_folder`, or if the archive is damaged.
+        DataError: if the split is missing or empty, an image is unreadable or of another size, a file has another image
+            format, a class has no images or is not among `classes`, or the archive is damaged.
     """
-    classes: set[str] = set()
-    images = sorted(_iterate_archived_images(path, split, classes), key=lambda image: image[:2])
-    return _stack_labeled(images, sorted(classes), f"{path}: {split}")
+    listing = _Listing(split)
+    location = f"{path / split}" if path.is_dir() else f"{path}: {split}"
+    read = _iterate_folder if path.is_dir() else _iterate_archive
+    images = sorted(read(path, listing), key=lambda image: image[:2])
+    listing.report_left_out(location, not images)
+    values = stack_images(((f"{label}/{name}", values) for label, name, values in images), location)
+    names = listing.name_classes(classes, str(path))
+    return RawImages(values, np.array([names.index(label) for label, _, _ in images], dtype=np.int64), names)
 
 
-def _iterate_archived_images(path: Path, split: str, classes: set[str]) -> Iterator[NamedImage]:
-    """Yield the images of the split in the order of the archive, and add the classes of both splits to `classes`."""
+@final
+class _Listing:
+    """The classes of both splits, and the files of one split that are not read, by ending."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+        self.has_images: dict[str, bool] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def add_class(self, name: str) -> str:
+        """Register a class, and return its name in the form in which another system writes the same letters."""
+        label = unicodedata.normalize("NFC", name)
+        self.has_images.setdefault(label, False)
+        return label
+
+    def select(self, split: str, label: str, name: str) -> bool:
+        """Register a file of a class, and return whether it is an image of the split."""
+        suffix = Path(name).suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            self.has_images[label] = True
+        elif split == self.split:
+            self.left_out[suffix or "without an ending"] += 1
+        return suffix in IMAGE_SUFFIXES and split == self.split
+
+    def report_left_out(self, location: str, is_empty: bool) -> None:
+        """Refuse image files of formats that are not read, and warn of other files that were left out."""
+        if not self.left_out.total():
+            return
+        count = self.left_out.total()
+        counts = ", ".join(f"{number} {kind}" for kind, number in sorted(self.left_out.items()))
+        found = f"{location}: holds no images, and" if is_empty else f"{location}: holds"
+        files = f"{found} {count} file{'s' if count > 1 else ''} not read ({counts})"
+        if is_empty or self.left_out.keys() & Image.registered_extensions().keys():
+            raise DataError(f"{files}; images are JPEG or PNG files in {self.split}/CLASS: convert or move the others")
+        warnings.warn(files, stacklevel=1)
+
+    def name_classes(self, classes: tuple[str, ...], location: str) -> tuple[str, ...]:
+        """Return the names of the classes by their numbers."""
+        unknown = sorted(label for label in self.has_images if label not in classes) if classes else []
+        if unknown:
+            raise DataError(
+                f"{location}: {format_value(unknown[0])} is not a class of the data set; its classes are "
+                f"{', '.join(classes)}: read other data as folder:PATH"
+            )
+        lower = {label.lower(): label for label in self.has_images}
+        double = sorted(label for label in self.has_images if lower[label.lower()] != label)
+        if double and not classes:
+            raise DataError(
+                f"{location}: {format_value(double[0])} and {format_value(lower[double[0].lower()])} differ only in "
+                "case; give the class one name in train and test"
+            )
+        empty = sorted(label for label, has_images in self.has_images.items() if not has_images)
+        if empty and not classes:
+            raise DataError(
+                f"{location}: class {format_value(empty[0])} has no JPEG or PNG images in train or test, so the "
+                "class numbers are in doubt; add its images, or remove its folder"
+            )
+        return classes or tuple(sorted(self.has_images))
+
+
+def _iterate_folder(root: Path, listing: _Listing) -> Iterator[NamedImage]:
+    if not (root / listing.split).is_dir():
+        raise DataError(
+            f"{root}: has no folder {listing.split!r}; an image folder holds {listing.split}/CLASS/IMAGE.png"
+        )
+    for split in SPLITS:
+        for folder in sorted((root / split).glob("[!.]*")):
+            if not folder.is_dir():
+                listing.left_out["outside a class folder"] += split == listing.split
+                continue
+            label = listing.add_class(folder.name)
+            for path in sorted(folder.glob("[!.]*")):
+                if path.is_dir():
+                    listing.left_out["in a subfolder"] += split == listing.split
+                elif listing.select(split, label, path.name):
+                    yield label, path.name, decode_image(_read_bytes(path), str(path))
+
+
+def _iterate_archive(path: Path, listing: _Listing) -> Iterator[NamedImage]:
+    """Yield the images of the split in the order of the archive."""
     for member in iterate_members(path):
-        if len(member.parts) < 3 or member.parts[-3] not in SPLITS:
-            continue
-        member_split, label, name = member.parts[-3:]
-        if name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        classes.add(label)
-        if member_split == split:
-            yield label, name, decode_image(member.read(), member.location)
+        parts = member.parts
+        if member.is_folder:
+            if len(parts) > 1 and parts[-2] in SPLITS and not parts[-1].startswith("."):
+                listing.add_class(parts[-1])
+        elif len(parts) > 2 and parts[-3] in SPLITS and not parts[-1].startswith("."):
+            label = listing.add_class(parts[-2])
+            if listing.select(parts[-3], label, parts[-1]):
+                yield label, parts[-1], decode_image(member.read(), member.location)
+        elif listing.split in parts[:-1] and not parts[-1].startswith("."):
+            listing.left_out["in a subfolder" if len(parts) > 3 else "outside a class folder"] += 1
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -68,32 +146,3 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _stack_labeled(images: Iterable[NamedImage], classes: Sequence[str], location: str) -> RawImages:
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels: list[int] = []
-
-    def name_images() -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        for label, name, values in images:
-            labels.append(numbers[label])
-            yield f"{label}/{name}", values
-
-    values = stack_images(name_images(), location)
-    return RawImages(values, np.array(labels, dtype=np.int64), tuple(classes))
-
-
-def renumber_classes(images: RawImages, classes: tuple[str, ...], location: str) -> RawImages:
-    """Return the images with class numbers from the list `classes`, of which the folder may hold only a part.
-
-    Raises:
-        DataError: if a class of the folder is not in the list.
-    """
-    unknown = [name for name in images.classes if name not in classes]
-    if unknown:
-        raise DataError(
-            f"{location}: {format_value(unknown[0])} is not a class of the data set; its classes are "
-            f"{', '.join(classes)}: read other data as folder:PATH"
-        )
-    numbers = np.array([classes.index(name) for name in images.classes], dtype=np.int64)
-    return RawImages(images.values, numbers[images.labels], classes)

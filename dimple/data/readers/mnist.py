@@ -9,14 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.data.readers.pixels import RawImages, check_labels
+from dimple.data.readers.pixels import RawImages, name_classes
 from dimple.errors import DataError
 
 CLASS_NAMES = tuple("0123456789")
 FILE_PREFIXES = {"train": "train", "test": "t10k"}
 SUBFOLDERS = ("", "raw", "MNIST/raw")
-# The code for unsigned bytes in the header of an IDX file.
+# The codes for types of numbers in the header of an IDX file.
 UNSIGNED_BYTE_CODE = 8
+TYPES = {
+    UNSIGNED_BYTE_CODE: "unsigned bytes",
+    9: "signed bytes",
+    11: "16-bit integers",
+    12: "32-bit integers",
+    13: "32-bit floats",
+    14: "64-bit floats",
+}
 MAX_BYTES = 2**32
 DOWNLOAD_AGAIN_HINT = "get the file from its source again"
 
@@ -24,31 +32,42 @@ DOWNLOAD_AGAIN_HINT = "get the file from its source again"
 def read_mnist(path: Path, split: str) -> RawImages:
     """Read one split of MNIST, `(N, 1, H, W)`, from a folder with the IDX files, which may be gzipped.
 
+    There are ten classes, or more if a label of either split is above 9.
+
     Raises:
-        DataError: if a file is missing, is not an IDX file of unsigned bytes or is truncated, or if the counts differ.
+        DataError: if a file is missing, is not an IDX file of unsigned bytes or is truncated, if the counts differ, or
+            if the labels of more than ten classes count from 1.
 
     Reference: LeCun, Cortes and Burges, the MNIST database; the format is described with it.
     """
     if not path.is_dir():
         raise DataError(f"{path}: is not a folder; name the folder with {FILE_PREFIXES[split]}-images-idx3-ubyte.gz")
-    images_path = _find_file(path, f"{FILE_PREFIXES[split]}-images", 3)
-    labels_path = _find_file(path, f"{FILE_PREFIXES[split]}-labels", 1)
+    images_path = _require_file(path, f"{FILE_PREFIXES[split]}-images", 3)
+    labels_path = _require_file(path, f"{FILE_PREFIXES[split]}-labels", 1)
     images = read_idx(images_path, 3)
     labels = read_idx(labels_path, 1)
     if len(images) != len(labels):
         raise DataError(f"{images_path}: has {len(images)} images for {len(labels)} labels; get the four files again")
     if not images.size:
         raise DataError(f"{images_path}: holds no images")
-    return RawImages(images[:, None], check_labels(labels, CLASS_NAMES, str(labels_path)), CLASS_NAMES)
+    label_files = [_find_file(path, f"{prefix}-labels", 1) for prefix in FILE_PREFIXES.values()]
+    all_labels = {file.name: read_idx(file, 1) for file in label_files if file is not None}
+    has_ten_classes = all(values.max(initial=0) < len(CLASS_NAMES) for values in all_labels.values())
+    classes = name_classes(all_labels, str(path), CLASS_NAMES if has_ten_classes else ())
+    return RawImages(images[:, None], labels.astype(np.int64), classes)
 
 
-def _find_file(root: Path, name: str, axes: int) -> Path:
+def _require_file(root: Path, name: str, axes: int) -> Path:
+    file = _find_file(root, name, axes)
+    if file is None:
+        raise DataError(f"{root}: lacks {name}-idx{axes}-ubyte.gz; name the folder that holds the four files of MNIST")
+    return file
+
+
+def _find_file(root: Path, name: str, axes: int) -> Path | None:
     names = [f"{name}{mark}idx{axes}-ubyte{suffix}" for suffix in ("", ".gz") for mark in "-."]
-    for folder in SUBFOLDERS:
-        for candidate in names:
-            if (root / folder / candidate).is_file():
-                return root / folder / candidate
-    raise DataError(f"{root}: lacks {names[0]}.gz; name the folder that holds the four files of MNIST")
+    candidates = (root / folder / candidate for folder in SUBFOLDERS for candidate in names)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def read_idx(path: Path, axes: int) -> NDArray[Any]:
@@ -66,7 +85,7 @@ def read_idx(path: Path, axes: int) -> NDArray[Any]:
         with gzip.open(path) if gzipped else path.open("rb") as file:
             header = file.read(4 + 4 * axes)
             if len(header) < 4 + 4 * axes or header[:4] != bytes((0, 0, UNSIGNED_BYTE_CODE, axes)):
-                raise DataError(f"{path}: is not an IDX file of unsigned bytes with {axes} axes; {DOWNLOAD_AGAIN_HINT}")
+                raise _other_format_error(path, header, axes)
             shape = struct.unpack(f">{axes}I", header[4:])
             expected = int(np.prod(shape, dtype=object))
             if expected > MAX_BYTES:
@@ -78,3 +97,15 @@ def read_idx(path: Path, axes: int) -> NDArray[Any]:
         found = "more" if len(content) > expected else f"only {len(content)}"
         raise DataError(f"{path}: its header claims {expected} bytes and {found} follow; {DOWNLOAD_AGAIN_HINT}")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _other_format_error(path: Path, header: bytes, axes: int) -> DataError:
+    problem = f"{path}: is not an IDX file of unsigned bytes with {axes} {'axis' if axes == 1 else 'axes'}"
+    if (
+        len(header) >= 4
+        and header[:2] == b"\0\0"
+        and header[2] in TYPES
+        and header[2:4] != bytes((UNSIGNED_BYTE_CODE, axes))
+    ):
+        return DataError(f"{problem} but of {TYPES[header[2]]} with {header[3]}; save other arrays as npz:FILE")
+    return DataError(f"{problem}; {DOWNLOAD_AGAIN_HINT}")

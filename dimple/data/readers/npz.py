@@ -11,44 +11,76 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from dimple.data.readers.pixels import RawImages, check_labels
+from dimple.data.readers.pixels import RawImages, name_classes, to_channels_first
 from dimple.errors import DataError
 
 MAX_BYTES = 2**34
-MAX_CLASSES = 10_000
+SPLITS = ("train", "test")
+# An optional array with the names of all classes.
+CLASSES = "classes"
+# How far beyond 0 and 1 the rounding of a computation reaches.
+ROUNDING = 1e-3
 HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read_npz(path: Path, split: str) -> RawImages:
-    """Read one split of an .npz file: images `(N, C, H, W)` or, in gray, `(N, H, W)`, and labels `(N,)`.
+    """Read one split of an .npz file: images and labels.
 
-    The pixels are uint8, or floats in [0, 1]; class k has the name `k`.
+    The images are `(N, C, H, W)`, `(N, H, W, C)` or, in gray, `(N, H, W)`: uint8, bool, or floats in [0, 1]. The labels
+    `(N,)` or `(N, 1)` are class numbers. The optional array `classes` has the names of all classes; without it class k
+    has the name `k`, and the largest label of both splits is the last class.
 
     Raises:
         DataError: if an array is missing, holds objects, differs from its header in size, or has values out of range.
     """
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, not an .npz file; name the file, or read images as folder:PATH")
+    with path.open("rb") as file:
+        if file.read(6) == npy.MAGIC_PREFIX:
+            raise DataError(f"{path}: is one array; save x_{split} and y_{split} together with numpy.savez")
     try:
         with zipfile.ZipFile(path) as archive:
             values = _read_array(archive, f"x_{split}", str(path))
-            labels = _read_array(archive, f"y_{split}", str(path))
+            names = [f"y_{name}" for name in SPLITS if name == split or f"y_{name}.npy" in archive.namelist()]
+            labels = {name: _read_labels(archive, name, str(path)) for name in names}
+            has_classes = f"{CLASSES}.npy" in archive.namelist()
+            classes = _read_classes(archive, str(path)) if has_classes else ()
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         raise DataError(f"{path}: is not a readable .npz file ({error}); write it again with numpy.savez") from None
-    if values.ndim not in (3, 4) or labels.ndim != 1 or not values.size:
+    y = labels[f"y_{split}"]
+    if values.ndim not in (3, 4) or not values.size:
+        hint = f": save x_{split}.reshape(N, C, H, W)" if values.ndim == 2 else ""
         raise DataError(
-            f"{path}: x_{split} has shape {values.shape} and y_{split} {labels.shape}; images are (N, C, H, W) or "
-            "(N, H, W), labels (N,), N >= 1"
+            f"{path}: x_{split} has shape {values.shape}; images are (N, C, H, W), (N, H, W, C) or (N, H, W), N >= 1"
+            f"{hint}"
         )
-    if len(values) != len(labels):
-        raise DataError(f"{path}: x_{split} has {len(values)} images and y_{split} {len(labels)} labels; give one each")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path}: y_{split} has dtype {labels.dtype}; labels are integers")
-    if int(labels.max()) >= MAX_CLASSES:
-        raise DataError(f"{path}: y_{split} has label {labels.max()}; class numbers are below {MAX_CLASSES}")
-    classes = tuple(str(number) for number in range(max(2, int(labels.max()) + 1)))
-    values = _check_range(values, f"{path}: x_{split}")
-    return RawImages(
-        values if values.ndim == 4 else values[:, None], check_labels(labels, classes, f"{path}: y_{split}"), classes
-    )
+    if len(values) != len(y):
+        hint = ": move the last axis to the front" if values.shape[-1] == len(y) else ""
+        raise DataError(
+            f"{path}: x_{split} has {len(values)} images and y_{split} {len(y)} labels; give one each{hint}"
+        )
+    class_names = name_classes({name: array for name, array in labels.items() if len(array)}, str(path), classes)
+    location = f"{path}: x_{split}"
+    return RawImages(to_channels_first(_to_levels(values, location), location), y.astype(np.int64), class_names)
+
+
+def _read_labels(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
+    labels = _read_array(archive, name, path)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return labels[:, 0]
+    if labels.ndim != 1:
+        hint = f": save {name}.argmax(1)" if labels.ndim == 2 and len(labels) > 1 else ""
+        raise DataError(f"{path}: {name} has shape {labels.shape}; labels are (N,){hint}")
+    return labels
+
+
+def _read_classes(archive: zipfile.ZipFile, path: str) -> tuple[str, ...]:
+    names = _read_array(archive, CLASSES, path)
+    if names.ndim != 1 or len(names) < 2 or names.dtype.kind not in "SUiu":
+        raise DataError(
+            f"{path}: {CLASSES} has shape {names.shape} and dtype {names.dtype}; it is a list of names, one a class"
+        )
+    return tuple(map(str, names.astype(str)))
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
@@ -65,7 +97,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
         except (ValueError, KeyError, SyntaxError, tokenize.TokenError) as error:
             raise DataError(f"{location} is not an .npy array ({error}); write it with numpy.savez") from None
         if dtype.hasobject:
-            raise DataError(f"{location} holds Python objects; save numbers, as uint8 or float32")
+            raise DataError(f"{location} holds Python objects; save numbers, or names as numpy strings")
         expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if any(side < 0 for side in shape) or file.tell() + expected != info.file_size:
             raise DataError(
@@ -75,17 +107,52 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
     return np.frombuffer(content.getbuffer(), dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def _check_range(values: NDArray[Any], location: str) -> NDArray[Any]:
+def _to_levels(values: NDArray[Any], location: str) -> NDArray[Any]:
+    """Return uint8 images as they are, and bool or floating-point images as float32 in [0, 1]."""
     if values.dtype == np.uint8:
         return values
-    if not np.issubdtype(values.dtype, np.floating):
+    if values.dtype == np.bool_:
+        return values.astype(np.float32)
+    if values.dtype.kind not in "iuf":
         raise DataError(f"{location} has dtype {values.dtype}; images are uint8, or floats in [0, 1]")
-    # A nan fails both comparisons, so this marks valid values and not invalid ones.
-    valid = (values >= 0) & (values <= 1)
-    if not valid.all():
-        first = np.unravel_index(int((~valid).argmax()), values.shape)
+    if values.dtype.kind != "f":
+        advice = _advise_on_integers(int(values.min()), int(values.max()))
+        raise DataError(f"{location} has dtype {values.dtype}; images are uint8, or floats in [0, 1]: {advice}")
+    is_finite = bool(np.isfinite(values).all())
+    invalid = (values < 0) | (values > 1) if is_finite else ~np.isfinite(values)
+    if invalid.any():
+        first = np.unravel_index(int(invalid.argmax()), values.shape)
+        advice = (
+            _advise_on_floats(float(values.min()), float(values.max()))
+            if is_finite
+            else "repair such images, or leave them out"
+        )
         raise DataError(
             f"{location}[{', '.join(str(index) for index in first)}] is {values[first]}; values must lie in [0, 1]: "
-            "divide them by their maximum"
+            f"{advice}"
         )
     return values.astype(np.float32)
+
+
+def _advise_on_integers(low: int, high: int) -> str:
+    if low < 0:
+        return f"they lie in [{low}, {high}]; add what makes the smallest level 0"
+    if high <= 1:
+        return "save images of 0 and 1 as float32"
+    return "save them as uint8" if high <= 255 else "divide them by the largest level that the format allows"
+
+
+def _advise_on_floats(low: float, high: float) -> str:
+    found = f"they lie in [{low:.4g}, {high:.4g}]"
+    if low > -ROUNDING and high < 1 + ROUNDING:
+        return f"{found}, by rounding; save x.clip(0, 1)"
+    if low >= 0:
+        return f"{found}; divide them by {'255' if 128 < high <= 255 else 'the largest level that the format allows'}"
+    if low >= -1 and high <= 1:
+        return f"{found}; save {'x + 0.5' if low >= -0.5 and high <= 0.5 else '(x + 1) / 2'}"
+    if -128 <= low < -16 and high <= 127:
+        return f"{found}; save (x + 128) / 255"
+    return (
+        f"{found}, so they are normalized; save x * std + mean, and put the normalization into the network with "
+        "dimple.networks.NormalizedModel"
+    )

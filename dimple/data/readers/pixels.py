@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,13 @@ from dimple.settings import format_value
 MAX_SIDE_PIXELS = 4096
 IMAGE_FORMATS = ("JPEG", "PNG")
 SUPPORTED_MODES = {"L": "8-bit gray", "RGB": "8-bit RGB"}
+MAX_CLASSES = 10_000
+# The label -1 as an unsigned byte.
+NO_CLASS = 255
+# The brightest value of a set of images, of 1, up to which they are taken for images of other levels, and refused; and
+# up to which there is a warning.
+MAX_BLACK = 1 / 255
+MAX_DARK = 0.25
 
 
 class RawImages(NamedTuple):
@@ -77,7 +84,7 @@ def stack_images(images: Iterable[tuple[str, NDArray[np.uint8]]], location: str)
         if rows and values.shape != rows[0].shape:
             raise DataError(
                 f"{location}: {format_value(name)} is {_format_shape(values.shape)}, the images before it "
-                f"{_format_shape(rows[0].shape)}; all images must have one size and one number of channels"
+                f"{_format_shape(rows[0].shape)}; save all images in one size, all in gray or all in RGB"
             )
         rows.append(values)
     if not rows:
@@ -85,19 +92,92 @@ def stack_images(images: Iterable[tuple[str, NDArray[np.uint8]]], location: str)
     return np.stack(rows)
 
 
-def check_labels(labels: NDArray[Any], classes: tuple[str, ...], location: str) -> NDArray[np.int64]:
-    """Return `labels` as int64 after a check that each is a class number.
+def to_channels_first(values: NDArray[Any], location: str) -> NDArray[Any]:
+    """Return images `(N, C, H, W)` of images in this form, in gray `(N, H, W)`, or with channels last `(N, H, W, C)`.
+
+    Channels are last where only the last axis can be that of the channels: it has length 1 or 3, or the other two are
+    equal. This gives a warning.
+
+    Example:
+        >>> to_channels_first(np.zeros((5, 28, 28)), "x.npz").shape
+        (5, 1, 28, 28)
+    """
+    if values.ndim == 3:
+        return values[:, None]
+    _, first, second, last = values.shape
+    can_be_first = first in (1, 3) or second == last
+    can_be_last = last in (1, 3) or first == second
+    if can_be_first or not can_be_last:
+        return values
+    warnings.warn(
+        f"{location}: images of shape {values.shape[1:]} are read with channels last, as "
+        f"{_format_shape((first, second))} pixels with {last} channel{'s' if last > 1 else ''}",
+        stacklevel=1,
+    )
+    return np.moveaxis(values, 3, 1)
+
+
+def check_brightness(values: NDArray[Any], max_level: int, location: str) -> None:
+    """Refuse images that are all but black, and warn of dark ones, since their levels may have another maximum.
+
+    Args:
+        values: the pixels.
+        max_level: the value that corresponds to 1.
+        location: the name of the images in the message.
 
     Raises:
-        DataError: if one is not; the error gives the first such label and its index.
+        DataError: if no value exceeds 1 / 255, except in images of zeros.
     """
-    invalid = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-    if len(invalid):
-        raise DataError(
-            f"{location}: label {invalid[0]} is {labels[invalid[0]]}; "
-            f"labels are class numbers from 0 to {len(classes) - 1}"
-        )
-    return labels.astype(np.int64)
+    largest = values.max()
+    if largest == 0 or largest > MAX_DARK * max_level:
+        return
+    found = f"{location}: the largest value of all images is {largest:.4g}, where {max_level} is white"
+    if largest > MAX_BLACK * max_level:
+        warnings.warn(f"{found}; if {largest:.4g} is white, save x / {largest:.4g} as float32", stacklevel=1)
+    elif max_level == 1:
+        raise DataError(f"{found}; they seem to be divided by 255 twice: multiply them by 255")
+    else:
+        raise DataError(f"{found}; save images of 0 and 1 as float32, or multiply them by 255")
+
+
+def name_classes(labels: Mapping[str, NDArray[Any]], location: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the names of the classes of a data set by their numbers, after a check of the labels of all its splits.
+
+    Args:
+        labels: labels `(N,)` by name.
+        location: the name of the file in errors.
+        names: of all classes; without them class k has the name `k`, and the largest label is the last class.
+
+    Raises:
+        DataError: if the labels are not integers, or one is no class number, or if they are 1, ..., K without names.
+
+    Example:
+        >>> name_classes({"y_train": np.array([0, 1, 3]), "y_test": np.array([2, 0])}, "x.npz")
+        ('0', '1', '2', '3')
+    """
+    for name, values in labels.items():
+        if not np.issubdtype(values.dtype, np.integer):
+            raise DataError(
+                f"{location}: {name} has dtype {values.dtype}; labels are integers: {name}.astype(np.int64)"
+            )
+    used = np.unique(np.concatenate([values.astype(np.int64) for values in labels.values()]))
+    if used.tolist() == [-1, 1]:
+        raise DataError(f"{location}: labels are -1 and 1; class numbers count from 0: save (y + 1) // 2")
+    if len(used) > 1 and used[-1] == NO_CLASS and used[-2] < NO_CLASS - 1 and not names:
+        raise DataError(f"{location}: labels are up to {used[-2]}, and {NO_CLASS}, which means no class; leave it out")
+    limit = len(names) or MAX_CLASSES
+    for name, values in labels.items():
+        invalid = np.flatnonzero((values < 0) | (values >= limit))
+        if len(invalid):
+            raise DataError(
+                f"{location}: {name}[{invalid[0]}] is {values[invalid[0]]}; labels are class numbers from 0 to "
+                f"{limit - 1}: leave other images out, or save all labels as class numbers"
+            )
+    if names:
+        return names
+    if len(used) > 1 and used[0] == 1 and used[-1] == len(used):
+        raise DataError(f"{location}: labels count from 1 to {used[-1]}, class numbers from 0: save y - 1")
+    return tuple(map(str, range(max(2, int(used[-1]) + 1))))
 
 
 def _format_shape(shape: tuple[int, ...]) -> str:

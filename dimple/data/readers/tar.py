@@ -25,6 +25,7 @@ class TarMember:
     def __init__(self, archive: Path, info: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
         self.parts = tuple(part for part in info.name.split("/") if part not in ("", "."))
         self.location = f"{archive}: {format_value(info.name)}"
+        self.is_folder = info.isdir()
         self._info = info
         self._tar = tar
 
@@ -46,7 +47,7 @@ class TarMember:
 
 
 def iterate_members(path: Path) -> Iterator[TarMember]:
-    """Yield the members of an archive, except folders, in their order.
+    """Yield the members of an archive in their order.
 
     The compression (none, gzip, bzip2 or xz) is detected from the content.
 
@@ -61,8 +62,7 @@ def iterate_members(path: Path) -> Iterator[TarMember]:
             with tarfile.open(fileobj=blocks, mode="r:") as tar:  # type: ignore[call-overload]
                 for info in tar:
                     _check_name(path, info.name, names)
-                    if not info.isdir():
-                        yield TarMember(path, info, tar)
+                    yield TarMember(path, info, tar)
             _check_end(path, blocks)
     except DataError:
         raise
@@ -79,6 +79,8 @@ def _open_decompressed(file: io.BufferedReader) -> io.BufferedIOBase:
     }
     magic = file.read(6)
     file.seek(0)
+    if magic.startswith(b"PK"):
+        raise DataError(f"{file.name}: is a zip archive; unpack it, and name the folder")
     return next((opener(file) for start, opener in openers.items() if magic.startswith(start)), file)
 
 

@@ -95,7 +95,7 @@ def _build_image_points(arrays: Arrays, points: Arrays, class_names: list[str]) 
         f"{index}: {class_names[label]}" + ("" if label == predicted else f"\npredicted {class_names[predicted]}")
         for index, label, predicted in zip(points["index"][rows], labels, predictions, strict=True)
     )
-    images = tuple(_to_rgb_bytes(arrays["images"][row]) for row in rows) if "images" in arrays else ()
+    images = tuple(to_rgb_bytes(arrays["images"][row]) for row in rows) if "images" in arrays else ()
     return PointSet(arrays["train"][rows].astype(np.float64), labels, predictions, images, captions)
 
 
@@ -128,10 +128,10 @@ def _select_origin_point(points: PointSet) -> PointSet:
     return PointSet(points.positions[:1], points.labels[:1], predictions)
 
 
-def _to_rgb_bytes(pixels: NDArray[Any]) -> UInt8Array:
-    """Convert an image `(C, H, W)` with values in [0, 1] to bytes `(H, W, 3)`."""
-    levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    return np.ascontiguousarray(np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels)
+def to_rgb_bytes(pixels: NDArray[Any]) -> UInt8Array:
+    """Convert an image `(C, H, W)` with values in [0, 1] to bytes `(H, W, 3)`; where C is not 3, the mean in gray."""
+    colors = pixels if len(pixels) == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
+    return np.ascontiguousarray(np.rint(np.clip(colors, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _lattice(slice_info: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from dimple.views.charts.distributions import distribution_charts
 from dimple.views.charts.quantile_fans import quantile_fan_charts
 from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.frame import Timeline
+from dimple.views.content.from_slice import to_rgb_bytes
 from dimple.views.content.labels import format_number
 from dimple.views.report.html import png_data_uri, write_page
 from dimple.views.report.tables import statistic_rows
@@ -175,8 +176,7 @@ def _image_row(image: PerturbedImage) -> dict[str, Any]:
 
 
 def pixels_to_image(pixels: PixelArray) -> Image.Image:
-    """Return pixels `(C, H, W)`, C = 1 or 3, clipped to [0, 1], as an image of whole-number magnification."""
-    levels = np.rint(np.clip(pixels, 0.0, 1.0) * 255).astype(np.uint8)
-    picture = Image.fromarray(levels[0] if len(levels) == 1 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
+    """Return pixels `(C, H, W)`, clipped to [0, 1], magnified by a whole number, as an image in gray if C is not 3."""
+    picture = Image.fromarray(to_rgb_bytes(pixels))
     times = max(1, round(IMAGE_SIDE_PIXELS / max(picture.size)))
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
