@@ -61,7 +61,11 @@ class Auto(LevelSet):
         previous: Mesh | None = None,
     ) -> Mesh:
         """Extract by the chosen level set; with a proof, add the components that it missed."""
-        chosen = Exact() if is_piecewise_linear(boundary.model) else Adaptive(resolution=self.resolution)
+        chosen = (
+            Exact()
+            if is_piecewise_linear(boundary.model, torch.zeros(len(low)))
+            else Adaptive(resolution=self.resolution)
+        )
         mesh = chosen.extract(boundary, label, low, high, device, previous)
         if self.completeness_resolution:
             missed = find_missed_components(mesh, boundary, label, low, high, self.completeness_resolution)

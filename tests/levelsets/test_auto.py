@@ -10,7 +10,7 @@ from dimple.errors import SceneError
 from dimple.levelsets import Adaptive, Auto, Exact, Mesh
 from dimple.levelsets.auto import component_seed_points, find_missed_components
 from dimple.levelsets.mesh_measures import components, enclosed_volume
-from dimple.tracing.piecewise_linear import Abs
+from tests.oracles import Abs
 
 CPU = torch.device("cpu")
 LOW = (-1.5,) * 3
