@@ -54,6 +54,11 @@ class AffineMap:
             return None
         return self._multiply_transposed(torch.eye(len(self.bias), dtype=self.bias.dtype, device=self.bias.device))
 
+    @functools.cached_property
+    def magnitudes(self) -> list[Tensor]:
+        """The absolute values of the matrices."""
+        return [matrix.abs() for matrix in self.matrices or ()]
+
     def matrix_rows(self, indices: Tensor) -> list[Tensor]:
         """Return the rows of M_s with the given indices `(R,)`, for every source, `(R, w_s)`."""
         if self.matrices is not None:
@@ -155,8 +160,8 @@ class LogitMargin(nn.Module):
             raise ModelError(
                 f"label {self.label} is not a class of a network with {count} scores; choose 0 to {count - 1}"
             )
-        others = scores[:, [other for other in range(count) if other != self.label]]
-        return (scores[:, self.label] - others.amax(1))[:, None]
+        others = torch.cat([scores[:, : self.label], scores[:, self.label + 1 :]], dim=1)
+        return scores[:, self.label : self.label + 1] - (others if count == 2 else others.amax(1, keepdim=True))
 
 
 def trace_affine_graph(classifier: Classifier, sample: Tensor) -> AffineGraph:

@@ -7,13 +7,12 @@ weights converted exactly, whatever the precision of the network.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from dimple.errors import ModelError
 from dimple.protocols import Classifier
@@ -67,16 +66,16 @@ class Node:
     @property
     def inputs(self) -> tuple[int, ...]:
         """The numbers of the values on which the output depends."""
-        return tuple(leaf.number for leaf in tree_leaves(self.args) if isinstance(leaf, Value))
+        return tuple(leaf.number for leaf in _leaves(self.args) if isinstance(leaf, Value))
 
     @property
     def dependent_positions(self) -> set[int]:
         """The positions of the arguments that depend on the sample."""
-        return {i for i, argument in enumerate(self.args) for leaf in tree_leaves(argument) if isinstance(leaf, Value)}
+        return {i for i, argument in enumerate(self.args) for leaf in _leaves(argument) if isinstance(leaf, Value)}
 
     def run(self, values: dict[int, Tensor]) -> Tensor:
         """Return the output at the given values."""
-        args = tree_map(lambda leaf: values[leaf.number] if isinstance(leaf, Value) else leaf, self.args)
+        args = _map_leaves(lambda leaf: values[leaf.number] if isinstance(leaf, Value) else leaf, self.args)
         return self.function(*args, **self.kwargs)
 
 
@@ -214,7 +213,7 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
-        traced = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, _TracedTensor)]
+        traced = [leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, _TracedTensor)]
         numbers = [self.number(tensor) for tensor in traced]
         depends = any(number is not None for number in numbers) and name not in CONSTANT_OPERATIONS
         if torch.Tag.nondeterministic_seeded in function.tags:
@@ -298,8 +297,8 @@ class _Recorder(TorchDispatchMode):
 
     def _wrap(self, payload: Tensor, inputs: Any, number: int | None) -> _TracedTensor:
         """Return a tensor with the dtype that the network expects, in the memory of an input or in its own."""
-        tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-        dtypes = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, torch.dtype)]
+        tensors = [leaf for leaf in _leaves(inputs) if isinstance(leaf, Tensor)]
+        dtypes = [leaf for leaf in _leaves(inputs) if isinstance(leaf, torch.dtype)]
         dtypes = dtypes or [leaf.dtype for leaf in tensors if leaf.is_floating_point() and leaf.dim()]
         dtype = (
             functools.reduce(torch.promote_types, dtypes) if payload.is_floating_point() and dtypes else payload.dtype
@@ -328,11 +327,29 @@ class _Recorder(TorchDispatchMode):
                 return self.device
             return torch.float64 if isinstance(leaf, torch.dtype) and leaf.is_floating_point else leaf
 
-        return tree_map(convert, arguments)
+        return _map_leaves(convert, arguments)
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refusal = self.refusal or UnprovenOperationError(name, f"{name} {reason}")
         raise self.refusal
+
+
+def _leaves(arguments: Any) -> Iterator[Any]:
+    """Yield the arguments in nested tuples, lists and dictionaries."""
+    if isinstance(arguments, tuple | list | dict):
+        for argument in arguments.values() if isinstance(arguments, dict) else arguments:
+            yield from _leaves(argument)
+    else:
+        yield arguments
+
+
+def _map_leaves(function: Callable[[Any], Any], arguments: Any) -> Any:
+    """Return nested arguments with every leaf replaced by the function's value."""
+    if isinstance(arguments, dict):
+        return {name: _map_leaves(function, argument) for name, argument in arguments.items()}
+    if isinstance(arguments, tuple | list):
+        return type(arguments)([_map_leaves(function, argument) for argument in arguments])
+    return function(arguments)
 
 
 def _select(function: Callable[..., Any], index: int, *args: Any, **kwargs: Any) -> Tensor:

@@ -238,11 +238,12 @@ def _interval_bounds(affine_map: AffineMap, activation_bounds: Intervals, region
     """Return bounds of a map's outputs from those of its sources; exact where the sample is the only source."""
     sources = affine_map.sources
     if affine_map.matrices is not None:
-        return _interval_bounds_from_matrices(sources, affine_map.matrices, affine_map.bias, activation_bounds, region)
+        matrices = list(zip(affine_map.matrices, affine_map.magnitudes, strict=True))
+        return _interval_bounds_from_matrices(sources, matrices, affine_map.bias, activation_bounds, region)
     size = max(1, MAX_CHUNK_ENTRIES // max(len(affine_map.bias), region.low.shape[1]))
     intervals = []
     for chunk in torch.arange(len(affine_map.bias), device=affine_map.bias.device).split(size):
-        matrices = affine_map.matrix_rows(chunk)
+        matrices = [(matrix, matrix.abs()) for matrix in affine_map.matrix_rows(chunk)]
         intervals.append(
             _interval_bounds_from_matrices(sources, matrices, affine_map.bias[chunk], activation_bounds, region)
         )
@@ -251,16 +252,15 @@ def _interval_bounds(affine_map: AffineMap, activation_bounds: Intervals, region
 
 def _interval_bounds_from_matrices(
     sources: tuple[int, ...],
-    matrices: list[Tensor],
+    matrices: list[tuple[Tensor, Tensor]],
     bias: Tensor,
     activation_bounds: Intervals,
     region: InputRegion,
 ) -> Interval:
     low = high = bias
-    for source, matrix in zip(sources, matrices, strict=True):
+    for source, (matrix, sizes) in zip(sources, matrices, strict=True):
         bottom = activation_bounds[source - 1][0] if source else region.low
         top = activation_bounds[source - 1][1] if source else region.high
-        sizes = matrix.abs()
         center = (bottom + top) / 2 @ matrix.T
         spread = (top - bottom) / 2 @ sizes.T
         lowest = center - spread
