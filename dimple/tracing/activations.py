@@ -45,7 +45,7 @@ class Activation:
 
     @property
     def is_piecewise_linear(self) -> bool:
-        """Whether the function is linear between its kinks."""
+        """True if the function is linear between its kinks."""
         return self.max_second_derivative == 0
 
     def apply_in_place(self, u: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def rectifier(negative_slope: float = 0.0) -> Activation:
     return Activation(
         "rectifier",
         lambda u: functional.leaky_relu(u, negative_slope),
-        lambda u, _: torch.where(u > 0, 1.0, negative_slope).to(u),
+        lambda u, _: torch.where(u > 0, 1.0, u.new_tensor(negative_slope)),
         starts_convex=negative_slope <= 1,
         kinks=(0.0,),
         lipschitz=max(1.0, abs(negative_slope)),
