@@ -28,7 +28,7 @@ MAX_POOLED_ENTRIES = 4096
 @final
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What is proven about one operation, as far as its other arguments do not depend on the sample.
+    """Proven facts about one operation whose other arguments do not depend on the sample.
 
     Attributes:
         affine_in: sets of argument positions; the operation is affine in the arguments of one set together.

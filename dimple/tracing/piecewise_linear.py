@@ -10,7 +10,7 @@ from torch import Tensor
 from dimple.errors import ModelError
 from dimple.protocols import Classifier
 from dimple.tensors import apply_in_chunks
-from dimple.tracing.activations import Activation, clip
+from dimple.tracing.activations import Activation
 from dimple.tracing.affine_graph import MAX_MATRIX_ENTRIES, AffineGraph, AffineMap, LogitMargin, trace_affine_graph
 from dimple.tracing.fast_eval import ROWS_PER_CHUNK
 
@@ -157,43 +157,44 @@ def read_piecewise_linear(classifier: Classifier, sample: Tensor, label: int) ->
     """
     graph = _trace_piecewise_linear(classifier, sample, label)
     last_use = {source: number for number, affine_map in enumerate(graph.affine_maps) for source in affine_map.sources}
-    known = {0: _Readout(graph.affine_maps[0].bias.new_zeros(sample.numel()), ((0, 1.0),))}
-    width = sample.numel()
+    zero = graph.affine_maps[0].bias.new_zeros(())
+    # The sources that are needed later, as affine functions of the outputs of the last layer: at first of the sample.
+    known = {0: (torch.eye(sample.numel()).to(zero), zero.expand(sample.numel()))}
     layers = []
-    # A linear classifier gets one linear unit, because the other code expects a hidden layer.
-    for number, activation in enumerate(graph.activations or (clip(),)):
-        weight, bias = _compose(graph.affine_maps[number], known, width)
+    for number, activation in enumerate(graph.activations):
+        weight, bias = _compose(graph.affine_maps[number], known)
         kinks, slopes = _kinks_and_slopes(activation)
         ones = torch.ones_like(bias)
         blocks = [(weight, bias - kink, 0 * ones, ones) for kink in kinks]
         blocks[0] = (*blocks[0][:2], slopes[0] * ones, slopes[1] * ones)
-        coefficients = [1.0, *(after - before for before, after in itertools.pairwise(slopes[1:]))]
-        readout = _Readout(
-            activation.value(kinks[0] * ones), tuple((i * len(bias), c) for i, c in enumerate(coefficients))
-        )
-        carried = {source: known[source] for source in known if last_use.get(source, -1) > number}
-        known = {number + 1: readout}
-        start = len(kinks) * len(bias)
-        for source, before in carried.items():
-            ones = torch.ones_like(before.constant)
-            blocks.append((before.expand(torch.diag(ones), width), before.constant, ones, ones))
-            known[source] = _Readout(0 * ones, ((start, 1.0),))
-            start += len(ones)
+        carried = [source for source in known if last_use.get(source, -1) > number]
+        blocks += [
+            (*known[source], torch.ones_like(known[source][1]), torch.ones_like(known[source][1])) for source in carried
+        ]
         layers.append(PiecewiseLinearLayer(*(torch.cat(parts) for parts in zip(*blocks, strict=True))))
-        width = start
-    if not graph.activations:
-        return PiecewiseLinearNet(tuple(layers), torch.ones_like(bias), bias.new_zeros(()))
-    weight, bias = _compose(graph.affine_maps[-1], known, width)
+        # The outputs of a layer are the units at every kink, then linear units with the values of earlier sources.
+        units = torch.eye(len(layers[-1].bias)).to(zero).split([len(block[1]) for block in blocks])
+        changes = [1.0, *(after - before for before, after in itertools.pairwise(slopes[1:]))]
+        value = sum((change * rows for change, rows in zip(changes, units, strict=False)), zero)
+        known = {
+            source: (rows, zero.expand(len(rows))) for source, rows in zip(carried, units[len(kinks) :], strict=True)
+        }
+        known[number + 1] = value, activation.value(kinks[0] * ones)
+    weight, bias = _compose(graph.affine_maps[-1], known)
+    if not layers:
+        # A linear classifier gets one linear unit, because the other code expects a hidden layer.
+        one = torch.ones_like(bias)
+        return PiecewiseLinearNet((PiecewiseLinearLayer(weight, bias, one, one),), one, zero)
     return PiecewiseLinearNet(tuple(layers), weight[0], bias[0])
 
 
-def is_piecewise_linear(classifier: Classifier, sample: Tensor) -> bool:
-    """Return whether `read_piecewise_linear` can read this network."""
+def is_piecewise_linear(classifier: Classifier, sample: Tensor, convolutions: bool = True) -> bool:
+    """Return whether `read_piecewise_linear` can read this network, with or without convolutions."""
     try:
-        _trace_piecewise_linear(classifier, sample, 0)
+        graph = _trace_piecewise_linear(classifier, sample, 0)
     except ModelError:
         return False
-    return True
+    return convolutions or all(affine_map.uses_matrices for affine_map in graph.affine_maps)
 
 
 def _trace_piecewise_linear(classifier: Classifier, sample: Tensor, label: int) -> AffineGraph:
@@ -208,31 +209,14 @@ def _trace_piecewise_linear(classifier: Classifier, sample: Tensor, label: int) 
     return graph
 
 
-@final
-@dataclasses.dataclass(frozen=True)
-class _Readout:
-    """A source of the graph as `constant + sum_i coefficient_i h[start_i : start_i + w]`, of a layer's outputs h."""
-
-    constant: Tensor
-    terms: tuple[tuple[int, float], ...]
-
-    def expand(self, matrix: Tensor, width: int) -> Tensor:
-        """Return a matrix of the source as a matrix of the outputs of the layer."""
-        expanded = matrix.new_zeros(len(matrix), width)
-        for start, coefficient in self.terms:
-            expanded[:, start : start + len(self.constant)] += coefficient * matrix
-        return expanded
-
-
-def _compose(affine_map: AffineMap, known: dict[int, _Readout], width: int) -> tuple[Tensor, Tensor]:
-    """Return a map of the graph as weight and bias on the outputs of a layer."""
-    bias = affine_map.bias
-    weight = bias.new_zeros(len(bias), width)
+def _compose(affine_map: AffineMap, known: dict[int, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return a map of the graph as weight and bias on the outputs of the last layer."""
+    weight = bias = affine_map.bias.new_zeros(())
     assert affine_map.matrices is not None
     for source, matrix in zip(affine_map.sources, affine_map.matrices, strict=True):
-        weight = weight + known[source].expand(matrix, width)
-        bias = bias + matrix @ known[source].constant
-    return weight, bias
+        weight = weight + matrix @ known[source][0]
+        bias = bias + matrix @ known[source][1]
+    return weight, bias + affine_map.bias
 
 
 def _kinks_and_slopes(activation: Activation) -> tuple[list[float], list[float]]:

@@ -16,7 +16,7 @@ from dimple.levelsets import Dense, Exact, PolygonComplex
 from dimple.networks import add_second_logit
 from dimple.tensors import generator
 from dimple.tracing.piecewise_linear import is_piecewise_linear, read_piecewise_linear
-from tests.oracles import Abs
+from tests.oracles import Abs, randomize_weights
 
 CPU = torch.device("cpu")
 BOX = (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)
@@ -209,6 +209,37 @@ def test_of_more_than_two_classes_the_margin_over_the_largest_other_score_counts
     check_closed(network, 2, found)
     scores = network(torch.from_numpy(found.vertices).float()).detach()
     assert float((scores[:, 2] - scores[:, [0, 1, 3, 4]].amax(1)).abs().max()) < 1e-4
+
+
+class Branches(nn.Module):
+    """A network with shortcuts, maxima, and activations with slopes other than those of ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 8)
+        self.second = nn.Linear(8, 8)
+        self.third = nn.Linear(11, 6)
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = nn.functional.leaky_relu(self.first(x), 0.2)
+        hidden = hidden + nn.functional.hardtanh(self.second(hidden), -0.5, 1.0)
+        pooled = nn.functional.max_pool1d(self.third(torch.cat([hidden, x], dim=1))[:, None], 2, 1)[:, 0]
+        return self.last(nn.functional.pad(pooled, (0, 1)) - self.third.bias.abs())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shortcuts_and_maxima_have_exact_level_sets(seed: int) -> None:
+    network = randomize_weights(Branches(), seed)
+    with torch.no_grad():
+        network.last.bias -= network(torch.zeros(1, 3).double())[0]
+    found = Exact().extract_polygons(Boundary(network.float()), 1, *BOX)
+    assert len(found.corner_counts) > 5
+    check_closed(network, 1, found)
+    scores = network.double()(torch.from_numpy(found.vertices))
+    assert float((scores[:, 1] - scores[:, [0, 2]].amax(1)).abs().max()) < 1e-9
+    dense = Dense(resolution=64).extract(Boundary(network.float()), 1, *BOX, CPU)
+    assert found.areas.sum() == pytest.approx(dense.area, rel=0.02)
 
 
 def test_a_curve_in_the_plane_has_its_class_on_the_left() -> None:
