@@ -213,39 +213,71 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
-        traced = [leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, _TracedTensor)]
-        numbers = [self.number(tensor) for tensor in traced]
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in _leaves((args, kwargs)) if isinstance(leaf, _TracedTensor)]
+        numbers = [self.number(tensor) for tensor in tensors]
         depends = any(number is not None for number in numbers) and name not in CONSTANT_OPERATIONS
         if torch.Tag.nondeterministic_seeded in function.tags:
             self._refuse(name, "draws random numbers")
-        if function._schema.is_mutable and not (traced and isinstance(args[0], _TracedTensor)):
-            if depends:
-                self._refuse(name, "writes the sample into a tensor that exists before it")
-            return function(*args, **(kwargs or {}))
-        placeholders = self._convert(args, Value)
-        constants = self._convert(kwargs or {}, None)
-        is_write = depends and function._schema.is_mutable
-        before = self._base(args[0].memory) if is_write else None
-        found = function(*self._convert(args, None), **constants)
+        if depends and any(isinstance(leaf, _TracedTensor) for leaf in _leaves(kwargs)):
+            self._refuse(name, "has a tensor as a named argument")
         if function._schema.is_mutable:
-            if is_write:
-                self._write(name, function, placeholders, constants, args[0], before)
-            return args[0]
+            return self._write(name, function, args, kwargs, depends)
+        found = self._record(name, function, args, kwargs, depends)
+        rule = OPERATIONS.get(name)
+        if not (depends and self.expand and rule and rule.expansion):
+            return found
+        with self:
+            expanded = rule.expansion(*args, **kwargs)
+        return (expanded, *found[1:]) if isinstance(found, tuple) else expanded
+
+    def _record(self, name: str, function: Any, args: Any, kwargs: Any, depends: bool) -> Any:
+        """Run an operation on payloads, and record it if it depends on the sample."""
+        placeholders = self._convert(args, Value)
+        constants = self._convert(kwargs)
+        found = function(*self._convert(args), **constants)
         outputs = [found] if isinstance(found, Tensor) else found
-        if depends and not (isinstance(outputs, tuple | list) and all(isinstance(o, Tensor) for o in outputs)):
+        is_tensors = isinstance(outputs, tuple | list) and all(isinstance(output, Tensor) for output in outputs)
+        if not is_tensors and depends:
             self._refuse(name, "turns the sample into a number of Python")
-        if not isinstance(outputs, tuple | list):
+        if not is_tensors:
             return found
         wrapped = []
         for i, output in enumerate(outputs):
             select = function if output is found else functools.partial(_select, function, i)
             number = self._append(name, select, placeholders, output, constants) if depends else None
             wrapped.append(self._wrap(output, (args, kwargs), number))
-        rule = OPERATIONS.get(name)
-        if depends and self.expand and rule is not None and rule.expansion is not None:
-            with self:
-                wrapped[0] = rule.expansion(*args, **(kwargs or {}))
         return wrapped[0] if isinstance(found, Tensor) else type(found)(wrapped)
+
+    def _write(self, name: str, function: Any, args: Any, kwargs: Any, depends: bool) -> Any:
+        """Run an operation that writes into a tensor; record its new value and the new value of its memory."""
+        target = args[0]
+        if depends and not isinstance(target, _TracedTensor):
+            self._refuse(name, "writes the sample into a tensor that exists before it")
+        if depends and torch.Tag.inplace_view in function.tags:
+            self._refuse(name, "changes the shape of a tensor in place")
+        if not isinstance(target, _TracedTensor):
+            return function(*args, **kwargs)
+        memory = target.memory
+        before = self._base(memory) if depends else None
+        placeholders = self._convert(args, Value)
+        constants = self._convert(kwargs)
+        function(*self._convert(args), **constants)
+        if not depends:
+            return target
+        if name == "copy_":
+            value = self._append("expand", torch.ops.aten.expand, (placeholders[1], [*target.shape]), target.payload)
+        else:
+            functional = getattr(getattr(torch.ops.aten, name[:-1]), function._overloadname)
+            value = self._append(name[:-1], functional, placeholders, target.payload, constants)
+        written = (before, [memory.positions(target.payload)], Value(value))
+        flat = self._append("index_put", torch.ops.aten.index_put, written, memory.base.flatten())
+        shaped = (Value(flat), [*memory.base.shape])
+        memory.number = self._append("reshape", torch.ops.aten.reshape, shaped, memory.base)
+        memory.version += 1
+        target.number = value
+        target.version = memory.version
+        return target
 
     def number(self, tensor: _TracedTensor) -> int | None:
         """Return the number of a tensor's value, after writes into its memory; None for a constant."""
@@ -263,33 +295,6 @@ class _Recorder(TorchDispatchMode):
         args = (Value(memory.number), [memory.base.numel()])
         return Value(self._append("reshape", torch.ops.aten.reshape, args, memory.base.flatten()))
 
-    def _write(
-        self,
-        name: str,
-        function: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        target: _TracedTensor,
-        before: Any,
-    ) -> None:
-        """Record a write into a tensor as an operation that returns its new value and the new value of its memory."""
-        memory = target.memory
-        shape = list(target.shape)
-        if name == "copy_":
-            value = self._append("expand", torch.ops.aten.expand, (args[1], shape), target.payload)
-        else:
-            functional = getattr(getattr(torch.ops.aten, name[:-1]), function._overloadname)
-            value = self._append(name[:-1], functional, args, target.payload, kwargs)
-        indices = [memory.positions(target.payload)]
-        flat = self._append(
-            "index_put", torch.ops.aten.index_put, (before, indices, Value(value)), memory.base.flatten()
-        )
-        new_base = (Value(flat), list(memory.base.shape))
-        memory.number = self._append("reshape", torch.ops.aten.reshape, new_base, memory.base)
-        memory.version += 1
-        target.number = value
-        target.version = memory.version
-
     def _append(self, name: str, function: Any, args: Any, output: Tensor, kwargs: Any = None) -> int:
         """Record an operation, and return its number."""
         self.nodes.append(Node(name, function, args, kwargs or {}, tuple(output.shape), output.is_floating_point()))
@@ -300,9 +305,9 @@ class _Recorder(TorchDispatchMode):
         tensors = [leaf for leaf in _leaves(inputs) if isinstance(leaf, Tensor)]
         dtypes = [leaf for leaf in _leaves(inputs) if isinstance(leaf, torch.dtype)]
         dtypes = dtypes or [leaf.dtype for leaf in tensors if leaf.is_floating_point() and leaf.dim()]
-        dtype = (
-            functools.reduce(torch.promote_types, dtypes) if payload.is_floating_point() and dtypes else payload.dtype
-        )
+        dtype = payload.dtype
+        if payload.is_floating_point() and dtypes:
+            dtype = functools.reduce(torch.promote_types, dtypes)
         address = payload.untyped_storage().data_ptr()
         for leaf in tensors:
             if isinstance(leaf, _TracedTensor) and address and leaf.payload.untyped_storage().data_ptr() == address:
@@ -310,7 +315,7 @@ class _Recorder(TorchDispatchMode):
         payload = payload.contiguous()
         return _TracedTensor(payload, dtype, _Memory(payload, number), number)
 
-    def _convert(self, arguments: Any, placeholder: type[Value] | None) -> Any:
+    def _convert(self, arguments: Any, placeholder: type[Value] | None = None) -> Any:
         """Return arguments with payloads for tensors, all real ones in double precision on one device.
 
         With a placeholder, it replaces those that depend on the sample, and later writes do not change the others.

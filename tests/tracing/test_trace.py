@@ -185,6 +185,10 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
         nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.BatchNorm2d(1), nn.Flatten()), "operation native_batch_norm",
     ),
     "side effect": (Counting().eval(), "copy_ writes the sample into a tensor that exists before it"),
+    "named": (lambda x: torch.searchsorted(torch.ones(1, 4), x, sorter=x.long()), "a named argument"),
+    "out": (lambda x: torch.add(x, 1.0, out=torch.empty(1, 4)), "add"),
+    "shape in place": (lambda x: x.clone().unsqueeze_(0).squeeze(0), "unsqueeze_ changes the shape of a tensor"),
+    "outside": (nn.Sequential(nn.Linear(4, 4), nn.Softsign()), "operation div"),
     "constant": (lambda x: torch.ones(len(x), 2), "do not depend on the sample"),
     "wrong shape": (nn.Linear(5, 2), "mat1 and mat2 shapes"),
 }  # fmt: skip
