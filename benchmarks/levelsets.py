@@ -189,7 +189,12 @@ def measure_exact(kind: str, width: int, bound: float) -> Rows:
     """Measure time, open edges and residual of the exact mesh."""
     network = train_network(kind, nn.ReLU, width)
     seconds, found = measure_processor_time(lambda: Exact().extract_polygons(Boundary(network), 1, LOW, HIGH), 5)
-    residual = float(read_piecewise_linear(network, 1).logit_margin(torch.from_numpy(found.vertices)).abs().max())
+    residual = float(
+        read_piecewise_linear(network, torch.zeros(found.vertices.shape[1]), 1)
+        .logit_margin(torch.from_numpy(found.vertices))
+        .abs()
+        .max()
+    )
     name = f"{kind} width {width}, {len(found.corner_counts)} polygons"
     yield make_row(f"exact {name}", seconds, bound, "bound", "s")
     yield make_row(

@@ -4,9 +4,9 @@ Letters of shapes: `B` samples of a batch, `N` points, `K` classes, `n` ambient 
 `*shape` the shape of one sample (`n` for a point, `channels height width` for an image).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -24,15 +24,6 @@ class Classifier(Protocol):
     """A map from samples `(B, *shape)` to scores `(B, K)`, K >= 2, such as an `nn.Module` or a function."""
 
     def __call__(self, x: Tensor, /) -> Tensor: ...
-
-
-@runtime_checkable
-class SequentialModel(Protocol):
-    """A classifier that applies other classifiers or layers in order, and gives access to them."""
-
-    def sequential_layers(self) -> Sequence[object]:
-        """Return the layers in the order of evaluation."""
-        ...
 
 
 class TangentField(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
 from dimple.errors import SceneError, ShapeError
@@ -138,14 +138,6 @@ class AffineSlice:
         width = pad * (high - low).max()
         return (low - width).tolist(), (high + width).tolist()
 
-    def to_linear(self) -> nn.Linear:
-        """Return the map as a layer from `(B, k)` to flat samples `(B, n)`, in float64."""
-        layer: nn.Linear = nn.utils.skip_init(nn.Linear, self.dim, self.origin.numel(), dtype=torch.float64)
-        with torch.no_grad():
-            layer.weight.copy_(self.axes)
-            layer.bias.copy_(self.origin.reshape(-1))
-        return layer
-
 
 @final
 class SlicedClassifier:
@@ -158,10 +150,6 @@ class SlicedClassifier:
     def __call__(self, u: Tensor) -> Tensor:
         """Return the scores `(B, K)` at the points of the slice."""
         return self.classifier(self.affine_slice(u))
-
-    def sequential_layers(self) -> tuple[object, ...]:
-        """Return the slice as a layer, and the classifier of samples."""
-        return self.affine_slice.to_linear(), self.classifier
 
 
 def restrict_to_slice(boundary: Boundary, affine_slice: AffineSlice) -> Boundary:

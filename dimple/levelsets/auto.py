@@ -24,7 +24,7 @@ from dimple.tracing.piecewise_linear import is_piecewise_linear
 @final
 @settings
 class Auto(LevelSet):
-    """`exact` for a piecewise linear network, `adaptive` for every other, with an optional proof of completeness.
+    """`exact` for a piecewise linear network without convolutions, else `adaptive`, with an optional proof.
 
     Args:
         resolution: cells along each axis of the adaptive level set.
@@ -61,7 +61,9 @@ class Auto(LevelSet):
         previous: Mesh | None = None,
     ) -> Mesh:
         """Extract by the chosen level set; with a proof, add the components that it missed."""
-        chosen = Exact() if is_piecewise_linear(boundary.model) else Adaptive(resolution=self.resolution)
+        # The level set of a network with convolutions has too many polygons.
+        is_exact = is_piecewise_linear(boundary.model, torch.zeros(len(low)), convolutions=False)
+        chosen = Exact() if is_exact else Adaptive(resolution=self.resolution)
         mesh = chosen.extract(boundary, label, low, high, device, previous)
         if self.completeness_resolution:
             missed = find_missed_components(mesh, boundary, label, low, high, self.completeness_resolution)

@@ -1,5 +1,6 @@
 """Base class of the algorithms that extract level sets, and the level function that they evaluate."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -11,8 +12,7 @@ from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.errors import SceneError
 from dimple.levelsets.mesh import Mesh
 from dimple.tensors import apply_in_chunks
-from dimple.tracing.fast_eval import make_fast_logit_margin
-from dimple.tracing.sequential import ROWS_PER_CHUNK
+from dimple.tracing.fast_eval import ROWS_PER_CHUNK, make_fast_logit_margin
 
 LevelFunction = Callable[[Tensor], Tensor]
 
@@ -62,7 +62,10 @@ def level_function(boundary: Boundary, label: int) -> LevelFunction:
         >>> level(torch.tensor([[2.0], [-1.0]]))
         tensor([ 4., -2.])
     """
-    fast_margin = make_fast_logit_margin(boundary.model, label)
+
+    @functools.cache
+    def fast_margin(shape: torch.Size) -> LevelFunction | None:
+        return make_fast_logit_margin(boundary.model, torch.zeros(shape), label)
 
     def margin(x: Tensor) -> Tensor:
         scores = boundary.scores(x)
@@ -71,10 +74,11 @@ def level_function(boundary: Boundary, label: int) -> LevelFunction:
         return compute_logit_margin(scores, torch.full((len(x),), label, device=x.device))
 
     def level(x: Tensor) -> Tensor:
-        if fast_margin is None or x.device.type != "cpu":
+        fast = fast_margin(x.shape[1:]) if x.device.type == "cpu" else None
+        if fast is None:
             return apply_in_chunks(margin, x, ROWS_PER_CHUNK)
         boundary.forwards += len(x)
-        return fast_margin(x)
+        return fast(x)
 
     return level
 

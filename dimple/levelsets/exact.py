@@ -142,12 +142,10 @@ class Exact(LevelSet):
     ) -> Mesh:
         """Return the polygons cut into triangles; in the plane, the segments."""
         dim = require_drawable(low)
-        if dim == 3:
-            found = self.extract_polygons(boundary, label, low, high, previous)
-            return found.to_mesh() if len(found.corner_counts) else empty_mesh(3)
-        # A curve in the plane is the lower edge of its extrusion in space.
-        extrusion = self.extract_polygons(boundary, label, [*low, 0.0], [*high, max(high) - min(low)], previous)
-        return _extract_floor_curve(extrusion)
+        found = self.extract_polygons(boundary, label, low, high, previous)
+        if dim == 2:
+            return _extract_floor_curve(found)
+        return found.to_mesh() if len(found.corner_counts) else empty_mesh(3)
 
     def extract_polygons(
         self,
@@ -159,13 +157,15 @@ class Exact(LevelSet):
     ) -> PolygonComplex:
         """Return the polygons with their activation patterns, edge hyperplanes and affine maps.
 
-        The arguments are those of `extract`.
+        The arguments are those of `extract`. In the plane, the polygons are those of the extrusion of the curve.
 
         Raises:
             ModelError: if the network is not piecewise linear.
             SceneError: if its boundary has more than `max_polygons` polygons.
         """
-        network = read_piecewise_linear(boundary.model, label)
+        network = read_piecewise_linear(boundary.model, torch.zeros(len(low)), label)
+        if len(low) == 2:
+            low, high = [*low, 0.0], [*high, max(high) - min(low)]
         corners = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
         with torch.no_grad():
             seeds = self._find_seed_points(network, *corners)

@@ -13,7 +13,7 @@ from dimple.boundary.boundary import Boundary
 from dimple.levelsets.base import LevelSet
 from dimple.levelsets.mesh import Mesh
 from dimple.tensors import apply_in_chunks
-from dimple.tracing.sequential import ROWS_PER_CHUNK
+from dimple.tracing.fast_eval import ROWS_PER_CHUNK
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -112,14 +112,13 @@ class CachedScores:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the scores `(B, K)`."""
+        if type(x) is not Tensor:
+            # A sample that is traced has no values to look up.
+            return self.boundary.model(x)
         key = x.cpu().numpy().tobytes()
         if key not in self.cache:
             self.cache[key] = self.boundary.scores(x)
         return self.cache[key]
-
-    def sequential_layers(self) -> tuple[object, ...]:
-        """Return the model, for algorithms that read its layers."""
-        return (self.boundary.model,)
 
 
 def split_by_other_class(boundary: Boundary, label: int, mesh: Mesh, device: torch.device) -> list[PairwiseBoundary]:

@@ -50,13 +50,6 @@ class NormalizedModel(nn.Module):
             self.mean.copy_(mean.reshape(-1, 1, 1))
             self.std.copy_(std.reshape(-1, 1, 1))
 
-    def sequential_layers(self) -> tuple[nn.Module, ...]:
-        """Return the normalization as a layer, and the module."""
-        layer = nn.BatchNorm2d(self.mean.numel(), eps=0.0, affine=False, dtype=torch.float64)
-        layer.running_mean = self.mean.double().flatten()
-        layer.running_var = self.std.double().flatten() ** 2
-        return layer.eval(), self.module
-
 
 @final
 class SecondLogit(nn.Module):
@@ -70,13 +63,6 @@ class SecondLogit(nn.Module):
         """Map samples `(B, *shape)` to scores `(B, 2)`."""
         logit: Tensor = self.module(x).reshape(len(x), 1)
         return torch.cat([torch.zeros_like(logit), logit], dim=1)
-
-    def sequential_layers(self) -> tuple[nn.Module, ...]:
-        """Return the module, and the map of its logit s to (0, s) as a layer."""
-        layer: nn.Linear = nn.utils.skip_init(nn.Linear, 1, 2, bias=False)
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor([[0.0], [1.0]]))
-        return self.module, layer
 
 
 def add_second_logit(module: nn.Module) -> nn.Module:

@@ -27,9 +27,12 @@ class CertifiedRadius(Probe):
     """The largest radius around each sample at which bounds of the network prove that no other class exists.
 
     The radius is a lower bound of the margin within the boundary's box, and 0 where the sample is misclassified. It is
-    proven in real arithmetic for the given weights, with a small allowance for rounding of the scores, for any network
-    of affine layers and the activations of `dimple.tracing.affine_graph.ACTIVATIONS`. Its distance from the margin
-    depends on the looseness of the bounds.
+    proven for any network of the operations in `dimple.tracing.operations`; another network is refused. Its distance
+    from the margin depends on the looseness of the bounds.
+
+    The proof is one in real arithmetic, for the given weights, which are converted exactly, with a small allowance for
+    rounding of the scores in the precision of the samples. A network that computes in half precision rounds its scores
+    by more, so its computed class may change within the radius.
 
     Columns: `certified_radius`.
 

@@ -26,7 +26,8 @@ class ExactMargin(Probe):
     The search starts with the ball around the sample that reaches to the point found by `Margin`, and splits it by
     units or, in few dimensions, by boxes, until bounds exclude every closer point of another class. If `nodes` nodes of
     the search tree do not suffice, the lower bound is what is proven by then. The signs are those of `margin`: negative
-    where the sample is misclassified.
+    where the sample is misclassified. The lower bound is proven in real arithmetic for the given weights, whatever the
+    precision of the network.
 
     Columns: `margin_exact_upper`, the distance of the closest known point of another class (`inf` without one), and
     `margin_exact_lower`, the proven lower bound, which is within a millionth of the former where the search completed.
@@ -51,7 +52,7 @@ class ExactMargin(Probe):
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
         graph = trace_affine_graph(boundary.model, x[0])
-        if any(activation.max_second_derivative > 0 for activation in graph.activations):
+        if not all(activation.is_piecewise_linear for activation in graph.activations):
             raise ModelError("an exact margin needs a network of ReLU type; use the probe certified for other networks")
         predicted = boundary.predict(x)
         _, start, _ = Margin(norm=self.norm).search(boundary, x, predicted)

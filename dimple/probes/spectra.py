@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import final
 
@@ -11,11 +12,17 @@ from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
+from dimple.errors import ModelError
 from dimple.linalg.operator_norm import circular_convolution_norm, operator_norm
 from dimple.tensors import chunks, flatten, generator, require_samples
-from dimple.tracing.op_trace import Operation, trace_operations
+from dimple.tracing.trace import UnprovenOperationError
 from dimple.verification.lipschitz import lipschitz_bound
 
+# Modules that are affine maps, including operations inside such as padding.
+AFFINE_LAYERS = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
+)  # fmt: skip
 # Relative tolerance of the norms of permuted layers, which need less precision.
 PERMUTED_NORM_TOLERANCE = 1e-3
 
@@ -53,8 +60,8 @@ class Spectra:
 
     Attributes:
         layers: the layers in the order of evaluation.
-        lipschitz_upper_bound: the Lipschitz bound of the scores; inf where an operation has no bound.
-        unbounded_operations: the names of these operations.
+        lipschitz_upper_bound: the Lipschitz bound of the scores; inf if an operation has no bound.
+        unbounded_operations: the name of this operation.
         jacobian_norms: `(B,)`, the norm of the Jacobian at each sample.
         lipschitz_lower_bound: the largest Jacobian norm found at the samples and in the ascent from them.
     """
@@ -80,10 +87,11 @@ def spectra(
 ) -> Spectra:
     """Measure the norms of a network's layers, its Lipschitz bound, and Jacobian norms at samples.
 
-    The bound of a sequence of layers is the product of their norms. Where branches are added, their bounds are added:
-    a residual block has one plus the bound of its residual branch. Activations and pools contribute their largest
-    slopes. The difference of two scores changes at most sqrt(2) times as fast as the scores: a logit margin g proves a
-    margin of g / (sqrt(2) bound).
+    The bound is the product of the norms of the affine maps between activations; a map of several layers, such as a
+    convolution with batch normalization, has one norm. Where branches are added, their bounds are added: a residual
+    block has one plus the bound of its residual branch. Activations and pools contribute their largest slopes. The
+    difference of two scores changes at most sqrt(2) times as fast as the scores: a logit margin g proves a margin
+    of g / (sqrt(2) bound).
 
     Args:
         boundary: the boundary of the network.
@@ -108,15 +116,13 @@ def spectra(
         (9.0, 9.0)
     """
     require_samples(x)
-    trace = trace_operations(boundary.model, x[:1])
-    boundary.forwards += 1
-    layers: list[LayerSpectrum] = []
-    norms: dict[int, float] = {}
-    for number, operation in enumerate(trace.operations, start=1):
-        if operation.module is not None:
-            layers.append(_layer_spectrum(operation, operation.module, null_draws, seed))
-            norms[number] = layers[-1].norm
-    upper_bound, unbounded = lipschitz_bound(trace, norms)
+    layers = [_layer_spectrum(*layer, null_draws, seed) for layer in _evaluate_layers(boundary, x[:1])]
+    unbounded: tuple[str, ...] = ()
+    try:
+        upper_bound = lipschitz_bound(boundary.model, x[0])
+    except UnprovenOperationError as error:
+        upper_bound = math.inf
+        unbounded = (error.operation,)
     jacobian_norms: list[Tensor] = []
     lower_bound = 0.0
     mean_distance = flatten(x - x.mean(0)).norm(dim=1).mean() if len(x) > 1 else x.norm()
@@ -124,23 +130,42 @@ def spectra(
         at_samples, largest = ascend_jacobian_norm(boundary, x[part], ascent_steps, 0.02 * float(mean_distance))
         jacobian_norms.append(at_samples)
         lower_bound = max(lower_bound, float(largest.max()))
-    return Spectra(tuple(layers), upper_bound, tuple(unbounded), torch.cat(jacobian_norms), lower_bound)
+    return Spectra(tuple(layers), upper_bound, unbounded, torch.cat(jacobian_norms), lower_bound)
 
 
-def _layer_spectrum(operation: Operation, module: nn.Module, null_draws: int, seed: int) -> LayerSpectrum:
-    like = operation.input_tensors[0]
+def _evaluate_layers(boundary: Boundary, sample: Tensor) -> list[tuple[str, nn.Module, Tensor]]:
+    """Return name, module and input of each affine layer, in the order in which they are evaluated at one sample."""
+    network = boundary.model if isinstance(boundary.model, nn.Module) else nn.Module().eval()
+    if any(module.training for module in network.modules()):
+        raise ModelError(f"{type(network).__name__} is in training mode; call .eval() on it, or measure a frozen copy")
+    found = []
+
+    def make_hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        return lambda module, inputs, _: found.append((name, module, inputs[0].detach()))
+
+    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, AFFINE_LAYERS)]
+    hooks = [module.register_forward_hook(make_hook(name)) for name, module in layers]
+    try:
+        boundary.scores(sample)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _layer_spectrum(name: str, module: nn.Module, like: Tensor, null_draws: int, seed: int) -> LayerSpectrum:
     weights = dict(module.named_parameters())
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-        return LayerSpectrum(operation.name, type(module).__name__, operator_norm(module, like), math.nan, math.nan)
+        return LayerSpectrum(name, type(module).__name__, operator_norm(module, like), math.nan, math.nan)
     weight = weights["weight"].detach()
     null = []
     for draw in range(null_draws):
-        order = torch.randperm(weight.numel(), generator=generator(seed, "shuffled layer", operation.name, draw))
+        order = torch.randperm(weight.numel(), generator=generator(seed, "shuffled layer", name, draw))
         shuffled = {"weight": weight.flatten()[order.to(weight.device)].reshape(weight.shape)}
         null.append(operator_norm(partial(functional_call, module, shuffled), like, PERMUTED_NORM_TOLERANCE))
     norm_null = sorted(null)[(null_draws - 1) // 2] if null else math.nan
     return LayerSpectrum(
-        operation.name, type(module).__name__, _spectral_norm(module, like), norm_null, _frobenius_norm(module, like)
+        name, type(module).__name__, _spectral_norm(module, like), norm_null, _frobenius_norm(module, like)
     )
 
 

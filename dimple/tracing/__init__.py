@@ -1,1 +1,1 @@
-"""Readers of the structure of a network: sequential layers, affine graph, operation trace, piecewise linear form."""
+"""The reader of networks: the trace of operations, the affine graph with its rules, the piecewise linear form."""

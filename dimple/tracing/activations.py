@@ -21,6 +21,7 @@ class Activation:
     """Continuous function of one variable that is convex or concave between its inflection points.
 
     Attributes:
+        name: its name.
         value: the function.
         derivative: its derivative, computed from `u` and the value there; at a kink any slope between those of the two
             sides.
@@ -28,14 +29,28 @@ class Activation:
         starts_convex: whether the function is convex left of the first inflection point.
         kinks: points where the slope jumps.
         max_second_derivative: largest absolute second derivative outside the kinks.
+        lipschitz: upper bound of the absolute derivative.
+        in_place: the function, applied to a tensor in place; None if it has no such form.
     """
 
+    name: str
     value: ScalarFunction
     derivative: DerivativeFunction
     inflection_points: tuple[float, ...] = ()
     starts_convex: bool = True
     kinks: tuple[float, ...] = ()
     max_second_derivative: float = 0.0
+    lipschitz: float = 1.0
+    in_place: ScalarFunction | None = None
+
+    @property
+    def is_piecewise_linear(self) -> bool:
+        """True if the function is linear between its kinks."""
+        return self.max_second_derivative == 0
+
+    def apply_in_place(self, u: Tensor) -> Tensor:
+        """Replace every entry of `u` by the value there, and return `u`."""
+        return u.copy_(self.value(u)) if self.in_place is None else self.in_place(u)
 
     def is_concave_at(self, u: Tensor) -> Tensor:
         """Return whether the function is concave at `u`, entry by entry."""
@@ -133,64 +148,91 @@ def _relax_with_parallel_lines(
 
 
 def rectifier(negative_slope: float = 0.0) -> Activation:
-    """Return the activation `max(u, negative_slope u)` for slopes up to 1: 0 gives ReLU, -1 the absolute value."""
-    assert negative_slope <= 1
+    """Return `u` for positive and `negative_slope u` for negative u: 0 gives ReLU, -1 the absolute value."""
     return Activation(
-        lambda u: torch.maximum(u, negative_slope * u),
-        lambda u, _: torch.where(u > 0, 1.0, negative_slope).to(u),
+        "rectifier",
+        lambda u: functional.leaky_relu(u, negative_slope),
+        lambda u, _: torch.where(u > 0, 1.0, u.new_tensor(negative_slope)),
+        starts_convex=negative_slope <= 1,
         kinks=(0.0,),
+        lipschitz=max(1.0, abs(negative_slope)),
+        in_place=(lambda u: functional.leaky_relu_(u, negative_slope)) if negative_slope else torch.relu_,
     )
 
 
-def clip(low: float = -math.inf, high: float = math.inf) -> Activation:
-    """Return the activation that clips `u` to bounds, which may be infinite: hard tanh, ReLU6."""
-    kinks = tuple(kink for kink in (low, high) if math.isfinite(kink))
+def clip(low: float | None = None, high: float | None = None) -> Activation:
+    """Return the activation that clips `u` to bounds, None for no bound: hard tanh, ReLU6."""
+    top = math.inf if high is None else high
+    bottom = -math.inf if low is None else min(low, top)
+    kinks = tuple(kink for kink in (bottom, top) if math.isfinite(kink))
     return Activation(
-        lambda u: u.clamp(low, high),
-        lambda u, _: ((u > low) & (u < high)).to(u),
-        inflection_points=((low + high) / 2,) if len(kinks) == 2 else (),
-        starts_convex=math.isfinite(low),
+        "clip",
+        lambda u: u.clamp(bottom, top),
+        lambda u, _: ((u > bottom) & (u < top)).to(u),
+        inflection_points=((bottom + top) / 2,) if len(kinks) == 2 else (),
+        starts_convex=math.isfinite(bottom),
         kinks=kinks,
+        in_place=lambda u: u.clamp_(bottom, top),
     )
 
 
 def tanh() -> Activation:
     """Return the hyperbolic tangent, convex below zero and concave above."""
     return Activation(
+        "tanh",
         torch.tanh,
         lambda _, value: 1 - value.square(),
         inflection_points=(0.0,),
         max_second_derivative=4 / math.sqrt(27),
+        in_place=_tanh_in_place,
     )
 
 
 def sigmoid() -> Activation:
     """Return the logistic function, convex below zero and concave above."""
     return Activation(
+        "sigmoid",
         torch.sigmoid,
         lambda _, value: value * (1 - value),
         inflection_points=(0.0,),
         max_second_derivative=1 / math.sqrt(108),
+        lipschitz=0.25,
+        in_place=torch.sigmoid_,
     )
 
 
-def softplus(beta: float = 1.0) -> Activation:
-    """Return `log(1 + exp(beta u)) / beta`, which is convex."""
+def softplus(beta: float = 1.0, threshold: float = 20.0) -> Activation | None:
+    """Return `log(1 + exp(beta u)) / beta`, which is convex.
+
+    torch replaces it by `u` where `beta u` is above the threshold, which changes it by 2e-9 or less for a threshold of
+    20 or more; the result is None for other thresholds.
+    """
+    if threshold < 20 or beta <= 0:
+        return None
     return Activation(
+        "softplus",
         lambda u: torch.logaddexp(beta * u, torch.zeros_like(u)) / beta,
         lambda u, _: torch.sigmoid(beta * u),
         max_second_derivative=beta / 4,
+        in_place=lambda u: u.copy_(functional.softplus(u, beta, threshold)),
     )
 
 
-def gelu() -> Activation:
-    """Return `u Phi(u)` with the normal distribution function Phi; its second derivative is (2 - u^2) phi(u)."""
+def gelu(approximate: str = "none") -> Activation | None:
+    """Return `u Phi(u)` with the normal distribution function Phi; its second derivative is (2 - u^2) phi(u).
+
+    The result is None for an approximation.
+    """
+    if approximate != "none":
+        return None
     return Activation(
+        "gelu",
         functional.gelu,
         _gelu_derivative,
         inflection_points=(-math.sqrt(2), math.sqrt(2)),
         starts_convex=False,
         max_second_derivative=math.sqrt(2 / math.pi),
+        lipschitz=1.13,
     )
 
 
@@ -198,12 +240,23 @@ def silu() -> Activation:
     """Return `u sigmoid(u)`, which is convex within +-2.3994, where `u tanh(u / 2) = 2`."""
     inflection = 2.399357280520026
     return Activation(
+        "silu",
         functional.silu,
         _silu_derivative,
         inflection_points=(-inflection, inflection),
         starts_convex=False,
         max_second_derivative=0.5,
+        lipschitz=1.1,
     )
+
+
+def _tanh_in_place(u: Tensor) -> Tensor:
+    if u.dtype != torch.float32 or not u.is_contiguous():
+        return u.tanh_()
+    from dimple.tracing._fast_tanh import tanh_in_place
+
+    tanh_in_place(u.view(-1).numpy())
+    return u
 
 
 def _gelu_derivative(u: Tensor, _: Tensor) -> Tensor:

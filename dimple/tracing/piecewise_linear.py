@@ -5,20 +5,14 @@ import itertools
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dimple.errors import ModelError
+from dimple.protocols import Classifier
 from dimple.tensors import apply_in_chunks
-from dimple.tracing.sequential import ROWS_PER_CHUNK, compose_affine, read_sequential_stack
-
-
-@final
-class Abs(nn.Module):
-    """Layer that computes the absolute value."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `|x|`, entry by entry."""
-        return x.abs()
+from dimple.tracing.activations import Activation
+from dimple.tracing.affine_graph import MAX_MATRIX_ENTRIES, AffineGraph, AffineMap, LogitMargin, trace_affine_graph
+from dimple.tracing.fast_eval import ROWS_PER_CHUNK
 
 
 @final
@@ -139,134 +133,95 @@ class PiecewiseLinearNet:
         return found[0] if len(found) == 1 else torch.cat(found, dim=2)
 
 
-def read_piecewise_linear(classifier: object, label: int, other_class: int | None = None) -> PiecewiseLinearNet:
-    """Return the logit margin `z_label - max_other z` of a piecewise linear network, in float64 on the CPU.
+def read_piecewise_linear(classifier: Classifier, sample: Tensor, label: int) -> PiecewiseLinearNet:
+    """Return the logit margin `z_label - max_other z` of a piecewise linear network, in float64.
 
-    Supported are `nn.Sequential`s, nested or not, of Linear, ReLU, LeakyReLU, ReLU6, Hardtanh, `Abs`, BatchNorm in eval
-    mode after a Linear, Identity, Flatten and inactive Dropout, and their affine slices. With more than two classes the
-    maximum over the others becomes hidden layers of its own. The result is exact up to rounding.
+    The result is exact up to rounding.
 
     Args:
         classifier: the network.
+        sample: a sample `(*shape)`, whose values do not matter; the result takes flattened samples.
         label: the class.
-        other_class: one class to compare with, instead of the largest of all others.
 
     Raises:
-        ModelError: if the network contains another layer, has fewer than two scores, or lacks a class.
+        ModelError: if an operation of the network is not piecewise linear, or if there is no such class.
 
     Example:
+        >>> from torch import nn
         >>> network = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 4))
         >>> x = torch.randn(5, 3)
         >>> z = network.double()(x.double())
         >>> expected = z[:, 0] - z[:, 1:].amax(1)
-        >>> bool(torch.allclose(read_piecewise_linear(network, 0).logit_margin(x.double()), expected))
+        >>> bool(torch.allclose(read_piecewise_linear(network, x[0], 0).logit_margin(x.double()), expected))
         True
     """
-    stack = read_sequential_stack(classifier)
-    count = stack.num_classes
-    if count < 2:
-        raise ModelError("an exact level set needs a network that ends in a linear layer of two or more scores")
-    other_classes = [other for other in range(count) if other != label] if other_class is None else [other_class]
-    if not all(0 <= number < count for number in (label, *other_classes)):
-        raise ModelError(f"label {label} is not a class of a network with {count} scores; choose 0 to {count - 1}")
-    builder = _PiecewiseLinearBuilder(*stack.affine_maps[0])
-    for module, affine_map in zip(stack.activations, stack.affine_maps[1:], strict=True):
-        builder.append_activation(module)
-        builder.append_affine(*affine_map)
-    builder.append_logit_margin(label, other_classes)
-    if not builder.layers:
+    graph = _trace_piecewise_linear(classifier, sample, label)
+    last_use = {source: number for number, affine_map in enumerate(graph.affine_maps) for source in affine_map.sources}
+    zero = graph.affine_maps[0].bias.new_zeros(())
+    # The sources that are needed later, as affine functions of the outputs of the last layer: at first of the sample.
+    known = {0: (torch.eye(sample.numel()).to(zero), zero.expand(sample.numel()))}
+    layers = []
+    for number, activation in enumerate(graph.activations):
+        weight, bias = _compose(graph.affine_maps[number], known)
+        kinks, slopes = _kinks_and_slopes(activation)
+        ones = torch.ones_like(bias)
+        blocks = [(weight, bias - kink, 0 * ones, ones) for kink in kinks]
+        blocks[0] = (*blocks[0][:2], slopes[0] * ones, slopes[1] * ones)
+        carried = [source for source in known if last_use.get(source, -1) > number]
+        blocks += [
+            (*known[source], torch.ones_like(known[source][1]), torch.ones_like(known[source][1])) for source in carried
+        ]
+        layers.append(PiecewiseLinearLayer(*(torch.cat(parts) for parts in zip(*blocks, strict=True))))
+        # The outputs of a layer are the units at every kink, then linear units with the values of earlier sources.
+        units = torch.eye(len(layers[-1].bias)).to(zero).split([len(block[1]) for block in blocks])
+        changes = [1.0, *(after - before for before, after in itertools.pairwise(slopes[1:]))]
+        value = sum((change * rows for change, rows in zip(changes, units, strict=False)), zero)
+        known = {
+            source: (rows, zero.expand(len(rows))) for source, rows in zip(carried, units[len(kinks) :], strict=True)
+        }
+        known[number + 1] = value, activation.value(kinks[0] * ones)
+    weight, bias = _compose(graph.affine_maps[-1], known)
+    if not layers:
         # A linear classifier gets one linear unit, because the other code expects a hidden layer.
-        builder.append_layer(torch.ones(1), torch.ones(1))
-    return PiecewiseLinearNet(tuple(builder.layers), builder.pending_weight[0], builder.pending_bias[0])
+        one = torch.ones_like(bias)
+        return PiecewiseLinearNet((PiecewiseLinearLayer(weight, bias, one, one),), one, zero)
+    return PiecewiseLinearNet(tuple(layers), weight[0], bias[0])
 
 
-def is_piecewise_linear(classifier: object) -> bool:
-    """Return whether `read_piecewise_linear` can read this network."""
+def is_piecewise_linear(classifier: Classifier, sample: Tensor, convolutions: bool = True) -> bool:
+    """Return whether `read_piecewise_linear` can read this network, with or without convolutions."""
     try:
-        read_piecewise_linear(classifier, 0)
+        graph = _trace_piecewise_linear(classifier, sample, 0)
     except ModelError:
         return False
-    return True
+    return convolutions or all(affine_map.uses_matrices for affine_map in graph.affine_maps)
 
 
-@final
-class _PiecewiseLinearBuilder:
-    """Builder of a piecewise linear network: finished layers, followed by a pending affine map."""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.layers: list[PiecewiseLinearLayer] = []
-        self.pending_weight = weight
-        self.pending_bias = bias
-
-    def append_activation(self, module: nn.Module) -> None:
-        """Append an activation, which completes a layer.
-
-        Raises:
-            ModelError: if it is not piecewise linear.
-        """
-        if isinstance(module, nn.ReLU):
-            self.append_layer(torch.zeros(1), torch.ones(1))
-        elif isinstance(module, nn.LeakyReLU):
-            self.append_layer(torch.full((1,), module.negative_slope), torch.ones(1))
-        elif isinstance(module, Abs):
-            self.append_layer(-torch.ones(1), torch.ones(1))
-        elif isinstance(module, nn.Hardtanh):
-            self.append_clip(float(module.min_val), float(module.max_val))
-        else:
+def _trace_piecewise_linear(classifier: Classifier, sample: Tensor, label: int) -> AffineGraph:
+    graph = trace_affine_graph(LogitMargin(classifier, label), sample)
+    for activation in graph.activations:
+        if not activation.is_piecewise_linear:
             raise ModelError(
-                f"{type(module).__name__} is not a piecewise linear layer that an exact level set can read "
-                "(Linear, ReLU, LeakyReLU, Hardtanh, Abs); use kind: adaptive"
+                f"{activation.name} is not piecewise linear, and an exact level set is; use kind: adaptive"
             )
+    if sum(affine_map.num_entries for affine_map in graph.affine_maps) > MAX_MATRIX_ENTRIES:
+        raise ModelError("the matrices of this network are too large for an exact level set; use kind: adaptive")
+    return graph
 
-    def append_affine(self, weight: Tensor, bias: Tensor) -> None:
-        """Append an affine map by composing it with the pending one."""
-        self.pending_weight, self.pending_bias = compose_affine(
-            (self.pending_weight, self.pending_bias), (weight, bias)
-        )
 
-    def append_layer(self, negative_slope: Tensor, positive_slope: Tensor) -> None:
-        """Complete a layer from the pending map, which becomes the identity."""
-        width = len(self.pending_weight)
-        self.layers.append(
-            PiecewiseLinearLayer(
-                self.pending_weight,
-                self.pending_bias,
-                negative_slope.double().expand(width),
-                positive_slope.double().expand(width),
-            )
-        )
-        self.pending_weight = torch.eye(width, dtype=torch.float64)
-        self.pending_bias = torch.zeros(width, dtype=torch.float64)
+def _compose(affine_map: AffineMap, known: dict[int, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return a map of the graph as weight and bias on the outputs of the last layer."""
+    weight = bias = affine_map.bias.new_zeros(())
+    assert affine_map.matrices is not None
+    for source, matrix in zip(affine_map.sources, affine_map.matrices, strict=True):
+        weight = weight + matrix @ known[source][0]
+        bias = bias + matrix @ known[source][1]
+    return weight, bias + affine_map.bias
 
-    def append_clip(self, low: float, high: float) -> None:
-        """Append hard tanh as `low + relu(u - low) - relu(u - high)`, with two units for every unit."""
-        eye = torch.eye(len(self.pending_weight), dtype=torch.float64)
-        ones = eye.new_ones(len(eye))
-        self.append_affine(torch.cat([eye, eye]), torch.cat([-low * ones, -high * ones]))
-        self.append_layer(torch.zeros(1), torch.ones(1))
-        self.append_affine(torch.cat([eye, -eye], dim=1), low * ones)
 
-    def append_logit_margin(self, label: int, other_classes: list[int]) -> None:
-        """Append the map from the scores to one logit margin.
-
-        The maximum of the other scores is computed in rounds of pairs, each with `max(a, b) = b + relu(a - b)`.
-        """
-        rows = torch.eye(len(self.pending_weight), dtype=torch.float64)[[label, *other_classes]]
-        self.append_affine(rows, rows.new_zeros(len(rows)))
-        while len(self.pending_weight) > 2:
-            count = len(self.pending_weight) - 1
-            pairs = count // 2
-            unpaired = count % 2
-            eye = torch.eye(count + 1, dtype=torch.float64)
-            first = eye[1 : 2 * pairs : 2]
-            second = eye[2 : 2 * pairs + 1 : 2]
-            linear = torch.cat([eye[:1], second, eye[count + 1 - unpaired : count + 1]])
-            self.append_affine(torch.cat([linear, first - second]), eye.new_zeros(len(linear) + pairs))
-            negative_slope = torch.cat([torch.ones(len(linear)), torch.zeros(pairs)])
-            self.append_layer(negative_slope, torch.ones(len(negative_slope)))
-            maxima = torch.zeros(len(linear), len(linear) + pairs, dtype=torch.float64)
-            maxima[:, : len(linear)] = torch.eye(len(linear))
-            maxima[1 : 1 + pairs, len(linear) :] = torch.eye(pairs)
-            self.append_affine(maxima, maxima.new_zeros(len(maxima)))
-        difference = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
-        self.append_affine(difference, difference.new_zeros(1))
+def _kinks_and_slopes(activation: Activation) -> tuple[list[float], list[float]]:
+    """Return the kinks, one at least, and the slopes before, between and after them."""
+    kinks = list(activation.kinks) or [0.0]
+    between = [(a + b) / 2 for a, b in itertools.pairwise(kinks)]
+    points = torch.tensor([kinks[0] - 1, *between, kinks[-1] + 1], dtype=torch.float64)
+    return kinks, activation.derivative(points, activation.value(points)).tolist()

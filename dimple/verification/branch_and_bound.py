@@ -79,7 +79,7 @@ class BranchAndBound:
         )
         # The signs of units can be assumed if their activation is linear on both sides of zero.
         self.is_splittable = [
-            activation.kinks == (0.0,) and activation.max_second_derivative == 0 for activation in graph.activations
+            activation.kinks == (0.0,) and activation.is_piecewise_linear for activation in graph.activations
         ]
         self.tie_breaker = itertools.count()
         self.queue = [(0.0, next(self.tie_breaker), root)]

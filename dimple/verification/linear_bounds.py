@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dimple.tracing.activations import LinearRelaxation, relax_activation
-from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, AffineMap, MatrixWithNorms
+from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, AffineMap
 
 # The bounds hold in real arithmetic. Rounding in double precision is far below this fraction of the summed terms, by
 # which every bound is loosened.
@@ -175,7 +175,7 @@ def _bound_preactivations(
     """Return bounds of the inputs of an activation, `(B, w)` each."""
     affine_map = graph.affine_maps[activation_index]
     activation = graph.activations[activation_index]
-    is_piecewise_linear = activation.max_second_derivative == 0
+    is_piecewise_linear = activation.is_piecewise_linear
     width = len(affine_map.bias)
     low = torch.empty(0)
     high = torch.empty(0)
@@ -238,11 +238,12 @@ def _interval_bounds(affine_map: AffineMap, activation_bounds: Intervals, region
     """Return bounds of a map's outputs from those of its sources; exact where the sample is the only source."""
     sources = affine_map.sources
     if affine_map.matrices is not None:
-        return _interval_bounds_from_matrices(sources, affine_map.matrices, affine_map.bias, activation_bounds, region)
+        matrices = list(zip(affine_map.matrices, affine_map.magnitudes, strict=True))
+        return _interval_bounds_from_matrices(sources, matrices, affine_map.bias, activation_bounds, region)
     size = max(1, MAX_CHUNK_ENTRIES // max(len(affine_map.bias), region.low.shape[1]))
     intervals = []
     for chunk in torch.arange(len(affine_map.bias), device=affine_map.bias.device).split(size):
-        matrices = [MatrixWithNorms.from_entries(entries) for entries in affine_map.matrix_rows(chunk)]
+        matrices = [(matrix, matrix.abs()) for matrix in affine_map.matrix_rows(chunk)]
         intervals.append(
             _interval_bounds_from_matrices(sources, matrices, affine_map.bias[chunk], activation_bounds, region)
         )
@@ -251,25 +252,25 @@ def _interval_bounds(affine_map: AffineMap, activation_bounds: Intervals, region
 
 def _interval_bounds_from_matrices(
     sources: tuple[int, ...],
-    matrices: list[MatrixWithNorms],
+    matrices: list[tuple[Tensor, Tensor]],
     bias: Tensor,
     activation_bounds: Intervals,
     region: InputRegion,
 ) -> Interval:
     low = high = bias
-    for source, matrix in zip(sources, matrices, strict=True):
+    for source, (matrix, sizes) in zip(sources, matrices, strict=True):
         bottom = activation_bounds[source - 1][0] if source else region.low
         top = activation_bounds[source - 1][1] if source else region.high
-        center = (bottom + top) / 2 @ matrix.entries.T
-        spread = (top - bottom) / 2 @ matrix.abs_entries.T
+        center = (bottom + top) / 2 @ matrix.T
+        spread = (top - bottom) / 2 @ sizes.T
         lowest = center - spread
         highest = center + spread
         if source == 0 and region.center is not None and region.radius is not None:
-            center = region.center @ matrix.entries.T
-            spread = region.radius[:, None] * (matrix.row_norms_linf if region.norm == "l1" else matrix.row_norms_l2)
+            center = region.center @ matrix.T
+            spread = region.radius[:, None] * (sizes.amax(1) if region.norm == "l1" else matrix.norm(dim=1))
             lowest = torch.maximum(lowest, center - spread)
             highest = torch.minimum(highest, center + spread)
-        slack = ROUNDING_TOLERANCE * torch.maximum(bottom.abs(), top.abs()).amax(1, keepdim=True) * matrix.row_norms_l1
+        slack = ROUNDING_TOLERANCE * torch.maximum(bottom.abs(), top.abs()).amax(1, keepdim=True) * sizes.sum(1)
         low = low + lowest - slack
         high = high + highest + slack
     return low, high
@@ -329,7 +330,7 @@ def _is_dense_first_layer(affine_map: AffineMap) -> bool:
 def _relaxation_in_sample_coordinates(affine_map: AffineMap, relaxation: LinearRelaxation) -> Interval:
     """Return a first layer's relaxation as functions of the sample: `(w, B, n + 1)` each, the constant last."""
     assert affine_map.matrices is not None
-    augmented = torch.cat([affine_map.matrices[0].entries, affine_map.bias[:, None]], dim=1)
+    augmented = torch.cat([affine_map.matrices[0], affine_map.bias[:, None]], dim=1)
 
     def compose(slope: Tensor, intercept: Tensor) -> Tensor:
         rows = slope.T[:, :, None] * augmented[:, None]

@@ -116,6 +116,6 @@ def test_wrapped_networks_of_images_are_read_layer_by_layer() -> None:
     affine_slice = AffineSlice(torch.rand(3, 2, 2, generator=stream), torch.randn(12, 3, generator=stream))
     restricted = restrict_to_slice(Boundary(wrapped), affine_slice)
     u = torch.randn(50, 3, generator=stream)
-    logit_margin = read_piecewise_linear(restricted.model, 1).logit_margin(u.double())
+    logit_margin = read_piecewise_linear(restricted.model, u[0], 1).logit_margin(u.double())
     expected = restricted.logit_margin(u, torch.ones(50, dtype=torch.long))
     assert torch.allclose(logit_margin.float(), expected, atol=1e-5)

@@ -10,7 +10,7 @@ from dimple.errors import SceneError
 from dimple.levelsets import Adaptive, Auto, Exact, Mesh
 from dimple.levelsets.auto import component_seed_points, find_missed_components
 from dimple.levelsets.mesh_measures import components, enclosed_volume
-from dimple.tracing.piecewise_linear import Abs
+from tests.oracles import Abs, randomize_weights
 
 CPU = torch.device("cpu")
 LOW = (-1.5,) * 3
@@ -58,6 +58,16 @@ def test_the_spike_is_found_with_a_proof_and_not_without(boundary: Boundary, pla
     assert components(mesh)[0] == 2
     octahedra = 4 / 3 * (0.8**3 + SIZE**3)
     assert enclosed_volume(mesh) == pytest.approx(octahedra, rel=2e-6 if isinstance(plain, Exact) else 5e-3)
+
+
+def test_a_network_with_convolutions_has_an_adaptive_level_set() -> None:
+    layers = nn.Unflatten(1, (1, 1, 3)), nn.Conv2d(1, 4, (1, 2)), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)
+    boundary = Boundary(randomize_weights(nn.Sequential(*layers)).float())
+    found = Auto(resolution=16).extract(boundary, 1, LOW, HIGH, CPU)
+    adaptive = Adaptive(resolution=16).extract(boundary, 1, LOW, HIGH, CPU)
+    assert np.array_equal(found.vertices, adaptive.vertices)
+    exact = Exact().extract(boundary, 1, LOW, HIGH, CPU)
+    assert exact.area == pytest.approx(adaptive.area, rel=0.02)
 
 
 def test_the_completeness_resolution_must_be_a_power_of_two() -> None:

@@ -15,7 +15,8 @@ from dimple.errors import ModelError, SceneError
 from dimple.levelsets import Dense, Exact, PolygonComplex
 from dimple.networks import add_second_logit
 from dimple.tensors import generator
-from dimple.tracing.piecewise_linear import Abs, is_piecewise_linear, read_piecewise_linear
+from dimple.tracing.piecewise_linear import is_piecewise_linear, read_piecewise_linear
+from tests.oracles import Abs, randomize_weights
 
 CPU = torch.device("cpu")
 BOX = (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)
@@ -64,7 +65,7 @@ def cube() -> nn.Sequential:
 def check_closed(network: Any, label: Any, found: PolygonComplex) -> None:
     assert found.num_open_edges == 0
     assert found.num_unclosed_polygons == 0
-    level = read_piecewise_linear(network, label).logit_margin(torch.from_numpy(found.vertices))
+    level = read_piecewise_linear(network, torch.zeros(3), label).logit_margin(torch.from_numpy(found.vertices))
     assert float(level.abs().max()) < 1e-10
     # Every polygon faces the side where the class wins.
     triangles = found.to_mesh().faces
@@ -111,7 +112,7 @@ def test_a_boundary_that_lies_in_a_hyperplane_of_a_unit_is_found_once() -> None:
 
 def brute_force_corners(network: Any, low: Any, high: Any) -> np.ndarray:
     """Return all points on the boundary and on two hyperplanes, by trying every pattern with every pair."""
-    net = read_piecewise_linear(network, 1)
+    net = read_piecewise_linear(network, torch.zeros(3), 1)
     units = net.num_units
     patterns = torch.tensor(list(itertools.product([False, True], repeat=units)))
     first = net.layers[0]
@@ -153,7 +154,7 @@ def test_corners_equal_a_brute_force_enumeration(widths: Any, seed: Any) -> None
     network = random_network(widths, seed)
     # Where all units of a layer are inactive, the logit margin can be zero, up to rounding, in an entire region.
     points = 2 * torch.rand(1000, 3, generator=generator(seed, "points")).double() - 1
-    assume(bool((read_piecewise_linear(network, 1).logit_margin(points).abs() > 1e-8).all()))
+    assume(bool((read_piecewise_linear(network, torch.zeros(3), 1).logit_margin(points).abs() > 1e-8).all()))
     found = Exact(resolution=16).extract_polygons(Boundary(network), 1, *BOX)
     expected = brute_force_corners(network, *BOX)
     assert len(found.vertices) == len(expected)
@@ -189,7 +190,7 @@ def test_signs_on_lines_change_exactly_where_the_polygons_are(widths: Any, seed:
     found = Exact().extract_polygons(Boundary(network), 1, *BOX)
     if len(found.corner_counts):
         check_closed(network, 1, found)
-    net = read_piecewise_linear(network, 1)
+    net = read_piecewise_linear(network, torch.zeros(3), 1)
     heights = np.linspace(-1, 1, 401)
     for x, y in 2 * torch.rand(12, 2, generator=generator(seed, "lines")).double().numpy() - 1:
         line = np.stack([np.full(401, x), np.full(401, y), heights], axis=1)
@@ -210,13 +211,44 @@ def test_of_more_than_two_classes_the_margin_over_the_largest_other_score_counts
     assert float((scores[:, 2] - scores[:, [0, 1, 3, 4]].amax(1)).abs().max()) < 1e-4
 
 
+class Branches(nn.Module):
+    """A network with shortcuts, maxima, and activations with slopes other than those of ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 8)
+        self.second = nn.Linear(8, 8)
+        self.third = nn.Linear(11, 6)
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = nn.functional.leaky_relu(self.first(x), 0.2)
+        hidden = hidden + nn.functional.hardtanh(self.second(hidden), -0.5, 1.0)
+        pooled = nn.functional.max_pool1d(self.third(torch.cat([hidden, x], dim=1))[:, None], 2, 1)[:, 0]
+        return self.last(nn.functional.pad(pooled, (0, 1)) - self.third.bias.abs())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shortcuts_and_maxima_have_exact_level_sets(seed: int) -> None:
+    network = randomize_weights(Branches(), seed)
+    with torch.no_grad():
+        network.last.bias -= network(torch.zeros(1, 3).double())[0]
+    found = Exact().extract_polygons(Boundary(network.float()), 1, *BOX)
+    assert len(found.corner_counts) > 5
+    check_closed(network, 1, found)
+    scores = network.double()(torch.from_numpy(found.vertices))
+    assert float((scores[:, 1] - scores[:, [0, 2]].amax(1)).abs().max()) < 1e-9
+    dense = Dense(resolution=64).extract(Boundary(network.float()), 1, *BOX, CPU)
+    assert found.areas.sum() == pytest.approx(dense.area, rel=0.02)
+
+
 def test_a_curve_in_the_plane_has_its_class_on_the_left() -> None:
     network = random_network((32, 32), 1, inputs=2)
     curve = Exact().extract(Boundary(network), 1, (-2, -2), (2, 2), CPU)
     dense = Dense(resolution=512).extract(Boundary(network), 1, (-2, -2), (2, 2), CPU)
     assert len(curve.faces) > 0
     assert curve.area == pytest.approx(dense.area, rel=5e-3)
-    net = read_piecewise_linear(network, 1)
+    net = read_piecewise_linear(network, torch.zeros(2), 1)
     start, end = np.moveaxis(curve.vertices[curve.faces], 1, 0)
     assert float(net.logit_margin(torch.from_numpy(start)).abs().max()) < 1e-10
     left = (start + end) / 2 + 1e-6 * (end - start)[:, ::-1] * [-1, 1]
@@ -237,11 +269,11 @@ def test_a_slice_of_a_larger_network_has_a_complete_boundary() -> None:
 
 def test_errors_name_the_layer_the_polygons_or_the_dimension() -> None:
     smooth = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    assert not is_piecewise_linear(smooth)
-    with pytest.raises(ModelError, match="Tanh is not a piecewise linear layer"):
+    assert not is_piecewise_linear(smooth, torch.zeros(3))
+    with pytest.raises(ModelError, match="tanh is not piecewise linear"):
         Exact().extract_polygons(Boundary(smooth), 1, *BOX)
-    with pytest.raises(ModelError, match=r"not an nn\.Sequential"):
-        Exact().extract_polygons(Boundary(lambda x: x[:, :2]), 1, *BOX)
+    with pytest.raises(ModelError, match="nothing is proven about the operation linalg_vector_norm"):
+        Exact().extract_polygons(Boundary(lambda x: torch.stack([x.norm(dim=1), x[:, 0]], dim=1)), 1, *BOX)
     with pytest.raises(SceneError, match=r"levelset\.max_polygons is 3: the boundary has more polygons"):
         Exact(max_polygons=3).extract_polygons(Boundary(random_network((16, 16), 0)), 1, *BOX)
     with pytest.raises(SceneError, match="2 or 3 dimensions, not 4"):

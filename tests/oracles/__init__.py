@@ -12,6 +12,13 @@ from dimple.tensors import Box, flatten, generator
 Network = TypeVar("Network", bound=nn.Module)
 
 
+class Abs(nn.Module):
+    """Layer that computes the absolute value."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs()
+
+
 def half_space(normal: Tensor, level: float = 0.0, bounds: Box | None = None) -> Boundary:
     """Class 1 where normal . x > level; the margin is |normal . x - level| over the normal's dual norm (l2, or l1)."""
     return Boundary(lambda x: _two_scores(flatten(x) @ normal.to(x) - level), bounds)

@@ -1,15 +1,20 @@
 """Certified radii against exact margins, against the margins found, and against published certified defenses."""
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.data import load_images
+from dimple.errors import ModelError
 from dimple.networks import MLP, load_model
-from dimple.probes import CertifiedRadius, Margin
+from dimple.probes import CertifiedRadius, ExactMargin, Margin
 from dimple.tensors import Box, generator, norm
 from tests.oracles import half_space, randomize_weights
 
@@ -65,6 +70,117 @@ def test_certified_radii_of_a_convnet_are_lower_bounds(double: None) -> None:
     y = boundary.predict(x)
     lower, found = (probe(boundary, x, y).columns for probe in (CertifiedRadius(), Margin()))
     assert bool((lower["certified_radius"] <= found["margin"]).all())
+
+
+POOLS = {
+    "pairs": nn.MaxPool2d((1, 2)),
+    "overlapping": nn.MaxPool2d(2, 1),
+    "padded": nn.MaxPool2d(2, 2, 1, ceil_mode=True),
+    "average": nn.AvgPool2d(2, 1, 1),
+}
+UNPROVEN = {
+    "round": lambda x: (4 * x).round() / 4 + x,
+    "where": lambda x: torch.where(x > 0.3, x, 2 * x),
+    "sort": lambda x: x.sort(1)[0],
+    "square": lambda x: x.square() + x,
+    "branch": lambda x: x if float(x.sum()) > 0 else 2 * x,
+}
+
+
+class Then(nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(x)
+
+
+def random_network(seed: int, widths: tuple[int, ...], layers: list[Any], pool: str | None) -> nn.Sequential:
+    """Return a random network of the plane in float64 with two to four classes."""
+    modules: list[nn.Module] = []
+    for (inputs, outputs), layer in zip(itertools.pairwise((2, *widths)), layers, strict=False):
+        modules += [nn.Linear(inputs, outputs), layer()]
+    if pool is not None:
+        modules += [nn.Linear(widths[-1], 6), nn.Unflatten(1, (1, 2, 3)), POOLS[pool], nn.Flatten()]
+    size = nn.Sequential(*modules)(torch.zeros(1, 2)).shape[1]
+    return randomize_weights(nn.Sequential(*modules, nn.Linear(size, 2 + seed % 3)), seed)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    widths=st.lists(st.integers(2, 8), min_size=1, max_size=3).map(tuple),
+    layers=st.lists(
+        st.sampled_from([nn.ReLU, nn.Tanh, nn.GELU, nn.Hardtanh, nn.PReLU, nn.SiLU, lambda: nn.LeakyReLU(2.0)]),
+        min_size=3,
+        max_size=3,
+    ),
+    pool=st.sampled_from([None, *POOLS]),
+    kind=st.sampled_from(["l1", "l2", "linf"]),
+)
+def test_no_radius_of_a_random_network_exceeds_the_distance_of_another_class(
+    seed: int, widths: tuple[int, ...], layers: list[Any], pool: str | None, kind: str
+) -> None:
+    network = random_network(seed, widths, layers, pool)
+    x = torch.randn(6, 2, generator=generator(seed, "x"), dtype=torch.float64)
+    boundary = Boundary(network)
+    y = boundary.predict(x)
+    radius = CertifiedRadius(norm=kind)(boundary, x, y).columns["certified_radius"]
+    axis = torch.linspace(-3, 3, 301, dtype=torch.float64)
+    points = torch.cartesian_prod(axis, axis)
+    classes = boundary.predict(points)
+    for row in range(len(x)):
+        nearest = norm(points[classes != y[row]] - x[row], kind).min() if bool((classes != y[row]).any()) else torch.inf
+        assert float(radius[row]) <= float(nearest)
+    found = Margin(norm=kind)(boundary, x, y).columns["margin"]
+    assert bool((radius <= found).all())
+    if kind != "l1" and all(layer in (nn.ReLU, nn.Hardtanh, nn.PReLU) for layer in layers):
+        exact = ExactMargin(norm=kind, nodes=200)(boundary, x[:2], y[:2]).columns["margin_exact_upper"]
+        assert bool((radius[:2] <= exact).all())
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), operation=st.sampled_from(sorted(UNPROVEN)), after=st.integers(0, 2))
+def test_a_network_with_an_operation_without_a_rule_has_no_radius(seed: int, operation: str, after: int) -> None:
+    modules = list(random_network(seed, (5, 4), [nn.ReLU, nn.Tanh], None))
+    modules.insert(after, Then(UNPROVEN[operation]))
+    network = nn.Sequential(*modules).eval()
+    x = torch.randn(3, 2, generator=generator(seed, "x"), dtype=torch.float64)
+    y = network(x).argmax(1)
+    for probe in (CertifiedRadius(), ExactMargin()):
+        with pytest.raises(ModelError, match="this network cannot be read"):
+            probe(Boundary(network), x, y)
+
+
+def test_scores_that_are_maxima_of_pairs_have_true_radii() -> None:
+    """Max pooling passes a test of affinity at two random points for some weights."""
+    for seed in range(20):
+        layers = nn.Linear(2, 4), nn.Unflatten(1, (1, 2, 2)), nn.MaxPool2d((1, 2)), nn.Flatten()
+        network = randomize_weights(nn.Sequential(*layers), seed)
+        x = 2 * torch.rand(4, 2, generator=generator(seed, "x"), dtype=torch.float64) - 1
+        y = network(x).argmax(1)
+        boundary = Boundary(network)
+        radius = CertifiedRadius(tolerance=1e-2)(boundary, x, y).columns["certified_radius"]
+        exact = ExactMargin()(boundary, x, y).columns
+        assert bool((radius <= exact["margin_exact_upper"]).all())
+        assert bool(
+            (radius >= 0.3 * exact["margin_exact_lower"]).all() or torch.isinf(exact["margin_exact_upper"]).any()
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_radius_of_a_network_in_half_precision_is_that_of_its_weights(dtype: torch.dtype) -> None:
+    network = MLP(widths=(16,)).build(3, generator(4, "network")).requires_grad_(False).to(dtype)
+    x = torch.randn(6, 3, generator=generator(5, "x"), dtype=torch.float64).to(dtype).double()
+    in_double = MLP(widths=(16,)).build(3, generator(4, "network")).requires_grad_(False).to(dtype).double()
+    y = Boundary(in_double).predict(x)
+    expected = CertifiedRadius()(Boundary(in_double), x, y).columns["certified_radius"]
+    found = CertifiedRadius()(Boundary(lambda z: network(z.to(dtype)).double()), x, y).columns["certified_radius"]
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+    assert bool((expected > 0).any())
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,16 @@
 """Tests of the affine graph: it has the scores of every readable network, and other networks raise an error."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
-from dimple.errors import ModelError
 from dimple.networks import NormalizedModel, add_second_logit, build_model, freeze
 from dimple.networks.resnet import ResNet
 from dimple.protocols import Classifier
 from dimple.tensors import generator
 from dimple.tracing.affine_graph import trace_affine_graph
-from dimple.tracing.piecewise_linear import Abs
+from tests.oracles import Abs
 
 ACTIVATIONS = [
     nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.2), Abs(), nn.Hardtanh(), nn.ReLU6(), nn.Tanh(), nn.Sigmoid(),
@@ -63,24 +60,3 @@ def wrapped() -> dict[str, tuple[Classifier, tuple[int, ...]]]:
 def test_wrappers_and_functions_are_read_through(kind: str) -> None:
     classifier, shape = wrapped()[kind]
     check(classifier, samples(*shape))
-
-
-def depends_on_values(x: Tensor) -> Tensor:
-    return torch.zeros(len(x), 2) if float(x.sum()) > 0 else torch.cat([x, -x], dim=1)[:, :2]
-
-
-@pytest.mark.parametrize(
-    ("classifier", "message"),
-    [
-        (lambda x: torch.stack([x.norm(dim=1), x[:, 0]], dim=1), "not affine"),
-        (nn.Sequential(nn.MaxPool1d(2), nn.Linear(2, 2)), "not affine"),
-        (nn.Sequential(nn.Linear(4, 2), nn.Softmax(1)), "not affine"),
-        (lambda x: torch.ones(len(x), 2), "do not depend on the sample"),
-        (nn.Sequential(nn.GELU(approximate="tanh"), nn.Linear(4, 2)), "default form"),
-        (nn.Linear(5, 2), "tracing it fails"),
-        (depends_on_values, "tracing it fails"),
-    ],
-)
-def test_networks_without_bounds_raise_an_error(classifier: Callable[[Tensor], Tensor], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        trace_affine_graph(classifier, torch.zeros(4))

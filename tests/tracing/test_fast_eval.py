@@ -13,10 +13,21 @@ from dimple.levelsets.base import level_function
 from dimple.networks import add_second_logit
 from dimple.tensors import generator
 from dimple.tracing._fast_tanh import tanh_in_place
-from dimple.tracing.fast_eval import IN_PLACE_ACTIVATIONS, make_fast_logit_margin
-from dimple.tracing.sequential import ROWS_PER_CHUNK
+from dimple.tracing.fast_eval import ROWS_PER_CHUNK, make_fast_logit_margin
+from tests.oracles import Abs
 
-MODULES = [*(kind for kind in IN_PLACE_ACTIVATIONS if kind is not nn.LeakyReLU), lambda: nn.LeakyReLU(0.2)]
+MODULES = [
+    nn.ReLU,
+    nn.ReLU6,
+    lambda: nn.LeakyReLU(0.2),
+    nn.Hardtanh,
+    Abs,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.GELU,
+    nn.Softplus,
+    nn.SiLU,
+]
 
 
 def network(activation: Any, classes: int = 2) -> nn.Sequential:
@@ -36,7 +47,7 @@ def network(activation: Any, classes: int = 2) -> nn.Sequential:
 def test_logit_margins_are_those_of_the_network(activation: Any, label: int) -> None:
     net = network(activation)
     x = 3 * torch.randn(2 * ROWS_PER_CHUNK + 3, 3, generator=generator(1, "points"))
-    margin = make_fast_logit_margin(net, label)
+    margin = make_fast_logit_margin(net, x[0], label)
     assert margin is not None
     scores = copy.deepcopy(net).double()(x.double())
     expected = scores[:, label] - scores[:, 1 - label]
@@ -64,7 +75,7 @@ def test_wrappers_and_slices_are_read_and_passes_counted() -> None:
 
 @pytest.mark.parametrize(
     "classifier",
-    [lambda x: x[:, :2], network(nn.ReLU, classes=3), network(nn.Softsign), nn.Sequential(nn.Conv2d(1, 2, 1))],
+    [lambda x: x[:, :2].exp(), network(nn.ReLU, classes=3), network(nn.Softsign), nn.Sequential(nn.Conv2d(1, 2, 1))],
 )
 def test_unknown_networks_have_no_fast_evaluation(classifier: Any) -> None:
-    assert make_fast_logit_margin(classifier, 1) is None
+    assert make_fast_logit_margin(classifier, torch.zeros(3), 1) is None

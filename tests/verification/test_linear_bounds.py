@@ -13,8 +13,8 @@ from dimple.networks import NormalizedModel, freeze
 from dimple.networks.resnet import ResNet
 from dimple.tensors import generator, norm
 from dimple.tracing.affine_graph import trace_affine_graph
-from dimple.tracing.piecewise_linear import Abs
 from dimple.verification.linear_bounds import InputRegion, compute_linear_bounds
+from tests.oracles import Abs
 
 pytestmark = pytest.mark.usefixtures("double")
 

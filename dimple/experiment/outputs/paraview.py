@@ -68,12 +68,13 @@ def build_paraview_snapshots(run: Run, frames: Sequence[Frame], advance: Callabl
 def _linear_regions(evaluator: RunEvaluator, frame: Frame, mesh: Mesh) -> dict[str, NDArray[Any]]:
     """Return the number of the linear region of each face, from 0; empty for a network that is not piecewise linear."""
     network = evaluator.load_network(frame.step)
-    if not is_piecewise_linear(network):
+    sample = torch.zeros(mesh.ambient_dim)
+    if not is_piecewise_linear(network, sample):
         return {}
     if len(mesh.faces) == 0:
         return {LINEAR_REGION: np.zeros(0, dtype=np.int64)}
     centers = torch.from_numpy(mesh.vertices[mesh.faces].mean(axis=1)).double()
-    patterns = read_piecewise_linear(network, 1).activation_patterns(centers).numpy()
+    patterns = read_piecewise_linear(network, sample, 1).activation_patterns(centers).numpy()
     return {LINEAR_REGION: np.unique(np.packbits(patterns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)}
 
 

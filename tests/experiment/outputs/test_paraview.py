@@ -41,7 +41,7 @@ def test_every_quantity_agrees_with_the_network_and_the_table(run: Run, tmp_path
     assert "depth of the manifold" in boundary.point_data
 
     # Faces of one linear region have one activation pattern, and those of another region another pattern.
-    patterns = read_piecewise_linear(network, 1).activation_patterns(
+    patterns = read_piecewise_linear(network, torch.zeros(3), 1).activation_patterns(
         torch.from_numpy(np.asarray(boundary.cell_centers().points, dtype=float))
     )
     regions = boundary.cell_data["linear region"]
