@@ -10,7 +10,8 @@ in vec2 at; out vec4 color;
 void main() {
   ivec2 bytes = ivec2(texture(levels, at).rg * 255.0 + 0.5);
   bool valid = !bounds || bytes.y >= 128;
-  vec3 paint = mix(paper, colors[(bytes.x + 256 * (bytes.y & 127)) % 10], valid ? 0.6 : 0.3);
+  int label = bytes.x + 256 * (bytes.y & 127);
+  vec3 paint = label == 32767 ? paper : mix(paper, colors[label % 10], valid ? 0.6 : 0.3);
   if (!valid && mod(gl_FragCoord.x + gl_FragCoord.y, 9.0 * cellPixels) < 1.6 * cellPixels) paint = paper;
   color = vec4(paint, 1.0);
 }`;
@@ -240,7 +241,7 @@ class SliceScene {
     this.here.replaceChildren();
     if (this.slice.shape) this.here.append(this.input(u));
     const text = write(this.here, 'div');
-    write(text, 'strong', this.slice.classes[value & (VALID - 1)]);
+    write(text, 'strong', this.slice.classes[value & (VALID - 1)] ?? 'no answer');
     if (this.slice.bounds && value < VALID) write(text, 'div', 'out of range');
     this.points.forEach((position, i) => {
       const away = Math.hypot(position[0] - u[0], position[1] - u[1]);
