@@ -17,6 +17,7 @@ from torch import Tensor
 from dimple.data.label_base import LabelRule, PointwiseLabels
 from dimple.errors import DataError, SceneError
 from dimple.manifolds import Manifold
+from dimple.manifolds.base import to_double
 from dimple.settings import Count, Positive, Seed, settings
 from dimple.tensors import generator
 
@@ -34,13 +35,13 @@ class FunctionLabels(PointwiseLabels):
     """A rule that is bound to its manifold.
 
     Attributes:
-        function: a map from points `(N, n)` to classes `(N,)`, int64.
+        function: a map from float64 points `(N, n)` to classes `(N,)`, int64.
     """
 
     function: Callable[[Tensor], Tensor]
 
     def evaluate(self, x: Tensor) -> Tensor:
-        return self.function(x)
+        return self.function(to_double(x)).to(x.device)
 
 
 class ManifoldLabels(LabelRule):
@@ -142,7 +143,13 @@ class VoronoiLabels(ManifoldLabels):
 
     def bind(self, manifold: Manifold) -> LabelRule:
         centers = manifold.sample(self.count, generator(self.seed, "centres"))
-        return FunctionLabels(lambda x: torch.cdist(x, centers.to(x)).argmin(dim=1) % self.classes)
+
+        def label(x: Tensor) -> Tensor:
+            # From differences: the form with inner products loses the digits far from the origin.
+            distance = torch.cdist(x, centers.to(x), compute_mode="donot_use_mm_for_euclid_dist")
+            return distance.argmin(dim=1) % self.classes
+
+        return FunctionLabels(label)
 
 
 @final

@@ -11,7 +11,7 @@ from dimple.errors import SceneError
 from dimple.manifolds.graph_geodesics import shortest_path_lengths
 from dimple.manifolds.medial_axis import POSITION_TOLERANCE, medial_ball_radius
 from dimple.manifolds.triangulations import VerticesAndFaces, cut_orientation_seams
-from dimple.tensors import bounding_box_diagonal, norm
+from dimple.tensors import bounding_box_diagonal
 from dimple.tensors import generator as make_generator
 
 ChartMap = Callable[[Tensor], Tensor]
@@ -77,7 +77,7 @@ class Manifold(ABC):
 
     def distance(self, x: Tensor) -> Tensor:
         """Return the Euclidean distance from each row of `(B, n)` to the manifold, `(B,)`."""
-        return norm(x - self.project(x))
+        return scaled_norm(x - self.project(x))
 
     def medial_axis_distance(self, x: Tensor) -> Tensor:
         """Return how far each point can move directly away from the manifold and keep its closest point, `(B,)`.
@@ -185,6 +185,25 @@ class Manifold(ABC):
         """Return points `(N, n)` and weights `(N,)` for integrals over the manifold; by default random and uniform."""
         x = self.sample(count, make_generator(0, "quadrature"))
         return x, torch.full((count,), self.volume / count, dtype=torch.float64)
+
+
+def scaled_norm(x: Tensor) -> Tensor:
+    """Return the Euclidean norm along the last axis, `(...)`, without squares of numbers that are too large or small.
+
+    Example:
+        >>> scaled_norm(torch.tensor([[3e30, 4e30], [3e-30, 4e-30]]))
+        tensor([5.0000e+30, 5.0000e-30])
+    """
+    if x.shape[-1] == 0:
+        return x.new_zeros(x.shape[:-1])
+    size = power_of_two(x.abs().amax(-1, keepdim=True))
+    length: Tensor = torch.linalg.vector_norm(x / size, dim=-1) * size[..., 0]
+    return length
+
+
+def power_of_two(x: Tensor) -> Tensor:
+    """Return the largest powers of two that are not above positive numbers: dividing by them rounds nothing."""
+    return torch.ldexp(torch.ones_like(x), torch.frexp(x).exponent - 1)
 
 
 def to_double(x: Tensor) -> Tensor:

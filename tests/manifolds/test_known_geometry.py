@@ -130,6 +130,24 @@ def test_estimated_reaches_equal_known_ones(name: str) -> None:
     assert not manifold.reach_is_exact
 
 
+@pytest.mark.parametrize("angle", [4.5, 5.5, 6.0])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_the_reach_at_facing_corners_is_half_their_distance(dim: int, angle: float) -> None:
+    """A cube bent round a cylinder along its diagonal; the midpoint of two opposite corners has both as nearest."""
+    radius = math.sqrt(dim) / angle
+    first = torch.full((dim, 1), dim**-0.5, dtype=torch.float64)
+    frame = torch.linalg.qr(torch.cat([first, torch.eye(dim, dtype=torch.float64)[:, 1:]], dim=1)).Q
+
+    def bend(z: torch.Tensor) -> torch.Tensor:
+        rotated = (z - 0.5) @ frame
+        turn = rotated[:, :1] / radius
+        return torch.cat([radius * turn.sin(), radius * turn.cos(), rotated[:, 1:]], dim=1)
+
+    corners = bend(torch.tensor([[0.0] * dim, [1.0] * dim], dtype=torch.float64))
+    half = float((corners[0] - corners[1]).norm()) / 2
+    assert DecoderManifold(bend, dim=dim, low=0.0, high=1.0).reach == pytest.approx(half, rel=1e-5)
+
+
 def test_the_curvatures_of_a_torus() -> None:
     torus = Torus(2.0, 0.5)
     outside = rows([2.5, 0.0, 0.0])
