@@ -18,6 +18,7 @@ from dimple.data.label_base import LabelRule, PointwiseLabels
 from dimple.errors import DataError, SceneError
 from dimple.manifolds import Manifold
 from dimple.manifolds.base import to_double
+from dimple.manifolds.embedding import IsometricEmbedding
 from dimple.settings import Count, Positive, Seed, settings
 from dimple.tensors import generator
 
@@ -96,7 +97,7 @@ class RandomWaveLabels(ManifoldLabels):
 class HarmonicLabels(ManifoldLabels):
     """Classes between the quantiles of a random spherical harmonic of one `degree`.
 
-    The harmonic is a function of the direction from the origin. On a sphere S^d of radius r it is an eigenfunction of
+    The harmonic is a function of the direction from the origin, of an embedded manifold within its own space. On a sphere S^d of radius r it is an eigenfunction of
     the Laplacian with the eigenvalue -degree (degree + d - 1) / r^2; on a circle it is a wave with `degree` periods.
     `fractions` has the same meaning as in `RandomWaveLabels`.
 
@@ -108,16 +109,20 @@ class HarmonicLabels(ManifoldLabels):
     seed: Seed = 0
 
     def bind(self, manifold: Manifold) -> LabelRule:
-        return _label_by_quantiles(manifold, self.harmonic_function(manifold.ambient_dim), self.fractions)
+        return _label_by_quantiles(manifold, self.harmonic_function(manifold), self.fractions)
 
-    def harmonic_function(self, ambient_dim: int) -> Callable[[Tensor], Tensor]:
-        """Return the harmonic, a map from points `(N, n)` to values `(N,)`.
+    def harmonic_function(self, manifold: Manifold) -> Callable[[Tensor], Tensor]:
+        """Return the harmonic of a manifold in R^n, a map from points `(N, n)` to values `(N,)`.
 
         It is a random sum of zonal harmonics around 4 degree + 4 random poles.
 
         Raises:
             SceneError: if the ambient space is a line, which has only two directions.
         """
+        if isinstance(manifold, IsometricEmbedding):
+            inner = self.harmonic_function(manifold.base)
+            return lambda x: inner(manifold.to_base_space(x))
+        ambient_dim = manifold.ambient_dim
         if ambient_dim < 2:
             raise SceneError(f"data.labels.kind is 'harmonics'; the space has {ambient_dim} dimension and needs 2")
         stream = generator(self.seed, "harmonics")

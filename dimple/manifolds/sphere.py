@@ -62,7 +62,8 @@ class RoundSphere(Manifold):
         pole[..., -1] = 1
         # Divided by the largest coordinate first, whose square may be too large or too small for the dtype.
         scaled = torch.where(size > 0, x / power_of_two(size), pole)
-        return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+        unit: Tensor = scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+        return unit
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Return the first d columns of the Householder reflection of the last axis to the normal, `(B, n, d)`."""
