@@ -97,8 +97,9 @@ class RandomWaveLabels(ManifoldLabels):
 class HarmonicLabels(ManifoldLabels):
     """Classes between the quantiles of a random spherical harmonic of one `degree`.
 
-    The harmonic is a function of the direction from the origin, of an embedded manifold within its own space. On a sphere S^d of radius r it is an eigenfunction of
-    the Laplacian with the eigenvalue -degree (degree + d - 1) / r^2; on a circle it is a wave with `degree` periods.
+    The harmonic is a function of the direction from the origin, of an embedded manifold within its own space. On a
+    sphere S^d of radius r it is an eigenfunction of the Laplacian with the eigenvalue -degree (degree + d - 1) / r^2;
+    on a circle it is a wave with `degree` periods.
     `fractions` has the same meaning as in `RandomWaveLabels`.
 
     Reference: the addition theorem, by which zonal harmonics around random poles span all harmonics of one degree.

@@ -17,10 +17,6 @@ from dimple.manifolds.reach import estimate_reach
 from dimple.manifolds.triangulations import VerticesAndFaces, merge_vertices, unit_grid_mesh
 from dimple.tensors import apply_in_chunks
 
-# Start points of the search for closest points, by dimension.
-START_POINT_COUNTS = {1: 1024, 2: 2304}
-# Median angle in radians between the tangent spaces of neighboring start points, above which they are too few.
-MAX_TANGENT_ANGLE = 0.5
 # Points of the integral of the volume.
 QUADRATURE_POINTS = 2**16
 # Points whose Jacobians are in memory at one time.
@@ -88,18 +84,11 @@ class ParametrizedManifold(Manifold):
 
     @cached_property
     def _start_points(self) -> StartPoints:
-        count = START_POINT_COUNTS.get(self.dim, 4096)
-        start_points = StartPoints.from_source(self.source, self.chart, count)
-        basis = _orthonormalize(chart_jacobian(self.source, self.chart, start_points.z))[0]
-        cosine = torch.linalg.svdvals(basis[:, None].mT @ basis[start_points.neighbors]).amin((1, 2))
-        if float(cosine.median()) > math.cos(MAX_TANGENT_ANGLE):
-            return start_points
-        return StartPoints.from_source(self.source, self.chart, 4 * count)
+        return StartPoints.from_source(self.source, self.chart)
 
     @cached_property
     def _max_area_factor(self) -> float:
-        z = self.source.grid_points(START_POINT_COUNTS.get(self.dim, 4096))
-        return 1.05 * float(apply_in_chunks(self._area_factor, z, CHUNK_SIZE).max())
+        return 1.05 * float(apply_in_chunks(self._area_factor, self._start_points.z, CHUNK_SIZE).max())
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return images of uniform source points, accepted with a probability proportional to the area factor."""

@@ -165,6 +165,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
 
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
+    from dimple.manifolds.closest_point import require_own_points
     from dimple.scene import load_scene
     from dimple.tensors import generator
 
@@ -172,6 +173,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     samples = scene.samples()
     scene.display_bounds(samples)
     manifold = scene.manifold
+    require_own_points(manifold, samples.heldout)
     scene.network.build(manifold.ambient_dim, generator(scene.seed, "network"))
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {manifold.dim} "
