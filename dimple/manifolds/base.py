@@ -51,6 +51,11 @@ class Manifold(ABC):
     def volume(self) -> float:
         """d-dimensional volume: the length of a curve, the area of a surface."""
 
+    @property
+    def volume_error(self) -> float:
+        """Estimate of the error of `volume`: zero where it comes from a formula, up to rounding."""
+        return 0.0
+
     @abstractmethod
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `(count, n)` float64 points, independent and uniform in d-volume."""

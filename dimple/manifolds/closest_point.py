@@ -230,9 +230,8 @@ def count_waves(source: ParameterDomain, chart: ChartMap) -> list[float]:
 def _waves_across(source: Manifold, chart: ChartMap) -> float:
     """Return the waves across a source without axes, by the ratio of the second and first derivatives of the chart."""
     _, first, second = chart_derivatives(source, chart, source.sample(WAVE_SAMPLES, generator(0, "waves of the chart")))
-    wave_number = float(second.norm() / first.norm()) / source.dim**0.5
-    side: float = source.volume ** (1 / source.dim)
-    return side * wave_number / (2 * math.pi)
+    wave_number = float(second.norm() / first.norm()) / math.sqrt(source.dim)
+    return math.pow(source.volume, 1 / source.dim) * wave_number / (2 * math.pi)
 
 
 def closest_source_points(source: Manifold, chart: ChartMap, start_points: StartPoints, x: Tensor) -> Tensor:

@@ -17,8 +17,10 @@ from dimple.manifolds.reach import estimate_reach
 from dimple.manifolds.triangulations import VerticesAndFaces, merge_vertices, unit_grid_mesh
 from dimple.tensors import apply_in_chunks
 
-# Points of the integral of the volume.
+# Points of the integral of the volume, at first and at most, and its relative error at which they suffice.
 QUADRATURE_POINTS = 2**16
+MAX_QUADRATURE_POINTS = 2**18
+VOLUME_TOLERANCE = 1e-9
 # Points whose Jacobians are in memory at one time.
 CHUNK_SIZE = 4096
 
@@ -61,11 +63,25 @@ class ParametrizedManifold(Manifold):
     @property
     def volume(self) -> float:
         """Integral of the area factor over the source."""
-        return self._integrated_volume
+        return self._integrated_volume[0]
+
+    @property
+    def volume_error(self) -> float:
+        """Difference of the integrals by the last two quadrature rules, of four times as many points each."""
+        return self._integrated_volume[1]
 
     @cached_property
-    def _integrated_volume(self) -> float:
-        z, weight = self._quadrature_rule(QUADRATURE_POINTS)
+    def _integrated_volume(self) -> tuple[float, float]:
+        """Volume and its error, with more points until these are 1e-9 of it or `MAX_QUADRATURE_POINTS` are reached."""
+        count = QUADRATURE_POINTS
+        coarse, volume = self._integrate_area(count // 4), self._integrate_area(count)
+        while abs(volume - coarse) > VOLUME_TOLERANCE * volume and count < MAX_QUADRATURE_POINTS:
+            count *= 4
+            coarse, volume = volume, self._integrate_area(count)
+        return volume, abs(volume - coarse)
+
+    def _integrate_area(self, count: int) -> float:
+        z, weight = self._quadrature_rule(count)
         return float((weight * apply_in_chunks(self._area_factor, z, CHUNK_SIZE)).sum())
 
     def quadrature(self, count: int) -> tuple[Tensor, Tensor]:

@@ -46,6 +46,11 @@ class ProductManifold(Manifold):
         """Product of the factors' volumes."""
         return math.prod(factor.volume for factor in self.factors)
 
+    @property
+    def volume_error(self) -> float:
+        """Volume times the sum of the factors' relative errors."""
+        return self.volume * sum(factor.volume_error / factor.volume for factor in self.factors)
+
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.cat([factor.sample(count, generator) for factor in self.factors], dim=1)
 

@@ -78,6 +78,35 @@ def test_volumes(name: str) -> None:
     assert manifold.volume == pytest.approx(known, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("amplitude", "wavelength"), [(0.1, 1.0), (0.1, 0.2), (0.1, 0.1), (0.02, 0.05), (0.1, 0.05), (0.1, 0.3), (0.2, 3.0)]
+)
+def test_the_area_of_waves_is_that_of_their_periods(amplitude: float, wavelength: float) -> None:
+    """The trapezoid rule over one period is exact; over a part of one, thin squares are."""
+    k = 2 * PI / wavelength
+    steps = 1000
+    whole = 2 / wavelength == round(2 / wavelength)
+    side = torch.arange(steps, dtype=torch.float64) * (wavelength if whole else 2.0) / steps
+    side = side if whole else side + 1 / steps - 1
+    x, y = torch.meshgrid(k * side, k * side, indexing="ij")
+    slope = (x.cos() * y.sin()).square() + (x.sin() * y.cos()).square()
+    area = 4 * float((1 + (amplitude * k) ** 2 * slope).sqrt().mean())
+    waves = Waves(amplitude=amplitude, wavelength=wavelength)
+    assert waves.volume == pytest.approx(area, rel=1e-9 if whole else 2e-5)
+    assert waves.volume_error <= 1e-8 * waves.volume
+
+
+def test_the_error_of_a_volume_is_told() -> None:
+    """A decoder with a crease along an oblique line, whose area no rule of quadrature gives."""
+    crease = DecoderManifold(
+        lambda z: torch.cat([z, 5 * (z[:, :1] - 0.3 * z[:, 1:] + 0.17).relu()], dim=1), dim=2, low=-1.0, high=1.0
+    )
+    known = 4 * (1.17 / 2 * math.sqrt(1 + 25 * 1.09) + 0.83 / 2)
+    assert 0 < abs(crease.volume - known) < 2 * crease.volume_error < 1e-2
+    assert Embedding(crease, 5).volume_error == crease.volume_error
+    assert Sphere(2).volume_error == 0.0
+
+
 def test_the_volume_of_a_warped_sphere_is_integrated_to_many_digits() -> None:
     assert Warp(Sphere(2, 0.7), strength=0.0).volume == pytest.approx(4 * PI * 0.49, rel=1e-9)
 
