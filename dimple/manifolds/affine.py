@@ -257,6 +257,11 @@ class ParameterDomain(AffineBox):
         unit = (x - x.new_tensor(self.low)) / (x.new_tensor(self.high) - x.new_tensor(self.low))
         return torch.where(torch.tensor(self.periodic, device=x.device), unit % 1, unit.clamp(0, 1))
 
+    def shortest_step(self, start: Tensor, end: Tensor) -> Tensor:
+        size = start.new_tensor(self.high) - start.new_tensor(self.low)
+        turns = torch.where(torch.tensor(self.periodic, device=start.device), ((end - start) / size).round(), 0.0)
+        return end - start - turns * size
+
     def axis_points(self, counts: tuple[int, ...]) -> list[Tensor]:
         """Return `counts[i]` evenly spaced points on each axis i; both ends are among them if it is not periodic."""
         unit = [

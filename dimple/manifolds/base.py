@@ -142,9 +142,10 @@ class Manifold(ABC):
     def geodesic_distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the lengths `(A, B)` of shortest paths within the manifold from each of `(A, n)` to each of `(B, n)`.
 
-        Members that have a formula are exact. This general method follows the edges of a neighbor graph whose nodes
-        include the points of both: its lengths are some per cent too long. Within one call they satisfy the axioms of
-        a metric to rounding error.
+        Members that have a formula are exact. This general method follows short paths on the manifold between the
+        nodes of a graph that include the points of both: its lengths are some per cent too long, and more on a manifold
+        that bends within the spacing of 20,000 nodes. Within one call they satisfy the axioms of a metric to rounding
+        error.
         """
         return shortest_path_lengths(self, a, b)
 
@@ -164,6 +165,18 @@ class Manifold(ABC):
     def parametrization(self) -> tuple["Manifold", ChartMap]:
         """Return a simpler manifold and the smooth map from it to this one, with which a warp composes its own map."""
         return self, lambda x: x
+
+    def source_points(self, x: Tensor) -> Tensor:
+        """Return the points of the source of `parametrization`, `(B, m)`, that are mapped to the closest points."""
+        return self.project(x)
+
+    def shortest_step(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the step `(B, n)` from each start to the same point as the end, across a periodic axis if shorter."""
+        return end - start
+
+    def source_step(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the shortest steps `(B, m)` in the source of `parametrization` to the images of the ends."""
+        return self.parametrization()[0].shortest_step(start, end)
 
     def triangulation(self) -> VerticesAndFaces | None:
         """Return vertices `(V, n)` and triangles `(F, 3)` of a surface, or segments `(F, 2)` of a curve; else None."""

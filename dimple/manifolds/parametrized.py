@@ -128,6 +128,9 @@ class ParametrizedManifold(Manifold):
         """Return the points of the source, `(B, m)` float64, whose images are closest to each of `(B, n)`."""
         return closest_source_points(self.source, self.chart, self._start_points, to_double(x))
 
+    def source_points(self, x: Tensor) -> Tensor:
+        return self.closest_source_points(x)
+
     def project(self, x: Tensor) -> Tensor:
         return self.chart(self.closest_source_points(x)).to(x.device, x.dtype)
 

@@ -113,6 +113,12 @@ class _TwistedBand(ParametrizedManifold):
         mirrored = torch.where((z[:, 0] / FULL_TURN).floor() % 2 == 1, -z[:, 1], z[:, 1])
         return self.source.coordinates(torch.stack([z[:, 0], mirrored], dim=1)).to(x.device, x.dtype)
 
+    def source_step(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the shortest steps `(B, 2)`; the end of a step over an odd number of turns is mirrored."""
+        turns = ((end[:, 0] - start[:, 0]) / FULL_TURN).round()
+        mirrored = torch.where(turns % 2 == 1, -end[:, 1], end[:, 1])
+        return self.source.shortest_step(start, torch.stack([end[:, 0], mirrored], dim=1))
+
 
 @final
 @settings
