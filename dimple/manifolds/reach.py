@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold
+from dimple.manifolds.closest_point import StartPoints, closest_source_points
 from dimple.manifolds.derivatives import chart_derivatives, chart_jacobian
 from dimple.tensors import bounding_box_diagonal, chunks, generator, norm
 
@@ -18,6 +19,7 @@ TRIALS_PER_ROUND = 32
 SEARCH_ROUNDS = 40
 # Factor of the length of random steps from round to round.
 STEP_DECAY = 0.75
+SHRINKING_ROUNDS = 12
 # Pairs nearer than this fraction of the size only measure the curvature, with a large rounding error.
 MIN_RELATIVE_DISTANCE = 1e-3
 
@@ -28,7 +30,8 @@ def estimate_reach(source: Manifold, chart: ChartMap) -> float:
     By Federer's formula the reach is the infimum of |q - p|^2 / (2 dist(q - p, T_p)) over pairs of points. T_p is the
     tangent space, or its inward half if p lies on an edge. In the limit of near pairs the quotient is the radius of
     curvature, which is minimized separately. Both minimizations evaluate all grid points, then improve the best of them
-    by random steps of decreasing length.
+    by random steps of decreasing length; a partner on another sheet is found by balls that shrink until they are empty.
+    Sheets within a thousandth of the manifold's size of each other are not told from one.
 
     Reference: Federer 1959, Curvature measures, theorem 4.18; Aamari et al. 2019, theorem 3.4.
     """
@@ -88,7 +91,28 @@ def _min_federer_quotient(source: Manifold, chart: ChartMap, grid_points: Tensor
     def propose(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
         return torch.cat([_perturb(source, half, scale, stream) for half in pairs.chunk(2, dim=1)], dim=1)
 
+    # The partner on the grid may lie on another sheet than the nearest one, and the search moves along sheets only.
+    pairs = torch.cat([pairs, _shrink_balls(source, chart, pairs, size)])
     return _random_search(federer_quotient, propose, pairs, spacing)
+
+
+def _shrink_balls(source: Manifold, chart: ChartMap, pairs: Tensor, size: float) -> Tensor:
+    """Return the pairs with the partners that remain when balls that touch the first points shrink until empty."""
+    start_points = StartPoints.from_source(source, chart)
+    p, q = pairs.chunk(2, dim=1)
+    x = chart(p)
+    for _ in range(SHRINKING_ROUNDS):
+        difference = chart(q) - x
+        jacobian = chart_jacobian(source, chart, p)
+        coefficients = torch.linalg.solve(jacobian.mT @ jacobian, torch.einsum("bni,bn->bi", jacobian, difference))
+        normal = difference - torch.einsum("bni,bi->bn", jacobian, coefficients)
+        length = norm(normal).clamp(min=1e-12 * size)
+        radius = difference.square().sum(1) / (2 * length)
+        closest = closest_source_points(source, chart, start_points, x + (radius / length)[:, None] * normal)
+        # The first point itself is the closest one of a ball that is empty.
+        other = norm(chart(closest) - x) > MIN_RELATIVE_DISTANCE * size
+        q = torch.where(other[:, None], closest, q)
+    return torch.cat([p, q], dim=1)
 
 
 def _best_partners(source: Manifold, chart: ChartMap, grid_points: Tensor) -> tuple[Tensor, Tensor]:

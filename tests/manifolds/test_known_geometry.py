@@ -143,6 +143,9 @@ ESTIMATED_REACHES = {
     # The end of the letter is close to the other arc: (sqrt(5) - 1) / 2 radii from it.
     "s curve": (SCurve(1.0), (math.sqrt(5) - 1) / 2),
     "moons": (Moons(), 0.25),
+    # Half the distance between two turns.
+    "spiral of 150 turns": (Spiral(inner=0.25, outer=1.0, turns=150.0), 0.0025),
+    "helix of 200 turns": (Helix(1.0, 0.01, 200.0), 0.005 / math.hypot(1.0, 0.005 / PI)),
     "helix of gentle pitch": (Helix(1.0, 2 * PI, 0.4), 2.0),
     "bowl": (Paraboloid(bend=4.0), 0.25),
     "saddle": (Saddle(bend=-2.0), 0.5),
