@@ -78,7 +78,7 @@ class StartPoints:
 
     @cached_property
     def is_steep(self) -> Tensor:
-        """Whether the chart stretches one axis much more than another at each point, or there are no axes, `(M,)`."""
+        """True where the chart stretches one axis much more than another, or where there are no axes, `(M,)`."""
         if not self.has_axes:
             return torch.ones(len(self.x), dtype=torch.bool)
         distance = scaled_norm(self.x[self.neighbors] - self.x[:, None, None]).amax(2)
