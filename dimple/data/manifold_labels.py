@@ -17,6 +17,8 @@ from torch import Tensor
 from dimple.data.label_base import LabelRule, PointwiseLabels
 from dimple.errors import DataError, SceneError
 from dimple.manifolds import Manifold
+from dimple.manifolds.base import to_double
+from dimple.manifolds.embedding import IsometricEmbedding
 from dimple.settings import Count, Positive, Seed, settings
 from dimple.tensors import generator
 
@@ -34,13 +36,13 @@ class FunctionLabels(PointwiseLabels):
     """A rule that is bound to its manifold.
 
     Attributes:
-        function: a map from points `(N, n)` to classes `(N,)`, int64.
+        function: a map from float64 points `(N, n)` to classes `(N,)`, int64.
     """
 
     function: Callable[[Tensor], Tensor]
 
     def evaluate(self, x: Tensor) -> Tensor:
-        return self.function(x)
+        return self.function(to_double(x)).to(x.device)
 
 
 class ManifoldLabels(LabelRule):
@@ -95,8 +97,9 @@ class RandomWaveLabels(ManifoldLabels):
 class HarmonicLabels(ManifoldLabels):
     """Classes between the quantiles of a random spherical harmonic of one `degree`.
 
-    The harmonic is a function of the direction from the origin. On a sphere S^d of radius r it is an eigenfunction of
-    the Laplacian with the eigenvalue -degree (degree + d - 1) / r^2; on a circle it is a wave with `degree` periods.
+    The harmonic is a function of the direction from the origin, of an embedded manifold within its own space. On a
+    sphere S^d of radius r it is an eigenfunction of the Laplacian with the eigenvalue -degree (degree + d - 1) / r^2;
+    on a circle it is a wave with `degree` periods.
     `fractions` has the same meaning as in `RandomWaveLabels`.
 
     Reference: the addition theorem, by which zonal harmonics around random poles span all harmonics of one degree.
@@ -107,16 +110,20 @@ class HarmonicLabels(ManifoldLabels):
     seed: Seed = 0
 
     def bind(self, manifold: Manifold) -> LabelRule:
-        return _label_by_quantiles(manifold, self.harmonic_function(manifold.ambient_dim), self.fractions)
+        return _label_by_quantiles(manifold, self.harmonic_function(manifold), self.fractions)
 
-    def harmonic_function(self, ambient_dim: int) -> Callable[[Tensor], Tensor]:
-        """Return the harmonic, a map from points `(N, n)` to values `(N,)`.
+    def harmonic_function(self, manifold: Manifold) -> Callable[[Tensor], Tensor]:
+        """Return the harmonic of a manifold in R^n, a map from points `(N, n)` to values `(N,)`.
 
         It is a random sum of zonal harmonics around 4 degree + 4 random poles.
 
         Raises:
             SceneError: if the ambient space is a line, which has only two directions.
         """
+        if isinstance(manifold, IsometricEmbedding):
+            inner = self.harmonic_function(manifold.base)
+            return lambda x: inner(manifold.to_base_space(x))
+        ambient_dim = manifold.ambient_dim
         if ambient_dim < 2:
             raise SceneError(f"data.labels.kind is 'harmonics'; the space has {ambient_dim} dimension and needs 2")
         stream = generator(self.seed, "harmonics")
@@ -142,7 +149,13 @@ class VoronoiLabels(ManifoldLabels):
 
     def bind(self, manifold: Manifold) -> LabelRule:
         centers = manifold.sample(self.count, generator(self.seed, "centres"))
-        return FunctionLabels(lambda x: torch.cdist(x, centers.to(x)).argmin(dim=1) % self.classes)
+
+        def label(x: Tensor) -> Tensor:
+            # From differences: the form with inner products loses the digits far from the origin.
+            distance = torch.cdist(x, centers.to(x), compute_mode="donot_use_mm_for_euclid_dist")
+            return distance.argmin(dim=1) % self.classes
+
+        return FunctionLabels(label)
 
 
 @final

@@ -1,7 +1,8 @@
 """Compiled inner loops of the adaptive level set, which follow the surface from cell to cell.
 
 The points of the grid are stored in cubic blocks. `block_table` holds the number of each block, -1 where none is
-allocated. `values` `(blocks, POINTS_PER_BLOCK)` holds the level at every point, nan where it has not been evaluated;
+allocated. `values` `(blocks, POINTS_PER_BLOCK)` holds the level at every point, nan where it has not been evaluated,
+infinity where it has no answer; a cell with such a corner is not crossed. A level of zero counts as positive.
 `visited`, of the same shape, holds flags. `cell_counts` `(3,)` is the number of cells along each axis. A cell is named
 by its corner with the smallest coordinates.
 
@@ -39,8 +40,8 @@ def locate_point(block_table: Int32s, x: int, y: int, z: int) -> tuple[int, int]
 
 
 @jit_compile
-def gather_corner_levels(cell: Ints, block_table: Int32s, values: Float32s, levels: Float32s) -> None:
-    """Fill `levels` `(8,)` with the levels at the corners of a cell, x slowest."""
+def gather_corner_levels(cell: Ints, block_table: Int32s, values: Float32s, levels: Float32s) -> bool:
+    """Fill `levels` `(8,)` with the levels at the corners of a cell, x slowest; return whether all have an answer."""
     x = cell[0]
     y = cell[1]
     z = cell[2]
@@ -56,6 +57,7 @@ def gather_corner_levels(cell: Ints, block_table: Int32s, values: Float32s, leve
         else:
             other_block, other_inner = locate_point(block_table, x + dx, y + dy, z + dz)
             levels[corner] = values[other_block, other_inner]
+    return bool(np.isfinite(levels).all())
 
 
 @jit_compile
@@ -152,7 +154,8 @@ def find_sign_changes(
     count = 0
     levels = np.empty(8, dtype=np.float32)
     for c in range(len(cells)):
-        gather_corner_levels(cells[c], block_table, values, levels)
+        if not gather_corner_levels(cells[c], block_table, values, levels):
+            continue
         for a in range(3):
             step = 4 >> a
             for corner in range(8):
@@ -196,7 +199,9 @@ def max_second_difference(point: Ints, block_table: Int32s, values: Float32s) ->
         else:
             before = lookup_neighbor_level(point, axis, -1, block_table, values)
             after = lookup_neighbor_level(point, axis, 1, block_table, values)
-        largest = np.fmax(largest, abs(before - 2 * here + after))
+        bend = abs(before - 2 * here + after)
+        if bend < np.inf:
+            largest = max(largest, bend)
     return largest
 
 
@@ -290,7 +295,8 @@ def marching_cubes(
     levels = np.empty(8, dtype=np.float32)
     for c in range(len(cells)):
         case = 0
-        gather_corner_levels(cells[c], block_table, values, levels)
+        if not gather_corner_levels(cells[c], block_table, values, levels):
+            continue
         for corner in range(8):
             case |= (levels[corner] >= 0) << corner
         for k in range(15):

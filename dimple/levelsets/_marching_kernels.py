@@ -22,6 +22,8 @@ Bools = NDArray[np.bool_]
 MAX_CORNERS = 128
 # Points nearer to each other than this fraction of the box diagonal are one point.
 COINCIDENCE_TOLERANCE = 1e-12
+# A seed may lie outside the box by this fraction of its diagonal: the error of its position.
+SEED_TOLERANCE = 1e-9
 
 
 class ActivationRegion(NamedTuple):
@@ -166,7 +168,7 @@ def correct_to_intersection(
 
 @jit_compile
 def contains_point(region: ActivationRegion, point: Floats) -> bool:
-    """Return whether the part of the region inside the box holds the point, up to rounding."""
+    """Return whether the part of the region inside the box holds a seed, up to rounding and the error of the seed."""
     width = region.first_layer_maps.shape[1]
     slack = -1e-13 * region.box_diagonal
     for k in range(len(region.signs)):
@@ -178,7 +180,7 @@ def contains_point(region: ActivationRegion, point: Floats) -> bool:
     nearest = np.inf
     for k in range(6):
         nearest = min(nearest, region.box_planes[k, k // 2] * point[k // 2] + region.box_planes[k, 3])
-    return nearest >= slack
+    return nearest >= -SEED_TOLERANCE * region.box_diagonal
 
 
 @jit_compile

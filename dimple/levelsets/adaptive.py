@@ -101,10 +101,12 @@ class Adaptive(LevelSet):
         coarse = min(max(32, 1 << eighth.bit_length() - 1), 64, self.resolution)
         # The smallest power of two times the coarse resolution that is not below the given resolution.
         resolution = coarse << max(0, (-(-self.resolution // coarse) - 1).bit_length())
-        grid = EvaluationGrid(level_function(boundary, label), low, high, resolution, device)
+        level = level_function(boundary, label)
+        grid = EvaluationGrid(level, low, high, resolution, device)
         surface = SurfaceContinuation(grid)
         hints = grid.cells_containing(np.zeros((0, dim)) if previous is None else previous.vertices)
         surface.follow(bisect_edges(grid, find_seed_edges(grid, coarse)), hints)
+        level.warn(low, high, resolution)
         num_crossed = len(surface.crossed_cells)
         if num_crossed == 0:
             return AdaptiveResult(empty_mesh(dim), np.zeros(0), grid.evaluations, 0)

@@ -26,6 +26,8 @@ Bools = NDArray[np.bool_]
 POLYGONS_PER_CHUNK = 512
 # An edge shorter than this fraction of the box diagonal is a point, where more than two hyperplanes meet.
 COINCIDENCE_TOLERANCE = 1e-12
+# Steps from a seed to the regions around it, as fractions of the box diagonal.
+SEED_STEPS = 1e-9 * np.array([[0.0, 0.0, 0.0], [0.683, 0.491, 0.541], [-0.281, 0.773, -0.569]])
 
 
 @final
@@ -106,6 +108,11 @@ class AnalyticMarching:
     """
 
     def __init__(self, network: PiecewiseLinearNet, low: Floats, high: Floats) -> None:
+        # In coordinates from the center of the box, where no digits are lost.
+        self.center = (low + high) / 2
+        low = low - self.center
+        high = high - self.center
+        network = network.translate(torch.from_numpy(self.center))
         self.network = network
         self.num_units = network.num_units
         self.box_planes = np.zeros((6, 4))
@@ -203,8 +210,11 @@ class AnalyticMarching:
     def seed_frontier(self, points: Floats) -> Frontier:
         """Return the seeds: the activation regions of points `(N, 3)` close to the level set, each region once.
 
-        A region that the level set does not cross yields no polygon.
+        The regions next to a point count too: it may lie on hyperplanes of units. A region that the level set does not
+        cross yields no polygon.
         """
+        steps = np.concatenate([SEED_STEPS, -SEED_STEPS[1:]]) * self.box_diagonal
+        points = (points - self.center + steps[:, None]).reshape(-1, 3)
         patterns = self.network.activation_patterns(torch.from_numpy(points)).numpy()
         hashes = self.hash_patterns(patterns)
         selected = np.unique(hashes, return_index=True)[1]
@@ -257,4 +267,7 @@ class AnalyticMarching:
             ]
             visited = np.sort(np.concatenate([visited, frontier.pattern_hashes]), kind="stable")
             batches.append(self.trace(frontier) if len(frontier.pattern_hashes) else self._empty_polygons())
-        return concatenate_polygons(batches)
+        found = concatenate_polygons(batches)
+        level_maps = found.level_maps.copy()
+        level_maps[:, 3] -= level_maps[:, :3] @ self.center
+        return dataclasses.replace(found, corners=found.corners + self.center, level_maps=level_maps)

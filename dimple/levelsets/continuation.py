@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.levelsets import _continuation_kernels as kernels
+from dimple.levelsets.base import is_sign_change
 from dimple.levelsets.dense import contour_surface
 from dimple.levelsets.seed_cells import EvaluationGrid, SignChangeEdges
 
@@ -91,19 +92,22 @@ class SurfaceContinuation:
         )
         neighbors = corners + step[:, None] * UNIT_VECTORS[axis]
         there = self.grid.evaluate_corners(neighbors[:, : self.grid.dim])
-        change = (here >= 0) != (there >= 0)
+        change = is_sign_change(here, there)
         return np.minimum(corners, neighbors)[change], axis[change]
 
     def _evaluate(self, points: Ints) -> None:
         if self.grid.dim == 3:
-            kernels.store_values(
-                points, self.grid.evaluate_corners(points).astype(np.float32), self.block_table, self.values
-            )
+            kernels.store_values(points, self._evaluate_corners(points), self.block_table, self.values)
             return
         lower = points[points[:, 2] == 0]
-        levels = self.grid.evaluate_corners(lower[:, :2]).astype(np.float32)
+        levels = self._evaluate_corners(lower[:, :2])
         for layer in (lower, lower + UNIT_VECTORS[2]):
             kernels.store_values(layer, levels, self.block_table, self.values)
+
+    def _evaluate_corners(self, corners: Ints) -> NDArray[np.float32]:
+        """Return the levels of corners `(N, n)`, infinite where there is no answer: nan means not evaluated here."""
+        levels = self.grid.evaluate_corners(corners).astype(np.float32)
+        return np.where(np.isnan(levels), np.float32(np.inf), levels)
 
     def _grow_storage(self) -> None:
         more = max(self.num_blocks, 2 * len(self.values)) - len(self.values)

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from dimple.boundary.boundary import Boundary
 from dimple.errors import SceneError
-from dimple.levelsets.base import LevelFunction, LevelSet, empty_mesh, level_function, require_drawable
+from dimple.levelsets.base import (
+    LevelFunction,
+    LevelSet,
+    empty_mesh,
+    level_function,
+    require_drawable,
+    require_resolvable,
+)
 from dimple.levelsets.mesh import Mesh
 from dimple.settings import Count, Finite, Positive, settings
 from dimple.tensors import chunks
@@ -63,8 +70,11 @@ class Dense(LevelSet):
                 f"levelset.resolution is {self.resolution}: a dense grid takes {size:.2g} GiB, "
                 f"more than levelset.memory, {self.memory:g}; use fewer cells, or kind: adaptive"
             )
+        require_resolvable(low, high, self.resolution)
         axes = [np.linspace(a, b, self.resolution + 1) for a, b in zip(low, high, strict=True)]
-        values = corner_values(level_function(boundary, label), axes, device)
+        level = level_function(boundary, label)
+        values = corner_values(level, axes, device)
+        level.warn(low, high, self.resolution)
         return contour_curve(values, axes) if len(axes) == 2 else contour_surface(values, axes)
 
 
@@ -90,11 +100,19 @@ def corner_values(
 
 
 def contour_curve(values: NDArray[Any], axes: list[NDArray[np.float64]]) -> Mesh:
-    """Return the zero set of values `(y, x)` at the corners of a grid as segments, larger values on their left."""
+    """Return the zero set of values `(y, x)` at the corners of a grid as segments, larger values on their left.
+
+    A value of zero counts as positive. Cells with nan at a corner are left out.
+    """
     import contourpy
 
+    # A zero of contourpy counts as negative; the smallest number moves no vertex.
+    positive = np.where(values == 0, np.finfo(np.float64).tiny, np.ma.masked_invalid(values).astype(np.float64))
+    generator = contourpy.contour_generator(
+        axes[0], axes[1], np.ma.masked_array(positive, np.isnan(values)), corner_mask=False
+    )
     # contourpy returns lines in several forms; the default is a list of arrays.
-    lines = cast(list[NDArray[np.float64]], contourpy.contour_generator(axes[0], axes[1], values).lines(0.0))
+    lines = cast(list[NDArray[np.float64]], generator.lines(0.0))
     if not lines:
         return empty_mesh(2)
     vertices = []
@@ -111,15 +129,17 @@ def contour_curve(values: NDArray[Any], axes: list[NDArray[np.float64]]) -> Mesh
 
 
 def contour_surface(values: NDArray[Any], axes: list[NDArray[np.float64]]) -> Mesh:
-    """Return the zero set of values `(z, y, x)` at the corners of a grid as triangles that face the larger values."""
+    """Return the zero set of values `(z, y, x)` at the corners of a grid as triangles that face the larger values.
+
+    A value of zero counts as positive. Cells with nan at a corner are left out.
+    """
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     from vtkmodules.vtkCommonDataModel import vtkImageData
     from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D
 
     image = vtkImageData()
     image.SetDimensions(*[len(axis) for axis in axes])
-    image.SetOrigin(*[axis[0] for axis in axes])
-    image.SetSpacing(*[axis[1] - axis[0] for axis in axes])
+    # VTK's vertices are float32: in units of cells, so that their errors do not depend on where the grid lies.
     flat = np.ascontiguousarray(values.reshape(-1))
     image.GetPointData().SetScalars(numpy_to_vtk(flat))
     contour = vtkFlyingEdges3D()
@@ -133,8 +153,19 @@ def contour_surface(values: NDArray[Any], axes: list[NDArray[np.float64]]) -> Me
         return empty_mesh(3)
     vertices = vtk_to_numpy(surface.GetPoints().GetData()).astype(np.float64)
     faces = vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).astype(np.int64).reshape(-1, 3)
+    undefined = np.isnan(values)
+    if undefined.any():
+        near = np.asarray(np.lib.stride_tricks.sliding_window_view(undefined, (2, 2, 2)).any((3, 4, 5)))
+        faces = faces[np.isfinite(vertices[faces]).all((1, 2))]
+        cell = vertices[faces].mean(1).astype(np.int64)[:, ::-1].clip(max=np.array(near.shape) - 1)
+        faces = faces[~near[tuple(cell.T)]]
+        used, faces = np.unique(faces, return_inverse=True)
+        vertices = vertices[used]
+        faces = faces.reshape(-1, 3)
+    low = np.array([axis[0] for axis in axes])
+    spacing = np.array([axis[1] - axis[0] for axis in axes])
     # VTK's triangles face falling values; a `Mesh` faces growing ones.
-    return Mesh(vertices, np.ascontiguousarray(faces[:, ::-1]))
+    return Mesh(low + vertices * spacing, np.ascontiguousarray(faces[:, ::-1]))
 
 
 @final

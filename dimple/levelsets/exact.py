@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from dimple.boundary.boundary import Boundary
 from dimple.levelsets.analytic_marching import COINCIDENCE_TOLERANCE, AnalyticMarching, Polygons
-from dimple.levelsets.base import LevelSet, empty_mesh, require_drawable
+from dimple.levelsets.base import (
+    CheckedLevel,
+    LevelSet,
+    empty_mesh,
+    is_positive,
+    is_sign_change,
+    require_drawable,
+)
 from dimple.levelsets.edge_roots import find_edge_roots
 from dimple.levelsets.mesh import Mesh
 from dimple.levelsets.seed_cells import EvaluationGrid, bisect_edges, find_seed_edges
@@ -181,11 +188,16 @@ class Exact(LevelSet):
     def _find_seed_points(self, network: PiecewiseLinearNet, low: Floats, high: Floats) -> Floats:
         """Return points of the boundary, one on every crossed edge of the seed grid."""
         cpu = torch.device("cpu")
+        resolution = 8 * self.resolution
         if network.input_dim == 2:
-            return _embed_points_in_3d(_find_plane_seed_points(network, low[:2], high[:2], 8 * self.resolution))
-        level = network.to(cpu, torch.float32).logit_margin
-        grid = EvaluationGrid(level, low.tolist(), high.tolist(), 8 * self.resolution, cpu)
+            level = CheckedLevel(network.logit_margin)
+            seeds = _find_plane_seed_points(network, level, low[:2], high[:2], resolution)
+            level.warn(low[:2].tolist(), high[:2].tolist(), resolution)
+            return _embed_points_in_3d(seeds)
+        level = CheckedLevel(network.to(cpu, torch.float32).logit_margin)
+        grid = EvaluationGrid(level, low.tolist(), high.tolist(), resolution, cpu)
         edges = bisect_edges(grid, find_seed_edges(grid, self.resolution))
+        level.warn(low.tolist(), high.tolist(), resolution)
         start, end = (grid.to_points(ends) for ends in edges.endpoints())
         return _find_segment_roots(network, start, end)
 
@@ -198,7 +210,7 @@ def _find_segment_roots(network: PiecewiseLinearNet, start: Floats, end: Floats)
     """Return the boundary points on segments, found in float64."""
     values = np.stack([_evaluate_float64(network, start), _evaluate_float64(network, end)], axis=1)
     # In double precision both ends of a few segments lie on the same side.
-    change = (values[:, 0] > 0) != (values[:, 1] > 0)
+    change = is_sign_change(values[:, 0], values[:, 1])
     points, _ = find_edge_roots(
         lambda x: _evaluate_float64(network, x),
         start[change],
@@ -210,11 +222,14 @@ def _find_segment_roots(network: PiecewiseLinearNet, start: Floats, end: Floats)
     return points
 
 
-def _find_plane_seed_points(network: PiecewiseLinearNet, low: Floats, high: Floats, resolution: int) -> Floats:
+def _find_plane_seed_points(
+    network: PiecewiseLinearNet, level: CheckedLevel, low: Floats, high: Floats, resolution: int
+) -> Floats:
     """Return the boundary points on all edges of a fine grid in the plane."""
     axes = [np.linspace(a, b, resolution + 1) for a, b in zip(low, high, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    sides = _evaluate_float64(network, points.reshape(-1, 2)).reshape(points.shape[:2]) > 0
+    levels = level(torch.from_numpy(points.reshape(-1, 2))).numpy()
+    sides = is_positive(levels).reshape(points.shape[:2])
     change_x = sides[1:] != sides[:-1]
     change_y = sides[:, 1:] != sides[:, :-1]
     start = np.concatenate([points[:-1][change_x], points[:, :-1][change_y]])

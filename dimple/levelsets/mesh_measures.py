@@ -65,7 +65,10 @@ def enclosed_volume(mesh: Mesh) -> float:
         >>> enclosed_volume(Mesh(corners, np.array([[0, 1], [1, 2], [2, 3], [3, 0]])))
         1.0
     """
-    corners = mesh.vertices[mesh.faces]
+    if len(mesh.faces) == 0:
+        return 0.0
+    # From a point of the mesh: products of coordinates lose all digits far from the origin.
+    corners = (mesh.vertices - mesh.vertices[mesh.faces[0, 0]])[mesh.faces]
     if mesh.ambient_dim == 2:
         # Segments have the class on their left.
         return float((corners[:, 0, 0] * corners[:, 1, 1] - corners[:, 0, 1] * corners[:, 1, 0]).sum() / 2)

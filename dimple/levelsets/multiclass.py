@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
-from dimple.levelsets.base import LevelSet
+from dimple.levelsets.base import LevelSet, has_answer
 from dimple.levelsets.mesh import Mesh
 from dimple.tensors import apply_in_chunks
 from dimple.tracing.fast_eval import ROWS_PER_CHUNK
@@ -19,6 +19,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 # Scores whose relative difference is smaller count as equal, because of float32 rounding.
 TIE_TOLERANCE = 1e-5
+# Scores below this number, the smallest of float32 and -inf, mask a class that never wins.
+MASK_SCORE = float(np.finfo(np.float32).min) / 2
+# The class number of a point at which the classifier has no finite answer.
+NO_CLASS = -1
 
 
 @final
@@ -85,7 +89,8 @@ def class_regions(
 ) -> Ints:
     """Return the class at the center of each of `resolution ** 2` squares of a box in the plane.
 
-    The result has shape `(resolution, resolution)`; y grows with the row, x with the column.
+    The result has shape `(resolution, resolution)`; y grows with the row, x with the column. It is `NO_CLASS` where
+    the classifier has no finite answer.
 
     Example:
         >>> halves = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -99,7 +104,12 @@ def class_regions(
     )
     rows = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2).float()
     rows = rows if device is None else rows.to(device)
-    return apply_in_chunks(boundary.predict, rows, ROWS_PER_CHUNK).reshape(resolution, resolution).cpu().numpy()
+
+    def classes(x: Tensor) -> Tensor:
+        scores = boundary.scores(x)
+        return torch.where(has_answer(scores), scores.argmax(1), NO_CLASS)
+
+    return apply_in_chunks(classes, rows, ROWS_PER_CHUNK).reshape(resolution, resolution).cpu().numpy()
 
 
 @final
@@ -157,9 +167,24 @@ def split_by_other_class(boundary: Boundary, label: int, mesh: Mesh, device: tor
 def _other_class_scores(boundary: Boundary, label: int, points: Floats, device: torch.device) -> Floats:
     """Return the scores `(N, K)`, with minus infinity for the class `label`."""
     rows = torch.from_numpy(points.astype(np.float32)).to(device)
-    scores: Floats = apply_in_chunks(boundary.scores, rows, ROWS_PER_CHUNK).double().cpu().numpy()
+    scores = replace_masks(apply_in_chunks(boundary.scores, rows, ROWS_PER_CHUNK).double().cpu().numpy())
     scores[:, label] = -np.inf
     return scores
+
+
+def replace_masks(scores: Floats) -> Floats:
+    """Return scores in which those of masked classes lie below all others by the range of these, to be interpolated.
+
+    Example:
+        >>> replace_masks(np.array([[1.0, 3.0, -np.inf]])).tolist()
+        [[1.0, 3.0, -1.0]]
+    """
+    masked = scores < MASK_SCORE
+    others = scores[~masked & np.isfinite(scores)]
+    if not masked.any() or len(others) == 0:
+        return scores.copy()
+    replaced: Floats = np.where(masked, others.min() - max(float(np.ptp(others)), 1.0), scores)
+    return replaced
 
 
 def _clip_to_winner(corners: Floats, scores: Floats, winner: int, candidates: Ints) -> Floats | None:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
+from dimple.levelsets.base import CheckedLevel, has_answer, require_resolvable
 from dimple.levelsets.dense import contour_curve, contour_surface
-from dimple.levelsets.multiclass import PairwiseBoundary, split_by_other_class
+from dimple.levelsets.multiclass import NO_CLASS, PairwiseBoundary, replace_masks, split_by_other_class
 from dimple.tensors import apply_in_chunks
 
 Floats = NDArray[np.float64]
@@ -23,11 +24,16 @@ SAMPLES_PER_BATCH = 128
 # Cells along each axis of the coarse grid, at least, in the plane and in space.
 INITIAL_CELLS_PER_AXIS = {2: 32, 3: 12}
 UNKNOWN_CLASS = -1
+# The class of a corner without a finite answer while a grid is refined: one of its own, so that its edge is refined.
+UNDEFINED_CLASS = np.iinfo(np.int16).max - 1
 
 
 @final
 class SampledGrid:
     """Classifier of the points of a box, given by scores at the corners of a grid and multilinear in each cell.
+
+    A class with the score -inf at a corner loses there, by more than any finite scores differ. Where the scores have no
+    finite answer at a corner (nan or inf), they are nan in the cells around it: these have no boundary.
 
     Args:
         scores: `(resolution + 1, ..., resolution + 1, K)`, one axis for each coordinate, then the classes.
@@ -43,7 +49,9 @@ class SampledGrid:
     """
 
     def __init__(self, scores: Floats, low: Sequence[float], high: Sequence[float], evaluated: Bools) -> None:
-        self.scores = torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float32))
+        answered = has_answer(torch.from_numpy(scores.reshape(-1, scores.shape[-1]))).reshape(scores.shape[:-1])
+        filled = np.where(answered[..., None].numpy(), replace_masks(scores), np.nan)
+        self.scores = torch.from_numpy(np.ascontiguousarray(filled, dtype=np.float32))
         self.low = tuple(low)
         self.high = tuple(high)
         self.evaluated = evaluated
@@ -59,7 +67,9 @@ class SampledGrid:
         for corner in itertools.product((0, 1), repeat=u.shape[1]):
             step = torch.tensor(corner)
             weight = torch.where(step == 1, fraction, 1 - fraction).prod(dim=1)
-            total += weight[:, None] * self.scores[tuple((start + step).unbind(1))]
+            # A corner without weight does not count, even with nan.
+            values = torch.where(weight[:, None] > 0, self.scores[tuple((start + step).unbind(1))], 0.0)
+            total += weight[:, None] * values
         return total.to(u)
 
     def pairwise_boundaries(self) -> list[PairwiseBoundary]:
@@ -85,12 +95,13 @@ class SampledGrid:
 
         Classes that meet have the two largest scores at corners near their boundary.
         """
-        top = self.scores.topk(2, dim=-1).indices.reshape(-1, 2).sort(dim=1).values
+        rows = self.scores.reshape(-1, self.scores.shape[-1])
+        top = rows[~rows.isnan().any(1)].topk(2, dim=-1).indices.sort(dim=1).values
         return [(int(a), int(b)) for a, b in torch.unique(top, dim=0).tolist()]
 
     def corner_classes(self) -> ClassIndices:
-        """Return the class at each corner of the grid, one axis for each coordinate."""
-        return self.scores.argmax(-1).numpy().astype(np.int16)
+        """Return the class at each corner of the grid, one axis for each coordinate; `NO_CLASS` without an answer."""
+        return _class_numbers(self.scores)
 
     def box_face_classes(self, resolution: int) -> ClassIndices:
         """Return the class at the center of each of `resolution`^2 squares on the faces of a box in space.
@@ -105,13 +116,17 @@ class SampledGrid:
         faces = np.zeros((3, 2, resolution**2), dtype=np.int16)
         for axis, end in itertools.product(range(3), range(2)):
             points = low + np.insert(plane, axis, end, axis=1) * (high - low)
-            faces[axis, end] = self(torch.from_numpy(points)).argmax(1).numpy()
+            faces[axis, end] = _class_numbers(self(torch.from_numpy(points)))
         return faces.reshape(3, 2, resolution, resolution)
 
     def subsample(self, factor: int) -> "SampledGrid":
         """Return the grid of every `factor`-th corner, so that it can be compared with a coarser grid."""
         selected = (slice(None, None, factor),) * len(self.low)
         return SampledGrid(self.scores.numpy()[selected], self.low, self.high, self.evaluated[selected])
+
+
+def _class_numbers(scores: Tensor) -> ClassIndices:
+    return torch.where(scores.isnan().any(-1), NO_CLASS, scores.argmax(-1)).numpy().astype(np.int16)
 
 
 def sample_scores(
@@ -156,6 +171,7 @@ def sample_scores(
         raise ShapeError(
             f"sample_scores: resolution is {resolution}, not a power of two times {coarse}; take {coarse << levels}"
         )
+    require_resolvable(low, high, resolution)
     sampler = _GridSampler(boundary, low, high, resolution, device)
     if dense:
         for rows in np.array_split(np.arange(resolution + 1), levels + 1):
@@ -163,12 +179,14 @@ def sample_scores(
             slab[rows] = True
             sampler.evaluate(slab)
             advance()
+        sampler.lead.warn(low, high, resolution)
         return sampler.interpolate(1)
     sampler.evaluate(_strided_mask((resolution + 1,) * dim, resolution // coarse))
     advance()
     for level in range(levels):
         sampler.refine_until_stable(level + 1, resolution // coarse)
         advance()
+    sampler.lead.warn(low, high, resolution)
     return sampler.interpolate(resolution // coarse)
 
 
@@ -193,6 +211,7 @@ class _GridSampler:
         self, boundary: Boundary, low: Sequence[float], high: Sequence[float], resolution: int, device: torch.device
     ) -> None:
         self.boundary = boundary
+        self.lead = CheckedLevel(lambda x: _lead(apply_in_chunks(boundary.scores, x, SAMPLES_PER_BATCH)))
         self.low = low
         self.high = high
         self.device = device
@@ -207,11 +226,13 @@ class _GridSampler:
             return False
         points = np.stack([axis[index] for axis, index in zip(self.axes, corners.T, strict=True)], axis=1)
         rows = torch.from_numpy(points.astype(np.float32)).to(self.device)
-        found = apply_in_chunks(self.boundary.scores, rows, SAMPLES_PER_BATCH).double().cpu().numpy()
+        found = apply_in_chunks(self.boundary.scores, rows, SAMPLES_PER_BATCH)
+        self.lead.note(rows, _lead(found))
         if self.scores.shape[-1] == 0:
             self.scores = np.zeros((*self.corner_classes.shape, found.shape[1]))
-        self.scores[tuple(corners.T)] = found
-        self.corner_classes[tuple(corners.T)] = found.argmax(1)
+        self.scores[tuple(corners.T)] = found.double().cpu().numpy()
+        classes = torch.where(has_answer(found), found.argmax(1), UNDEFINED_CLASS)
+        self.corner_classes[tuple(corners.T)] = classes.cpu().numpy()
         return True
 
     def refine_until_stable(self, levels: int, stride: int) -> None:
@@ -251,6 +272,12 @@ class _GridSampler:
                 scores = _upsample_axis(scores, axis)
             scores = np.where(evaluated[selected][..., None], self.scores[selected], scores)
         return SampledGrid(scores, self.low, self.high, evaluated)
+
+
+def _lead(scores: Tensor) -> Tensor:
+    """Return the lead of the largest score `(N,)`, zero where two classes are equal; nan without an answer."""
+    largest = scores.topk(2, dim=1).values
+    return torch.where(has_answer(scores), largest[:, 0] - largest[:, 1], torch.nan)
 
 
 def _strided_mask(shape: tuple[int, ...], stride: int) -> Bools:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dimple.levelsets.base import LevelFunction
+from dimple.levelsets.base import LevelFunction, is_positive, is_sign_change, require_resolvable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,6 +30,7 @@ class EvaluationGrid:
     def __init__(
         self, level: LevelFunction, low: Sequence[float], high: Sequence[float], resolution: int, device: torch.device
     ) -> None:
+        require_resolvable(low, high, resolution)
         self.level = level
         self.low = np.array(low, dtype=np.float64)
         self.spacing = (np.array(high, dtype=np.float64) - self.low) / resolution
@@ -57,7 +58,10 @@ class EvaluationGrid:
         return self.evaluate(self.to_points(corners))
 
     def evaluate(self, points: Floats) -> Floats:
-        """Return the level at points `(N, n)`, which are rounded to float32, as are those of a dense grid."""
+        """Return the level at points `(N, n)`, which are rounded to float32, as are those of a dense grid.
+
+        The level is nan where it has no answer.
+        """
         self.evaluations += len(points)
         x = torch.from_numpy(points.astype(np.float32)).to(self.device)
         with torch.no_grad():
@@ -126,7 +130,7 @@ def bisect_edges(grid: EvaluationGrid, edges: SignChangeEdges) -> SignChangeEdge
         half = edges.length[long] // 2
         middle = edges.start[long] + half[:, None] * np.eye(grid.dim, dtype=np.int64)[edges.axis[long]]
         value = grid.evaluate_corners(middle)
-        upper = (value > 0) == (edges.values[long, 0] > 0)
+        upper = is_positive(value) == is_positive(edges.values[long, 0])
         edges.start[long[upper]] = middle[upper]
         edges.values[long[upper], 0] = value[upper]
         edges.values[long[~upper], 1] = value[~upper]
@@ -146,7 +150,7 @@ def _find_grid_edges(corners: Ints, values: Floats, stride: int) -> SignChangeEd
     for axis in range(values.ndim):
         near = np.moveaxis(values, axis, 0)[:-1]
         far = np.moveaxis(values, axis, 0)[1:]
-        change = (near > 0) != (far > 0)
+        change = is_sign_change(near, far)
         start = np.moveaxis(corners, axis, 0)[:-1][change]
         pair = np.stack([near[change], far[change]], axis=1)
         batches.append(SignChangeEdges(start, np.full(len(start), axis), np.full(len(start), stride), pair))
@@ -157,8 +161,8 @@ def _local_minimum_mask(values: Floats) -> Bools:
     """Return where the absolute value is smaller than at all neighbors along the axes, and these have the same sign."""
     is_minimum = np.ones(values.shape, dtype=bool)
     for axis in range(values.ndim):
-        size = np.moveaxis(np.abs(values), axis, 0)
-        side = np.moveaxis(values > 0, axis, 0)
+        size = np.moveaxis(np.nan_to_num(np.abs(values), nan=np.inf), axis, 0)
+        side = np.moveaxis(is_positive(values), axis, 0)
         view = np.moveaxis(is_minimum, axis, 0)
         same = side[1:] == side[:-1]
         # Of equal neighbors the first counts as smaller, so that a region of equal values has one minimum.
@@ -179,15 +183,16 @@ def _descend_to_sign_changes(
         stride: the spacing of the coarse grid in steps; a descent uses steps of half of it, of a quarter, down to 1.
     """
     offsets = np.array(list(itertools.product((-1, 0, 1), repeat=grid.dim)), dtype=np.int64)
-    side = np.where(values > 0, 1.0, -1.0)
+    side = np.where(is_positive(values), 1.0, -1.0)
     current = start_corners.copy()
     current_level = values * side
     for length in 2 ** np.arange(stride.bit_length() - 1).repeat(MAX_STEPS_PER_LENGTH)[::-1]:
-        active = np.flatnonzero(current_level > 0)
+        active = np.flatnonzero(current_level >= 0)
         if len(active) == 0:
             break
         near: Ints = np.clip(current[active, None] + length * offsets, 0, grid.resolution)
         levels = grid.evaluate_corners(near.reshape(-1, grid.dim)).reshape(near.shape[:2]) * side[active, None]
+        levels = np.nan_to_num(levels, nan=np.inf)
         choice = np.arange(len(active)), levels.argmin(1)
         better = levels[choice] < current_level[active]
         current[active[better]] = near[choice][better]
@@ -205,7 +210,7 @@ def _find_edges_between(
         next_corners = corners.copy()
         next_corners[:, axis] = start_corners[:, axis]
         next_values = grid.evaluate_corners(next_corners)
-        change = (next_values > 0) != (values > 0)
+        change = is_sign_change(values, next_values)
         start = np.minimum(corners, next_corners)
         length = np.abs(next_corners - corners)[:, axis]
         pair = np.stack([values, next_values], axis=1)

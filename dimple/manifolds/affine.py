@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from dimple.errors import SceneError
-from dimple.manifolds.base import ChartMap, Manifold
+from dimple.manifolds.base import ChartMap, Manifold, scaled_norm
 from dimple.manifolds.triangulations import VerticesAndFaces, unit_grid_mesh
 from dimple.settings import Finite, Positive, settings
-from dimple.tensors import norm
 
 
 class AffineBox(Manifold):
@@ -34,7 +33,7 @@ class AffineBox(Manifold):
     @property
     def volume(self) -> float:
         """Product of the edge lengths."""
-        return float(norm(self.edges.T).prod())
+        return float(scaled_norm(self.edges.T).prod())
 
     def medial_axis_distance(self, x: Tensor) -> Tensor:
         """Return infinity: a convex set has no medial axis."""
@@ -51,7 +50,8 @@ class AffineBox(Manifold):
     def coordinates(self, x: Tensor) -> Tensor:
         """Return the position along each edge, as a fraction of its length, of the closest points, `(B, d)`."""
         edges = self.edges.to(x)
-        return (((x - self.corner.to(x)) @ edges) / (edges * edges).sum(0)).clamp(0, 1)
+        length = scaled_norm(edges.T)
+        return (((x - self.corner.to(x)) @ (edges / length)) / length).clamp(0, 1)
 
     def project(self, x: Tensor) -> Tensor:
         return self.embed(self.coordinates(x))
@@ -59,7 +59,7 @@ class AffineBox(Manifold):
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Return the unit edge directions `(B, n, d)`, equal at all points."""
         edges = self.edges.to(x)
-        return (edges / norm(edges.T)).expand(len(x), -1, -1)
+        return (edges / scaled_norm(edges.T)).expand(len(x), -1, -1)
 
     def second_fundamental_form(self, x: Tensor) -> Tensor:
         """Return zeros `(B, n, d, d)`: a box is flat."""
@@ -67,7 +67,7 @@ class AffineBox(Manifold):
 
     def geodesic_distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the lengths `(A, B)` of the straight lines between the closest points of `a` and `b`."""
-        return torch.cdist(self.project(a), self.project(b), compute_mode="donot_use_mm_for_euclid_dist")
+        return scaled_norm(self.project(a)[:, None] - self.project(b)[None])
 
     def regular_grid(self, per_side: int) -> Tensor | None:
         """Return `per_side`^d points that include the ends of every edge; the middle for one point a side."""
@@ -256,6 +256,11 @@ class ParameterDomain(AffineBox):
         """Return coordinates in [0, 1]^d, `(B, d)`, modulo 1 on periodic axes."""
         unit = (x - x.new_tensor(self.low)) / (x.new_tensor(self.high) - x.new_tensor(self.low))
         return torch.where(torch.tensor(self.periodic, device=x.device), unit % 1, unit.clamp(0, 1))
+
+    def shortest_step(self, start: Tensor, end: Tensor) -> Tensor:
+        size = start.new_tensor(self.high) - start.new_tensor(self.low)
+        turns = torch.where(torch.tensor(self.periodic, device=start.device), ((end - start) / size).round(), 0.0)
+        return end - start - turns * size
 
     def axis_points(self, counts: tuple[int, ...]) -> list[Tensor]:
         """Return `counts[i]` evenly spaced points on each axis i; both ends are among them if it is not periodic."""

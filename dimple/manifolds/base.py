@@ -11,7 +11,7 @@ from dimple.errors import SceneError
 from dimple.manifolds.graph_geodesics import shortest_path_lengths
 from dimple.manifolds.medial_axis import POSITION_TOLERANCE, medial_ball_radius
 from dimple.manifolds.triangulations import VerticesAndFaces, cut_orientation_seams
-from dimple.tensors import bounding_box_diagonal, norm
+from dimple.tensors import bounding_box_diagonal
 from dimple.tensors import generator as make_generator
 
 ChartMap = Callable[[Tensor], Tensor]
@@ -51,6 +51,11 @@ class Manifold(ABC):
     def volume(self) -> float:
         """d-dimensional volume: the length of a curve, the area of a surface."""
 
+    @property
+    def volume_error(self) -> float:
+        """Estimate of the error of `volume`: zero where it comes from a formula, up to rounding."""
+        return 0.0
+
     @abstractmethod
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return `(count, n)` float64 points, independent and uniform in d-volume."""
@@ -77,7 +82,7 @@ class Manifold(ABC):
 
     def distance(self, x: Tensor) -> Tensor:
         """Return the Euclidean distance from each row of `(B, n)` to the manifold, `(B,)`."""
-        return norm(x - self.project(x))
+        return scaled_norm(x - self.project(x))
 
     def medial_axis_distance(self, x: Tensor) -> Tensor:
         """Return how far each point can move directly away from the manifold and keep its closest point, `(B,)`.
@@ -137,9 +142,10 @@ class Manifold(ABC):
     def geodesic_distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the lengths `(A, B)` of shortest paths within the manifold from each of `(A, n)` to each of `(B, n)`.
 
-        Members that have a formula are exact. This general method follows the edges of a neighbor graph whose nodes
-        include the points of both: its lengths are some per cent too long. Within one call they satisfy the axioms of
-        a metric to rounding error.
+        Members that have a formula are exact. This general method follows short paths on the manifold between the
+        nodes of a graph that include the points of both: its lengths are some per cent too long, and more on a manifold
+        that bends within the spacing of 20,000 nodes. Within one call they satisfy the axioms of a metric to rounding
+        error.
         """
         return shortest_path_lengths(self, a, b)
 
@@ -159,6 +165,18 @@ class Manifold(ABC):
     def parametrization(self) -> tuple["Manifold", ChartMap]:
         """Return a simpler manifold and the smooth map from it to this one, with which a warp composes its own map."""
         return self, lambda x: x
+
+    def source_points(self, x: Tensor) -> Tensor:
+        """Return the points of the source of `parametrization`, `(B, m)`, that are mapped to the closest points."""
+        return self.project(x)
+
+    def shortest_step(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the step `(B, n)` from each start to the same point as the end, across a periodic axis if shorter."""
+        return end - start
+
+    def source_step(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the shortest steps `(B, m)` in the source of `parametrization` to the images of the ends."""
+        return self.parametrization()[0].shortest_step(start, end)
 
     def triangulation(self) -> VerticesAndFaces | None:
         """Return vertices `(V, n)` and triangles `(F, 3)` of a surface, or segments `(F, 2)` of a curve; else None."""
@@ -185,6 +203,25 @@ class Manifold(ABC):
         """Return points `(N, n)` and weights `(N,)` for integrals over the manifold; by default random and uniform."""
         x = self.sample(count, make_generator(0, "quadrature"))
         return x, torch.full((count,), self.volume / count, dtype=torch.float64)
+
+
+def scaled_norm(x: Tensor) -> Tensor:
+    """Return the Euclidean norm along the last axis, `(...)`, without squares of numbers that are too large or small.
+
+    Example:
+        >>> scaled_norm(torch.tensor([[3e30, 4e30], [3e-30, 4e-30]]))
+        tensor([5.0000e+30, 5.0000e-30])
+    """
+    if x.shape[-1] == 0:
+        return x.new_zeros(x.shape[:-1])
+    size = power_of_two(x.abs().amax(-1, keepdim=True))
+    length: Tensor = torch.linalg.vector_norm(x / size, dim=-1) * size[..., 0]
+    return length
+
+
+def power_of_two(x: Tensor) -> Tensor:
+    """Return the largest powers of two that are not above positive numbers: dividing by them rounds nothing."""
+    return torch.ldexp(torch.ones_like(x), torch.frexp(x).exponent - 1)
 
 
 def to_double(x: Tensor) -> Tensor:

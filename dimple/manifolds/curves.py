@@ -44,6 +44,12 @@ class ParametrizedCurve(ParametrizedManifold):
         """Length of the curve."""
         return float(self._cumulative_lengths[-1])
 
+    @property
+    def volume_error(self) -> float:
+        """Difference of the length and that by intervals of half the width."""
+        ends = torch.linspace(self.source.low[0], self.source.high[0], 2 * ARC_PANELS + 1, dtype=torch.float64)
+        return abs(float(self._cumulative_lengths[-1] - self._integrate_speed(ends[:-1], ends[1:]).sum()))
+
     def geodesic_distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the arc lengths `(A, B)` between the closest points; on a closed curve those of the shorter arcs."""
         position_a, position_b = (self._arc_length(to_double(x)) for x in (a, b))

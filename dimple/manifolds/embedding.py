@@ -48,6 +48,10 @@ class IsometricEmbedding(Manifold):
     def volume(self) -> float:
         return self.base.volume
 
+    @property
+    def volume_error(self) -> float:
+        return self.base.volume_error
+
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         return self.embed(self.base.sample(count, generator))
 

@@ -1,21 +1,38 @@
-"""Geodesic distances along a neighbor graph, for manifolds without a formula."""
+"""Geodesic distances along a graph of short paths on the manifold, for manifolds without a formula."""
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from dimple.tensors import generator
+from dimple.tensors import chunks, generator
 
 
-class SupportsSampling(Protocol):
+class Source(Protocol):
+    """Interface of the domain of a chart that `shortest_path_lengths` uses."""
+
+    @property
+    def dim(self) -> int:
+        """Intrinsic dimension."""
+        ...
+
+    def project(self, x: Tensor, /) -> Tensor:
+        """Return the closest points."""
+        ...
+
+    def sample(self, count: int, generator: torch.Generator, /) -> Tensor:
+        """Return uniform points."""
+        ...
+
+
+class SupportsPaths(Protocol):
     """Interface of a manifold that `shortest_path_lengths` uses."""
 
     @property
@@ -35,55 +52,104 @@ class SupportsSampling(Protocol):
 
     def __hash__(self) -> int: ...
 
-    def project(self, x: Tensor, /) -> Tensor:
-        """Return the closest points."""
+    def parametrization(self) -> tuple[Source, Callable[[Tensor], Tensor]]:
+        """Return a domain and the chart of it."""
         ...
 
-    def sample(self, count: int, generator: torch.Generator, /) -> Tensor:
-        """Return uniform points."""
+    def source_points(self, x: Tensor, /) -> Tensor:
+        """Return the points of the domain whose images are the closest points."""
+        ...
+
+    def source_step(self, start: Tensor, end: Tensor, /) -> Tensor:
+        """Return the shortest steps in the domain between points."""
         ...
 
 
-MIN_CLOUD_POINTS = 3000
-MAX_CLOUD_POINTS = 20000
+MIN_NODES = 3000
+MAX_NODES = 20000
+# Points from which each node is chosen, in proportion to the growth of the volume.
+POOL_FACTOR = 8
+# Parts of a path: at first, and at most; and the change from half of them at which they suffice.
+FIRST_PARTS = 8
+MAX_PARTS = 512
+LENGTH_TOLERANCE = 1e-3
+# Paths measured together.
+PATHS_PER_CHUNK = 1 << 14
 
 
-def shortest_path_lengths(manifold: SupportsSampling, a: Tensor, b: Tensor) -> Tensor:
-    """Return the lengths `(A, B)` of shortest paths from each of `(A, n)` to each of `(B, n)`; `inf` if there is none.
+def shortest_path_lengths(manifold: SupportsPaths, a: Tensor, b: Tensor) -> Tensor:
+    """Return the lengths `(A, B)` of shortest paths from each of `(A, n)` to each of `(B, n)`.
 
-    The nodes are a fixed uniform point cloud and the projections of both. Edges join each node to its nearest nodes,
-    if they are shorter than twice the reach: two points at such a distance lie on one sheet, others may not.
+    The nodes are a fixed uniform point cloud and the projections of both. Edges join each node to its nearest nodes;
+    their length is that of the straight line in the domain of the chart, a path on the manifold, so that no length is
+    below that of the geodesic.
     """
-    ends = torch.cat([manifold.project(a), manifold.project(b)]).detach().cpu().double().numpy()
+    ends = torch.cat([manifold.source_points(a), manifold.source_points(b)]).detach().cpu().double().numpy()
     # A point that is in both is one node; otherwise the path to itself would be a detour.
     unique, node = np.unique(ends, axis=0, return_inverse=True)
     node = node.reshape(-1)
-    points = np.concatenate([unique, point_cloud(manifold)])
+    points = torch.cat([torch.from_numpy(unique), node_cloud(manifold)])
     starts, row = np.unique(node[: len(a)], return_inverse=True)
-    lengths = dijkstra(_neighbor_graph(points, 16 * manifold.dim, 2 * manifold.reach), directed=False, indices=starts)
+    lengths = dijkstra(_path_graph(manifold, points), directed=False, indices=starts)
     selected = lengths[row.reshape(-1)][:, node[len(a) :]]
     return torch.from_numpy(selected).to(a.device, a.dtype)
 
 
 @functools.lru_cache(maxsize=8)
-def point_cloud(manifold: SupportsSampling) -> NDArray[np.float64]:
-    """Return uniform points `(N, n)`, whose spacing is below the reach if `MAX_CLOUD_POINTS` are enough for that."""
+def node_cloud(manifold: SupportsPaths) -> Tensor:
+    """Return points of the domain `(N, m)` whose images are uniform, closer than the reach if `MAX_NODES` suffice."""
+    source, chart = manifold.parametrization()
     required = manifold.volume / (manifold.reach / 3) ** manifold.dim
-    count = min(max(MIN_CLOUD_POINTS, math.ceil(required)), MAX_CLOUD_POINTS)
-    sample: NDArray[np.float64] = manifold.sample(count, generator(0, "geodesics")).numpy()
-    return sample
+    count = min(max(MIN_NODES, math.ceil(required)), MAX_NODES)
+    stream = generator(0, "geodesics")
+    pool = source.sample(POOL_FACTOR * count, stream)
+    image = chart(pool).numpy()
+    # The volume of a cell is the power d of the distance to the nearest points.
+    distance = cKDTree(image).query(image, k=4 * manifold.dim + 1)[0][:, -1]
+    growth = torch.from_numpy(distance**manifold.dim)
+    return pool[torch.multinomial(growth / growth.max(), count, generator=stream)]
 
 
-def _neighbor_graph(points: NDArray[np.float64], n_neighbors: int, max_length: float) -> coo_matrix:
-    count = min(n_neighbors, len(points) - 1)
-    length, index = cKDTree(points).query(points, k=count + 1)
-    rows = np.repeat(np.arange(len(points)), count + 1)
-    columns = index.reshape(-1)
-    weights = length.reshape(-1)
+def _path_graph(manifold: SupportsPaths, points: Tensor) -> coo_matrix:
+    """Return the graph of the nodes `(N, m)` of the domain, with the lengths of paths to the nearest nodes."""
+    image = manifold.parametrization()[1](points).numpy()
+    index = cKDTree(image).query(image, k=min(16 * manifold.dim, len(points) - 1) + 1)[1]
+    pairs = np.stack([np.repeat(np.arange(len(points)), index.shape[1]), index.reshape(-1)], axis=1)
     # Each undirected edge once, because the sparse matrix adds up duplicates.
-    low = np.minimum(rows, columns)
-    high = np.maximum(rows, columns)
-    keep = (low < high) & (weights < max_length)
-    _, first = np.unique(low[keep] * len(points) + high[keep], return_index=True)
-    edges = (weights[keep][first], (low[keep][first], high[keep][first]))
-    return coo_matrix(edges, shape=(len(points), len(points)))
+    pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
+    start, end = (points[torch.from_numpy(column)] for column in pairs.T)
+    weights = torch.cat(
+        [_path_lengths(manifold, start[part], end[part]) for part in chunks(len(start), PATHS_PER_CHUNK)]
+    )
+    return coo_matrix((weights.numpy(), tuple(pairs.T)), shape=(len(points), len(points)))
+
+
+def _path_lengths(manifold: SupportsPaths, start: Tensor, end: Tensor) -> Tensor:
+    """Return the lengths `(B,)` of the images of straight lines in the domain, from the limit of inscribed polygons.
+
+    The error of a polygon falls by four with twice its sides, so a third of the last change remains; half of it is
+    added.
+    """
+    source, chart = manifold.parametrization()
+    step = manifold.source_step(start, end)
+
+    def polygon_lengths(rows: Tensor, parts: int) -> Tensor:
+        at = torch.linspace(0, 1, parts + 1, dtype=torch.float64)
+        z = start[rows, None] + at[:, None] * step[rows, None]
+        x = chart(source.project(z.reshape(-1, z.shape[2]))).reshape(len(rows), parts + 1, -1)
+        lengths: Tensor = (x[:, 1:] - x[:, :-1]).norm(dim=2).sum(1)
+        return lengths
+
+    active = torch.arange(len(start))
+    parts = FIRST_PARTS
+    coarse = polygon_lengths(active, parts // 2)
+    length = polygon_lengths(active, parts)
+    found = length + (length - coarse) / 2
+    while parts < MAX_PARTS:
+        active = active[length - coarse > LENGTH_TOLERANCE * length]
+        if len(active) == 0:
+            break
+        parts *= 2
+        coarse, length = polygon_lengths(active, parts // 2), polygon_lengths(active, parts)
+        found[active] = length + (length - coarse) / 2
+    return found

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from dimple.manifolds.affine import ParameterDomain
-from dimple.manifolds.parametrized import ParametrizedManifold
+from dimple.manifolds.parametrized import CHUNK_SIZE, ParametrizedManifold
+from dimple.manifolds.quadrature import quadrature_rule
 from dimple.settings import Finite, Positive, settings
+from dimple.tensors import apply_in_chunks
 
 
 class FunctionGraph(ParametrizedManifold):
@@ -103,3 +105,14 @@ class Waves(FunctionGraph):
     def height(self, x: Tensor, y: Tensor) -> Tensor:
         k = 2 * math.pi / self.wavelength
         return self.amplitude * (k * x).sin() * (k * y).sin()
+
+    def _integrate_area(self, count: int) -> float:
+        """Integrate over whole periods of the area factor, which are half a wavelength, and the rest of a quadrant."""
+        periods, rest = divmod(self.half_width, self.wavelength / 2)
+        side = math.isqrt(count) // 2
+        parts = [(end, 2 * times) for end, times in ((self.wavelength / 2, periods), (rest, 1.0)) if end * times > 0]
+        rules = [quadrature_rule(ParameterDomain((0.0,), (end,), (False,)), side) for end, _ in parts]
+        z = torch.cat([points[:, 0] for points, _ in rules])
+        weights = torch.cat([times * weight for (_, weight), (_, times) in zip(rules, parts, strict=True)])
+        factor = apply_in_chunks(self._area_factor, torch.cartesian_prod(z, z), CHUNK_SIZE)
+        return float((torch.outer(weights, weights).reshape(-1) * factor).sum())

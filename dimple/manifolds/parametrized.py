@@ -17,12 +17,10 @@ from dimple.manifolds.reach import estimate_reach
 from dimple.manifolds.triangulations import VerticesAndFaces, merge_vertices, unit_grid_mesh
 from dimple.tensors import apply_in_chunks
 
-# Start points of the search for closest points, by dimension.
-START_POINT_COUNTS = {1: 1024, 2: 2304}
-# Median angle in radians between the tangent spaces of neighboring start points, above which they are too few.
-MAX_TANGENT_ANGLE = 0.5
-# Points of the integral of the volume.
+# Points of the integral of the volume, at first and at most, and its relative error at which they suffice.
 QUADRATURE_POINTS = 2**16
+MAX_QUADRATURE_POINTS = 2**18
+VOLUME_TOLERANCE = 1e-9
 # Points whose Jacobians are in memory at one time.
 CHUNK_SIZE = 4096
 
@@ -65,11 +63,25 @@ class ParametrizedManifold(Manifold):
     @property
     def volume(self) -> float:
         """Integral of the area factor over the source."""
-        return self._integrated_volume
+        return self._integrated_volume[0]
+
+    @property
+    def volume_error(self) -> float:
+        """Difference of the integrals by the last two quadrature rules, of four times as many points each."""
+        return self._integrated_volume[1]
 
     @cached_property
-    def _integrated_volume(self) -> float:
-        z, weight = self._quadrature_rule(QUADRATURE_POINTS)
+    def _integrated_volume(self) -> tuple[float, float]:
+        """Volume and its error, with more points until these are 1e-9 of it or `MAX_QUADRATURE_POINTS` are reached."""
+        count = QUADRATURE_POINTS
+        coarse, volume = self._integrate_area(count // 4), self._integrate_area(count)
+        while abs(volume - coarse) > VOLUME_TOLERANCE * volume and count < MAX_QUADRATURE_POINTS:
+            count *= 4
+            coarse, volume = volume, self._integrate_area(count)
+        return volume, abs(volume - coarse)
+
+    def _integrate_area(self, count: int) -> float:
+        z, weight = self._quadrature_rule(count)
         return float((weight * apply_in_chunks(self._area_factor, z, CHUNK_SIZE)).sum())
 
     def quadrature(self, count: int) -> tuple[Tensor, Tensor]:
@@ -88,18 +100,11 @@ class ParametrizedManifold(Manifold):
 
     @cached_property
     def _start_points(self) -> StartPoints:
-        count = START_POINT_COUNTS.get(self.dim, 4096)
-        start_points = StartPoints.from_source(self.source, self.chart, count)
-        basis = _orthonormalize(chart_jacobian(self.source, self.chart, start_points.z))[0]
-        cosine = torch.linalg.svdvals(basis[:, None].mT @ basis[start_points.neighbors]).amin((1, 2))
-        if float(cosine.median()) > math.cos(MAX_TANGENT_ANGLE):
-            return start_points
-        return StartPoints.from_source(self.source, self.chart, 4 * count)
+        return StartPoints.from_source(self.source, self.chart)
 
     @cached_property
     def _max_area_factor(self) -> float:
-        z = self.source.grid_points(START_POINT_COUNTS.get(self.dim, 4096))
-        return 1.05 * float(apply_in_chunks(self._area_factor, z, CHUNK_SIZE).max())
+        return 1.05 * float(apply_in_chunks(self._area_factor, self._start_points.z, CHUNK_SIZE).max())
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return images of uniform source points, accepted with a probability proportional to the area factor."""
@@ -122,6 +127,9 @@ class ParametrizedManifold(Manifold):
     def closest_source_points(self, x: Tensor) -> Tensor:
         """Return the points of the source, `(B, m)` float64, whose images are closest to each of `(B, n)`."""
         return closest_source_points(self.source, self.chart, self._start_points, to_double(x))
+
+    def source_points(self, x: Tensor) -> Tensor:
+        return self.closest_source_points(x)
 
     def project(self, x: Tensor) -> Tensor:
         return self.chart(self.closest_source_points(x)).to(x.device, x.dtype)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dimple.manifolds.affine import ParameterDomain
-from dimple.manifolds.base import ChartMap, Manifold
+from dimple.manifolds.base import ChartMap, Manifold, scaled_norm
 from dimple.manifolds.medial_axis import rescale_medial_axis_distance
 from dimple.manifolds.parametrized import triangulate
 from dimple.manifolds.triangulations import VerticesAndFaces
@@ -45,6 +45,11 @@ class ProductManifold(Manifold):
     def volume(self) -> float:
         """Product of the factors' volumes."""
         return math.prod(factor.volume for factor in self.factors)
+
+    @property
+    def volume_error(self) -> float:
+        """Volume times the sum of the factors' relative errors."""
+        return self.volume * sum(factor.volume_error / factor.volume for factor in self.factors)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.cat([factor.sample(count, generator) for factor in self.factors], dim=1)
@@ -84,7 +89,7 @@ class ProductManifold(Manifold):
         """Return the root of the sum of the factors' squared geodesic distances, `(A, B)`."""
         pairs = zip(self._split_by_factor(a), self._split_by_factor(b), strict=True)
         lengths = [factor.geodesic_distance(one, other) for (factor, one), (_, other) in pairs]
-        return torch.stack(lengths).square().sum(0).sqrt()
+        return scaled_norm(torch.stack(lengths, dim=-1))
 
     def regular_grid(self, per_side: int) -> Tensor | None:
         """Return every combination of the factors' grid points; None if a factor has no grid."""

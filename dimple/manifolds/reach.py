@@ -1,5 +1,6 @@
 """Searches for quantities without a formula: the reach of a manifold and the separation of two manifolds."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold
+from dimple.manifolds.closest_point import StartPoints, closest_source_points
 from dimple.manifolds.derivatives import chart_derivatives, chart_jacobian
 from dimple.tensors import bounding_box_diagonal, chunks, generator, norm
 
@@ -17,6 +19,7 @@ TRIALS_PER_ROUND = 32
 SEARCH_ROUNDS = 40
 # Factor of the length of random steps from round to round.
 STEP_DECAY = 0.75
+SHRINKING_ROUNDS = 12
 # Pairs nearer than this fraction of the size only measure the curvature, with a large rounding error.
 MIN_RELATIVE_DISTANCE = 1e-3
 
@@ -27,7 +30,8 @@ def estimate_reach(source: Manifold, chart: ChartMap) -> float:
     By Federer's formula the reach is the infimum of |q - p|^2 / (2 dist(q - p, T_p)) over pairs of points. T_p is the
     tangent space, or its inward half if p lies on an edge. In the limit of near pairs the quotient is the radius of
     curvature, which is minimized separately. Both minimizations evaluate all grid points, then improve the best of them
-    by random steps of decreasing length.
+    by random steps of decreasing length; a partner on another sheet is found by balls that shrink until they are empty.
+    Sheets within a thousandth of the manifold's size of each other are not told from one.
 
     Reference: Federer 1959, Curvature measures, theorem 4.18; Aamari et al. 2019, theorem 3.4.
     """
@@ -78,7 +82,7 @@ def _min_federer_quotient(source: Manifold, chart: ChartMap, grid_points: Tensor
         inverse = torch.linalg.inv(jacobian.mT @ jacobian)
         coefficients = torch.einsum("bij,bnj,bn->bi", inverse, jacobian, difference)
         normal = (difference - torch.einsum("bni,bi->bn", jacobian, coefficients)).square().sum(1)
-        outward = _outward_squared_length(source, p, coefficients, inverse.diagonal(dim1=1, dim2=2))
+        outward = _squared_distance_to_cone(source, p, coefficients[:, None], inverse)[:, 0]
         square = difference.square().sum(1)
         return torch.where(
             square < (MIN_RELATIVE_DISTANCE * size) ** 2, float("inf"), square / (2 * (normal + outward).sqrt())
@@ -87,7 +91,28 @@ def _min_federer_quotient(source: Manifold, chart: ChartMap, grid_points: Tensor
     def propose(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
         return torch.cat([_perturb(source, half, scale, stream) for half in pairs.chunk(2, dim=1)], dim=1)
 
+    # The partner on the grid may lie on another sheet than the nearest one, and the search moves along sheets only.
+    pairs = torch.cat([pairs, _shrink_balls(source, chart, pairs, size)])
     return _random_search(federer_quotient, propose, pairs, spacing)
+
+
+def _shrink_balls(source: Manifold, chart: ChartMap, pairs: Tensor, size: float) -> Tensor:
+    """Return the pairs with the partners that remain when balls that touch the first points shrink until empty."""
+    start_points = StartPoints.from_source(source, chart)
+    p, q = pairs.chunk(2, dim=1)
+    x = chart(p)
+    for _ in range(SHRINKING_ROUNDS):
+        difference = chart(q) - x
+        jacobian = chart_jacobian(source, chart, p)
+        coefficients = torch.linalg.solve(jacobian.mT @ jacobian, torch.einsum("bni,bn->bi", jacobian, difference))
+        normal = difference - torch.einsum("bni,bi->bn", jacobian, coefficients)
+        length = norm(normal).clamp(min=1e-12 * size)
+        radius = difference.square().sum(1) / (2 * length)
+        closest = closest_source_points(source, chart, start_points, x + (radius / length)[:, None] * normal)
+        # The first point itself is the closest one of a ball that is empty.
+        other = norm(chart(closest) - x) > MIN_RELATIVE_DISTANCE * size
+        q = torch.where(other[:, None], closest, q)
+    return torch.cat([p, q], dim=1)
 
 
 def _best_partners(source: Manifold, chart: ChartMap, grid_points: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,9 +132,7 @@ def _best_partners(source: Manifold, chart: ChartMap, grid_points: Tensor) -> tu
             - torch.einsum("pin,pn->pi", pseudoinverse[rows], x[rows])[:, None]
         )
         tangential = torch.einsum("pqi,pij,pqj->pq", coefficients, metric[rows], coefficients)
-        outward = _outward_squared_length(
-            source, grid_points[rows, None], coefficients, inverse[rows].diagonal(dim1=1, dim2=2)[:, None]
-        )
+        outward = _squared_distance_to_cone(source, grid_points[rows], coefficients, inverse[rows])
         normal = (square - tangential).clamp(min=1e-12 * float(square.max())) + outward
         near = square < MIN_RELATIVE_DISTANCE**2 * float(square.max())
         value, index = (square / (2 * normal.sqrt())).masked_fill(near, float("inf")).min(dim=1)
@@ -118,23 +141,42 @@ def _best_partners(source: Manifold, chart: ChartMap, grid_points: Tensor) -> tu
     return torch.cat(values), torch.cat(partners)
 
 
-def _outward_squared_length(source: Manifold, p: Tensor, coefficients: Tensor, inverse_diagonal: Tensor) -> Tensor:
-    """Return the squared length of q - p across the edge of the domain on which p lies, `(...)`.
+def _squared_distance_to_cone(source: Manifold, p: Tensor, coefficients: Tensor, inverse: Tensor) -> Tensor:
+    """Return the squared distances from tangent vectors at points to the cone of the tangents that point inward.
 
-    It is zero if q - p points inward, or if p lies on no edge.
+    It is zero if p lies on no edge. On edges the nearest tangent of the cone has zero coefficients across some of them:
+    of all subsets of edges, the least distance with an inward tangent counts.
 
     Args:
         source: the manifold on which the chart is defined.
-        p: `(..., d)` parameters.
-        coefficients: `(..., d)` coefficients of the tangential component of q - p.
-        inverse_diagonal: `(..., d)` diagonal of the inverse metric, which converts coefficients to lengths.
+        p: `(P, d)` parameters.
+        coefficients: `(P, Q, d)` coefficients of Q tangent vectors at each point.
+        inverse: `(P, d, d)` inverse metric.
+
+    Returns:
+        Squared distances `(P, Q)`.
     """
+    squares = coefficients.new_zeros(coefficients.shape[:2])
     if not isinstance(source, ParameterDomain):
-        return coefficients.new_zeros(coefficients.shape[:-1])
+        return squares
     bounded = ~torch.tensor(source.periodic)
-    below = (p <= p.new_tensor(source.low)) & bounded & (coefficients < 0)
-    above = (p >= p.new_tensor(source.high)) & bounded & (coefficients > 0)
-    return torch.where(below | above, coefficients.square() / inverse_diagonal, 0.0).amax(-1)
+    # 1 where coefficients must not be negative, -1 where they must not be positive.
+    side = ((p <= p.new_tensor(source.low)).to(p) - (p >= p.new_tensor(source.high)).to(p)) * bounded
+    edge = side.abs().sum(1) > 0
+    side = side[edge]
+    vectors = coefficients[edge]
+    best = torch.where((vectors * side[:, None] >= 0).all(2), 0.0, torch.inf)
+    for axes in itertools.chain(*(itertools.combinations(range(source.dim), k) for k in range(1, source.dim + 1))):
+        crossed = list(axes)
+        columns = inverse[edge][:, :, crossed]
+        weights = torch.linalg.solve(columns[:, crossed], vectors[:, :, crossed].mT)
+        inward = vectors - (columns @ weights).mT
+        inward[:, :, crossed] = 0.0
+        allowed = (inward * side[:, None] >= 0).all(2) & (side[:, None, crossed] != 0).all(2)
+        square = (weights * vectors[:, :, crossed].mT).sum(1)
+        best = torch.where(allowed, torch.minimum(best, square), best)
+    squares[edge] = best
+    return squares
 
 
 def _max_curvature(source: Manifold, chart: ChartMap, grid_points: Tensor, spacing: float) -> float:

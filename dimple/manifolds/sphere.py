@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from dimple.manifolds.affine import ParameterDomain
-from dimple.manifolds.base import ChartMap, Manifold
+from dimple.manifolds.base import ChartMap, Manifold, power_of_two, scaled_norm
 from dimple.manifolds.triangulations import VerticesAndFaces, icosphere, regular_polygon
 from dimple.settings import Count, Positive, settings
-from dimple.tensors import norm
 
 # A point outside of a surface by at most this many machine epsilons counts as on it.
 TOLERANCE_IN_EPS = 8
@@ -44,7 +43,7 @@ class RoundSphere(Manifold):
 
     def medial_axis_distance(self, x: Tensor) -> Tensor:
         """Return the distance to the center for points inside and on the sphere, up to rounding; infinity outside."""
-        length = torch.linalg.vector_norm(x, dim=1)
+        length = scaled_norm(x)
         return torch.where(length <= self.rho * (1 + TOLERANCE_IN_EPS * torch.finfo(x.dtype).eps), length, float("inf"))
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
@@ -54,14 +53,21 @@ class RoundSphere(Manifold):
 
     def project(self, x: Tensor) -> Tensor:
         """Return radially scaled points; the center, equally near to all points, goes to the pole of the last axis."""
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return self.rho * self._outward_normal(x)
+
+    def _outward_normal(self, x: Tensor) -> Tensor:
+        """Return the unit vectors of the directions from the center, `(B, n)`."""
+        size = x.abs().amax(-1, keepdim=True)
         pole = torch.zeros_like(x)
         pole[..., -1] = 1
-        return self.rho * torch.where(length > 0, x / length.clamp(min=torch.finfo(x.dtype).tiny), pole)
+        # Divided by the largest coordinate first, whose square may be too large or too small for the dtype.
+        scaled = torch.where(size > 0, x / power_of_two(size), pole)
+        unit: Tensor = scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+        return unit
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Return the first d columns of the Householder reflection of the last axis to the normal, `(B, n, d)`."""
-        normal = self.project(x) / self.rho
+        normal = self._outward_normal(x)
         sign = torch.where(normal[:, -1:] >= 0, 1.0, -1.0).to(x.dtype)
         v = normal * sign
         v = torch.cat([v[:, :-1], v[:, -1:] + 1], dim=1)
@@ -71,23 +77,23 @@ class RoundSphere(Manifold):
 
     def normal_basis(self, x: Tensor) -> Tensor:
         """Return the outward normal, `(B, n, 1)`."""
-        return (self.project(x) / self.rho)[:, :, None]
+        return self._outward_normal(x)[:, :, None]
 
     def second_fundamental_form(self, x: Tensor) -> Tensor:
         """Return the form that points to the center, with curvature 1/r in every direction, `(B, n, d, d)`."""
         eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
-        return torch.einsum("bn,ij->bnij", -self.project(x) / self.rho**2, eye)
+        return torch.einsum("bn,ij->bnij", -self._outward_normal(x) / self.rho, eye)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Return the azimuth of the first two axes over 2 pi, then the polar angle from each further axis over pi."""
         azimuth = torch.atan2(x[:, 1], x[:, 0]) / (2 * math.pi) % 1
-        polar = [torch.atan2(norm(x[:, :axis]), x[:, axis]) / math.pi for axis in range(2, self.ambient_dim)]
+        polar = [torch.atan2(scaled_norm(x[:, :axis]), x[:, axis]) / math.pi for axis in range(2, self.ambient_dim)]
         return torch.stack([azimuth, *polar], dim=1)
 
     def geodesic_distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return great-circle distances `(A, B)` by the arc tangent, accurate for near points and antipodes."""
-        a = self.project(a)[:, None]
-        b = self.project(b)[None]
+        a = self._outward_normal(a)[:, None]
+        b = self._outward_normal(b)[None]
         return (
             2 * self.rho * torch.atan2(torch.linalg.vector_norm(a - b, dim=-1), torch.linalg.vector_norm(a + b, dim=-1))
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dimple.errors import SceneError
 from dimple.manifolds.affine import ParameterDomain
-from dimple.manifolds.base import Manifold, to_double
+from dimple.manifolds.base import Manifold, scaled_norm, to_double
 from dimple.manifolds.parametrized import ParametrizedManifold
 from dimple.manifolds.product import ProductManifold
 from dimple.manifolds.sphere import TOLERANCE_IN_EPS, Circle
@@ -74,13 +74,16 @@ class Torus(ParametrizedManifold):
 
     def medial_axis_distance(self, x: Tensor) -> Tensor:
         """Return the distance to the core circle inside the tube; outside, that to the axis if the ray meets it."""
-        to_axis = torch.linalg.vector_norm(x[:, :2], dim=1)
-        offset = torch.stack([to_axis - self.major, x[:, 2]], dim=1)
-        to_core = torch.linalg.vector_norm(offset, dim=1)
-        slope = -offset[:, 0] / to_core.clamp(min=torch.finfo(x.dtype).tiny)
+        double = to_double(x)
+        to_axis = scaled_norm(double[:, :2])
+        offset = torch.stack([to_axis - self.major, double[:, 2]], dim=1)
+        to_core = scaled_norm(offset)
+        slope = -offset[:, 0] / to_core.clamp(min=torch.finfo(double.dtype).tiny)
         along_ray = torch.where(slope > 0, to_axis / slope, float("inf"))
-        inside = to_core <= self.minor + TOLERANCE_IN_EPS * torch.finfo(x.dtype).eps * self.major
-        return torch.where(inside, to_core, along_ray)
+        outward = to_core - self.minor
+        rounding = TOLERANCE_IN_EPS * torch.finfo(x.dtype).eps * self.major
+        found = torch.where(outward > 0, along_ray, to_core)
+        return torch.where(outward.abs() <= rounding, self.reach, found).to(x.device, x.dtype)
 
 
 @final
@@ -109,6 +112,12 @@ class _TwistedBand(ParametrizedManifold):
         z = self.closest_source_points(x)
         mirrored = torch.where((z[:, 0] / FULL_TURN).floor() % 2 == 1, -z[:, 1], z[:, 1])
         return self.source.coordinates(torch.stack([z[:, 0], mirrored], dim=1)).to(x.device, x.dtype)
+
+    def source_step(self, start: Tensor, end: Tensor) -> Tensor:
+        """Return the shortest steps `(B, 2)`; the end of a step over an odd number of turns is mirrored."""
+        turns = ((end[:, 0] - start[:, 0]) / FULL_TURN).round()
+        mirrored = torch.where(turns % 2 == 1, -end[:, 1], end[:, 1])
+        return self.source.shortest_step(start, torch.stack([end[:, 0], mirrored], dim=1))
 
 
 @final

@@ -56,6 +56,10 @@ class DisjointUnion(Manifold):
     def volume(self) -> float:
         return sum(component.volume for component in self.components)
 
+    @property
+    def volume_error(self) -> float:
+        return sum(component.volume_error for component in self.components)
+
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Return points of random components, chosen with probabilities proportional to their volumes."""
         volumes = [component.volume for component in self.components]

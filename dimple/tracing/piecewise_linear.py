@@ -82,6 +82,12 @@ class PiecewiseLinearNet:
         weight = torch.cat([first.weight, first.weight.new_zeros(len(first.weight), 1)], dim=1)
         return PiecewiseLinearNet((dataclasses.replace(first, weight=weight), *self.layers[1:]), self.weight, self.bias)
 
+    def translate(self, origin: Tensor) -> "PiecewiseLinearNet":
+        """Return the network as a function of the difference of a point and `origin` `(n,)`."""
+        first = self.layers[0]
+        shifted = dataclasses.replace(first, bias=first.bias + first.weight @ origin)
+        return PiecewiseLinearNet((shifted, *self.layers[1:]), self.weight, self.bias)
+
     def logit_margin(self, x: Tensor) -> Tensor:
         """Return the logit margin `(N,)` at points `(N, n)`."""
         return apply_in_chunks(self._logit_margin_of_chunk, x, ROWS_PER_CHUNK)

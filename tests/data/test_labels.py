@@ -86,10 +86,22 @@ def test_a_harmonic_of_degree_k_has_k_periods_on_a_circle() -> None:
     assert int((y != y.roll(1)).sum()) == 10
 
 
+def test_the_harmonic_of_an_embedded_sphere_is_that_of_the_sphere() -> None:
+    """A function of the direction in R^10 is no harmonic on a sphere S^2 in it."""
+    sphere = Sphere(2)
+    embedding = Embedding(Embedding(sphere, ambient_dim=4, offset=(2.0,)), ambient_dim=10, offset=(-7.0,))
+    y = sphere.sample(50, generator(0))
+    rule = HarmonicLabels(3, seed=2)
+    x = embedding.embed(embedding.base.embed(y))
+    torch.testing.assert_close(rule.harmonic_function(embedding)(x), rule.harmonic_function(sphere)(y))
+    on_surface = rule.bind(embedding).label_new_points(x, x, x)
+    assert torch.equal(on_surface, rule.bind(sphere).label_new_points(y, y, y))
+
+
 @pytest.mark.parametrize(("dim", "degree"), [(2, 3), (3, 4), (5, 2)])
 def test_a_harmonic_is_an_eigenfunction_of_the_spheres_laplacian(dim: int, degree: int) -> None:
     """The Laplacian of f(x / |x|) in R^n is that of the unit sphere, by second differences."""
-    value = HarmonicLabels(degree, seed=1).harmonic_function(dim + 1)
+    value = HarmonicLabels(degree, seed=1).harmonic_function(Sphere(dim))
     x = Sphere(dim).sample(20, generator(0))
     h = 1e-3
     laplacian = torch.zeros(20, dtype=torch.float64)

@@ -10,6 +10,7 @@ from torch import nn
 from dimple.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.levelsets import Dense, Exact, Mesh
+from dimple.levelsets.closest_points import closest_points_on_mesh
 from dimple.levelsets.mesh_measures import (
     components,
     distances_to_mesh,
@@ -110,3 +111,33 @@ def test_an_empty_mesh_is_infinitely_far() -> None:
     assert np.isinf(distances_to_mesh(empty, np.zeros((2, 3)))).all()
     with pytest.raises(ShapeError, match=r"the mesh needs \(N, 3\)"):
         distances_to_mesh(empty, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_measures_move_and_scale_with_the_mesh(dim: int, scale: float, shift: float) -> None:
+    box = (-1.5,) * dim, (1.5,) * dim
+    unit = Dense(resolution=12).extract(solid(lambda x: 1 - x.norm(dim=1)), 1, *box, CPU)
+    other = Dense(resolution=12).extract(solid(lambda x: 0.8 - x.norm(dim=1)), 1, *box, CPU)
+    points = 1.4 * (2 * torch.rand(50, dim, generator=generator(0, "points"), dtype=torch.float64).numpy() - 1)
+
+    def move(x: Any) -> Any:
+        return scale * (x + shift)
+
+    moved, moved_other = (Mesh(move(mesh.vertices), mesh.faces) for mesh in (unit, other))
+    tolerance = 1e-6 * scale
+    assert moved.area == pytest.approx(scale ** (dim - 1) * unit.area, rel=1e-6)
+    assert enclosed_volume(moved) == pytest.approx(scale**dim * enclosed_volume(unit), rel=1e-6)
+    assert (components(moved)[0], euler_number(moved), is_closed(moved)) == (1, 2 * (dim - 2), True)
+    expected = closest_points_on_mesh(unit, points)
+    assert np.abs(closest_points_on_mesh(moved, move(points)) - move(expected)).max() < tolerance
+    assert np.abs(distances_to_mesh(moved, move(points)) - scale * distances_to_mesh(unit, points)).max() < tolerance
+    known = hausdorff_and_mean_distance(unit, other, 200, generator(1, "surface"))
+    found = hausdorff_and_mean_distance(moved, moved_other, 200, generator(1, "surface"))
+    assert found == pytest.approx([scale * value for value in known], rel=1e-6)
+    sample = sample_surface(moved, 40, generator(2, "surface"))
+    assert np.abs(sample - move(sample_surface(unit, 40, generator(2, "surface")))).max() < tolerance
+    if dim == 3:
+        signed = signed_distances_to_mesh(moved, move(points))
+        assert np.abs(signed - scale * signed_distances_to_mesh(unit, points)).max() < tolerance

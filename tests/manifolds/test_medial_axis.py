@@ -40,6 +40,7 @@ def test_on_the_manifold_it_is_the_reach(name: str) -> None:
     manifold = members()[name]
     remaining = manifold.medial_axis_distance(manifold.sample(10, generator(2, "on")))
     if math.isfinite(manifold.reach):
+        assert float(remaining.max()) <= manifold.reach * (1 + 1e-6)
         assert float(remaining.min()) >= manifold.reach * (1 - 1e-6)
         assert bool(torch.isfinite(remaining).all())
 
@@ -77,3 +78,14 @@ def test_points_on_a_sphere_have_its_radius() -> None:
     sphere = Sphere(3, 0.3)
     x = sphere.sample(200, generator(0)).float()
     torch.testing.assert_close(sphere.medial_axis_distance(x), torch.full((200,), 0.3), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(("minor", "reach"), [(0.6, 0.4), (0.5, 0.5), (0.4, 0.4)])
+def test_on_a_torus_the_hole_counts_where_it_is_smaller_than_the_tube(minor: float, reach: float) -> None:
+    torus = Torus(1.0, minor)
+    points = rows([1 - minor, 0, 0], [1 + minor, 0, 0], [1, 0, minor])
+    for x in (points, points.float()):
+        torch.testing.assert_close(torus.medial_axis_distance(x), x.new_full((3,), reach), rtol=1e-6, atol=0)
+    # Off the surface, inwards and outwards, the distance is that along the direction.
+    assert torus.medial_axis_distance(rows([1 - 0.9 * minor, 0, 0]))[0] == pytest.approx(0.9 * minor)
+    assert torus.medial_axis_distance(rows([0.9 * (1 - minor), 0, 0]))[0] == pytest.approx(0.9 * (1 - minor))

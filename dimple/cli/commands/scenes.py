@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 scenes = typer.Typer(help="List the built-in scenes; show, check or start one.", rich_markup_mode=None)
 
+# Relative error below which the printed digits of a number are exact.
+PRINTED_ACCURACY = 1e-4
+# Ratio of the bounds of a covering radius up to which one number stands for both.
+COVERING_ACCURACY = 1.002
+
 STARTER_SCENE = """\
 # One sentence that describes the scene; dimple scenes shows the first line.
 #
@@ -141,14 +146,22 @@ def _print_geometry(geometry: "SceneGeometry") -> None:
     reach = format_number(geometry.reach) + (
         "" if geometry.reach_is_exact else " at most, the smallest value that a search found"
     )
+    # The printed digits are exact where the error is smaller.
+    is_exact = geometry.volume_error <= PRINTED_ACCURACY * geometry.volume
+    volume = format_number(geometry.volume) + ("" if is_exact else f" +- {geometry.volume_error:.1g}")
     separation = format_length(geometry.class_separation)
     covering_radius = format_length(geometry.covering_radius)
-    met = "met" if geometry.is_densely_sampled else "not met"
-    required = f"a covering radius below {format_number(geometry.required_covering_radius)}: {met}"
+    if geometry.covering_radius_upper > COVERING_ACCURACY * geometry.covering_radius:
+        covering_radius = f"at least {covering_radius}"
+    met = {True: "met", False: "not met", None: "undecided, because only a lower bound is known"}
+    verdict = met[geometry.is_densely_sampled]
+    if geometry.is_densely_sampled and not geometry.reach_is_exact:
+        verdict = "met, if this is the reach"
+    required = f"a covering radius below {format_number(geometry.required_covering_radius)}: {verdict}"
     lines = {
         "dimension": f"{geometry.dim} in R^{geometry.ambient_dim}, codimension {geometry.codim}",
         "components": str(geometry.component_count),
-        {1: "length", 2: "area"}.get(geometry.dim, "volume"): format_number(geometry.volume),
+        {1: "length", 2: "area"}.get(geometry.dim, "volume"): volume,
         "reach": reach if is_curved else "infinite: the manifold is flat",
         "training points": f"{geometry.point_count}: {counts}",
         "class separation": f"{separation} (labels shuffled: {format_number(geometry.class_separation_null)})",
@@ -165,6 +178,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
 
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
+    from dimple.manifolds.closest_point import require_own_points
     from dimple.scene import load_scene
     from dimple.tensors import generator
 
@@ -172,6 +186,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     samples = scene.samples()
     scene.display_bounds(samples)
     manifold = scene.manifold
+    require_own_points(manifold, samples.heldout)
     scene.network.build(manifold.ambient_dim, generator(scene.seed, "network"))
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {manifold.dim} "

@@ -11,17 +11,16 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from dimple.levelsets.mesh import Mesh
+from dimple.manifolds.covering_radius import covering_radius
 from dimple.runs.atomic_io import atomic_replace
 from dimple.scene import Scene
 from dimple.scene.display_slice import affine_hull
-from dimple.tensors import apply_in_chunks, generator
+from dimple.tensors import generator
 from dimple.views.content.camera import default_camera
 from dimple.views.content.frame import Drawing, Frame, MeshLayer, PointSet, Timeline
 from dimple.views.drawing.plane import draw_plane
 from dimple.views.style.colors import BACKGROUND_COLOR, MANIFOLD_COLOR, tint
 
-# Uniform points of the manifold at which the covering radius is measured.
-COVERING_SAMPLES = 8192
 COVERING_NULL_DRAWS = 5
 LABEL_SHUFFLES = 20
 # Width and height of the picture, in pixels.
@@ -42,15 +41,16 @@ class SceneGeometry:
         dim, ambient_dim: d and n.
         component_count: the number of connected components of the manifold.
         volume: its d-dimensional volume.
+        volume_error: an estimate of the error of the volume; 0 where it comes from a formula.
         reach: the reach of the manifold.
         reach_is_exact: True where the reach comes from a formula, False where it is the smallest value that a
             search found, an upper bound.
         class_counts: the number of training points of each class.
         class_separation: the smallest distance between two training points of different classes.
         class_separation_null: the same with shuffled labels, the median of 20 draws.
-        covering_radius: the largest distance of a point of the manifold from its nearest training point, over 8192
-            uniform points, and so a close lower bound.
-        covering_radius_null: the same for as many independent uniform points, the median of 5 draws.
+        covering_radius: the largest distance found of a point of the manifold from its nearest training point.
+        covering_radius_upper: an upper bound of this distance; inf above dimension 2.
+        covering_radius_null: the covering radius of as many independent uniform points, the median of 5 draws.
 
     Reference: Niyogi, Smale, Weinberger 2008, proposition 3.1, for manifolds without boundary.
     """
@@ -59,12 +59,14 @@ class SceneGeometry:
     ambient_dim: int
     component_count: int
     volume: float
+    volume_error: float
     reach: float
     reach_is_exact: bool
     class_counts: tuple[int, ...]
     class_separation: float
     class_separation_null: float
     covering_radius: float
+    covering_radius_upper: float
     covering_radius_null: float
 
     @property
@@ -86,9 +88,11 @@ class SceneGeometry:
         return math.sqrt(3 / 5) / 2 * self.reach
 
     @property
-    def is_densely_sampled(self) -> bool:
-        """Return whether the covering radius is below the required one."""
-        return self.covering_radius < self.required_covering_radius
+    def is_densely_sampled(self) -> bool | None:
+        """Return whether the covering radius is below the required one; None where its bounds do not decide it."""
+        if self.covering_radius >= self.required_covering_radius:
+            return False
+        return True if self.covering_radius_upper < self.required_covering_radius else None
 
 
 def compute_scene_geometry(scene: Scene) -> SceneGeometry:
@@ -104,31 +108,24 @@ def compute_scene_geometry(scene: Scene) -> SceneGeometry:
     samples = scene.samples()
     x = samples.train
     y = samples.train_labels
-    manifold_points = manifold.sample(COVERING_SAMPLES, generator(scene.seed, "cover"))
     stream = generator(scene.seed, "cover null")
-    null = [_covering_radius(manifold_points, manifold.sample(len(x), stream)) for _ in range(COVERING_NULL_DRAWS)]
+    null = [covering_radius(manifold, manifold.sample(len(x), stream))[0] for _ in range(COVERING_NULL_DRAWS)]
+    lower, upper = covering_radius(manifold, x)
     separation, separation_null = _class_separation(x, y, generator(scene.seed, "opposite null"))
     return SceneGeometry(
         dim=manifold.dim,
         ambient_dim=manifold.ambient_dim,
         component_count=len(manifold.components),
         volume=manifold.volume,
+        volume_error=manifold.volume_error,
         reach=manifold.reach,
         reach_is_exact=manifold.reach_is_exact,
         class_counts=tuple(torch.bincount(y).tolist()),
         class_separation=separation,
         class_separation_null=separation_null,
-        covering_radius=_covering_radius(manifold_points, x),
+        covering_radius=lower,
+        covering_radius_upper=upper,
         covering_radius_null=float(np.median(null)),
-    )
-
-
-def _covering_radius(manifold_points: Tensor, points: Tensor) -> float:
-    """Return the largest distance of one of `manifold_points` `(M, n)` from the nearest of `points` `(N, n)`."""
-    # Centered, because `cdist` multiplies coordinates, which loses digits far from the origin.
-    center = points.mean(0)
-    return float(
-        apply_in_chunks(lambda x: torch.cdist(x, points - center).amin(1), manifold_points - center, 1024).max()
     )
 
 

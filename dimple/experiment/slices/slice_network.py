@@ -33,7 +33,7 @@ from dimple.experiment.slices.tables import (
 )
 from dimple.levelsets.closest_points import closest_points_on_mesh
 from dimple.levelsets.mesh import Mesh
-from dimple.levelsets.multiclass import class_regions
+from dimple.levelsets.multiclass import NO_CLASS, class_regions
 from dimple.levelsets.sampled_grid import SampledGrid, refinement_levels, sample_scores
 from dimple.probes import run_probes
 from dimple.probes.subspaces import Subspace, SubspaceMargin
@@ -248,15 +248,17 @@ class SliceRunner:
             arrays["regions"] = class_regions(Boundary(grid), grid.low, grid.high, squares)
         else:
             arrays |= {"regions": grid.corner_classes(), "sides": grid.box_face_classes(MIN_REGION_SQUARES)}
-        class_dtype = np.uint8 if len(self.sources.classes) <= 256 else np.int16
+        # Of 256 numbers one is left for the points without a class, which have a negative number.
+        class_dtype = np.int8 if len(self.sources.classes) <= 128 else np.int16
         return {name: values.astype(class_dtype) if name in CLASS_ARRAYS else values for name, values in arrays.items()}
 
     def _region_statistics(self, grid: SampledGrid) -> Arrays:
         """Return the fraction of the box of each class, and the size of the boundary of each pair of classes."""
-        count = np.bincount(grid.corner_classes().ravel(), minlength=grid.scores.shape[-1])
+        classes = grid.corner_classes()
+        count = np.bincount(classes[classes != NO_CLASS], minlength=grid.scores.shape[-1])
         boundaries = grid.pairwise_boundaries()
         return {
-            "class_fraction": count / count.sum(),
+            "class_fraction": count / classes.size,
             "class_pairs": np.array([boundary.pair for boundary in boundaries], dtype=np.int64).reshape(-1, 2),
             "class_pair_sizes": np.array([boundary.mesh.area for boundary in boundaries], dtype=np.float64),
         }

@@ -99,9 +99,9 @@ class ClassRegions:
 
     Attributes:
         class_names: names by class number.
-        label_grid: class numbers. In the plane `(rows, columns)`, one for each square of the box, with y increasing
-            from row to row. In space `(M, M, M)`, one for each grid point from the low corner of the box to the high
-            one, by x, y and z.
+        label_grid: class numbers, negative where the classifier has no answer. In the plane `(rows, columns)`, one for
+            each square of the box, with y increasing from row to row. In space `(M, M, M)`, one for each grid point
+            from the low corner of the box to the high one, by x, y and z.
         valid_vertices: `(P, n)` vertices of the convex part of the box that contains valid inputs; None if the inputs
             have no bounds.
         unit: unit of the lengths in the drawing.
@@ -197,7 +197,7 @@ def present_classes(drawings: Sequence[Drawing]) -> list[int]:
         if drawing.class_regions is not None:
             labels.append(drawing.class_regions.label_grid)
         labels += [layer.class_pairs for layer in drawing.layers if layer.class_pairs is not None]
-    return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in labels]))]
+    return [int(label) for label in np.unique(np.concatenate([part.ravel() for part in labels])) if label >= 0]
 
 
 @final

@@ -159,9 +159,9 @@ class CanvasPainter {
   paintClasses(u) {
     const [nx, ny] = u.levels.sizes, { values } = u.levels, { height } = this.image;
     this.eachPixel(u, (index, a, b, column, row) => {
-      const at = 2 * (Math.min(Math.floor(b * ny), ny - 1) * nx + Math.min(Math.floor(a * nx), nx - 1)), label = 3 * ((values[at] + 256 * (values[at + 1] & 127)) % 10);
+      const at = 2 * (Math.min(Math.floor(b * ny), ny - 1) * nx + Math.min(Math.floor(a * nx), nx - 1)), number = values[at] + 256 * (values[at + 1] & 127), label = 3 * (number % 10);
       const valid = !u.bounds || values[at + 1] >= 128, hatched = !valid && (column + height - row) % (9 * u.cellPixels) < 1.6 * u.cellPixels;
-      this.blend(index, ...[0, 1, 2].map((k) => mix(u.paper[k], u.colors[label + k], hatched ? 0 : valid ? 0.6 : 0.3)), 1);
+      this.blend(index, ...[0, 1, 2].map((k) => mix(u.paper[k], u.colors[label + k], hatched || number === 32767 ? 0 : valid ? 0.6 : 0.3)), 1);
     });
   }
 

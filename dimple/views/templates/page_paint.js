@@ -124,7 +124,9 @@ in vec2 at; out vec4 color;
 void main() {
   ivec2 bytes = ivec2(texture(levels, at).rg * 255.0 + 0.5);
   bool valid = !bounds || bytes.y >= 128;
-  vec3 paint = mix(paper, colors[(bytes.x + 256 * (bytes.y & 127)) % 10], valid ? 0.6 : 0.3);
+  int label = bytes.x + 256 * (bytes.y & 127);
+  // The largest number stands for points where the network has no answer.
+  vec3 paint = label == 32767 ? paper : mix(paper, colors[label % 10], valid ? 0.6 : 0.3);
   if (!valid && mod(gl_FragCoord.x + gl_FragCoord.y, 9.0 * cellPixels) < 1.6 * cellPixels) paint = paper;
   color = vec4(paint, 1.0);
 }`;

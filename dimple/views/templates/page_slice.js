@@ -200,7 +200,7 @@ class SliceScene {
     this.here.replaceChildren();
     if (this.slice.shape) this.here.append(this.input(u));
     const text = write(this.here, 'div');
-    write(text, 'strong', this.slice.classes[value & (VALID - 1)]).dir = 'auto';
+    write(text, 'strong', this.slice.classes[value & (VALID - 1)] ?? 'no answer').dir = 'auto';
     if (this.slice.invalid && value < VALID) write(text, 'div', 'out of range');
     this.points.forEach((position, i) => {
       const away = Math.hypot(position[0] - u[0], position[1] - u[1]);

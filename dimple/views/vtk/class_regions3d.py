@@ -165,7 +165,9 @@ def _box_side(drawing: Drawing, class_regions: ClassRegions, side: IntArray, axi
     valid_strength = VALID_TINT_STRENGTH if is_planar else SIDE_STRENGTH
     invalid_strength = INVALID_TINT_STRENGTH if is_planar else SIDE_STRENGTH * OUT_OF_RANGE_FACTOR
     strength = np.where(valid[first_cells], valid_strength, invalid_strength)
-    labels = np.repeat(side.ravel()[first_cells], 4)
+    # Where the classifier has no answer, the paper is left.
+    strength = np.where(side.ravel()[first_cells] < 0, 0.0, strength)
+    labels = np.repeat(side.ravel()[first_cells].clip(0), 4)
     return ClassColoredMesh(positions, normals, faces, labels, np.repeat(strength, 4))
 
 
@@ -220,7 +222,7 @@ def find_side_regions(drawing: Drawing, viewer: FloatArray | None) -> list[SideR
             continue
         every = slice(NAME_GRID_STRIDE // 2, None, NAME_GRID_STRIDE)
         side = regions.side_labels[axis, end, every, every]
-        for label in np.unique(side):
+        for label in np.unique(side[side >= 0]):
             depth = ndimage.distance_transform_edt(np.pad(side == label, 1))[1:-1, 1:-1]
             order = np.argsort(-depth, axis=None, kind="stable")
             order = order[depth.ravel()[order] > MIN_NAME_RADIUS * len(side)]
