@@ -19,12 +19,13 @@ from typing import Any
 import full_runs
 import numpy as np
 import torch
+from mesh_measures import distances_to_mesh, euler_number, hausdorff_and_mean_distance
 from torch import nn
 
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.levelsets import Adaptive, Dense, Exact, Mesh
 from dimple.levelsets.base import level_function
-from dimple.levelsets.mesh_measures import components, distances_to_mesh, euler_number, hausdorff_and_mean_distance
+from dimple.levelsets.mesh import components
 from dimple.probes import Margin
 from dimple.scene import Scene, load_scene, shipped_scenes
 from dimple.scene.display_slice import build_display_slice

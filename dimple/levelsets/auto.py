@@ -14,8 +14,7 @@ from dimple.levelsets.base import LevelSet, level_function
 from dimple.levelsets.completeness import check_completeness, is_power_of_two_resolution
 from dimple.levelsets.edge_roots import find_edge_roots
 from dimple.levelsets.exact import Exact
-from dimple.levelsets.mesh import Mesh
-from dimple.levelsets.mesh_measures import components
+from dimple.levelsets.mesh import Mesh, components
 from dimple.levelsets.seed_cells import EvaluationGrid, empty_edges
 from dimple.settings import Count, Finite, Natural, settings
 from dimple.tracing.piecewise_linear import is_piecewise_linear

@@ -36,3 +36,27 @@ class Mesh:
             return float(np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1).sum())
         cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         return float(np.linalg.norm(cross, axis=1).sum() / 2)
+
+
+def components(mesh: Mesh) -> tuple[int, NDArray[np.int64]]:
+    """Return the number of components of the mesh, and the component of every face, `(F,)`.
+
+    Faces belong to one component if a chain of faces with common vertices connects them.
+
+    Example:
+        >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0], [6.0, 0.0]])
+        >>> components(Mesh(square, np.array([[0, 1], [2, 3]])))
+        (2, array([0, 1]))
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if len(mesh.faces) == 0:
+        return 0, np.zeros(0, dtype=np.int64)
+    used, flat = np.unique(mesh.faces, return_inverse=True)
+    faces: NDArray[np.int64] = flat.reshape(len(mesh.faces), -1)
+    first = np.repeat(faces[:, 0], mesh.faces.shape[1] - 1)
+    other = faces[:, 1:].reshape(-1)
+    links = coo_array((np.ones(len(first)), (first, other)), shape=(len(used), len(used)))
+    count, component = connected_components(links, directed=False)
+    return int(count), component[faces[:, 0]].astype(np.int64)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -119,10 +120,9 @@ def dct_bands(shape: tuple[int, ...], size: int | None = None, step: int | None 
 
 def _dct_matrix(length: int) -> Tensor:
     """Return the orthonormal waves of the DCT-II as columns, `(length, length)`, float64, low frequencies first."""
-    index = torch.arange(length, dtype=torch.float64)
-    waves = torch.cos(math.pi / length * (index[:, None] + 0.5) * index)
-    orthonormal: Tensor = waves / waves.norm(dim=0)
-    return orthonormal
+    from scipy.fft import idct
+
+    return torch.from_numpy(idct(np.eye(length), axis=0, norm="ortho"))
 
 
 def principal_axes(cloud: Tensor) -> Tensor:

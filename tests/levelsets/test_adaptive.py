@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.mesh_measures import euler_number, hausdorff_and_mean_distance, is_closed
 from dimple.boundary import Boundary
 from dimple.levelsets import LEVEL_SETS, Adaptive, Auto, Dense, Exact
 from dimple.levelsets.base import level_function
 from dimple.levelsets.continuation import SurfaceContinuation, marching_cubes_table
 from dimple.levelsets.edge_roots import find_edge_roots
-from dimple.levelsets.mesh_measures import components, euler_number, hausdorff_and_mean_distance, is_closed
+from dimple.levelsets.mesh import components
 from dimple.levelsets.seed_cells import EvaluationGrid, find_seed_edges
 from dimple.tensors import generator
 

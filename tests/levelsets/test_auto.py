@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.mesh_measures import enclosed_volume
 from dimple.boundary import Boundary
 from dimple.errors import SceneError
 from dimple.levelsets import Adaptive, Auto, Exact, Mesh
 from dimple.levelsets.auto import component_seed_points, find_missed_components
-from dimple.levelsets.mesh_measures import components, enclosed_volume
+from dimple.levelsets.mesh import components
 from tests.oracles import Abs, randomize_weights
 
 CPU = torch.device("cpu")

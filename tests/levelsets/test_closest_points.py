@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.mesh_measures import distances_to_mesh, signed_distances_to_mesh
 from dimple.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.levelsets import Dense, Exact, Mesh
 from dimple.levelsets.closest_points import closest_points_on_mesh
-from dimple.levelsets.mesh_measures import distances_to_mesh, signed_distances_to_mesh
 from dimple.networks import MLP
 from dimple.tensors import generator
 

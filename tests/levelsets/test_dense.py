@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.mesh_measures import euler_number, is_closed
 from dimple.boundary import Boundary
 from dimple.errors import SceneError
 from dimple.levelsets import Dense, NoLevelSet
 from dimple.levelsets.base import level_function
-from dimple.levelsets.mesh_measures import euler_number, is_closed
 
 CPU = torch.device("cpu")
 

@@ -7,12 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dimple.boundary import Boundary
-from dimple.errors import ShapeError
-from dimple.levelsets import Dense, Exact, Mesh
-from dimple.levelsets.closest_points import closest_points_on_mesh
-from dimple.levelsets.mesh_measures import (
-    components,
+from benchmarks.mesh_measures import (
     distances_to_mesh,
     enclosed_volume,
     euler_number,
@@ -21,6 +16,11 @@ from dimple.levelsets.mesh_measures import (
     sample_surface,
     signed_distances_to_mesh,
 )
+from dimple.boundary import Boundary
+from dimple.errors import ShapeError
+from dimple.levelsets import Dense, Exact, Mesh
+from dimple.levelsets.closest_points import closest_points_on_mesh
+from dimple.levelsets.mesh import components
 from dimple.tensors import generator
 
 CPU = torch.device("cpu")

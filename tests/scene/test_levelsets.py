@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.mesh_measures import euler_number
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.levelsets import Adaptive, Dense
-from dimple.levelsets.mesh_measures import components, euler_number
+from dimple.levelsets.mesh import components
 from dimple.scene import Scene, load_scene, shipped_scenes
 from dimple.scene.display_slice import build_display_slice
 from dimple.tensors import generator

@@ -1,4 +1,4 @@
-"""Measures of meshes: components, Euler number, enclosed volume, distances from points and between meshes."""
+"""Measures of meshes: Euler number, enclosed volume, distances from points and between meshes."""
 
 from typing import Any
 
@@ -10,30 +10,6 @@ from dimple.levelsets.mesh import Mesh
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-def components(mesh: Mesh) -> tuple[int, Ints]:
-    """Return the number of components of the mesh, and the component of every face, `(F,)`.
-
-    Faces belong to one component if a chain of faces with common vertices connects them.
-
-    Example:
-        >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0], [6.0, 0.0]])
-        >>> components(Mesh(square, np.array([[0, 1], [2, 3]])))
-        (2, array([0, 1]))
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    if len(mesh.faces) == 0:
-        return 0, np.zeros(0, dtype=np.int64)
-    used, flat = np.unique(mesh.faces, return_inverse=True)
-    faces: Ints = flat.reshape(len(mesh.faces), -1)
-    first = np.repeat(faces[:, 0], mesh.faces.shape[1] - 1)
-    other = faces[:, 1:].reshape(-1)
-    links = coo_array((np.ones(len(first)), (first, other)), shape=(len(used), len(used)))
-    count, component = connected_components(links, directed=False)
-    return int(count), component[faces[:, 0]].astype(np.int64)
 
 
 def euler_number(mesh: Mesh) -> int:
