@@ -72,10 +72,10 @@ class Boundary:
         self.backwards += len(x)
         return logit_margin.detach(), gradient
 
-    def logit_margin_and_class_gradients(
+    def scores_and_class_gradients(
         self, x: Tensor, y: Tensor, other_classes: Tensor | int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logit margin, the margins over single other classes, and the gradients of the latter.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the scores, some other classes, the margins over each of them, and the gradients of these margins.
 
         The cost is one forward and R backwards for each sample.
 
@@ -86,7 +86,8 @@ class Boundary:
                 take (at most K - 1).
 
         Returns:
-            The logit margin `(B,)`; `z_y - z_other` for each other class, `(B, R)`; their gradients `(B, R, *shape)`.
+            The scores `(B, K)`; the other classes `(B, R)`; `z_y - z_other` for each, `(B, R)`; the gradients of these,
+            `(B, R, *shape)`.
         """
         gradients = []
         with torch.enable_grad():
@@ -100,7 +101,7 @@ class Boundary:
                 (gradient,) = torch.autograd.grad(class_margins[:, column].sum(), leaf, retain_graph=not last)
                 gradients.append(gradient)
         self.backwards += other_classes.numel()
-        return compute_logit_margin(scores.detach(), y), class_margins.detach(), torch.stack(gradients, 1)
+        return scores.detach(), other_classes, class_margins.detach(), torch.stack(gradients, 1)
 
     def logit_margin_hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Return the gradient of the logit margin, and a function that multiplies by its Hessian at `x`.
