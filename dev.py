@@ -111,10 +111,13 @@ def docs(_: "list[str]") -> int:
     """Build the documentation into the package; warnings are errors."""
     set_up(["docs"])
     say("sphinx-build docs dimple/site")
-    shutil.rmtree("dimple/site", ignore_errors=True)
-    options = ["-W", "--keep-going", "-q", "-d", "build/doctrees"]
-    code = subprocess.call([str(PYTHON), "-m", "sphinx", *options, "docs", "dimple/site"])
+    # Built elsewhere, because an extension writes beside the folder of the site, and a failure leaves the old site.
+    shutil.rmtree("build/docs", ignore_errors=True)
+    options = ["-W", "--keep-going", "-q", "-d", "build/docs/doctrees"]
+    code = subprocess.call([str(PYTHON), "-m", "sphinx", *options, "docs", "build/docs/site"])
     if code == 0:
+        shutil.rmtree("dimple/site", ignore_errors=True)
+        shutil.move("build/docs/site", "dimple/site")
         print(f"Open {ROOT / 'dimple' / 'site' / 'index.html'} in a browser, or run {program('dimple')} docs")
     return code
 

@@ -9,7 +9,7 @@ lists the other libraries and how they are installed; the table says which could
 
 Every point is verified with the plain network: it must lie in the box, and across the boundary up to 1e-5 of the
 largest score; an image without such a point counts as infinitely far. No point is refined to the boundary unless
-its search does so; `margin by default` is the probe of dimple, which does. A pass is .4 for the forward and .6 for the
+its search does so; those of dimple do, within their passes. A pass is .4 for the forward and .6 for the
 backward evaluation of one image, counted by a wrapper around the network. `ratio` is the median over the images of the
 distance / the smallest distance of any method of the run. --json writes the rows, the distances of every image (.npz),
 and a picture of the ratios by passes (.png); --add keeps the methods that the files hold already, so that a long run
@@ -23,6 +23,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,11 @@ from peers import PEERS, Attack, Method
 from torch import Tensor, nn
 
 from dimple.attacks.projections import dual_norm
+from dimple.attacks.search import SearchProblem
 from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.experiment.probing.models import train_digits
 from dimple.networks import build_model, freeze, load_weights
-from dimple.probes import Margin
 from dimple.probes.margin import METHODS
 from dimple.tensors import Box, generator, norm
 
@@ -83,17 +84,14 @@ class PassCounter(nn.Module):
 
 
 def dimple_methods(kind: str, pass_limits: tuple[int, ...], _scale: float) -> Iterator[Method]:
-    """Yield the searches of dimple: `closest` without restarts, published attacks, and the probe with its defaults."""
+    """Yield the searches of dimple: `closest`, the default, and published attacks."""
 
     def attack(name: str, max_passes: float, **settings: Any) -> Attack:
-        search = METHODS[name]
-        return lambda model, x, y: search(Boundary(model, Box()), x, y, kind, float(max_passes), **settings).points
+        search = partial(METHODS[name], max_passes=float(max_passes), **settings)
+        return lambda model, x, y: search(SearchProblem(Boundary(model, Box()), x, y, kind)).points.reshape(x.shape)
 
     for max_passes in pass_limits:
-        yield f"closest({max_passes})", attack("closest", max_passes, restarts=1)
-    if 100 in pass_limits:
-        yield "closest(100, starts=9)", attack("closest", 100, restarts=9)
-    yield "margin by default", lambda model, x, y: Margin(norm=kind).search(Boundary(model, Box()), x, y)[0]  # type: ignore[arg-type]
+        yield f"closest({max_passes})", attack("closest", max_passes)
     yield "deepfool", attack("deepfool", 100)
     for max_passes in pass_limits[1:]:
         yield f"fab({max_passes})", attack("fab", max_passes)

@@ -28,7 +28,7 @@ PYTHON_MEMBERS = {
     "Boundary.classifier": "Boundary.model",
     "Boundary.gap": "Boundary.logit_margin",
     "Boundary.gap_and_gradient": "Boundary.logit_margin_and_gradient",
-    "Boundary.gap_and_rival_gradients": "Boundary.logit_margin_and_class_gradients",
+    "Boundary.gap_and_rival_gradients": "Boundary.scores_and_class_gradients",
     "Boundary.gap_hessian": "Boundary.logit_margin_hessian",
     "Checkpoints.glob": "Checkpoints.from_glob",
     "Images.box": "Images.bounds",

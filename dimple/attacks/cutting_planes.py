@@ -13,10 +13,8 @@ import itertools
 import torch
 from torch import Tensor
 
-from dimple.attacks.best_so_far import BestSoFar, select_rows
-from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
-from dimple.tensors import flatten
+from dimple.attacks.search import SearchState
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 
 # The number of latest faces that count; a vertex in three dimensions has three.
 MAX_FACES = 4
@@ -63,66 +61,43 @@ def shortest_step_into_halfspaces(normals: Tensor, levels: Tensor) -> Tensor:
     return best
 
 
-def search_vertices(
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    points: Tensor,
-    found: Tensor,
-    max_steps: int,
-    constraint: SubspaceConstraint | None = None,
-    targets: Tensor | None = None,
-) -> BestSoFar:
-    """Search for nearer adversarial points in l2, from the nearest known points or from the samples themselves.
+def search_vertices(state: SearchState, rows: Tensor, max_steps: int) -> None:
+    """Search for nearer adversarial points in l2, from the nearest known points.
 
     Args:
-        boundary: the boundary; its bounds limit the search.
-        x: `(B, *shape)` samples that the classifier assigns to `y`.
-        y: `(B,)` classes.
-        points: `(B, n)`, flat: adversarial where `found`, elsewhere the samples.
-        found: `(B,)`.
+        state: the state of the search.
+        rows: `(R,)`, the samples to search from.
         max_steps: the maximum number of queries for a sample, each a forward and a backward; a sample whose distance no
             longer falls leaves the batch.
-        constraint: as in `dimple.attacks.base.MinimumNormAttack`.
-        targets: as in `dimple.attacks.base.MinimumNormAttack`.
     """
-    best = BestSoFar(x, "l2")
-    all_rows = torch.arange(len(x), device=x.device)
-    best.record_query(all_rows, points, found, 0.0)
-    best.converged |= best.distance == 0
-    bounds = boundary.bounds if constraint is None else None
-    current = points.clone()
-    normals = x.new_zeros(len(x), MAX_FACES, current.shape[1])
-    levels = x.new_zeros(len(x), MAX_FACES)
+    problem = state.problem
+    current = state.points.clone()
+    normals = current.new_zeros(len(current), MAX_FACES, current.shape[1])
+    levels = current.new_zeros(len(current), MAX_FACES)
     for step in range(max_steps):
-        rows = best.active_rows()
+        rows = state.affordable(rows, FORWARD_COST + BACKWARD_COST)
         if len(rows) == 0:
-            break
-        row_constraint, row_targets = select_rows(rows, constraint, targets)
-        query = current[rows]
-        logit_margin, gradient = boundary.logit_margin_and_gradient(best.to_samples(query), y[rows], row_targets)
-        best.record_query(rows, query, logit_margin <= 0, FORWARD_COST + BACKWARD_COST)
-        allowed = flatten(gradient if row_constraint is None else row_constraint.project(gradient))
+            return
+        logit_margin, allowed = state.query_gradient(rows, current[rows])
         length = allowed.norm(dim=1).clamp(min=torch.finfo(allowed.dtype).tiny)
-        displacement = query - best.origin[rows]
+        displacement = current[rows] - state.origin[rows]
         newest = step % MAX_FACES
         normals[rows, newest] = allowed / length[:, None]
         level = ((allowed * displacement).sum(1) - logit_margin) / length
         levels[rows, newest] = level - OVERSHOOT * level.abs()
-        next_step = _choose_step(best, rows, normals, levels, newest)
-        best.converged[rows] |= next_step.isnan().any(1)
-        goal = best.origin[rows] + next_step.nan_to_num(0.0)
-        current[rows] = goal if bounds is None else bounds.clamp(goal)
-    return best
+        next_step = _choose_step(state.distance, rows, normals, levels, newest)
+        is_nearer = allowed.any(1) & ~next_step.isnan().any(1)
+        rows = rows[is_nearer]
+        current[rows] = problem.confine(rows, state.origin[rows] + next_step[is_nearer])
 
 
-def _choose_step(best: BestSoFar, rows: Tensor, normals: Tensor, levels: Tensor, newest: int) -> Tensor:
+def _choose_step(distance: Tensor, rows: Tensor, normals: Tensor, levels: Tensor, newest: int) -> Tensor:
     """Return the step of each row to the nearest point beyond its faces, if that is nearer than the best point.
 
     Otherwise return the step to the newest face alone, or nan if that is not nearer either. The faces contradict each
     other where the other class is not convex: all but the newest are then deleted.
     """
-    limit = (1 - MIN_RELATIVE_GAIN) * best.distance[rows]
+    limit = (1 - MIN_RELATIVE_GAIN) * distance[rows]
     step = shortest_step_into_halfspaces(normals[rows], levels[rows])
     failed = ~(step.norm(dim=1) < limit)
     if bool(failed.any()):

@@ -7,11 +7,9 @@ Reference: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate m
 import torch
 from torch import Tensor
 
-from dimple.attacks.base import AttackResult, logit_margins_and_gradients, make_attack_result
 from dimple.attacks.projections import dual_norm, smallest_step
-from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, runner_up_classes
-from dimple.tensors import broadcast_per_sample, flatten
+from dimple.attacks.search import SearchProblem, SearchState, start_search
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 
 # The number of highest-scoring other classes that are linearized at the start.
 CANDIDATE_CLASSES = 3
@@ -19,64 +17,50 @@ CANDIDATE_CLASSES = 3
 OVERSHOOT = 0.02
 
 
-def deepfool(
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    norm: str = "l2",
-    max_passes: float = 40.0,
-    constraint: SubspaceConstraint | None = None,
-    targets: Tensor | None = None,
-) -> AttackResult:
+def deepfool(problem: SearchProblem, max_passes: float = 40.0) -> SearchState:
     """Step to the linearized boundary until a point is adversarial; this point may be far from the nearest one.
 
     The nearest of the linearized boundaries of the highest-scoring other classes is chosen at the start and kept; with
-    targets, it is that of the target class. The arguments are those of `dimple.attacks.base.MinimumNormAttack`.
+    targets, it is that of the target class. The arguments are those of `dimple.attacks.search.MinimumNormAttack`.
 
     Example:
+        >>> from dimple.boundary import Boundary
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> deepfool(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1])).points.round(decimals=2)
-        tensor([[-0.0400,  5.0000]])
+        >>> problem = SearchProblem(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1]))
+        >>> deepfool(problem).points.abs().round(decimals=2)
+        tensor([[0., 5.]])
     """
-    points = x.clone()
-    found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    total_step = torch.zeros_like(flatten(x))
-    bounds = boundary.bounds if constraint is None else None
-    other_classes = runner_up_classes(boundary.scores(x), y, CANDIDATE_CLASSES)
-    passes = x.new_full((len(x),), FORWARD_COST)
-    active = torch.arange(len(x), device=x.device)
-    spent = FORWARD_COST
-    while len(active) and spent + FORWARD_COST + BACKWARD_COST * other_classes.shape[1] <= max_passes:
-        logit_margin, class_margins, gradients = logit_margins_and_gradients(
-            boundary, points[active], y[active], other_classes, None if targets is None else targets[active]
-        )
-        spent += FORWARD_COST + BACKWARD_COST * class_margins.shape[1]
-        passes[active] = spent
-        remaining = logit_margin > 0
-        found[active] = ~remaining
-        active = active[remaining]
-        if len(active) == 0:
+    state = start_search(problem, max_passes)
+    count = state.affordable_classes(CANDIDATE_CLASSES)
+    if count == 0:
+        return state
+    classes, class_margins, gradients = state.query_samples(count)
+    rows = torch.nonzero(state.is_open).squeeze(1)
+    classes, class_margins, gradients = classes[rows], class_margins[rows], gradients[rows]
+    nearest = linearized_distances(class_margins, gradients, problem.norm).argmin(1, keepdim=True)
+    classes = classes.gather(1, nearest)
+    class_margin = class_margins.gather(1, nearest)[:, 0]
+    gradient = gradients.take_along_dim(nearest[:, :, None], 1)[:, 0]
+    current = state.origin.clone()
+    total_step = torch.zeros_like(current)
+    while len(rows) > 0:
+        change = -_add_slack(class_margin, gradient, problem.norm)
+        total_step[rows] += smallest_step(current[rows], gradient, change, problem.norm, problem.bounds)
+        moved = problem.confine(rows, state.origin[rows] + (1 + OVERSHOOT) * total_step[rows])
+        is_moved = torch.isfinite(moved).all(1) & (moved != current[rows]).any(1)
+        rows, classes = rows[is_moved], classes[is_moved]
+        current[rows] = moved[is_moved]
+        if len(state.affordable(rows, FORWARD_COST + BACKWARD_COST)) < len(rows):
+            # All rows have spent the same: what is left pays for the evaluation of the last step.
+            rows = state.affordable(rows, FORWARD_COST)
+            state.query(rows, current[rows])
             break
-        class_margins = class_margins[remaining]
-        gradients = gradients[remaining]
-        other_classes = other_classes[remaining]
-        if constraint is not None:
-            gradients = constraint.select(active).project_each(gradients)
-        nearest = linearized_distances(class_margins, gradients, norm).argmin(1, keepdim=True)
-        other_classes = other_classes.gather(1, nearest)
-        rows = torch.arange(len(active), device=x.device)
-        gradient = flatten(gradients[rows, nearest[:, 0]])
-        change = -_add_slack(class_margins[rows, nearest[:, 0]], gradient, norm)
-        total_step[active] += smallest_step(flatten(points[active]), gradient, change, norm, bounds)
-        moved = x[active] + ((1 + OVERSHOOT) * total_step[active]).reshape(len(active), *x.shape[1:])
-        moved = moved if bounds is None else bounds.clamp(moved)
-        is_finite = broadcast_per_sample(torch.isfinite(flatten(moved)).all(1), moved)
-        points[active] = torch.where(is_finite, moved, points[active])
-    if len(active) and spent + FORWARD_COST <= max_passes:
-        active_targets = None if targets is None else targets[active]
-        found[active] = boundary.logit_margin(points[active], y[active], active_targets) <= 0
-        passes[active] += FORWARD_COST
-    return make_attack_result(x, points, found, passes, found)
+        logit_margin, _, class_margins, gradients = state.query_classes(rows, current[rows], classes)
+        remaining = ~(logit_margin <= 0)
+        gradient = problem.allow(rows, gradients)[remaining, 0]
+        rows, classes, class_margin = rows[remaining], classes[remaining], class_margins[remaining, 0]
+    state.converged |= state.found
+    return state.finish(max_passes)
 
 
 def linearized_distances(logit_margins: Tensor, gradients: Tensor, norm: str) -> Tensor:

@@ -7,13 +7,10 @@ algorithm 1, without its random restarts and without its final search, which is 
 import torch
 from torch import Tensor
 
-from dimple.attacks.base import AttackResult, logit_margins_and_gradients
-from dimple.attacks.best_so_far import BestSoFar, select_rows
 from dimple.attacks.deepfool import linearized_distances
 from dimple.attacks.projections import smallest_step
-from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
-from dimple.errors import SceneError
+from dimple.attacks.search import SearchProblem, SearchState, require_l2_constraint, start_search
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 from dimple.tensors import Box
 from dimple.tensors import norm as norm_of
 
@@ -32,61 +29,55 @@ MIN_RELATIVE_GAIN = 1e-3
 PATIENCE = 10
 
 
-def fab(
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    norm: str,
-    max_passes: float,
-    constraint: SubspaceConstraint | None = None,
-    targets: Tensor | None = None,
-) -> AttackResult:
+def fab(problem: SearchProblem, max_passes: float) -> SearchState:
     """Search with the fast adaptive boundary attack; the distance found is an upper bound of the margin.
 
     Each step projects both the current point and the sample onto the nearest linearized boundary, and combines the two
     projections with a weight that differs from sample to sample. From an adversarial point the search steps back by a
     tenth of the displacement. The boundaries are those of the three highest-scoring other classes, of the highest one
     for `max_passes` below 8, or of the target class. A step costs two forwards and a backward for each class: 2.6
-    passes, or 1.4. The arguments are those of `dimple.attacks.base.MinimumNormAttack`.
+    passes, or 1.4. The arguments are those of `dimple.attacks.search.MinimumNormAttack`.
 
     Raises:
         SceneError: for a constraint in another norm than l2, because the steps would leave the subspace.
 
     Example:
+        >>> from dimple.boundary import Boundary
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> fab(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1]), "l2", 10.0).points.round(decimals=2)
-        tensor([[-0.0100,  5.0000]])
+        >>> problem = SearchProblem(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1]))
+        >>> fab(problem, 10.0).points.abs().round(decimals=2)
+        tensor([[0., 5.]])
     """
-    if constraint is not None and norm != "l2":
-        raise SceneError(f"fab along a subspace is a search in l2, and norm is {norm}; choose norm: l2")
-    bounds = boundary.bounds if constraint is None else None
-    best = BestSoFar(x, norm)
-    current = best.origin.clone()
-    rows = torch.arange(len(x), device=x.device)
-    other_classes = 1 if max_passes < SMALL_MAX_PASSES or targets is not None else CANDIDATE_CLASSES
-    spent = 0.0
+    require_l2_constraint(problem, "fab")
+    state = start_search(problem, max_passes)
+    classes = state.affordable_classes(1 if max_passes < SMALL_MAX_PASSES else CANDIDATE_CLASSES, reserve=FORWARD_COST)
+    if classes == 0:
+        return state
+    current = state.origin.clone()
+    rows = problem.all_rows
+    previous_distance = state.distance.clone()
     step = 0
-    cost = 2 * FORWARD_COST + BACKWARD_COST * other_classes
-    while len(rows) > 0 and spent + cost <= max_passes + 1e-6:
-        row_constraint, row_targets = select_rows(rows, constraint, targets)
-        origin = best.origin[rows]
+    while len(rows) > 0:
         query = current[rows]
-        logit_margin, class_margins, gradients = logit_margins_and_gradients(
-            boundary, best.to_samples(query), y[rows], other_classes, row_targets
-        )
-        cost = 2 * FORWARD_COST + BACKWARD_COST * class_margins.shape[1]
-        best.record_query(rows, query, logit_margin <= 0, cost)
-        flat = gradients.flatten(2) if row_constraint is None else row_constraint.project_each(gradients.flatten(2))
-        moved = _combine_projections(origin, query, class_margins, flat, norm, bounds)
-        is_adversarial = boundary.logit_margin(best.to_samples(moved), y[rows], row_targets) <= 0
-        best.record_query(rows, moved, is_adversarial, 0.0)
-        current[rows] = torch.where(is_adversarial[:, None], origin + BACKTRACK_FACTOR * (moved - origin), moved)
-        spent += cost
+        if step == 0:
+            found, class_margins, gradients = state.query_samples(classes)
+            rows = torch.nonzero(state.is_open).squeeze(1)
+            query, class_margins, gradients = query[rows], class_margins[rows], gradients[rows]
+        else:
+            _, found, class_margins, gradients = state.query_classes(rows, query, classes)
+            gradients = problem.allow(rows, gradients)
+        moved = _combine_projections(state.origin[rows], query, class_margins, gradients, problem.norm, problem.bounds)
+        moved = problem.confine(rows, moved)
+        is_adversarial = state.query(rows, moved) <= 0
+        back = state.origin[rows] + BACKTRACK_FACTOR * (moved - state.origin[rows])
+        current[rows] = torch.where(is_adversarial[:, None], back, moved)
         step += 1
         if step % PATIENCE == 0:
-            best.mark_converged(MIN_RELATIVE_GAIN)
-            rows = best.active_rows()
-    return best.to_attack_result(x)
+            state.converged |= state.found & (state.distance >= (1 - MIN_RELATIVE_GAIN) * previous_distance)
+            previous_distance = state.distance.clone()
+            rows = rows[~state.converged[rows]]
+        rows = state.affordable(rows, 2 * FORWARD_COST + BACKWARD_COST * found.shape[1])
+    return state.finish(max_passes)
 
 
 def _combine_projections(

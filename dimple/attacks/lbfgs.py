@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dimple.attacks.base import AttackResult, logit_margins_and_gradients
-from dimple.attacks.best_so_far import BestSoFar, select_rows
 from dimple.attacks.deepfool import linearized_distances
 from dimple.attacks.projections import MAX_STEP_SIZE
-from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, compute_logit_margin, runner_up_classes
+from dimple.attacks.search import PASSES_TOLERANCE, SearchProblem, SearchState, start_search
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 from dimple.errors import SceneError
 
 Vector = NDArray[np.float64]
@@ -41,52 +39,44 @@ BISECTION_STEPS = 8
 MAX_PASSES_PER_MINIMIZATION = 25
 
 
-def lbfgs(
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    norm: str,
-    max_passes: float,
-    constraint: SubspaceConstraint | None = None,
-    targets: Tensor | None = None,
-) -> AttackResult:
+def lbfgs(problem: SearchProblem, max_passes: float) -> SearchState:
     """Search with box-constrained L-BFGS, sample by sample; it is meant for few samples.
 
     The search minimizes c |r|^2 + the cross-entropy of an adversarial class within the bounds, for the largest c that
     succeeds. To bracket and bisect c takes some 100 to 200 passes for each class, in batches of one: the default
     `max_passes` stops it early, and a GPU gains nothing. Without targets the classes are the three of the smallest
     linearized distance, or as many of them as can have 60 passes each. The arguments are those of
-    `dimple.attacks.base.MinimumNormAttack`.
+    `dimple.attacks.search.MinimumNormAttack`.
 
     Raises:
         SceneError: for another norm than l2, the norm that it minimizes.
 
     Example:
+        >>> from dimple.boundary import Boundary
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> found = lbfgs(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1]), "l2", 100.0)
-        >>> found.points.round(decimals=1).abs()
+        >>> problem = SearchProblem(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1]))
+        >>> lbfgs(problem, 100.0).points.round(decimals=1).abs()
         tensor([[0., 5.]])
     """
+    norm = problem.norm
     if norm != "l2":
         raise SceneError(f"lbfgs minimizes the l2 distance, and norm is {norm}; choose norm: l2, or method: fab")
-    best = BestSoFar(x, norm)
-    all_rows = torch.arange(len(x), device=x.device)
-    other_classes = runner_up_classes(boundary.scores(x), y, CANDIDATE_CLASSES) if targets is None else targets[:, None]
-    logit_margin, class_margins, gradients = logit_margins_and_gradients(boundary, x, y, other_classes, targets)
-    cost = (FORWARD_COST if targets is None else 0) + FORWARD_COST + BACKWARD_COST * class_margins.shape[1]
-    best.record_query(all_rows, best.origin, logit_margin <= 0, cost)
-    flat = gradients.flatten(2) if constraint is None else constraint.project_each(gradients.flatten(2))
-    distances = linearized_distances(class_margins, flat, norm).clamp(max=MAX_STEP_SIZE)
-    num_tried = min(other_classes.shape[1], max(1, int(max_passes / MIN_PASSES_PER_CLASS)))
-    for row in torch.nonzero(logit_margin > 0):
-        best.converged[row] = True
+    state = start_search(problem, max_passes)
+    count = state.affordable_classes(CANDIDATE_CLASSES)
+    if count == 0:
+        return state
+    classes, class_margins, gradients = state.query_samples(count)
+    distances = linearized_distances(class_margins, gradients, norm).clamp(max=MAX_STEP_SIZE)
+    num_tried = min(classes.shape[1], max(1, int(max_passes / MIN_PASSES_PER_CLASS)))
+    for row in torch.nonzero(state.is_open):
+        state.converged[row] = True
         for number, column in enumerate(distances[row[0]].argsort()[:num_tried]):
-            weight_search = WeightSearch(boundary, best, row, y[row], *select_rows(row, constraint, targets))
-            weight_search.remaining_passes = float(max_passes - best.passes[row]) / (num_tried - number)
-            best.converged[row] &= weight_search.search(
-                other_classes[row, column], class_margins[row, column], float(distances[row, column])
+            weight_search = WeightSearch(state, row)
+            weight_search.reserve = float(state.remaining[row]) * (1 - 1 / (num_tried - number))
+            state.converged[row] &= weight_search.search(
+                classes[row, column], class_margins[row, column], float(distances[row, column])
             )
-    return best.to_attack_result(x)
+    return state.finish(max_passes)
 
 
 class PassesExhausted(Exception):  # noqa: N818 - not an error: it ends a minimization of scipy
@@ -98,25 +88,13 @@ class WeightSearch:
     """The search from one sample for one adversarial class, in double precision and units of the linearized distance.
 
     Attributes:
-        remaining_passes: the passes that it may still spend.
+        reserve: the passes that it leaves to the other classes.
     """
 
-    def __init__(
-        self,
-        boundary: Boundary,
-        best: BestSoFar,
-        row: Tensor,
-        y: Tensor,
-        constraint: SubspaceConstraint | None,
-        target: Tensor | None,
-    ) -> None:
-        self.boundary = boundary
-        self.best = best
+    def __init__(self, state: SearchState, row: Tensor) -> None:
+        self.state = state
         self.row = row
-        self.y = y
-        self.constraint = constraint
-        self.target = target
-        self.remaining_passes = 0.0
+        self.reserve = 0.0
 
     def search(self, adversarial_class: Tensor, logit_margin: Tensor, unit: float) -> bool:
         """Bracket and bisect the largest weight that succeeds; return whether the passes sufficed.
@@ -159,9 +137,9 @@ class WeightSearch:
 
         self.min_objective = math.inf
         self.is_minimum_adversarial = False
-        origin = _to_numpy(self.best.origin[self.row])
-        start = (_to_numpy(self.best.points[self.row]) - origin) / self.unit
-        box = self.boundary.bounds if self.constraint is None else None
+        origin = _to_numpy(self.state.origin[self.row])
+        start = (_to_numpy(self.state.points[self.row]) - origin) / self.unit
+        box = self.state.problem.bounds
         bounds = None if box is None else Bounds((box.low - origin) / self.unit, (box.high - origin) / self.unit)
         limits = {"maxfun": MAX_PASSES_PER_MINIMIZATION, "maxiter": MAX_PASSES_PER_MINIMIZATION}
         minimize(self._objective, start, (weight,), "L-BFGS-B", jac=True, bounds=bounds, options=limits)
@@ -169,26 +147,22 @@ class WeightSearch:
 
     def _objective(self, scaled_step: Vector, weight: float) -> tuple[float, Vector]:
         """Return the weighted sum and its gradient after a step in the search's units; record the query."""
-        if self.remaining_passes < FORWARD_COST + BACKWARD_COST:
+        state = self.state
+        if float(state.remaining[self.row]) - self.reserve < FORWARD_COST + BACKWARD_COST - PASSES_TOLERANCE:
             raise PassesExhausted
-        self.remaining_passes -= FORWARD_COST + BACKWARD_COST
-        origin = self.best.origin[self.row]
-        step = self.unit * torch.from_numpy(scaled_step).to(origin)[None]
-        query = origin + (step if self.constraint is None else self.constraint.project(step))
-        if self.boundary.bounds is not None and self.constraint is None:
-            query = self.boundary.bounds.clamp(query)
-        scores, loss, gradient = self.boundary.scores_and_gradient(
-            self.best.to_samples(query),
+        step = self.unit * torch.from_numpy(scaled_step).to(state.origin)[None]
+        query = state.problem.confine(self.row, state.origin[self.row] + step)
+        logit_margin, loss, gradient = state.query_loss(
+            self.row,
+            query,
             lambda z: cross_entropy(self.score_scale * z, self.adversarial_class, reduction="none"),
         )
-        is_adversarial = compute_logit_margin(scores, self.y, self.target) <= 0
-        self.best.record_query(self.row, query, is_adversarial, FORWARD_COST + BACKWARD_COST)
-        flat = gradient.flatten(1) if self.constraint is None else self.constraint.project(gradient.flatten(1))
+        is_adversarial = logit_margin <= 0
         value = float(loss) + weight * float(scaled_step @ scaled_step)
         if value < self.min_objective:
             self.min_objective = value
             self.is_minimum_adversarial = bool(is_adversarial)
-        return value, self.unit * _to_numpy(flat) + 2 * weight * scaled_step
+        return value, self.unit * _to_numpy(gradient) + 2 * weight * scaled_step
 
 
 def _to_numpy(row: Tensor) -> Vector:

@@ -10,12 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dimple.attacks.base import AttackResult
-from dimple.attacks.best_so_far import BestSoFar, select_rows
 from dimple.attacks.projections import MAX_STEP_SIZE, dual_norm
-from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
-from dimple.errors import SceneError
+from dimple.attacks.search import SearchProblem, SearchState, require_l2_constraint, start_search
+from dimple.boundary.boundary import FORWARD_COST
 from dimple.tensors import Box
 
 # The minimum number of steps for one radius.
@@ -35,16 +32,7 @@ BRACKET_TOLERANCE = 0.01
 L1_COORDINATE_FRACTION = 0.01
 
 
-def pgd(
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    norm: str,
-    max_passes: float,
-    constraint: SubspaceConstraint | None = None,
-    targets: Tensor | None = None,
-    radius: float | None = None,
-) -> AttackResult:
+def pgd(problem: SearchProblem, max_passes: float, radius: float | None = None) -> SearchState:
     """Search with projected gradient descent within a radius of each sample.
 
     With a `radius` (in the norm, input units) all passes are spent inside it and nothing beyond it is found: the attack
@@ -52,71 +40,76 @@ def pgd(
     without an adversarial point is doubled; after a success the next radius is halfway between the distance found and
     the largest radius that failed, until the two are within a hundredth. Each radius has ten steps, or a tenth of
     `max_passes` if that is more. A step costs one pass. The other arguments are those of
-    `dimple.attacks.base.MinimumNormAttack`.
+    `dimple.attacks.search.MinimumNormAttack`.
 
     Raises:
         SceneError: for a constraint in another norm than l2, because the steps would leave the subspace.
 
     Example:
+        >>> from dimple.boundary import Boundary
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
-        >>> x, y = torch.tensor([[2.0, 5.0]]), torch.tensor([1])
-        >>> pgd(half_space, x, y, "l2", 20.0, radius=1.9).found, pgd(half_space, x, y, "l2", 20.0, radius=2.1).found
+        >>> problem = SearchProblem(half_space, torch.tensor([[2.0, 5.0]]), torch.tensor([1]))
+        >>> pgd(problem, 20.0, radius=1.9).found, pgd(problem, 20.0, radius=2.1).found
         (tensor([False]), tensor([True]))
     """
-    if constraint is not None and norm != "l2":
-        raise SceneError(f"pgd along a subspace is a search in l2, and norm is {norm}; choose norm: l2")
-    bounds = boundary.bounds if constraint is None else None
-    best = BestSoFar(x, norm)
-    steps = int((max_passes - FORWARD_COST) / (FORWARD_COST + BACKWARD_COST) + 1e-6)
+    require_l2_constraint(problem, "pgd")
+    state = start_search(problem, max_passes)
+    if state.affordable_classes(1) == 0:
+        return state
+    steps = int(float(state.limit[0]) - FORWARD_COST + 1e-6)
     steps_per_radius = steps if radius is not None else min(max(MIN_STEPS_PER_RADIUS, steps // NUM_RADII), steps)
     steps_per_radius = max(1, steps_per_radius)
-    current = best.origin.clone()
-    failed_radii = torch.zeros_like(best.distance)
+    current = state.origin.clone()
+    failed_radii = torch.zeros_like(state.distance)
     radii = torch.full_like(failed_radii, 0.0 if radius is None else radius)
-    rows = torch.arange(len(x), device=x.device)
-    for step in range(steps):
-        if radius is None and step > 0 and step % steps_per_radius == 0:
-            current = _update_radius(best, current, failed_radii, radii)
-            rows = best.active_rows()
-            if len(rows) == 0:
-                break
-        row_constraint, row_targets = select_rows(rows, constraint, targets)
-        query = current[rows]
-        logit_margin, gradient = boundary.logit_margin_and_gradient(best.to_samples(query), y[rows], row_targets)
-        flat = gradient.flatten(1) if row_constraint is None else row_constraint.project(gradient.flatten(1))
-        best.record_query(rows, query, logit_margin <= 0, FORWARD_COST + BACKWARD_COST)
-        if radius is None and step == 0:
-            tiny = torch.finfo(logit_margin.dtype).tiny
-            radii = INITIAL_RADIUS_FACTOR * logit_margin.abs() / dual_norm(flat, norm).clamp(min=tiny)
-            radii = radii.clamp(max=MAX_STEP_SIZE)
+    for step in range(max(1, steps)):
+        if step == 0:
+            _, margins, gradients = state.query_samples(1)
+            rows = torch.nonzero(state.is_open).squeeze(1)
+            gradient = gradients[rows, 0]
+            if radius is None:
+                tiny = torch.finfo(gradient.dtype).tiny
+                radii[rows] = (
+                    INITIAL_RADIUS_FACTOR * margins[rows, 0].abs() / dual_norm(gradient, problem.norm).clamp(min=tiny)
+                )
+                radii = radii.clamp(max=MAX_STEP_SIZE)
+        else:
+            if radius is None and step % steps_per_radius == 0:
+                current = _update_radius(state, current, failed_radii, radii)
+                rows = rows[~state.converged[rows]]
+            logit_margin, gradient = state.query_gradient(rows, current[rows])
+            # A point without scores is too far out.
+            middle = (state.origin[rows] + current[rows]) / 2
+            current[rows] = torch.where(logit_margin.isnan()[:, None], middle, current[rows])
+        if len(rows) == 0:
+            break
         remaining = steps_per_radius - step % steps_per_radius
         step_fraction = PATH_LENGTH_IN_RADII * 2 * remaining / (steps_per_radius * (steps_per_radius + 1))
         row_radii = radii[rows][:, None]
-        moved = query - step_fraction * row_radii * _steepest_direction(query, flat, norm, bounds)
-        inside = best.origin[rows] + _project_onto_ball(moved - best.origin[rows], row_radii, norm)
-        current[rows] = inside if bounds is None else bounds.clamp(inside)
+        moved = current[rows] - step_fraction * row_radii * _steepest_direction(
+            current[rows], gradient, problem.norm, problem.bounds
+        )
+        origin = state.origin[rows]
+        current[rows] = problem.confine(rows, origin + _project_onto_ball(moved - origin, row_radii, problem.norm))
+    rows = state.affordable(rows, FORWARD_COST)
     if len(rows) > 0:
-        _, row_targets = select_rows(rows, None, targets)
-        logit_margin = boundary.logit_margin(best.to_samples(current[rows]), y[rows], row_targets)
-        best.record_query(rows, current[rows], logit_margin <= 0, FORWARD_COST)
-    return best.to_attack_result(x)
+        state.query(rows, current[rows])
+    return state.finish(max_passes)
 
 
-def _update_radius(best: BestSoFar, current: Tensor, failed_radius: Tensor, radius: Tensor) -> Tensor:
+def _update_radius(state: SearchState, current: Tensor, failed_radius: Tensor, radius: Tensor) -> Tensor:
     """Bisect the bracket of each sample's radius, or double the radius; both radii are changed in place.
 
     Returns:
         The points `(B, n)` from which the next radius starts.
     """
-    found = torch.isfinite(best.distance)
-    failed_radius.copy_(torch.where(best.distance > radius, radius, failed_radius))
-    best.converged |= found & (best.distance - failed_radius <= BRACKET_TOLERANCE * best.distance)
-    radius.copy_(
-        torch.where(found, (failed_radius + best.distance) / 2, (RADIUS_GROWTH * radius).clamp(max=MAX_STEP_SIZE))
-    )
-    displacement = best.points - best.origin
-    inside = best.origin + displacement * (radius / best.distance)[:, None]
-    return torch.where(found[:, None], inside, current)
+    failed_radius.copy_(torch.where(state.distance > radius, radius, failed_radius))
+    state.converged |= state.found & (state.distance - failed_radius <= BRACKET_TOLERANCE * state.distance)
+    middle = (failed_radius + state.distance) / 2
+    radius.copy_(torch.where(state.found, middle, (RADIUS_GROWTH * radius).clamp(max=MAX_STEP_SIZE)))
+    displacement = state.points - state.origin
+    inside = state.origin + displacement * (radius / state.distance)[:, None]
+    return torch.where(state.found[:, None], inside, current)
 
 
 def _steepest_direction(current: Tensor, gradient: Tensor, norm: str, bounds: Box | None) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dimple.tensors import Box
+from dimple.tensors import Box, flatten
 
 # A coordinate counts as at its bound when it is nearer than this fraction of the step's largest coordinate: searches
 # stop slightly before the bounds.
@@ -35,6 +35,44 @@ def active_bounds(step: Tensor, gradient: Tensor, points: Tensor, bounds: Box) -
     """
     near = ACTIVE_BOUND_TOLERANCE * step.abs().amax(1, keepdim=True)
     return ((points - bounds.low <= near) & (gradient > 0)) | ((bounds.high - points <= near) & (gradient < 0))
+
+
+def stationarity_angle(step: Tensor, gradient: Tensor, points: Tensor, norm: str, bounds: Box | None) -> Tensor:
+    """Return the angle in degrees, `(B,)`, by which a boundary point misses the first-order condition of a nearest one.
+
+    At the nearest point the step goes down the gradient of the logit margin as steeply as its norm allows. The angle is
+    arccos(-g . s / (|g|_dual |s|)), 0 at a stationary point. In l2 it is the angle between the step and the normal of
+    the boundary; in the other norms it measures the duality gap. Coordinates at a bound through which the gradient
+    would push them count neither in g nor in s. At a kink of the boundary the angle of the nearest point need not be 0.
+    A sample on the boundary has no step and the angle 0.
+
+    Args:
+        step: `(B, *shape)`, from the samples to the points.
+        gradient: `(B, *shape)`, of the logit margin at the points.
+        points: `(B, *shape)`.
+        norm: `l1`, `l2` or `linf`, the norm of the step.
+        bounds: the bounds of every coordinate, or None.
+
+    Example:
+        >>> normal, step = torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 1.0]])
+        >>> stationarity_angle(step, normal, step, "l2", None)
+        tensor([45.])
+    """
+    s = flatten(step)
+    g = flatten(gradient)
+    if bounds is not None:
+        is_active = active_bounds(s, g, flatten(points), bounds)
+        s = s.masked_fill(is_active, 0.0)
+        g = g.masked_fill(is_active, 0.0)
+    size = torch.linalg.vector_norm(s, ord={"l1": 1.0, "l2": 2.0, "linf": torch.inf}[norm], dim=1)
+    descent = -(g * s).sum(1)
+    if norm == "l2":
+        across = torch.linalg.vector_norm(s * (g * g).sum(1, keepdim=True) + g * descent[:, None], dim=1)
+        angle = torch.atan2(across, g.norm(dim=1) * descent)
+    else:
+        max_descent = dual_norm(g, norm) * size
+        angle = torch.acos((descent / max_descent.clamp(min=torch.finfo(s.dtype).tiny)).clamp(-1, 1))
+    return torch.where(flatten(step).any(1), torch.rad2deg(angle), 0.0)
 
 
 def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, bounds: Box | None) -> Tensor:

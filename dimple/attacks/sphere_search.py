@@ -6,17 +6,15 @@ none of these points is adversarial, those of the lowest logit margins descend a
 other class between the points.
 """
 
-import dataclasses
 from typing import final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from dimple.attacks.best_so_far import select_rows
-from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary
-from dimple.tensors import broadcast_per_sample, flatten, generator
+from dimple.attacks.search import SearchState
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
+from dimple.tensors import flatten, generator
 
 # The maximum number of dimensions in which the search is efficient.
 MAX_DIMENSION = 3
@@ -42,55 +40,35 @@ NUM_NEIGHBORS = 4
 RADIUS_SHRINKAGE = 1e-6
 # The number of rows of one forward: larger batches exceed the cache of a CPU core.
 MAX_BATCH_ROWS = 4096
+# The passes of one search of a sphere.
+SPHERE_SEARCH_PASSES = FORWARD_COST * (UNIFORM_DIRECTIONS + NEARBY_DIRECTIONS) + (
+    UNIFORM_DESCENTS + NEARBY_DESCENTS
+) * (DESCENT_STEPS * (FORWARD_COST + BACKWARD_COST) + FORWARD_COST)
 
 
-def search_sphere(
-    boundary: Boundary,
-    x: Tensor,
-    y: Tensor,
-    points: Tensor,
-    attempt: int,
-    constraint: SubspaceConstraint | None = None,
-    targets: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Evaluate points just inside the distance of each known point, and return that of the lowest logit margin.
+def search_sphere(state: SearchState, rows: Tensor, attempt: int) -> None:
+    """Query points just inside the distance of each nearest point known.
 
     Args:
-        boundary: the boundary; its bounds limit the search.
-        x: `(B, *shape)` samples that the classifier assigns to `y`.
-        y: `(B,)` classes.
-        points: `(B, n)`, flat, the nearest adversarial points known, each different from its sample.
+        state: the state of the search.
+        rows: `(R,)`, samples whose nearest point known is not the sample itself, with `SPHERE_SEARCH_PASSES` left.
         attempt: the number of the attempt; each has other directions, the same for every sample.
-        constraint: as in `dimple.attacks.base.MinimumNormAttack`.
-        targets: as in `dimple.attacks.base.MinimumNormAttack`.
-
-    Returns:
-        The points found `(B, n)`, the mask of those that are adversarial `(B,)`, and the passes spent `(B,)`.
     """
-    radius = (1 - RADIUS_SHRINKAGE) * (points - flatten(x)).norm(dim=1)
-    sphere = _SphereSearch(boundary, x, y, radius, constraint, targets)
-    uniform, nearby_offsets = _sample_directions(x, attempt)
-    best = points.clone()
-    is_adversarial = torch.zeros_like(y, dtype=torch.bool)
-    passes = torch.full_like(sphere.radius, FORWARD_COST * (UNIFORM_DIRECTIONS + NEARBY_DIRECTIONS))
-    descent_starts = points.new_empty(len(x), UNIFORM_DESCENTS + NEARBY_DESCENTS, points.shape[1])
-    all_rows = torch.arange(len(x), device=x.device)
-    for rows in all_rows.split(MAX_BATCH_ROWS // (UNIFORM_DIRECTIONS + NEARBY_DIRECTIONS)):
-        nearby = normalize(points[rows] - sphere.origin[rows], dim=1)[:, None] + nearby_offsets
-        directions = torch.cat([uniform.expand(len(rows), -1, -1), nearby], dim=1)
-        directions = sphere.project_directions(rows, directions)
-        queries, logit_margins = sphere.evaluate(rows, directions)
-        best[rows], is_adversarial[rows] = _select_lowest(queries, logit_margins)
+    uniform, nearby_offsets = _sample_directions(state.origin, attempt)
+    for part in rows.split(MAX_BATCH_ROWS // (UNIFORM_DIRECTIONS + NEARBY_DIRECTIONS)):
+        sphere = _SphereSearch(state, part)
+        nearby = normalize(state.points[part] - state.origin[part], dim=1)[:, None] + nearby_offsets
+        directions = sphere.allow(torch.cat([uniform.expand(len(part), -1, -1), nearby], dim=1))
+        logit_margins = sphere.evaluate(directions)
         uniform_margins = _raise_non_minima(uniform, logit_margins[:, :UNIFORM_DIRECTIONS])
         lowest_uniform = uniform_margins.topk(UNIFORM_DESCENTS, largest=False).indices
         nearby_margins = logit_margins[:, UNIFORM_DIRECTIONS:]
         lowest_nearby = UNIFORM_DIRECTIONS + nearby_margins.topk(NEARBY_DESCENTS, largest=False).indices
         lowest = torch.cat([lowest_uniform, lowest_nearby], dim=1)
-        descent_starts[rows] = directions.take_along_dim(lowest[:, :, None], 1)
-    for rows in all_rows[~is_adversarial].split(MAX_BATCH_ROWS // descent_starts.shape[1]):
-        best[rows], is_adversarial[rows] = _select_lowest(*sphere.descend(rows, descent_starts[rows]))
-        passes[rows] += descent_starts.shape[1] * (DESCENT_STEPS * (FORWARD_COST + BACKWARD_COST) + FORWARD_COST)
-    return best, is_adversarial, passes
+        is_open = ~(logit_margins <= 0).any(1)
+        starts = directions.take_along_dim(lowest[:, :, None], 1)[is_open]
+        if len(starts) > 0:
+            _SphereSearch(state, part[is_open]).descend(starts)
 
 
 def _sample_directions(x: Tensor, attempt: int) -> tuple[Tensor, Tensor]:
@@ -105,12 +83,6 @@ def _sample_directions(x: Tensor, attempt: int) -> tuple[Tensor, Tensor]:
     return uniform.to(x), (tangents * offset_directions).to(x)
 
 
-def _select_lowest(points: Tensor, logit_margins: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, of points `(B, M, n)`, those of the lowest margins, `(B, n)`, and which are adversarial, `(B,)`."""
-    lowest, index = logit_margins.min(1)
-    return points.take_along_dim(index[:, None, None], 1).squeeze(1), lowest <= 0
-
-
 def _raise_non_minima(directions: Tensor, logit_margins: Tensor) -> Tensor:
     """Return the margins `(B, M)` in directions `(M, n)`, with those raised that are not local minima.
 
@@ -123,67 +95,36 @@ def _raise_non_minima(directions: Tensor, logit_margins: Tensor) -> Tensor:
 
 
 @final
-@dataclasses.dataclass(frozen=True)
 class _SphereSearch:
-    """The spheres of given radii `(B,)` around the samples; the other attributes are as in `MinimumNormAttack`."""
+    """The spheres around some of the samples, just inside the distances of their nearest points known."""
 
-    boundary: Boundary
-    x: Tensor
-    y: Tensor
-    radius: Tensor
-    constraint: SubspaceConstraint | None
-    targets: Tensor | None
+    def __init__(self, state: SearchState, rows: Tensor) -> None:
+        self.state = state
+        self.rows = rows
+        self.radius = (1 - RADIUS_SHRINKAGE) * state.distance[rows]
 
-    @property
-    def origin(self) -> Tensor:
-        """The samples, flat."""
-        return flatten(self.x)
+    def allow(self, directions: Tensor) -> Tensor:
+        """Return unit vectors along the allowed components of vectors `(R, M, n)`."""
+        return normalize(self.state.problem.allow(self.rows, directions), dim=2)
 
-    def project_directions(self, rows: Tensor, directions: Tensor) -> Tensor:
-        """Return unit vectors along the allowed components of vectors `(R, M, n)` from some samples."""
-        constraint, _ = select_rows(rows, self.constraint, None)
-        return normalize(directions if constraint is None else constraint.project_each(directions), dim=2)
+    def evaluate(self, directions: Tensor) -> Tensor:
+        """Query the points of the spheres in directions `(R, M, n)`, and return their logit margins `(R, M)`."""
+        return self.state.query_many(self.rows, self._points(directions))[0]
 
-    def points_on_sphere(self, rows: Tensor, directions: Tensor) -> Tensor:
-        """Return the points of the spheres in directions `(R, M, n)`, clamped to the bounds."""
-        points = self.origin[rows, None] + broadcast_per_sample(self.radius[rows], directions) * directions
-        bounds = self.boundary.bounds if self.constraint is None else None
-        return points if bounds is None else bounds.clamp(points)
-
-    def evaluate(self, rows: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the points in directions `(R, M, n)`, and their logit margins `(R, M)`."""
-        points = self.points_on_sphere(rows, directions)
-        return points, self.boundary.logit_margin(*self._query_arguments(rows, points)).reshape(points.shape[:2])
-
-    def descend(self, rows: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Descend along the spheres; return the points of lowest margin `(R, M, n)` and these margins `(R, M)`."""
-        best = directions
-        lowest = directions.new_full(directions.shape[:2], torch.inf)
+    def descend(self, directions: Tensor) -> None:
+        """Descend along the spheres from directions `(R, M, n)`."""
         for _ in range(DESCENT_STEPS):
-            logit_margin, gradient = self.boundary.logit_margin_and_gradient(
-                *self._query_arguments(rows, self.points_on_sphere(rows, directions))
-            )
-            logit_margin = logit_margin.reshape(directions.shape[:2])
-            gradient = gradient.reshape(directions.shape)
-            best = torch.where((logit_margin < lowest)[..., None], directions, best)
-            lowest = torch.minimum(logit_margin, lowest)
-            tangential = self._tangential_gradient(rows, gradient, directions)
+            logit_margin, gradient = self.state.query_many(self.rows, self._points(directions), with_gradient=True)
+            assert gradient is not None
+            tangential = gradient - (gradient * directions).sum(2, keepdim=True) * directions
             slope = tangential.norm(dim=2).clamp(min=torch.finfo(logit_margin.dtype).tiny)
-            angle = OVERSHOOT_FACTOR * logit_margin / (slope * self.radius[rows, None])
+            angle = OVERSHOOT_FACTOR * logit_margin / (slope * self.radius[:, None])
             angle = angle.clamp(max=MAX_TURN_ANGLE)
             directions = normalize(directions - angle[..., None] * (tangential / slope[..., None]), dim=2)
-        points, logit_margin = self.evaluate(rows, directions)
-        points = torch.where((logit_margin < lowest)[..., None], points, self.points_on_sphere(rows, best))
-        return points, torch.minimum(logit_margin, lowest)
+        self.evaluate(directions)
 
-    def _tangential_gradient(self, rows: Tensor, gradient: Tensor, directions: Tensor) -> Tensor:
-        """Return the allowed component of the gradients that is tangential to the sphere."""
-        constraint, _ = select_rows(rows, self.constraint, None)
-        allowed = gradient if constraint is None else constraint.project_each(gradient)
-        return allowed - (allowed * directions).sum(2, keepdim=True) * directions
-
-    def _query_arguments(self, rows: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return points `(R, M, n)` as a batch of samples, with their classes and their targets."""
-        count = points.shape[1]
-        targets = None if self.targets is None else self.targets[rows].repeat_interleave(count)
-        return points.reshape(-1, *self.x.shape[1:]), self.y[rows].repeat_interleave(count), targets
+    def _points(self, directions: Tensor) -> Tensor:
+        """Return the points of the spheres in directions `(R, M, n)`, clamped to the bounds."""
+        points = self.state.origin[self.rows, None] + self.radius[:, None, None] * directions
+        bounds = self.state.problem.bounds
+        return points if bounds is None else bounds.clamp(points)

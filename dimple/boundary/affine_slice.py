@@ -75,7 +75,7 @@ class AffineSlice:
             SceneError: if the gradients have too few directions outside the span of the given axes.
         """
         initial_slice = cls(x[0], initial_axes) if initial_axes.shape[1] else None
-        _, _, gradients = boundary.logit_margin_and_class_gradients(x, y, ALL_OTHER_CLASSES)
+        *_, gradients = boundary.scores_and_class_gradients(x, y, ALL_OTHER_CLASSES)
         rows = gradients.reshape(-1, x[0].numel()).double()
         length = float(rows.norm(dim=1).max())
         if initial_slice is not None:

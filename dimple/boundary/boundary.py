@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.errors import ShapeError
 from dimple.protocols import Classifier
-from dimple.tensors import BoundsLike, as_box
+from dimple.tensors import BoundsLike, as_box, flatten
 
 # The cost of a forward and of a backward evaluation of one sample, in passes: together they are one pass.
 FORWARD_COST = 0.4
@@ -77,10 +77,10 @@ class Boundary:
         self.backwards += len(x)
         return logit_margin.detach(), gradient
 
-    def logit_margin_and_class_gradients(
+    def scores_and_class_gradients(
         self, x: Tensor, y: Tensor, other_classes: Tensor | int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logit margin, the margins over single other classes, and the gradients of the latter.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the scores, some other classes, the margins over each of them, and the gradients of these margins.
 
         The cost is one forward and R backwards for each sample.
 
@@ -91,7 +91,8 @@ class Boundary:
                 take (at most K - 1).
 
         Returns:
-            The logit margin `(B,)`; `z_y - z_other` for each other class, `(B, R)`; their gradients `(B, R, *shape)`.
+            The scores `(B, K)`; the other classes `(B, R)`; `z_y - z_other` for each, `(B, R)`; the gradients of these,
+            `(B, R, *shape)`.
         """
         gradients = []
         with torch.enable_grad():
@@ -105,7 +106,7 @@ class Boundary:
                 (gradient,) = torch.autograd.grad(class_margins[:, column].sum(), leaf, retain_graph=not last)
                 gradients.append(gradient)
         self.backwards += other_classes.numel()
-        return compute_logit_margin(scores.detach(), y), class_margins.detach(), torch.stack(gradients, 1)
+        return scores.detach(), other_classes, class_margins.detach(), torch.stack(gradients, 1)
 
     def logit_margin_hessian(self, x: Tensor, y: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Return the gradient of the logit margin, and a function that multiplies by its Hessian at `x`.
@@ -141,6 +142,9 @@ class Boundary:
         return scores.detach(), values.detach(), gradient
 
     def _scores(self, x: Tensor) -> Tensor:
+        if len(x) == 0 and self._class_count is not None:
+            # Some networks fail on an empty batch.
+            return flatten(x).sum(1, keepdim=True).expand(-1, self._class_count)
         scores: Any = self.model(x)
         if not isinstance(scores, Tensor) or not scores.is_floating_point():
             found = scores.dtype if isinstance(scores, Tensor) else f"a {type(scores).__name__}"

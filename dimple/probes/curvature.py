@@ -41,7 +41,7 @@ class Curvature(Probe):
 
     Args:
         max_passes: the largest number of passes of one search for the boundary point of one sample.
-        restarts: the number of searches for it, the first included; None for the default of `Margin`.
+        restarts: as in `Margin`.
         steps: the number of steps of Lanczos and of power iteration.
         radius: the finite step, relative to the margin.
         null_draws: the number of random directions.

@@ -6,22 +6,15 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from dimple.attacks.base import MinimumNormAttack
-from dimple.attacks.boundary_points import (
-    BoundaryPoints,
-    missing_boundary_points,
-    refine_attack_result,
-    scatter_boundary_points,
-    select_closest,
-    stationarity_angle,
-)
 from dimple.attacks.closest import closest_point
 from dimple.attacks.deepfool import deepfool
 from dimple.attacks.fab import fab
 from dimple.attacks.lbfgs import lbfgs
 from dimple.attacks.pgd import pgd
+from dimple.attacks.projections import stationarity_angle
+from dimple.attacks.search import MinimumNormAttack, SearchProblem, SearchState
 from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.boundary.boundary import Boundary, runner_up_classes
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, compute_logit_margin, runner_up_classes
 from dimple.errors import ShapeError
 from dimple.probes.base import Measurement, Probe
 from dimple.protocols import TangentField
@@ -38,6 +31,10 @@ METHODS: dict[str, MinimumNormAttack] = {
 }
 
 
+# The passes of a sample besides its search: its prediction, and the gradient at its boundary point.
+PROBE_COST = 2 * FORWARD_COST + BACKWARD_COST
+
+
 @final
 @settings
 class Margin(Probe):
@@ -46,15 +43,15 @@ class Margin(Probe):
     A search finds a point of another class near the sample. The point is moved along its ray from the sample until it
     lies on the boundary, and the distance of this verified point is reported. It is an upper bound of the true margin.
     It is positive where the sample is classified correctly, negative where it is misclassified (the distance from the
-    predicted class), and `inf` in absolute value where no crossing was found.
+    predicted class), `inf` in absolute value where no crossing was found, and nan where the scores of the sample are.
 
     Columns: `margin` (signed, in the norm), `margin_found`, `adversarial_class` (the class on the other side of the
     boundary point), `margin_unrefined` (signed, the distance of the point before its refinement to the boundary),
     `stationarity_angle` (degrees between the step and the steepest one at the boundary, among the coordinates that the
     bounds leave free; 0 at a closest point where the boundary is smooth, see
-    `dimple.attacks.boundary_points.stationarity_angle`), `margin_passes` (of the search), `margin_status`,
-    `margin_multiple_minima` (another restart found a point that is more than a tenth closer: the gradient at the sample
-    does not lead to the closest point, or the boundary has several local minima of the distance).
+    `dimple.attacks.projections.stationarity_angle`), `margin_passes` (all that were spent on the sample),
+    `margin_status`, `margin_multiple_minima` (another search of the same sample found a point more than a tenth closer:
+    the gradient at the sample does not lead to the closest point, or the distance has several local minima).
     Details: `boundary_point` and `boundary_normal` (unit, towards the side of the sample; 0 where not found), both
     `(B, *shape)`; with `adversarial_class: each` also `margin_by_class` `(B, K)`, unsigned, `inf` for the predicted
     class.
@@ -65,8 +62,10 @@ class Margin(Probe):
             crossing; `fab` crosses the boundary repeatedly and steps back towards the sample; `pgd` descends the logit
             margin within `radius` of the sample; `lbfgs` minimizes distance and loss sample by sample (l2 only; it
             needs hundreds of passes).
-        max_passes: the largest number of passes of one search for one sample; each restart of `closest` has as many.
-        restarts: the number of searches of `closest`, the first included; None takes more in few dimensions.
+        max_passes: the largest number of passes spent on one sample, all restarts, the refinement and the check of the
+            boundary point included. With fewer than two nothing is found.
+        restarts: the number of descents of `closest`, the first included, which share the passes; None takes as many
+            as can have 40 passes each, in more than 64 dimensions one.
         radius: the radius of `pgd`; None takes the smallest one in which it succeeds, by bisection.
         adversarial_class: `any` searches for the closest input of any other class, a class number for the closest input
             of that class, and `each` for the closest input of every class, with `max_passes` for each of them.
@@ -92,67 +91,78 @@ class Margin(Probe):
         predicted = scores.argmax(1)
         details: dict[str, Tensor] = {}
         target: Tensor | None = None
+        # The prediction and the gradient at the boundary point are part of the passes of the sample.
+        max_passes = self.max_passes - PROBE_COST
         if self.adversarial_class == "any":
-            found = self._find_boundary_points(boundary, x, predicted)
-            adversarial_class = runner_up_classes(boundary.scores(found.points), predicted, 1).squeeze(1)
+            found = self._search(SearchProblem(boundary, x, predicted, self.norm), max_passes)
         else:
             classes = self._target_classes(scores.shape[1])
-            by_class = [self._find_in_class(boundary, x, predicted, number) for number in classes]
-            found = select_closest(by_class)
-            distances = torch.stack([points.distance for points in by_class], 1)
-            adversarial_class = target = torch.tensor(classes, device=x.device)[distances.argmin(1)]
+            by_class = [self._search_class(boundary, x, predicted, number, max_passes) for number in classes]
+            found = SearchState(SearchProblem(boundary, x, predicted, self.norm), max_passes)
+            for state in by_class:
+                found.absorb(found.problem.all_rows, state)
+            distances = torch.stack([state.distance for state in by_class], 1)
+            target = torch.tensor(classes, device=x.device)[distances.argmin(1)]
             if self.adversarial_class == "each":
                 details["margin_by_class"] = distances
-        _, gradient = boundary.logit_margin_and_gradient(found.points, predicted, target)
+        return self._measure(boundary, x, y, predicted, found, target, details)
+
+    def _measure(
+        self,
+        boundary: Boundary,
+        x: Tensor,
+        y: Tensor,
+        predicted: Tensor,
+        found: SearchState,
+        target: Tensor | None,
+        details: dict[str, Tensor],
+    ) -> Measurement:
+        """Return the columns and details of the points that were found."""
+        points = found.points.reshape(x.shape)
+        scores, _, gradient = boundary.scores_and_gradient(points, lambda z: compute_logit_margin(z, predicted, target))
+        adversarial_class = runner_up_classes(scores, predicted, 1).squeeze(1) if target is None else target
         length = flatten(gradient).norm(dim=1).clamp(min=torch.finfo(x.dtype).tiny)
-        angle = stationarity_angle(found.points - x, gradient, found.points, self.norm, boundary.bounds)
-        sign = torch.where(predicted == y, 1.0, -1.0).to(x)
+        angle = stationarity_angle(points - x, gradient, points, self.norm, boundary.bounds)
+        sign = torch.where(predicted == y, 1.0, -1.0).to(x).where(found.has_scores, torch.nan)
         columns = {
             "margin": sign * found.distance,
             "margin_found": found.found,
             "adversarial_class": torch.where(found.found, adversarial_class, predicted),
             "margin_unrefined": sign * found.unrefined_distance,
             "stationarity_angle": angle.where(found.found, torch.inf),
-            "margin_passes": found.passes,
+            "margin_passes": found.passes + PROBE_COST,
             "margin_status": found.status,
             "margin_multiple_minima": found.multiple_minima,
         }
-        details["boundary_point"] = found.points
         unit_gradient = gradient / broadcast_per_sample(length, x)
-        details["boundary_normal"] = unit_gradient * broadcast_per_sample(found.found, x)
+        details["boundary_point"] = points
+        details["boundary_normal"] = torch.where(broadcast_per_sample(found.found, x), unit_gradient, 0.0)
         return Measurement(columns, self._units(), details)
 
     def search(
         self, boundary: Boundary, x: Tensor, predicted: Tensor, constraint: SubspaceConstraint | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boundary points `(B, *shape)`, their distances `(B,)` (inf if not found), and the flags `found`."""
-        found = self._find_boundary_points(boundary, x, predicted, constraint)
-        return found.points, found.distance, found.found
+    ) -> SearchState:
+        """Return the boundary points nearest to the samples, which the classifier assigns to the classes given."""
+        return self._search(SearchProblem(boundary, x, predicted, self.norm, constraint), self.max_passes)
 
-    def _find_boundary_points(
-        self,
-        boundary: Boundary,
-        x: Tensor,
-        predicted: Tensor,
-        constraint: SubspaceConstraint | None = None,
-        targets: Tensor | None = None,
-    ) -> BoundaryPoints:
-        search = METHODS[self.method]
+    def _search(self, problem: SearchProblem, max_passes: float) -> SearchState:
+        attack = METHODS[self.method]
         if self.method == "closest":
-            search = partial(closest_point, restarts=self.restarts)
+            attack = partial(closest_point, restarts=self.restarts)
         elif self.method == "pgd":
-            search = partial(pgd, radius=self.radius)
-        result = search(boundary, x, predicted, self.norm, self.max_passes, constraint, targets)
-        return refine_attack_result(boundary, x, predicted, self.norm, result, targets)
+            attack = partial(pgd, radius=self.radius)
+        return attack(problem, max_passes)
 
-    def _find_in_class(self, boundary: Boundary, x: Tensor, predicted: Tensor, target: int) -> BoundaryPoints:
+    def _search_class(
+        self, boundary: Boundary, x: Tensor, predicted: Tensor, target: int, max_passes: float
+    ) -> SearchState:
         """Return the nearest inputs of one class; samples that are predicted as this class have no crossing."""
+        problem = SearchProblem(boundary, x, predicted, self.norm, targets=torch.full_like(predicted, target))
+        found = SearchState(problem, max_passes)
         rows = torch.nonzero(predicted != target).squeeze(1)
-        if len(rows) == 0:
-            return missing_boundary_points(x)
-        targets = torch.full_like(rows, target)
-        found = self._find_boundary_points(boundary, x[rows], predicted[rows], None, targets)
-        return scatter_boundary_points(found, rows, x)
+        if len(rows) > 0:
+            found.absorb(rows, self._search(problem.select(rows), max_passes))
+        return found
 
     def _target_classes(self, num_classes: int) -> list[int]:
         """Return the classes to search for: all of them, or the chosen one if the classifier has it."""
@@ -174,6 +184,6 @@ class Margin(Probe):
             "margin_unrefined": distance,
             "stationarity_angle": "degrees",
             "margin_passes": "passes",
-            "margin_status": "0 converged, 1 max_passes reached, 2 no crossing",
+            "margin_status": "0 converged, 1 max_passes reached, 2 no crossing, 3 no scores",
             "margin_multiple_minima": "yes or no",
         }

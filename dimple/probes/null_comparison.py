@@ -22,7 +22,7 @@ class MarginNullComparison:
     """Searches for the boundary from the same samples, in all directions and within subspaces.
 
     The searches ignore the input bounds, so that they differ only in the allowed directions. Constructing the object
-    makes the search in all directions.
+    makes the search in all directions; a search within a subspace that finds a nearer point improves its result.
 
     Args:
         boundary: the boundary; its model is used without bounds.
@@ -36,8 +36,8 @@ class MarginNullComparison:
         unbounded_boundary: the boundary without bounds, which counts the passes of all searches.
         predicted: `(B,)`, the predicted classes.
         sign: `(B,)`, 1 where the prediction is the label, else -1.
-        distance: `(B,)`, the unsigned distance in all directions; `inf` where no boundary point was found.
-        step: `(B, *shape)`, the step to the boundary point; zero where none was found.
+        distance: `(B,)`, the smallest distance found by any search; `inf` where no boundary point was found.
+        step: `(B, *shape)`, the step to that boundary point; zero where none was found.
     """
 
     def __init__(self, boundary: Boundary, x: Tensor, y: Tensor, margin: Margin, null_draws: int, seed: int) -> None:
@@ -47,10 +47,18 @@ class MarginNullComparison:
         self.unbounded_boundary = Boundary(boundary.model)
         self.x = x
         self.predicted = self.unbounded_boundary.predict(x)
-        self.sign = torch.where(self.predicted == y, 1.0, -1.0).to(x)
-        points, self.distance, found = margin.search(self.unbounded_boundary, x, self.predicted)
-        self.step = torch.where(broadcast_per_sample(found, x), points - x, 0.0)
+        found = margin.search(self.unbounded_boundary, x, self.predicted)
+        self.sign = torch.where(self.predicted == y, 1.0, -1.0).to(x).where(found.has_scores, torch.nan)
+        self.distance = torch.full_like(self.sign, torch.inf)
+        self.step = torch.zeros_like(x)
+        self.use_points(found.points.reshape(x.shape), found.distance)
         self._null_distances: dict[tuple[int, bool], Tensor] = {}
+
+    def use_points(self, points: Tensor, distance: Tensor) -> None:
+        """Keep known boundary points `(B, *shape)` that are nearer than all before; `(B,)` distances are unsigned."""
+        nearer = distance < self.distance
+        self.distance = torch.where(nearer, distance, self.distance)
+        self.step = torch.where(broadcast_per_sample(nearer, self.x), points - self.x, self.step)
 
     def constrained_margin(self, name: str, constraint: SubspaceConstraint) -> dict[str, Tensor]:
         """Return `margin_<name>`, the signed margin in the directions that the constraint allows, `(B,)`."""
@@ -70,9 +78,11 @@ class MarginNullComparison:
         columns: dict[str, Tensor] = {}
         details: dict[str, Tensor] = {}
         n = flatten(self.x).shape[1]
+        # All searches come first, because each of them may improve the unconstrained distance.
+        distances = {name: self._distance_and_null(constraint) for name, constraint in constraints.items()}
         unconstrained = self.distance.where(torch.isfinite(self.distance), torch.nan)
         for name, constraint in constraints.items():
-            distance, null = self._distance_and_null(constraint)
+            distance, null = distances[name]
             columns[f"margin_{name}"] = self.sign * distance
             columns |= null_statistics(f"margin_{name}_null", self.sign[:, None] * null)
             columns[f"margin_{name}_ratio"] = distance / unconstrained
@@ -114,10 +124,11 @@ class MarginNullComparison:
             basis = batch[0] if count == 1 else torch.cat([basis.expand(len(x), -1, -1) for basis in batch])
             constraint = SubspaceConstraint(basis, orthogonal)
             repeated = x.repeat(count, *[1] * (x.dim() - 1))
-            _, distance, _ = self.margin.search(
-                self.unbounded_boundary, repeated, self.predicted.repeat(count), constraint
-            )
-            columns.append(distance.reshape(count, len(x)).T)
+            found = self.margin.search(self.unbounded_boundary, repeated, self.predicted.repeat(count), constraint)
+            points = found.points.reshape(count, *x.shape)
+            for point, distance in zip(points, found.distance.reshape(count, len(x)), strict=True):
+                self.use_points(point, distance)
+                columns.append(distance[:, None])
         return torch.cat(columns, dim=1)
 
 

@@ -7,7 +7,6 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from dimple.attacks.closest import default_restarts
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import Boundary
 from dimple.probes.base import Measurement, Probe
@@ -18,7 +17,6 @@ from dimple.settings import Count, Positive, Seed, settings
 from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
 from dimple.tangents.base import tangent_basis_and_estimate, tangent_reliability
 from dimple.tangents.decomposition import decompose_by_basis
-from dimple.tensors import flatten
 
 
 @final
@@ -44,8 +42,8 @@ class OnOff(Probe):
     Args:
         null_draws: the number of random subspaces.
         method: the search method, as in `Margin`.
-        max_passes: the largest number of passes of one search for one sample; each restart has as many.
-        restarts: the number of searches, the first included.
+        max_passes: the largest number of passes of one search for one sample; there are 3 + 2 x `null_draws` searches.
+        restarts: as in `Margin`.
         seed: seed of the random subspaces.
 
     Reference: Shamir, Melamed, BenShmuel 2021 for the decomposition; the null follows from an isotropic gradient.
@@ -56,7 +54,7 @@ class OnOff(Probe):
     null_draws: Count = DEFAULT_NULL_DRAWS
     method: Literal["closest", "deepfool"] = "closest"
     max_passes: Positive = 15.0
-    restarts: Count = 1
+    restarts: Count | None = None
     seed: Seed = 0
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
@@ -68,10 +66,11 @@ class OnOff(Probe):
     ) -> Measurement:
         """Return the result of `run` with the margin along each control subspace as `margin_<name>`."""
         comparison = self.make_null_comparison(boundary, x, y)
-        distance = comparison.distance
         basis, estimate = tangent_basis_and_estimate(tangents, x)
         constraints = {"on": SubspaceConstraint(basis), "off": SubspaceConstraint(basis, orthogonal=True)}
         constraints |= {name: SubspaceConstraint(field.tangent_basis(x)) for name, field in controls.items()}
+        constrained, details = comparison.compare_with_null(constraints)
+        distance = comparison.distance
         step = decompose_by_basis(basis, comparison.step)
         _, gradient_vectors = comparison.unbounded_boundary.logit_margin_and_gradient(x, comparison.predicted)
         gradient = decompose_by_basis(basis, gradient_vectors)
@@ -82,7 +81,6 @@ class OnOff(Probe):
             "gradient_off_manifold_fraction": gradient.normal_fraction,
             "gradient_off_manifold_fraction_null": torch.full_like(distance, 1 - gradient.isotropic_fraction),
         }
-        constrained, details = comparison.compare_with_null(constraints)
         columns |= constrained
         if estimate is not None:
             columns |= tangent_reliability(estimate, distance)
@@ -96,17 +94,14 @@ class OnOff(Probe):
     ) -> dict[str, Tensor]:
         """Return `margin_unbounded`, `margin_on` and `margin_off` of a search with four times the passes.
 
-        In few dimensions it also has more restarts. A difference of more than a few percent is an error of the search.
+        A difference of more than a few percent is an error of the search.
         """
-        restarts = max(self.restarts, default_restarts(flatten(x).shape[1]))
-        search = dataclasses.replace(self, max_passes=4 * self.max_passes, restarts=restarts)
+        search = dataclasses.replace(self, max_passes=4 * self.max_passes)
         comparison = search.make_null_comparison(boundary, x, y)
         basis = tangents.tangent_basis(x)
-        return (
-            {"margin_unbounded": comparison.sign * comparison.distance}
-            | comparison.constrained_margin("on", SubspaceConstraint(basis))
-            | comparison.constrained_margin("off", SubspaceConstraint(basis, orthogonal=True))
-        )
+        constrained = comparison.constrained_margin("on", SubspaceConstraint(basis))
+        constrained |= comparison.constrained_margin("off", SubspaceConstraint(basis, orthogonal=True))
+        return {"margin_unbounded": comparison.sign * comparison.distance} | constrained
 
     def make_null_comparison(self, boundary: Boundary, x: Tensor, y: Tensor) -> MarginNullComparison:
         """Search in all directions, and return the comparison that makes the constrained searches."""

@@ -181,7 +181,7 @@ class SubspaceMargin(Probe):
         orthogonal: bool = False,
         null_draws: int = DEFAULT_NULL_DRAWS,
         max_passes: float = 15.0,
-        restarts: int = 1,
+        restarts: int | None = None,
         seed: int = 0,
     ) -> None:
         self.subspaces = dict(subspaces)

@@ -55,7 +55,7 @@ class Scene:
     network: MLP = MLP()
     training: Training = StandardTraining()
     snapshots: SnapshotSchedule = SnapshotSchedule()
-    probes: tuple[Probe, ...] = (Margin(restarts=4), OnOff(), Offset())
+    probes: tuple[Probe, ...] = (Margin(), OnOff(), Offset())
     levelset: LevelSet = Adaptive(resolution=64)
     film: Film = Film()
 

@@ -32,8 +32,8 @@ class FastLogitMargin:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logit margins `(N,)` of points `(N, n)`."""
-        margins = torch.empty(len(x))
-        buffers = [torch.empty(min(ROWS_PER_CHUNK, len(x)), len(bias)) for bias in self.biases]
+        margins = torch.empty(len(x), dtype=torch.float32)
+        buffers = [torch.empty(min(ROWS_PER_CHUNK, len(x)), len(bias), dtype=torch.float32) for bias in self.biases]
         for chunk in chunks(len(x), ROWS_PER_CHUNK):
             rows = x[chunk].float()
             for weight, bias, activation, buffer in zip(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dimple.attacks.closest import closest_point
 from dimple.attacks.cutting_planes import search_vertices, shortest_step_into_halfspaces
+from dimple.attacks.search import SearchProblem, SearchState
 from dimple.boundary import Boundary
 from dimple.tensors import generator, norm
 from dimple.verification.branch_and_bound import smallest_l2_step
@@ -18,6 +19,14 @@ pytestmark = pytest.mark.usefixtures("double")
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator(seed, "gaussian"))
+
+
+def search_from(boundary: Boundary, x: Tensor, y: Tensor, points: Tensor, known: Tensor, max_steps: int) -> SearchState:
+    """Search the vertices from adversarial points where they are known, elsewhere from the samples."""
+    state = SearchState(SearchProblem(boundary, x, y), 100.0)
+    state.record(state.problem.all_rows, points, torch.where(known, -1.0, 1.0))
+    search_vertices(state, torch.nonzero(state.distance > 0).squeeze(1), max_steps)
+    return state
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6])
@@ -43,7 +52,7 @@ def test_edges_and_vertices_of_an_octahedron_are_found_from_any_of_its_points(n:
     x = x[x.abs().sum(1) > 1.1]
     y = torch.zeros(len(x), dtype=torch.long)
     inside = 0.05 * gaussian(*x.shape, seed=1).clamp(-2, 2)
-    found = search_vertices(octahedron, x, y, inside, torch.ones_like(y, dtype=torch.bool), max_steps=40)
+    found = search_from(octahedron, x, y, inside, torch.ones_like(y, dtype=torch.bool), max_steps=40)
     # The closest point shrinks every coordinate by the same amount, to zero at most.
     sizes = x.abs().sort(dim=1, descending=True).values
     shrinkage = (sizes.cumsum(1) - 1) / torch.arange(1, n + 1)
@@ -60,7 +69,7 @@ def test_on_a_single_face_the_distance_stays_and_few_passes_are_spent() -> None:
     x = torch.tensor([[0.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
     y = torch.zeros(3, dtype=torch.long)
     known = torch.tensor([[1.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
-    found = search_vertices(boundary, x, y, known, torch.tensor([True, False, True]), max_steps=10)
+    found = search_from(boundary, x, y, known, torch.tensor([True, False, True]), max_steps=10)
     torch.testing.assert_close(found.distance, torch.tensor([1.0, 1.0, 0.0]), rtol=1e-6, atol=0)
     assert found.passes.tolist() == [1.0, 2.0, 0.0]
 
@@ -73,5 +82,5 @@ def test_edge_across_which_a_descent_oscillates_is_found() -> None:
     limits = np.full(3, 9.0)
     steps = [smallest_l2_step(-slopes.numpy(), (slopes @ row - 1).numpy(), -limits, limits, 9.0) for row in x]
     exact = torch.tensor([length for _, length in steps])
-    found = closest_point(boundary, x, torch.zeros(40, dtype=torch.long), restarts=3)
-    torch.testing.assert_close(norm(found.points - x), exact, rtol=1e-6, atol=0)
+    found = closest_point(SearchProblem(boundary, x, torch.zeros(40, dtype=torch.long)), 120.0)
+    torch.testing.assert_close(found.distance, exact, rtol=1e-6, atol=0)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dimple.attacks.base import CONVERGED, MAX_PASSES_REACHED, NO_CROSSING, MinimumNormAttack
 from dimple.attacks.closest import closest_point
 from dimple.attacks.fab import fab
 from dimple.attacks.lbfgs import lbfgs
 from dimple.attacks.pgd import pgd
 from dimple.attacks.projections import dual_norm
+from dimple.attacks.search import CONVERGED, MAX_PASSES_REACHED, NO_CROSSING, MinimumNormAttack, SearchProblem
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary import Boundary
 from dimple.errors import DimpleError
@@ -93,9 +93,9 @@ def test_target_is_reached_and_not_nearer_than_the_closest_point_of_any_class(na
     y = boundary.predict(x)
     attack, max_passes = ATTACKS[name]
     targets = (y + 1) % 3
-    result = attack(boundary, x, y, "l2", max_passes, None, targets)
-    distance = norm(result.points - x)[result.found]
-    closest = norm(closest_point(boundary, x, y, max_passes=100.0).points - x)
+    result = attack(SearchProblem(boundary, x, y, targets=targets), max_passes)
+    distance = result.distance[result.found]
+    closest = closest_point(SearchProblem(boundary, x, y), 100.0).distance
     assert int(result.found.sum()) >= 5
     assert bool((boundary.logit_margin(result.points, y, targets)[result.found] <= 0).all())
     assert bool((distance >= 0.999 * closest[result.found]).all())
@@ -108,7 +108,7 @@ def test_every_point_is_verified_within_bounds_and_counted(name: str, kind: str)
     y = boundary.predict(x)
     for max_passes in (5.0, 33.0):
         boundary.forwards = boundary.backwards = 0
-        result = ATTACKS[name][0](boundary, x, y, kind, max_passes)
+        result = ATTACKS[name][0](SearchProblem(boundary, x, y, kind), max_passes)
         assert float(result.passes.sum()) == pytest.approx(0.4 * boundary.forwards + 0.6 * boundary.backwards)
         assert float(result.passes.max()) <= max_passes + 1e-9
         assert bool((boundary.logit_margin(result.points, y)[result.found] <= 0).all())
@@ -152,7 +152,7 @@ def test_constrained_search_stays_in_its_subspace(name: str, orthogonal: bool) -
     basis = RandomSubspace(4, 0, 0).basis(12).to(x)
     y = boundary.predict(x)
     attack, max_passes = ATTACKS[name]
-    result = attack(boundary, x, y, "l2", max_passes, SubspaceConstraint(basis, orthogonal))
+    result = attack(SearchProblem(boundary, x, y, constraint=SubspaceConstraint(basis, orthogonal)), max_passes)
     step = result.points - x
     along = project_onto_span(basis, step)
     projected_normal = project_onto_span(basis, normal[None])
@@ -168,10 +168,10 @@ def test_constrained_search_stays_in_its_subspace(name: str, orthogonal: bool) -
 def test_without_boundary_nothing_is_found_and_a_misclassified_sample_is_its_own_closest_point(name: str) -> None:
     attack, max_passes = ATTACKS[name]
     constant = half_space(torch.zeros(2), -1.0)
-    nothing = attack(constant, gaussian(3, 2), torch.tensor([1, 1, 1]), "l2", max_passes)
+    nothing = attack(SearchProblem(constant, gaussian(3, 2), torch.tensor([1, 1, 1])), max_passes)
     assert nothing.status.tolist() == [NO_CROSSING] * 3
     x = torch.tensor([[2.0, 1.0]])
-    misclassified = attack(half_space(torch.tensor([1.0, 0.0])), x, torch.tensor([0]), "l2", max_passes)
+    misclassified = attack(SearchProblem(half_space(torch.tensor([1.0, 0.0])), x, torch.tensor([0])), max_passes)
     assert misclassified.points.tolist() == [[2.0, 1.0]]
     assert misclassified.status.tolist() == [CONVERGED]
 
@@ -195,7 +195,7 @@ def test_weight_of_the_distance_is_the_largest_that_succeeds() -> None:
     """With the smallest weight that succeeds, which the paper prints, the minimum lies far beyond the boundary."""
     boundary = half_space(torch.tensor([1.0, 0.0]))
     x = torch.tensor([[-1.0, 0.0]])
-    result = lbfgs(boundary, x, torch.tensor([0]), "l2", 300.0)
+    result = lbfgs(SearchProblem(boundary, x, torch.tensor([0])), 300.0)
     assert result.status.tolist() == [CONVERGED]
     assert 1.0 <= float(norm(result.points - x)) < 1.02
 
@@ -208,6 +208,6 @@ def test_attacks_refuse_norms_that_they_cannot_minimize() -> None:
     with pytest.raises(DimpleError, match="lbfgs minimizes the l2 distance, and norm is linf; choose norm: l2"):
         Margin(norm="linf", method="lbfgs")(boundary, x, y)
     with pytest.raises(DimpleError, match=r"pgd along a subspace .* norm is linf; choose norm: l2"):
-        pgd(boundary, x, y, "linf", 20.0, SubspaceConstraint(basis))
+        pgd(SearchProblem(boundary, x, y, "linf", SubspaceConstraint(basis)), 20.0)
     with pytest.raises(DimpleError, match=r"fab along a subspace .* norm is l1; choose norm: l2"):
-        fab(boundary, x, y, "l1", 20.0, SubspaceConstraint(basis))
+        fab(SearchProblem(boundary, x, y, "l1", SubspaceConstraint(basis)), 20.0)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dimple.attacks.closest import closest_point
+from dimple.attacks.search import SearchProblem, SearchState
 from dimple.attacks.sphere_search import NEARBY_DIRECTIONS, RADIUS_SHRINKAGE, UNIFORM_DIRECTIONS, search_sphere
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary import Boundary
@@ -26,6 +27,14 @@ def make_wall_and_ball(center: torch.Tensor, radius: float = BALL_RADIUS) -> Bou
     return Boundary(scores)
 
 
+def search_from(boundary: Boundary, x: torch.Tensor, y: torch.Tensor, points: torch.Tensor) -> SearchState:
+    """Search the spheres through known adversarial points."""
+    state = SearchState(SearchProblem(boundary, x, y), 1e3)
+    state.record(state.problem.all_rows, points, -torch.ones(len(x), dtype=x.dtype))
+    search_sphere(state, state.problem.all_rows, 0)
+    return state
+
+
 def make_directions(n: int) -> torch.Tensor:
     """Return unit vectors that lead away from the wall."""
     vectors = torch.randn(12, n, generator=generator(0, "ways", n), dtype=torch.float64)
@@ -37,7 +46,7 @@ def make_directions(n: int) -> torch.Tensor:
 def test_ball_opposite_the_wall_is_found_as_the_closest(n: int) -> None:
     origin = torch.zeros(1, n, dtype=torch.float64)
     for direction in make_directions(n):
-        found = closest_point(make_wall_and_ball(BALL_DISTANCE * direction), origin, CLASS_ZERO, restarts=9)
+        found = closest_point(SearchProblem(make_wall_and_ball(BALL_DISTANCE * direction), origin, CLASS_ZERO), 800.0)
         assert float(norm(found.points)) == pytest.approx(BALL_DISTANCE - BALL_RADIUS, rel=1e-4)
 
 
@@ -45,9 +54,9 @@ def test_point_found_is_adversarial_and_just_inside_the_sphere() -> None:
     wall = torch.tensor([[WALL_DISTANCE, 0.0, 0.0]], dtype=torch.float64)
     for direction in make_directions(3):
         boundary = make_wall_and_ball(BALL_DISTANCE * direction)
-        point, is_adversarial, _ = search_sphere(boundary, torch.zeros_like(wall), CLASS_ZERO, wall, 0)
-        assert bool(is_adversarial) and float(boundary.logit_margin(point, CLASS_ZERO)) <= 0
-        assert float(norm(point)) == pytest.approx(WALL_DISTANCE * (1 - RADIUS_SHRINKAGE), rel=1e-12)
+        state = search_from(boundary, torch.zeros_like(wall), CLASS_ZERO, wall)
+        assert float(boundary.logit_margin(state.points, CLASS_ZERO)) <= 0
+        assert float(norm(state.points)) == pytest.approx(WALL_DISTANCE * (1 - RADIUS_SHRINKAGE), rel=1e-12)
         assert boundary.forwards == UNIFORM_DIRECTIONS + NEARBY_DIRECTIONS + 1
 
 
@@ -57,10 +66,10 @@ def test_ball_between_the_sampled_directions_is_found_by_descent(n: int) -> None
     radius = 0.002
     for direction in make_directions(n):
         boundary = make_wall_and_ball((WALL_DISTANCE - radius / 2) * direction, radius)
-        point, is_adversarial, passes = search_sphere(boundary, torch.zeros_like(wall), CLASS_ZERO, wall, 0)
-        assert bool(is_adversarial) and float(boundary.logit_margin(point, CLASS_ZERO)) <= 0
-        assert float(passes) == pytest.approx(0.4 * (boundary.forwards - 1) + 0.6 * boundary.backwards)
-        found = closest_point(boundary, torch.zeros_like(wall), CLASS_ZERO, restarts=9)
+        state = search_from(boundary, torch.zeros_like(wall), CLASS_ZERO, wall)
+        assert float(state.distance) < WALL_DISTANCE and float(boundary.logit_margin(state.points, CLASS_ZERO)) <= 0
+        assert float(state.passes) == pytest.approx(0.4 * (boundary.forwards - 1) + 0.6 * boundary.backwards)
+        found = closest_point(SearchProblem(boundary, torch.zeros_like(wall), CLASS_ZERO), 2000.0)
         assert float(norm(found.points)) == pytest.approx(WALL_DISTANCE - 1.5 * radius, rel=1e-4)
 
 
@@ -69,9 +78,9 @@ def test_nothing_is_found_where_nothing_is_nearer() -> None:
     half_space = Boundary(lambda z: torch.stack([WALL_DISTANCE - z[:, 0], z[:, 0] - WALL_DISTANCE], 1))
     y = half_space.predict(x)
     closest = x + (WALL_DISTANCE - x[:, :1]) * torch.tensor([[1.0, 0.0, 0.0]])
-    assert not search_sphere(half_space, x, y, closest, 0)[1].any()
+    torch.testing.assert_close(search_from(half_space, x, y, closest).points, closest, rtol=0, atol=0)
     exact = (WALL_DISTANCE - x[:, 0]).abs()
-    torch.testing.assert_close(norm(closest_point(half_space, x, y, restarts=9).points - x), exact, rtol=1e-9, atol=0)
+    torch.testing.assert_close(closest_point(SearchProblem(half_space, x, y), 800.0).distance, exact, rtol=1e-9, atol=0)
 
 
 def test_constrained_search_evaluates_directions_of_its_subspace_only() -> None:
@@ -80,7 +89,8 @@ def test_constrained_search_evaluates_directions_of_its_subspace_only() -> None:
     # A ball with its center in the plane, and a ball above the plane.
     for center, nearest in (([-0.5, 0.6, 0.0], 0.61**0.5 - BALL_RADIUS), ([-0.3, 0.0, 0.7], WALL_DISTANCE)):
         boundary = make_wall_and_ball(torch.tensor(center, dtype=torch.float64))
-        found = closest_point(boundary, origin, CLASS_ZERO, restarts=9, constraint=SubspaceConstraint(plane))
+        problem = SearchProblem(boundary, origin, CLASS_ZERO, constraint=SubspaceConstraint(plane))
+        found = closest_point(problem, 800.0)
         assert float(norm(found.points)) == pytest.approx(nearest, rel=1e-4)
         assert float(found.points[0, 2]) == 0
 
@@ -93,6 +103,6 @@ def test_no_query_is_outside_the_bounds() -> None:
         return torch.stack([WALL_DISTANCE - x[:, 0], x[:, 0] - WALL_DISTANCE], 1)
 
     wall = torch.tensor([[WALL_DISTANCE, 0.0]], dtype=torch.float64)
-    search_sphere(Boundary(scores, Box(-0.4, 1.5)), torch.zeros_like(wall), CLASS_ZERO, wall, 0)
+    search_from(Boundary(scores, Box(-0.4, 1.5)), torch.zeros_like(wall), CLASS_ZERO, wall)
     points = torch.cat(queries)
     assert float(points.min()) == -0.4 and float(points.max()) <= 1

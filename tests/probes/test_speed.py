@@ -74,7 +74,7 @@ def test_coordinates_at_a_bound_are_left_out_of_the_speed(norm: str) -> None:
     y = torch.tensor([1])
     boundary = Boundary(layer, Box())
     direction = {"bias": torch.tensor([0.1, -0.1])}
-    probe = Speed(search=Margin(norm=norm, max_passes=60.0, restarts=3), null_draws=0)  # type: ignore[arg-type]
+    probe = Speed(search=Margin(norm=norm, max_passes=180.0, restarts=3), null_draws=0)  # type: ignore[arg-type]
     found = probe(boundary, x, y, direction).columns
     quotient = probe.finite_difference(boundary, x, y, direction, 1e-4)
     torch.testing.assert_close(found["speed"], quotient, rtol=1e-3, atol=0)

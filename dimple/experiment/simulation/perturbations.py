@@ -34,7 +34,7 @@ class PerturbationSearch:
     def __init__(self, run: Run) -> None:
         scene = load_run_scene(run)
         self._snapshots = RunSnapshots(run, scene)
-        self._probe = next((probe for probe in scene.probes if isinstance(probe, Margin)), Margin(restarts=4))
+        self._probe = next((probe for probe in scene.probes if isinstance(probe, Margin)), Margin(max_passes=160))
         self._geometry = run.geometry()
         positions = run.training_points
         self._x = torch.from_numpy(positions["train"]).double()

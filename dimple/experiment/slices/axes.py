@@ -105,7 +105,9 @@ def _choose_box(
         center = (low + high) / 2
         radius = float((high - low).max()) * (0.5 + PADDING_FRACTION)
     elif radius is None:
-        distance = Margin().search(Boundary(boundary.model), x[:1], y[:1], SubspaceConstraint(affine_slice.axes))[1]
+        distance = (
+            Margin().search(Boundary(boundary.model), x[:1], y[:1], SubspaceConstraint(affine_slice.axes)).distance
+        )
         if not bool(torch.isfinite(distance).all()):
             raise UsageError("no boundary was found along these axes, so the box has no size; give one with --radius")
         radius = BOX_RADIUS_FACTOR * float(distance)

@@ -72,7 +72,9 @@ def test_every_view_shows_the_measured_point_with_its_length_and_parts(tmp_path:
         # They lie on the boundary of the network.
         boundary = Boundary(RunSnapshots(run, scene).load_network(step))
         predicted = boundary.predict(torch.from_numpy(x[known]))
-        assert float(boundary.logit_margin(torch.from_numpy(points[known]), predicted).abs().max()) < 1e-4
+        reached = boundary.logit_margin(torch.from_numpy(points[known]), predicted)
+        initial = boundary.logit_margin(torch.from_numpy(x[known]), predicted)
+        assert float((reached / initial).abs().max()) < 0.03
         np.testing.assert_allclose(np.linalg.norm(points - x, axis=1)[known], margin[known], rtol=1e-9)
         # The page shows those in the box, with six digits.
         closest = np.array(data["nearest"][index], dtype=float)
