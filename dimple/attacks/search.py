@@ -24,8 +24,6 @@ NO_SCORES = 3
 PASSES_TOLERANCE = 1e-3
 # The passes that every search keeps for the check of its points.
 CHECK_PASSES = FORWARD_COST
-# From this number of passes on, a search also keeps those for points that fail the check.
-MIN_PASSES_OF_CHECKS = 20.0
 # A point is checked as it is, and where it fails, with its displacement lengthened by these fractions and by rounding.
 CHECK_LENGTHENINGS = (0.0, 1e-7, 1e-4, 1e-2)
 # The maximum number of forwards of the final refinement: scores that saturate need bisections.
@@ -353,7 +351,10 @@ class SearchState:
         """
         self.unrefined_distance = self.distance.clone()
         self.limit = torch.full_like(self.limit, max_passes)
-        self.refine(self.limit - check_passes(max_passes), MAX_REFINEMENT_FORWARDS, 0.0)
+        # A search with passes to spare leaves some for the points that fail.
+        reserve = len(CHECK_LENGTHENINGS) * FORWARD_COST
+        limit = self.limit - torch.where(self.remaining > 2 * reserve, reserve, CHECK_PASSES)
+        self.refine(limit, MAX_REFINEMENT_FORWARDS, 0.0)
         self.check()
         return self
 
@@ -368,6 +369,10 @@ class SearchState:
         points = self.points[rows]
         ray = points - origin
         rounding = torch.finfo(ray.dtype).eps * origin.abs().amax(1, keepdim=True) / ray.norm(dim=1, keepdim=True)
+        # A point that can be checked only once is moved outwards first.
+        has_one_check = self.remaining[rows] < 2 * FORWARD_COST - PASSES_TOLERANCE
+        outwards = self.problem.confine(rows, origin + (1 + 4 * rounding) * ray)
+        points = torch.where(has_one_check[:, None], outwards, points)
         pending = torch.arange(len(rows), device=rows.device)
         for number, lengthening in enumerate(CHECK_LENGTHENINGS):
             if number > 0:
@@ -413,12 +418,7 @@ def start_search(problem: SearchProblem, max_passes: float, refinement_forwards:
         max_passes: the maximum number of passes spent on one sample.
         refinement_forwards: the number of forwards that are kept for the final refinement.
     """
-    return SearchState(problem, max_passes - check_passes(max_passes) - refinement_forwards * FORWARD_COST)
-
-
-def check_passes(max_passes: float) -> float:
-    """Return the passes that a search keeps for the check of its points: one forward, or more where it has many."""
-    return len(CHECK_LENGTHENINGS) * FORWARD_COST if max_passes >= MIN_PASSES_OF_CHECKS else CHECK_PASSES
+    return SearchState(problem, max_passes - CHECK_PASSES - refinement_forwards * FORWARD_COST)
 
 
 def require_l2_constraint(problem: SearchProblem, name: str) -> None:
