@@ -46,6 +46,7 @@ class PreparedClassifier:
         self.model = model
         self.output = output
         self.copies_input = False
+        self.takes_logarithm = False
         self.dtype = parameter_dtype(model)
         self._normalization = None if preprocessing is None else _check_preprocessing(preprocessing)
 
@@ -68,11 +69,12 @@ class PreparedClassifier:
                 f"the model maps samples {tuple(x.shape)} to {tuple(scores.shape)}; scores are (B, K), or (B,) for one "
                 "logit"
             )
-        return scores.to(torch.promote_types(x.dtype, torch.float32))
+        scores = scores.to(torch.promote_types(x.dtype, torch.float32))
+        return scores.clamp(min=torch.finfo(scores.dtype).tiny).log() if self.takes_logarithm else scores
 
     def unwrap(self, x: Tensor) -> Classifier:
         """Return the model itself where it needs no preparation for samples such as `x` `(B, *shape)`, else this."""
-        if self._normalization is not None or self.output is not None or self.copies_input:
+        if self._normalization is not None or self.output is not None or self.copies_input or self.takes_logarithm:
             return self
         with torch.no_grad():
             scores = self.model(x)
@@ -199,6 +201,19 @@ def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradien
         )
     if needs_gradient:
         _require_gradient(classifier, trial)
+    if _are_probabilities(first):
+        classifier.takes_logarithm = True
+        warnings.warn(
+            "the scores of the model are probabilities, whose gradients vanish far from the boundary; their logarithms "
+            "are measured, which have the same boundary (better: return the logits)",
+            stacklevel=5,
+        )
+
+
+def _are_probabilities(scores: Tensor) -> bool:
+    """Return whether each row of scores `(B, K)` is a distribution over the classes."""
+    total = scores.sum(1)
+    return bool(((scores >= 0) & (scores <= 1)).all() and torch.isclose(total, torch.ones_like(total), atol=1e-3).all())
 
 
 def _evaluate_alone(classifier: PreparedClassifier, trial: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import typer
 import dimple
 from dimple import renamed
 from dimple.cli import console
+from dimple.cli.commands.compare import compare
 from dimple.cli.commands.completeness import completeness
 from dimple.cli.commands.docs import docs
 from dimple.cli.commands.export import export
@@ -40,6 +41,7 @@ app.command()(export)
 app.command()(probe)
 app.command("slice")(slice_network)
 app.command()(report)
+app.command()(compare)
 app.command()(gallery)
 app.command()(napari)
 app.command()(pack)

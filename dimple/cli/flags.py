@@ -29,7 +29,10 @@ RunOption = Annotated[
 ]
 WeightsOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Weights file, safetensors or torch; it is read without executing code."),
+    typer.Option(
+        metavar="FILE",
+        help="Weights file, safetensors or torch; none for a network as its code builds it.",
+    ),
 ]
 StateDictKeyOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.")

@@ -13,6 +13,7 @@ from dimple.experiment.probing.measured_run import (
     is_measured_in_memory,
     write_report_of_measured_run,
 )
+from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
@@ -62,28 +63,37 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
     return target
 
 
-def compare(paths: Sequence[Path | str], out: Path | str) -> Path:
+def compare(runs: Sequence[Path | str | Run | Measurement], out: Path | str) -> Path:
     """Write one page about several runs, simulated or measured: their differences, and all statistics side by side.
 
     Args:
-        paths: the run folders, in the order of their columns.
+        runs: runs, their folders, or measurements that were written with `out`, in the order of their columns.
         out: the HTML file.
 
     Returns:
         The file.
 
     Raises:
-        UsageError: for fewer than two runs, for too many, or for a slice.
+        UsageError: for fewer than two runs, for too many, for a slice, or for a measurement without a run.
         RunError: if a folder holds no finished run, or the page cannot be written.
     """
-    if not 2 <= len(paths) <= MAX_RUNS:
-        raise UsageError(f"{len(paths)} runs cannot be compared on one page; name 2 to {MAX_RUNS}")
-    runs = [_open_finished_run(path) for path in paths]
-    if slices := [run for run in runs if is_slice(run)]:
+    if not 2 <= len(runs) <= MAX_RUNS:
+        raise UsageError(f"{len(runs)} runs cannot be compared on one page; name 2 to {MAX_RUNS}")
+    opened = [_open_finished_run(_path_of(run)) for run in runs]
+    if slices := [run for run in opened if is_slice(run)]:
         raise UsageError(
             f"{slices[0].path}: is a slice, which has a page of its own; give dimple report this run alone"
         )
-    return write_comparison([(summarize_run(run), _reproduction_command(run)) for run in runs], out)
+    return write_comparison([(summarize_run(run), _reproduction_command(run)) for run in opened], out)
+
+
+def _path_of(run: Path | str | Run | Measurement) -> Path | str:
+    """Return the folder, or the packed file, of a run."""
+    if isinstance(run, Measurement):
+        if run.run is None:
+            raise UsageError('a measurement without a run cannot be compared; measure with out="runs/mine"')
+        run = run.run
+    return (run.archive_path or run.path) if isinstance(run, Run) else run
 
 
 def _open_finished_run(path: Path | str) -> Run:

@@ -31,7 +31,8 @@ class ProbeConfig:
     Args:
         model: a name of the table of models, or `package.module:factory`.
         data: `digits`, `cifar10:PATH`, `mnist:DIR`, `folder:DIR` or `npz:FILE`.
-        weights: a weights file; without it the digits network is trained first, in a few seconds.
+        weights: a weights file, or `none` for a network as its code builds it; without it the digits network is trained
+            first, in a few seconds.
         checkpoints: a pattern of weights files instead of `weights`, measured in their natural order.
         state_dict_key: the key of the state dict, where the weights file holds several.
         run: the folder of a simulated run instead of all of these, with its snapshots, samples and exact tangents.

@@ -89,7 +89,7 @@ def measure(
         box = as_box(bounds)
         samples = _as_samples(x, "x", box).to(place)
         labels = _as_labels(y, len(samples)).to(place)
-        field = _tangent_field(built, tangents, reference, samples)
+        field = _tangent_field(built, tangents, reference, samples, box)
         if isinstance(model, nn.Module) and _device_of(model) != place:
             raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
         # A network in double precision is measured in double precision.
@@ -140,7 +140,8 @@ def _as_samples(x: Any, name: str, box: Box | None) -> Tensor:
     samples = samples.float() if isinstance(x, list | tuple) else samples
     if not samples.dtype.is_floating_point:
         raise ShapeError(
-            f"{name} has the type {samples.dtype}; give real numbers in the units of bounds, such as x / 255"
+            f"{name} has the type {samples.dtype}; give real numbers in the units of bounds, such as x / 255 for "
+            "bounds=(0, 1), or x.astype(float) for bounds=(0, 255)"
         )
     samples = samples if samples.dtype == torch.float64 else samples.float()
     if samples.dim() < 2 or len(samples) == 0:
@@ -184,6 +185,8 @@ def _as_labels(y: Any, count: int) -> Tensor:
     if y is None:
         return torch.full((count,), -1)
     labels = _copy_as_tensor(y, "y", "labels").cpu()
+    if labels.dim() == 0:
+        raise ShapeError("y is a single label: give samples (B, *shape) with a batch axis, such as x[None], and y (B,)")
     if labels.shape != (count,):
         raise ShapeError(f"y has the shape {tuple(labels.shape)} for {count} samples; labels are (B,)")
     if labels.dtype.is_floating_point and not bool((labels == labels.round()).all()):
@@ -202,7 +205,7 @@ def _require_classes(labels: Tensor, classes: int) -> None:
 
 
 def _tangent_field(
-    probes: Sequence[Probe], tangents: TangentField | str | None, reference: Any, samples: Tensor
+    probes: Sequence[Probe], tangents: TangentField | str | None, reference: Any, samples: Tensor, box: Box | None
 ) -> TangentField | None:
     needing = [type(probe).__name__ for probe in probes if probe.needs_tangents]
     if tangents is None:
@@ -223,12 +226,12 @@ def _tangent_field(
         raise UsageError(
             f"tangents {tangents!r} are estimated from data: give reference=, training samples (N, *shape)"
         )
-    return _estimated_tangents(tangents, reference, samples)
+    return _estimated_tangents(tangents, reference, samples, box)
 
 
-def _estimated_tangents(name: str, reference: Any, samples: Tensor) -> TangentField:
+def _estimated_tangents(name: str, reference: Any, samples: Tensor, box: Box | None) -> TangentField:
     has_labels = isinstance(reference, tuple) and len(reference) == 2
-    cloud = _as_samples(reference[0] if has_labels else reference, "reference", None).to(samples)
+    cloud = _as_samples(reference[0] if has_labels else reference, "reference", box).to(samples)
     if cloud.shape[1:] != samples.shape[1:]:
         raise ShapeError(f"reference has samples {tuple(cloud.shape[1:])}, and x has {tuple(samples.shape[1:])}")
     if name == "local_pca":

@@ -70,8 +70,9 @@ def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = No
             parts.append(result)
             advance()
     joined = ProbeResult.concatenate(parts)
+    rows = torch.arange(len(task.x))
     costs = {name: Cost(**counts) for name, counts in info.get("passes", {}).items()}
-    return Measurement(joined.columns, joined.units, joined.details, task.x, task.boundary.bounds, costs, run)
+    return Measurement(joined.columns, joined.units, joined.details, task.x, task.boundary.bounds, costs, rows, run)
 
 
 def _read_part(run: Run, part: slice) -> ProbeResult | None:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from dimple.columns import describe_column
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.tables import SUMMARY_UNITS, summarize_steps
+from dimple.experiment.probing.tables import SUMMARY_UNITS, accuracy_warning, summarize_steps
 from dimple.experiment.run import Run
 from dimple.probes import Cost
 from dimple.runs.atomic_io import write_bytes
@@ -38,9 +39,11 @@ FORMAT = "dimple measurement 1"
 
 
 @final
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """One measured quantity at every sample; `numpy.asarray(column)` gives its values.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Column(NDArrayOperatorsMixin):
+    """One measured quantity at every sample, which numpy treats as the array of its values.
+
+    `column > 0.5`, `~column`, `abs(column)` and `np.median(column)` are arrays.
 
     Attributes:
         name: the name in tables.
@@ -64,6 +67,16 @@ class Column:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, rows: Any) -> Any:
+        return np.asarray(self)[rows]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(np.asarray(self).tolist())
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        arrays = [np.asarray(value) if isinstance(value, Column) else value for value in inputs]
+        return getattr(function, method)(*arrays, **options)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.values.cpu().numpy(), dtype=dtype, copy=copy)
 
@@ -77,12 +90,13 @@ class Column:
 class Measurement:
     """The measurement of a model at samples, one row for each sample.
 
-    `measurement["margin"]` is a column; `measurement[rows]` is the measurement of some samples, for a slice, a mask or
-    indices.
+    `measurement["margin"]` is a column; `measurement[rows]` is the measurement of some samples, for a slice, indices or
+    a mask such as `measurement["margin"] > 0.5`.
 
     Attributes:
         columns: the measured quantities by name, each with its null.
         x: `(B, *shape)`, the samples.
+        index: `(B,)`, the rows of the samples in what was given to `measure`, also after a selection.
         bounds: the valid range of every coordinate; None for the full space.
         costs: what each probe cost, by its name.
         table: all columns, those of nulls and bands included, as in the files of a run.
@@ -107,6 +121,7 @@ class Measurement:
     x: Tensor
     bounds: Box | None
     costs: dict[str, Cost]
+    index: Tensor
     run: Run | None = None
 
     @property
@@ -128,12 +143,29 @@ class Measurement:
             if key not in self.table:
                 raise UsageError(f"the measurement has no column {key!r}; choose from {', '.join(self.columns)}")
             return self._column(key)
-        if isinstance(key, int | np.integer):
-            key = [int(key)]
-        rows = torch.arange(len(self))[key.values if isinstance(key, Column) else key]
-        rows_of = {name: values[rows] for name, values in self.table.items()}
+        rows = self._rows(key)
+        table = {name: values[rows] for name, values in self.table.items()}
         details = {name: values[rows] for name, values in self.details.items()}
-        return dataclasses.replace(self, table=rows_of, details=details, x=self.x[rows], run=None)
+        x, index = self.x[rows], self.index[rows]
+        return dataclasses.replace(self, table=table, details=details, x=x, index=index, run=None)
+
+    def _rows(self, key: Any) -> Tensor:
+        """Return the numbers of the selected rows.
+
+        Raises:
+            UsageError: if the key selects no row, or rows that there are not.
+        """
+        problem = f"the measurement has the rows 0 to {len(self) - 1}"
+        if isinstance(key, bool | np.bool_):
+            raise UsageError(f"{key} selects no rows; give a slice, indices or a mask of {len(self)} values")
+        try:
+            chosen = np.arange(len(self))[key if isinstance(key, slice) else np.asarray(key)]
+        except IndexError as error:
+            raise UsageError(f"{problem}, and the selection does not fit: {error}") from None
+        rows = torch.from_numpy(np.atleast_1d(chosen).astype(np.int64))
+        if len(rows) == 0:
+            raise UsageError(f"{problem}, and the selection holds none of them")
+        return rows
 
     @property
     def boundary_points(self) -> Tensor:
@@ -170,15 +202,16 @@ class Measurement:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return all columns and the draws of the nulls as arrays, with the columns that a run has: step and split."""
         count = len(self)
-        first = {"step": np.zeros(count, dtype=np.int64), "split": np.full(count, "test"), "index": np.arange(count)}
+        first = {"step": np.zeros(count, dtype=np.int64), "split": np.full(count, "test"), "index": self.index.numpy()}
         draws = {name: values for name, values in self.details.items() if name.endswith(DRAWS_SUFFIX)}
         return first | {name: values.cpu().numpy() for name, values in (self.table | draws).items()}
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return all columns as a data frame; its `attrs` hold the units and the meanings by column."""
+        """Return all columns as a data frame, whose index is `index`; its `attrs` hold units and meanings by column."""
         import pandas as pd
 
-        frame = pd.DataFrame({name: values.cpu().numpy() for name, values in self.table.items()})
+        values = {name: values.cpu().numpy() for name, values in self.table.items()}
+        frame = pd.DataFrame(values, index=pd.Index(self.index.numpy(), name="index"))
         frame.attrs["units"] = dict(self.units)
         frame.attrs["meanings"] = {name: describe_column(name).meaning for name in self.table}
         return frame
@@ -217,12 +250,25 @@ class Measurement:
             console.print(build_table("statistic", self.statistics, self._statistic_units, width=width))
             if warning := reliability_warning(self.statistics):
                 console.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
-            console.print("medians and means over the correctly classified samples", markup=False)
+            for note in self._notes:
+                console.print(note, markup=False)
         return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
     @property
+    def _notes(self) -> list[str]:
+        """Sentences below the statistics: on what they rest, and what makes them doubtful."""
+        correct = int(self.table["correct"].sum())
+        notes = [f"medians and means over the {correct} correctly classified of {len(self)} samples"]
+        if correct == 0:
+            notes = [f"none of the {len(self)} samples is classified correctly, so there are no medians over these"]
+        if warning := accuracy_warning(self.statistics):
+            notes.append(warning)
+        return notes
+
+    @property
     def _statistic_units(self) -> dict[str, str]:
-        return aggregate_units(self.statistics, self.units | SUMMARY_UNITS)
+        units = aggregate_units(self.statistics, self.units | SUMMARY_UNITS)
+        return units | ({"margin_misclassified": self.units["margin"]} if "margin" in self.units else {})
 
     def plot(self, names: Sequence[str] | None = None) -> "NotebookFigure":
         """Draw the cumulative distributions of the distances, each beside its null (dashed).
@@ -249,7 +295,10 @@ class Measurement:
             RunError: if the file cannot be written.
         """
         tensors = {f"table/{name}": values for name, values in self.table.items()}
-        tensors |= {f"details/{name}": values for name, values in self.details.items()} | {"x": self.x}
+        tensors |= {f"details/{name}": values for name, values in self.details.items()} | {
+            "x": self.x,
+            "index": self.index,
+        }
         about = self.to_dict() | {"format": FORMAT, "order": list(self.table)}
         del about["columns"], about["statistics"]
         contiguous = {name: values.cpu().contiguous() for name, values in tensors.items()}
@@ -275,9 +324,13 @@ class Measurement:
                 tensors["x"],
                 None if bounds is None else Box(*bounds),
                 {name: Cost(**cost) for name, cost in about["costs"].items()},
+                tensors["index"],
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path}: is not a file of Measurement.save ({error}); save the measurement again") from None
+            way_out = (
+                "a run folder is opened by dimple.Run.open" if Path(path).is_dir() else "save the measurement again"
+            )
+            raise RunError(f"{path}: is not a file of Measurement.save ({error}); {way_out}") from None
 
     def __repr__(self) -> str:
         return f"<Measurement: {self.heading}; columns {', '.join(self.columns)}>"
@@ -288,7 +341,7 @@ class Measurement:
     def _repr_html_(self) -> str:
         from dimple.views.report.notebook import statistics_html
 
-        return statistics_html(self.heading, self.statistics, self._statistic_units)
+        return statistics_html(self.heading, self.statistics, self._statistic_units, notes=self._notes)
 
 
 def _shorten(values: Tensor, count: int = 4) -> str:

@@ -15,6 +15,8 @@ from dimple.runs import Checkpoints
 from dimple.tensors import generator
 from dimple.training import StandardTraining
 
+# The value of `weights` for a network as its code builds it: untrained, or trained by that code.
+UNTRAINED = "none"
 DIGITS_TRAINING = StandardTraining(steps=150, lr=3e-3)
 
 
@@ -50,14 +52,16 @@ def load_trajectory(
         network = check(build_model(config.model))
         return Checkpoints.from_glob(config.checkpoints, network, config.state_dict_key)
     network = check(build_model(config.model, generator(config.seed, "network")))
+    if config.weights == UNTRAINED:
+        return SingleNetwork(freeze(network))
     if config.weights is not None:
         load_weights(network, config.weights, config.state_dict_key)
     elif config.model == "digits_convnet" and config.data == "digits":
         train_digits(network.to(device), progress)
-    elif ":" not in config.model:
+    else:
         raise UsageError(
-            f"--model {config.model} has no weights of its own; name a file with --weights, or a series with "
-            "--checkpoints"
+            f"--model {config.model} has no weights of its own; name a file with --weights, a series with "
+            f"--checkpoints, or give --weights {UNTRAINED} to measure the network as it is built"
         )
     return SingleNetwork(freeze(network))
 

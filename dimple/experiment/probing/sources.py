@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dimple.data import Images, load_images
 from dimple.errors import RunError
 from dimple.experiment.probing.config import ProbeConfig
-from dimple.experiment.probing.models import SingleNetwork, load_trajectory
+from dimple.experiment.probing.models import UNTRAINED, SingleNetwork, load_trajectory
 from dimple.experiment.run import Run
 from dimple.manifolds import Manifold
 from dimple.protocols import Progress
@@ -81,7 +81,7 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
     checksums |= {str(path): _sha256(path.read_bytes()) for path in paths if path.is_file()}
     facts = [
         ("model", config.model),
-        ("weights", config.weights or config.checkpoints or "trained for this measurement"),
+        ("weights", _describe_weights(config)),
         ("data", ", ".join(images.source for images in samples.values())),
     ]
     return Sources(
@@ -94,6 +94,12 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         checksums,
         image_dataset=config.data,
     )
+
+
+def _describe_weights(config: ProbeConfig) -> str:
+    if config.weights == UNTRAINED:
+        return "none: the network as its code builds it"
+    return config.weights or config.checkpoints or "trained for this measurement"
 
 
 def _load_run_sources(folder: str) -> Sources:

@@ -25,6 +25,8 @@ SUMMARY_UNITS = {
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 # A ratio that changes by more with four times as many passes says more about the search than about the boundary.
 MAX_RATIO_CHANGE = 0.02
+# Fewer samples say too little about the accuracy.
+MIN_JUDGED_SAMPLES = 10
 
 
 def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -69,6 +71,22 @@ def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dic
     if "margin" in columns and not correct.all():
         row["margin_misclassified"] = lower_median(columns["margin"][~correct])
     return row
+
+
+def accuracy_warning(row: Mapping[str, Any]) -> str:
+    """Return a warning where a network is worse than always predicting one class; empty where it is not.
+
+    Example:
+        >>> accuracy_warning({"accuracy": 0.05, "majority_accuracy": 0.1, "samples": 40})[:41]
+        'accuracy 0.05 is below that of predicting'
+    """
+    accuracy, majority = row["accuracy"], row["majority_accuracy"]
+    if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority):
+        return ""
+    return (
+        f"accuracy {accuracy:.2g} is below that of predicting the most frequent class, {majority:.2g}: check the order "
+        "of the classes, the normalization of the inputs and the weights"
+    )
 
 
 def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dict[str, str]]:

@@ -63,7 +63,7 @@ def write_comparison(runs: Sequence[tuple[RunSummary, str]], path: Path | str) -
         _ComparedRun(chr(ord("A") + place), LINE_COLORS[place], run, reproduce)
         for place, (run, reproduce) in enumerate(runs)
     ]
-    names = list(dict.fromkeys(one.summary.name for one in shown))
+    names = list(dict.fromkeys(one.summary.folder for one in shown))
     splits = list(dict.fromkeys(split for one in shown for split in one.summary.statistics))
     values = {
         "title": " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} others",
@@ -85,7 +85,9 @@ def _run_header(run: _ComparedRun) -> dict[str, str]:
     return {
         "letter": run.letter,
         "color": f"var(--{CSS_COLOR_NAMES[run.color]})",
-        "name": run.summary.name,
+        "name": run.summary.folder
+        if run.summary.folder == run.summary.name
+        else f"{run.summary.folder} ({run.summary.name})",
         "seed": str(run.summary.seed),
         "reproduce": run.reproduce_command,
         "settings": run.summary.config_text,

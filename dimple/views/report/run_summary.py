@@ -26,6 +26,7 @@ class RunSummary:
 
     Attributes:
         name, seed, subtitle: name, seed, and the line below the title.
+        folder: the name of the run folder or of the packed file.
         results: the summary in `run.json`.
         phases: the date of each phase in words, by name; empty where the phases are not dated.
         settings: every setting as text, by its path from the top.
@@ -40,6 +41,7 @@ class RunSummary:
     """
 
     name: str
+    folder: str
     seed: int
     subtitle: str
     results: Mapping[str, Any]
@@ -67,6 +69,7 @@ def summarize_run(run: RunFolder) -> RunSummary:
     statistics, series, samples, units = _read_simulation(run) if is_simulated(run) else _read_measurement(run)
     return RunSummary(
         name=str(info.get("name", run.path.name)),
+        folder=(run.archive_path or run.path).name,
         seed=int(info.get("seed", 0)),
         subtitle=run_subtitle(run, summary),
         results=summary,
