@@ -78,7 +78,7 @@ def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
 def is_turned(content: bytes) -> bool:
     """Return whether the EXIF data of a readable image ask for it to be shown turned or mirrored."""
     with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def stack_images(images: Iterable[tuple[str, NDArray[np.uint8]]], location: str) -> NDArray[np.uint8]:
