@@ -1,8 +1,10 @@
 """Per-sample arithmetic for samples of any shape, random generators, and the box that bounds the inputs."""
 
 import collections
+import contextlib
 import hashlib
 import math
+import sys
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import TypeVar, final
@@ -178,6 +180,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that the memory of a device is exhausted."""
     kinds = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, kinds) or any(text in str(error) for text in ("out of memory", "can't allocate memory"))
+
+
+@contextlib.contextmanager
+def run_eagerly() -> Iterator[None]:
+    """Run functions and modules that `torch.compile` compiled as they were before their compilation.
+
+    A compiled function gives no second derivative, and not several gradients of one forward pass.
+    """
+    # The compiler takes seconds to import, and is there only with something that is compiled.
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def apply_in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:

@@ -8,11 +8,12 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dimple.errors import ModelError, describe_cause
 from dimple.protocols import Classifier
 from dimple.settings import format_value
-from dimple.tensors import broadcast_per_sample, is_out_of_memory
+from dimple.tensors import broadcast_per_sample, is_out_of_memory, run_eagerly
 
 # The number of samples with which a model is tried.
 TRIAL_SAMPLES = 8
@@ -74,7 +75,9 @@ class PreparedClassifier:
 
     def unwrap(self, x: Tensor) -> Classifier:
         """Return the model itself where it needs no preparation for samples such as `x` `(B, *shape)`, else this."""
-        if self._normalization is not None or self.output is not None or self.copies_input or self.takes_logarithm:
+        is_cast = self.dtype not in (None, x.dtype)
+        is_changed = self.copies_input or self.takes_logarithm or is_cast
+        if self._normalization is not None or self.output is not None or is_changed:
             return self
         with torch.no_grad():
             scores = self.model(x)
@@ -121,7 +124,8 @@ def prepare_classifier(
 
     All modules are in eval mode within the context, and have their own mode again after it; a model that was training
     gives one warning. A model whose forward pass writes into its buffers is copied, and one that writes into its input
-    gets a copy of the samples at each call. The samples never change.
+    gets a copy of the samples at each call. The samples never change. What `torch.compile` compiled runs uncompiled
+    within the context, since a compiled function gives no second derivative and no second gradient of one forward pass.
 
     Raises:
         ModelError: if the model returns no scores, or other scores for the same samples, or scores that depend on the
@@ -133,7 +137,7 @@ def prepare_classifier(
         ...     classifier(torch.zeros(5, 3)).shape
         torch.Size([5, 2])
     """
-    with _evaluation_mode(model), torch.inference_mode(False):
+    with _evaluation_mode(model), torch.inference_mode(False), run_eagerly():
         trial = x[:TRIAL_SAMPLES].detach().clone()
         model = _copy_if_buffers_change(model, lambda candidate: _evaluate(candidate, trial, output, preprocessing))
         classifier = PreparedClassifier(model, output, preprocessing)
@@ -179,8 +183,10 @@ def _copy_if_buffers_change(model: Any, evaluate: Callable[[Any], None]) -> Any:
 
 def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradient: bool) -> None:
     original = trial.clone()
+    precision = _Precision()
     with torch.no_grad():
-        first = classifier(trial)
+        with precision:
+            first = classifier(trial)
         if not torch.equal(trial, original):
             classifier.copies_input = True
             trial.copy_(original)
@@ -189,12 +195,12 @@ def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradien
         alone = _evaluate_alone(classifier, trial)
     if first.shape[1] < 2:
         raise ModelError(f"the model returns {first.shape[1]} score; give it two classes, or one logit as (B,)")
-    if not _agree(first, again, classifier.dtype):
+    if not _agree(first, again, precision.tolerance):
         raise ModelError(
             "the model gives other scores for the same samples when it is called again; a random classifier has no "
             "boundary: make it deterministic, for example by a fixed noise"
         )
-    if not _agree(first, alone, classifier.dtype):
+    if not _agree(first, alone, precision.tolerance):
         raise ModelError(
             "the scores of a sample depend on the other samples of its batch, and a classifier is a function of one "
             "sample: use batch normalization with running statistics"
@@ -235,9 +241,24 @@ def _require_gradient(classifier: PreparedClassifier, trial: Tensor) -> None:
         )
 
 
-def _agree(a: Tensor, b: Tensor, dtype: torch.dtype | None) -> bool:
+@final
+class _Precision(TorchDispatchMode):
+    """The tolerance of the lowest precision in which anything is computed: a network may change it within."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tolerance = min(SCORE_TOLERANCE.values())
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        found = result if isinstance(result, tuple | list) else [result]
+        dtypes = {value.dtype for value in found if isinstance(value, Tensor)}
+        self.tolerance = max([self.tolerance, *(SCORE_TOLERANCE[dtype] for dtype in dtypes & SCORE_TOLERANCE.keys())])
+        return result
+
+
+def _agree(a: Tensor, b: Tensor, tolerance: float) -> bool:
     """Return whether scores are equal up to rounding; nan agrees with nan."""
-    tolerance = SCORE_TOLERANCE.get(a.dtype if dtype is None else dtype, 1e-4)
     scale = torch.nan_to_num(a.abs(), nan=0.0, posinf=0.0, neginf=0.0).amax(1)
     finite = torch.isfinite(a) & torch.isfinite(b)
     close = torch.isclose(a, b, rtol=0.0, atol=0.0, equal_nan=True)

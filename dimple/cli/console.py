@@ -1,6 +1,7 @@
 """Terminal output besides the results: one-line notes and errors on stderr, and exit codes."""
 
 import contextlib
+import ctypes
 import os
 import re
 import sys
@@ -26,11 +27,36 @@ def print_note(message: str) -> None:
 @contextlib.contextmanager
 def redirect_prints() -> Iterator[None]:
     """Send what the user's own network prints to stderr, so that stdout holds results only."""
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), _redirect_native_output():
         try:
             yield
         except SystemExit as stop:
             raise ModelError(f"the model ends the program, with exit code {stop.code}; let it raise an error") from stop
+
+
+@contextlib.contextmanager
+def _redirect_native_output() -> Iterator[None]:
+    """Send what is written to file descriptor 1, by libraries in C or by child processes, to file descriptor 2."""
+    try:
+        stdout = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:
+        # One of the two is closed.
+        yield
+        return
+    try:
+        yield
+    finally:
+        _flush_native_output()
+        os.dup2(stdout, 1)
+        os.close(stdout)
+
+
+def _flush_native_output() -> None:
+    """Write what the library of C still holds in its buffers, so that it goes where it was sent."""
+    # On Windows the program itself exports no such function.
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).fflush(None)
 
 
 def print_warnings_as_notes() -> None:

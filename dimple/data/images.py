@@ -96,7 +96,7 @@ def load_images(spec: str, split: Split) -> Images:
               archive;
             - `folder:PATH`: other images, as train/CLASS/IMAGE.png and test/CLASS/IMAGE.png, or an archive of them;
             - `npz:FILE`: the arrays x_train, y_train, x_test, y_test, and optionally `classes`, the names of all
-              classes.
+              classes, and `layout`, NCHW or NHWC.
         split: `train` or `test`.
 
     Raises:

@@ -248,11 +248,7 @@ def _find_constants(tensors: Mapping[str, Tensor], location: str) -> tuple[Tenso
     means = _distinct(tensor for name, tensor in tensors.items() if MEAN_PATTERN.search(name))
     stds = _distinct(tensor for name, tensor in tensors.items() if STD_PATTERN.search(name))
     constants = [name for name in tensors if _is_constant(name)]
-    statistics = [
-        name
-        for name, tensor in tensors.items()
-        if name.endswith("running_mean") and tensor.numel() <= MAX_IMAGE_CHANNELS
-    ]
+    statistics = [name for name in _scalings(tensors) if not _is_constant(name) and not name.endswith("running_var")]
     if not constants and not statistics:
         return None
     if statistics or len(means) != 1 or len(stds) != 1:
@@ -267,6 +263,23 @@ def _find_constants(tensors: Mapping[str, Tensor], location: str) -> tuple[Tenso
             "[0, 1]; name a model that contains it"
         )
     return mean, std
+
+
+def _scalings(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the tensors of layers that have, at most, some numbers for each channel of an image."""
+    layers: dict[str, list[str]] = {}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            parent = name.rpartition(".")[0]
+            layers.setdefault(parent or name, []).append(name)
+    # Single numbers are temperatures and metrics, except in a numbered layer of a sequence.
+    return [
+        name
+        for parent, names in layers.items()
+        if all(tensors[name].numel() <= MAX_IMAGE_CHANNELS for name in names)
+        if parent.rpartition(".")[2].isdigit() or any(tensors[name].dim() > 0 for name in names)
+        for name in names
+    ]
 
 
 def _distinct(tensors: Iterable[Tensor]) -> list[Tensor]:

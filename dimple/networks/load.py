@@ -20,6 +20,7 @@ from dimple.networks.weights import load_weights
 from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze, remove_compilation
 from dimple.settings import format_value, suggest_word
 from dimple.tensors import generator as make_generator
+from dimple.tensors import run_eagerly
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
@@ -131,7 +132,7 @@ def check_compatible(network: nn.Module, shape: Sequence[int], classes: int, nam
     first = next(parameters, torch.zeros(1))
     sample = torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), run_eagerly():
             _initialize_lazy(network, sample)
             scores = freeze(network)(sample)
     except Exception as error:

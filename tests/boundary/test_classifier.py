@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dimple.boundary import Boundary
 from dimple.boundary.classifier import prepare_classifier
 from dimple.errors import ModelError
 from dimple.tensors import generator
@@ -186,3 +187,48 @@ def test_inside_inference_mode_gradients_are_there() -> None:
     layer.eval()
     with torch.inference_mode(), prepare_classifier(layer, X.clone()) as classifier:
         assert classifier(torch.zeros(2, 3)).shape == (2, 2)
+
+
+class LowPrecision(nn.Module):
+    """A network in single precision whose forward pass is in bfloat16, with other rounding in a larger batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = linear()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.layer.bfloat16()(x.bfloat16())
+        return (scores * (1 if len(x) > 1 else 1.01)).float()
+
+
+def test_rounding_is_that_of_the_lowest_precision_within_a_network() -> None:
+    with prepare_classifier(LowPrecision().eval(), X) as classifier:
+        assert classifier(X).dtype == torch.float32
+    single = linear()
+    with (
+        pytest.raises(ModelError, match="depend on the other samples"),
+        prepare_classifier(lambda x: single(x) * (1 if len(x) > 1 else 1.01), X),
+    ):
+        pass
+
+
+# The compiler of torch warns when it is imported.
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_forward_pass_has_all_its_derivatives() -> None:
+    class Compiled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = linear(2)
+
+        @torch.compile
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x).tanh()
+
+    network = Compiled().eval()
+    y = torch.zeros(12, dtype=torch.long)
+    with prepare_classifier(network, X) as classifier:
+        gradient, multiply = Boundary(classifier).logit_margin_hessian(X, y)
+        product = multiply(torch.ones_like(X))
+    expected, multiply_expected = Boundary(lambda x: network.layer(x).tanh()).logit_margin_hessian(X, y)
+    assert torch.allclose(gradient, expected)
+    assert torch.allclose(product, multiply_expected(torch.ones_like(X)))

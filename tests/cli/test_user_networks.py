@@ -1,6 +1,8 @@
 """Networks of the user on the command line: prints, errors in their code, and paths as people write them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,10 @@ import pytest
 from tests.cli.test_app import run
 
 NETWORKS = """
+import ctypes
+import os
+import subprocess
+
 import torch
 from torch import nn
 
@@ -19,6 +25,14 @@ class Base(nn.Module):
 class Prints(Base):
     def forward(self, x):
         print("batch", tuple(x.shape))
+        return self.layer(x)
+
+class WritesNatively(Base):
+    ctypes.CDLL(None).printf(b"printed while imported\\n")
+
+    def forward(self, x):
+        os.write(1, b"written to the descriptor\\n")
+        subprocess.run(["echo", "printed by a child"], check=True)
         return self.layer(x)
 
 class Fails(Base):
@@ -40,9 +54,28 @@ def scripted():
 
 def compiled():
     return torch.compile(Base().layer)
+
+class CompiledForward(Base):
+    @torch.compile
+    def forward(self, x):
+        return self.layer(x)
 """
 LINES = {name: number for number, line in enumerate(NETWORKS.splitlines(), 1) for name in [line.strip()]}
-PROBE = ("probe", "--probe", "margin", "--samples", "12", "--null-draws", "1", "--device", "cpu", "--out", "run")
+PROBE = (
+    "probe",
+    "--probe",
+    "margin",
+    "--samples",
+    "12",
+    "--null-draws",
+    "1",
+    "--device",
+    "cpu",
+    "--weights",
+    "none",
+    "--out",
+    "run",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +93,16 @@ def test_what_a_network_prints_goes_to_stderr(
         assert (code, stdout.count("\n")) == (0, 1)
         assert json.loads(stdout)["run"] in ("run", "slice")
         assert "batch (1, 1, 8, 8)" in stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the network calls the library of C by ctypes.CDLL(None)")
+def test_what_native_code_writes_goes_to_stderr(tmp_path: Path) -> None:
+    words = (*PROBE, "--model", "dimple_cli_networks:WritesNatively", "--json")
+    command = [sys.executable, "-m", "dimple", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1 and json.loads(done.stdout)["run"] == "run"
+    for line in ("printed while imported", "written to the descriptor", "printed by a child"):
+        assert line in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,8 +130,10 @@ def test_a_network_that_ends_the_program_is_an_error(
 # The compiler of torch warns when it is imported.
 @pytest.mark.filterwarnings("ignore")
 def test_a_compiled_network_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, stderr = run(monkeypatch, capsys, *PROBE, "--model", "dimple_cli_networks:compiled", "--json")
-    assert (code, stderr) == (0, "")
+    for name in ("compiled", "CompiledForward"):
+        words = (*PROBE, "--probe", "curvature", "--force", "--model", f"dimple_cli_networks:{name}", "--json")
+        code, _, stderr = run(monkeypatch, capsys, *words)
+        assert (code, stderr) == (0, "")
     code, _, stderr = run(monkeypatch, capsys, *PROBE, "--model", "dimple_cli_networks:scripted")
     assert code == 4 and "is a TorchScript program; give the nn.Module that it was made of" in stderr
 

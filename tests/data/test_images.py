@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from dimple.data import Images, load_images
@@ -242,3 +243,36 @@ def test_an_unknown_specification_is_a_usage_error(spec: str, message: str) -> N
 def test_a_third_split_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="choose train or test"):
         load_images("digits", "valid")  # type: ignore[arg-type]
+
+
+def test_an_unclear_place_of_the_channels_is_refused_or_told(tmp_path: Path) -> None:
+    x = np.random.Generator(np.random.PCG64(0)).random((2, 20, 1, 3)).astype(np.float32)
+    content = {"x_test": x, "y_test": np.array([0, 1])}
+    np.savez(tmp_path / "x.npz", **content)
+    with pytest.raises(DataError, match="may have their channels first or last; save an array layout"):
+        load_images(f"npz:{tmp_path / 'x.npz'}", "test")
+    for layout, axes in (("NCHW", (0, 1, 2, 3)), ("NHWC", (0, 3, 1, 2))):
+        np.savez(tmp_path / "x.npz", **content, layout=layout)
+        assert np.array_equal(load_images(f"npz:{tmp_path / 'x.npz'}", "test").x, x.transpose(axes))
+    np.savez(tmp_path / "x.npz", **content, layout="HWC")
+    with pytest.raises(DataError, match="layout is not 'NCHW' or 'NHWC'"):
+        load_images(f"npz:{tmp_path / 'x.npz'}", "test")
+
+
+def test_images_that_are_stored_turned_are_told(tmp_path: Path) -> None:
+    values = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("ant", "bee"):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        Image.fromarray(values).save(tmp_path / "test" / name / "0.png")
+    Image.fromarray(values).save(tmp_path / "test" / "ant" / "1.png", exif=exif)
+    with pytest.warns(UserWarning, match=r"1 images are stored turned .*1\.png.*, and are read as stored"):
+        images = load_images(f"folder:{tmp_path}", "test")
+    assert np.array_equal(images.pixels[1], values.transpose(2, 0, 1))
+
+
+def test_idx_files_of_other_names_are_refused_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "emnist-letters-test-images-idx3-ubyte.gz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"holds 'emnist-letters-test-images-idx3-ubyte.gz'.*transposed"):
+        load_images(f"mnist:{tmp_path}", "test")

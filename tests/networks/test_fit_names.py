@@ -171,6 +171,10 @@ def test_a_normalization_in_front_of_the_network_is_applied_or_refused(tmp_path:
         ({"norm.mean": torch.tensor([120.0]), "norm.std": torch.tensor([60.0])}, "none of images in"),
         ({"norm.mean": torch.tensor([0.5])}, "outside the network, norm.mean; name a model that contains it"),
         ({"0.running_mean": torch.zeros(3), "0.running_var": torch.ones(3)}, "outside the network, 0.running_mean"),
+        ({"0.scale": torch.ones(1, 3, 1, 1), "0.shift": torch.zeros(1, 3, 1, 1)}, "the network, 0.scale, 0.shift"),
+        ({"0.weight": torch.ones(1, 1, 1, 1), "0.bias": torch.zeros(1)}, "the network, 0.weight, 0.bias"),
+        ({"0.scale": torch.tensor(2.0)}, "the network, 0.scale"),
+        ({"scale": torch.ones(3, 1, 1)}, "the network, scale"),
     ],
 )
 def test_a_normalization_that_cannot_be_applied_is_refused(constants: State, message: str, tmp_path: Path) -> None:
@@ -178,6 +182,15 @@ def test_a_normalization_that_cannot_be_applied_is_refused(constants: State, mes
     network = NormalizedModel((0.5,), (1.0,), make_network())
     with pytest.raises(ModelError, match=message):
         load_weights(network, saved(tmp_path, behind("1.", state) | constants))
+
+
+@pytest.mark.filterwarnings("ignore:.*is removed from the names:UserWarning")
+def test_a_temperature_and_a_head_of_another_network_are_left_out(tmp_path: Path) -> None:
+    network = make_network()
+    others = {"temperature": torch.tensor(2.0), "head.weight": torch.ones(2, 9), "head.bias": torch.zeros(2)}
+    state = random_state(make_network())
+    load_weights(network, saved(tmp_path, behind("1.", state) | others))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
 
 
 def plain(layer: nn.Module) -> nn.Module:

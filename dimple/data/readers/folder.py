@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dimple.data.readers.pixels import RawImages, decode_image, stack_images
+from dimple.data.readers.pixels import RawImages, decode_image, is_turned, stack_images
 from dimple.data.readers.tar import MAX_MEMBER_BYTES, iterate_members
 from dimple.errors import DataError
 from dimple.settings import format_value
@@ -41,6 +41,12 @@ def read_folder(path: Path, split: str, classes: tuple[str, ...] = ()) -> RawIma
     read = _iterate_folder if path.is_dir() else _iterate_archive
     images = sorted(read(path, listing), key=lambda image: image[:2])
     listing.report_left_out(location, not images)
+    if listing.turned:
+        warnings.warn(
+            f"{location}: {len(listing.turned)} images are stored turned or mirrored by EXIF data, such as "
+            f"{format_value(listing.turned[0])}, and are read as stored, as ImageFolder of torchvision reads them",
+            stacklevel=1,
+        )
     values = stack_images(((f"{label}/{name}", values) for label, name, values in images), location)
     names = listing.name_classes(classes, str(path))
     return RawImages(values, np.array([names.index(label) for label, _, _ in images], dtype=np.int64), names)
@@ -54,6 +60,7 @@ class _Listing:
         self.split = split
         self.has_images: dict[str, bool] = {}
         self.left_out: Counter[str] = Counter()
+        self.turned: list[str] = []
 
     def add_class(self, name: str) -> str:
         """Register a class, and return its name in the form in which another system writes the same letters."""
@@ -69,6 +76,13 @@ class _Listing:
         elif split == self.split:
             self.left_out[suffix or "without an ending"] += 1
         return suffix in IMAGE_SUFFIXES and split == self.split
+
+    def decode(self, content: bytes, location: str) -> NDArray[np.uint8]:
+        """Decode an image of the split, and register it where it is stored turned."""
+        values = decode_image(content, location)
+        if is_turned(content):
+            self.turned.append(location)
+        return values
 
     def report_left_out(self, location: str, is_empty: bool) -> None:
         """Refuse image files of formats that are not read, and warn of other files that were left out."""
@@ -121,7 +135,7 @@ def _iterate_folder(root: Path, listing: _Listing) -> Iterator[NamedImage]:
                 if path.is_dir():
                     listing.left_out["in a subfolder"] += split == listing.split
                 elif listing.select(split, label, path.name):
-                    yield label, path.name, decode_image(_read_bytes(path), str(path))
+                    yield label, path.name, listing.decode(_read_bytes(path), str(path))
 
 
 def _iterate_archive(path: Path, listing: _Listing) -> Iterator[NamedImage]:
@@ -134,7 +148,7 @@ def _iterate_archive(path: Path, listing: _Listing) -> Iterator[NamedImage]:
         elif len(parts) > 2 and parts[-3] in SPLITS and not parts[-1].startswith("."):
             label = listing.add_class(parts[-2])
             if listing.select(parts[-3], label, parts[-1]):
-                yield label, parts[-1], decode_image(member.read(), member.location)
+                yield label, parts[-1], listing.decode(member.read(), member.location)
         elif listing.split in parts[:-1] and not parts[-1].startswith("."):
             listing.left_out["in a subfolder" if len(parts) > 3 else "outside a class folder"] += 1
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dimple.data.readers.pixels import RawImages, name_classes
 from dimple.errors import DataError
+from dimple.settings import format_value
 
 CLASS_NAMES = tuple("0123456789")
 FILE_PREFIXES = {"train": "train", "test": "t10k"}
@@ -60,6 +61,15 @@ def read_mnist(path: Path, split: str) -> RawImages:
 def _require_file(root: Path, name: str, axes: int) -> Path:
     file = _find_file(root, name, axes)
     if file is None:
+        folders = (root / folder for folder in SUBFOLDERS)
+        others = sorted(path.name for folder in folders for path in folder.glob(f"*[-.]idx{axes}-*"))
+        others = [other for other in others if not other.startswith(tuple(FILE_PREFIXES.values()))]
+        if others:
+            raise DataError(
+                f"{root}: holds {format_value(others[0])}, and the names of the files are those of MNIST, such as "
+                f"{name}-idx{axes}-ubyte.gz; rename all four, or save npz:FILE with x.transpose(0, 2, 1), as EMNIST "
+                "stores its images transposed"
+            )
         raise DataError(f"{root}: lacks {name}-idx{axes}-ubyte.gz; name the folder that holds the four files of MNIST")
     return file
 

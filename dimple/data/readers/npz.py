@@ -18,6 +18,9 @@ MAX_BYTES = 2**34
 SPLITS = ("train", "test")
 # An optional array with the names of all classes.
 CLASSES = "classes"
+# An optional array that says which axis is that of the channels.
+LAYOUT = "layout"
+LAYOUTS = ("NCHW", "NHWC")
 # How far beyond 0 and 1 the rounding of a computation reaches.
 ROUNDING = 1e-3
 HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -28,7 +31,8 @@ def read_npz(path: Path, split: str) -> RawImages:
 
     The images are `(N, C, H, W)`, `(N, H, W, C)` or, in gray, `(N, H, W)`: uint8, bool, or floats in [0, 1]. The labels
     `(N,)` or `(N, 1)` are class numbers. The optional array `classes` has the names of all classes; without it class k
-    has the name `k`, and the largest label of both splits is the last class.
+    has the name `k`, and the largest label of both splits is the last class. The optional array `layout`, `NCHW` or
+    `NHWC`, says which axis has the channels, where the shape leaves it in doubt.
 
     Raises:
         DataError: if an array is missing, holds objects, differs from its header in size, or has values out of range.
@@ -45,6 +49,7 @@ def read_npz(path: Path, split: str) -> RawImages:
             labels = {name: _read_labels(archive, name, str(path)) for name in names}
             has_classes = f"{CLASSES}.npy" in archive.namelist()
             classes = _read_classes(archive, str(path)) if has_classes else ()
+            layout = _read_layout(archive, str(path)) if f"{LAYOUT}.npy" in archive.namelist() else None
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         raise DataError(f"{path}: is not a readable .npz file ({error}); write it again with numpy.savez") from None
     y = labels[f"y_{split}"]
@@ -61,7 +66,12 @@ def read_npz(path: Path, split: str) -> RawImages:
         )
     class_names = name_classes({name: array for name, array in labels.items() if len(array)}, str(path), classes)
     location = f"{path}: x_{split}"
-    return RawImages(to_channels_first(_to_levels(values, location), location), y.astype(np.int64), class_names)
+    levels = _to_levels(values, location)
+    if layout is None or levels.ndim == 3:
+        levels = to_channels_first(levels, location)
+    elif layout == "NHWC":
+        levels = np.moveaxis(levels, 3, 1)
+    return RawImages(levels, y.astype(np.int64), class_names)
 
 
 def _read_labels(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
@@ -81,6 +91,14 @@ def _read_classes(archive: zipfile.ZipFile, path: str) -> tuple[str, ...]:
             f"{path}: {CLASSES} has shape {names.shape} and dtype {names.dtype}; it is a list of names, one a class"
         )
     return tuple(map(str, names.astype(str)))
+
+
+def _read_layout(archive: zipfile.ZipFile, path: str) -> str:
+    layout = _read_array(archive, LAYOUT, path)
+    text = str(layout.reshape(-1)[0]) if layout.size == 1 and layout.dtype.kind == "U" else ""
+    if text not in LAYOUTS:
+        raise DataError(f"{path}: {LAYOUT} is not 'NCHW' or 'NHWC'; save one of these words, or leave it out")
+    return text
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:

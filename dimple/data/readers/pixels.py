@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dimple.errors import DataError
 from dimple.settings import format_value
@@ -16,6 +16,8 @@ MAX_SIDE_PIXELS = 4096
 IMAGE_FORMATS = ("JPEG", "PNG")
 SUPPORTED_MODES = {"L": "8-bit gray", "RGB": "8-bit RGB"}
 MAX_CLASSES = 10_000
+# The longest side of an image that may also be its channels, in doubt.
+MAX_UNCLEAR_SIDE = 4
 # The label -1 as an unsigned byte.
 NO_CLASS = 255
 # The brightest value of a set of images, of 1, up to which they are taken for images of other levels, and refused; and
@@ -73,6 +75,12 @@ def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
     return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+def is_turned(content: bytes) -> bool:
+    """Return whether the EXIF data of a readable image ask for it to be shown turned or mirrored."""
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+
+
 def stack_images(images: Iterable[tuple[str, NDArray[np.uint8]]], location: str) -> NDArray[np.uint8]:
     """Stack images of one shape, given as pairs of name and pixels, to one array `(N, C, H, W)`.
 
@@ -98,6 +106,9 @@ def to_channels_first(values: NDArray[Any], location: str) -> NDArray[Any]:
     Channels are last where only the last axis can be that of the channels: it has length 1 or 3, or the other two are
     equal. This gives a warning.
 
+    Raises:
+        DataError: if these axes may be those of an image with channels first too, since its sides would be that short.
+
     Example:
         >>> to_channels_first(np.zeros((5, 28, 28)), "x.npz").shape
         (5, 1, 28, 28)
@@ -109,6 +120,11 @@ def to_channels_first(values: NDArray[Any], location: str) -> NDArray[Any]:
     can_be_last = last in (1, 3) or first == second
     if can_be_first or not can_be_last:
         return values
+    if last in (1, 3) and min(first, second) <= MAX_UNCLEAR_SIDE:
+        raise DataError(
+            f"{location}: images of shape {values.shape[1:]} may have their channels first or last; save an array "
+            "layout, 'NCHW' or 'NHWC', with them"
+        )
     warnings.warn(
         f"{location}: images of shape {values.shape[1:]} are read with channels last, as "
         f"{_format_shape((first, second))} pixels with {last} channel{'s' if last > 1 else ''}",

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
-from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
 from dimple.errors import UsageError
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
 from dimple.experiment.probing.build_probes import ProbeBuilder
@@ -39,7 +38,7 @@ from dimple.probes import run_probes
 from dimple.protocols import Progress
 from dimple.runs.atomic_io import write_table
 from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units
-from dimple.tensors import chunks, resolve_device
+from dimple.tensors import chunks, resolve_device, run_eagerly
 
 Arrays = dict[str, NDArray[Any]]
 # Samples that suffice to see whether more search changes the ratios on and off the manifold, and to bound the speed of
@@ -81,20 +80,28 @@ def probe(
     torch_device = resolve_device(device)
     sources = load_sources(config, torch_device, progress)
     _require_series(config, sources)
-    indices = choose_samples(config, sources, torch_device)
+    # A network that is compiled somewhere is known as such only now that its code is imported.
+    with run_eagerly():
+        return _measure_sources(config, sources, out, torch_device, force, progress)
+
+
+def _measure_sources(
+    config: ProbeConfig, sources: Sources, out: Path | str, device: torch.device, force: bool, progress: Progress
+) -> Run:
+    indices = choose_samples(config, sources, device)
     info = {
         "name": sources.facts[0][1],
         "facts": sources.facts,
         "classes": sources.classes,
         "seed": config.seed,
-        "device": describe_device(torch_device),
+        "device": describe_device(device),
         "versions": versions(),
     }
     settings = dataclasses.asdict(config) | {"checksums": sources.checksums}
     run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     started = time.perf_counter()
     try:
-        runner = ProbeRunner(config, sources, indices, run, torch_device)
+        runner = ProbeRunner(config, sources, indices, run, device)
         with progress("probe", len(sources.networks) * runner.chunk_count) as advance:
             tables = [runner.measure_network(step, network, advance) for step, network in sources.networks]
         *_, (_, last_network) = sources.networks
@@ -171,13 +178,8 @@ class ProbeRunner:
         Raises:
             ModelError: if the network is not a deterministic function of one sample with a gradient.
         """
-        network = network.to(self.device, self.dtype)
-        split = self.config.splits[0]
-        x, _ = self.load_batch(split, torch.arange(min(TRIAL_SAMPLES, len(self.sources.samples[split]))))
         needs_gradient = any(probe.needs_gradient for probe in self.probe_builder.probes)
-        # The networks are in eval mode before and after the trial.
-        with prepare_classifier(network, x, needs_gradient=needs_gradient) as classifier:
-            return Boundary(classifier.unwrap(x), self.sources.bounds)
+        return self.sources.make_boundary(network, self.device, needs_gradient)
 
     def load_batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples of a split and their classes, on the device."""

@@ -46,7 +46,7 @@ def _is_correct(split: str, rows: Tensor, sources: Sources, device: torch.device
     """Return whether the last network classifies each row correctly, `(N,)`."""
     *_, (_, last_network) = sources.networks
     dtype = sources.dtype(device)
-    classifier = PreparedClassifier(last_network.to(device, dtype))
+    classifier = PreparedClassifier(sources.place(last_network, device))
 
     def is_correct(part: slice) -> Tensor:
         x, y = sources.samples[split].batch(rows[part])

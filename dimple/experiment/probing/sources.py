@@ -9,6 +9,8 @@ from typing import Protocol, final
 import torch
 from torch import Tensor, nn
 
+from dimple.boundary import Boundary
+from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
 from dimple.data import Images, load_images
 from dimple.errors import RunError
 from dimple.experiment.probing.config import ProbeConfig
@@ -61,6 +63,26 @@ class Sources:
     def dtype(self, device: torch.device) -> torch.dtype:
         """Return the precision of the samples: single for images, double for points where the device has it."""
         return torch.float64 if self.image_dataset is None and device.type != "mps" else torch.float32
+
+    def make_boundary(self, network: nn.Module, device: torch.device, needs_gradient: bool = True) -> Boundary:
+        """Return the boundary of a network within the bounds, on the device, after a trial of the network.
+
+        A network of images is evaluated in its own precision where the device has it.
+
+        Raises:
+            ModelError: if the network is not a deterministic function of one sample, with a gradient where needed.
+        """
+        samples = next(iter(self.samples.values()))
+        dtype = self.dtype(device)
+        x = samples.batch(torch.arange(min(TRIAL_SAMPLES, len(samples))))[0].to(device, dtype)
+        # The networks are in eval mode before and after the trial.
+        with prepare_classifier(self.place(network, device), x, needs_gradient=needs_gradient) as classifier:
+            return Boundary(classifier.unwrap(x), self.bounds)
+
+    def place(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """Return the network on the device: one of points in the precision of the samples, others in their own."""
+        is_own = self.image_dataset is not None and device.type != "mps"
+        return network.to(device) if is_own else network.to(device, self.dtype(device))
 
 
 def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) -> Sources:

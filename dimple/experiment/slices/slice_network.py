@@ -39,7 +39,7 @@ from dimple.probes import run_probes
 from dimple.probes.subspaces import Subspace, SubspaceMargin
 from dimple.protocols import Progress
 from dimple.runs.run import surfaces_to_arrays
-from dimple.tensors import norm, resolve_device
+from dimple.tensors import norm, resolve_device, run_eagerly
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.content.metadata import run_metadata
 from dimple.views.film.film import write_film, write_frames, write_stills
@@ -93,6 +93,14 @@ def slice_network(
     """
     torch_device = resolve_device(device)
     sources = load_sources(config.probe_config, torch_device, progress)
+    # A network that is compiled somewhere is known as such only now that its code is imported.
+    with run_eagerly():
+        return _slice_sources(config, sources, out, torch_device, force, progress)
+
+
+def _slice_sources(
+    config: SliceConfig, sources: Sources, out: Path | str, device: torch.device, force: bool, progress: Progress
+) -> Run:
     samples = sources.samples[config.split]
     x, y = samples.batch(torch.tensor(config.images))
     noun = "images" if sources.image_dataset is not None else "points"
@@ -101,10 +109,10 @@ def slice_network(
         "name": f"{sources.facts[0][1]}: {noun} {', '.join(map(str, config.images))}",
         "facts": sources.facts,
         "seed": config.seed,
-        "device": describe_device(torch_device),
+        "device": describe_device(device),
         "versions": versions(),
     }
-    runner = SliceRunner(config, sources, torch_device, x, y)
+    runner = SliceRunner(config, sources, device, x, y)
     settings = dataclasses.asdict(config) | {"images": list(config.images), "checksums": sources.checksums}
     run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     stages: dict[str, Callable[[], None]] = {
@@ -154,8 +162,7 @@ class SliceRunner:
         self.config = config
         self.sources = sources
         self.device = device
-        dtype = torch.float64 if sources.image_dataset is None and device.type != "mps" else torch.float32
-        self.x = x.to(device, dtype)
+        self.x = x.to(device, sources.dtype(device))
         self.y = y.to(device)
         *_, (_, last_network) = sources.networks
         self.domain = choose_slice_domain(config, sources, self._make_boundary(last_network), self.x)
@@ -315,7 +322,7 @@ class SliceRunner:
         return distances
 
     def _make_boundary(self, network: nn.Module) -> Boundary:
-        return Boundary(network.to(self.device, self.x.dtype), self.sources.bounds)
+        return self.sources.make_boundary(network, self.device)
 
     @property
     def _inside_tolerance(self) -> float:

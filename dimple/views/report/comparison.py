@@ -85,9 +85,7 @@ def _run_header(run: _ComparedRun) -> dict[str, str]:
     return {
         "letter": run.letter,
         "color": f"var(--{CSS_COLOR_NAMES[run.color]})",
-        "name": run.summary.folder
-        if run.summary.folder == run.summary.name
-        else f"{run.summary.folder} ({run.summary.name})",
+        "name": " ".join(dict.fromkeys((run.summary.folder, f"({run.summary.name})"))),
         "seed": str(run.summary.seed),
         "reproduce": run.reproduce_command,
         "settings": run.summary.config_text,

@@ -21,7 +21,17 @@ def test_a_slice_prints_its_statistics_and_other_commands_take_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["slice", "--model", f"{NAME}:linear", "--data", write_images(tmp_path), "--images", "0, 1,2"]
+    words = [
+        "slice",
+        "--model",
+        f"{NAME}:linear",
+        "--weights",
+        "none",
+        "--data",
+        write_images(tmp_path),
+        "--images",
+        "0, 1,2",
+    ]
     words += ["--resolution", "16", "--null-draws", "1"]
     assert run_command(words, monkeypatch) == 0
     stdout = capsys.readouterr().out

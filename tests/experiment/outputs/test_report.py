@@ -21,6 +21,7 @@ def test_the_page_of_a_measurement_is_the_same_again(tmp_path: Path) -> None:
 def test_a_page_with_missing_values_is_the_same_again(tmp_path: Path) -> None:
     config = experiment.ProbeConfig(
         model=f"{linear_network.NAME}:constant_normed",
+        weights="none",
         data=linear_network.write_images(tmp_path),
         samples=8,
         probes=("margin", "spectra"),

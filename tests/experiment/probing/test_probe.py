@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dimple import measure
+from dimple.data import load_images
 from dimple.errors import ModelError, RunError, UsageError
 from dimple.experiment import ProbeConfig, probe, simulate
 from dimple.experiment.probing import build_probes
@@ -198,6 +200,7 @@ def test_every_snapshot_of_a_run_is_measured_with_its_exact_tangents(tmp_path: P
 def test_a_network_without_layers_has_a_lipschitz_bound(tmp_path: Path) -> None:
     config = ProbeConfig(
         model=f"{linear_network.NAME}:WithoutLayers",
+        weights="none",
         data=linear_network.write_images(tmp_path),
         probes=("spectra",),
         samples=4,
@@ -299,4 +302,27 @@ def test_a_network_that_is_no_function_of_one_sample_is_refused(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "own_networks", raising=False)
     with pytest.raises(ModelError, match=problem):
-        probe(small_config(model="own_networks:make", probes=("margin",)), tmp_path / "out", device="cpu")
+        probe(
+            small_config(model="own_networks:make", weights="none", probes=("margin",)), tmp_path / "out", device="cpu"
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_network_is_measured_in_its_own_precision(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import torch\nfrom torch import nn\nfrom tests.experiment.linear_network import linear\n\n\n"
+        f"def make():\n    return linear().to(torch.{dtype})\n"
+    )
+    (tmp_path / "precise_networks.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "precise_networks", raising=False)
+    data = linear_network.write_images(tmp_path)
+    config = ProbeConfig(model="precise_networks:make", data=data, probes=("margin",), samples=8)
+    run = probe(config, tmp_path / "out", device="cpu")
+    columns, _ = read_table(run.path / "measurements.parquet")
+    network = linear_network.linear().to(getattr(torch, dtype))
+    images = load_images(data, "test")
+    expected = measure(network.eval(), images.x, images.y, bounds=(0, 1))
+    assert columns["margin"] == pytest.approx(expected["margin"].values.numpy(), rel=1e-5)

@@ -46,7 +46,9 @@ def series(folder: Path, data: str) -> Run:
 
 @pytest.fixture(scope="module")
 def slice_3d(folder: Path, data: str, rendering: None) -> Run:
-    config = SliceConfig(model=f"{NAME}:linear", data=data, images=(0, 1, 2), dim=3, resolution=16, null_draws=1)
+    config = SliceConfig(
+        model=f"{NAME}:linear", data=data, weights="none", images=(0, 1, 2), dim=3, resolution=16, null_draws=1
+    )
     return experiment.slice_network(config, folder / "slice_3d", device="cpu")
 
 
@@ -87,7 +89,7 @@ def test_a_search_that_misses_the_nearest_line_does_not_decide(
         )
 
     monkeypatch.setattr("dimple.experiment.slices.slice_network.run_probes", search_badly)
-    config = SliceConfig(model=f"{NAME}:linear", data=data, images=(0, 1, 2), **SMALL)
+    config = SliceConfig(model=f"{NAME}:linear", data=data, weights="none", images=(0, 1, 2), **SMALL)
     run = experiment.slice_network(config, folder / "badly", device="cpu")
     axes = torch.from_numpy(run.geometry()["axes"])
     images = torch.from_numpy(run.geometry()["images"]).flatten(1)

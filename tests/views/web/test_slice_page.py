@@ -38,7 +38,13 @@ def flat(folder: Path) -> RunFolder:
 @pytest.fixture(scope="module")
 def space(folder: Path, rendering: None) -> RunFolder:
     config = SliceConfig(
-        model=f"{NAME}:linear", data=write_images(folder), images=(0, 1, 2), dim=3, resolution=16, null_draws=1
+        model=f"{NAME}:linear",
+        data=write_images(folder),
+        weights="none",
+        images=(0, 1, 2),
+        dim=3,
+        resolution=16,
+        null_draws=1,
     )
     return experiment.slice_network(config, folder / "space", device="cpu")
 
