@@ -217,9 +217,9 @@ def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradien
 
 
 def _are_probabilities(scores: Tensor) -> bool:
-    """Return whether each row of scores `(B, K)` is a distribution over the classes."""
-    total = scores.sum(1)
-    return bool(((scores >= 0) & (scores <= 1)).all() and torch.isclose(total, torch.ones_like(total), atol=1e-3).all())
+    """Return whether each row of scores `(B, K)` is a distribution over the classes, and not the same in all rows."""
+    is_distribution = bool(((scores >= 0) & (scores <= 1)).all()) and bool(((scores.sum(1) - 1).abs() <= 1e-3).all())
+    return is_distribution and not bool((scores == scores[:1]).all())
 
 
 def _evaluate_alone(classifier: PreparedClassifier, trial: Tensor) -> Tensor:

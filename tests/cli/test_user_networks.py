@@ -61,6 +61,8 @@ class CompiledForward(Base):
         return self.layer(x)
 """
 LINES = {name: number for number, line in enumerate(NETWORKS.splitlines(), 1) for name in [line.strip()]}
+# torch.compile imports code that warns of its own age.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 PROBE = (
     "probe",
     "--probe",
@@ -87,7 +89,10 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_network_prints_goes_to_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in (PROBE, ("slice", "--images", "0", "--resolution", "8", "--null-draws", "1", "--out", "slice")):
+    for words in (
+        PROBE,
+        ("slice", "--images", "0", "--resolution", "8", "--null-draws", "1", "--weights", "none", "--out", "slice"),
+    ):
         model = ("--model", "dimple_cli_networks:Prints", "--json")
         code, stdout, stderr = run(monkeypatch, capsys, *words, *model)
         assert (code, stdout.count("\n")) == (0, 1)

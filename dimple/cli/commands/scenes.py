@@ -54,7 +54,7 @@ manifold: {kind: sphere, dim: 2, radius: 0.3}
 
 # The measurements at every snapshot. In many dimensions `{kind: margin, method: deepfool}` is faster.
 # probes:
-#   - {kind: margin, max_passes: 160}
+#   - {kind: margin}
 #   - {kind: onoff}
 #   - {kind: offset}
 

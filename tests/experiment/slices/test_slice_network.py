@@ -193,7 +193,7 @@ def test_a_digits_network_end_to_end(digits: Run) -> None:
 
 
 def test_dense_and_adaptive_slices_agree(data: str, folder: Path) -> None:
-    shared = {"model": f"{NAME}:linear", "data": data, "images": (0, 3, 5), **SMALL}
+    shared = {"model": f"{NAME}:linear", "data": data, "weights": "none", "images": (0, 3, 5), **SMALL}
     summaries = [
         experiment.slice_network(SliceConfig(levelset=kind, **shared), folder / f"{kind}", device="cpu").info["summary"]
         for kind in ("adaptive", "dense")
@@ -228,7 +228,8 @@ def test_in_space_the_surfaces_are_flat_and_the_last_axis_leads_off_the_images(s
     ],
 )
 def test_other_axes(changes: dict[str, Any], description: str, samples: int, data: str, tmp_path: Path) -> None:
-    settings = {"model": f"{NAME}:linear", "data": data, "images": (2,), "resolution": 16, "null_draws": 2} | changes
+    settings = {"model": f"{NAME}:linear", "data": data, "weights": "none", "images": (2,)} | changes
+    settings = {"resolution": 16, "null_draws": 2} | settings
     run = experiment.slice_network(SliceConfig(**settings), tmp_path / "run", device="cpu")
     assert run.info["slice"]["description"] == description
     arrays = run.geometry()
@@ -298,6 +299,7 @@ def test_a_mistake_gives_one_sentence_and_writes_nothing(
 ) -> None:
     settings = {
         "model": f"{NAME}:linear",
+        "weights": "none",
         "data": data,
         "images": (0, 1, 2),
         "null_draws": 1,
