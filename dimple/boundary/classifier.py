@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dimple.errors import ModelError, describe_cause
 from dimple.protocols import Classifier
 from dimple.settings import format_value
-from dimple.tensors import broadcast_per_sample, is_out_of_memory
+from dimple.tensors import broadcast_per_sample, flatten, is_out_of_memory
 
 # The number of samples with which a model is tried.
 TRIAL_SAMPLES = 8
@@ -47,6 +47,7 @@ class PreparedClassifier:
         self.output = output
         self.copies_input = False
         self.dtype = parameter_dtype(model)
+        self.score_dtype = self.dtype
         self._normalization = None if preprocessing is None else _check_preprocessing(preprocessing)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -60,6 +61,7 @@ class PreparedClassifier:
             mean, std = (_along_channels(value.to(x), x) for value in self._normalization)
             inputs = (inputs - mean) / std
         scores = self._select(self._evaluate(inputs if self.dtype is None else inputs.to(self.dtype)))
+        self.score_dtype = scores.dtype
         if scores.dim() == 1 or (scores.dim() == 2 and scores.shape[1] == 1):
             logit = scores.reshape(len(x), 1)
             scores = torch.cat([torch.zeros_like(logit), logit], dim=1)
@@ -133,6 +135,9 @@ def prepare_classifier(
     """
     with _evaluation_mode(model), torch.inference_mode(False):
         trial = x[:TRIAL_SAMPLES].detach().clone()
+        if len(trial) == 1:
+            # One sample has no batch mates: its coordinates in reverse are another sample within the same bounds.
+            trial = torch.cat([trial, flatten(trial).flip(1).reshape(trial.shape)])
         model = _copy_if_buffers_change(model, lambda candidate: _evaluate(candidate, trial, output, preprocessing))
         classifier = PreparedClassifier(model, output, preprocessing)
         _try_classifier(classifier, trial, needs_gradient)
@@ -187,12 +192,13 @@ def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradien
         alone = _evaluate_alone(classifier, trial)
     if first.shape[1] < 2:
         raise ModelError(f"the model returns {first.shape[1]} score; give it two classes, or one logit as (B,)")
-    if not _agree(first, again, classifier.dtype):
+    tolerance = max(SCORE_TOLERANCE.get(kind, 1e-4) for kind in (classifier.dtype, classifier.score_dtype) if kind)
+    if not _agree(first, again, tolerance):
         raise ModelError(
             "the model gives other scores for the same samples when it is called again; a random classifier has no "
             "boundary: make it deterministic, for example by a fixed noise"
         )
-    if not _agree(first, alone, classifier.dtype):
+    if not _agree(first, alone, tolerance):
         raise ModelError(
             "the scores of a sample depend on the other samples of its batch, and a classifier is a function of one "
             "sample: use batch normalization with running statistics"
@@ -220,9 +226,8 @@ def _require_gradient(classifier: PreparedClassifier, trial: Tensor) -> None:
         )
 
 
-def _agree(a: Tensor, b: Tensor, dtype: torch.dtype | None) -> bool:
+def _agree(a: Tensor, b: Tensor, tolerance: float) -> bool:
     """Return whether scores are equal up to rounding; nan agrees with nan."""
-    tolerance = SCORE_TOLERANCE.get(a.dtype if dtype is None else dtype, 1e-4)
     scale = torch.nan_to_num(a.abs(), nan=0.0, posinf=0.0, neginf=0.0).amax(1)
     finite = torch.isfinite(a) & torch.isfinite(b)
     close = torch.isclose(a, b, rtol=0.0, atol=0.0, equal_nan=True)

@@ -186,3 +186,20 @@ def test_inside_inference_mode_gradients_are_there() -> None:
     layer.eval()
     with torch.inference_mode(), prepare_classifier(layer, X.clone()) as classifier:
         assert classifier(torch.zeros(2, 3)).shape == (2, 2)
+
+
+def test_one_sample_alone_does_not_hide_a_classifier_of_batches() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), linear())
+    layer = linear()
+    for model in (network.eval(), lambda x: layer(x - x.mean(0))):
+        with pytest.raises(ModelError, match="a function of one sample"):
+            prepare_classifier(model, torch.tensor([[0.1, 0.5, 0.7]])).__enter__()
+
+
+def test_samples_in_double_precision_are_measured_by_a_function_in_single_precision() -> None:
+    layer = nn.Linear(300, 2)
+    x = torch.rand(8, 300, dtype=torch.float64)
+    with prepare_classifier(lambda x: layer(x.float()), x) as classifier:
+        assert classifier(x).dtype == torch.float64
+    with pytest.raises(ModelError, match="depend on the other samples"):
+        prepare_classifier(lambda x: layer((x + 1e-2 * x.mean(0)).float()), x).__enter__()
