@@ -211,3 +211,12 @@ def test_a_caller_in_mixed_precision_does_not_change_the_margins() -> None:
     known = measure(half_space(3.0), x, None, bounds=(0, 1)).table["margin"]
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(measure(half_space(3.0), x, None, bounds=(0, 1)).table["margin"], known)
+
+
+def test_the_accuracy_is_that_of_the_samples_with_a_label() -> None:
+    points = [*POINTS, [0.5, 0.0], [-0.5, 0.0]]
+    some = measure(half_space(), points, [0, 0, 0, -1, -1], bounds=(-1, 1)).statistics
+    assert some["samples"] == 5
+    assert some["accuracy"] == pytest.approx(2 / 3)
+    assert some["majority_accuracy"] == 1
+    assert "accuracy" not in measure(half_space(), points, None, bounds=(-1, 1)).statistics
