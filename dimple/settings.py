@@ -9,10 +9,12 @@ import dataclasses
 import difflib
 import functools
 import math
+import os
 import re
 import types
 import typing
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Gt, Interval
@@ -172,6 +174,11 @@ def closest_word(word: str, known: Iterable[str]) -> str | None:
         'margin'
     """
     return next(iter(difflib.get_close_matches(word[:64], list(known), n=1)), None)
+
+
+def expand_home(path: Path | str) -> Path:
+    """Return a path with the home folder for a leading tilde, which only a shell would replace."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
 
 
 def suggest_word(word: str, known: Iterable[str], otherwise: str) -> str:

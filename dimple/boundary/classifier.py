@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dimple.errors import ModelError, describe_cause
 from dimple.protocols import Classifier
 from dimple.settings import format_value
-from dimple.tensors import broadcast_per_sample, is_out_of_memory, run_eagerly
+from dimple.tensors import broadcast_per_sample, flatten, is_out_of_memory, run_eagerly
 
 # The number of samples with which a model is tried.
 TRIAL_SAMPLES = 8
@@ -139,6 +139,9 @@ def prepare_classifier(
     """
     with _evaluation_mode(model), torch.inference_mode(False), run_eagerly():
         trial = x[:TRIAL_SAMPLES].detach().clone()
+        if len(trial) == 1:
+            # One sample has no batch mates: its coordinates in reverse are another sample within the same bounds.
+            trial = torch.cat([trial, flatten(trial).flip(1).reshape(trial.shape)])
         model = _copy_if_buffers_change(model, lambda candidate: _evaluate(candidate, trial, output, preprocessing))
         classifier = PreparedClassifier(model, output, preprocessing)
         _try_classifier(classifier, trial, needs_gradient)

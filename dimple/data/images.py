@@ -1,7 +1,6 @@
 """Labeled images of a data set, which is named by a short specification such as `mnist:DIR`."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, final
@@ -16,7 +15,7 @@ from dimple.data.readers.mnist import read_mnist
 from dimple.data.readers.npz import read_npz
 from dimple.data.readers.pixels import RawImages, check_brightness
 from dimple.errors import DataError, UsageError
-from dimple.settings import format_value, suggest_word
+from dimple.settings import expand_home, format_value, suggest_word
 from dimple.tensors import Box
 
 Split = Literal["train", "test"]
@@ -118,7 +117,7 @@ def load_images(spec: str, split: Split) -> Images:
         raise UsageError(f"data {format_value(spec)} names no data set; {hint}")
     if not name:
         raise UsageError(f"data {format_value(spec)} names no path; write {kind}:PATH")
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
+    path = expand_home(name)
     try:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; check the path in {spec!r}")

@@ -173,6 +173,8 @@ def level_function(boundary: Boundary, label: int) -> CheckedLevel:
 
     def margin(x: Tensor) -> Tensor:
         scores = boundary.scores(x)
+        # Differences of scores in half precision may overflow.
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         found = compute_logit_margin(scores, torch.full((len(x),), label, device=x.device))
         return torch.where(has_answer(scores), found.clamp(-LARGEST_MARGIN, LARGEST_MARGIN), torch.nan)
 

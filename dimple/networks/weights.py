@@ -16,7 +16,7 @@ from dimple.errors import ModelError
 from dimple.networks.fit_names import fit_names, remove_wrappers
 from dimple.networks.weights_format import detect_weights_format, find_first_global
 from dimple.networks.wrappers import NormalizedModel, unwrap
-from dimple.settings import format_value
+from dimple.settings import expand_home, format_value
 
 # Of a file, and of all its tensors together.
 MAX_BYTES = 2**32
@@ -87,7 +87,7 @@ def read_weights(path: Path | str, state_dict_key: str | None = None) -> dict[st
         ModelError: if the file is missing, damaged or unsafe, if it holds no state dict, or if it holds several and
             `state_dict_key` does not name one of them.
     """
-    weights, prefix = _read_state_dict(Path(path), state_dict_key)
+    weights, prefix = _read_state_dict(expand_home(path), state_dict_key)
     return {
         bare.removeprefix(prefix): weights[name]
         for bare, name in remove_wrappers(weights).items()
@@ -151,7 +151,7 @@ def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None
             shape or kind of number, or are not finite, or if there is a normalization layer and no `NormalizedModel`.
     """
     network = unwrap(module)
-    weights, prefix = _read_state_dict(Path(path), state_dict_key)
+    weights, prefix = _read_state_dict(expand_home(path), state_dict_key)
     fitted = fit_names(weights, network, str(path), prefix)
     if fitted.constants is not None:
         mean, std = (tuple(round(value, 6) for value in values.tolist()) for values in fitted.constants)

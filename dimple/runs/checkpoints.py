@@ -13,6 +13,7 @@ from dimple.errors import ModelError
 from dimple.networks.load import build_model
 from dimple.networks.weights import load_weights
 from dimple.networks.wrappers import freeze
+from dimple.settings import expand_home
 
 # A whole number in a file name; not a number before a letter, as in a hash, and not one with decimals, such as 0.85.
 _STEP_NUMBER_PATTERN = re.compile(r"(?<!\d)(?<!\d\.)\d+(?!\.?\d)(?![A-Za-z])")
@@ -37,7 +38,7 @@ class Checkpoints:
     """
 
     def __init__(self, paths: Sequence[Path | str], model: str | nn.Module, state_dict_key: str | None = None) -> None:
-        self.paths = sorted((Path(path) for path in paths), key=natural_sort_key)
+        self.paths = sorted((expand_home(path) for path in paths), key=natural_sort_key)
         if not self.paths:
             raise ModelError("there are no checkpoint files to read; name at least one")
         for path in self.paths:
@@ -54,7 +55,7 @@ class Checkpoints:
         Raises:
             ModelError: if no file matches.
         """
-        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob refuses an absolute pattern)
+        matches = glob.glob(str(expand_home(pattern)), recursive=True)  # noqa: PTH207 (Path.glob refuses an absolute pattern)
         paths = [path for path in matches if Path(path).is_file()]
         if not paths:
             raise ModelError(f"no file matches the pattern {pattern!r}; check it, and put it in quotes for the shell")

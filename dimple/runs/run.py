@@ -1,7 +1,6 @@
 """A run folder: the settings, the snapshots, the measurements, and the progress of one experiment."""
 
 import json
-import os
 import re
 import shutil
 import warnings
@@ -33,7 +32,7 @@ from dimple.renamed import (
 )
 from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
-from dimple.settings import format_value
+from dimple.settings import expand_home, format_value
 
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
@@ -463,7 +462,7 @@ def _expand(path: Path | str) -> Path:
     Raises:
         RunError: if a name in the path is too long for the file system.
     """
-    path = Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
+    path = expand_home(path)
     try:
         path.exists()
     except OSError as error:

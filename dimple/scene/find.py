@@ -15,7 +15,7 @@ from dimple.scene.build import unknown_key_message, unknown_kind_message
 from dimple.scene.overrides import override
 from dimple.scene.yaml_nodes import YamlNode, join_path, parse_yaml
 from dimple.scene.yaml_text import read_text
-from dimple.settings import suggest_word
+from dimple.settings import expand_home, suggest_word
 
 # The JSON Schema of scene files, exported from the classes.
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -42,7 +42,7 @@ def find_scene(name: str) -> Path:
         >>> find_scene("sphere_in_3d").name
         'sphere_in_3d.yaml'
     """
-    path = Path(name)
+    path = expand_home(name)
     if path.exists() or path.suffix in (".yaml", ".yml") or "/" in name:
         return path
     built_in = shipped_scenes()

@@ -13,6 +13,7 @@ import dimple
 from dimple.errors import SceneError
 from dimple.runs.run import RunFolder
 from dimple.scene.scene import FAMILIES, Scene
+from dimple.settings import expand_home
 
 # The sha256 of each file whose classes scenes may name, by the name of its module.
 _allowed: dict[str, str] = {}
@@ -39,7 +40,7 @@ def allow_code(path: Path | str) -> list[str]:
     Raises:
         SceneError: if the file is missing, fails, or holds no class of a family.
     """
-    file = Path(path)
+    file = expand_home(path)
     try:
         content = file.read_bytes()
     except OSError as error:

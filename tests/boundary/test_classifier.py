@@ -232,3 +232,20 @@ def test_a_compiled_forward_pass_has_all_its_derivatives() -> None:
     expected, multiply_expected = Boundary(lambda x: network.layer(x).tanh()).logit_margin_hessian(X, y)
     assert torch.allclose(gradient, expected)
     assert torch.allclose(product, multiply_expected(torch.ones_like(X)))
+
+
+def test_one_sample_alone_does_not_hide_a_classifier_of_batches() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), linear())
+    layer = linear()
+    for model in (network.eval(), lambda x: layer(x - x.mean(0))):
+        with pytest.raises(ModelError, match="a function of one sample"):
+            prepare_classifier(model, torch.tensor([[0.1, 0.5, 0.7]])).__enter__()
+
+
+def test_samples_in_double_precision_are_measured_by_a_function_in_single_precision() -> None:
+    layer = nn.Linear(300, 2)
+    x = torch.rand(8, 300, dtype=torch.float64)
+    with prepare_classifier(lambda x: layer(x.float()), x) as classifier:
+        assert classifier(x).dtype == torch.float64
+    with pytest.raises(ModelError, match="depend on the other samples"):
+        prepare_classifier(lambda x: layer((x + 1e-2 * x.mean(0)).float()), x).__enter__()

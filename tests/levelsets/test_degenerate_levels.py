@@ -1,6 +1,7 @@
 """Level sets where they are hard to name: on grid points, at zero, at infinite scores and far from the origin."""
 
 import itertools
+import math
 import warnings
 from typing import Any
 
@@ -193,3 +194,15 @@ def test_a_grid_that_float32_cannot_resolve_is_refused() -> None:
         with pytest.raises(SceneError, match="lost in the rounding of float32") as caught:
             extract()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_in_half_precision_have_a_level_set(dtype: torch.dtype) -> None:
+    def circle(x: Tensor) -> Tensor:
+        # Scores up to 5e4 of either sign, whose difference is no number of half precision.
+        score = (1e5 * (x.norm(dim=1) - 0.5)).clamp(-5e4, 5e4)
+        return torch.stack([-score, score], dim=1).to(dtype)
+
+    for kind in (Dense, Adaptive, Auto):
+        mesh = kind(resolution=32).extract(Boundary(circle), 1, (-1, -1), (1, 1), torch.device("cpu"))
+        assert mesh.area == pytest.approx(math.pi, rel=2e-3)

@@ -5,6 +5,7 @@ from pathlib import Path
 from dimple.errors import RunError, UsageError
 from dimple.experiment.run import Run
 from dimple.runs.archive import ARCHIVE_SUFFIX
+from dimple.settings import expand_home
 
 
 def pack(path: Path | str, out: Path | str | None = None) -> Path:
@@ -27,7 +28,7 @@ def pack(path: Path | str, out: Path | str | None = None) -> Path:
     if run.info.get("status") != "complete":
         raise RunError(f"{run.path}: is not finished; the command that started it continues it")
     folder = run.path.absolute()
-    target = Path(out) if out is not None else folder.with_name(folder.name + ARCHIVE_SUFFIX)
+    target = expand_home(out) if out is not None else folder.with_name(folder.name + ARCHIVE_SUFFIX)
     if target.suffix != ARCHIVE_SUFFIX:
         raise UsageError(f"{target}: the suffix is {target.suffix or 'missing'}; a packed run ends in {ARCHIVE_SUFFIX}")
     return run.pack(target)

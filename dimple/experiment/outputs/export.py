@@ -8,6 +8,7 @@ from dimple.experiment.outputs.paraview import build_paraview_snapshots
 from dimple.experiment.progress import show_progress
 from dimple.experiment.run import Run
 from dimple.protocols import Progress
+from dimple.settings import expand_home
 from dimple.views.content.frame import Frame
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.content.from_slice import is_slice
@@ -52,7 +53,7 @@ def export_run(
         DeviceError: if the drawing library is missing.
     """
     run = Run.open(path)
-    targets = [Path(out) for out in outputs] or [run.default_output_path("film.mp4")]
+    targets = [expand_home(out) for out in outputs] or [run.default_output_path("film.mp4")]
     _check_arguments(targets, size, fps)
     if not (run.path / "geometry.safetensors").is_file():
         raise RunError(f"{run.path}: holds no boundary to draw; open {run.path / 'report.html'} in a browser")

@@ -13,6 +13,7 @@ from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import simulate
 from dimple.protocols import Progress
 from dimple.scene import Scene, find_scene, load_scene, scene_text, shipped_scenes
+from dimple.settings import expand_home
 from dimple.tensors import resolve_device
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.film.thumbnail import STILL_FILE, write_thumbnails
@@ -62,7 +63,7 @@ def build_gallery(
     names = [scene.name for scene in loaded.values()]
     if duplicates := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"two scenes have the name {duplicates[0]}; a gallery needs a name for each")
-    site = _prepare_site(Path(out))
+    site = _prepare_site(expand_home(out))
     tasks = [functools.partial(_prepare_scene, scene, site, device) for scene in loaded.values()]
     with progress("scenes", len(tasks)) as advance, workers:
         for _ in workers.run_unordered(tasks, advance):

@@ -21,6 +21,7 @@ from dimple.experiment.progress import show_progress
 from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
 from dimple.protocols import Progress
+from dimple.settings import expand_home
 from dimple.views.content.from_slice import is_slice
 from dimple.views.content.run_header import simulate_command
 from dimple.views.report.comparison import MAX_RUNS, write_comparison
@@ -45,7 +46,7 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
         ModelError, DataError: if the network or the data cannot be found.
     """
     run = _open_finished_run(path)
-    target = Path(out) if out is not None else run.default_output_path("report.html")
+    target = expand_home(out) if out is not None else run.default_output_path("report.html")
     if is_simulated(run):
         return write_simulation_report(run, target)
     if is_slice(run):

@@ -83,9 +83,9 @@ def measure(
         >>> measure(network, [[0.5, 0.5], [-0.25, 0.5]], [0, 1], bounds=(-1, 1))["margin"].values
         tensor([0.5000, 0.2500])
     """
-    with torch.inference_mode(False):
-        built = build_probes(probes, seed)
-        place = _device_of(model) if device is None else resolve_device(str(device))
+    built = build_probes(probes, seed)
+    place = resolve_device(str(_device_of(model) if device is None else device))
+    with torch.inference_mode(False), torch.autocast(place.type, enabled=False):
         box = as_box(bounds)
         samples = _as_samples(x, "x", box).to(place)
         labels = _as_labels(y, len(samples)).to(place)
@@ -158,7 +158,13 @@ def _copy_as_tensor(values: Any, name: str, entries: str) -> Tensor:
     """Return a tensor, an array or nested lists of numbers as a tensor of its own."""
     if isinstance(values, Tensor):
         # The copy of a tensor that was made in inference mode can take part in a gradient.
+        if values.layout != torch.strided or values.is_meta:
+            raise ShapeError(
+                f"{name} is a {values.layout} tensor on {values.device}; {entries} are dense: give numbers"
+            )
         return values.detach().clone()
+    if isinstance(values, np.ma.MaskedArray):
+        raise ShapeError(f"{name} is a masked array, whose masked {entries} would be read; give its filled() values")
     try:
         array = np.asarray(values)
     except (RuntimeError, TypeError, ValueError):

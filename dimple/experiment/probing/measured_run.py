@@ -23,9 +23,8 @@ from dimple.probes import PROBES, Cost, Probe, run_probes
 from dimple.probes import Measurement as ProbeResult
 from dimple.protocols import Progress, TangentField
 from dimple.runs.atomic_io import write_table
-from dimple.settings import field_types
 from dimple.stats.aggregate import aggregate_units
-from dimple.tensors import apply_in_chunks, chunks
+from dimple.tensors import apply_in_chunks, chunks, map_chunks
 from dimple.views.report.html import run_cost
 from dimple.views.report.measurement import PerturbedImage, write_measurement_report
 
@@ -59,7 +58,7 @@ def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = No
     info: dict[str, Any] = {} if run is None else run.info
     with progress("measure", len(batches)) as advance:
         for part in batches:
-            result = None if run is None else _read_part(run, part)
+            result = None if run is None else _read_part(run, part, task.x.device)
             if result is None:
                 result = run_probes(
                     task.boundary, task.x[part], task.y[part], task.probes, task.tangents, chunk_size=task.batch_size
@@ -75,11 +74,12 @@ def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = No
     return Measurement(joined.columns, joined.units, joined.details, task.x, task.boundary.bounds, costs, rows, run)
 
 
-def _read_part(run: Run, part: slice) -> ProbeResult | None:
+def _read_part(run: Run, part: slice, device: torch.device) -> ProbeResult | None:
     arrays = run.read_cache(f"{part.start:08d}")
-    if arrays is None:
+    # A process that was killed after its first part has not saved the units.
+    if arrays is None or "units" not in run.info:
         return None
-    tensors = {name: torch.from_numpy(values.copy()) for name, values in arrays.items()}
+    tensors = {name: torch.from_numpy(values.copy()).to(device) for name, values in arrays.items()}
     details = {name.removeprefix("details/"): tensors[name] for name in tensors if name.startswith("details/")}
     # Files do not keep an order.
     return ProbeResult({name: tensors[name] for name in run.info["units"]}, run.info["units"], details)
@@ -103,9 +103,10 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
     name = type(model.model if isinstance(model, PreparedClassifier) else model).__name__
     bounds = task.boundary.bounds
     probes = [
-        {"kind": kind} | {name: getattr(probe, name) for name in field_types(type(probe))}
+        {"kind": kind} | {field: _plain(value) for field, value in vars(probe).items()}
         for kind, probe in zip(task.names, task.probes, strict=True)
     ]
+    field = task.tangents
     scores = apply_in_chunks(task.boundary.scores, task.x, task.batch_size)
     settings = {
         "measured": "in memory",
@@ -113,8 +114,15 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
         "bounds": None if bounds is None else [bounds.low, bounds.high],
         "tangents": None if task.tangents is None else type(task.tangents).__name__,
         "batch_size": task.batch_size,
-        # The scores stand for the model, which may be any function.
-        "checksums": {name: _sha256(value) for name, value in (("x", task.x), ("y", task.y), ("scores", scores))},
+        # The scores stand for the model, which may be any function, and the bases for the tangent spaces.
+        "checksums": {
+            "x": _sha256(task.x),
+            "y": _sha256(task.y),
+            "scores": _sha256(scores),
+            "tangents": None
+            if field is None
+            else map_chunks(lambda part: _sha256(field.tangent_basis(task.x[part])), len(task.x), task.batch_size),
+        },
     }
     info = {
         "name": name,
@@ -140,6 +148,14 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
     run.info["status"] = "complete"
     run.save()
     return measurement
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as YAML has it; an object stands for itself only, so that no other one continues its run."""
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    is_plain = value is None or isinstance(value, bool | int | float | str)
+    return value if is_plain else f"{type(value).__name__} {id(value)}"
 
 
 def _write_tables(run: Run, measurement: Measurement) -> None:

@@ -20,6 +20,7 @@ from dimple.experiment.probing.tables import SUMMARY_UNITS, accuracy_warning, su
 from dimple.experiment.run import Run
 from dimple.probes import Cost
 from dimple.runs.atomic_io import write_bytes
+from dimple.settings import expand_home
 from dimple.stats.aggregate import (
     DRAWS_SUFFIX,
     HIGH_SUFFIX,
@@ -159,6 +160,7 @@ class Measurement:
         if isinstance(key, bool | np.bool_):
             raise UsageError(f"{key} selects no rows; give a slice, indices or a mask of {len(self)} values")
         try:
+            key = key.cpu() if isinstance(key, Tensor) else key
             chosen = np.arange(len(self))[key if isinstance(key, slice) else np.asarray(key)]
         except IndexError as error:
             raise UsageError(f"{problem}, and the selection does not fit: {error}") from None
@@ -196,6 +198,8 @@ class Measurement:
     @property
     def statistics(self) -> dict[str, Any]:
         """The statistics over the samples by name: medians or means, each with its null, band and verdict."""
+        if not len(self):
+            return {"samples": 0}
         row = summarize_steps([self.to_arrays()], self.units)[0]
         return {name: value for name, value in row.items() if name not in ("step", "split")}
 
@@ -231,7 +235,7 @@ class Measurement:
         """One line: the number of samples, the norms and the bounds of the distances."""
         norms = sorted({unit.split(",")[0] for unit in self.units.values() if unit.endswith(", input units")})
         box = "without bounds" if self.bounds is None else f"inputs within {self.bounds.low:g} to {self.bounds.high:g}"
-        text = f"{len(self)} sample{'s' if len(self) > 1 else ''}, {box}"
+        text = f"{len(self)} sample{'' if len(self) == 1 else 's'}, {box}"
         text += f"; distances in {' and '.join(norms)}" if norms else ""
         if self.bounds is not None and "margin_unbounded" in self.table:
             text += ", those compared along and off the manifold (margin_unbounded, _on, _off) outside the bounds too"
@@ -302,8 +306,9 @@ class Measurement:
         about = self.to_dict() | {"format": FORMAT, "order": list(self.table)}
         del about["columns"], about["statistics"]
         contiguous = {name: values.cpu().contiguous() for name, values in tensors.items()}
-        write_bytes(Path(path), save_tensors(contiguous, {"measurement": json.dumps(about)}))
-        return Path(path)
+        path = expand_home(path)
+        write_bytes(path, save_tensors(contiguous, {"measurement": json.dumps(about)}))
+        return path
 
     @classmethod
     def load(cls, path: Path | str) -> "Measurement":
@@ -313,7 +318,7 @@ class Measurement:
             RunError: if the file is missing, damaged or of another kind.
         """
         try:
-            with safe_open(path, "pt") as file:
+            with safe_open(expand_home(path), "pt") as file:
                 about = json.loads((file.metadata() or {})["measurement"])
                 tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             bounds = about["bounds"]

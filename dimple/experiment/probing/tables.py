@@ -32,9 +32,9 @@ MIN_JUDGED_SAMPLES = 10
 def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the statistics of each step and split, in order.
 
-    The accuracy, and the accuracy of the most frequent class alone with which it is compared, are over all samples;
-    `margin_misclassified` is the median margin (negative) of the misclassified ones; every other statistic is over the
-    correctly classified samples.
+    The accuracy, and the accuracy of the most frequent class alone with which it is compared, are over all samples
+    with a label; a sample without one counts as correctly classified. `margin_misclassified` is the median margin
+    (negative) of the misclassified samples; every other statistic is over the correctly classified ones.
     """
     rows = [
         _summarize_split(table, split, units) for table in tables for split in dict.fromkeys(table["split"].tolist())
@@ -58,14 +58,15 @@ def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[
 def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dict[str, Any]:
     columns = {name: values[table["split"] == split] for name, values in table.items()}
     correct = columns["correct"]
-    label_counts = np.unique(columns["label"], return_counts=True)[1]
+    labeled = columns["label"] >= 0
     row: dict[str, Any] = {
         "step": int(columns["step"][0]),
         "split": split,
         "samples": len(correct),
-        "accuracy": float(correct.mean()),
-        "majority_accuracy": float(label_counts.max() / len(correct)),
     }
+    if labeled.any():
+        row["accuracy"] = float(correct[labeled].mean())
+        row["majority_accuracy"] = float(np.bincount(columns["label"][labeled]).max() / labeled.sum())
     if correct.any():
         row |= aggregate({n: v for n, v in columns.items() if n not in IDENTIFIER_COLUMNS}, units, correct)
     if "margin" in columns and not correct.all():

@@ -159,6 +159,9 @@ BAD: list[tuple[dict[str, object], type[DimpleError], str]] = [
     ({"x": [0.5, 0.25], "y": [0, 1]}, ShapeError, r"samples are \(B, \*shape\)"),
     ({"x": ["a", "b"], "y": [0, 1]}, ShapeError, "samples are real numbers"),
     ({"x": [[0.5, 0.5], [0.5]], "y": [0, 1]}, ShapeError, "samples of different shapes"),
+    ({"x": torch.tensor(POINTS).to_sparse()}, ShapeError, "x is a torch.sparse_coo tensor on cpu; samples are dense"),
+    ({"x": torch.zeros(3, 2, device="meta")}, ShapeError, "tensor on meta; samples are dense"),
+    ({"x": np.ma.masked_greater(np.array(POINTS), 0.6)}, ShapeError, "x is a masked array"),
     ({"bounds": 1}, UsageError, r"bounds is 1; give two numbers such as \(0, 1\)"),
     ({"bounds": (1, 0)}, ShapeError, "low 1.0 must be below high 0.0"),
     ({"probes": ["margn"]}, UsageError, "probes contains 'margn'; did you mean 'margin'"),
@@ -201,3 +204,19 @@ def test_inside_inference_mode_the_margins_are_the_same() -> None:
 def test_certificates_need_no_gradient() -> None:
     result = measure(torch.no_grad()(half_space()), POINTS, LABELS, [CertifiedRadius()], bounds=(-1, 1))
     assert result.table["certified_radius"].tolist()[:2] == pytest.approx([0.5, 0.25], abs=1e-2)
+
+
+def test_a_caller_in_mixed_precision_does_not_change_the_margins() -> None:
+    x = torch.rand(6, 2, generator=generator(0, "points"))
+    known = measure(half_space(3.0), x, None, bounds=(0, 1)).table["margin"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(measure(half_space(3.0), x, None, bounds=(0, 1)).table["margin"], known)
+
+
+def test_the_accuracy_is_that_of_the_samples_with_a_label() -> None:
+    points = [*POINTS, [0.5, 0.0], [-0.5, 0.0]]
+    some = measure(half_space(), points, [0, 0, 0, -1, -1], bounds=(-1, 1)).statistics
+    assert some["samples"] == 5
+    assert some["accuracy"] == pytest.approx(2 / 3)
+    assert some["majority_accuracy"] == 1
+    assert "accuracy" not in measure(half_space(), points, None, bounds=(-1, 1)).statistics

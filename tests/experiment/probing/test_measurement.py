@@ -1,22 +1,31 @@
 """The result of `measure`: columns, selections, tables, files, boundary points, charts, and runs on disk."""
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from dimple import Run, measure
+from dimple.boundary import Boundary
 from dimple.cli.app import app
 from dimple.errors import DeviceError, RunError, UsageError
 from dimple.experiment.outputs.report import compare, report
 from dimple.experiment.probing.in_memory import build_probes
 from dimple.experiment.probing.measurement import Measurement
 from dimple.manifolds import Sphere
-from dimple.probes import Margin, OnOff
+from dimple.networks import load_weights
+from dimple.probes import Margin, OnOff, Probe, SubspaceMargin
+from dimple.probes import Measurement as ProbeResult
+from dimple.protocols import TangentField
+from dimple.runs import Checkpoints
 from dimple.tensors import generator, map_chunks
 
 SPHERE = Sphere(dim=2, radius=0.3)
@@ -79,6 +88,18 @@ def test_rows_are_selected_by_slices_masks_and_indices(onoff: Measurement) -> No
     assert torch.equal(chosen.x, onoff.x[[2, 0]])
     assert torch.equal(chosen.boundary_points, onoff.boundary_points[[2, 0]])
     assert len(onoff[3]) == 1
+    assert torch.equal(onoff[::-2].x, onoff.x[torch.arange(11, -1, -2)])
+    assert torch.equal(onoff[onoff.to_pandas()["margin"] > 0].x, onoff.x[:11])
+    with pytest.raises(IndexError, match="index 12 is out of bounds"):
+        onoff[12]
+
+
+def test_an_empty_selection_has_no_statistics_and_is_saved(onoff: Measurement, tmp_path: Path) -> None:
+    empty = onoff[onoff["margin"].values > 10]
+    assert empty.statistics == {"samples": 0}
+    assert str(empty).startswith("0 samples")
+    assert "0 samples" in empty._repr_html_()
+    assert len(Measurement.load(empty.save(tmp_path / "none.safetensors"))) == 0
 
 
 def test_boundary_points_lie_on_the_boundary_in_the_shape_of_the_samples(onoff: Measurement) -> None:
@@ -154,6 +175,18 @@ def test_a_saved_measurement_comes_back(onoff: Measurement, tmp_path: Path) -> N
     assert torch.equal(loaded.boundary_points, onoff.boundary_points)
     assert loaded.summary() == onoff.summary()
     assert loaded.costs == onoff.costs
+
+
+def test_files_lie_in_the_home_folder_after_a_tilde(
+    onoff: Measurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert onoff.save("~/margins.safetensors") == tmp_path / "margins.safetensors"
+    assert len(Measurement.load("~/margins.safetensors")) == 12
+    network = nn.Linear(2, 2)
+    save_file(network.state_dict(), tmp_path / "step1.safetensors")
+    load_weights(network, "~/step1.safetensors")
+    assert len(Checkpoints.from_glob("~/step*.safetensors", network)) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no measurement", b"\x10\x00\x00\x00\x00\x00\x00\x00{}              "])
@@ -263,10 +296,61 @@ def test_another_model_does_not_continue_an_unfinished_run(tmp_path: Path) -> No
         measure(lambda x: 2 * network(x), images(), None, bounds=(0, 1), out=tmp_path / "run")
 
 
-def test_progress_counts_batches() -> None:
-    import contextlib
-    from collections.abc import Callable, Iterator
+def interrupt_after_first_batch(stage: str, total: int, /) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
 
+    return contextlib.nullcontext(interrupt)
+
+
+def test_other_tangent_spaces_do_not_continue_an_unfinished_run(tmp_path: Path) -> None:
+    planes = [torch.rand(200, 3) * torch.tensor([1.0, 1.0, 0.0]), torch.rand(200, 3) * torch.tensor([0.0, 1.0, 1.0])]
+    x = torch.rand(6, 3)
+
+    def start(reference: Tensor) -> Measurement:
+        probe = OnOff(null_draws=1)
+        return measure(
+            ball, x, None, [probe], bounds=None, tangents="global_pca", reference=reference, batch_size=2,
+            out=tmp_path / "run", progress=interrupt_after_first_batch,
+        )  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        start(planes[0])
+    with pytest.raises(RunError, match="holds an unfinished run with other settings"):
+        start(planes[1])
+    with pytest.raises(KeyboardInterrupt):
+        start(planes[0])
+
+
+def test_a_process_that_was_killed_after_its_first_part_is_continued(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"bounds": None, "batch_size": 2, "out": tmp_path / "run"}
+    x = torch.rand(6, 3, generator=generator(0, "points"))
+    known = measure(ball, x, None, bounds=None)
+    with pytest.raises(KeyboardInterrupt):
+        measure(ball, x, None, progress=interrupt_after_first_batch, **arguments)
+    path = tmp_path / "run" / "run.json"
+    # As it was before the first part: a process writes the part first.
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in info.items() if name not in ("units", "passes")}))
+    found = measure(ball, x, None, **arguments)
+    assert torch.equal(found.table["margin"], known.table["margin"])
+    assert found.costs == known.costs
+
+
+def test_a_run_takes_probes_of_any_class(tmp_path: Path) -> None:
+    class Radius(Probe):
+        def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
+            return ProbeResult({"radius": x.norm(dim=1)}, {"radius": "l2, input units"})
+
+    x = torch.rand(6, 3, generator=generator(0, "points"))
+    probes = [Radius(), SubspaceMargin({"sphere": SPHERE}, null_draws=1)]
+    found = measure(ball, x, None, probes, bounds=None, out=tmp_path / "run")
+    stored = Run.open(tmp_path / "run").columns("measurements")
+    assert stored["radius"] == pytest.approx(x.norm(dim=1).numpy())
+    assert stored["margin_sphere"] == pytest.approx(found["margin_sphere"].values.numpy())
+
+
+def test_progress_counts_batches() -> None:
     seen: list[object] = []
 
     @contextlib.contextmanager
