@@ -1,6 +1,6 @@
 """Probes: measurements of a decision boundary at samples, and statistics of networks and their training."""
 
-from dimple.probes.base import Cost, Measurement, Probe
+from dimple.probes.base import Cost, Probe, ProbeResult
 from dimple.probes.calibration import calibration_error, confidence_summary, rank_correlation, reliability_diagram
 from dimple.probes.certified import CertifiedRadius
 from dimple.probes.curvature import Curvature
@@ -38,10 +38,10 @@ __all__ = [
     "Curvature",
     "ExactMargin",
     "Margin",
-    "Measurement",
     "Offset",
     "OnOff",
     "Probe",
+    "ProbeResult",
     "Spectra",
     "Speed",
     "SubspaceMargin",

@@ -33,7 +33,7 @@ class Cost:
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Measurement:
+class ProbeResult:
     """The results of a probe, one row for each sample.
 
     Attributes:
@@ -49,10 +49,10 @@ class Measurement:
     costs: tuple[Cost, ...] = ()
 
     @staticmethod
-    def concatenate(measurements: list["Measurement"]) -> "Measurement":
+    def concatenate(measurements: list["ProbeResult"]) -> "ProbeResult":
         """Return the rows of several measurements by the same probe, in order."""
         first = measurements[0]
-        return Measurement(
+        return ProbeResult(
             {name: torch.cat([part.columns[name] for part in measurements]) for name in first.columns},
             first.units,
             {name: torch.cat([part.details[name] for part in measurements]) for name in first.details},
@@ -72,7 +72,7 @@ class Probe(ABC):
     @final
     def __call__(
         self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None = None, *, chunk_size: int = 256
-    ) -> Measurement:
+    ) -> ProbeResult:
         """Measure the samples `x` `(B, *shape)` with labels `y` `(B,)`; a row does not depend on the other samples.
 
         Args:
@@ -92,12 +92,12 @@ class Probe(ABC):
         _require_classes(boundary, x, y)
         if self.needs_tangents and tangents is None:
             raise ShapeError(f"{type(self).__name__} needs a tangent field: pass tangents=, for example a manifold")
-        return Measurement.concatenate(
+        return ProbeResult.concatenate(
             map_chunks(lambda part: self.run(boundary, x[part], y[part], tangents), len(x), chunk_size)
         )
 
     @abstractmethod
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         """Measure one chunk of samples that has passed the checks of `__call__`."""
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.attacks.projections import dual_norm
 from dimple.boundary.boundary import Boundary
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Positive, settings
 from dimple.tensors import Box, chunks, flatten
@@ -58,7 +58,7 @@ class CertifiedRadius(Probe):
     method: Literal["crown", "ibp"] = "crown"
     tolerance: Positive = 1e-3
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         radius = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         scores = boundary.scores(x)
         rows = torch.nonzero(scores.argmax(1) == y).squeeze(1)
@@ -68,7 +68,7 @@ class CertifiedRadius(Probe):
             radius[rows] = certified_radius(
                 graph, x[rows], y[rows], self.norm, boundary.bounds, self.tolerance, slack, self.method == "crown"
             )
-        return Measurement({"certified_radius": radius.to(x.dtype)}, {"certified_radius": f"{self.norm}, input units"})
+        return ProbeResult({"certified_radius": radius.to(x.dtype)}, {"certified_radius": f"{self.norm}, input units"})
 
 
 def certified_radius(

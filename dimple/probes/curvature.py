@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
 from dimple.linalg.lanczos import lanczos
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.probes.shape_operator import ShapeOperator, tangent_component
 from dimple.protocols import TangentField
@@ -64,7 +64,7 @@ class Curvature(Probe):
     null_draws: Count = 5
     seed: Seed = 0
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         predicted = boundary.predict(x)
         margin = Margin(max_passes=self.max_passes, restarts=self.restarts)(boundary, x, predicted, chunk_size=len(x))
         rows = torch.nonzero(margin.columns["margin_found"]).squeeze(1)
@@ -80,7 +80,7 @@ class Curvature(Probe):
             found |= self._finite_difference_curvatures(boundary, points, predicted[rows], step)
             for name, values in found.items():
                 columns[name][rows] = values
-        return Measurement(columns, dict.fromkeys(columns, "per input unit"))
+        return ProbeResult(columns, dict.fromkeys(columns, "per input unit"))
 
     def _hessian_curvatures(self, boundary: Boundary, points: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return the columns from the spectrum of the second fundamental form, `-P H P / |gradient|`."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ModelError
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.certified import certified_radius
 from dimple.probes.margin import Margin
 from dimple.protocols import TangentField
@@ -53,7 +53,7 @@ class ExactMargin(Probe):
     norm: Literal["l2", "linf"] = "l2"
     nodes: Count = 2000
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         graph = trace_affine_graph(boundary.model, x[0])
         if not all(activation.is_piecewise_linear for activation in graph.activations):
             raise ModelError("an exact margin needs a network of ReLU type; use the probe certified for other networks")
@@ -75,4 +75,4 @@ class ExactMargin(Probe):
                 )
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)
         columns = {"margin_exact_upper": sign * upper.to(x), "margin_exact_lower": sign * lower.to(x)}
-        return Measurement(columns, dict.fromkeys(columns, f"{self.norm}, input units"))
+        return ProbeResult(columns, dict.fromkeys(columns, f"{self.norm}, input units"))

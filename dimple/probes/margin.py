@@ -16,7 +16,7 @@ from dimple.attacks.search import MinimumNormAttack, SearchProblem, SearchState
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, compute_logit_margin, runner_up_classes
 from dimple.errors import ShapeError
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Count, Natural, Positive, settings
 from dimple.tensors import broadcast_per_sample, flatten
@@ -86,7 +86,7 @@ class Margin(Probe):
     radius: Positive | None = None
     adversarial_class: Literal["any", "each"] | Natural = "any"
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         scores = boundary.scores(x)
         predicted = scores.argmax(1)
         details: dict[str, Tensor] = {}
@@ -116,7 +116,7 @@ class Margin(Probe):
         found: SearchState,
         target: Tensor | None,
         details: dict[str, Tensor],
-    ) -> Measurement:
+    ) -> ProbeResult:
         """Return the columns and details of the points that were found."""
         points = found.points.reshape(x.shape)
         scores, _, gradient = boundary.scores_and_gradient(points, lambda z: compute_logit_margin(z, predicted, target))
@@ -137,7 +137,7 @@ class Margin(Probe):
         unit_gradient = gradient / broadcast_per_sample(length, x)
         details["boundary_point"] = points
         details["boundary_normal"] = torch.where(broadcast_per_sample(found.found, x), unit_gradient, 0.0)
-        return Measurement(columns, self._units(), details)
+        return ProbeResult(columns, self._units(), details)
 
     def search(
         self, boundary: Boundary, x: Tensor, predicted: Tensor, constraint: SubspaceConstraint | None = None

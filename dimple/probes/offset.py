@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
 from dimple.boundary.root_finding import refine_to_boundary
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
 from dimple.stats.null_bands import isotropic_fraction
@@ -60,7 +60,7 @@ class Offset(Probe):
     null_draws: Count = 5
     seed: Seed = 0
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         assert tangents is not None
         predicted = boundary.predict(x)
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)
@@ -86,7 +86,7 @@ class Offset(Probe):
             "gradient_off_manifold_fraction_null": torch.full_like(off_manifold_fraction, isotropic_fraction(n, n - d)),
         }
         units = {name: "fraction" if "fraction" in name else "l2, input units" for name in columns}
-        return Measurement(columns, units, {"offset_draws": null})
+        return ProbeResult(columns, units, {"offset_draws": null})
 
     def distance_along_lines(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
         """Return the distance to the nearest crossing on the line through each sample, `(B,)`; inf beyond `limit`.

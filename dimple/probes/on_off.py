@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import Boundary
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.probes.null_comparison import MarginNullComparison
 from dimple.protocols import TangentField
@@ -57,13 +57,13 @@ class OnOff(Probe):
     restarts: Count | None = None
     seed: Seed = 0
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         assert tangents is not None
         return self.run_with_controls(boundary, x, y, tangents, {})
 
     def run_with_controls(
         self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField, controls: Mapping[str, TangentField]
-    ) -> Measurement:
+    ) -> ProbeResult:
         """Return the result of `run` with the margin along each control subspace as `margin_<name>`."""
         comparison = self.make_null_comparison(boundary, x, y)
         basis, estimate = tangent_basis_and_estimate(tangents, x)
@@ -87,7 +87,7 @@ class OnOff(Probe):
         boundary.forwards += comparison.unbounded_boundary.forwards
         boundary.backwards += comparison.unbounded_boundary.backwards
         details |= {"on_part": step.tangent, "off_part": step.normal}
-        return Measurement(columns, {name: column_unit(name) for name in columns}, details)
+        return ProbeResult(columns, {name: column_unit(name) for name in columns}, details)
 
     def compute_refined_margins(
         self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField

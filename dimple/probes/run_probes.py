@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary, compute_logit_margin
-from dimple.probes.base import Cost, Measurement, Probe
+from dimple.probes.base import Cost, Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.tensors import apply_in_chunks
 
@@ -19,7 +19,7 @@ def run_probes(
     tangents: TangentField | None = None,
     *,
     chunk_size: int = 256,
-) -> Measurement:
+) -> ProbeResult:
     """Measure samples with several probes, and add the classifier's prediction for each sample.
 
     Args:
@@ -61,4 +61,4 @@ def run_probes(
         units |= result.units
         details |= result.details
         costs.append(Cost(len(x), boundary.forwards - forwards, boundary.backwards - backwards))
-    return Measurement(columns, units, details, tuple(costs))
+    return ProbeResult(columns, units, details, tuple(costs))

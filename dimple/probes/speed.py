@@ -11,7 +11,7 @@ from torch.func import functional_call
 from dimple.attacks.projections import active_bounds, dual_norm
 from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.errors import ModelError, ShapeError
-from dimple.probes.base import Measurement
+from dimple.probes.base import ProbeResult
 from dimple.probes.margin import Margin
 from dimple.probes.weight_directions import (
     WeightDirection,
@@ -70,7 +70,7 @@ class Speed:
 
     def __call__(
         self, boundary: Boundary, x: Tensor, y: Tensor, direction: WeightDirection, *, chunk_size: int = 256
-    ) -> Measurement:
+    ) -> ProbeResult:
         """Measure the samples `x` `(B, *shape)` with labels `y` `(B,)` while the weights move along `direction`.
 
         Raises:
@@ -89,14 +89,14 @@ class Speed:
                 columns |= {"speed_null": rates[:, 1:].median(1).values, "speed_null_low": low, "speed_null_high": high}
             unit = f"{self.search.norm}, input units per unit of time"
             units = margin.units | {name: unit for name in columns if name.startswith("speed")}
-            parts.append(Measurement(columns, units, margin.details))
-        return Measurement.concatenate(parts)
+            parts.append(ProbeResult(columns, units, margin.details))
+        return ProbeResult.concatenate(parts)
 
-    def margin(self, boundary: Boundary, x: Tensor, y: Tensor) -> Measurement:
+    def margin(self, boundary: Boundary, x: Tensor, y: Tensor) -> ProbeResult:
         """Return the margins to the exact boundary, or with `beta` to the soft boundary of the label."""
         if self.beta is None:
             return self.search(boundary, x, y, chunk_size=len(x))
-        parts: list[Measurement] = []
+        parts: list[ProbeResult] = []
         order: list[Tensor] = []
         for label in y.unique().tolist():
             rows = torch.nonzero(y == label).squeeze(1)
@@ -105,11 +105,11 @@ class Speed:
             boundary.forwards += soft.forwards
             boundary.backwards += soft.backwards
             order.append(rows)
-        merged = Measurement.concatenate(parts)
+        merged = ProbeResult.concatenate(parts)
         inverse = torch.cat(order).argsort()
         columns = {name: values[inverse] for name, values in merged.columns.items()}
         details = {name: values[inverse] for name, values in merged.details.items()}
-        return Measurement(columns, merged.units, details)
+        return ProbeResult(columns, merged.units, details)
 
     def finite_difference(
         self,
@@ -140,7 +140,7 @@ class Speed:
         network: nn.Module,
         x: Tensor,
         y: Tensor,
-        margin: Measurement,
+        margin: ProbeResult,
         directions: list[WeightDirection],
     ) -> Tensor:
         """Return the speed for each direction, `(B, directions)`."""

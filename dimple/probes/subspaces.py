@@ -15,7 +15,7 @@ from torch import Tensor
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
-from dimple.probes.base import Measurement, Probe
+from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.probes.null_comparison import MarginNullComparison
 from dimple.probes.on_off import OnOff
@@ -190,7 +190,7 @@ class SubspaceMargin(Probe):
         self.seed = seed
         self.margin = Margin(max_passes=max_passes, restarts=restarts)
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         comparison = MarginNullComparison(boundary, x, y, self.margin, self.null_draws, self.seed)
         constraints = {
             name: SubspaceConstraint(field.tangent_basis(x), self.orthogonal) for name, field in self.subspaces.items()
@@ -203,7 +203,7 @@ class SubspaceMargin(Probe):
             details[f"margin_{name}_draws"] = draws[f"margin_{name}_draws"]
         boundary.forwards += comparison.unbounded_boundary.forwards
         boundary.backwards += comparison.unbounded_boundary.backwards
-        return Measurement(columns, dict.fromkeys(columns, "l2, input units"), details)
+        return ProbeResult(columns, dict.fromkeys(columns, "l2, input units"), details)
 
 
 @final
@@ -227,6 +227,6 @@ class OnOffWithControls(Probe):
         self.on_off = on_off
         self.controls = dict(controls)
 
-    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> Measurement:
+    def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         assert tangents is not None
         return self.on_off.run_with_controls(boundary, x, y, tangents, self.controls)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.networks import MLP
-from dimple.probes import PROBES, Margin, Measurement, Probe
+from dimple.probes import PROBES, Margin, Probe, ProbeResult
 from dimple.tangents import LocalPCA, RandomSubspace
 from dimple.tensors import dot, generator, project_onto_span
 
@@ -35,7 +35,7 @@ def probe_of(kind: str) -> Probe:
     return PROBES[kind](nodes=20) if kind == "exact" else PROBES[kind]()  # type: ignore[call-arg]
 
 
-def assert_same(a: Measurement, b: Measurement, scale: float = 1.0, tolerance: float = 1e-6) -> None:
+def assert_same(a: ProbeResult, b: ProbeResult, scale: float = 1.0, tolerance: float = 1e-6) -> None:
     assert a.columns.keys() == b.columns.keys()
     for name, values in a.columns.items():
         unit = a.units[name]
@@ -55,9 +55,9 @@ def test_results_do_not_depend_on_chunks_order_and_other_samples(kind: str) -> N
     order = torch.randperm(len(x), generator=generator(2, "order"))
     shuffled = probe_of(kind)(boundary, x[order], y[order], TANGENTS)
     inverse = order.argsort()
-    assert_same(full, Measurement({name: v[inverse] for name, v in shuffled.columns.items()}, full.units))
+    assert_same(full, ProbeResult({name: v[inverse] for name, v in shuffled.columns.items()}, full.units))
     alone = probe_of(kind)(boundary, x[3:4], y[3:4], TANGENTS)
-    assert_same(Measurement({name: v[3:4] for name, v in full.columns.items()}, full.units), alone)
+    assert_same(ProbeResult({name: v[3:4] for name, v in full.columns.items()}, full.units), alone)
 
 
 @pytest.mark.parametrize("kind", KINDS)

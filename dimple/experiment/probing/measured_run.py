@@ -19,8 +19,7 @@ from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays,
 from dimple.experiment.probing.tables import SUMMARY_UNITS, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
-from dimple.probes import PROBES, Cost, Probe, run_probes
-from dimple.probes import Measurement as ProbeResult
+from dimple.probes import PROBES, Cost, Probe, ProbeResult, run_probes
 from dimple.protocols import Progress, TangentField
 from dimple.runs.atomic_io import write_table
 from dimple.stats.aggregate import aggregate_units

@@ -14,7 +14,7 @@ from dimple.experiment.probing.build_probes import ProbeBuilder
 from dimple.experiment.probing.network_level import layer_table, transfer_tables
 from dimple.experiment.probing.sources import Sources
 from dimple.experiment.run import Run
-from dimple.probes import Measurement, run_probes
+from dimple.probes import ProbeResult, run_probes
 from dimple.stats.null_bands import interval_coverage
 from dimple.views.report.html import run_cost
 from dimple.views.report.measurement import PerturbedImage, write_measurement_report
@@ -86,7 +86,7 @@ def select_extreme_rows(table: dict[str, NDArray[Any]]) -> list[int]:
     return [int(row) for row in dict.fromkeys([*ordered[:EXTREMES_PER_END], *ordered[-EXTREMES_PER_END:]])]
 
 
-def build_perturbed_images(images: Images, indices: Tensor, x: Tensor, result: Measurement) -> list[PerturbedImage]:
+def build_perturbed_images(images: Images, indices: Tensor, x: Tensor, result: ProbeResult) -> list[PerturbedImage]:
     """Return each image with its shortest perturbation and, where the tangents are known, the two parts of it."""
     columns = {name: values.cpu() for name, values in result.columns.items()}
     details = {name: values.cpu() for name, values in result.details.items()}

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dimple.probes import Measurement
+from dimple.probes import ProbeResult
 
 Arrays = dict[str, NDArray[Any]]
 # The largest number of images of a split, and of numbers in one array of them.
@@ -30,7 +30,7 @@ def select_image_rows(total: int, chunk_rows: slice, x: Tensor) -> Tensor:
     return torch.tensor([row for row in range(len(x)) if (chunk_rows.start + row) % stride == 0], dtype=torch.long)
 
 
-def collect_image_arrays(indices: Tensor, x: Tensor, result: Measurement, rows: Tensor) -> Arrays:
+def collect_image_arrays(indices: Tensor, x: Tensor, result: ProbeResult, rows: Tensor) -> Arrays:
     """Return images of a chunk, float32, with their shortest perturbations and the two parts of these.
 
     Args:

@@ -19,7 +19,7 @@ from dimple.experiment import SliceConfig
 from dimple.experiment.outputs.view import load_run_view
 from dimple.experiment.run import Run
 from dimple.experiment.slices.tables import SliceMeasurement, build_metrics
-from dimple.probes import Measurement, run_probes
+from dimple.probes import ProbeResult, run_probes
 from dimple.views.content.from_run import frames_from_run
 from tests.experiment.linear_network import NAME, weights, write_checkpoints, write_images
 
@@ -82,7 +82,7 @@ def test_the_distances_of_a_linear_network_agree_with_the_formula(series: Run) -
 def test_a_search_that_misses_the_nearest_line_does_not_decide(
     folder: Path, data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search_badly(*arguments: Any) -> Measurement:
+    def search_badly(*arguments: Any) -> ProbeResult:
         result = run_probes(*arguments)
         return dataclasses.replace(
             result, columns={n: v * 3 if "margin" in n else v for n, v in result.columns.items()}
