@@ -33,7 +33,7 @@ class Objective(ABC):
 
     @property
     def needs_tangents(self) -> bool:
-        """Whether the batches must hold the tangent spaces of the data."""
+        """Return whether the batches must hold the tangent spaces of the data."""
         return False
 
     @abstractmethod
