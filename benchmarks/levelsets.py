@@ -74,7 +74,7 @@ def train_snapshots(scene: Scene) -> list[nn.Module]:
     def record(_step: int, trained: nn.Module, _loss: float) -> None:
         states.append(copy.deepcopy(trained).requires_grad_(False))
 
-    steps = scene.snapshots.steps(scene.training.steps)
+    steps = scene.snapshots.steps(scene.training.last_step(len(samples.train)))
     scene.training.fit(network, samples.train.float(), samples.train_labels, steps, record)
     return states
 

@@ -10,7 +10,7 @@ The public names, by what they are for:
   `spectra`, `transfer`; attacks are the methods of `Margin`
 - tangent spaces: `LocalPCA`, `GlobalPCA`, `ClassPCA`, `AutoencoderJacobian`, `RandomSubspace`
 - level sets: `Adaptive`, `Dense`, `Exact`, `Mesh`
-- scenes: `Scene`, `load_scene`, `SyntheticData`, `MLP`, `StandardTraining`, `allow_code`; manifolds are in
+- scenes: `Scene`, `load_scene`, `SyntheticData`, `MLP`, `Training`, `allow_code`; manifolds are in
   `dimple.manifolds`
 - networks and data: `build_model`, `load_model`, `load_weights`, `freeze`, `load_images`
 - settings of the verbs: `ProbeConfig`, `SliceConfig`
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from dimple.scene import Scene, allow_code, load_scene
     from dimple.tangents import AutoencoderJacobian, ClassPCA, GlobalPCA, LocalPCA, RandomSubspace
     from dimple.tensors import Box
-    from dimple.training import StandardTraining
+    from dimple.training import Training
 
 __version__ = "0.2.0"
 
@@ -80,7 +80,7 @@ _PUBLIC_NAMES = {
     "scene": ("Scene", "allow_code", "load_scene"),
     "tangents": ("AutoencoderJacobian", "ClassPCA", "GlobalPCA", "LocalPCA", "RandomSubspace"),
     "tensors": ("Box",),
-    "training": ("StandardTraining",),
+    "training": ("Training",),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _PUBLIC_NAMES.items() for name in names}
 
@@ -112,9 +112,9 @@ __all__ = [
     "Scene",
     "SliceConfig",
     "Speed",
-    "StandardTraining",
     "SubspaceMargin",
     "SyntheticData",
+    "Training",
     "allow_code",
     "build_model",
     "compare",

@@ -256,7 +256,7 @@ PYTHON_NAMES = {
     "dimple.probes.speed_shares": "dimple.probes.speed_sign_fractions",
     "dimple.probes.split": "dimple.tangents.decompose",
     "dimple.training.Snapshots": "dimple.training.SnapshotSchedule",
-    "dimple.training.Standard": "dimple.training.StandardTraining",
+    "dimple.training.Standard": "dimple.training.Training",
 }
 
 

@@ -51,7 +51,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 def test_scene_blocks_load(text: str, tmp_path: Path) -> None:
     file = tmp_path / "scene.yaml"
     file.write_text(text)
-    assert load_scene(str(file)).name == "sphere_in_3d"
+    assert f"name: {load_scene(str(file)).name}\n" in text
 
 
 @pytest.mark.parametrize("line", command_lines())

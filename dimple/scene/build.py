@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from dimple.errors import SceneError
 from dimple.renamed import new_scene_key, new_scene_value, sentence
 from dimple.scene.field_types import Families, NestedField, allowed_keys, field_default, parse_annotation
+from dimple.scene.short_forms import expand_short_forms
 from dimple.scene.yaml_nodes import YamlNode, join_path
 from dimple.settings import SettingError, field_types, format_value, suggest_word, validate_field
 
@@ -100,6 +101,8 @@ def _build_object(node: YamlNode, field: NestedField, path: str, default: Any, f
         )
     mistakes: list[str] = []
     cls = field.cls if field.members is None else _pick_class(node, field.members, path, default, mistakes)
+    node, written = expand_short_forms(node, cls, path)
+    assert isinstance(node.content, dict)
     entries = {key: child for key, child in node.content.items() if field.members is None or key != "kind"}
     known = allowed_keys(cls, field.members)
     unknown = {key: child for key, child in entries.items() if key not in known}
@@ -118,7 +121,7 @@ def _build_object(node: YamlNode, field: NestedField, path: str, default: Any, f
             else:
                 values[name] = default_value
     if mistakes:
-        raise SceneError(*mistakes)
+        raise SceneError(*(written(mistake) for mistake in mistakes))
     return _construct(cls, values, node, path)
 
 

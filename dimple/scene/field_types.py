@@ -67,6 +67,12 @@ def field_default(cls: type, name: str) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
+def short_forms(cls: type) -> Mapping[str, str]:
+    """Return the keys that stand for longer ones, such as `lr` for `optimizer.lr`: the table `SHORT_FORMS` of `cls`."""
+    forms: Mapping[str, str] = vars(cls).get("SHORT_FORMS", {})
+    return forms
+
+
 def allowed_keys(cls: type, members: Mapping[str, type] | None) -> list[str]:
     """Return the keys that a mapping for `cls` may have, in the order of writing."""
-    return [*(["kind"] if members is not None else []), *field_types(cls)]
+    return [*dict.fromkeys([*(["kind"] if members is not None else []), *field_types(cls), *short_forms(cls)])]

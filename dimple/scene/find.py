@@ -123,7 +123,8 @@ def _pick(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> tup
     options = [_resolve(option) for option in _resolve(schema).get("anyOf", [schema])]
     options = [inner for option in options for inner in map(_resolve, option.get("anyOf", [option]))]
     objects = [option for option in options if "properties" in option]
-    members = {option["properties"]["kind"]["const"]: option for option in objects if "kind" in option["properties"]}
+    kinds = [option["properties"].get("kind", {}).get("const") for option in objects]
+    members = {kind: option for kind, option in zip(kinds, objects, strict=True) if kind is not None}
     if not members:
         return (objects[0] if objects else {}), {}
     kind, kind_path = node.resolve(["kind"], path)

@@ -24,7 +24,7 @@ def load_scene(
         SceneError: if the scene is invalid; the error gives the file and line, or the change.
 
     Example:
-        >>> load_scene("sphere_in_3d", ["training.steps=500"]).training.steps
+        >>> load_scene("sphere_in_3d", ["training.steps=500"]).training.stop.steps
         500
     """
     path = find_scene(name)

@@ -27,7 +27,7 @@ class CodeFile(TypedDict):
 
 
 def allow_code(path: Path | str) -> list[str]:
-    """Run a file of Python code, and let scenes and runs name its classes: manifolds, labels, training, probes.
+    """Run a file of Python code, and let scenes and runs name its classes: manifolds, labels, objectives, probes.
 
     Call it for files that you trust only: the code is executed.
 

@@ -20,7 +20,16 @@ from dimple.networks.mlp import MLP
 from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
 from dimple.scene.display_slice import require_display_slice
 from dimple.settings import Seed, settings
-from dimple.training import TRAININGS, SnapshotSchedule, StandardTraining, Training
+from dimple.training import (
+    OBJECTIVES,
+    OPTIMIZERS,
+    SCHEDULES,
+    Objective,
+    Optimizer,
+    Schedule,
+    SnapshotSchedule,
+    Training,
+)
 from dimple.views.film.settings import Film
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -30,9 +39,11 @@ FAMILIES: dict[type, dict[str, type]] = {
     LabelRule: dict(LABEL_RULES),
     LevelSet: dict(LEVEL_SETS),
     Manifold: dict(MANIFOLDS),
+    Objective: dict(OBJECTIVES),
+    Optimizer: dict(OPTIMIZERS),
     Probe: dict(PROBES),
     Sampling: dict(SAMPLINGS),
-    Training: dict(TRAININGS),
+    Schedule: dict(SCHEDULES),
 }
 
 
@@ -43,7 +54,7 @@ class Scene:
 
     Example:
         >>> from dimple.manifolds import Sphere
-        >>> Scene(manifold=Sphere(dim=2)).training.steps
+        >>> Scene(manifold=Sphere(dim=2)).training.last_step(60)
         1000
     """
 
@@ -53,7 +64,7 @@ class Scene:
     manifold: Manifold
     data: SyntheticData = SyntheticData()
     network: MLP = MLP()
-    training: Training = StandardTraining()
+    training: Training = Training()
     snapshots: SnapshotSchedule = SnapshotSchedule()
     probes: tuple[Probe, ...] = (Margin(), OnOff(), Offset())
     levelset: LevelSet = Adaptive(resolution=64)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dimple.scene.field_types import Families, NestedField, field_default, parse_annotation
+from dimple.scene.field_types import Families, NestedField, field_default, parse_annotation, short_forms
 from dimple.settings import field_types
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -53,6 +53,9 @@ def _object_schema(cls: type, kind: str | None, default: Any, families: Families
         properties[name] = _field_schema(annotation, field_value, families)
         if default_value is dataclasses.MISSING:
             required.append(name)
+    for short, long in short_forms(cls).items():
+        if short not in properties:
+            properties[short] = _short_form_schema(cls, long, families)
     return {
         "type": "object",
         "description": (inspect.getdoc(cls) or cls.__name__).partition("\n")[0],
@@ -60,6 +63,19 @@ def _object_schema(cls: type, kind: str | None, default: Any, families: Families
         "required": required,
         "additionalProperties": False,
     }
+
+
+def _short_form_schema(cls: type, long: str, families: Families) -> dict[str, Any]:
+    """Return the schema of the value `<field>.<key>`, as any member of the family of the field has it."""
+    field, key = long.split(".")
+    form = parse_annotation(field_types(cls)[field], families)
+    assert form is not None
+    members = form.members or {"": form.cls}
+    if key == "kind":
+        return {"enum": [*members]}
+    annotation = next(field_types(member)[key] for member in members.values() if key in field_types(member))
+    schema: dict[str, Any] = TypeAdapter(annotation).json_schema()
+    return schema
 
 
 def _field_schema(annotation: Any, default: Any, families: Families) -> dict[str, Any]:

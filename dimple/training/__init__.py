@@ -1,8 +1,26 @@
-"""Training methods; the keys of `TRAININGS` are the values of `training.kind` in a scene file."""
+"""Training: an objective, an optimizer, a schedule, batches and a stop, in one loop that can continue anywhere."""
 
 from dimple.renamed import missing_attribute
-from dimple.training.loop import TRAININGS, SnapshotSchedule, StandardTraining, Training
+from dimple.training.loop import SnapshotSchedule, StateCache, Training
+from dimple.training.objectives import OBJECTIVES, Objective
+from dimple.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer
+from dimple.training.schedules import SCHEDULES, Averaging, Schedule, Stop
 
-__all__ = ["TRAININGS", "SnapshotSchedule", "StandardTraining", "Training"]
+__all__ = [
+    "OBJECTIVES",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Averaging",
+    "Objective",
+    "Optimizer",
+    "Schedule",
+    "SnapshotSchedule",
+    "StateCache",
+    "Stop",
+    "Training",
+]
 
 __getattr__ = missing_attribute(__name__)

@@ -1,83 +1,257 @@
-"""The training loop, which passes the network at given steps to a callback and writes no files."""
+"""The training loop, which passes the network at given steps to a callback and can stop and continue anywhere."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Literal, final
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.errors import DivergedError, SceneError
-from dimple.settings import Count, Fraction, NonNegative, Positive, settings
-from dimple.training.adam import Adam
+from dimple.protocols import TangentField
+from dimple.settings import Count, Positive, settings
+from dimple.tensors import generator
+from dimple.training.objectives import Batch, Objective, Standard
+from dimple.training.objectives.losses import logit_margin
+from dimple.training.optimizers import Adam, Optimizer
+from dimple.training.schedules import Averaging, Constant, Schedule, Stop
 
 RecordCallback = Callable[[int, nn.Module, float], None]
+Arrays = dict[str, NDArray[Any]]
+DEFAULT_STEPS = 1000
+# The state of an unfinished training is kept at least this often.
+SECONDS_BETWEEN_STATES = 20.0
+STATE = "training"
 
 
-class Training(ABC):
-    """A method that fits a network to labeled points, with all points in each step."""
+class StateCache(Protocol):
+    """Storage for the state of an unfinished training, such as a run folder."""
 
-    steps: int
+    def read_cache(self, name: str, /) -> Arrays | None:
+        """Return the arrays that were written last, or None."""
+        ...
 
-    @abstractmethod
-    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_steps: list[int], record: RecordCallback) -> None:
+    def write_cache(self, name: str, arrays: Arrays, /) -> None:
+        """Write arrays in place of those before, all or none of them."""
+        ...
+
+
+@final
+@settings
+class Training:
+    """A method that fits a network to labeled samples.
+
+    Args:
+        objective: the function of the weights that becomes small.
+        optimizer: the rule that changes the weights.
+        schedule: the learning rate of each step.
+        batch_size: samples in each step, in a new random order each epoch; null for all samples.
+        averaging: a running mean of the weights, which snapshots then hold; null for the trained weights.
+        clip_norm: largest l2 norm of the gradient of all weights; a longer one is shortened.
+        stop: the end of training.
+
+    Example:
+        >>> Training(stop=Stop(epochs=3), batch_size=32).last_step(100)
+        12
+    """
+
+    # Keys of a scene file that stand for longer ones.
+    SHORT_FORMS: ClassVar[Mapping[str, str]] = {
+        "kind": "objective.kind",
+        "steps": "stop.steps",
+        "epochs": "stop.epochs",
+        "optimizer": "optimizer.kind",
+        "lr": "optimizer.lr",
+        "momentum": "optimizer.momentum",
+        "weight_decay": "optimizer.weight_decay",
+    }
+
+    objective: Objective = Standard()
+    optimizer: Optimizer = Adam()
+    schedule: Schedule = Constant()
+    batch_size: Count | None = None
+    averaging: Averaging | None = None
+    clip_norm: Positive | None = None
+    stop: Stop = Stop()
+
+    def steps_per_epoch(self, count: int) -> int:
+        """Return the number of updates in which each of `count` samples is used once; the last batch may be smaller."""
+        return math.ceil(count / min(self.batch_size or count, count))
+
+    def last_step(self, count: int) -> int:
+        """Return the largest number of updates on `count` samples; accuracy, loss or margin may end training before."""
+        limits = [] if self.stop.steps is None else [self.stop.steps]
+        if self.stop.epochs is not None:
+            limits.append(self.stop.epochs * self.steps_per_epoch(count))
+        return min(limits, default=DEFAULT_STEPS)
+
+    def fit(
+        self,
+        network: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        record_steps: list[int],
+        record: RecordCallback,
+        *,
+        seed: int = 0,
+        tangents: TangentField | None = None,
+        cache: StateCache | None = None,
+    ) -> None:
         """Train the network in place.
+
+        Each step draws its random numbers from the seed and its number alone, so a training that continues from `cache`
+        ends in the same bits on a CPU as one that was not interrupted.
 
         Args:
             network: maps `(N, *shape)` to scores.
             x: `(N, *shape)` training samples.
             y: `(N,)` their classes.
             record_steps: steps in ascending order; step 0 is before the first update.
-            record: called as `record(step, network, loss)` at each of them, before the update of that step.
+            record: called as `record(step, network, loss)` at each of them and at the last step, before the update of
+                that step; the loss is the objective on the batch of the step. A continued training calls it again for
+                the steps after the state that it continues from.
+            seed: of the order of the samples and of random perturbations.
+            tangents: the tangent spaces of the data, for an objective that is restricted to them.
+            cache: where the state of the training is kept, and read if there is one.
 
         Raises:
-            DivergedError: at the first of these steps whose loss is not finite.
+            DivergedError: at the first step whose loss is not finite.
+            SceneError: if the objective needs tangent spaces and there are none.
         """
+        _Fit(self, network, x, y, seed, tangents).run(set(record_steps), record, cache)
 
 
 @final
-@settings
-class StandardTraining(Training):
-    """Minimization of the cross-entropy on the unchanged training points."""
+class _Fit:
+    """One training in progress."""
 
-    steps: Count = 1000
-    lr: Positive = 1e-3
-    optimizer: Literal["adam", "sgd"] = "adam"
-    momentum: Fraction = 0.0
-    weight_decay: NonNegative = 0.0
+    def __init__(
+        self, training: Training, network: nn.Module, x: Tensor, y: Tensor, seed: int, tangents: TangentField | None
+    ) -> None:
+        self.training = training
+        self.network = network
+        self.x = x
+        self.y = y
+        self.seed = seed
+        self.basis = self._tangent_basis(tangents)
+        self.per_epoch = training.steps_per_epoch(len(x))
+        self.last_step = training.last_step(len(x))
+        self.averaged = copy.deepcopy(network) if training.averaging is not None else None
+        self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.memory = [training.optimizer.start(parameter.detach()) for parameter in self.trained]
+        self.order = (-1, torch.empty(0, dtype=torch.long))
 
-    def __post_init__(self) -> None:
-        if self.momentum and self.optimizer != "sgd":
-            raise SceneError(f"momentum is {self.momentum}; {self.optimizer} has none: set optimizer to sgd")
+    def _tangent_basis(self, tangents: TangentField | None) -> Tensor | None:
+        if not self.training.objective.needs_tangents:
+            return None
+        if tangents is None:
+            raise SceneError("training.objective.restrict needs the tangent spaces of the data; set it to none")
+        return tangents.tangent_basis(self.x)
 
-    def fit(self, network: nn.Module, x: Tensor, y: Tensor, record_steps: list[int], record: RecordCallback) -> None:
-        update = self._make_update(list(network.parameters()))
-        recorded = set(record_steps)
-        for step in range(self.steps + 1):
-            loss = nn.functional.cross_entropy(network(x), y)
-            if step in recorded:
-                value = float(loss.detach())
-                if not torch.isfinite(loss):
-                    raise DivergedError(
-                        f"training.lr is {self.lr}: the loss is {value} at step {step}; choose a smaller one"
-                    )
-                record(step, network, value)
-            if step < self.steps:
-                network.zero_grad(set_to_none=True)
-                loss.backward()
-                update()
+    def run(self, record_steps: set[int], record: RecordCallback, cache: StateCache | None) -> None:
+        """Train from the state in the cache, or from the beginning."""
+        first = self._restore(cache)
+        kept = time.monotonic()
+        for step in range(first, self.last_step + 1):
+            if cache is not None and step > first and time.monotonic() - kept >= SECONDS_BETWEEN_STATES:
+                cache.write_cache(STATE, self._state(step))
+                kept = time.monotonic()
+            loss = float(self.training.objective.differentiate(self.network, self._batch(step)))
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"training.optimizer.lr is {self.training.optimizer.lr}: the loss is {loss} at step {step}; choose "
+                    "a smaller one, or bound the gradient by training.clip_norm"
+                )
+            is_last = step == self.last_step or (step % self.per_epoch == 0 and self._has_reached_goal())
+            if is_last or step in record_steps:
+                record(step, self.averaged or self.network, loss)
+            if is_last:
+                return
+            self._update(step)
 
-    def _make_update(self, parameters: list[nn.Parameter]) -> Callable[[], object]:
-        """Return a function that performs one optimizer step from the current gradients of the parameters."""
-        if self.optimizer == "adam":
-            return Adam(parameters, self.lr, self.weight_decay).step
-        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay).step
+    def _batch(self, step: int) -> Batch:
+        """Return the samples of a step."""
 
+        def stream() -> torch.Generator:
+            return generator(self.seed, "training", step)
 
-TRAININGS: dict[str, type[Training]] = {
-    "standard": StandardTraining,
-}
+        if self.per_epoch == 1:
+            return Batch(self.x, self.y, stream, self.basis)
+        epoch, index = divmod(step, self.per_epoch)
+        if self.order[0] != epoch:
+            self.order = (epoch, torch.randperm(len(self.x), generator=generator(self.seed, "batches", epoch)))
+        size = self.training.batch_size or len(self.x)
+        rows = self.order[1][index * size : (index + 1) * size].to(self.x.device)
+        return Batch(self.x[rows], self.y[rows], stream, None if self.basis is None else self.basis[rows])
+
+    def _has_reached_goal(self) -> bool:
+        """Return whether the accuracy, the loss or the smallest margin ends the training."""
+        stop = self.training.stop
+        if stop.accuracy is None and stop.loss is None and stop.min_margin is None:
+            return False
+        was_training = self.network.training
+        self.network.eval()
+        with torch.no_grad():
+            scores = self.network(self.x)
+        self.network.train(was_training)
+        return (
+            (stop.accuracy is not None and float((scores.argmax(1) == self.y).double().mean()) >= stop.accuracy)
+            or (stop.loss is not None and float(nn.functional.cross_entropy(scores, self.y)) <= stop.loss)
+            or (stop.min_margin is not None and float(logit_margin(scores, self.y).min()) >= stop.min_margin)
+        )
+
+    def _update(self, step: int) -> None:
+        """Change the weights from their gradients; weights without a gradient stay."""
+        rows = [
+            (parameter, parameter.grad, memory)
+            for parameter, memory in zip(self.trained, self.memory, strict=True)
+            if parameter.grad is not None
+        ]
+        parameters, gradients, memory = (list(column) for column in zip(*rows, strict=True))
+        if self.training.clip_norm is not None:
+            length = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients]))
+            shrink = (self.training.clip_norm / length.clamp(min=1e-12)).clamp(max=1.0)
+            gradients = [gradient * shrink for gradient in gradients]
+        lr = self.training.optimizer.lr * self.training.schedule.factor(step, self.last_step)
+        self.training.optimizer.update(parameters, gradients, memory, lr)
+        if self.training.averaging is not None and self.averaged is not None:
+            self._average(self.training.averaging.decay, self.averaged)
+
+    @torch.no_grad()
+    def _average(self, decay: float, averaged: nn.Module) -> None:
+        for mean, parameter in zip(averaged.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(parameter, 1 - decay)
+        for copied, buffer in zip(averaged.buffers(), self.network.buffers(), strict=True):
+            copied.copy_(buffer)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return all tensors that a step changes, by name."""
+        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.averaged is not None:
+            tensors |= {f"averaged/{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        for row, memory in enumerate(self.memory):
+            tensors |= {f"optimizer/{row}/{index}": tensor for index, tensor in enumerate(memory)}
+        return tensors
+
+    def _state(self, step: int) -> Arrays:
+        """Return all that is needed to continue with the step."""
+        arrays: Arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+        return arrays | {"step": np.array(step)}
+
+    def _restore(self, cache: StateCache | None) -> int:
+        """Return the step to begin with: 0, or that of the state in the cache, whose tensors are copied."""
+        arrays = None if cache is None else cache.read_cache(STATE)
+        tensors = self._tensors()
+        if arrays is None or arrays.keys() != tensors.keys() | {"step"}:
+            return 0
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(torch.from_numpy(arrays[name]))
+        return int(arrays["step"])
 
 
 @final

@@ -89,8 +89,8 @@ def test_all_mistakes_of_a_scene_are_reported_together(
     code, stdout, stderr = run(monkeypatch, capsys, "scenes", "check", "x.yaml")
     assert (code, stdout) == (3, "")
     lines = stderr.splitlines()
-    assert [line[: line.index(" ", 8)] for line in lines] == [f"dimple: x.yaml:{n}:" for n in (2, 1, 4, 5)]
-    assert "seed is -1" in lines[0] and "manifold.raduis" in lines[1] and "training.lr is 'fast'" in lines[3]
+    assert [line[: line.index(" ", 8)] for line in lines] == [f"dimple: x.yaml:{n}:" for n in (2, 1, 5, 4)]
+    assert "seed is -1" in lines[0] and "manifold.raduis" in lines[1] and "training.lr is 'fast'" in lines[2]
 
 
 @pytest.mark.parametrize(

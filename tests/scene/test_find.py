@@ -49,7 +49,7 @@ def test_a_mistake_gets_the_sentence_of_the_full_check(changes: list[str]) -> No
 
 
 def test_values_and_classes_of_the_user_are_left_to_the_full_check() -> None:
-    check_scene_names("sphere_in_3d", ["training={kind: mine:Slow, anything: 3}", "seed=-1", "film=3"])
+    check_scene_names("sphere_in_3d", ["training={objective: {kind: mine:Slow, anything: 3}}", "seed=-1", "film=3"])
 
 
 def test_a_wrong_name_is_answered_before_torch_is_loaded(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def snapshots(scene: Scene) -> list[nn.Module]:
     def record(_step: int, network: nn.Module, _loss: float) -> None:
         states.append(copy.deepcopy(network).requires_grad_(False).double())
 
-    steps = scene.snapshots.steps(scene.training.steps)
+    steps = scene.snapshots.steps(scene.training.last_step(len(samples.train)))
     scene.training.fit(network, samples.train.float(), samples.train_labels, steps, record)
     return states
 

@@ -13,24 +13,27 @@ from dimple.errors import SceneError
 from dimple.experiment import simulate
 from dimple.scene import allow_code, own_code
 from dimple.scene.scene import FAMILIES
+from dimple.training import Stop, Training
 
 CODE = '''
+from torch import nn
+
 from dimple.data import LabelRule
 from dimple.data.labels import RandomLabels
 from dimple.settings import settings
-from dimple.training import StandardTraining, Training
+from dimple.training import Objective
 
 
 @settings
-class Short(Training):
-    """Training for a few steps."""
+class Sharp(Objective):
+    """The cross-entropy of scaled scores."""
 
-    steps: int = 4
+    scale: float = 4.0
 
-    def fit(self, network, x, y, record_steps, record):
-        StandardTraining(steps=self.steps).fit(network, x, y, record_steps, record)
+    def loss(self, network, batch):
+        return nn.functional.cross_entropy(self.scale * network(batch.x), batch.y)
 '''
-CHANGES = ["training={kind: own_training:Short}", "snapshots.count=2", "levelset.resolution=8", "probes=[]"]
+CHANGES = ["training={kind: own_training:Sharp, steps: 4}", "snapshots.count=2", "levelset.resolution=8", "probes=[]"]
 
 
 @pytest.fixture
@@ -54,9 +57,9 @@ def dimple(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_run_with_a_class_of_its_user_can_be_read_and_made_again(code: Path, tmp_path: Path) -> None:
-    with pytest.raises(SceneError, match="own_training:Short"):
+    with pytest.raises(SceneError, match="own_training:Sharp"):
         load_scene("circle_in_2d", CHANGES)
-    assert allow_code(code) == ["own_training:Short"]
+    assert allow_code(code) == ["own_training:Sharp"]
     run = simulate(load_scene("circle_in_2d", CHANGES), tmp_path / "run", film=False)
     assert run.scene == load_scene("circle_in_2d", CHANGES)
     scene = run.path / "scene.yaml"
@@ -114,7 +117,7 @@ def test_a_class_without_a_file_is_known_in_its_own_process(code: Path, tmp_path
     scene = load_scene("circle_in_2d", CHANGES[1:])
     import dataclasses
 
-    own = dataclasses.replace(scene, training=namespace["Short"]())  # type: ignore[operator]
+    own = dataclasses.replace(scene, training=Training(objective=namespace["Sharp"](), stop=Stop(steps=4)))  # type: ignore[operator]
     run = simulate(own, tmp_path / "run", film=False)
     assert run.scene == own
     assert run.info["code"] == {"notebook": {"file": "notebook", "sha256": ""}}

@@ -1,13 +1,20 @@
 """Training: reproducibility, recorded steps, divergence, snapshot schedules."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from dimple.errors import DivergedError
+from dimple.errors import DivergedError, SceneError
 from dimple.networks import MLP
 from dimple.tensors import generator
-from dimple.training import SnapshotSchedule, StandardTraining
+from dimple.training import SGD, Adam, Averaging, SnapshotSchedule, Stop, Training
+from dimple.training import loop as training_loop
+from dimple.training.objectives import Adversarial, Standard
+from dimple.training.objectives.losses import logit_margin
+from dimple.training.schedules import Cosine
 
 
 def record_training(steps: int = 30, lr: float = 1e-2) -> list[tuple[int, dict[str, torch.Tensor], float]]:
@@ -20,7 +27,7 @@ def record_training(steps: int = 30, lr: float = 1e-2) -> list[tuple[int, dict[s
     def record(step: int, net: nn.Module, loss: float) -> None:
         records.append((step, {name: value.clone() for name, value in net.state_dict().items()}, loss))
 
-    StandardTraining(steps=steps, lr=lr).fit(network, x, y, [0, 10, 30], record)
+    Training(optimizer=Adam(lr=lr), stop=Stop(steps=steps)).fit(network, x, y, [0, 10, 30], record)
     return records
 
 
@@ -41,7 +48,9 @@ def test_snapshot_zero_is_before_the_first_update() -> None:
 def test_one_adam_step_moves_every_weight_by_the_learning_rate() -> None:
     network = nn.Linear(1, 2)
     before = network.bias.detach().clone()
-    StandardTraining(steps=1, lr=0.01).fit(network, torch.ones(1, 1), torch.tensor([0]), [1], lambda *_: None)
+    Training(optimizer=Adam(lr=0.01), stop=Stop(steps=1)).fit(
+        network, torch.ones(1, 1), torch.tensor([0]), [1], lambda *_: None
+    )
     torch.testing.assert_close((network.bias - before).abs(), torch.full((2,), 0.01), rtol=1e-4, atol=0)
 
 
@@ -49,8 +58,8 @@ def test_divergence_names_the_step_and_the_learning_rate() -> None:
     network = MLP(widths=(8,)).build(2, generator(0, "network"))
     x = torch.full((4, 2), 1e30)
     y = torch.tensor([0, 1, 0, 1])
-    with pytest.raises(DivergedError, match=r"training.lr is 1e\+20: the loss is nan at step"):
-        StandardTraining(steps=20, lr=1e20).fit(network, x, y, list(range(21)), lambda *_: None)
+    with pytest.raises(DivergedError, match=r"training.optimizer.lr is 1e\+20: the loss is nan at step 1; .*clip_norm"):
+        Training(optimizer=Adam(lr=1e20), stop=Stop(steps=20)).fit(network, x, y, list(range(21)), lambda *_: None)
 
 
 def test_the_initialization_is_that_of_pytorch_rescaled() -> None:
@@ -73,3 +82,197 @@ def test_schedules_start_before_training_and_end_after_it(spacing: str) -> None:
     assert steps[0] == 0 and steps[-1] == 500
     assert steps == sorted(set(steps))
     assert len(steps) <= 20
+
+
+def points() -> tuple[torch.Tensor, torch.Tensor]:
+    stream = generator(0, "points")
+    return torch.randn(20, 2, generator=stream), torch.randint(0, 2, (20,), generator=stream)
+
+
+def final_weights(training: Training, seed: int = 0) -> list[torch.Tensor]:
+    network = MLP(widths=(8,)).build(2, generator(0, "network"))
+    training.fit(network, *points(), [], lambda *_: None, seed=seed)
+    return [parameter.detach() for parameter in network.parameters()]
+
+
+class KilledError(Exception):
+    """The end of a process at any moment."""
+
+
+class Cache:
+    """A cache in memory that ends the training after a number of writes."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] | None = None
+        self.writes_left = 0
+
+    def read_cache(self, name: str) -> dict[str, np.ndarray] | None:
+        return self.arrays
+
+    def write_cache(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        self.writes_left -= 1
+        if self.writes_left < 0:
+            raise KilledError
+        self.arrays = {key: array.copy() for key, array in arrays.items()}
+
+
+REGIMES = [
+    Training(stop=Stop(steps=40)),
+    Training(
+        objective=Adversarial(eps=0.1, steps=2),
+        optimizer=SGD(lr=0.1, momentum=0.9, nesterov=True),
+        schedule=Cosine(warmup=0.1),
+        batch_size=6,
+        averaging=Averaging(decay=0.9),
+        clip_norm=0.5,
+        stop=Stop(epochs=10),
+    ),
+    Training(objective=Adversarial(norm="linf", eps=0.1, steps=1, noise=2.0), batch_size=7, stop=Stop(steps=40)),
+]
+
+
+@pytest.mark.parametrize("training", REGIMES, ids=["standard", "adversarial", "n-fgsm"])
+def test_a_training_killed_at_random_moments_ends_in_the_same_bits(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_STATES", 0.0)
+    x, y = points()
+
+    def run(cache: Cache | None) -> dict[int, tuple[list[torch.Tensor], float]]:
+        network = MLP(widths=(8,)).build(2, generator(0, "network"))
+
+        def record(step: int, net: nn.Module, loss: float) -> None:
+            seen[step] = ([value.clone() for value in net.state_dict().values()], loss)
+
+        training.fit(network, x, y, [0, 3, 20], record, seed=5, cache=cache)
+        return seen
+
+    seen: dict[int, tuple[list[torch.Tensor], float]] = {}
+    expected = dict(run(None))
+    seen.clear()
+    cache = Cache()
+    moments = generator(0, "kills")
+    kills = 0
+    while True:
+        cache.writes_left = int(torch.randint(1, 12, (), generator=moments))
+        try:
+            run(cache)
+            break
+        except KilledError:
+            kills += 1
+    assert kills >= 3
+    assert seen.keys() == expected.keys()
+    for step, (weights, loss) in expected.items():
+        assert loss == seen[step][1]
+        assert all(torch.equal(a, b) for a, b in zip(weights, seen[step][0], strict=True))
+
+
+def test_an_epoch_uses_every_sample_once_in_an_order_of_its_own() -> None:
+    x = torch.arange(10.0)[:, None]
+    seen: list[list[float]] = []
+
+    class Recorder(nn.Linear):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            seen.append(batch[:, 0].tolist())
+            return super().forward(batch)
+
+    training = Training(batch_size=4, stop=Stop(epochs=2))
+    assert training.last_step(10) == 6
+    training.fit(Recorder(1, 2), x, torch.arange(10) % 2, [], lambda *_: None, seed=1)
+    epochs = [[value for batch in seen[start : start + 3] for value in batch] for start in (0, 3)]
+    assert [len(batch) for batch in seen[:3]] == [4, 4, 2]
+    assert all(sorted(epoch) == x[:, 0].tolist() for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_the_order_of_the_batches_depends_on_the_seed_alone() -> None:
+    training = Training(batch_size=6, stop=Stop(steps=10))
+    first, again, other = final_weights(training), final_weights(training), final_weights(training, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+def test_a_batch_of_all_samples_is_the_full_batch() -> None:
+    pairs = zip(
+        final_weights(Training(stop=Stop(steps=9))),
+        final_weights(Training(batch_size=500, stop=Stop(epochs=9))),
+        strict=True,
+    )
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("stop", "reached"),
+    [
+        (Stop(accuracy=0.8), lambda scores, y: float((scores.argmax(1) == y).double().mean()) >= 0.8),
+        (Stop(loss=0.4), lambda scores, y: float(nn.functional.cross_entropy(scores, y)) <= 0.4),
+        (Stop(min_margin=0.3), lambda scores, y: float(logit_margin(scores, y).min()) >= 0.3),
+    ],
+    ids=["accuracy", "loss", "margin"],
+)
+def test_training_ends_at_the_first_step_that_reaches_the_goal(stop: Stop, reached: object) -> None:
+    x, y = points()
+    y = (x[:, 0] > 0).long()
+    x[:, 0] += x[:, 0].sign()
+    goal: list[bool] = []
+
+    def record(step: int, network: nn.Module, loss: float) -> None:
+        assert step == len(goal)
+        with torch.no_grad():
+            goal.append(reached(network(x), y))  # type: ignore[operator]
+
+    network = MLP(widths=(8,)).build(2, generator(0, "network"))
+    Training(optimizer=Adam(lr=0.01), stop=stop).fit(network, x, y, list(range(1001)), record)
+    assert goal[-1] and not any(goal[:-1]) and 1 < len(goal) < 1000
+
+
+def test_steps_and_epochs_end_training_at_the_first_of_them() -> None:
+    assert Training().last_step(60) == 1000
+    assert Training(batch_size=20, stop=Stop(steps=10, epochs=2)).last_step(60) == 6
+    assert Training(batch_size=20, stop=Stop(steps=5, epochs=2)).last_step(60) == 5
+
+
+def test_snapshots_of_averaged_weights_are_the_running_mean() -> None:
+    x, y = points()
+    trained: list[torch.Tensor] = []
+    averaged: list[torch.Tensor] = []
+    for training, weights in (
+        (Training(stop=Stop(steps=5)), trained),
+        (Training(averaging=Averaging(decay=0.75), stop=Stop(steps=5)), averaged),
+    ):
+        network = MLP(widths=(8,)).build(2, generator(0, "network"))
+
+        def record(_: int, net: nn.Module, __: float, weights: list[torch.Tensor] = weights) -> None:
+            weights.append(next(net.parameters()).detach().clone())
+
+        training.fit(network, x, y, list(range(6)), record)
+    mean = trained[0]
+    for weights, found in itertools.islice(zip(trained, averaged, strict=True), 1, None):
+        mean = 0.75 * mean + 0.25 * weights
+        torch.testing.assert_close(found, mean)
+
+
+def test_a_clipped_step_is_the_learning_rate_times_the_largest_norm() -> None:
+    before = MLP(widths=(8,)).build(2, generator(0, "network"))
+    after = final_weights(Training(optimizer=SGD(lr=0.5), clip_norm=1e-3, stop=Stop(steps=1)))
+    change = torch.cat([(a - b).detach().flatten() for a, b in zip(after, before.parameters(), strict=True)])
+    assert float(change.norm()) == pytest.approx(0.5e-3, rel=1e-3)
+
+
+def test_a_restricted_objective_without_tangents_says_so() -> None:
+    with pytest.raises(SceneError, match=r"training.objective.restrict needs the tangent spaces"):
+        final_weights(Training(objective=Adversarial(restrict="on")))
+
+
+def test_a_sharpness_aware_step_takes_the_gradient_where_the_loss_is_larger() -> None:
+    network = nn.Linear(2, 2)
+    x, y = points()
+    weights = [p.detach().clone() for p in network.parameters()]
+    gradients = torch.autograd.grad(nn.functional.cross_entropy(network(x), y), list(network.parameters()))
+    length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    moved = [(w + 0.1 * g / length).requires_grad_() for w, g in zip(weights, gradients, strict=True)]
+    expected = torch.autograd.grad(nn.functional.cross_entropy(nn.functional.linear(x, *moved), y), moved)
+    training = Training(objective=Standard(sharpness_radius=0.1), optimizer=SGD(lr=0.5), stop=Stop(steps=1))
+    training.fit(network, x, y, [], lambda *_: None)
+    for before, after, gradient in zip(weights, network.parameters(), expected, strict=True):
+        torch.testing.assert_close(after.detach(), before - 0.5 * gradient)

@@ -13,11 +13,11 @@ from dimple.networks import build_model, check_compatible, freeze, load_weights
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
 from dimple.tensors import generator
-from dimple.training import StandardTraining
+from dimple.training import Adam, Stop, Training
 
 # The value of `weights` for a network as its code builds it: untrained, or trained by that code.
 UNTRAINED = "none"
-DIGITS_TRAINING = StandardTraining(steps=150, lr=3e-3)
+DIGITS_TRAINING = Training(optimizer=Adam(lr=3e-3), stop=Stop(steps=150))
 
 
 @final
@@ -70,7 +70,7 @@ def train_digits(network: nn.Module, progress: Progress) -> None:
     """Train a network on the bundled digits, full batch, which takes a few seconds."""
     training = load_images("digits", "train")
     device = next(network.parameters()).device
-    record_at = list(range(0, DIGITS_TRAINING.steps + 1, 10))
+    record_at = list(range(0, DIGITS_TRAINING.last_step(len(training.x)) + 1, 10))
     with progress("train", len(record_at)) as advance:
         x = training.x.to(device)
         y = training.y.to(device)

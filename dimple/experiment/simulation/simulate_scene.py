@@ -136,8 +136,9 @@ class Simulation:
 
     def train(self) -> None:
         """Train the network, and write a snapshot at every scheduled step."""
-        steps = self.scene.snapshots.steps(self.scene.training.steps)
+        training = self.scene.training
         x = self.samples.train.float().to(self.device)
+        steps = self.scene.snapshots.steps(training.last_step(len(x)))
         y = self.samples.train_labels.to(self.device)
         with self.progress("train", len(steps)) as advance:
 
@@ -145,7 +146,11 @@ class Simulation:
                 self.run.write_snapshot(step, network.state_dict(), loss)
                 advance()
 
-            self.scene.training.fit(_build_network(self.scene, self.device), x, y, steps, record)
+            network = _build_network(self.scene, self.device)
+            training.fit(
+                network, x, y, steps, record, seed=self.scene.seed, tangents=self.scene.manifold, cache=self.run
+            )
+        self.run.clear_cache()
 
     def measure(self) -> None:
         """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""

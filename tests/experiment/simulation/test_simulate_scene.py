@@ -13,6 +13,7 @@ from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import Simulation
 from dimple.scene import load_scene, shipped_scenes
 from dimple.stats.aggregate import comparison_column
+from dimple.training import loop
 from dimple.workers import Workers
 
 SHORT = [
@@ -106,6 +107,42 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path: Path, monkeypat
     assert (tmp_path / "run" / "metrics.parquet").stat().st_mtime_ns == before
     assert not list(tmp_path.rglob(".dimple-tmp-*"))
     assert repr(metrics(run)) == repr(metrics(full))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[], ["training.kind=adversarial", "training.objective.restrict=off", "training.batch_size=3"]],
+    ids=["standard", "adversarial"],
+)
+def test_a_training_killed_at_random_moments_continues_to_the_same_bits(
+    changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = load_scene("line_in_2d", [*SHORT, *changes])
+    full = simulate(scene, tmp_path / "full", device="cpu", film=False)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0.0)
+    write_cache = Run.write_cache
+    stream = torch.Generator().manual_seed(0)
+    writes_left = 0
+
+    def write_or_end(self: Run, name: str, arrays: dict[str, np.ndarray]) -> None:
+        nonlocal writes_left
+        writes_left -= 1
+        if writes_left < 0:
+            raise SystemExit
+        write_cache(self, name, arrays)
+
+    monkeypatch.setattr(Run, "write_cache", write_or_end)
+    kills = 0
+    while True:
+        writes_left = int(torch.randint(1, 5, (), generator=stream))
+        try:
+            run = simulate(scene, tmp_path / "run", device="cpu", film=False)
+            break
+        except SystemExit:
+            kills += 1
+    assert kills >= 2 and not (run.path / "cache").exists()
+    assert repr(metrics(run)) == repr(metrics(full))
+    assert (run.path / "points.parquet").read_bytes() == (full.path / "points.parquet").read_bytes()
 
 
 def test_a_diverged_run_keeps_its_snapshots(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_single_precision_changes_no_statistic_that_is_shown(name: str) -> None:
     network = scene.network.build(scene.manifold.ambient_dim, generator(0, "network"))
     x = samples.train
     y = samples.train_labels
-    steps = [0, scene.training.steps]
+    steps = [0, scene.training.last_step(len(x))]
     measurer = SnapshotMeasurer(scene, samples, torch.device("cpu"))
     rows: list[tuple[dict[str, float], nn.Module]] = []
 
