@@ -1,35 +1,91 @@
-"""Phases of the dimpled manifold model: the steps of clinging and dimpling, and a verdict on their order."""
+"""Phases of the dimpled manifold model: intervals of training, and a verdict on "first cling, then dimple"."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
 
-UNKNOWN_FRACTION_MESSAGE = (
-    "too few points have a gradient to estimate its off-manifold fraction: raise data.heldout_points"
-)
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from dimple.stats.distance_curve import LEAVING_FACTOR, DistanceCurve, find_runs
+from dimple.tensors import generator
+
+# Training accuracy that counts as reached, and the fraction of the snapshots from then on at which it has to hold.
+REACHED_ACCURACY = 0.99
+HELD_FRACTION = 0.8
+# Fraction of random walks to which a fall has to fit worse than to the distance.
+FALL_CONFIDENCE = 0.975
+# Smallest excess of the off-manifold fraction over its null, as a fraction of the largest possible excess.
+MIN_EXCESS = 0.1
+BOOTSTRAP_DRAWS = 400
+BOOTSTRAP_QUANTILES = (0.025, 0.975)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """An interval of training in which something was so.
+
+    Attributes:
+        name: `fall`, the distance falls from one level to another; `near`, the boundary is near the manifold;
+            `correct`, the training points are classified correctly.
+        first_step: the first recorded step of the phase.
+        last_step: its last recorded step.
+        interval: the steps between which it began: the snapshot before the first step and the first step, and where
+            points were resampled at least 95 % of the resamples. For `fall`, the same of its end.
+    """
+
+    name: str
+    first_step: int
+    last_step: int
+    interval: tuple[int, int]
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """A condition of the verdict.
+
+    Attributes:
+        name: its name.
+        statement: a sentence that says what the value is.
+        value: the value found.
+        threshold: what the value has to reach.
+        met: whether it does; None where the data do not decide.
+        finding: what was found, in a sentence with its numbers.
+    """
+
+    name: str
+    statement: str
+    value: float
+    threshold: float
+    met: bool | None
+    finding: str
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Phases:
-    """Steps of the two phases of a training run, and the verdict on the prediction of the dimpled manifold model.
+    """Phases of a training run, and the verdict on the prediction of the dimpled manifold model.
 
     Attributes:
-        cling_step: the first recorded step from which the boundary-to-manifold distance stays at or below
-            1 / `reduction_factor` of its initial value until `dimple_step` (or the end of training), or None. A
-            boundary that touches the manifold and leaves again does not count.
-        dimple_step: the first recorded step from which all training points stay correctly classified, or None.
-        reduction_factor: the factor that counts as clinging.
-        best_reduction_factor: the largest ratio of the initial distance to the distance before `dimple_step`.
+        cling_step: the first step of the phase `near` that lasts until `dimple_step` (or the end of training), or None.
+        dimple_step: the first step from which the training points are correct at most of the snapshots, or None.
+        best_reduction_factor: the largest ratio of the initial distance to the distance before `dimple_step`; nan
+            where the initial distance is not positive and finite.
+        phases: all phases, by name and first step.
+        conditions: the conditions of the verdict. The first two have to be met for any verdict but `undecided`.
         verdict: `supported`, `contradicted` or `undecided`.
-        reason: the numbers behind the verdict, in a sentence.
+        reason: the finding of the condition that decided.
     """
 
     cling_step: int | None
     dimple_step: int | None
-    reduction_factor: float
     best_reduction_factor: float
+    phases: tuple[Phase, ...]
+    conditions: tuple[Condition, ...]
     verdict: str
     reason: str
 
@@ -40,85 +96,201 @@ def detect_phases(
     accuracy: Sequence[float],
     off_manifold_fraction: float,
     off_manifold_fraction_null: float,
+    *,
     reduction_factor: float = 5.0,
     off_manifold_fraction_stderr: float = 0.0,
     found_fraction: float = 1.0,
+    point_distances: ArrayLike | None = None,
 ) -> Phases:
-    """Find the steps of clinging and dimpling, and judge the prediction "first cling, then dimple, off the manifold".
+    """Find the phases of clinging and dimpling, and judge the prediction "first cling, then dimple, off the manifold".
 
-    Supported: the distance falls by `reduction_factor`, and stays there, before the training accuracy stays at 1, and
-    the final off-manifold fraction of the gradient is above its null. Contradicted: the accuracy stays at 1 at the end
-    of training, and one of these conditions fails. Undecided: the training accuracy does not stay at 1; or the boundary
-    clung and the fraction or its standard error is unknown (nan); or the distance first fell by this factor between the
-    same two snapshots as the dimpling.
+    The training points are correct from the first snapshot with an accuracy of at least 0.99 that holds at 80 % of the
+    snapshots from then on. The boundary is near the manifold from the snapshot at which its distance is at most
+    1 / `reduction_factor` of the initial one, until it is above 1/2 of it. Single snapshots that differ more than
+    twofold from the median of themselves and their neighbors are replaced by it; those without a distance (nan) are
+    left out.
+
+    The verdict is undecided if the accuracy does not hold or the initial distance is not positive and finite. Otherwise
+    it is contradicted if one of these conditions fails, supported if all are met, and undecided else:
+
+    - the distance falls by `reduction_factor` before the training points are correct. It is undecided where it does so
+      between the same two snapshots, or only in some of the resamples;
+    - the boundary is still near the manifold then;
+    - the fall is distinct: two levels joined by a fall fit the log distance, over the log step, better than they fit
+      96 % of as long random walks, where the lowest two fifths of the range count as one level, so that the distance
+      may rise as dimples deepen. Otherwise it is undecided: the snapshots are too few, or the distance wanders;
+    - the off-manifold fraction exceeds its null by a tenth of the largest possible excess, 1 - null. It is undecided
+      where this threshold is within two standard errors.
 
     Args:
         steps: the recorded steps, increasing.
-        distance: mean boundary-to-manifold distance at each recorded step, the first before training; where it is nan
-            the boundary does not count as clinging.
+        distance: mean boundary-to-manifold distance at each recorded step, the first before training.
         accuracy: training accuracy at each recorded step.
         off_manifold_fraction: the final off-manifold fraction of the gradient's squared length, at manifold points.
         off_manifold_fraction_null: the same for a random subspace.
         reduction_factor: the factor by which the distance has to fall.
-        off_manifold_fraction_stderr: the standard error of `off_manifold_fraction`, which is above its null if the
-            difference exceeds two standard errors.
+        off_manifold_fraction_stderr: the standard error of `off_manifold_fraction`.
         found_fraction: the fraction of points whose initial distance is within the limit of the search. The others
             count with the limit itself, so that the reported reductions are lower bounds.
+        point_distances: the distances of which `distance` holds the means, `(snapshots, points)`, from which points
+            are resampled for 95 % intervals.
 
     Example:
-        >>> detect_phases([0, 10, 20], [0.5, 0.05, 0.04], [0.5, 0.7, 1.0], 0.9, 0.33).verdict
-        'supported'
+        >>> steps, distance = range(12), [0.5, 0.5, 0.5, 0.3, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05]
+        >>> found = detect_phases(steps, distance, [0.5] * 10 + [1.0] * 2, 0.9, 0.33)
+        >>> found.cling_step, found.dimple_step, found.verdict
+        (4, 10, 'supported')
     """
-    dimple_step, cling_step, best, at_dimpling = _find_phase_steps(steps, distance, accuracy, reduction_factor)
-    known = math.isfinite(off_manifold_fraction) and math.isfinite(off_manifold_fraction_stderr)
-    fractions = (
-        _describe_fractions(off_manifold_fraction, off_manifold_fraction_null, off_manifold_fraction_stderr)
-        if known
-        else UNKNOWN_FRACTION_MESSAGE
+    index, held = _find_correct(accuracy)
+    dimple_step = None if index is None else steps[index]
+    conditions = [_judge_accuracy(index, held, accuracy[-1]), _judge_start(distance[0])]
+    phases: list[Phase] = []
+    fall, cling_step = math.nan, None
+    if conditions[1].met:
+        observed = np.flatnonzero(~np.isnan(np.asarray(distance, dtype=float))).tolist()
+        times = [steps[k] for k in observed]
+        before = len(times) if dimple_step is None else sum(step < dimple_step for step in times)
+        curve = DistanceCurve(times, np.asarray(distance, dtype=float)[observed], before, reduction_factor)
+        points = None if point_distances is None else np.asarray(point_distances, dtype=float)[observed]
+        resamples = [] if points is None else list(_resample(points, curve))
+        fall, cling_step = curve.fall, curve.cling_step
+        begins, ends, probability = curve.fit_fall()
+        conditions += _judge_distance(curve, resamples, dimple_step, "at least " if found_fraction < 1 else "")
+        conditions.append(_judge_shape(1 - probability))
+        if conditions[-1].met:
+            knots = [one.fit_fall()[1] for one in resamples]
+            phases.append(Phase("fall", times[begins], times[ends], _interval(times, ends, knots)))
+        starts = [times.index(one.cling_step) for one in resamples if one.cling_step is not None]
+        for first, last in curve.near:
+            interval = _interval(times, first, starts if times[first] == cling_step else [])
+            phases.append(Phase("near", times[first], times[last], interval))
+    conditions.append(_judge_fraction(off_manifold_fraction, off_manifold_fraction_null, off_manifold_fraction_stderr))
+    for first, last in find_runs([value >= REACHED_ACCURACY for value in accuracy]):
+        phases.append(Phase("correct", int(steps[first]), int(steps[last]), _interval(steps, first, [])))
+    verdict, reason = _judge(conditions)
+    return Phases(cling_step, dimple_step, fall, tuple(phases), tuple(conditions), verdict, reason)
+
+
+def _judge(conditions: Sequence[Condition]) -> tuple[str, str]:
+    """Return the verdict, and the finding of the condition that decided, or of the fall and the fraction."""
+    required, others = conditions[:2], conditions[2:]
+    for verdict, deciding in (
+        ("undecided", [one for one in required if not one.met]),
+        ("contradicted", [one for one in others if one.met is False]),
+        ("undecided", [one for one in others if one.met is None]),
+    ):
+        if deciding:
+            return verdict, deciding[0].finding
+    return "supported", f"{others[1].finding}; {others[-1].finding}"
+
+
+def _find_correct(accuracy: Sequence[float]) -> tuple[int | None, float]:
+    """Return the first snapshot at which the accuracy is reached and held, and the fraction at which it holds.
+
+    Where there is none it is None, with the largest fraction from any snapshot that reaches the accuracy.
+    """
+    reached = np.asarray(accuracy) >= REACHED_ACCURACY
+    held = [float(reached[index:].mean()) if reached[index] else 0.0 for index in range(len(reached))]
+    index = next((index for index, value in enumerate(held) if value >= HELD_FRACTION), None)
+    return index, max(held) if index is None else held[index]
+
+
+def _judge_accuracy(index: int | None, held: float, last: float) -> Condition:
+    # Rounded down, so that an accuracy below 1 is not printed as 1.
+    ending = f"it ends at {math.floor(last * 1000) / 1000:.3f}"
+    return Condition(
+        "accuracy_held",
+        f"fraction of the snapshots at which training accuracy holds once it has reached {REACHED_ACCURACY:g}",
+        held,
+        HELD_FRACTION,
+        index is not None,
+        f"training accuracy {'was' if index is not None else 'was not'} held at {REACHED_ACCURACY:g} ({ending})",
     )
-    if dimple_step is None:
-        reason = f"training accuracy did not stay at 1 (it ends at {accuracy[-1]:.3f}); {fractions}"
-        return Phases(cling_step, None, reduction_factor, best, "undecided", reason)
-    at_least = "at least " if found_fraction < 1 else ""
-    clinging = f"but did not stay at or below 1/{reduction_factor:g} of its initial value"
-    verdict = "contradicted"
-    above = off_manifold_fraction - 2 * off_manifold_fraction_stderr > off_manifold_fraction_null
-    if cling_step is not None:
-        clinging = f"and stayed at or below 1/{reduction_factor:g} of its initial value from step {cling_step} on"
-        verdict = "undecided" if not known else "supported" if above else "contradicted"
-    elif best < reduction_factor <= at_dimpling:
-        clinging = f"and {at_dimpling:.1f}-fold by step {dimple_step}: more snapshots would show which came first"
-        verdict = "undecided" if above or not known else "contradicted"
-    fall = f"the distance fell {at_least}{best:.1f}-fold {clinging}"
-    reason = f"before training accuracy stayed at 1, {fall}; {fractions}"
-    return Phases(cling_step, dimple_step, reduction_factor, best, verdict, reason)
 
 
-def _find_phase_steps(
-    steps: Sequence[int], distance: Sequence[float], accuracy: Sequence[float], reduction_factor: float
-) -> tuple[int | None, int | None, float, float]:
-    """Return the dimple step, the cling step, the largest reduction before dimpling, and the reduction at dimpling.
-
-    The step of a phase that did not occur is None. Without dimpling, the reduction at dimpling is nan.
-    """
-    dimple_index = len(steps)
-    while dimple_index > 0 and accuracy[dimple_index - 1] >= 1:
-        dimple_index -= 1
-    reductions = [math.inf if value == 0 else distance[0] / value for value in distance]
-    cling_index = dimple_index
-    while cling_index > 0 and reductions[cling_index - 1] >= reduction_factor:
-        cling_index -= 1
-    cling_step = steps[cling_index] if cling_index < dimple_index else None
-    best = max((value for value in reductions[: max(dimple_index, 1)] if not math.isnan(value)), default=math.nan)
-    if dimple_index == len(steps):
-        return None, cling_step, best, math.nan
-    return steps[dimple_index], cling_step, best, reductions[dimple_index]
+def _judge_start(initial: float) -> Condition:
+    statement = "initial distance of the boundary, which has to be positive and finite"
+    finding = f"the initial distance of the boundary is {initial:g}"
+    is_known = 0 < initial < math.inf
+    if not is_known:
+        finding += ", from which no fall can be measured"
+    return Condition("initial_distance", statement, initial, 0.0, is_known, finding)
 
 
-def _describe_fractions(off_manifold_fraction: float, null: float, stderr: float) -> str:
-    # A smaller standard error is rounding.
-    if stderr < 1e-6:
-        return f"off-manifold fraction of the gradient {off_manifold_fraction:.2f}, null {null:.2f}"
-    digits = max(2, -math.floor(math.log10(2 * stderr)))
-    fraction = f"{off_manifold_fraction:.{digits}f} ± {2 * stderr:.{digits}f}"
-    return f"off-manifold fraction of the gradient {fraction}, null {null:.2f}"
+def _judge_distance(
+    curve: DistanceCurve, resamples: Sequence[DistanceCurve], dimple_step: int | None, at_least: str
+) -> tuple[Condition, Condition]:
+    """Judge whether the distance fell before dimpling, and whether the boundary was still near the manifold then."""
+    low, high = np.quantile([one.fall for one in resamples] or [curve.fall], BOOTSTRAP_QUANTILES)
+    end = "the end of training" if dimple_step is None else f"training points were correct at step {dimple_step}"
+    finding = f"the distance fell {at_least}{curve.fall:.1f}-fold before {end}"
+    has_fallen = _is_at_least(float(low), float(high), curve.factor)
+    if curve.fall < curve.factor <= curve.fall_at_dimpling:
+        has_fallen = None
+        finding += f", and {curve.fall_at_dimpling:.1f}-fold by that step: more snapshots would show which came first"
+    elif has_fallen is None:
+        finding += f", by {low:.1f} to {high:.1f} in 95 % of the resampled points"
+    fall = Condition(
+        "distance_fall", "largest fall of the distance before that", curve.fall, curve.factor, has_fallen, finding
+    )
+    is_near = curve.cling_step is not None
+    stay = Condition(
+        "stays_near",
+        f"fall that is left at the last snapshot before that, after one of {curve.factor:g}",
+        curve.last_reduction,
+        LEAVING_FACTOR,
+        is_near if curve.fall >= curve.factor else None,
+        f"{finding}, "
+        + (f"near the manifold from step {curve.cling_step} on" if is_near else "but did not stay small"),
+    )
+    return fall, stay
+
+
+def _judge_shape(confidence: float) -> Condition:
+    return Condition(
+        "distinct_fall",
+        "fraction of random walks to which a fall between two levels fits worse than to the distance",
+        confidence,
+        FALL_CONFIDENCE,
+        True if confidence >= FALL_CONFIDENCE else None,
+        f"a fall between two levels fits a fraction of {1 - confidence:.2g} of random walks as well as the distance",
+    )
+
+
+def _judge_fraction(fraction: float, null: float, stderr: float) -> Condition:
+    excess, error = (fraction - null) / (1 - null), 2 * stderr / (1 - null)
+    if math.isfinite(excess) and math.isfinite(error):
+        text = f"{fraction:.2f}"
+        # A smaller standard error is rounding.
+        if stderr >= 1e-6:
+            digits = max(2, -math.floor(math.log10(2 * stderr)))
+            text = f"{fraction:.{digits}f} ± {2 * stderr:.{digits}f}"
+        finding = f"off-manifold fraction of the gradient {text}, null {null:.2f}"
+    else:
+        finding = "too few points have a gradient to estimate its off-manifold fraction: raise data.heldout_points"
+    statement = "excess of the off-manifold fraction over its null, as a fraction of the largest possible"
+    is_above = _is_at_least(excess - error, excess + error, MIN_EXCESS)
+    return Condition("off_manifold_excess", statement, excess, MIN_EXCESS, is_above, finding)
+
+
+def _is_at_least(low: float, high: float, threshold: float) -> bool | None:
+    """Return whether an interval lies at or above a threshold; None where it reaches across, or is nan."""
+    if low >= threshold:
+        return True
+    return False if high < threshold else None
+
+
+def _resample(points: NDArray[np.float64], curve: DistanceCurve) -> Iterator[DistanceCurve]:
+    """Yield the curves of resampled points."""
+    count = points.shape[1]
+    rows = torch.randint(count, (BOOTSTRAP_DRAWS, count), generator=generator(0, "resampled points")).numpy()
+    for row in rows:
+        means = points[:, row].mean(axis=1)
+        if 0 < means[0] < math.inf:
+            yield DistanceCurve(curve.times, means, curve.before, curve.factor)
+
+
+def _interval(steps: Sequence[int], index: int, resampled: Sequence[int]) -> tuple[int, int]:
+    """Return the steps between which a phase began: since the snapshot before, and in 95 % of the resamples."""
+    low, high = np.quantile([index, *resampled], BOOTSTRAP_QUANTILES, method="nearest").astype(int)
+    return int(steps[min(low, max(index - 1, 0))]), int(steps[max(high, index)])

@@ -12,7 +12,13 @@ from dimple import Run, load_scene, measure, simulate
 from dimple.errors import RunError
 from dimple.runs import run as storage
 
-SHORT = ["training.steps=20", "snapshots.count=2", "levelset.resolution=8", "data.test_points=20", "probes=[]"]
+SHORT = [
+    "training.steps=20",
+    "snapshots.count=2",
+    "levelset={kind: adaptive, resolution: 16}",
+    "data.test_points=20",
+    "probes=[]",
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,69 +1,178 @@
-"""Phases and verdicts of artificial trajectories."""
+"""Phases and verdicts of planted trajectories, with the right answer for each."""
 
+import math
+
+import numpy as np
 import pytest
 
-from dimple.stats.phases import detect_phases
+from dimple.stats.phases import Phases, detect_phases
 
-STEPS = [0, 1, 10, 100, 1000]
+COUNT = 40
+STEPS = [0, *(round(1.2**k + k) for k in range(COUNT - 1))]
+DIMPLES = 32
+NULL = 1 / 3
+
+
+def planted_distance(first: int = 8, last: int = 16, fall: float = 12.0, seed: int = 0) -> np.ndarray:
+    """A distance that falls between two snapshots and stays there, with 5 % of noise."""
+    noise = np.random.RandomState(seed).standard_normal(COUNT)
+    logs = -math.log(fall) * np.clip((np.arange(COUNT) - first) / (last - first), 0, 1)
+    return np.exp(logs + 0.05 * noise)
+
+
+def planted_accuracy(first: int = DIMPLES) -> np.ndarray:
+    return np.where(np.arange(COUNT) < first, 0.6, 1.0)
+
+
+def judge(distance: np.ndarray, accuracy: np.ndarray | None = None, fraction: float = 0.8, **others: float) -> Phases:
+    accuracy = planted_accuracy() if accuracy is None else accuracy
+    return detect_phases(STEPS, distance.tolist(), accuracy.tolist(), fraction, NULL, **others)
+
+
+def conditions_of(found: Phases) -> dict[str, bool | None]:
+    return {condition.name: condition.met for condition in found.conditions}
 
 
 def test_cling_then_dimple_off_the_manifold_is_supported() -> None:
-    found = detect_phases(STEPS, [1.0, 0.5, 0.1, 0.08, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3)
-    assert (found.cling_step, found.dimple_step, found.verdict) == (10, 1000, "supported")
-    assert found.best_reduction_factor == 12.5
+    found = judge(planted_distance())
+    assert (found.verdict, found.dimple_step) == ("supported", STEPS[DIMPLES])
+    assert STEPS[12] <= (found.cling_step or 0) <= STEPS[15]
+    assert set(conditions_of(found).values()) == {True}
+    assert "near the manifold from step" in found.reason and "null 0.33" in found.reason
+    fall = next(phase for phase in found.phases if phase.name == "fall")
+    # It ends where the lowest two fifths of the logarithmic range begin.
+    assert STEPS[7] <= fall.first_step <= STEPS[9] and STEPS[12] <= fall.last_step <= STEPS[14]
+
+
+def test_a_reversed_order_with_one_late_glitch_of_accuracy_is_a_contradiction() -> None:
+    accuracy = planted_accuracy(10)
+    accuracy[35] = 0.97
+    found = judge(planted_distance(20, 28), accuracy)
+    assert (found.dimple_step, found.cling_step, found.verdict) == (STEPS[10], None, "contradicted")
+    assert [phase.name for phase in found.phases if phase.name != "fall"] == ["near", "correct", "correct"]
+
+
+def test_one_spike_of_the_distance_changes_nothing() -> None:
+    for place in range(4, DIMPLES):
+        for value in (1.0, 3.0, 0.001):
+            distance = planted_distance()
+            distance[place] = value
+            assert judge(distance).verdict == "supported", (place, value)
+
+
+def test_a_last_snapshot_with_a_wrong_point_is_supported() -> None:
+    accuracy = planted_accuracy()
+    accuracy[-1] = 0.98
+    found = judge(planted_distance(), accuracy)
+    assert (found.dimple_step, found.verdict) == (STEPS[DIMPLES], "supported")
+
+
+@pytest.mark.parametrize("rise_begins", [20, 22, 24, 26, 28, 30])
+def test_a_distance_that_rises_as_dimples_deepen_is_supported(rise_begins: int) -> None:
+    rise = 2.5 ** np.clip((np.arange(COUNT) - rise_begins) / 8, 0, 1)
+    found = judge(planted_distance() * rise)
+    assert found.verdict == "supported"
+    assert judge(planted_distance(fall=5.5) * 1.01 * rise).cling_step is not None
+
+
+@pytest.mark.parametrize(("scale", "dimples"), [(0.7, 34), (0.7, 24), (0.3, 34), (1.5, 34)])
+def test_random_curves_are_not_supported(scale: float, dimples: int) -> None:
+    noise = scale * np.random.RandomState(1).standard_normal((4000, COUNT))
+    accuracy = planted_accuracy(dimples)
+    walks, white = (
+        np.mean([judge(np.exp(row), accuracy).verdict == "supported" for row in rows])
+        for rows in (noise.cumsum(axis=1), noise)
+    )
+    assert walks < 0.05 and white < 0.01
+
+
+def test_an_effect_below_the_threshold_is_no_support() -> None:
+    weak = judge(planted_distance(), fraction=0.355, off_manifold_fraction_stderr=0.005)
+    assert weak.verdict == "contradicted" and "0.35 ± 0.01" in weak.reason
+    assert judge(planted_distance(), fraction=0.40, off_manifold_fraction_stderr=0.005).verdict == "undecided"
+    assert judge(planted_distance(), fraction=0.42, off_manifold_fraction_stderr=0.005).verdict == "supported"
+
+
+@pytest.mark.parametrize("initial", [math.nan, 0.0, math.inf])
+def test_a_start_without_a_distance_is_undecided(initial: float) -> None:
+    distance = planted_distance()
+    distance[0] = initial
+    found = judge(distance)
+    assert (found.verdict, found.cling_step) == ("undecided", None)
+    assert "initial distance" in found.reason and math.isnan(found.best_reduction_factor)
+    assert judge(np.full(COUNT, initial)).verdict == "undecided"
+
+
+def test_later_distances_that_are_missing_zero_or_infinite() -> None:
+    for value in (math.nan, 0.0, math.inf):
+        distance = planted_distance()
+        distance[25] = value
+        assert judge(distance).verdict == "supported"
+    distance = planted_distance()
+    distance[1:] = math.nan
+    assert judge(distance).verdict == "contradicted"
+
+
+def test_an_accuracy_that_ends_just_below_one() -> None:
+    found = judge(planted_distance(), np.where(np.arange(COUNT) < DIMPLES, 0.6, 0.999))
+    assert (found.dimple_step, found.verdict) == (STEPS[DIMPLES], "supported")
+    found = judge(planted_distance(), np.where(np.arange(COUNT) < DIMPLES, 0.6, 0.9899))
+    assert found.verdict == "undecided" and "ends at 0.989" in found.reason
 
 
 def test_a_boundary_that_does_not_cling_is_a_contradiction() -> None:
-    found = detect_phases(STEPS, [1.0, 0.9, 0.8, 0.6, 0.1], [0.5, 0.6, 0.9, 1.0, 1.0], 0.2, 1 / 3)
-    assert (found.dimple_step, found.verdict) == (100, "contradicted")
-    assert "1.2-fold" in found.reason
+    found = judge(planted_distance(fall=1.5))
+    assert (found.cling_step, found.verdict) == (None, "contradicted") and "1.9-fold" in found.reason
 
 
-def test_a_boundary_that_touches_the_manifold_and_leaves_does_not_cling() -> None:
-    found = detect_phases(STEPS, [1.0, 0.05, 0.9, 0.5, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3)
-    assert (found.cling_step, found.verdict) == (None, "contradicted")
-    assert "fell 20.0-fold" in found.reason and "did not stay" in found.reason
-
-
-def test_clinging_without_leaving_the_manifold_is_a_contradiction() -> None:
-    found = detect_phases(STEPS, [1.0, 0.5, 0.1, 0.1, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.2, 1 / 3)
-    assert found.verdict == "contradicted"
+def test_phases_are_intervals_and_the_last_one_counts() -> None:
+    distance = planted_distance()
+    distance[22:26] = 0.9
+    found = judge(distance)
+    near = [phase for phase in found.phases if phase.name == "near"]
+    assert len(near) == 2 and near[0].last_step == STEPS[21]
+    assert found.cling_step == near[1].first_step == STEPS[26] and near[1].interval == (STEPS[25], STEPS[26])
+    distance[22:34] = 0.9
+    found = judge(distance)
+    assert (found.cling_step, found.verdict) == (None, "contradicted") and "did not stay" in found.reason
 
 
 def test_incomplete_training_is_undecided() -> None:
-    found = detect_phases(STEPS, [1.0, 0.5, 0.1, 0.1, 0.1], [0.5, 1.0, 0.6, 0.8, 0.9], 0.9, 1 / 3)
-    assert (found.dimple_step, found.verdict) == (None, "undecided")
+    found = judge(planted_distance(), np.full(COUNT, 0.9))
+    assert (found.dimple_step, found.verdict) == (None, "undecided") and found.cling_step is not None
 
 
 def test_a_fraction_without_a_standard_error_is_undecided_if_the_boundary_clings() -> None:
-    clinging = [1.0, 0.5, 0.1, 0.1, 0.1]
-    distant = [1.0, 0.9, 0.8, 0.6, 0.4]
-    accuracy = [0.5, 0.5, 0.6, 0.8, 1.0]
-    for fraction, error in ((0.9, float("nan")), (float("nan"), float("nan"))):
-        found = detect_phases(STEPS, clinging, accuracy, fraction, 1 / 3, off_manifold_fraction_stderr=error)
+    for fraction, error in ((0.9, math.nan), (math.nan, math.nan)):
+        found = judge(planted_distance(), fraction=fraction, off_manifold_fraction_stderr=error)
         assert found.verdict == "undecided" and "nan" not in found.reason and "heldout_points" in found.reason
-        assert (
-            detect_phases(STEPS, distant, accuracy, fraction, 1 / 3, off_manifold_fraction_stderr=error).verdict
-            == "contradicted"
-        )
+        far = judge(planted_distance(fall=1.5), fraction=fraction, off_manifold_fraction_stderr=error)
+        assert far.verdict == "contradicted"
 
 
 def test_clinging_and_dimpling_between_the_same_snapshots_are_undecided() -> None:
-    accuracy = [0.5, 0.5, 0.6, 0.8, 1.0]
-    found = detect_phases(STEPS, [1.0, 0.9, 0.5, 0.25, 0.1], accuracy, 0.6, 1 / 3)
+    steps, accuracy = [0, 1, 10, 100, 1000], [0.5, 0.5, 0.6, 0.8, 1.0]
+    found = detect_phases(steps, [1.0, 0.9, 0.5, 0.25, 0.1], accuracy, 0.6, NULL)
     assert (found.cling_step, found.dimple_step, found.verdict) == (None, 1000, "undecided")
-    assert "4.0-fold" in found.reason and "10.0-fold by step 1000" in found.reason and "more snapshots" in found.reason
+    assert "4.0-fold" in found.reason and "10.0-fold by that step" in found.reason and "more snapshots" in found.reason
     # If the fraction contradicts the model, the order does not matter.
-    assert detect_phases(STEPS, [1.0, 0.9, 0.5, 0.25, 0.1], accuracy, 0.2, 1 / 3).verdict == "contradicted"
-    assert detect_phases([0, 1000], [1.0, 0.1], [0.5, 1.0], 0.6, 1 / 3).verdict == "undecided"
-    assert detect_phases([0, 1000], [1.0, 0.3], [0.5, 1.0], 0.6, 1 / 3).verdict == "contradicted"
+    assert detect_phases(steps, [1.0, 0.9, 0.5, 0.25, 0.1], accuracy, 0.2, NULL).verdict == "contradicted"
+    assert detect_phases([0, 1000], [1.0, 0.1], [0.5, 1.0], 0.6, NULL).verdict == "undecided"
+    assert detect_phases([0, 1000], [1.0, 0.3], [0.5, 1.0], 0.6, NULL).verdict == "contradicted"
 
 
-def test_a_snapshot_without_a_distance_does_not_count_as_clinging() -> None:
-    missing = float("nan")
-    found = detect_phases(STEPS, [1.0, 0.9, missing, missing, 0.5], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3)
-    assert (found.cling_step, found.verdict) == (None, "contradicted") and "1.1-fold" in found.reason
-    assert detect_phases(STEPS, [1.0, 0.1, 0.1, missing, 0.1], [0.5, 0.5, 0.6, 0.8, 1.0], 0.6, 1 / 3).cling_step is None
+def test_resampled_points_give_intervals_and_withhold_a_fall_of_few_points() -> None:
+    random = np.random.RandomState(0)
+    points = planted_distance()[:, None] * np.exp(0.3 * random.standard_normal((COUNT, 50)))
+    found = judge(points.mean(axis=1), point_distances=points)
+    near = next(phase for phase in found.phases if phase.first_step == found.cling_step)
+    assert found.verdict == "supported" and near.interval[0] < near.first_step <= near.interval[1]
+    # Two far points of fifty carry the initial distance, and only some of the resamples have them.
+    points = np.full((COUNT, 50), 0.1)
+    points[:12, :2] = 11.0
+    found = judge(points.mean(axis=1), point_distances=points)
+    assert found.best_reduction_factor > 5 and conditions_of(found)["distance_fall"] is None
+    assert found.verdict == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -77,5 +186,4 @@ def test_a_snapshot_without_a_distance_does_not_count_as_clinging() -> None:
     ],
 )
 def test_the_standard_error_determines_the_printed_digits(error: float, text: str) -> None:
-    found = detect_phases(STEPS[:3], [0.5, 0.02, 0.02], [0.5, 0.6, 1.0], 0.9, 1 / 3, off_manifold_fraction_stderr=error)
-    assert f"gradient {text}" in found.reason
+    assert f"gradient {text}" in judge(planted_distance(), fraction=0.9, off_manifold_fraction_stderr=error).reason

@@ -268,3 +268,22 @@ def test_only_nulls_of_existing_columns_are_comparisons() -> None:
     assert is_comparison_column("x_null_low", {"x": 1})
     assert not is_comparison_column("x_null", {"y": 1})
     assert format_null({"x": 1.0}, "x") == ""
+
+
+def test_a_report_lists_the_conditions_of_the_verdict_and_all_phases(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    run.info["summary"] |= {
+        "phases": [
+            {"name": "near", "first_step": 1, "last_step": 1, "interval": [0, 1]},
+            {"name": "near", "first_step": 10, "last_step": 100, "interval": [1, 100]},
+        ],
+        "conditions": [
+            {"name": "a", "statement": "fall of the distance", "value": 15.62, "threshold": 5.0, "met": True},
+            {"name": "b", "statement": "excess over the null", "value": None, "threshold": 0.1, "met": None},
+        ],
+    }
+    run.save()
+    text = " ".join(Page(write_simulation_report(run, run.path / "report.html")).text.split())
+    assert "fall of the distance 15.6 5 met excess over the null unknown 0.1 not decided" in text
+    assert "clung 10 between 1 and 100" in text and "so from 1 to 1, 10 to 100" in text
+    assert "Controls" in text and "were not run" in text

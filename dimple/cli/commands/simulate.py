@@ -97,6 +97,7 @@ def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.stats.aggregate import VERDICT_SUFFIX
+    from dimple.views.content.run_header import CONTROLS_NOTE, describe_conditions
     from dimple.views.report.text_table import build_table
 
     summary: dict[str, Any] = run.info["summary"]
@@ -108,6 +109,9 @@ def _print_summary(run: "RunFolder") -> None:
             "never" if step is None else f"at step {step}" for step in (summary["cling_step"], summary["dimple_step"])
         )
         out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
+        for row in describe_conditions(summary):
+            out.print(f"  {row['met']}: {row['statement']}: {row['value']} (at least {row['threshold']})", markup=False)
+        out.print(f"  {CONTROLS_NOTE}", markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training points, negative where the prediction is wrong"

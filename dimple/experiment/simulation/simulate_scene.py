@@ -177,7 +177,7 @@ class Simulation:
         if self.scene.is_drawable and display_slice is None:
             closest = {f"closest/{one.metrics['step']:.0f}": one.closest_points for one in snapshots}
             self.run.write_geometry(self.run.geometry() | closest)
-        self.run.info["summary"] = summarize_metrics(metrics)
+        self.run.info["summary"] = summarize_metrics(metrics, _heldout_distances(snapshots))
         if display_slice is not None:
             description = display_slice.description
             self.run.info["slice"] = {"description": description, "dim": display_slice.affine_slice.dim}
@@ -303,13 +303,31 @@ def _extract_boundaries(measurer: SnapshotMeasurer, run: Run, advance: Advance) 
     return []
 
 
-def summarize_metrics(metrics: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return the steps of the two phases, the last row of the metrics, and the verdicts that follow from them."""
+def _heldout_distances(snapshots: list[SnapshotMeasurement]) -> NDArray[np.float64] | None:
+    """Return the distances of held-out points from the boundary, `(snapshots, points)`; None without `offset`."""
+    if "boundary_distance" not in snapshots[0].metrics:
+        return None
+    return np.stack(
+        [
+            np.minimum(np.abs(one.points["offset"][one.points["split"] == "heldout"]), one.metrics["search_limit"])
+            for one in snapshots
+        ]
+    )
+
+
+def summarize_metrics(
+    metrics: dict[str, NDArray[Any]], point_distances: NDArray[np.float64] | None = None
+) -> dict[str, Any]:
+    """Return the phases, the last row of the metrics, and the verdicts that follow from them.
+
+    Args:
+        point_distances: the distances of which `boundary_distance` holds the means, `(snapshots, points)`.
+    """
     final_row = {name: float(values[-1]) for name, values in metrics.items() if name != "step"}
     steps = [int(step) for step in metrics["step"]]
     result: dict[str, Any] = {"steps": steps[-1], "snapshots": len(steps)}
     if "boundary_distance" in metrics:
-        phases: Phases = detect_phases(
+        found: Phases = detect_phases(
             steps,
             metrics["boundary_distance"].tolist(),
             metrics["train_accuracy"].tolist(),
@@ -317,13 +335,16 @@ def summarize_metrics(metrics: dict[str, NDArray[Any]]) -> dict[str, Any]:
             final_row["gradient_off_manifold_fraction_null"],
             off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
             found_fraction=float(metrics["boundary_distance_found"][0]),
+            point_distances=point_distances,
         )
         result |= {
-            "cling_step": phases.cling_step,
-            "dimple_step": phases.dimple_step,
-            "distance_fall": phases.best_reduction_factor,
-            "verdict": phases.verdict,
-            "verdict_reason": phases.reason,
+            "cling_step": found.cling_step,
+            "dimple_step": found.dimple_step,
+            "distance_fall": found.best_reduction_factor,
+            "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
+            "verdict": found.verdict,
+            "verdict_reason": found.reason,
+            "conditions": [dataclasses.asdict(condition) for condition in found.conditions],
         }
     for name in ("margin_on_ratio", "margin_off_ratio"):
         if name in final_row:

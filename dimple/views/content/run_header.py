@@ -10,10 +10,16 @@ from dimple.runs.run import RunFolder
 PHASE_DESCRIPTIONS = {
     "cling_step": (
         "clung",
-        "from here until the dimpling, the distance of the boundary stays within 1/5 of its initial value",
+        "from here until the dimpling, the distance falls to 1/5 of its initial value and stays below 1/2",
     ),
-    "dimple_step": ("dimpled", "from here on, every training point is classified correctly"),
+    "dimple_step": (
+        "dimpled",
+        "from here on, at least 99 % of the training points are classified correctly at most snapshots",
+    ),
 }
+# The key in the summary by the name of the phase that it begins.
+PHASE_KEYS = {"near": "cling_step", "correct": "dimple_step"}
+CONTROLS_NOTE = "Controls, the same network with permuted labels or a start on the data, were not run."
 LENGTH_NOTE = "lengths are l2, in input units"
 
 
@@ -36,8 +42,8 @@ def describe_phases(summary: Mapping[str, Any], steps: Sequence[int]) -> list[di
 
     Args:
         summary: the summary of a run.
-        steps: the steps of its snapshots. The interval goes from the snapshot before the phase was complete to the
-            step at which it was.
+        steps: the steps of its snapshots. The interval is that of the phase, or else goes from the snapshot before the
+            phase began to the step at which it did.
 
     Example:
         >>> cling, dimple = describe_phases({"cling_step": 8}, [0, 4, 8])
@@ -50,16 +56,49 @@ def describe_phases(summary: Mapping[str, Any], steps: Sequence[int]) -> list[di
         {
             "name": name,
             "step": "never" if summary.get(key) is None else f"{summary[key]:,}",
-            "interval": _snapshot_interval(summary.get(key), steps),
-            "meaning": meaning,
+            "interval": _began_between(summary, key, steps),
+            "meaning": f"{meaning}{_list_phases(summary, key)}",
         }
         for key, (name, meaning) in PHASE_DESCRIPTIONS.items()
     ]
 
 
-def _snapshot_interval(step: int | None, steps: Sequence[int]) -> str:
-    earlier = [] if step is None else [other for other in steps if other < step]
-    return f"between {max(earlier):,} and {step:,}" if earlier else ""
+def _began_between(summary: Mapping[str, Any], key: str, steps: Sequence[int]) -> str:
+    step = summary.get(key)
+    if step is None:
+        return ""
+    begins, ends = max((other for other in steps if other < step), default=step), step
+    for phase in summary.get("phases", []):
+        if PHASE_KEYS.get(phase["name"]) == key and phase["first_step"] == step:
+            begins, ends = phase["interval"]
+    return f"between {begins:,} and {ends:,}" if begins < ends else ""
+
+
+def _list_phases(summary: Mapping[str, Any], key: str) -> str:
+    """Return the intervals in which a phase was so, where there are several."""
+    found = [phase for phase in summary.get("phases", []) if PHASE_KEYS.get(phase["name"]) == key]
+    intervals = [f"{phase['first_step']:,} to {phase['last_step']:,}" for phase in found]
+    return f"; so from {', '.join(intervals)}" if len(intervals) > 1 else ""
+
+
+def describe_conditions(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return statement, value, threshold and outcome of each condition of the verdict; empty in earlier runs.
+
+    Example:
+        >>> condition = {"statement": "fall of the distance", "value": 15.6, "threshold": 5.0, "met": True}
+        >>> describe_conditions({"conditions": [condition]})
+        [{'statement': 'fall of the distance', 'value': '15.6', 'threshold': '5', 'met': 'met'}]
+    """
+    outcomes = {True: "met", False: "not met", None: "not decided"}
+    return [
+        {
+            "statement": str(condition["statement"]),
+            "value": "unknown" if condition["value"] is None else f"{condition['value']:.3g}",
+            "threshold": f"{condition['threshold']:.3g}",
+            "met": outcomes[condition["met"]],
+        }
+        for condition in summary.get("conditions", [])
+    ]
 
 
 def simulate_command(run: RunFolder) -> str:

@@ -10,7 +10,14 @@ from dimple.runs.run import RunFolder
 from dimple.stats.aggregate import VERDICT_SUFFIX
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.content.from_run import build_timeline
-from dimple.views.content.run_header import describe_phases, describe_verdict, run_subtitle, simulate_command
+from dimple.views.content.run_header import (
+    CONTROLS_NOTE,
+    describe_conditions,
+    describe_phases,
+    describe_verdict,
+    run_subtitle,
+    simulate_command,
+)
 from dimple.views.report.html import data_uri, jpeg_data_uri, run_cost, write_page
 from dimple.views.report.robustness import summarize_robustness
 from dimple.views.report.tables import statistic_rows
@@ -41,6 +48,8 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         "title": str(run.info.get("name", run.path.name)),
         "lead": run_subtitle(run, summary),
         "verdict": describe_verdict(summary),
+        "conditions": describe_conditions(summary),
+        "controls": CONTROLS_NOTE,
         "phases": describe_phases(summary, metrics["step"].tolist()),
         "page": find_page_link(run, path),
         "film": _film_data_uri(run.path / "film.mp4"),
