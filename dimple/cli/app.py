@@ -26,6 +26,7 @@ from dimple.cli.commands.tangents import tangents
 from dimple.cli.commands.view import view
 from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
 from dimple.memory import configure_memory
+from dimple.progress import write_progress_lines
 
 INTERRUPT_EXIT_CODE = 130
 
@@ -127,6 +128,7 @@ def main() -> None:
     console.configure_threads()
     configure_memory()
     console.print_warnings_as_notes()
+    write_progress_lines()
     debug = "--debug" in sys.argv
     sys.argv[1:] = [_expand_home(word) for word in _options_of_the_program_first(sys.argv[1:])]
     try:

@@ -135,6 +135,8 @@ def _print_summary(run: "RunFolder") -> None:
         out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width))
         if warning := reliability_warning(row):
             out.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
+    for note in _sample_notes(run, last):
+        out.print(note, markup=False)
     if any("margin" in row for row in last):
         note = "margins are medians over the correctly classified samples, margin_misclassified over the others"
         out.print(note, style="dim", markup=False)
@@ -150,3 +152,11 @@ def _print_summary(run: "RunFolder") -> None:
     ):
         if (run.path / file).exists():
             out.print(str(run.path / file), markup=False)
+
+
+def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[str]:
+    """Return sentences about the samples: how they were chosen, and an accuracy below that of one class."""
+    from dimple.experiment.probing.tables import accuracy_warning
+
+    chosen = [f"samples: {text}" for name, text in run.info["facts"] if name == "samples"]
+    return chosen + [warning for row in rows if "accuracy" in row and (warning := accuracy_warning(row))]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.paraview import build_paraview_snapshots
-from dimple.experiment.progress import show_progress
 from dimple.experiment.run import Run
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.settings import expand_home
 from dimple.views.content.frame import Frame

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.export import is_drawable
-from dimple.experiment.progress import show_progress
 from dimple.experiment.provenance import describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import simulate
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.scene import Scene, find_scene, load_scene, scene_text, shipped_scenes
 from dimple.settings import expand_home

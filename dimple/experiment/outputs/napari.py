@@ -12,10 +12,10 @@ from torch import Tensor
 from dimple.boundary import Boundary
 from dimple.errors import RunError
 from dimple.experiment.outputs.view import RunEvaluator
-from dimple.experiment.progress import show_progress
 from dimple.experiment.run import Run
 from dimple.levelsets.base import level_function
 from dimple.levelsets.dense import corner_values
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.runs.archive import ARCHIVE_SUFFIX
 from dimple.stats.aggregate import comparison_column

@@ -17,9 +17,9 @@ from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
-from dimple.experiment.progress import show_progress
 from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.settings import expand_home
 from dimple.views.content.from_slice import is_slice

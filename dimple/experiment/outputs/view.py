@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.sources import RunSnapshots
-from dimple.experiment.progress import show_progress
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.perturbations import PerturbationSearch
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.scene import load_run_scene
 from dimple.views.content.frame import FloatArray, Perturbations

@@ -13,8 +13,8 @@ from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_c
 from dimple.errors import ShapeError, UsageError
 from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task
 from dimple.experiment.probing.measurement import Measurement
-from dimple.experiment.progress import show_progress
 from dimple.probes import PROBES, Probe
+from dimple.progress import show_progress
 from dimple.protocols import Progress, TangentField
 from dimple.settings import field_types, suggest_word
 from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA

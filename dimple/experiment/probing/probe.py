@@ -31,10 +31,10 @@ from dimple.experiment.probing.sample_choice import choose_samples
 from dimple.experiment.probing.saved_images import collect_image_arrays, select_image_rows
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
-from dimple.experiment.progress import show_progress
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.probes import run_probes
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.runs.atomic_io import write_table
 from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units

@@ -105,6 +105,7 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         ("model", config.model),
         ("weights", _describe_weights(config)),
         ("data", ", ".join(images.source for images in samples.values())),
+        *([("samples", "only those that the last network classifies correctly")] if config.only == "correct" else []),
     ]
     return Sources(
         networks,

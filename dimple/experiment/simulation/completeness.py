@@ -10,11 +10,11 @@ import numpy as np
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.sources import RunSnapshots
-from dimple.experiment.progress import show_progress
 from dimple.experiment.run import Run
 from dimple.levelsets import check_completeness
 from dimple.levelsets.completeness import CompletenessResult, is_power_of_two_resolution
 from dimple.levelsets.mesh import Mesh
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.scene import load_run_scene
 from dimple.views.content.from_slice import is_slice

@@ -15,12 +15,12 @@ from torch import nn
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.data import ManifoldSamples
 from dimple.errors import DivergedError, SceneError
-from dimple.experiment.progress import show_progress
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
 from dimple.levelsets.mesh import Mesh
 from dimple.networks.wrappers import freeze
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.runs.run import mesh_to_arrays
 from dimple.scene import Scene, scene_text

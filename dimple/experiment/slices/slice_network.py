@@ -18,7 +18,6 @@ from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
 from dimple.boundary.root_finding import refine_to_boundary
 from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
 from dimple.experiment.probing.sources import Sources, load_sources
-from dimple.experiment.progress import show_progress
 from dimple.experiment.provenance import describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.slices.axes import choose_slice_domain
@@ -37,6 +36,7 @@ from dimple.levelsets.multiclass import NO_CLASS, class_regions
 from dimple.levelsets.sampled_grid import SampledGrid, refinement_levels, sample_scores
 from dimple.probes import run_probes
 from dimple.probes.subspaces import Subspace, SubspaceMargin
+from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.runs.run import surfaces_to_arrays
 from dimple.tensors import norm, resolve_device, run_eagerly

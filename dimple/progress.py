@@ -12,6 +12,9 @@ from typing import Any
 # A drawing library loads bars that ask for a widget; those of this module need none.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
+# Seconds before the first line in the log of a job, so that short jobs write none, and between two lines.
+FIRST_LINE_SECONDS = 10.0
+LINE_INTERVAL_SECONDS = 60.0
 # Seconds between two changes of a bar in a notebook; each change is a message to the browser.
 NOTEBOOK_INTERVAL = 0.2
 
@@ -25,13 +28,43 @@ def show_progress(stage: str, total: int, /) -> AbstractContextManager[Callable[
     """
     if (display := _notebook_display()) is not None:
         return _notebook_progress(display, stage, total)
-    return _terminal_progress(stage, total) if sys.stderr.isatty() else silent_progress(stage, total)
+    if sys.stderr.isatty():
+        return _terminal_progress(stage, total)
+    return _line_progress(stage, total) if _writes_lines else silent_progress(stage, total)
+
+
+def write_progress_lines() -> None:
+    """Write a line to stderr from time to time where it is no terminal; the program does, for the log of a job."""
+    global _writes_lines  # noqa: PLW0603
+    _writes_lines = True
+
+
+_writes_lines = False
 
 
 @contextlib.contextmanager
 def silent_progress(_stage: str, _total: int, /) -> Iterator[Callable[[], None]]:
     """Show no progress."""
     yield lambda: None
+
+
+@contextlib.contextmanager
+def _line_progress(stage: str, total: int) -> Iterator[Callable[[], None]]:
+    started = time.monotonic()
+    next_line = started + FIRST_LINE_SECONDS
+    done = 0
+
+    def advance() -> None:
+        nonlocal done, next_line
+        done += 1
+        if time.monotonic() >= next_line and done < total:
+            next_line = time.monotonic() + LINE_INTERVAL_SECONDS
+            seconds = time.monotonic() - started
+            left = seconds / done * (total - done)
+            sys.stderr.write(f"dimple: {stage} {done} of {total}, {seconds:.0f} s, about {left:.0f} s left\n")
+            sys.stderr.flush()
+
+    yield advance
 
 
 @contextlib.contextmanager
