@@ -146,7 +146,7 @@ def test_the_documentation_is_built_into_the_package_with_warnings_as_errors(
     assert dev.docs([]) == 1
     assert install_calls[-1][-1] == ".[docs]"
     ((_, *options),) = commands
-    assert options[:3] == ["-m", "sphinx", "-W"] and options[-2:] == ["docs", "dimple/site"]
+    assert options[:3] == ["-m", "sphinx", "-W"] and options[-2:] == ["docs", "build/docs/site"]
 
 
 @pytest.fixture

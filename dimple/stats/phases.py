@@ -117,7 +117,7 @@ def detect_phases(
       between the same two snapshots, or only in some of the resamples;
     - the boundary is still near the manifold then;
     - the fall is distinct: two levels joined by a fall fit the log distance, over the log step, better than they fit
-      96 % of as long random walks, where the lowest two fifths of the range count as one level, so that the distance
+      97.5 % of as long random walks, where the lowest two fifths of the range count as one level, so that the distance
       may rise as dimples deepen. Otherwise it is undecided: the snapshots are too few, or the distance wanders;
     - the off-manifold fraction exceeds its null by a tenth of the largest possible excess, 1 - null. It is undecided
       where this threshold is within two standard errors.
@@ -136,10 +136,10 @@ def detect_phases(
             are resampled for 95 % intervals.
 
     Example:
-        >>> steps, distance = range(12), [0.5, 0.5, 0.5, 0.3, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05]
-        >>> found = detect_phases(steps, distance, [0.5] * 10 + [1.0] * 2, 0.9, 0.33)
+        >>> steps, distance = range(20), [0.5] * 6 + [0.3, 0.1] + [0.05] * 12
+        >>> found = detect_phases(steps, distance, [0.5] * 16 + [1.0] * 4, 0.9, 0.33)
         >>> found.cling_step, found.dimple_step, found.verdict
-        (4, 10, 'supported')
+        (7, 16, 'supported')
     """
     index, held = _find_correct(accuracy)
     dimple_step = None if index is None else steps[index]

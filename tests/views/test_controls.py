@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dimple.views.site.tutorials import write_tutorials
 from PIL import Image
 
 from dimple import experiment
@@ -82,12 +81,7 @@ def write_gallery(folder: Path) -> Path:
     write_thumbnails(run, [], folder / "scenes" / "ball")
     scene = GalleryScene(run, "# A ball.\n#\n# Round.\nmanifold: {kind: sphere}\n", 2, 3, "dimple simulate ball")
     write_scene_page(scene, [scene], [], folder / "scenes" / "ball")
-    return write_index_page([scene], [("tutorials/x.html", "X")], [], folder / "index.html")
-
-
-def write_tutorial(folder: Path) -> Path:
-    write_tutorials(folder)
-    return sorted(folder.glob("*.html"))[0]
+    return write_index_page([scene], [], folder / "index.html")
 
 
 PAGES: dict[str, Callable[[Path], Path]] = {
@@ -99,7 +93,6 @@ PAGES: dict[str, Callable[[Path], Path]] = {
     "measurement": write_measurement,
     "comparison": write_compared,
     "gallery": write_gallery,
-    "tutorial": write_tutorial,
 }
 # Pages that are written with another one, and their places.
 PAGES_BESIDE = {

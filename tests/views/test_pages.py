@@ -225,7 +225,8 @@ def test_a_table_has_each_statistic_once_with_its_null() -> None:
     row = {"step": 5, "x": 1.0, "x_null": 2.0, "x_null_low": 1.5, "x_null_high": 3.0, "x_verdict": "below", "y": None}
     rows = statistic_rows(row, {"x": "l2"})
     assert rows[0] == {
-        "name": "x", "value": "1.00", "key": "1.0", "found": "", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0",
+        "name": "x", "meaning": "",
+        "value": "1.00", "key": "1.0", "found": "", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0",
         "verdict": "below", "unit": "l2",
     }  # fmt: skip
     assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")

@@ -154,20 +154,20 @@ class Measurement:
         """Return the numbers of the selected rows.
 
         Raises:
-            UsageError: if the key selects no row, or rows that there are not.
+            UsageError: if the key is no selection of rows.
+            IndexError: if there are no such rows.
         """
         problem = f"the measurement has the rows 0 to {len(self) - 1}"
         if isinstance(key, bool | np.bool_):
             raise UsageError(f"{key} selects no rows; give a slice, indices or a mask of {len(self)} values")
         try:
             key = key.cpu() if isinstance(key, Tensor) else key
-            chosen = np.arange(len(self))[key if isinstance(key, slice) else np.asarray(key)]
+            given = key if isinstance(key, slice) else np.asarray(key)
+            # An empty list has the type of real numbers.
+            chosen = np.arange(len(self))[given if isinstance(given, slice) or given.size else given.astype(int)]
         except IndexError as error:
-            raise UsageError(f"{problem}, and the selection does not fit: {error}") from None
-        rows = torch.from_numpy(np.atleast_1d(chosen).astype(np.int64))
-        if len(rows) == 0:
-            raise UsageError(f"{problem}, and the selection holds none of them")
-        return rows
+            raise IndexError(f"{problem}, and the selection does not fit: {error}") from None
+        return torch.from_numpy(np.atleast_1d(chosen).astype(np.int64))
 
     @property
     def boundary_points(self) -> Tensor:
@@ -265,7 +265,7 @@ class Measurement:
         notes = [f"medians and means over the {correct} correctly classified of {len(self)} samples"]
         if correct == 0:
             notes = [f"none of the {len(self)} samples is classified correctly, so there are no medians over these"]
-        if warning := accuracy_warning(self.statistics):
+        if "accuracy" in self.statistics and (warning := accuracy_warning(self.statistics)):
             notes.append(warning)
         return notes
 

@@ -85,7 +85,8 @@ def _run_header(run: _ComparedRun) -> dict[str, str]:
     return {
         "letter": run.letter,
         "color": f"var(--{CSS_COLOR_NAMES[run.color]})",
-        "name": " ".join(dict.fromkeys((run.summary.folder, f"({run.summary.name})"))),
+        "folder": run.summary.folder,
+        "name": run.summary.name,
         "seed": str(run.summary.seed),
         "reproduce": run.reproduce_command,
         "settings": run.summary.config_text,

@@ -30,4 +30,4 @@ def test_the_page_of_one_or_several_runs_is_printed(
         output = capsys.readouterr()
         assert (stop.value.code or 0, output.out) == (code, out)
         assert output.err.startswith(err) and output.err.count("\n") == bool(err)
-    assert "b)</bdi>, seed 3" in Path(page).read_text()
+    assert "b</bdi>), seed 3" in Path(page).read_text()

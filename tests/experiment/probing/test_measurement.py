@@ -22,8 +22,7 @@ from dimple.experiment.probing.in_memory import build_probes
 from dimple.experiment.probing.measurement import Measurement
 from dimple.manifolds import Sphere
 from dimple.networks import load_weights
-from dimple.probes import Margin, OnOff, Probe, SubspaceMargin
-from dimple.probes import Measurement as ProbeResult
+from dimple.probes import Margin, OnOff, Probe, ProbeResult, SubspaceMargin
 from dimple.protocols import TangentField
 from dimple.runs import Checkpoints
 from dimple.tensors import generator, map_chunks
