@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dimple import Run, measure
 from dimple.boundary import Boundary
 from dimple.cli.app import app
-from dimple.errors import DeviceError, RunError, UsageError
+from dimple.errors import DeviceError, RunError, ShapeError, UsageError
 from dimple.experiment.outputs.report import compare, report
 from dimple.experiment.probing.in_memory import build_probes
 from dimple.experiment.probing.measurement import Measurement
@@ -377,3 +377,50 @@ def test_batches_are_halved_where_the_memory_does_not_suffice() -> None:
         map_chunks(lambda part: (_ for _ in ()).throw(MemoryError()), 3, 2)
     with pytest.raises(RuntimeError, match="another"):
         map_chunks(lambda part: (_ for _ in ()).throw(RuntimeError("another")), 3, 2)
+
+
+def test_a_column_is_an_array_to_numpy_and_selects_rows(onoff: Measurement) -> None:
+    margin, label = onoff["margin"], onoff["label"]
+    assert len(onoff[label == 1]) == 1 and len(onoff[~onoff["correct"]]) == 1
+    assert len(onoff[(margin > 0) & (label == 0)]) == 11
+    assert np.median(margin) == pytest.approx(float(np.median(margin.values)))
+    assert (abs(margin) / 2).shape == (12,) and margin[3] == float(margin.values[3])
+    for wrong in (True, np.bool_(False)):
+        with pytest.raises(UsageError, match="selects no rows; give a slice, indices or a mask of 12 values"):
+            onoff[wrong]
+    with pytest.raises(IndexError, match="the selection does not fit"):
+        onoff[[True] * 3]
+
+
+def test_a_selection_keeps_the_numbers_of_its_rows(onoff: Measurement, tmp_path: Path) -> None:
+    wrong = onoff[~onoff["correct"]]
+    assert wrong.to_pandas().index.tolist() == [11]
+    assert Measurement.load(wrong.save(tmp_path / "wrong.safetensors")).index.tolist() == [11]
+    difference = onoff.to_pandas()["margin"] - wrong.to_pandas()["margin"]
+    assert difference.dropna().tolist() == [0.0]
+
+
+def test_the_logarithm_of_probabilities_is_measured() -> None:
+    layer = nn.Linear(4, 3)
+    with torch.no_grad():
+        layer.weight.copy_(10 * torch.randn(3, 4, generator=generator(0, "weights")))
+    x = torch.rand(20, 4, generator=generator(1, "points"))
+    logits = measure(layer.eval(), x, None, bounds=(0, 1))
+    with pytest.warns(UserWarning, match="the scores of the model are probabilities"):
+        probabilities = measure(nn.Sequential(layer, nn.Softmax(1)).eval(), x, None, bounds=(0, 1))
+    assert probabilities["margin"].values.tolist() == pytest.approx(logits["margin"].values.tolist(), rel=1e-3)
+    assert probabilities["confidence"].values.tolist() == pytest.approx(logits["confidence"].values.tolist(), abs=1e-5)
+
+
+def test_runs_and_measurements_are_compared(measured: Measurement, onoff: Measurement, tmp_path: Path) -> None:
+    assert measured.run is not None
+    page = compare([measured, measured.run], tmp_path / "both.html").read_text()
+    assert "mine" in page
+    with pytest.raises(UsageError, match="a measurement without a run cannot be compared"):
+        compare([measured, onoff], tmp_path / "none.html")
+
+
+def test_reference_data_outside_the_bounds_are_refused() -> None:
+    x = torch.rand(60, 3, generator=generator(2, "reference"))
+    with pytest.raises(ShapeError, match=r"reference.* outside bounds 0 to 1"):
+        measure(ball, x[:5], None, [OnOff(null_draws=1)], bounds=(0, 1), tangents="local_pca", reference=255 * x)

@@ -326,3 +326,11 @@ def test_a_network_is_measured_in_its_own_precision(
     images = load_images(data, "test")
     expected = measure(network.eval(), images.x, images.y, bounds=(0, 1))
     assert columns["margin"] == pytest.approx(expected["margin"].values.numpy(), rel=1e-4)
+
+
+def test_a_network_of_ones_own_without_weights_is_measured_only_when_asked(tmp_path: Path) -> None:
+    settings = {"model": f"{linear_network.NAME}:linear", "data": linear_network.write_images(tmp_path), "samples": 4}
+    with pytest.raises(UsageError, match=r"has no weights of its own; .* give --weights none"):
+        probe(ProbeConfig(**settings, probes=("margin",)), tmp_path / "out", device="cpu")
+    run = probe(ProbeConfig(**settings, probes=("margin",), weights="none"), tmp_path / "out", device="cpu")
+    assert ["weights", "none: the network as its code builds it"] in [list(fact) for fact in run.info["facts"]]
