@@ -12,7 +12,7 @@ from torch import Tensor
 from dimple.errors import SceneError
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import to_double
-from dimple.manifolds.derivatives import chart_jacobian
+from dimple.manifolds.geometry.derivatives import chart_jacobian
 from dimple.manifolds.parametrized import ParametrizedManifold
 from dimple.settings import Finite, Positive, settings
 from dimple.tensors import norm

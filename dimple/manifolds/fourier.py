@@ -13,9 +13,9 @@ from torch import Tensor
 from dimple.errors import SceneError
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.curves import ParametrizedCurve
-from dimple.manifolds.derivatives import chart_jacobian
+from dimple.manifolds.geometry.derivatives import chart_jacobian
+from dimple.manifolds.geometry.reach import estimate_reach
 from dimple.manifolds.parametrized import ParametrizedManifold
-from dimple.manifolds.reach import estimate_reach
 from dimple.settings import Count, NonNegative, Positive, Seed, settings
 from dimple.tensors import generator
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from dimple.manifolds.affine import ParameterDomain
+from dimple.manifolds.geometry.quadrature import quadrature_rule
 from dimple.manifolds.parametrized import CHUNK_SIZE, ParametrizedManifold
-from dimple.manifolds.quadrature import quadrature_rule
 from dimple.settings import Finite, Positive, settings
 from dimple.tensors import apply_in_chunks
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from dimple.manifolds.affine import AffineBox, ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold, to_double
-from dimple.manifolds.closest_point import StartPoints, closest_source_points
-from dimple.manifolds.derivatives import area_factor, chart_derivatives, chart_jacobian
-from dimple.manifolds.quadrature import quadrature_rule
-from dimple.manifolds.reach import estimate_reach
+from dimple.manifolds.geometry.closest_point import StartPoints, closest_source_points
+from dimple.manifolds.geometry.derivatives import area_factor, chart_derivatives, chart_jacobian
+from dimple.manifolds.geometry.quadrature import quadrature_rule
+from dimple.manifolds.geometry.reach import estimate_reach
 from dimple.manifolds.triangulations import VerticesAndFaces, merge_vertices, unit_grid_mesh
 from dimple.tensors import apply_in_chunks
 

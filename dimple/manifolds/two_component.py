@@ -11,7 +11,7 @@ from dimple.errors import SceneError
 from dimple.manifolds.base import Manifold
 from dimple.manifolds.curves import Arc
 from dimple.manifolds.embedding import FramedEmbedding
-from dimple.manifolds.reach import estimate_separation
+from dimple.manifolds.geometry.reach import estimate_separation
 from dimple.manifolds.rolls import SwissRoll
 from dimple.manifolds.sphere import Circle, Sphere
 from dimple.manifolds.union import DisjointUnion

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dimple.manifolds.base import Manifold
-from dimple.manifolds.reach import estimate_separation
+from dimple.manifolds.geometry.reach import estimate_separation
 from dimple.manifolds.triangulations import VerticesAndFaces
 
 

@@ -255,7 +255,9 @@ class RunFolder:
         """The kind of its content: a simulated scene, a measured network, or a slice of one."""
         if self.info.get("kind") == "slice":
             return "slice"
-        return "measurement" if (self.path / "config.yaml").is_file() else "simulation"
+        # Version 0.1 called the settings of both scene.yaml.
+        is_measurement = any((self.path / name).is_file() for name in ("config.yaml", "measurements.parquet"))
+        return "measurement" if is_measurement else "simulation"
 
     def write_table(self, name: str, columns: Arrays, units: dict[str, str]) -> None:
         """Write the table `<name>.parquet`: metrics has a row for each snapshot, points for each point and snapshot."""

@@ -23,7 +23,7 @@ from dimple.manifolds import (
     Warp,
     Waves,
 )
-from dimple.manifolds.closest_point import require_own_points
+from dimple.manifolds.geometry.closest_point import require_own_points
 from dimple.tensors import generator
 
 

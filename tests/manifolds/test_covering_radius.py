@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import ConvexHull
 
 from dimple.manifolds import Arc, Circle, ConcentricSpheres, Embedding, Flat, Manifold, Sphere, SwissRoll, Torus
-from dimple.manifolds.covering_radius import covering_radius
+from dimple.manifolds.geometry.covering_radius import covering_radius
 from dimple.tensors import generator
 
 

@@ -37,8 +37,8 @@ from dimple.manifolds import (
     Warp,
     Waves,
 )
+from dimple.manifolds.geometry.reach import estimate_reach
 from dimple.manifolds.graph_geodesics import shortest_path_lengths
-from dimple.manifolds.reach import estimate_reach
 from dimple.tensors import generator
 
 PI = math.pi

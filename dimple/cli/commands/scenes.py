@@ -178,7 +178,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
 
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
-    from dimple.manifolds.closest_point import require_own_points
+    from dimple.manifolds.geometry.closest_point import require_own_points
     from dimple.scene import load_scene
     from dimple.tensors import generator
 

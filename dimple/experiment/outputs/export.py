@@ -11,7 +11,6 @@ from dimple.protocols import Progress
 from dimple.settings import expand_home
 from dimple.views.content.frame import Frame
 from dimple.views.content.from_run import frames_from_run
-from dimple.views.content.from_slice import is_slice
 from dimple.views.content.metadata import run_metadata
 from dimple.views.film.film import write_frames
 from dimple.views.film.layout import FRAME_SIZE
@@ -75,7 +74,7 @@ def export_run(
 
 def is_drawable(run: Run) -> bool:
     """Return whether a run holds a boundary in two or three dimensions."""
-    return is_slice(run) or (len(run.display_bounds[0]) in (2, 3) and bool(run.meshes()))
+    return run.kind == "slice" or (len(run.display_bounds[0]) in (2, 3) and bool(run.meshes()))
 
 
 def _write_file(run: Run, frames: Sequence[Frame], path: Path, advance: Callable[[], None]) -> None:

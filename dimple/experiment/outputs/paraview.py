@@ -12,7 +12,6 @@ from dimple.experiment.run import Run
 from dimple.levelsets.mesh import Mesh
 from dimple.tracing.piecewise_linear import is_piecewise_linear, read_piecewise_linear
 from dimple.views.content.frame import Frame
-from dimple.views.content.from_slice import is_slice
 from dimple.views.content.point_table import build_point_table
 from dimple.views.paraview.export import ParaViewSnapshot
 from dimple.views.window.animation import Animation, RunView
@@ -36,7 +35,7 @@ def build_paraview_snapshots(run: Run, frames: Sequence[Frame], advance: Callabl
         frames: all frames of the run.
         advance: called after each snapshot.
     """
-    evaluator = None if is_slice(run) else RunEvaluator(run)
+    evaluator = None if run.kind == "slice" else RunEvaluator(run)
     animation = Animation(RunView(frames, run.path, run.columns("points"), evaluator))
     columns = build_point_table(frames, animation.run.point_table)
     starts = np.cumsum([0, *[len(frame.drawing.points.labels) for frame in frames]])

@@ -22,10 +22,9 @@ from dimple.experiment.slices.config import SliceConfig
 from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.settings import expand_home
-from dimple.views.content.from_slice import is_slice
 from dimple.views.content.run_header import simulate_command
 from dimple.views.report.comparison import MAX_RUNS, write_comparison
-from dimple.views.report.run_summary import is_simulated, summarize_run
+from dimple.views.report.run_summary import summarize_run
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.slice_report import write_slice_report
 
@@ -47,9 +46,9 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
     """
     run = _open_finished_run(path)
     target = expand_home(out) if out is not None else run.default_output_path("report.html")
-    if is_simulated(run):
+    if run.kind == "simulation":
         return write_simulation_report(run, target)
-    if is_slice(run):
+    if run.kind == "slice":
         return write_slice_report(run, _reproduction_command(run), target)
     if is_measured_in_memory(run):
         return write_report_of_measured_run(run, target)
@@ -81,7 +80,7 @@ def compare(runs: Sequence[Path | str | Run | Measurement], out: Path | str) -> 
     if not 2 <= len(runs) <= MAX_RUNS:
         raise UsageError(f"{len(runs)} runs cannot be compared on one page; name 2 to {MAX_RUNS}")
     opened = [_open_finished_run(_path_of(run)) for run in runs]
-    if slices := [run for run in opened if is_slice(run)]:
+    if slices := [run for run in opened if run.kind == "slice"]:
         raise UsageError(
             f"{slices[0].path}: is a slice, which has a page of its own; give dimple report this run alone"
         )
@@ -106,9 +105,9 @@ def _open_finished_run(path: Path | str) -> Run:
 
 def _reproduction_command(run: Run) -> str:
     """Return the command that makes a run again."""
-    if is_simulated(run):
+    if run.kind == "simulation":
         return simulate_command(run)
-    if is_slice(run):
+    if run.kind == "slice":
         settings = yaml.safe_load(run.settings_text)
         del settings["checksums"]
         return SliceConfig(**settings).command

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.perturbations import PerturbationSearch
 from dimple.progress import show_progress
@@ -18,7 +17,7 @@ from dimple.protocols import Progress
 from dimple.scene import load_run_scene
 from dimple.views.content.frame import FloatArray, Perturbations
 from dimple.views.content.from_run import frames_from_run
-from dimple.views.content.from_slice import is_slice, slice_point_table
+from dimple.views.content.from_slice import slice_point_table
 from dimple.views.content.metadata import run_metadata
 from dimple.views.window.animation import RunView
 from dimple.views.window.window import DEFAULT_FPS, open_window
@@ -71,7 +70,7 @@ def load_run_view(run: Run) -> RunView:
         RunError: if the run has no boundary to draw.
         SceneError: if its scene cannot be read.
     """
-    if is_slice(run):
+    if run.kind == "slice":
         return RunView(frames_from_run(run), run.path, slice_point_table(run), None, run_metadata(run))
     return RunView(frames_from_run(run), run.path, run.columns("points"), RunEvaluator(run), run_metadata(run))
 
@@ -88,7 +87,7 @@ class RunEvaluator:
 
     def __init__(self, run: Run) -> None:
         scene = load_run_scene(run)
-        self._snapshots = RunSnapshots(run, scene)
+        self._run = run
         self._manifold = scene.manifold
         self._perturbation_search = PerturbationSearch(run)
         self._point_count = len(run.training_points["labels"])
@@ -96,7 +95,7 @@ class RunEvaluator:
 
     def load_network(self, step: int) -> nn.Module:
         """Return the network after `step` updates."""
-        return self._snapshots.load_network(step)
+        return self._run.network(step)
 
     def perturbations(self, step: int, points: Sequence[int] | None = None) -> Perturbations:
         """Return the shortest perturbations of the training points, or of those in rows `points`, to the boundary."""
@@ -108,7 +107,7 @@ class RunEvaluator:
 
     def gradient_norms(self, step: int, points: FloatArray) -> FloatArray:
         """Return the norm `(V,)` of the gradient of the logit margin of class 1 at the displayed points `(V, k)`."""
-        boundary = Boundary(self._snapshots.load_network(step))
+        boundary = Boundary(self._run.network(step))
         chunks = self.to_input_space(torch.from_numpy(points)).split(CHUNK_SIZE)
         ones = torch.ones(len(points), dtype=torch.long).split(CHUNK_SIZE)
         gradients = torch.cat([boundary.logit_margin_and_gradient(x, y)[1] for x, y in zip(chunks, ones, strict=True)])

@@ -19,7 +19,7 @@ from dimple.experiment.run import Run
 from dimple.manifolds import Manifold
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
-from dimple.scene import Scene, load_run_scene
+from dimple.scene import load_run_scene
 from dimple.tensors import Box
 
 
@@ -140,9 +140,7 @@ def _load_run_sources(folder: str) -> Sources:
     checksums = {file.name: _sha256(file.read_bytes()) for file in files}
     checksums["scene.yaml"] = _sha256(run.settings_path.read_bytes())
     facts = [("scene", scene.name), ("run", folder), ("snapshots", str(len(files)))]
-    return Sources(
-        RunSnapshots(run, scene), samples, None, ("0", "1"), "updates", facts, checksums, manifold=scene.manifold
-    )
+    return Sources(RunSnapshots(run), samples, None, ("0", "1"), "updates", facts, checksums, manifold=scene.manifold)
 
 
 @final
@@ -163,21 +161,16 @@ class LabeledPoints:
 
 @final
 class RunSnapshots:
-    """Snapshots of a run, frozen and in float64, as the run itself measures their margins."""
+    """The networks of a run as a trajectory, frozen and in float64, as the run itself measures their margins."""
 
-    def __init__(self, run: Run, scene: Scene) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self.scene = scene
 
     def __len__(self) -> int:
         return len(self.run.steps)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        return ((step, self.load_network(step)) for step in self.run.steps)
-
-    def load_network(self, step: int) -> nn.Module:
-        """Return the network after `step` updates."""
-        return self.run.network(step)
+        return ((step, self.run.network(step)) for step in self.run.steps)
 
 
 def _sha256(content: bytes) -> str:

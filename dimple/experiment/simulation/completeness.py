@@ -9,7 +9,6 @@ import numpy as np
 
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.run import Run
 from dimple.levelsets import check_completeness
 from dimple.levelsets.completeness import CompletenessResult, is_power_of_two_resolution
@@ -17,7 +16,6 @@ from dimple.levelsets.mesh import Mesh
 from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.scene import load_run_scene
-from dimple.views.content.from_slice import is_slice
 
 
 @final
@@ -77,7 +75,7 @@ def check_run_completeness(
     if not is_power_of_two_resolution(resolution):
         raise UsageError(f"resolution is {resolution}; give a power of two from 4 on")
     run = Run.open(path)
-    if is_slice(run) or not (run.path / "geometry.safetensors").is_file():
+    if run.kind == "slice" or not (run.path / "geometry.safetensors").is_file():
         raise RunError(f"{path}: holds no boundary along training to check; name a run made by dimple simulate")
     scene = load_run_scene(run, ["probes=[]"])
     if not scene.is_drawable:
@@ -88,14 +86,13 @@ def check_run_completeness(
     if unknown := sorted(selected - set(run.steps)):
         raise UsageError(f"step {unknown[0]} is no snapshot of the run; choose from {run.steps}")
     affine_slice = run.affine_slice
-    snapshots = RunSnapshots(run, scene)
     low, high = run.display_bounds
     results = []
     with progress("check", len(selected)) as advance:
         for step, mesh in zip(run.steps, run.meshes(), strict=True):
             if step not in selected:
                 continue
-            network = snapshots.load_network(step)
+            network = run.network(step)
             if affine_slice is None:
                 boundary = Boundary(network.float())
             else:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from dimple.levelsets.mesh import Mesh
-from dimple.manifolds.covering_radius import covering_radius
+from dimple.manifolds.geometry.covering_radius import covering_radius
 from dimple.runs.atomic_io import atomic_replace
 from dimple.scene import Scene
 from dimple.scene.display_slice import affine_hull

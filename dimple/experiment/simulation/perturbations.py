@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from dimple.boundary import Boundary
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.run import Run
 from dimple.probes import Margin
 from dimple.scene import load_run_scene
@@ -33,7 +32,8 @@ class PerturbationSearch:
 
     def __init__(self, run: Run) -> None:
         scene = load_run_scene(run)
-        self._snapshots = RunSnapshots(run, scene)
+        self._run = run
+        self._manifold = scene.manifold
         self._probe = next((probe for probe in scene.probes if isinstance(probe, Margin)), Margin(max_passes=160))
         self._geometry = run.geometry()
         positions = run.training_points
@@ -56,10 +56,10 @@ class PerturbationSearch:
             closest = torch.from_numpy(self._geometry[f"closest/{step}"])
             total = (closest if points is None else closest[list(points)]) - x
         else:
-            result = self._probe(Boundary(self._snapshots.load_network(step)), x, y, chunk_size=len(x))
+            result = self._probe(Boundary(self._run.network(step)), x, y, chunk_size=len(x))
             found = broadcast_per_sample(result.columns["margin_found"], x)
             total = torch.where(found, result.details["boundary_point"] - x, torch.nan)
-        parts = decompose(total, self._snapshots.scene.manifold, x)
+        parts = decompose(total, self._manifold, x)
         return Perturbations(
             *(np.asarray(part.numpy(), dtype=np.float64) for part in (total, parts.tangent, parts.normal))
         )

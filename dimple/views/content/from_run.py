@@ -13,7 +13,7 @@ from dimple.views.content.color_scale import round_up
 from dimple.views.content.columns import make_curve
 from dimple.views.content.cross_section import build_cross_section, choose_plane
 from dimple.views.content.frame import Chart, CrossSectionPlane, Drawing, Fact, Frame, MeshLayer, PointSet, Timeline
-from dimple.views.content.from_slice import build_slice_timeline, frames_from_slice, is_slice
+from dimple.views.content.from_slice import build_slice_timeline, frames_from_slice
 from dimple.views.content.labels import format_found_fraction, format_statistic, short_column_label
 from dimple.views.content.manifold_depth import ManifoldProximity, subdivide_mesh
 from dimple.views.content.run_header import slice_note
@@ -40,7 +40,7 @@ def frames_from_run(run: RunFolder) -> list[Frame]:
     Raises:
         RunError: if the run cannot be drawn: it has more than three dimensions, or no boundary mesh for each snapshot.
     """
-    if is_slice(run):
+    if run.kind == "slice":
         return frames_from_slice(run)
     metrics = run.columns("metrics")
     meshes = run.meshes()
@@ -78,7 +78,7 @@ def frames_from_run(run: RunFolder) -> list[Frame]:
 
 def build_timeline(run: RunFolder) -> Timeline:
     """Return the charts of a run, with the steps at which its phases were complete."""
-    if is_slice(run):
+    if run.kind == "slice":
         return build_slice_timeline(run)
     metrics = run.columns("metrics")
     units = run.units("metrics")

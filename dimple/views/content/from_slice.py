@@ -26,13 +26,7 @@ from dimple.views.content.run_header import slice_note
 
 Arrays = dict[str, NDArray[Any]]
 # The entry `kind` in run.json.
-SLICE_KIND = "slice"
 LENGTH_NORM = "l2"
-
-
-def is_slice(run: RunFolder) -> bool:
-    """Return whether a run holds an affine slice of a network, as `dimple slice` makes it."""
-    return run.info.get("kind") == SLICE_KIND
 
 
 def frames_from_slice(run: RunFolder) -> list[Frame]:

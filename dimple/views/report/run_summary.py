@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from dimple.runs.run import RunFolder
 from dimple.views.content.columns import rows_to_columns
-from dimple.views.content.from_slice import is_slice
 from dimple.views.content.run_header import describe_phases, run_subtitle
 from dimple.views.report.robustness import last_step_points
 from dimple.views.report.simulation import load_stills
@@ -66,7 +65,7 @@ def summarize_run(run: RunFolder) -> RunSummary:
     """
     info = run.info
     summary: dict[str, Any] = info.get("summary") or {}
-    statistics, series, samples, units = _read_simulation(run) if is_simulated(run) else _read_measurement(run)
+    statistics, series, samples, units = _read_simulation(run) if run.kind == "simulation" else _read_measurement(run)
     return RunSummary(
         name=str(info.get("name", run.path.name)),
         folder=(run.archive_path or run.path).name,
@@ -80,16 +79,11 @@ def summarize_run(run: RunFolder) -> RunSummary:
         series=series,
         samples=samples,
         units=units,
-        stills=load_stills(run, last_only=True) if is_simulated(run) else [],
+        stills=load_stills(run, last_only=True) if run.kind == "simulation" else [],
         seconds=info.get("seconds", {}),
         passes=info.get("passes", {}),
         config_text=run.settings_text,
     )
-
-
-def is_simulated(run: RunFolder) -> bool:
-    """Return whether a run simulated a scene; other runs measured networks."""
-    return (run.path / "metrics.parquet").is_file() and not is_slice(run)
 
 
 def flatten_settings(settings: Any, prefix: str = "") -> dict[str, str]:

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from dimple.runs.run import RunFolder
 from dimple.views.content.frame import Frame
-from dimple.views.content.from_slice import is_slice
 from dimple.views.content.run_header import describe_verdict, run_subtitle, slice_note
 from dimple.views.report.html import csp_hash, load_template_source, write_page
 from dimple.views.web.data import page_data
@@ -54,11 +53,11 @@ def write_web_page(run: RunFolder, frames: Sequence[Frame], path: Path | str) ->
         RunError: if the run cannot be read or the page cannot be written.
     """
     blobs: dict[str, str] = {}
-    if frames and is_slice(run):
+    if frames and run.kind == "slice":
         data, blobs = slice_page_data(run, frames)
     else:
         data = page_data(run, frames)
-    if frames and not is_slice(run):
+    if frames and run.kind != "slice":
         from dimple.views.web.field import encode_distance_field, encode_offset_field
 
         data["drawing"]["field"], blobs["field"] = encode_distance_field(frames)
@@ -71,7 +70,7 @@ def write_web_page(run: RunFolder, frames: Sequence[Frame], path: Path | str) ->
     dims = run.geometry()["train"].shape[1]
     values = {
         "title": str(run.info.get("name", run.path.name)),
-        "lead": slice_note(run) if is_slice(run) else run_subtitle(run, run.info.get("summary") or {}),
+        "lead": slice_note(run) if run.kind == "slice" else run_subtitle(run, run.info.get("summary") or {}),
         "verdict": describe_verdict(run.info.get("summary") or {}),
         "note": "" if frames else NO_LEVEL_SET_NOTE if dims <= 3 else TOO_MANY_DIMENSIONS_NOTE.format(dims=dims),
         "scene": run.settings_text,

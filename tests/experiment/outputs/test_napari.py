@@ -11,7 +11,6 @@ from dimple.data import load_images
 from dimple.errors import RunError
 from dimple.experiment import ProbeConfig, pack, probe, simulate
 from dimple.experiment.outputs.napari import build_napari_layout, get_reader
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.run import Run
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
@@ -36,9 +35,7 @@ def test_the_score_of_a_packed_run_agrees_with_its_network(name: str, tmp_path: 
     assert np.allclose(options["translate"][1:], low[::-1])
     last = np.array(options["translate"][1:]) + np.array(options["scale"][1:]) * (np.array(data.shape[1:]) - 1)
     assert np.allclose(last, high[::-1])
-    scores = Boundary(RunSnapshots(run, scene).load_network(run.steps[-1])).scores(
-        torch.from_numpy(position[None, ::-1].copy())
-    )
+    scores = Boundary(run.network(run.steps[-1])).scores(torch.from_numpy(position[None, ::-1].copy()))
     assert float(data[(-1, *index)].compute()) == pytest.approx(float(scores[0, 1] - scores[0, 0]), rel=1e-4, abs=1e-5)
 
 

@@ -8,7 +8,6 @@ import torch
 
 from dimple.boundary import Boundary
 from dimple.experiment import SliceConfig, export_run, simulate, slice_network
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.run import Run
 from dimple.scene import load_scene
 from dimple.tracing.piecewise_linear import read_piecewise_linear
@@ -30,7 +29,7 @@ def test_every_quantity_agrees_with_the_network_and_the_table(run: Run, tmp_path
     assert reader.time_values == run.steps
     reader.set_active_time_point(len(run.steps) - 1)
     boundary, points = reader.read()
-    network = RunSnapshots(run, load_scene("sphere_in_3d", SHORT[:-1])).load_network(run.steps[-1])
+    network = run.network(run.steps[-1])
 
     vertices = torch.from_numpy(np.asarray(boundary.points, dtype=np.float64))
     _, gradient = Boundary(network).logit_margin_and_gradient(vertices, torch.ones(len(vertices), dtype=torch.long))

@@ -10,7 +10,6 @@ import torch
 from dimple.errors import RunError, UsageError
 from dimple.experiment import simulate, view
 from dimple.experiment.outputs.view import load_run_view
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.run import Run
 from dimple.levelsets.closest_points import closest_points_on_mesh
 from dimple.scene import load_scene
@@ -41,13 +40,13 @@ def viewer(run: Run, rendering: None) -> Iterator[Viewer]:
 
 def test_a_picked_point_has_the_values_of_the_table_and_an_arrow_to_the_boundary(run: Run, viewer: Viewer) -> None:
     table = run.columns("points")
-    scene = load_scene(str(run.path / "scene.yaml"))
+    load_scene(str(run.path / "scene.yaml"))
     (panel,) = viewer.multi_view.panels
     dim = len(run.display_bounds[0])
     found = 0
     for index, step in enumerate(run.steps):
         viewer.show_index(index)
-        network = RunSnapshots(run, scene).load_network(step)
+        network = run.network(step)
         test = (table["step"] == step) & (table["split"] == "test")
         for point in (0, 3, 4):
             panel.pick(point)
@@ -75,7 +74,7 @@ def test_gradients_and_distances_agree_with_network_and_manifold(run: Run, viewe
     points = animation.vertices(3)[:50]
     step = run.steps[3]
     h = 1e-5
-    network = RunSnapshots(run, load_scene(str(run.path / "scene.yaml"))).load_network(step)
+    network = run.network(step)
 
     def score(x: np.ndarray) -> np.ndarray:
         scores = network(torch.from_numpy(x))

@@ -10,7 +10,6 @@ import torch
 from dimple.boundary import Boundary
 from dimple.experiment import simulate
 from dimple.experiment.outputs.paraview import build_paraview_snapshots
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.manifolds import Flat
 from dimple.scene import load_scene
@@ -63,14 +62,14 @@ def test_every_view_shows_the_measured_point_with_its_length_and_parts(tmp_path:
     snapshots = build_paraview_snapshots(run, frames, lambda: None)
     layers = {options["name"]: (values, options) for values, options, _ in make_run_layout(frames, table).layers}
     vectors, options = layers["perturbations"]
-    scene = load_scene(str(run.path / "scene.yaml"))
+    load_scene(str(run.path / "scene.yaml"))
     x = run.training_points["train"]
     for index, step in enumerate(run.steps):
         margin = np.abs(table["margin"][train & (table["step"] == step)])
         known = np.isfinite(margin)
         points = run.geometry()[f"closest/{step}"]
         # They lie on the boundary of the network.
-        boundary = Boundary(RunSnapshots(run, scene).load_network(step))
+        boundary = Boundary(run.network(step))
         predicted = boundary.predict(torch.from_numpy(x[known]))
         reached = boundary.logit_margin(torch.from_numpy(points[known]), predicted)
         initial = boundary.logit_margin(torch.from_numpy(x[known]), predicted)

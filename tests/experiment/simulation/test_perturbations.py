@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from dimple.experiment import simulate
-from dimple.experiment.probing.sources import RunSnapshots
 from dimple.experiment.simulation.perturbations import PerturbationSearch
 from dimple.scene import load_scene
 
@@ -20,7 +19,7 @@ def test_the_lengths_are_those_of_the_run(name: str, tmp_path: Path) -> None:
     run = simulate(load_scene(name, [*SHORT, probes]), tmp_path / "run", device="cpu", film=False)
     search = PerturbationSearch(run)
     table = run.columns("points")
-    scene = load_scene(str(run.path / "scene.yaml"))
+    load_scene(str(run.path / "scene.yaml"))
     x = torch.from_numpy(run.training_points["train"])
     for step in run.steps:
         found = search.find(step)
@@ -34,7 +33,7 @@ def test_the_lengths_are_those_of_the_run(name: str, tmp_path: Path) -> None:
         selected = search.find(step, (3, 0))
         np.testing.assert_allclose(selected.total, found.total[[3, 0]], rtol=1e-7, atol=1e-10)
         # The two scores are equal at the end of a perturbation, and differ at half of it.
-        network = RunSnapshots(run, scene).load_network(step)
+        network = run.network(step)
         total = torch.from_numpy(found.total)[known]
         half, end = (network(x[known] + scale * total).diff(dim=1).abs().squeeze(1) for scale in (0.5, 1.0))
         assert float((end / half).max()) < 0.01

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold
-from dimple.manifolds.closest_point import StartPoints, closest_source_points
-from dimple.manifolds.derivatives import chart_derivatives, chart_jacobian
+from dimple.manifolds.geometry.closest_point import StartPoints, closest_source_points
+from dimple.manifolds.geometry.derivatives import chart_derivatives, chart_jacobian
 from dimple.tensors import bounding_box_diagonal, chunks, generator, norm
 
 GRID_POINT_COUNT = 1024

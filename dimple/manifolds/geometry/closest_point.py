@@ -14,7 +14,7 @@ from torch import Tensor
 from dimple.errors import SceneError
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold, scaled_norm
-from dimple.manifolds.derivatives import chart_derivatives
+from dimple.manifolds.geometry.derivatives import chart_derivatives
 from dimple.tensors import apply_in_chunks, bounding_box_diagonal, chunks, generator
 
 # Start points at least, by dimension.
