@@ -111,7 +111,7 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
         "measured": "in memory",
         "probes": probes,
         "bounds": None if bounds is None else [bounds.low, bounds.high],
-        "tangents": None if task.tangents is None else type(task.tangents).__name__,
+        "tangents": None if field is None else type(field).__name__,
         "batch_size": task.batch_size,
         # The scores stand for the model, which may be any function, and the bases for the tangent spaces.
         "checksums": {

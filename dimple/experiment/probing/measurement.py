@@ -160,11 +160,12 @@ class Measurement:
         problem = f"the measurement has the rows 0 to {len(self) - 1}"
         if isinstance(key, bool | np.bool_):
             raise UsageError(f"{key} selects no rows; give a slice, indices or a mask of {len(self)} values")
-        try:
-            key = key.cpu() if isinstance(key, Tensor) else key
-            given = key if isinstance(key, slice) else np.asarray(key)
+        if not isinstance(key, slice):
+            key = np.asarray(key.cpu() if isinstance(key, Tensor) else key)
             # An empty list has the type of real numbers.
-            chosen = np.arange(len(self))[given if isinstance(given, slice) or given.size else given.astype(int)]
+            key = key if key.size else key.astype(int)
+        try:
+            chosen = np.arange(len(self))[key]
         except IndexError as error:
             raise IndexError(f"{problem}, and the selection does not fit: {error}") from None
         return torch.from_numpy(np.atleast_1d(chosen).astype(np.int64))
@@ -185,15 +186,13 @@ class Measurement:
         Raises:
             UsageError: if no probe searched for one.
         """
-        for name, margin in (("boundary_point", "margin"), ("on_part", "margin_unbounded")):
-            if name in self.details:
-                step = self.details[name] - self.x if margin == "margin" else self._sum_of_parts()
-                found = torch.isfinite(self.table[margin])
-                return torch.where(broadcast_per_sample(found, step), step, torch.nan)
-        raise UsageError("no probe searched for boundary points; measure with the probe margin or onoff")
-
-    def _sum_of_parts(self) -> Tensor:
-        return self.details["on_part"] + self.details["off_part"]
+        if "boundary_point" in self.details:
+            step, margin = self.details["boundary_point"] - self.x, self.table["margin"]
+        elif "on_part" in self.details:
+            step, margin = self.details["on_part"] + self.details["off_part"], self.table["margin_unbounded"]
+        else:
+            raise UsageError("no probe searched for boundary points; measure with the probe margin or onoff")
+        return torch.where(broadcast_per_sample(torch.isfinite(margin), step), step, torch.nan)
 
     @property
     def statistics(self) -> dict[str, Any]:
