@@ -16,7 +16,7 @@ from dimple.levelsets.adaptive import Adaptive
 from dimple.levelsets.base import LevelSet
 from dimple.levelsets.dense import NoLevelSet
 from dimple.manifolds import MANIFOLDS, Manifold
-from dimple.networks.mlp import MLP
+from dimple.networks import ARCHITECTURES, MLP, Architecture
 from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
 from dimple.scene.display_slice import require_display_slice
 from dimple.settings import Seed, settings
@@ -36,6 +36,7 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # The base class of each family with its table of members, by the value of `kind` in a scene file.
 FAMILIES: dict[type, dict[str, type]] = {
+    Architecture: ARCHITECTURES,
     LabelRule: dict(LABEL_RULES),
     LevelSet: dict(LEVEL_SETS),
     Manifold: dict(MANIFOLDS),
@@ -63,7 +64,7 @@ class Scene:
     seed: Seed = 0
     manifold: Manifold
     data: SyntheticData = SyntheticData()
-    network: MLP = MLP()
+    network: Architecture = MLP()
     training: Training = Training()
     snapshots: SnapshotSchedule = SnapshotSchedule()
     probes: tuple[Probe, ...] = (Margin(), OnOff(), Offset())
