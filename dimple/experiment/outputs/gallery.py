@@ -124,10 +124,11 @@ def _reuse_or_simulate(scene: Scene, path: Path, device: str) -> Run:
 
 def _gallery_scene(name: str, scene: Scene, overrides: Sequence[str], site: Path) -> GalleryScene:
     command = ["dimple", "simulate", name, *(word for override in overrides for word in ("--set", override))]
+    manifold = scene.require_manifold()
     return GalleryScene(
         run=Run.open(site / RUNS_FOLDER / scene.name),
         scene_text=find_scene(name).read_text(encoding="utf-8"),
-        dim=scene.manifold.dim,
-        ambient_dim=scene.manifold.ambient_dim,
+        dim=manifold.dim,
+        ambient_dim=manifold.ambient_dim,
         command=shlex.join(command),
     )
