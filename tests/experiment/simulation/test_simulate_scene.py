@@ -11,10 +11,11 @@ from dimple.errors import DivergedError
 from dimple.experiment import simulate
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import Simulation
-from dimple.scene import load_scene, shipped_scenes
+from dimple.scene import load_scene
 from dimple.stats.aggregate import comparison_column
 from dimple.training import loop
 from dimple.workers import Workers
+from tests.built_in_scenes import MANIFOLD_SCENES
 
 SHORT = [
     "training.steps=12",
@@ -39,7 +40,7 @@ def test_three_classes_are_trained_measured_and_drawn_in_a_slice(tmp_path: Path)
     assert (run.path / "slice" / "film.mp4").is_file()
 
 
-@pytest.mark.parametrize("name", sorted(shipped_scenes()))
+@pytest.mark.parametrize("name", MANIFOLD_SCENES)
 def test_every_shipped_scene_simulates(name: str, tmp_path: Path) -> None:
     scene = load_scene(name, [*SHORT, "snapshots.count=2"])
     run = simulate(scene, tmp_path / "run", device="cpu", film=False)
