@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dimple.errors import DivergedError, SceneError
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, settings
-from dimple.tensors import generator
+from dimple.tensors import Box, generator
 from dimple.training.objectives import Batch, Objective, Standard
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.optimizers import Adam, Optimizer
@@ -99,6 +99,7 @@ class Training:
         *,
         seed: int = 0,
         tangents: TangentField | None = None,
+        bounds: Box | None = None,
         cache: StateCache | None = None,
     ) -> None:
         """Train the network in place.
@@ -116,13 +117,14 @@ class Training:
                 the steps after the state that it continues from.
             seed: of the order of the samples and of random perturbations.
             tangents: the tangent spaces of the data, for an objective that is restricted to them.
+            bounds: the range of valid inputs, such as pixels, which perturbed samples do not leave.
             cache: where the state of the training is kept, and read if there is one.
 
         Raises:
             DivergedError: at the first step whose loss is not finite.
             SceneError: if the objective needs tangent spaces and there are none.
         """
-        _Fit(self, network, x, y, seed, tangents).run(set(record_steps), record, cache)
+        _Fit(self, network, x, y, seed, tangents, bounds).run(set(record_steps), record, cache)
 
 
 @final
@@ -130,13 +132,21 @@ class _Fit:
     """One training in progress."""
 
     def __init__(
-        self, training: Training, network: nn.Module, x: Tensor, y: Tensor, seed: int, tangents: TangentField | None
+        self,
+        training: Training,
+        network: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        seed: int,
+        tangents: TangentField | None,
+        bounds: Box | None,
     ) -> None:
         self.training = training
         self.network = network
         self.x = x
         self.y = y
         self.seed = seed
+        self.bounds = bounds
         self.basis = self._tangent_basis(tangents)
         self.per_epoch = training.steps_per_epoch(len(x))
         self.last_step = training.last_step(len(x))
@@ -180,13 +190,14 @@ class _Fit:
             return generator(self.seed, "training", step)
 
         if self.per_epoch == 1:
-            return Batch(self.x, self.y, stream, self.basis)
+            return Batch(self.x, self.y, stream, self.basis, self.bounds)
         epoch, index = divmod(step, self.per_epoch)
         if self.order[0] != epoch:
             self.order = (epoch, torch.randperm(len(self.x), generator=generator(self.seed, "batches", epoch)))
         size = self.training.batch_size or len(self.x)
         rows = self.order[1][index * size : (index + 1) * size].to(self.x.device)
-        return Batch(self.x[rows], self.y[rows], stream, None if self.basis is None else self.basis[rows])
+        basis = None if self.basis is None else self.basis[rows]
+        return Batch(self.x[rows], self.y[rows], stream, basis, self.bounds)
 
     def _has_reached_goal(self) -> bool:
         """Return whether the accuracy, the loss or the smallest margin ends the training."""

@@ -8,6 +8,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from dimple.tensors import Box
+
 
 @final
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +22,22 @@ class Batch:
         generator: makes the random generator of this step on the CPU; it depends on the seed and the step alone, so
             that a continued training draws the same numbers.
         basis: `(B, n, d)` orthonormal tangent columns at the samples, for objectives with `needs_tangents`.
+        bounds: the range of valid inputs, which perturbed samples do not leave; None for the full space.
     """
 
     x: Tensor
     y: Tensor
     generator: Callable[[], torch.Generator]
     basis: Tensor | None = None
+    bounds: Box | None = None
+
+    def clamp(self, x: Tensor) -> Tensor:
+        """Return the samples moved into the bounds, coordinate by coordinate."""
+        return x if self.bounds is None else self.bounds.clamp(x)
+
+    def clip(self, delta: Tensor) -> Tensor:
+        """Return perturbations `(B, *shape)` of the samples shortened so that the perturbed samples are in bounds."""
+        return delta if self.bounds is None else self.bounds.clamp(self.x + delta) - self.x
 
 
 class Objective(ABC):
