@@ -103,17 +103,17 @@ class Cache:
     """A cache in memory that ends the training after a number of writes."""
 
     def __init__(self) -> None:
-        self.arrays: dict[str, np.ndarray] | None = None
+        self.arrays: dict[str, dict[str, np.ndarray]] = {}
         self.writes_left = 0
 
     def read_cache(self, name: str) -> dict[str, np.ndarray] | None:
-        return self.arrays
+        return self.arrays.get(name)
 
     def write_cache(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         self.writes_left -= 1
         if self.writes_left < 0:
             raise KilledError
-        self.arrays = {key: array.copy() for key, array in arrays.items()}
+        self.arrays[name] = {key: array.copy() for key, array in arrays.items()}
 
 
 REGIMES = [
