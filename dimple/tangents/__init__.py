@@ -1,4 +1,4 @@
-"""Tangent fields: estimates from data, a decoder's Jacobian, random subspaces; their angles and decompositions."""
+"""Tangent fields: estimates from data, a decoder's Jacobian, a table, random subspaces; angles and decompositions."""
 
 from dimple.tangents.decoder_jacobian import AutoencoderJacobian
 from dimple.tangents.decomposition import TangentDecomposition, decompose
@@ -7,6 +7,7 @@ from dimple.tangents.intrinsic_dimension import intrinsic_dimension
 from dimple.tangents.local_pca import LocalPCA
 from dimple.tangents.principal_angles import angles_between_fields, principal_angles
 from dimple.tangents.random_subspace import RandomSubspace
+from dimple.tangents.tabulated import TabulatedTangents
 
 __all__ = [
     "AutoencoderJacobian",
@@ -14,6 +15,7 @@ __all__ = [
     "GlobalPCA",
     "LocalPCA",
     "RandomSubspace",
+    "TabulatedTangents",
     "TangentDecomposition",
     "angles_between_fields",
     "decompose",
