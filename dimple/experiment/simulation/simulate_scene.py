@@ -79,6 +79,46 @@ def simulate(
     Raises:
         UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
     """
+    simulation = _start(scene, out, data, device, force, progress, workers)
+    return simulation.run_stages(functools.partial(simulation.simulate, film), "complete")
+
+
+def train(
+    scene: Scene,
+    out: Path | str | None = None,
+    *,
+    data: str | None = None,
+    device: str = "auto",
+    force: bool = False,
+    progress: Progress = show_progress,
+) -> Run:
+    """Train the network of a scene and keep its snapshots, without measurements.
+
+    `simulate` into the same folder measures the snapshots later.
+
+    Args:
+        out, data, device, force: as in `simulate`.
+
+    Returns:
+        The run; `run.network(step)` is the network after `step` updates.
+
+    Raises:
+        UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
+    """
+    simulation = _start(scene, out, data, device, force, progress, Workers())
+    return simulation.run_stages(simulation.train_only, "trained")
+
+
+def _start(
+    scene: Scene,
+    out: Path | str | None,
+    data: str | None,
+    device: str,
+    force: bool,
+    progress: Progress,
+    workers: Workers,
+) -> "Simulation":
+    """Check a scene, and open its run folder."""
     torch_device = resolve_device(device)
     samples = scene.samples(data)
     require_tangents(scene, samples)
@@ -92,15 +132,7 @@ def simulate(
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
     run = Run.create(path, info, scene_text(scene), force)
-    try:
-        Simulation(scene, samples, run, torch_device, progress, workers).run_stages(film)
-    except (KeyboardInterrupt, DivergedError) as error:
-        run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
-        run.save()
-        raise
-    run.info["status"] = "complete"
-    run.save()
-    return run
+    return Simulation(scene, samples, run, torch_device, progress, workers)
 
 
 @final
@@ -124,9 +156,25 @@ class Simulation:
         self.workers = workers
         self.charts: list[dict[str, str]] | None = None
 
-    def run_stages(self, film: bool) -> None:
-        """Run the stages that are not finished yet, in order."""
+    def run_stages(self, stages: Callable[[], None], status: str) -> Run:
+        """Run stages, and record how they ended: with `status`, or interrupted or diverged."""
+        try:
+            stages()
+        except (KeyboardInterrupt, DivergedError) as error:
+            self.run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
+            self.run.save()
+            raise
+        self.run.info["status"] = status
+        self.run.save()
+        return self.run
+
+    def train_only(self) -> None:
+        """Train, unless that is done."""
         self._run_stage("train", self.train)
+
+    def simulate(self, film: bool) -> None:
+        """Run the stages that are not finished yet, in order."""
+        self.train_only()
         self._run_stage("measure", self.measure)
         if film and self.scene.manifold is not None:
             self.draw()
