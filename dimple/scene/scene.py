@@ -21,9 +21,11 @@ from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
 from dimple.scene.display_slice import require_display_slice
 from dimple.settings import Seed, settings
 from dimple.training import (
+    AUGMENTATIONS,
     OBJECTIVES,
     OPTIMIZERS,
     SCHEDULES,
+    Augmentation,
     Objective,
     Optimizer,
     Schedule,
@@ -36,6 +38,7 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # The base class of each family with its table of members, by the value of `kind` in a scene file.
 FAMILIES: dict[type, dict[str, type]] = {
+    Augmentation: dict(AUGMENTATIONS),
     LabelRule: dict(LABEL_RULES),
     LevelSet: dict(LEVEL_SETS),
     Manifold: dict(MANIFOLDS),

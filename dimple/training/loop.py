@@ -18,6 +18,7 @@ from dimple.errors import DivergedError, SceneError
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import Box, generator
+from dimple.training.augmentation import Augmentation
 from dimple.training.objectives import Batch, Objective, Standard
 from dimple.training.objectives.base import evaluation_mode
 from dimple.training.objectives.losses import logit_margin
@@ -56,6 +57,7 @@ class Training:
         optimizer: the rule that changes the weights.
         schedule: the learning rate of each step.
         batch_size: samples in each step, in a new random order each epoch; null for all samples.
+        augmentation: random changes of the samples of each batch, one after another.
         averaging: a running mean of the weights, which snapshots then hold; null for the trained weights.
         clip_norm: largest l2 norm of the gradient of all weights; a longer one is shortened.
         stop: the end of training.
@@ -80,9 +82,14 @@ class Training:
     optimizer: Optimizer = Adam()
     schedule: Schedule = Constant()
     batch_size: Count | None = None
+    augmentation: tuple[Augmentation, ...] = ()
     averaging: Averaging | None = None
     clip_norm: Positive | None = None
     stop: Stop = Stop()
+
+    def __post_init__(self) -> None:
+        if self.augmentation and self.objective.needs_tangents:
+            raise SceneError("augmentation moves the samples whose tangent spaces objective.restrict needs; drop one")
 
     def steps_per_epoch(self, count: int) -> int:
         """Return the number of updates in which each of `count` samples is used once; the last batch may be smaller."""
@@ -248,14 +255,17 @@ class _Fit:
 
     def _batch(self, step: int) -> Batch:
         """Return the samples of a step."""
-        data = dataclasses.replace(self.data, generator=lambda: self._generator("training", step))
-        if self.per_epoch == 1:
-            return data
-        epoch, index = divmod(step, self.per_epoch)
-        if self.order[0] != epoch:
-            self.order = (epoch, torch.randperm(len(data.x), generator=self._generator("batches", epoch)))
-        size = self.training.batch_size or len(data.x)
-        return data.select(self.order[1][index * size : (index + 1) * size].to(data.x.device))
+        batch = dataclasses.replace(self.data, generator=lambda: self._generator("training", step))
+        if self.per_epoch > 1:
+            epoch, index = divmod(step, self.per_epoch)
+            if self.order[0] != epoch:
+                self.order = (epoch, torch.randperm(len(batch.x), generator=self._generator("batches", epoch)))
+            size = self.training.batch_size or len(batch.x)
+            batch = batch.select(self.order[1][index * size : (index + 1) * size].to(batch.x.device))
+        stream = self._generator("augmentation", step)
+        for augmentation in self.training.augmentation:
+            batch = dataclasses.replace(batch, x=batch.clamp(augmentation(batch.x, stream)))
+        return batch
 
     def _generator(self, *purpose: object) -> torch.Generator:
         return generator(self.seed, *self.purpose, *purpose)

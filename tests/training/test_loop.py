@@ -14,6 +14,7 @@ from dimple.networks import MLP
 from dimple.tensors import Box, generator
 from dimple.training import SGD, Adam, Averaging, SnapshotSchedule, Stop, Training
 from dimple.training import loop as training_loop
+from dimple.training.augmentation import Noise
 from dimple.training.objectives import Adversarial, BoundaryAware, HardNegative, Mislabeled, Standard
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.schedules import Cosine
@@ -129,6 +130,7 @@ REGIMES = {
     "n-fgsm": Training(
         objective=Adversarial(norm="linf", eps=0.1, steps=1, noise=2.0), batch_size=7, stop=Stop(steps=40)
     ),
+    "augmentation": Training(augmentation=(Noise(std=0.1),), batch_size=7, stop=Stop(steps=25)),
     "mislabeled": Training(
         objective=Mislabeled(eps=0.3, steps=3, random_start=True, first=Adversarial(eps=0.1, steps=1)),
         optimizer=SGD(lr=0.1, momentum=0.9),
@@ -307,6 +309,11 @@ def test_training_passes_the_bounds_to_its_batches(batch_size: int | None) -> No
     training = Training(objective=Adversarial(eps=3.0, steps=2), batch_size=batch_size, stop=Stop(steps=3))
     training.fit(Recorder(2, 2), x.clamp(-1, 1), y, [], lambda *_: None, bounds=Box(-1.0, 1.0))
     assert float(torch.cat(seen).abs().max()) == 1.0
+
+
+def test_augmentation_and_tangent_spaces_exclude_each_other() -> None:
+    with pytest.raises(SceneError, match=r"augmentation moves the samples whose tangent spaces"):
+        Training(objective=Adversarial(restrict="on"), augmentation=(Noise(),))
 
 
 def test_a_restricted_objective_without_tangents_says_so() -> None:
