@@ -77,12 +77,11 @@ class Speed:
             ModelError: if the classifier is not a network in eval mode, or the direction does not match its tensors.
         """
         require_samples(x)
-        network = _require_network(boundary)
         null = [random_direction(direction, self.seed, draw) for draw in range(self.null_draws)]
         parts = []
         for part in chunks(len(x), chunk_size):
             margin = self.margin(boundary, x[part], y[part])
-            rates = self._rates(boundary, network, x[part], y[part], margin, [direction, *null])
+            rates = self.rates(boundary, x[part], y[part], margin, [direction, *null])
             columns = {**margin.columns, "speed": rates[:, 0]}
             if null:
                 low, high = prediction_interval(rates[:, 1:])
@@ -134,16 +133,15 @@ class Speed:
             rates.append((after - before) / time)
         return torch.cat(rates)
 
-    def _rates(
-        self,
-        boundary: Boundary,
-        network: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        margin: ProbeResult,
-        directions: list[WeightDirection],
+    def rates(
+        self, boundary: Boundary, x: Tensor, y: Tensor, margin: ProbeResult, directions: Sequence[WeightDirection]
     ) -> Tensor:
-        """Return the speed for each direction, `(B, directions)`."""
+        """Return the speed for each of several directions, `(B, directions)`, from one search.
+
+        Args:
+            margin: the result of `margin` at the same samples.
+        """
+        network = _require_network(boundary)
         points = margin.details["boundary_point"]
         predicted = boundary.predict(x)
         classes = predicted if self.beta is None else y
