@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
@@ -216,8 +217,15 @@ class Simulation:
                 tangents=tangents,
                 bounds=self.samples.bounds,
                 cache=self.run,
+                warn=self._warn,
             )
         self.run.clear_cache()
+
+    def _warn(self, sentence: str) -> None:
+        """Show a warning, and keep it in run.json; a continued training may give it again."""
+        warnings.warn(sentence, stacklevel=1)
+        self.run.info["warnings"] = list(dict.fromkeys([*self.run.info.get("warnings", []), sentence]))
+        self.run.save()
 
     def measure(self) -> None:
         """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""
