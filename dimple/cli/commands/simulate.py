@@ -110,7 +110,7 @@ def _print_summary(run: "RunFolder") -> None:
         )
         out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
         for row in describe_conditions(summary):
-            out.print(f"  {row['met']}: {row['statement']}: {row['value']} (at least {row['threshold']})", markup=False)
+            out.print(f"  {row['met']}: {row['statement']}: {row['value']} ({row['threshold']})", markup=False)
         out.print(f"  {CONTROLS_NOTE}", markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))

@@ -329,13 +329,12 @@ def summarize_metrics(
     if "boundary_distance" in metrics:
         found: Phases = detect_phases(
             steps,
-            metrics["boundary_distance"].tolist(),
-            metrics["train_accuracy"].tolist(),
+            metrics["boundary_distance"] if point_distances is None else point_distances[None],
+            metrics["train_accuracy"],
             final_row["gradient_off_manifold_fraction"],
             final_row["gradient_off_manifold_fraction_null"],
             off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
             found_fraction=float(metrics["boundary_distance_found"][0]),
-            point_distances=point_distances,
         )
         result |= {
             "cling_step": found.cling_step,

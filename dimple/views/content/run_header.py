@@ -87,14 +87,14 @@ def describe_conditions(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     Example:
         >>> condition = {"statement": "fall of the distance", "value": 15.6, "threshold": 5.0, "met": True}
         >>> describe_conditions({"conditions": [condition]})
-        [{'statement': 'fall of the distance', 'value': '15.6', 'threshold': '5', 'met': 'met'}]
+        [{'statement': 'fall of the distance', 'value': '15.6', 'threshold': 'at least 5', 'met': 'met'}]
     """
     outcomes = {True: "met", False: "not met", None: "not decided"}
     return [
         {
             "statement": str(condition["statement"]),
             "value": "unknown" if condition["value"] is None else f"{condition['value']:.3g}",
-            "threshold": f"{condition['threshold']:.3g}",
+            "threshold": f"{condition.get('comparison', 'at least')} {condition['threshold']:.3g}",
             "met": outcomes[condition["met"]],
         }
         for condition in summary.get("conditions", [])
