@@ -154,7 +154,8 @@ def detect_phases(
     median_accuracy = replicas.median_accuracy
     index, held = find_correct(median_accuracy)
     dimple_step = None if index is None else int(steps[index])
-    conditions = [_judge_accuracy(index, held, median_accuracy[-1]), _judge_start(replicas.median_distance[0])]
+    conditions = [_judge_accuracy(index, held, float(median_accuracy[-1]))]
+    conditions.append(_judge_start(float(replicas.median_distance[0])))
     phases: list[Phase] = []
     fall, cling_step, corrects = math.nan, None, []
     if conditions[1].met:

@@ -1,5 +1,7 @@
 """Phases and verdicts of planted trajectories, with the right answer for each."""
 
+import dataclasses
+import json
 import math
 import os
 
@@ -41,6 +43,8 @@ def test_cling_then_dimple_off_the_manifold_is_supported() -> None:
     assert (found.verdict, found.dimple_step) == ("supported", STEPS[DIMPLES])
     assert STEPS[12] <= (found.cling_step or 0) <= STEPS[15]
     assert set(conditions_of(found).values()) == {True}
+    # A run keeps the phases as JSON.
+    assert json.loads(json.dumps(dataclasses.asdict(found)))["verdict"] == "supported"
     assert "near the manifold from step" in found.reason and "null 0.33" in found.reason
     fall = next(phase for phase in found.phases if phase.name == "fall")
     # It ends where the lowest two fifths of the logarithmic range begin.
