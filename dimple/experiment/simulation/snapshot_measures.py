@@ -11,6 +11,12 @@ from torch import nn
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
 from dimple.experiment.simulation.closest_points import use_closest_points
+from dimple.experiment.simulation.dimple_shape import (
+    SHAPE_UNITS,
+    opposite_spacing,
+    summarize_dimples,
+    summarize_position,
+)
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
@@ -68,6 +74,7 @@ class SnapshotMeasurer:
         self.device = device
         self.precise_dtype = torch.float32 if device.type == "mps" else torch.float64
         reach = scene.manifold.reach
+        self.spacing = opposite_spacing(samples)
         self.probes = [
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
             for probe in scene.probes
@@ -177,6 +184,8 @@ class SnapshotMeasurer:
                 "dimple_depth_null": lower_median(train["offset_null"]),
                 "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
                 "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
+                **summarize_position(heldout, limit),
+                **summarize_dimples(train, self.spacing),
             }
         if "margin" in train:
             row |= {
@@ -234,6 +243,7 @@ POINT_UNITS = {
 }
 
 METRIC_UNITS = {
+    **SHAPE_UNITS,
     "loss": "nats",
     **dict.fromkeys(
         ("train_accuracy", "train_majority_accuracy", "test_accuracy", "test_majority_accuracy"), "fraction"
