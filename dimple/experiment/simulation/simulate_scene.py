@@ -18,6 +18,8 @@ from dimple.data import DataSplits
 from dimple.errors import DivergedError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
+from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
+from dimple.experiment.simulation.dimple_shape import summarize_fall
 from dimple.experiment.simulation.snapshot_measures import (
     SnapshotMeasurement,
     SnapshotMeasurer,
@@ -57,6 +59,7 @@ def simulate(
     device: str = "auto",
     force: bool = False,
     film: bool = True,
+    controls: bool = False,
     progress: Progress = show_progress,
     workers: Workers = Workers(),
 ) -> Run:
@@ -71,6 +74,7 @@ def simulate(
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already in the folder.
         film: draw the film and the web page; without them the report has no pictures of the boundary.
+        controls: also train with permuted labels and from a start on the data, and compare the falls of the distance.
         workers: the processes that measure on a CPU and draw, as in `with Workers(4) as workers`; by default this
             process does all the work. A script with more than one process needs no `if __name__ == "__main__"`.
 
@@ -80,8 +84,10 @@ def simulate(
     Raises:
         UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
     """
+    if controls:
+        require_offset(scene)
     simulation = _start(scene, out, data, device, force, progress, workers)
-    return simulation.run_stages(functools.partial(simulation.simulate, film), "complete")
+    return simulation.run_stages(functools.partial(simulation.simulate, film, controls), "complete")
 
 
 def train(
@@ -173,10 +179,12 @@ class Simulation:
         """Train, unless that is done."""
         self._run_stage("train", self.train)
 
-    def simulate(self, film: bool) -> None:
+    def simulate(self, film: bool, controls: bool) -> None:
         """Run the stages that are not finished yet, in order."""
         self.train_only()
         self._run_stage("measure", self.measure)
+        if controls:
+            self._run_stage("controls", self.control)
         if film and self.scene.manifold is not None:
             self.draw()
         if film and self.scene.slice is not None:
@@ -241,11 +249,7 @@ class Simulation:
             for result in workers.run_unordered(tasks, advance):
                 snapshots += result
         snapshots.sort(key=lambda snapshot: snapshot.metrics["step"])
-        first = snapshots[0]
-        metrics: dict[str, NDArray[Any]] = {
-            name: np.array([snapshot.metrics[name] for snapshot in snapshots]) for name in first.metrics
-        }
-        metrics["step"] = metrics["step"].astype(np.int64)
+        first, metrics = snapshots[0], _stack_metrics(snapshots)
         self.run.write_table("metrics", metrics, first.units)
         points = {name: np.concatenate([snapshot.points[name] for snapshot in snapshots]) for name in first.points}
         self.run.write_table("points", points, first.units)
@@ -257,6 +261,17 @@ class Simulation:
             description = display_slice.description
             self.run.info["slice"] = {"description": description, "dim": display_slice.affine_slice.dim}
         add_costs(self.run.info, *(snapshot.costs for snapshot in snapshots))
+
+    def control(self) -> None:
+        """Train and measure the controls, and add their summaries to that of the run."""
+        build = functools.partial(_build_network, self.scene, self.samples, self.device)
+        with self.progress("controls", 2 * len(self.run.steps)) as advance:
+            found = measure_controls(self.scene, self.samples, self.device, build, advance)
+        summaries = {
+            name: summarize_metrics(_stack_metrics(snapshots), _heldout_distances(snapshots))
+            for name, snapshots in found.items()
+        }
+        self.run.info["summary"]["controls"] = judge_controls(self.run.info["summary"], summaries)
 
     def _build_display_slice(self) -> DisplaySlice | None:
         """Return the slice that shows a scene of more than three dimensions, from its last network; else None."""
@@ -390,6 +405,12 @@ def _extract_boundaries(measurer: SnapshotMeasurer, run: Run, advance: Advance) 
     return []
 
 
+def _stack_metrics(snapshots: list[SnapshotMeasurement]) -> dict[str, NDArray[Any]]:
+    """Return the columns of metrics.parquet."""
+    metrics = {name: np.array([one.metrics[name] for one in snapshots]) for name in snapshots[0].metrics}
+    return metrics | {"step": metrics["step"].astype(np.int64)}
+
+
 def _heldout_distances(snapshots: list[SnapshotMeasurement]) -> NDArray[np.float64] | None:
     """Return the distances of held-out points from the boundary, `(snapshots, points)`; None without `offset`."""
     if "boundary_distance" not in snapshots[0].metrics:
@@ -416,13 +437,12 @@ def summarize_metrics(
     if "boundary_distance" in metrics:
         found: Phases = detect_phases(
             steps,
-            metrics["boundary_distance"].tolist(),
-            metrics["train_accuracy"].tolist(),
+            metrics["boundary_distance"] if point_distances is None else point_distances[None],
+            metrics["train_accuracy"],
             final_row["gradient_off_manifold_fraction"],
             final_row["gradient_off_manifold_fraction_null"],
             off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
             found_fraction=float(metrics["boundary_distance_found"][0]),
-            point_distances=point_distances,
         )
         result |= {
             "cling_step": found.cling_step,
@@ -432,6 +452,7 @@ def summarize_metrics(
             "verdict": found.verdict,
             "verdict_reason": found.reason,
             "conditions": [dataclasses.asdict(condition) for condition in found.conditions],
+            "fall": summarize_fall(metrics, found.dimple_step),
         }
     for name in ("margin_on_ratio", "margin_off_ratio"):
         if name in final_row:

@@ -12,6 +12,12 @@ from dimple.boundary import Boundary
 from dimple.data import DataSplits
 from dimple.errors import SceneError
 from dimple.experiment.simulation.closest_points import use_closest_points
+from dimple.experiment.simulation.dimple_shape import (
+    SHAPE_UNITS,
+    opposite_spacing,
+    summarize_dimples,
+    summarize_position,
+)
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
 from dimple.protocols import TangentField
@@ -77,6 +83,8 @@ class SnapshotMeasurer:
         self.precise_dtype = torch.float32 if device.type == "mps" else samples.train.dtype
         self.tangents = choose_tangents(scene, samples, device)
         self.chunk_size = POINT_CHUNK_SIZE if samples.bounds is None else IMAGE_CHUNK_SIZE
+        has_offset = any(isinstance(probe, Offset) for probe in scene.probes)
+        self.spacing = opposite_spacing(samples) if has_offset else np.empty(0)
         reach = np.inf if scene.manifold is None else scene.manifold.reach
         self.probes = [
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
@@ -203,6 +211,8 @@ class SnapshotMeasurer:
                 "dimple_depth_null": lower_median(train["offset_null"]),
                 "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
                 "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
+                **summarize_position(heldout, limit),
+                **summarize_dimples(train, self.spacing),
             }
         if "margin" in train:
             row |= {
@@ -284,6 +294,7 @@ POINT_UNITS = {
 }
 
 METRIC_UNITS = {
+    **SHAPE_UNITS,
     "loss": "nats",
     **dict.fromkeys(
         ("train_accuracy", "train_majority_accuracy", "test_accuracy", "test_majority_accuracy"), "fraction"

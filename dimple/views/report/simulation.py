@@ -11,8 +11,9 @@ from dimple.stats.aggregate import VERDICT_SUFFIX
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.content.from_run import build_timeline
 from dimple.views.content.run_header import (
-    CONTROLS_NOTE,
     describe_conditions,
+    describe_controls,
+    describe_fall,
     describe_phases,
     describe_verdict,
     run_subtitle,
@@ -49,8 +50,9 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         "lead": run_subtitle(run, summary),
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
-        "controls": CONTROLS_NOTE,
         "is_points": len(run.sample_shape) == 1,
+        "fall": describe_fall(summary),
+        "controls": describe_controls(summary),
         "phases": describe_phases(summary, metrics["step"].tolist()),
         "page": find_page_link(run, path),
         "film": _film_data_uri(run.views_path / "film.mp4"),
