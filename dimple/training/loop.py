@@ -145,7 +145,7 @@ class Training:
             if tangents is None:
                 raise SceneError("training.objective.restrict needs the tangent spaces of the data; set it to none")
             basis = tangents.tangent_basis(x)
-        data = Batch(x, y, lambda: generator(seed, "preparation"), basis, bounds)
+        data = Batch(x, y, torch.Generator, basis, bounds)
         _Fit(self, network, data, seed, cache).run(set(record_steps), record, warn)
 
 
@@ -183,7 +183,7 @@ class _Fit:
         self.purpose = purpose
         # Epochs are those of the given samples, also where the objective trains on fewer.
         self.last_step = training.last_step(len(data.x))
-        self.data = self._prepare(data)
+        self.data = self._prepare(dataclasses.replace(data, generator=lambda: self._generator("preparation")))
         self.per_epoch = training.steps_per_epoch(len(self.data.x))
         self.averaged = copy.deepcopy(network) if training.averaging is not None else None
         self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -51,8 +51,8 @@ class BoundaryAware(Objective):
     adversarial robustness, section 4, with the search of `dimple.attacks.closest` in place of theirs.
     """
 
-    norm: Literal["l2", "linf"] = "linf"
-    weight: NonNegative = 1.0
+    norm: Literal["l2", "linf"] = "l2"
+    weight: NonNegative = 10.0
     alpha: NonNegative = 3.0
     cutoff: Positive | None = None
     beta: Positive | None = 5.0
