@@ -74,6 +74,9 @@ COLUMNS: dict[str, ColumnMeaning] = {
     "margin_unrefined": ColumnMeaning(
         "margin before refinement", "The distance of the point before it was moved along its ray onto the boundary."
     ),
+    "margin_correct": ColumnMeaning(
+        "margin of the correctly classified", "The median margin of the correctly classified test samples."
+    ),
     "margin_misclassified": ColumnMeaning(
         "margin of the wrongly classified", "The median margin of the misclassified samples, which is negative."
     ),

@@ -39,6 +39,18 @@ class DataError(DimpleError, ValueError):
     exit_code = 4
 
 
+class MissingDataError(DataError):
+    """A data set that is not on this machine.
+
+    Attributes:
+        dataset: its name.
+    """
+
+    def __init__(self, dataset: str, problem: str) -> None:
+        super().__init__(problem)
+        self.dataset = dataset
+
+
 class ModelError(DimpleError, ValueError):
     """A weights file that is unsafe, damaged, or written for another network."""
 

@@ -46,7 +46,7 @@ PYTHON_MEMBERS = {
     "Manifold.room": "Manifold.medial_axis_distance",
     "Manifold.second_form": "Manifold.second_fundamental_form",
     "Manifold.unfold": "Manifold.parametrization",
-    "ManifoldSamples.probe": "ManifoldSamples.heldout",
+    "ManifoldSamples.probe": "DataSplits.heldout",
     "Run.box": "Run.display_bounds",
     "Run.drawn": "Run.display_points",
     "Run.packed": "Run.archive_path",

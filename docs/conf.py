@@ -30,7 +30,7 @@ sys.path.insert(0, str(DOCS.parent))
 import dimple  # noqa: E402
 from dimple import settings  # noqa: E402
 from dimple.scene import load_scene, shipped_scenes  # noqa: E402
-from dimple.views.site.gallery import GROUP_TITLES, link_scene_names, split_scene_comment  # noqa: E402
+from dimple.views.site.gallery import GROUP_TITLES, choose_group, link_scene_names, split_scene_comment  # noqa: E402
 
 project = "dimple"
 author = "the dimple developers"
@@ -217,16 +217,18 @@ def write_scene_pages() -> None:
     cards: dict[str, str] = dict.fromkeys(GROUP_TITLES.values(), "")
     for name, file in scenes.items():
         text, manifold = file.read_text(encoding="utf-8"), load_scene(name).manifold
+        space = "" if manifold is None else f" Dimension {manifold.dim} in {{math}}`R^{{{manifold.ambient_dim}}}`."
+        group = choose_group(None, 0) if manifold is None else choose_group(manifold.dim, manifold.ambient_dim)
         first, notes, keys = split_scene_comment(text)
         notes = link_scene_names(notes, scenes.keys() - {name}, "{}.md")
         picture = f"../stills/{name}.webp" if still(name).is_file() else ""
         page = (
-            f"# {name}\n\n{first} Dimension {manifold.dim} in {{math}}`R^{{{manifold.ambient_dim}}}`.\n\n"
+            f"# {name}\n\n{first}{space}\n\n"
             + (f"![The boundary at the last step]({picture})\n\n" if picture else "")
             + f"{notes}\n\n```sh\ndimple simulate {name}\n```\n\n```yaml\n{keys}```\n"
         )
         (DOCS / "gallery" / f"{name}.md").write_text(page, encoding="utf-8")
-        cards[GROUP_TITLES[min(manifold.ambient_dim, max(GROUP_TITLES))]] += (
+        cards[GROUP_TITLES[group]] += (
             f":::{{grid-item-card}} {name}\n:link: {name}\n:link-type: doc\n"
             + (f":img-top: {picture}\n" if picture else "")
             + f"\n{first}\n:::\n"
@@ -249,6 +251,7 @@ def draw_missing_stills() -> None:
 
     from dimple.experiment import simulate
     from dimple.experiment.outputs.export import is_drawable
+    from dimple.experiment.run import Run
     from dimple.views.content.from_run import frames_from_run
     from dimple.views.film.thumbnail import STILL_FILE, write_thumbnails
 
@@ -257,8 +260,11 @@ def draw_missing_stills() -> None:
     for name in shipped_scenes():
         if not still(name).is_file():
             with tempfile.TemporaryDirectory() as folder:
-                run = simulate(load_scene(name), Path(folder) / "run", device="cpu", film=False)
-                write_thumbnails(run, frames_from_run(run) if is_drawable(run) else [], Path(folder))
+                run = simulate(
+                    load_scene(name), Path(folder) / "run", device="cpu", film=load_scene(name).slice is not None
+                )
+                view = Run.open(run.views_path)
+                write_thumbnails(run, frames_from_run(view) if is_drawable(view) else [], Path(folder))
                 shutil.copy(Path(folder) / STILL_FILE, still(name))
 
 

@@ -12,7 +12,7 @@ import dimple
 from dimple import renamed
 from dimple.boundary import AffineSlice, Boundary
 from dimple.cli import main
-from dimple.data import LABEL_RULES, SAMPLINGS, Images, LabelRule, ManifoldSamples, Sampling, SyntheticData
+from dimple.data import LABEL_RULES, SAMPLINGS, DataSplits, Images, LabelRule, Sampling, SyntheticData
 from dimple.errors import SceneError
 from dimple.experiment import ProbeConfig, Run, SliceConfig
 from dimple.levelsets import LEVEL_SETS
@@ -304,7 +304,7 @@ CLASSES: tuple[type, ...] = (
     LabelRule,
     LocalPCA,
     Manifold,
-    ManifoldSamples,
+    DataSplits,
     Run,
     Sampling,
     Scene,

@@ -1,18 +1,40 @@
 """Data sets: labeled points on manifolds, and labeled images."""
 
+from dimple.data.image_data import CIFAR10, MNIST, Digits, FashionMNIST, ImageArrays, ImageData, ImageFolder
 from dimple.data.images import Images, load_images
 from dimple.data.label_base import LabelRule
 from dimple.data.labels import LABEL_RULES
 from dimple.data.sampling import SAMPLINGS, Sampling
-from dimple.data.synthetic import ManifoldSamples, SyntheticData
+from dimple.data.source import DataSource, DataSplits
+from dimple.data.synthetic import SyntheticData
 from dimple.renamed import missing_attribute
 
+# The data of a scene by the value of `kind`.
+DATA_SOURCES: dict[str, type[DataSource]] = {
+    "synthetic": SyntheticData,
+    "digits": Digits,
+    "mnist": MNIST,
+    "fashion_mnist": FashionMNIST,
+    "cifar10": CIFAR10,
+    "folder": ImageFolder,
+    "npz": ImageArrays,
+}
+
 __all__ = [
+    "CIFAR10",
+    "DATA_SOURCES",
     "LABEL_RULES",
+    "MNIST",
     "SAMPLINGS",
+    "DataSource",
+    "DataSplits",
+    "Digits",
+    "FashionMNIST",
+    "ImageArrays",
+    "ImageData",
+    "ImageFolder",
     "Images",
     "LabelRule",
-    "ManifoldSamples",
     "Sampling",
     "SyntheticData",
     "load_images",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dimple.data.readers.cifar import read_cifar10
 from dimple.data.readers.folder import read_folder
-from dimple.data.readers.mnist import read_mnist
+from dimple.data.readers.mnist import read_fashion_mnist, read_mnist
 from dimple.data.readers.npz import read_npz
 from dimple.data.readers.pixels import RawImages, check_brightness
 from dimple.errors import DataError, UsageError
@@ -90,7 +90,7 @@ def load_images(spec: str, split: Split) -> Images:
 
             - `digits`: the 1,797 digits of 8 x 8 pixels that are part of scikit-learn; every fifth image of each class
               belongs to the test split;
-            - `mnist:DIR`: a folder with the IDX files;
+            - `mnist:DIR` or `fashion_mnist:DIR`: a folder with the IDX files;
             - `cifar10:PATH`: an image folder, the .bin records, a tar archive of either, or a folder with such an
               archive;
             - `folder:PATH`: other images, as train/CLASS/IMAGE.png and test/CLASS/IMAGE.png, or an archive of them;
@@ -152,6 +152,7 @@ def _load_digits(split: str) -> RawImages:
 
 READERS: dict[str, Callable[[Path, str], RawImages]] = {
     "cifar10": read_cifar10,
+    "fashion_mnist": read_fashion_mnist,
     "folder": read_folder,
     "mnist": read_mnist,
     "npz": read_npz,

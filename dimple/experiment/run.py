@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, final
 from torch import nn
 
 from dimple.columns import describe_column
-from dimple.errors import RunError
+from dimple.data import DataSplits
+from dimple.errors import DataError, RunError
 from dimple.networks.wrappers import freeze
 from dimple.runs import RunFolder
 from dimple.scene import Scene, load_run_scene
-from dimple.tensors import generator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,10 +97,26 @@ class Run(RunFolder):
             raise RunError(f"{self.path}: is a {self.kind}, which keeps no networks")
         if step not in self.steps:
             raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
-        scene = self.scene
-        network = scene.network.build(scene.manifold.ambient_dim, generator(scene.seed, "network"))
+        network = self.scene.build_network(self.sample_shape, len(self.class_names))
         network.load_state_dict(self.read_snapshot(step)[0])
         return freeze(network).double()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes of a simulation."""
+        return tuple(self.info["samples"]["classes"]) if "samples" in self.info else ("0", "1")
+
+    def samples(self) -> DataSplits:
+        """Return the samples that a simulation was trained on and measured at, made or read again.
+
+        Raises:
+            DataError: if the data set is no longer where the run found it, nor in another place that is looked at.
+        """
+        source = self.info.get("samples", {}).get("source") or None
+        try:
+            return self.scene.samples(source)
+        except DataError:
+            return self.scene.samples()
 
     def show(self, height: int = PAGE_HEIGHT) -> "RunPage":
         """Return the interactive page of the run, or else its report, which a notebook shows inline.
@@ -111,9 +127,9 @@ class Run(RunFolder):
         Raises:
             RunError: if the run has neither.
         """
-        for name in ("page.html", "report.html"):
-            if (self.path / name).is_file():
-                return RunPage(self.path / name, height)
+        for file in (self.views_path / "page.html", self.path / "report.html"):
+            if file.is_file():
+                return RunPage(file, height)
         raise RunError(f"{self.path}: has neither page.html nor report.html; dimple report {self.path} writes one")
 
     def __repr__(self) -> str:

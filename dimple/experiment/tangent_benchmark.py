@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dimple.data import SyntheticData
 from dimple.errors import UsageError
 from dimple.manifolds import Manifold
 from dimple.scene import Scene
@@ -100,9 +101,10 @@ def benchmark_tangents(scene: Scene, points: int = 4000, neighbors: int = 20) ->
         (True, True)
     """
     smallest_cloud = points // THINNING_FACTORS[0]
-    if not scene.manifold.dim < neighbors < smallest_cloud:
+    dim = scene.require_manifold().dim
+    if not dim < neighbors < smallest_cloud:
         raise UsageError(
-            f"{points} points with {neighbors} neighbors on a manifold of dimension {scene.manifold.dim}: the "
+            f"{points} points with {neighbors} neighbors on a manifold of dimension {dim}: the "
             f"neighbors must be more than the dimension, and fewer than a sixteenth of the points, {smallest_cloud}"
         )
     return _BenchmarkRunner(scene, points, neighbors).compute()
@@ -113,7 +115,8 @@ class _BenchmarkRunner:
     """Comparison of estimates on one manifold, from one cloud, at fixed test points."""
 
     def __init__(self, scene: Scene, points: int, neighbors: int) -> None:
-        self.manifold: Manifold = scene.manifold
+        assert isinstance(scene.data, SyntheticData)
+        self.manifold: Manifold = scene.require_manifold()
         self.seed = scene.seed
         self.noise = scene.data.noise
         self.k = neighbors

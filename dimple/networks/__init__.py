@@ -1,14 +1,20 @@
 """Networks: small networks to train, image networks to measure, and a safe reader of weights files."""
 
+from dimple.networks.architecture import Architecture
 from dimple.networks.load import MODELS, build_model, check_compatible, load_model
 from dimple.networks.mlp import MLP
 from dimple.networks.weights import load_weights, read_weights
 from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze, unwrap
 from dimple.renamed import missing_attribute
 
+# The networks that a scene can train, by the value of `kind`.
+ARCHITECTURES: dict[str, type[Architecture]] = {"mlp": MLP}
+
 __all__ = [
+    "ARCHITECTURES",
     "MLP",
     "MODELS",
+    "Architecture",
     "NormalizedModel",
     "add_second_logit",
     "build_model",

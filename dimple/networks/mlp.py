@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.errors import SceneError
+from dimple.networks.architecture import Architecture, count_features
 from dimple.settings import Count, Finite, NonNegative, Positive, settings
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "softplus": nn.Softplus}
@@ -15,8 +16,10 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "ge
 
 @final
 @settings
-class MLP:
-    """A network n - widths - 2 with two scores, initialized by PyTorch's U(+-1/sqrt(fan_in)) and then rescaled.
+class MLP(Architecture):
+    """A network n - widths - K with K scores, initialized by PyTorch's U(+-1/sqrt(fan_in)) and then rescaled.
+
+    Images are flattened first.
 
     Args:
         widths: units of the hidden layers.
@@ -26,7 +29,8 @@ class MLP:
         bias_scale: factor of the first layer's biases; it determines the distance from the origin of the hyperplanes
             where the first layer's units switch on.
         output_scale: factor of the last layer's weights.
-        initial_logit_bias: constant term of the initial log-odds of class 1; it moves the first boundary off the data.
+        initial_logit_bias: constant term of the initial log-odds of class 1 against class 0; it moves the first
+            boundary off the data.
     """
 
     widths: tuple[Count, ...] = (128, 128)
@@ -36,16 +40,16 @@ class MLP:
     output_scale: Positive = 1.0
     initial_logit_bias: Finite = 0.0
 
-    def build(self, in_features: int, generator: torch.Generator) -> nn.Sequential:
-        """Build a float32 network for `(B, in_features)` on the CPU; all its random weights come from `generator`."""
+    def build(self, shape: int | tuple[int, ...], generator: torch.Generator, classes: int = 2) -> nn.Sequential:
         if not self.widths:
             raise SceneError("network.widths is empty; give at least one hidden layer, such as [128]")
+        in_features = count_features(shape)
         scale = torch.tensor(self.first_layer_weight_scale, dtype=torch.float32)
         if scale.dim() == 1 and len(scale) != in_features:
             raise SceneError(
                 f"network.first_layer_weight_scale has {len(scale)} factors; the space has {in_features} coordinates"
             )
-        sizes = [in_features, *self.widths, 2]
+        sizes = [in_features, *self.widths, classes]
         layers: list[nn.Module] = []
         for fan_in, fan_out in itertools.pairwise(sizes):
             layers += [_make_linear(fan_in, fan_out, generator), ACTIVATIONS[self.activation]()]
@@ -57,8 +61,9 @@ class MLP:
             first.weight.mul_(scale)
             first.bias.mul_(self.bias_scale)
             last.weight.mul_(self.output_scale)
-            last.bias.add_(torch.tensor([-self.initial_logit_bias / 2, self.initial_logit_bias / 2]))
-        return nn.Sequential(*layers)
+            last.bias[:2].add_(torch.tensor([-self.initial_logit_bias / 2, self.initial_logit_bias / 2]))
+        is_flat = isinstance(shape, int) or len(shape) == 1
+        return nn.Sequential(*layers) if is_flat else nn.Sequential(nn.Flatten(), *layers)
 
 
 def _make_linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:

@@ -37,11 +37,13 @@ from dimple.settings import expand_home, format_value
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
 MAKE_AGAIN = "make the run again with force=True"
+# The folder of the slice in a run.
+SLICE_FOLDER = "slice"
 # The format of version 0.1, which is read with the present names.
 OLD_FORMAT = 1
 # The names of all files and folders of a run, including those of version 0.1.
 RUN_FILES_PATTERN = re.compile(
-    r"((scene|config)\.yaml|run\.json|snapshots|cache|parts|stills|(geometry|images|pictures)\.safetensors"
+    r"((scene|config)\.yaml|run\.json|slice|snapshots|cache|parts|stills|(geometry|images|pictures)\.safetensors"
     r"|(metrics|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
     r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-tmp-.*)"
 )
@@ -359,6 +361,18 @@ class RunFolder:
         """The training points `train` `(N, n)` and their `labels` `(N,)`."""
         arrays = self.geometry()
         return {"train": arrays["train"], "labels": arrays["labels"]}
+
+    @property
+    def views_path(self) -> Path:
+        """The folder of film, stills and page: that of the run, or of the slice in a run without a film."""
+        has_slice = (self.path / SLICE_FOLDER).is_dir() and not (self.path / "film.mp4").is_file()
+        return self.path / SLICE_FOLDER if has_slice else self.path
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample of a simulation or a slice."""
+        recorded = self.info.get("samples", {}).get("shape")
+        return tuple(self.geometry()["train"].shape[1:] if recorded is None else recorded)
 
     @property
     def display_points(self) -> NDArray[np.float64]:

@@ -2,24 +2,26 @@
 
 import dataclasses
 import re
-from typing import Annotated, final
+from typing import Annotated, Literal, final
 
 import torch
 from annotated_types import MaxLen
-from torch import Tensor
+from torch import Tensor, nn
 
 from dimple.boundary import AffineSlice
-from dimple.data import LABEL_RULES, SAMPLINGS, LabelRule, ManifoldSamples, Sampling, SyntheticData
+from dimple.data import DATA_SOURCES, LABEL_RULES, SAMPLINGS, DataSource, DataSplits, LabelRule, Sampling, SyntheticData
 from dimple.errors import SceneError
 from dimple.levelsets import LEVEL_SETS
 from dimple.levelsets.adaptive import Adaptive
 from dimple.levelsets.base import LevelSet
 from dimple.levelsets.dense import NoLevelSet
 from dimple.manifolds import MANIFOLDS, Manifold
-from dimple.networks.mlp import MLP
+from dimple.networks import ARCHITECTURES, MLP, Architecture
 from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
 from dimple.scene.display_slice import require_display_slice
-from dimple.settings import Seed, settings
+from dimple.settings import Count, Natural, Positive, Seed, settings
+from dimple.tangents.estimators import TANGENT_ESTIMATORS, TangentEstimator
+from dimple.tensors import generator
 from dimple.training import (
     OBJECTIVES,
     OPTIMIZERS,
@@ -34,8 +36,14 @@ from dimple.views.film.settings import Film
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+# The default probes.
+MANIFOLD_PROBES: tuple[Probe, ...] = (Margin(), OnOff(), Offset())
+IMAGE_PROBES: tuple[Probe, ...] = (Margin(),)
+
 # The base class of each family with its table of members, by the value of `kind` in a scene file.
 FAMILIES: dict[type, dict[str, type]] = {
+    Architecture: ARCHITECTURES,
+    DataSource: DATA_SOURCES,
     LabelRule: dict(LABEL_RULES),
     LevelSet: dict(LEVEL_SETS),
     Manifold: dict(MANIFOLDS),
@@ -44,13 +52,52 @@ FAMILIES: dict[type, dict[str, type]] = {
     Probe: dict(PROBES),
     Sampling: dict(SAMPLINGS),
     Schedule: dict(SCHEDULES),
+    TangentEstimator: dict(TANGENT_ESTIMATORS),
 }
 
 
 @final
 @settings
+class SceneSlice:
+    """The slice of the space of samples that a film shows, chosen at the last snapshot.
+
+    Args:
+        images: rows of the split; the first sample is the origin.
+        split: the split of the samples.
+        axes: `points` from the first sample to the others; `gradient` for one direction along the tangent space, where
+            it is known, and the steepest directions; `pca` or `random`.
+        dim: the dimension of the slice.
+        resolution: grid cells along each axis; null for 256 in a plane and 64 in a space.
+        radius: half the side of the box; null for a box that holds the samples.
+    """
+
+    images: tuple[Natural, ...] = (0,)
+    split: Literal["test", "train"] = "train"
+    axes: Literal["points", "gradient", "pca", "random"] = "gradient"
+    dim: Literal[2, 3] = 2
+    resolution: Count | None = None
+    radius: Positive | None = None
+
+
+@final
+@settings
 class Scene:
-    """A simulation: a manifold, labeled points, a network, its training, and the measurements and drawings of it.
+    """A simulation: labeled data, a network, its training, and the measurements and drawings of it.
+
+    Args:
+        name: the name of the run.
+        seed: of all random numbers.
+        manifold: the manifold of synthetic data; null for images.
+        data: labeled points on the manifold, or images.
+        network: the network, with as many inputs and scores as the data have coordinates and classes.
+        training: the method that fits it.
+        snapshots: the steps at which the network is kept and measured.
+        probes: the measurements at each snapshot; by default margin, onoff and offset on a manifold, and margin on
+            images.
+        tangents: how the tangent spaces of the data are estimated; null where they are exact, or not needed.
+        levelset: the boundary between two classes of points that is drawn.
+        slice: the slice in which the regions of all classes are drawn, of images or points; null for none.
+        film: the film.
 
     Example:
         >>> from dimple.manifolds import Sphere
@@ -61,44 +108,81 @@ class Scene:
     _: dataclasses.KW_ONLY
     name: Annotated[str, MaxLen(64)] = "scene"
     seed: Seed = 0
-    manifold: Manifold
-    data: SyntheticData = SyntheticData()
-    network: MLP = MLP()
+    manifold: Manifold | None = None
+    data: DataSource = SyntheticData()
+    network: Architecture = MLP()
     training: Training = Training()
     snapshots: SnapshotSchedule = SnapshotSchedule()
-    probes: tuple[Probe, ...] = (Margin(), OnOff(), Offset())
+    probes: tuple[Probe, ...] = MANIFOLD_PROBES
+    tangents: TangentEstimator | None = None
     levelset: LevelSet = Adaptive(resolution=64)
+    slice: SceneSlice | None = None
     film: Film = Film()
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
             raise SceneError(f"name is {self.name!r}; names match [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
+        if self.manifold is None and self.probes is MANIFOLD_PROBES:
+            object.__setattr__(self, "probes", IMAGE_PROBES)
+        self._check_data()
         kinds = [type(probe) for probe in self.probes]
         if len(set(kinds)) != len(kinds):
             raise SceneError("probes lists a kind twice; list each kind once")
-        n = self.manifold.ambient_dim
         for side in ("low", "high"):
             corner = getattr(self.levelset, side)
-            if corner is not None and len(corner) != n:
-                raise SceneError(f"levelset.{side} has {len(corner)} numbers; the space has {n} coordinates")
+            if self.manifold is not None and corner is not None and len(corner) != self.manifold.ambient_dim:
+                raise SceneError(
+                    f"levelset.{side} has {len(corner)} numbers; the space has {self.manifold.ambient_dim} coordinates"
+                )
 
-    def samples(self) -> ManifoldSamples:
-        """Return the training, test and held-out points; they depend only on `data`, `manifold` and `seed`."""
-        return self.data.sample(self.manifold, self.seed)
+    def _check_data(self) -> None:
+        """Refuse keys that contradict the kind of the data."""
+        if self.manifold is None and self.data.has_manifold:
+            raise SceneError("the key manifold is missing; add a line `manifold: ...`, or name images under data")
+        if self.manifold is not None:
+            if not self.data.has_manifold:
+                raise SceneError("manifold is set, and data names images; leave one of them out")
+            if self.tangents is not None:
+                raise SceneError("tangents is set, and those of the manifold are exact; leave it out")
+        elif any(isinstance(probe, Offset) for probe in self.probes):
+            raise SceneError("probes lists offset, which needs the normals of a manifold; leave it out for images")
+
+    def require_manifold(self) -> Manifold:
+        """Return the manifold.
+
+        Raises:
+            SceneError: if the scene has images.
+        """
+        if self.manifold is None:
+            raise SceneError(f"{self.name}: has images and no manifold, which this needs; name a scene with one")
+        return self.manifold
+
+    def samples(self, location: str | None = None) -> DataSplits:
+        """Return all samples; they depend only on `data`, `manifold`, `seed` and the files of the data set.
+
+        Args:
+            location: the data set as `NAME:PATH`; None to look for it.
+
+        Raises:
+            SceneError, DataError: if the data cannot be made or read.
+        """
+        return self.data.sample(self.manifold, self.seed, location)
+
+    def build_network(self, shape: tuple[int, ...], class_count: int) -> nn.Module:
+        """Return the network before its first update, float32, on the CPU, for samples of this shape."""
+        return self.network.build(shape, generator(self.seed, "network"), class_count)
 
     @property
     def is_drawable(self) -> bool:
         """Return whether the scene has a level set to draw."""
-        return not isinstance(self.levelset, NoLevelSet)
+        return self.manifold is not None and not isinstance(self.levelset, NoLevelSet)
 
     @property
     def has_display_slice(self) -> bool:
         """Return whether the scene is drawn in a slice, since its space has more than three dimensions."""
-        return self.is_drawable and self.manifold.ambient_dim > 3
+        return self.is_drawable and self.require_manifold().ambient_dim > 3
 
-    def display_bounds(
-        self, samples: ManifoldSamples, affine_slice: AffineSlice | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def display_bounds(self, samples: DataSplits, affine_slice: AffineSlice | None = None) -> tuple[Tensor, Tensor]:
         """Return the corners of the drawn box.
 
         By default it is the bounding box of the points, widened on each side by a third of its longest side.
@@ -112,7 +196,7 @@ class Scene:
         """
         points = torch.cat([samples.train, samples.heldout])
         if self.has_display_slice:
-            require_display_slice(self.manifold, self.seed)
+            require_display_slice(self.require_manifold(), self.seed)
             if self.levelset.low is not None or self.levelset.high is not None:
                 raise SceneError("levelset: low and high are for R^2 and R^3; in a slice the box is fitted to the data")
             points = points if affine_slice is None else affine_slice.coordinates(points)

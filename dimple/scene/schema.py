@@ -94,7 +94,7 @@ def _member_schema(field: NestedField, default: Any, families: Families) -> dict
     """Return the schema of one object of a field: its class, or any member of its family."""
     if field.members is None:
         return _object_schema(field.cls, None, default, families)
-    if default is dataclasses.MISSING and _is_recursive(field.cls, field.members, families):
+    if (default is dataclasses.MISSING or default is None) and _is_recursive(field.cls, field.members, families):
         return {"$ref": f"#/$defs/{field.cls.__name__}"}
     return _family_schema(field, default, families)
 

@@ -1,6 +1,8 @@
 """The training loop, which passes the network at given steps to a callback and can stop and continue anywhere."""
 
 import copy
+import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +16,9 @@ from torch import Tensor, nn
 from dimple.errors import DivergedError, SceneError
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, settings
-from dimple.tensors import generator
+from dimple.tensors import Box, generator
 from dimple.training.objectives import Batch, Objective, Standard
+from dimple.training.objectives.base import evaluation_mode
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.optimizers import Adam, Optimizer
 from dimple.training.schedules import Averaging, Constant, Schedule, Stop
@@ -26,6 +29,7 @@ DEFAULT_STEPS = 1000
 # The state of an unfinished training is kept at least this often.
 SECONDS_BETWEEN_STATES = 20.0
 STATE = "training"
+PREPARED = "prepared"
 
 
 class StateCache(Protocol):
@@ -99,6 +103,7 @@ class Training:
         *,
         seed: int = 0,
         tangents: TangentField | None = None,
+        bounds: Box | None = None,
         cache: StateCache | None = None,
     ) -> None:
         """Train the network in place.
@@ -116,13 +121,34 @@ class Training:
                 the steps after the state that it continues from.
             seed: of the order of the samples and of random perturbations.
             tangents: the tangent spaces of the data, for an objective that is restricted to them.
+            bounds: the range of valid inputs, such as pixels, which perturbed samples do not leave.
             cache: where the state of the training is kept, and read if there is one.
 
         Raises:
             DivergedError: at the first step whose loss is not finite.
             SceneError: if the objective needs tangent spaces and there are none.
         """
-        _Fit(self, network, x, y, seed, tangents).run(set(record_steps), record, cache)
+        basis = None
+        if self.objective.needs_tangents:
+            if tangents is None:
+                raise SceneError("training.objective.restrict needs the tangent spaces of the data; set it to none")
+            basis = tangents.tangent_basis(x)
+        data = Batch(x, y, lambda: generator(seed, "preparation"), basis, bounds)
+        _Fit(self, network, data, seed, cache).run(set(record_steps), record)
+
+
+@final
+class _FirstCache:
+    """The part of a cache for the first of two trainings."""
+
+    def __init__(self, cache: StateCache) -> None:
+        self.cache = cache
+
+    def read_cache(self, name: str) -> Arrays | None:
+        return self.cache.read_cache(f"first-{name}")
+
+    def write_cache(self, name: str, arrays: Arrays) -> None:
+        self.cache.write_cache(f"first-{name}", arrays)
 
 
 @final
@@ -130,35 +156,68 @@ class _Fit:
     """One training in progress."""
 
     def __init__(
-        self, training: Training, network: nn.Module, x: Tensor, y: Tensor, seed: int, tangents: TangentField | None
+        self,
+        training: Training,
+        network: nn.Module,
+        data: Batch,
+        seed: int,
+        cache: StateCache | None,
+        purpose: tuple[str, ...] = (),
     ) -> None:
         self.training = training
         self.network = network
-        self.x = x
-        self.y = y
         self.seed = seed
-        self.basis = self._tangent_basis(tangents)
-        self.per_epoch = training.steps_per_epoch(len(x))
-        self.last_step = training.last_step(len(x))
+        self.cache = cache
+        self.purpose = purpose
+        # Epochs are those of the given samples, also where the objective trains on fewer.
+        self.last_step = training.last_step(len(data.x))
+        self.data = self._prepare(data)
+        self.per_epoch = training.steps_per_epoch(len(self.data.x))
         self.averaged = copy.deepcopy(network) if training.averaging is not None else None
         self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.memory = [training.optimizer.start(parameter.detach()) for parameter in self.trained]
         self.order = (-1, torch.empty(0, dtype=torch.long))
 
-    def _tangent_basis(self, tangents: TangentField | None) -> Tensor | None:
-        if not self.training.objective.needs_tangents:
-            return None
-        if tangents is None:
-            raise SceneError("training.objective.restrict needs the tangent spaces of the data; set it to none")
-        return tangents.tangent_basis(self.x)
+    def _prepare(self, data: Batch) -> Batch:
+        """Return the samples and the memory of the objective, from the cache where they are kept."""
+        weights = self.network.state_dict()
+        kept = None if self.cache is None else self.cache.read_cache(PREPARED)
+        if kept is None:
+            prepared = self.training.objective.prepare(self.network, data, functools.partial(self._train_first, data))
+            if self.cache is not None and prepared is not data:
+                tensors = {"x": prepared.x, "y": prepared.y} | _prefixed("memory", prepared.memory)
+                self.cache.write_cache(PREPARED, _to_arrays(tensors | _prefixed("network", weights)))
+            return prepared
+        restored = {name: torch.from_numpy(array.copy()).to(data.x.device) for name, array in kept.items()}
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                tensor.copy_(restored[f"network/{name}"])
+        memory = {name[7:]: tensor for name, tensor in restored.items() if name.startswith("memory/")}
+        return dataclasses.replace(data, x=restored["x"], y=restored["y"], basis=None, memory=memory)
 
-    def run(self, record_steps: set[int], record: RecordCallback, cache: StateCache | None) -> None:
+    def _train_first(
+        self, data: Batch, network: nn.Module, objective: Objective, stop: Stop | None, schedule: Schedule | None = None
+    ) -> nn.Module:
+        """Train a network before the main training, as `FirstTraining` says."""
+        training = dataclasses.replace(
+            self.training,
+            objective=objective,
+            stop=stop or self.training.stop,
+            schedule=schedule or self.training.schedule,
+        )
+        trained: list[nn.Module] = []
+        cache = None if self.cache is None else _FirstCache(self.cache)
+        first = _Fit(training, network, data, self.seed, cache, (*self.purpose, "first"))
+        first.run(set(), lambda _, last, __: trained.append(last))
+        return trained[-1]
+
+    def run(self, record_steps: set[int], record: RecordCallback) -> None:
         """Train from the state in the cache, or from the beginning."""
-        first = self._restore(cache)
+        first = self._restore()
         kept = time.monotonic()
         for step in range(first, self.last_step + 1):
-            if cache is not None and step > first and time.monotonic() - kept >= SECONDS_BETWEEN_STATES:
-                cache.write_cache(STATE, self._state(step))
+            if self.cache is not None and step > first and time.monotonic() - kept >= SECONDS_BETWEEN_STATES:
+                self.cache.write_cache(STATE, _to_arrays(self._tensors()) | {"step": np.array(step)})
                 kept = time.monotonic()
             loss = float(self.training.objective.differentiate(self.network, self._batch(step)))
             if not math.isfinite(loss):
@@ -175,33 +234,30 @@ class _Fit:
 
     def _batch(self, step: int) -> Batch:
         """Return the samples of a step."""
-
-        def stream() -> torch.Generator:
-            return generator(self.seed, "training", step)
-
+        data = dataclasses.replace(self.data, generator=lambda: self._generator("training", step))
         if self.per_epoch == 1:
-            return Batch(self.x, self.y, stream, self.basis)
+            return data
         epoch, index = divmod(step, self.per_epoch)
         if self.order[0] != epoch:
-            self.order = (epoch, torch.randperm(len(self.x), generator=generator(self.seed, "batches", epoch)))
-        size = self.training.batch_size or len(self.x)
-        rows = self.order[1][index * size : (index + 1) * size].to(self.x.device)
-        return Batch(self.x[rows], self.y[rows], stream, None if self.basis is None else self.basis[rows])
+            self.order = (epoch, torch.randperm(len(data.x), generator=self._generator("batches", epoch)))
+        size = self.training.batch_size or len(data.x)
+        return data.select(self.order[1][index * size : (index + 1) * size].to(data.x.device))
+
+    def _generator(self, *purpose: object) -> torch.Generator:
+        return generator(self.seed, *self.purpose, *purpose)
 
     def _has_reached_goal(self) -> bool:
         """Return whether the accuracy, the loss or the smallest margin ends the training."""
         stop = self.training.stop
         if stop.accuracy is None and stop.loss is None and stop.min_margin is None:
             return False
-        was_training = self.network.training
-        self.network.eval()
-        with torch.no_grad():
-            scores = self.network(self.x)
-        self.network.train(was_training)
+        y = self.data.y
+        with evaluation_mode(self.network), torch.no_grad():
+            scores = self.network(self.data.x)
         return (
-            (stop.accuracy is not None and float((scores.argmax(1) == self.y).double().mean()) >= stop.accuracy)
-            or (stop.loss is not None and float(nn.functional.cross_entropy(scores, self.y)) <= stop.loss)
-            or (stop.min_margin is not None and float(logit_margin(scores, self.y).min()) >= stop.min_margin)
+            (stop.accuracy is not None and float((scores.argmax(1) == y).double().mean()) >= stop.accuracy)
+            or (stop.loss is not None and float(nn.functional.cross_entropy(scores, y)) <= stop.loss)
+            or (stop.min_margin is not None and float(logit_margin(scores, y).min()) >= stop.min_margin)
         )
 
     def _update(self, step: int) -> None:
@@ -230,21 +286,16 @@ class _Fit:
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return all tensors that a step changes, by name."""
-        tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors = _prefixed("network", self.network.state_dict()) | _prefixed("memory", self.data.memory)
         if self.averaged is not None:
-            tensors |= {f"averaged/{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+            tensors |= _prefixed("averaged", self.averaged.state_dict())
         for row, memory in enumerate(self.memory):
-            tensors |= {f"optimizer/{row}/{index}": tensor for index, tensor in enumerate(memory)}
+            tensors |= _prefixed(f"optimizer/{row}", {str(index): tensor for index, tensor in enumerate(memory)})
         return tensors
 
-    def _state(self, step: int) -> Arrays:
-        """Return all that is needed to continue with the step."""
-        arrays: Arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
-        return arrays | {"step": np.array(step)}
-
-    def _restore(self, cache: StateCache | None) -> int:
+    def _restore(self) -> int:
         """Return the step to begin with: 0, or that of the state in the cache, whose tensors are copied."""
-        arrays = None if cache is None else cache.read_cache(STATE)
+        arrays = None if self.cache is None else self.cache.read_cache(STATE)
         tensors = self._tensors()
         if arrays is None or arrays.keys() != tensors.keys() | {"step"}:
             return 0
@@ -252,6 +303,14 @@ class _Fit:
             for name, tensor in tensors.items():
                 tensor.copy_(torch.from_numpy(arrays[name]))
         return int(arrays["step"])
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def _to_arrays(tensors: Mapping[str, Tensor]) -> Arrays:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
 @final

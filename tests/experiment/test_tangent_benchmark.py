@@ -15,16 +15,17 @@ from dimple.errors import UsageError
 from dimple.experiment import tangent_benchmark
 from dimple.experiment.tangent_benchmark import benchmark_tangents, fit_power_law, largest_curvature
 from dimple.manifolds import Circle, Embedding, Helix, Manifold, Sphere, Torus
-from dimple.scene import Scene, load_scene, shipped_scenes
+from dimple.scene import Scene, load_scene
 from dimple.tensors import generator
 from dimple.views.charts.error_sweeps import ErrorSweep
+from tests.built_in_scenes import MANIFOLD_SCENES
 
 
 def sweeps_by_name(scene: Scene, **settings: int) -> dict[str, ErrorSweep]:
     return {sweep.name: sweep for sweep in benchmark_tangents(scene, **settings).sweeps}
 
 
-@pytest.mark.parametrize("name", shipped_scenes())
+@pytest.mark.parametrize("name", MANIFOLD_SCENES)
 def test_on_every_scene_the_estimate_is_better_than_chance_and_improves_with_points(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,11 @@ from dimple.boundary import Boundary
 from dimple.errors import SceneError
 from dimple.levelsets import Exact
 from dimple.manifolds import Circle, CliffordTorus, Embedding, Flat, Manifold, Sphere
-from dimple.scene import load_scene, shipped_scenes
+from dimple.scene import load_scene
 from dimple.scene.display_slice import affine_hull, build_display_slice, compute_slice_statistics, require_display_slice
 from dimple.tensors import generator
 from dimple.views.content.from_run import frames_from_run
+from tests.built_in_scenes import MANIFOLD_SCENES
 
 SQUARE = Flat(low=(-0.5, -0.5), high=(0.5, 0.5), offset=())
 CUBE = Flat(low=(0.0,) * 3, high=(1.0,) * 3, offset=())
@@ -114,7 +115,7 @@ def test_the_corners_of_a_slice_cannot_be_set() -> None:
         scene.display_bounds(scene.samples())
 
 
-@pytest.mark.parametrize("name", shipped_scenes())
+@pytest.mark.parametrize("name", MANIFOLD_SCENES)
 def test_every_scene_that_can_be_drawn_is_drawn(name: str) -> None:
     scene: Any = load_scene(name)
     if scene.manifold.ambient_dim <= 3:

@@ -9,7 +9,7 @@ from torch import nn
 
 from dimple.errors import DivergedError, SceneError
 from dimple.networks import MLP
-from dimple.tensors import generator
+from dimple.tensors import Box, generator
 from dimple.training import SGD, Adam, Averaging, SnapshotSchedule, Stop, Training
 from dimple.training import loop as training_loop
 from dimple.training.objectives import Adversarial, Standard
@@ -103,17 +103,17 @@ class Cache:
     """A cache in memory that ends the training after a number of writes."""
 
     def __init__(self) -> None:
-        self.arrays: dict[str, np.ndarray] | None = None
+        self.arrays: dict[str, dict[str, np.ndarray]] = {}
         self.writes_left = 0
 
     def read_cache(self, name: str) -> dict[str, np.ndarray] | None:
-        return self.arrays
+        return self.arrays.get(name)
 
     def write_cache(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         self.writes_left -= 1
         if self.writes_left < 0:
             raise KilledError
-        self.arrays = {key: array.copy() for key, array in arrays.items()}
+        self.arrays[name] = {key: array.copy() for key, array in arrays.items()}
 
 
 REGIMES = [
@@ -257,6 +257,21 @@ def test_a_clipped_step_is_the_learning_rate_times_the_largest_norm() -> None:
     after = final_weights(Training(optimizer=SGD(lr=0.5), clip_norm=1e-3, stop=Stop(steps=1)))
     change = torch.cat([(a - b).detach().flatten() for a, b in zip(after, before.parameters(), strict=True)])
     assert float(change.norm()) == pytest.approx(0.5e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("batch_size", [None, 6])
+def test_training_passes_the_bounds_to_its_batches(batch_size: int | None) -> None:
+    x, y = points()
+    seen: list[torch.Tensor] = []
+
+    class Recorder(nn.Linear):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            seen.append(batch.detach())
+            return super().forward(batch)
+
+    training = Training(objective=Adversarial(eps=3.0, steps=2), batch_size=batch_size, stop=Stop(steps=3))
+    training.fit(Recorder(2, 2), x.clamp(-1, 1), y, [], lambda *_: None, bounds=Box(-1.0, 1.0))
+    assert float(torch.cat(seen).abs().max()) == 1.0
 
 
 def test_a_restricted_objective_without_tangents_says_so() -> None:

@@ -178,19 +178,26 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
 
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
+    from dimple.errors import MissingDataError
     from dimple.manifolds.geometry.closest_point import require_own_points
     from dimple.scene import load_scene
-    from dimple.tensors import generator
 
     scene = load_scene(file, overrides or ())
-    samples = scene.samples()
+    try:
+        samples = scene.samples()
+    except MissingDataError as error:
+        typer.echo(f"{file}: valid; {error}")
+        return
+    scene.build_network(samples.shape, len(samples.classes))
+    if scene.manifold is None:
+        shape = " x ".join(map(str, samples.shape))
+        typer.echo(f"{file}: valid; {len(samples.train)} training images of {shape} in {len(samples.classes)} classes")
+        return
     scene.display_bounds(samples)
-    manifold = scene.manifold
-    require_own_points(manifold, samples.heldout)
-    scene.network.build(manifold.ambient_dim, generator(scene.seed, "network"))
+    require_own_points(scene.manifold, samples.heldout)
     typer.echo(
-        f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {manifold.dim} "
-        f"in R^{manifold.ambient_dim}"
+        f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {scene.manifold.dim} "
+        f"in R^{scene.manifold.ambient_dim}"
     )
 
 

@@ -22,6 +22,13 @@ def simulate(
         typer.Option("--out", "-o", metavar="FOLDER", help="Run folder.  [default: runs/<scene>-<seed>]"),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed.  [default: that of the scene]")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:PATH",
+            help="Data set of the scene, such as mnist:DIR.  [default: in $DIMPLE_DATA or the cache]",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     overrides: OverridesOption = None,
     resolution: Annotated[
@@ -68,6 +75,7 @@ def simulate(
         run = experiment.simulate(
             load_scene(scene, overrides or (), seed, resolution),
             out,
+            data=data,
             device=device,
             force=force,
             film=not no_film,
@@ -114,8 +122,9 @@ def _print_summary(run: "RunFolder") -> None:
         out.print(f"  {CONTROLS_NOTE}", markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
-    note = "margins and depths are medians over the training points, negative where the prediction is wrong"
+    note = "margins and depths are medians over the training samples, negative where the prediction is wrong"
     out.print(note, style="dim", markup=False)
-    for file in ("film.mp4", "page.html", "report.html", "metrics.parquet"):
-        if (run.path / file).exists():
-            out.print(str(run.path / file), markup=False)
+    views = (run.views_path / "film.mp4", run.views_path / "page.html")
+    for file in (*views, run.path / "report.html", run.path / "metrics.parquet"):
+        if file.exists():
+            out.print(str(file), markup=False)

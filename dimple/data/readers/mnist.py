@@ -14,6 +14,9 @@ from dimple.errors import DataError
 from dimple.settings import format_value
 
 CLASS_NAMES = tuple("0123456789")
+FASHION_CLASS_NAMES = (
+    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
 FILE_PREFIXES = {"train": "train", "test": "t10k"}
 SUBFOLDERS = ("", "raw", "MNIST/raw")
 # The codes for types of numbers in the header of an IDX file.
@@ -30,7 +33,7 @@ MAX_BYTES = 2**32
 DOWNLOAD_AGAIN_HINT = "get the file from its source again"
 
 
-def read_mnist(path: Path, split: str) -> RawImages:
+def read_mnist(path: Path, split: str, class_names: tuple[str, ...] = CLASS_NAMES) -> RawImages:
     """Read one split of MNIST, `(N, 1, H, W)`, from a folder with the IDX files, which may be gzipped.
 
     There are ten classes, or more if a label of either split is above 9.
@@ -53,9 +56,17 @@ def read_mnist(path: Path, split: str) -> RawImages:
         raise DataError(f"{images_path}: holds no images")
     label_files = [_find_file(path, f"{prefix}-labels", 1) for prefix in FILE_PREFIXES.values()]
     all_labels = {file.name: read_idx(file, 1) for file in label_files if file is not None}
-    has_ten_classes = all(values.max(initial=0) < len(CLASS_NAMES) for values in all_labels.values())
-    classes = name_classes(all_labels, str(path), CLASS_NAMES if has_ten_classes else ())
+    has_ten_classes = all(values.max(initial=0) < len(class_names) for values in all_labels.values())
+    classes = name_classes(all_labels, str(path), class_names if has_ten_classes else ())
     return RawImages(images[:, None], labels.astype(np.int64), classes)
+
+
+def read_fashion_mnist(path: Path, split: str) -> RawImages:
+    """Read one split of Fashion-MNIST, which has the form of MNIST.
+
+    Reference: Xiao, Rasul and Vollgraf 2017, Fashion-MNIST.
+    """
+    return read_mnist(path, split, FASHION_CLASS_NAMES)
 
 
 def _require_file(root: Path, name: str, axes: int) -> Path:

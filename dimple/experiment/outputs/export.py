@@ -55,7 +55,9 @@ def export_run(
     targets = [expand_home(out) for out in outputs] or [run.default_output_path("film.mp4")]
     _check_arguments(targets, size, fps)
     if not (run.path / "geometry.safetensors").is_file():
-        raise RunError(f"{run.path}: holds no boundary to draw; open {run.path / 'report.html'} in a browser")
+        report = f"open {run.path / 'report.html'} in a browser"
+        other = report if run.views_path == run.path else f"name {run.views_path}"
+        raise RunError(f"{run.path}: holds no boundary to draw; {other}")
     # A page shows the curves of a run whose boundary cannot be drawn.
     if all(target.suffix == PAGE_SUFFIX for target in targets) and not is_drawable(run):
         frames: list[Frame] = []

@@ -1,11 +1,13 @@
 """The verb `gallery`: a static site with a page for each scene."""
 
 import functools
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from dimple.errors import RunError, UsageError
+from dimple.data.locate import locate_dataset
+from dimple.errors import MissingDataError, RunError, UsageError
 from dimple.experiment.outputs.export import is_drawable
 from dimple.experiment.provenance import describe_device, versions
 from dimple.experiment.run import Run
@@ -43,7 +45,7 @@ def build_gallery(
 
     Args:
         out: the folder of the site.
-        scenes: names of built-in scenes, or scene files; if empty, all built-in scenes.
+        scenes: names of built-in scenes, or scene files; if empty, all built-in scenes whose data are at hand.
         overrides: settings changed in every scene, such as `training.steps=200`; the pages name them.
         device: `auto`, `cpu`, `cuda` or `mps`.
         jobs: the number of scenes that are simulated at the same time.
@@ -56,7 +58,7 @@ def build_gallery(
         UsageError, SceneError: for scenes that cannot be simulated, or two scenes of one name.
         RunError: if the folder holds anything but a gallery.
     """
-    scene_names = [*scenes] or [*shipped_scenes()]
+    scene_names = [*scenes] or [name for name in shipped_scenes() if _has_data(load_scene(name))]
     workers = Workers(min(jobs, len(scene_names)))
     resolve_device(device)
     loaded = {name: load_scene(name, overrides) for name in scene_names}
@@ -99,6 +101,16 @@ def _prepare_site(site: Path) -> Path:
     return site
 
 
+def _has_data(scene: Scene) -> bool:
+    """Return whether the data set of a scene is on this machine."""
+    try:
+        if scene.data.dataset:
+            locate_dataset(scene.data.dataset)
+    except MissingDataError:
+        return False
+    return True
+
+
 def _prepare_scene(scene: Scene, site: Path, device: str, advance: Advance) -> None:
     """Simulate a scene unless its run is up to date, and draw its thumbnails where they are older than the run."""
     run = _reuse_or_simulate(scene, site / RUNS_FOLDER / scene.name, device)
@@ -106,7 +118,8 @@ def _prepare_scene(scene: Scene, site: Path, device: str, advance: Advance) -> N
     still = folder / STILL_FILE
     if not still.is_file() or still.stat().st_mtime < (run.path / "run.json").stat().st_mtime:
         folder.mkdir(exist_ok=True)
-        write_thumbnails(run, frames_from_run(run) if is_drawable(run) else [], folder)
+        view = Run.open(run.views_path)
+        write_thumbnails(run, frames_from_run(view) if is_drawable(view) else [], folder)
     advance()
 
 
@@ -124,10 +137,11 @@ def _reuse_or_simulate(scene: Scene, path: Path, device: str) -> Run:
 
 def _gallery_scene(name: str, scene: Scene, overrides: Sequence[str], site: Path) -> GalleryScene:
     command = ["dimple", "simulate", name, *(word for override in overrides for word in ("--set", override))]
+    run = Run.open(site / RUNS_FOLDER / scene.name)
     return GalleryScene(
-        run=Run.open(site / RUNS_FOLDER / scene.name),
+        run=run,
         scene_text=find_scene(name).read_text(encoding="utf-8"),
-        dim=scene.manifold.dim,
-        ambient_dim=scene.manifold.ambient_dim,
+        dim=None if scene.manifold is None else scene.manifold.dim,
+        ambient_dim=math.prod(run.sample_shape),
         command=shlex.join(command),
     )

@@ -88,7 +88,7 @@ class RunEvaluator:
     def __init__(self, run: Run) -> None:
         scene = load_run_scene(run)
         self._run = run
-        self._manifold = scene.manifold
+        self._manifold = scene.require_manifold()
         self._perturbation_search = PerturbationSearch(run)
         self._point_count = len(run.training_points["labels"])
         self._affine_slice = run.affine_slice

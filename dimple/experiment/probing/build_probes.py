@@ -7,7 +7,6 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from dimple.data import load_images
 from dimple.errors import DataError, UsageError
 from dimple.experiment.probing.config import NETWORK_PROBES, SUBSPACE, ProbeConfig
 from dimple.experiment.probing.sources import Sources
@@ -119,8 +118,8 @@ class ProbeBuilder:
         return {"pca_top": Subspace(axes[:, :dim]), "pca_bottom": Subspace(axes[:, -dim:])}
 
     def _build_tangent_field(self) -> TangentField:
-        if self.sources.manifold is not None:
-            return self.sources.manifold
+        if self.sources.tangents is not None:
+            return self.sources.tangents
         cloud = self._load_training_images()
         neighbors = self.config.neighbors
         if len(cloud) <= neighbors:
@@ -140,7 +139,7 @@ class ProbeBuilder:
 
     def _load_training_images(self) -> Tensor:
         if self._cached_images is None:
-            training = load_images(self.config.data, "train")
+            training = self.sources.training_samples()
             self._cached_images = training.batch(torch.arange(len(training)))[0].to(self.device)
         return self._cached_images
 

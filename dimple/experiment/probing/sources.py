@@ -17,7 +17,7 @@ from dimple.experiment.probing.config import ProbeConfig
 from dimple.experiment.probing.models import UNTRAINED, SingleNetwork, load_trajectory
 from dimple.experiment.run import Run
 from dimple.manifolds import Manifold
-from dimple.protocols import Progress
+from dimple.protocols import Progress, TangentField
 from dimple.runs import Checkpoints
 from dimple.scene import load_run_scene
 from dimple.tensors import Box
@@ -46,7 +46,8 @@ class Sources:
         step_unit: the unit of a step.
         facts: name and text of each fact for the page.
         checksums: the sha256 of all files and arrays that the numbers depend on besides the configuration.
-        manifold: the manifold on which the samples lie, where it is known exactly; None for images.
+        manifold: the manifold on which the samples lie; None for images.
+        tangents: the exact tangent spaces at the samples, where they are known.
         image_dataset: the specification of the images; None for points.
     """
 
@@ -58,7 +59,14 @@ class Sources:
     facts: list[tuple[str, str]]
     checksums: dict[str, str]
     manifold: Manifold | None = None
+    tangents: TangentField | None = None
     image_dataset: str | None = None
+
+    def training_samples(self) -> LabeledSamples:
+        """Return the training samples, which are read where only test samples are measured."""
+        if "train" in self.samples or self.image_dataset is None:
+            return self.samples["train"]
+        return load_images(self.image_dataset, "train")
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Return the precision of the samples: single for images, double for points where the device has it."""
@@ -131,22 +139,33 @@ def _load_run_sources(folder: str) -> Sources:
         raise RunError(f"{folder}: holds no finished training; name a folder made by dimple simulate")
     # The probes of the scene are not needed.
     scene = load_run_scene(run, ["probes=[]"])
-    points = scene.samples()
+    splits = run.samples()
     samples = {
-        "train": LabeledPoints(points.train, points.train_labels),
-        "test": LabeledPoints(points.test, points.test_labels),
+        "train": LabeledPoints(splits.train, splits.train_labels),
+        "test": LabeledPoints(splits.test, splits.test_labels),
     }
     files = sorted((run.path / "snapshots").glob("*.safetensors"))
     checksums = {file.name: _sha256(file.read_bytes()) for file in files}
     checksums["scene.yaml"] = _sha256(run.settings_path.read_bytes())
     facts = [("scene", scene.name), ("run", folder), ("snapshots", str(len(files)))]
-    return Sources(RunSnapshots(run), samples, None, ("0", "1"), "updates", facts, checksums, manifold=scene.manifold)
+    return Sources(
+        RunSnapshots(run, splits.train.dtype),
+        samples,
+        splits.bounds,
+        run.class_names,
+        "updates",
+        facts,
+        checksums,
+        scene.manifold,
+        splits.tangents,
+        splits.source or None,
+    )
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class LabeledPoints:
-    """Points `(N, n)` with their classes `(N,)`."""
+    """Samples `(N, *shape)` of a run with their classes `(N,)`."""
 
     x: Tensor
     y: Tensor
@@ -155,22 +174,23 @@ class LabeledPoints:
         return len(self.x)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the points in the rows `indices`, and their classes."""
+        """Return the samples in the rows `indices`, and their classes."""
         return self.x[indices], self.y[indices]
 
 
 @final
 class RunSnapshots:
-    """The networks of a run as a trajectory, frozen and in float64, as the run itself measures their margins."""
+    """The networks of a run as a trajectory, frozen and in the precision in which the run measures their margins."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, dtype: torch.dtype) -> None:
         self.run = run
+        self.dtype = dtype
 
     def __len__(self) -> int:
         return len(self.run.steps)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        return ((step, self.run.network(step)) for step in self.run.steps)
+        return ((step, self.run.network(step).to(self.dtype)) for step in self.run.steps)
 
 
 def _sha256(content: bytes) -> str:

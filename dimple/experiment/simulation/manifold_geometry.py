@@ -104,7 +104,7 @@ def compute_scene_geometry(scene: Scene) -> SceneGeometry:
         >>> geometry.codim, geometry.reach, geometry.point_count
         (1, 0.3, 60)
     """
-    manifold = scene.manifold
+    manifold = scene.require_manifold()
     samples = scene.samples()
     x = samples.train
     y = samples.train_labels
@@ -168,7 +168,7 @@ def write_picture(scene: Scene, path: Path) -> bool:
 
 def _display_mesh_and_points(scene: Scene) -> tuple[Mesh, PointSet] | None:
     """Return the mesh of the manifold and the training points in the coordinates of the picture."""
-    manifold = scene.manifold
+    manifold = scene.require_manifold()
     samples = scene.samples()
     labels = samples.train_labels.numpy()
     if (mesh := manifold.display_mesh()) is not None:

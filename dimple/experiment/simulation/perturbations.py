@@ -33,7 +33,7 @@ class PerturbationSearch:
     def __init__(self, run: Run) -> None:
         scene = load_run_scene(run)
         self._run = run
-        self._manifold = scene.manifold
+        self._manifold = scene.require_manifold()
         self._probe = next((probe for probe in scene.probes if isinstance(probe, Margin)), Margin(max_passes=160))
         self._geometry = run.geometry()
         positions = run.training_points

@@ -13,22 +13,30 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dimple.boundary import Boundary, restrict_to_slice
-from dimple.data import ManifoldSamples
-from dimple.errors import DivergedError, SceneError
+from dimple.data import DataSplits
+from dimple.errors import DivergedError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
-from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
+from dimple.experiment.simulation.snapshot_measures import (
+    SnapshotMeasurement,
+    SnapshotMeasurer,
+    choose_tangents,
+    require_tangents,
+)
+from dimple.experiment.slices.config import SliceConfig
+from dimple.experiment.slices.slice_network import slice_network
+from dimple.levelsets.dense import NoLevelSet
 from dimple.levelsets.mesh import Mesh
 from dimple.networks.wrappers import freeze
 from dimple.progress import show_progress
 from dimple.protocols import Progress
-from dimple.runs.run import mesh_to_arrays
+from dimple.runs.run import SLICE_FOLDER, mesh_to_arrays
 from dimple.scene import Scene, scene_text
 from dimple.scene.display_slice import DisplaySlice, build_display_slice
 from dimple.scene.own_code import register_code
 from dimple.stats.null_bands import verdict
 from dimple.stats.phases import Phases, detect_phases
-from dimple.tensors import generator, resolve_device
+from dimple.tensors import resolve_device
 from dimple.views.content.frame import Frame, MeshLayer
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.content.metadata import run_metadata
@@ -44,6 +52,7 @@ def simulate(
     scene: Scene,
     out: Path | str | None = None,
     *,
+    data: str | None = None,
     device: str = "auto",
     force: bool = False,
     film: bool = True,
@@ -57,6 +66,7 @@ def simulate(
 
     Args:
         out: the run folder; None for `runs/<name>-<seed>`.
+        data: the data set of the scene as `NAME:PATH`; None to look in `$DIMPLE_DATA` and in the cache of the user.
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already in the folder.
         film: draw the film and the web page; without them the report has no pictures of the boundary.
@@ -67,14 +77,19 @@ def simulate(
         The finished run; `run.info["summary"]` holds its verdict and final statistics.
 
     Raises:
-        UsageError, SceneError, RunError, DivergedError, DeviceError: with one sentence for the user.
+        UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
     """
     torch_device = resolve_device(device)
-    samples = scene.samples()
-    _require_two_classes(samples)
-    scene.display_bounds(samples)
+    samples = scene.samples(data)
+    require_tangents(scene, samples)
+    if len(samples.classes) > 2:
+        # A mesh has two sides; a slice shows the regions of all classes.
+        scene = dataclasses.replace(scene, levelset=NoLevelSet())
+    if scene.is_drawable:
+        scene.display_bounds(samples)
     path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
     info = {"name": scene.name, "seed": scene.seed, "device": describe_device(torch_device), "versions": versions()}
+    info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
     run = Run.create(path, info, scene_text(scene), force)
     try:
@@ -88,13 +103,6 @@ def simulate(
     return run
 
 
-def _require_two_classes(samples: ManifoldSamples) -> None:
-    """Refuse labels of more classes than the network of a scene has scores."""
-    classes = 1 + int(max(samples.train_labels.max(), samples.test_labels.max()))
-    if classes > 2:
-        raise SceneError(f"data.labels gives {classes} classes and the network of a scene has two; choose two classes")
-
-
 @final
 class Simulation:
     """Stages of one run; each stage reads the files that the stages before it wrote into the folder."""
@@ -102,7 +110,7 @@ class Simulation:
     def __init__(
         self,
         scene: Scene,
-        samples: ManifoldSamples,
+        samples: DataSplits,
         run: Run,
         device: torch.device,
         progress: Progress,
@@ -120,8 +128,10 @@ class Simulation:
         """Run the stages that are not finished yet, in order."""
         self._run_stage("train", self.train)
         self._run_stage("measure", self.measure)
-        if film:
+        if film and self.scene.manifold is not None:
             self.draw()
+        if film and self.scene.slice is not None:
+            self._run_stage("slice", self.draw_slice)
         self._run_stage("report", self.report)
 
     def _run_stage(self, name: str, stage: Callable[[], None]) -> None:
@@ -146,10 +156,9 @@ class Simulation:
                 self.run.write_snapshot(step, network.state_dict(), loss)
                 advance()
 
-            network = _build_network(self.scene, self.device)
-            training.fit(
-                network, x, y, steps, record, seed=self.scene.seed, tangents=self.scene.manifold, cache=self.run
-            )
+            network = _build_network(self.scene, self.samples, self.device)
+            tangents = choose_tangents(self.scene, self.samples, self.device)
+            training.fit(network, x, y, steps, record, seed=self.scene.seed, tangents=tangents, cache=self.run)
         self.run.clear_cache()
 
     def measure(self) -> None:
@@ -187,10 +196,11 @@ class Simulation:
         """Return the slice that shows a scene of more than three dimensions, from its last network; else None."""
         if not self.scene.has_display_slice:
             return None
-        network, _ = _load_snapshot(self.scene, self.run, self.run.steps[-1], self.device)
+        network, _ = _load_snapshot(self.scene, self.samples, self.run, self.run.steps[-1], self.device)
+        manifold = self.scene.require_manifold()
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         x = self.samples.train.to(self.device, dtype)
-        return build_display_slice(self.scene.manifold, self.scene.seed, x, Boundary(freeze(network).to(dtype)))
+        return build_display_slice(manifold, self.scene.seed, x, Boundary(freeze(network).to(dtype)))
 
     def draw(self) -> None:
         """Draw the film and write the interactive page; where nothing can be drawn, only a page with the curves."""
@@ -207,6 +217,12 @@ class Simulation:
                 self._record_stage(result.name, result.seconds)
                 self.charts = result.charts or self.charts
 
+    def draw_slice(self) -> None:
+        """Draw the regions of all classes in a slice at every snapshot, as a run inside this one."""
+        settings = dataclasses.asdict(self.scene.slice)  # type: ignore[arg-type]
+        config = SliceConfig(run=str(self.run.path), seed=self.scene.seed, **settings)
+        slice_network(config, self.run.path / SLICE_FOLDER, device=str(self.device), force=True, progress=self.progress)
+
     def report(self) -> None:
         """Write the report, a page with the settings and the results."""
         with self.progress("report", 1) as advance:
@@ -214,15 +230,17 @@ class Simulation:
             advance()
 
 
-def _build_network(scene: Scene, device: torch.device) -> nn.Module:
+def _build_network(scene: Scene, samples: DataSplits, device: torch.device) -> nn.Module:
     """Return the network before its first update, float32, on the device."""
-    return scene.network.build(scene.manifold.ambient_dim, generator(scene.seed, "network")).to(device)
+    return scene.build_network(samples.shape, len(samples.classes)).to(device)
 
 
-def _load_snapshot(scene: Scene, run: Run, step: int, device: torch.device) -> tuple[nn.Module, float]:
+def _load_snapshot(
+    scene: Scene, samples: DataSplits, run: Run, step: int, device: torch.device
+) -> tuple[nn.Module, float]:
     """Return the network at a step, and its loss."""
     state, loss = run.read_snapshot(step)
-    network = _build_network(scene, device)
+    network = _build_network(scene, samples, device)
     network.load_state_dict(state)
     return network, loss
 
@@ -256,7 +274,7 @@ def _write_page_and_charts(run: Run, frames: list[Frame], advance: Advance) -> _
 
 def _measure_snapshot(measurer: SnapshotMeasurer, run: Run, step: int, advance: Advance) -> list[SnapshotMeasurement]:
     """Measure one snapshot."""
-    network, loss = _load_snapshot(measurer.scene, run, step, measurer.device)
+    network, loss = _load_snapshot(measurer.scene, measurer.samples, run, step, measurer.device)
     snapshot = measurer.measure(step, network, loss)
     advance()
     return [snapshot]
@@ -265,7 +283,10 @@ def _measure_snapshot(measurer: SnapshotMeasurer, run: Run, step: int, advance: 
 def _extract_boundaries(measurer: SnapshotMeasurer, run: Run, advance: Advance) -> list[SnapshotMeasurement]:
     """Extract the boundary at every snapshot, and write all that the views draw; return an empty list."""
     scene = measurer.scene
+    if scene.manifold is None:
+        return []
     samples = measurer.samples
+    manifold = scene.manifold
     affine_slice = None if measurer.display_slice is None else measurer.display_slice.affine_slice
     low, high = (corner.tolist() for corner in scene.display_bounds(samples, affine_slice))
     arrays = {
@@ -274,7 +295,7 @@ def _extract_boundaries(measurer: SnapshotMeasurer, run: Run, advance: Advance) 
         "low": np.array(low),
         "high": np.array(high),
     }
-    manifold_mesh = scene.manifold.display_mesh() if affine_slice is None else scene.manifold.triangulation()
+    manifold_mesh = manifold.display_mesh() if affine_slice is None else manifold.triangulation()
     if affine_slice is not None:
         arrays |= {"origin": affine_slice.origin.cpu().numpy(), "axes": affine_slice.axes.cpu().numpy()}
         arrays["display_points"] = affine_slice.coordinates(samples.train).cpu().numpy()
@@ -285,7 +306,7 @@ def _extract_boundaries(measurer: SnapshotMeasurer, run: Run, advance: Advance) 
         arrays |= mesh_to_arrays(Mesh(vertices, faces), "manifold")
     mesh = None
     for step in run.steps:
-        network, _ = _load_snapshot(scene, run, step, measurer.device)
+        network, _ = _load_snapshot(scene, samples, run, step, measurer.device)
         boundary = Boundary(freeze(network))
         if affine_slice is not None:
             boundary = restrict_to_slice(Boundary(freeze(network).to(affine_slice.origin)), affine_slice)

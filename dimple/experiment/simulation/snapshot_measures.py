@@ -9,14 +9,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dimple.boundary import Boundary
-from dimple.data import ManifoldSamples
+from dimple.data import DataSplits
+from dimple.errors import SceneError
 from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
+from dimple.protocols import TangentField
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.scene.scene import Scene
 from dimple.stats.aggregate import lower_median, statistic, summarize_null
 
+# The number of samples that are measured together: small for images, whose searches take long, and so that their
+# memory is bounded.
+POINT_CHUNK_SIZE = 4096
+IMAGE_CHUNK_SIZE = 64
+# The number of samples of which predictions are made together.
+PREDICTION_CHUNK_SIZE = 4096
 Arrays = dict[str, NDArray[Any]]
 Units = dict[str, str]
 PROBE_NAMES = {kind: name for name, kind in PROBES.items()}
@@ -47,27 +55,29 @@ class SnapshotMeasurement:
 class SnapshotMeasurer:
     """Measurement of the network of a scene at one snapshot after another.
 
-    Every probe of the scene measures the training points. The probe `margin` also measures as many test points, with
-    which the margins of the training points are compared. The probe `offset` also measures the unlabeled held-out
-    points, which gives the distance of the boundary from the manifold.
+    Every probe of the scene measures the training samples of `train_rows`. The probe `margin` also measures the test
+    samples of `test_rows`, with which the margins of the training samples are compared. The probe `offset` also
+    measures the unlabeled held-out points, which gives the distance of the boundary from the manifold.
 
-    Margins are measured in float64, because views find their boundary points again. Probes with hundreds of searches
-    for each point run in float32, the precision of the training: float64 would take twice as long, and the results
-    differ by some 1e-5, by more only where a search ends at another boundary point.
+    Margins of points are measured in float64, because views find their boundary points again. Probes with hundreds of
+    searches for each point run in float32, the precision of the training: float64 would take twice as long, and the
+    results differ by some 1e-5, by more only where a search ends at another boundary point. Images are float32.
 
     Args:
         display_slice: the slice in which a scene of more than three dimensions is drawn.
     """
 
     def __init__(
-        self, scene: Scene, samples: ManifoldSamples, device: torch.device, display_slice: DisplaySlice | None = None
+        self, scene: Scene, samples: DataSplits, device: torch.device, display_slice: DisplaySlice | None = None
     ) -> None:
         self.scene = scene
         self.display_slice = display_slice
         self.samples = samples
         self.device = device
-        self.precise_dtype = torch.float32 if device.type == "mps" else torch.float64
-        reach = scene.manifold.reach
+        self.precise_dtype = torch.float32 if device.type == "mps" else samples.train.dtype
+        self.tangents = choose_tangents(scene, samples, device)
+        self.chunk_size = POINT_CHUNK_SIZE if samples.bounds is None else IMAGE_CHUNK_SIZE
+        reach = np.inf if scene.manifold is None else scene.manifold.reach
         self.probes = [
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
             for probe in scene.probes
@@ -86,40 +96,42 @@ class SnapshotMeasurer:
             step: the number of updates.
             loss: the training loss, which is recorded with the metrics.
         """
-        boundary = Boundary(freeze(network).to(self.device))
-        precise_boundary = Boundary(freeze(network).to(self.device, self.precise_dtype))
+        bounds = self.samples.bounds
+        boundary = Boundary(freeze(network).to(self.device), bounds)
+        precise_boundary = Boundary(freeze(network).to(self.device, self.precise_dtype), bounds)
         columns, details, units, costs = self._measure_splits(boundary, precise_boundary)
         closest_points = self._use_closest_points(precise_boundary, columns["train"], details["train"])
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summarize(columns, details)}
         if self.display_slice is not None:
             x = self.samples.train.float().to(self.device)
             y = self.samples.train_labels.to(self.device)
-            metrics |= compute_slice_statistics(
-                self.display_slice, self.scene.manifold, boundary, x, y, self.scene.seed
-            )
-        units["margin_test"] = units.get("margin", "")
+            manifold = self.scene.require_manifold()
+            metrics |= compute_slice_statistics(self.display_slice, manifold, boundary, x, y, self.scene.seed)
+        units |= dict.fromkeys(("margin_test", "margin_correct", "margin_misclassified"), units.get("margin", ""))
         units |= METRIC_UNITS | SLICE_UNITS
-        return SnapshotMeasurement(metrics, _stack_splits(step, columns), units, costs, closest_points)
+        return SnapshotMeasurement(metrics, self._stack_splits(step, columns), units, costs, closest_points)
 
     def _use_closest_points(self, boundary: Boundary, columns: Arrays, details: Arrays) -> NDArray[np.float64]:
         """Reconcile the columns of the training points, and return their boundary points."""
-        x = self.samples.train.to(self.device, self.precise_dtype)
+        x = self.samples.train[self.samples.train_rows].to(self.device, self.precise_dtype)
         margin = next((probe for probe in self.probes if isinstance(probe, Margin)), None)
-        if margin is not None and (margin.norm, margin.adversarial_class) != ("l2", "any"):
+        is_bounded = self.samples.bounds is not None
+        if is_bounded or (margin is not None and (margin.norm, margin.adversarial_class) != ("l2", "any")):
             return np.full(x.shape, np.nan)
-        return use_closest_points(boundary, x, self.scene.manifold, columns, details)
+        assert self.tangents is not None
+        return use_closest_points(boundary, x, self.tangents, columns, details)
 
     def _measure_splits(
         self, boundary: Boundary, precise_boundary: Boundary
     ) -> tuple[dict[str, Arrays], dict[str, Arrays], Units, dict[str, Cost]]:
         """Return the columns and the details of every split, the units, and the cost of each probe."""
         samples = self.samples
-        count = len(samples.train)
         points = {
-            "train": (samples.train, samples.train_labels),
-            "test": (samples.test[:count], samples.test_labels[:count]),
-            "heldout": (samples.heldout, torch.full((len(samples.heldout),), -1)),
+            "train": (samples.train[samples.train_rows], samples.train_labels[samples.train_rows]),
+            "test": (samples.test[samples.test_rows], samples.test_labels[samples.test_rows]),
         }
+        if len(samples.heldout):
+            points["heldout"] = (samples.heldout, torch.full((len(samples.heldout),), -1))
         columns: dict[str, Arrays] = {split: {} for split in points}
         details: dict[str, Arrays] = {split: {} for split in points}
         units = dict(POINT_UNITS)
@@ -132,7 +144,12 @@ class SnapshotMeasurer:
             measured = precise_boundary if is_precise else boundary
             dtype = self.precise_dtype if is_precise else torch.float32
             result = run_probes(
-                measured, x.to(self.device, dtype), y.to(self.device), probes, self.scene.manifold, chunk_size=4096
+                measured,
+                x.to(self.device, dtype),
+                y.to(self.device),
+                probes,
+                self.tangents,
+                chunk_size=self.chunk_size,
             )
             sizes = [len(points[split][0]) for split in splits]
             for found, by_split in ((result.columns, columns), (result.details, details)):
@@ -143,6 +160,14 @@ class SnapshotMeasurer:
             costs |= {PROBE_NAMES[type(probe)]: cost for probe, cost in zip(probes, result.costs, strict=True)}
         return columns, details, units, costs
 
+    def _summarize_correct(self, test: Arrays) -> dict[str, float]:
+        """Return the median margins of the correct and of the misclassified test samples; nan where there are none."""
+        correct = test["prediction"] == test["label"]
+        return {
+            name: lower_median(test["margin"][rows]) if rows.any() else np.nan
+            for name, rows in (("margin_correct", correct), ("margin_misclassified", ~correct))
+        }
+
     def _accuracies(self, boundary: Boundary) -> dict[str, float]:
         """Return the accuracy on training and test points, and the accuracy of the most frequent class alone."""
         samples = self.samples
@@ -151,13 +176,14 @@ class SnapshotMeasurer:
             ("train", samples.train, samples.train_labels),
             ("test", samples.test, samples.test_labels),
         ):
-            prediction = boundary.predict(x.float().to(self.device)).cpu()
+            parts = x.split(PREDICTION_CHUNK_SIZE)
+            prediction = torch.cat([boundary.predict(part.float().to(self.device)).cpu() for part in parts])
             row[f"{split}_accuracy"] = float((prediction == y).double().mean())
             row[f"{split}_majority_accuracy"] = int(y.bincount().max()) / len(y)
         return row
 
     def _summarize(self, columns_by_split: dict[str, Arrays], details_by_split: dict[str, Arrays]) -> dict[str, float]:
-        train, test, heldout = (columns_by_split[split] for split in ("train", "test", "heldout"))
+        train, test, heldout = (columns_by_split.get(split, {}) for split in ("train", "test", "heldout"))
         row: dict[str, float] = {}
         if "offset" in heldout:
             limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
@@ -184,15 +210,59 @@ class SnapshotMeasurer:
                 "margin_test": lower_median(test["margin"]),
                 "margin_found": float(np.isfinite(train["margin"]).mean()),
             }
+            if self.scene.manifold is None:
+                row |= self._summarize_correct(test)
         if "margin_unbounded" in train:
             for name in ("margin_on", "margin_on_ratio", "margin_off", "margin_off_ratio"):
                 row |= statistic(name, train | details_by_split["train"], METRIC_UNITS)
         return row
 
+    def _stack_splits(self, step: int, columns_by_split: dict[str, Arrays]) -> Arrays:
+        """Return the rows of all splits as one table; nan where a probe did not measure a split."""
+        names = list(dict.fromkeys(name for columns in columns_by_split.values() for name in columns))
+        samples = self.samples
+        rows = {"train": samples.train_rows, "test": samples.test_rows, "heldout": torch.arange(len(samples.heldout))}
+        counts = {split: len(columns["label"]) for split, columns in columns_by_split.items()}
+        table: Arrays = {
+            "step": np.full(sum(counts.values()), step),
+            "split": np.concatenate([np.full(count, split) for split, count in counts.items()]),
+            "index": np.concatenate([rows[split].numpy() for split in counts]),
+        }
+        for name in names:
+            filled = [
+                columns[name].astype(float) if name in columns else np.full(counts[split], np.nan)
+                for split, columns in columns_by_split.items()
+            ]
+            table[name] = np.concatenate(filled)
+        for name in ("label", "prediction"):
+            table[name] = table[name].astype(np.int64)
+        return table
+
 
 def _has_probe(split: str, probe: Probe) -> bool:
     """Return whether a probe measures the points of a split."""
     return split == "train" or isinstance(probe, Margin if split == "test" else Offset)
+
+
+def require_tangents(scene: Scene, samples: DataSplits) -> None:
+    """Refuse a scene with a probe or a training that needs tangent spaces, where there are none.
+
+    Raises:
+        SceneError: with the way out.
+    """
+    if samples.tangents is not None or scene.tangents is not None:
+        return
+    needing = [f"probes lists {PROBE_NAMES[type(probe)]}, which" for probe in scene.probes if probe.needs_tangents]
+    needing += ["training.objective"] if scene.training.objective.needs_tangents else []
+    if needing:
+        raise SceneError(f"{needing[0]} needs tangent spaces; add tangents: {{kind: local_pca}}")
+
+
+def choose_tangents(scene: Scene, samples: DataSplits, device: torch.device) -> TangentField | None:
+    """Return the tangent spaces of the data, exact or as the scene estimates them; None where there are none."""
+    if samples.tangents is not None or scene.tangents is None:
+        return samples.tangents
+    return scene.tangents.fit(samples.train.to(device), samples.train_labels.to(device))
 
 
 def _nan_mean(values: NDArray[Any]) -> float:
@@ -205,26 +275,6 @@ def _standard_error(values: NDArray[Any]) -> float:
     """Return the standard error of `_nan_mean`, with the points taken as independent."""
     defined = values[~np.isnan(values)]
     return float(defined.std(ddof=1) / np.sqrt(len(defined))) if len(defined) > 1 else float("nan")
-
-
-def _stack_splits(step: int, columns_by_split: dict[str, Arrays]) -> Arrays:
-    """Return the rows of all splits as one table; nan where a probe did not measure a split."""
-    names = list(dict.fromkeys(name for columns in columns_by_split.values() for name in columns))
-    counts = {split: len(columns["label"]) for split, columns in columns_by_split.items()}
-    table: Arrays = {
-        "step": np.full(sum(counts.values()), step),
-        "split": np.concatenate([np.full(count, split) for split, count in counts.items()]),
-        "index": np.concatenate([np.arange(count) for count in counts.values()]),
-    }
-    for name in names:
-        filled = [
-            columns[name].astype(float) if name in columns else np.full(counts[split], np.nan)
-            for split, columns in columns_by_split.items()
-        ]
-        table[name] = np.concatenate(filled)
-    for name in ("label", "prediction"):
-        table[name] = table[name].astype(np.int64)
-    return table
 
 
 POINT_UNITS = {

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary import AffineSlice, Boundary
-from dimple.data import load_images
 from dimple.errors import SceneError, UsageError
 from dimple.experiment.probing.sources import Sources
 from dimple.experiment.slices.config import SliceConfig
@@ -77,8 +76,8 @@ def _choose_slice(config: SliceConfig, sources: Sources, boundary: Boundary, x: 
         return AffineSlice(x[0], AffineSlice.from_principal_components(_training_samples(config, sources, x), dim).axes)
     if config.axes_kind == "gradient":
         initial_axes = x.new_zeros(n, 0)
-        if sources.manifold is not None:
-            initial_axes = sources.manifold.tangent_basis(x[:1])[0, :, : dim - 1]
+        if sources.tangents is not None:
+            initial_axes = sources.tangents.tangent_basis(x[:1])[0, :, : dim - 1]
         return AffineSlice.from_gradients(boundary, x[:1], y[:1], initial_axes, dim)
     if len(x) == dim + 1:
         return AffineSlice.from_points(x)
@@ -87,7 +86,7 @@ def _choose_slice(config: SliceConfig, sources: Sources, boundary: Boundary, x: 
 
 def _training_samples(config: SliceConfig, sources: Sources, x: Tensor) -> Tensor:
     """Return training samples, a random choice of `MAX_PCA_SAMPLES` where there are more."""
-    training = load_images(config.data, "train") if sources.image_dataset is not None else sources.samples["train"]
+    training = sources.training_samples()
     order = torch.randperm(len(training), generator=generator(config.seed, "principal directions"))
     return training.batch(order[:MAX_PCA_SAMPLES])[0].to(x)
 
@@ -135,13 +134,20 @@ def describe_axes(config: SliceConfig, sources: Sources) -> str:
         pronoun = "it" if len(config.images) == 1 else "them"
         return f"through {through}, and along {_format_steepest(missing)} off {pronoun}"
     if config.axes_kind == "gradient":
-        tangent_axes = 0 if sources.manifold is None else min(sources.manifold.dim, dim - 1)
+        tangent_axes = 0 if sources.tangents is None else min(_tangent_dim(sources), dim - 1)
         if tangent_axes:
             tangent = _format_directions(tangent_axes)
             return f"at {first}: {tangent} along the manifold, and {_format_steepest(dim - tangent_axes)} off it"
         return f"at {first}: {_format_steepest(dim)}"
     kind = "the widest directions of the data" if config.axes_kind == "pca" else f"{dim} random directions"
     return f"at {first}: {kind}"
+
+
+def _tangent_dim(sources: Sources) -> int:
+    """Return the dimension of the exact tangent spaces."""
+    assert sources.tangents is not None
+    x, _ = sources.samples["train"].batch(torch.tensor([0]))
+    return sources.tangents.tangent_basis(x).shape[2]
 
 
 def _format_steepest(count: int) -> str:

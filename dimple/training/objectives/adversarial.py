@@ -53,4 +53,6 @@ class Adversarial(PerturbedObjective):
             return self.perturb(network, batch, loss)
         x = batch.x
         noise = (2 * torch.rand(x.shape, generator=batch.generator(), dtype=x.dtype).to(x) - 1) * self.noise * self.eps
-        return x + noise + (self.step_size or self.eps) * self._ascent_direction(network, batch, loss, noise, None)
+        noise = batch.clip(noise)
+        step = (self.step_size or self.eps) * self._ascent_direction(network, batch, loss, noise, None)
+        return batch.clamp(x + noise + step)

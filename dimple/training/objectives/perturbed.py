@@ -47,7 +47,8 @@ class PerturbedObjective(Objective, ABC):
         """Return perturbed samples `(B, *shape)`: projected steepest ascent of `loss`, a function of the scores.
 
         In a restricted l-infinity ball a step is the gradient's allowed component divided by its largest entry, and
-        the projection shrinks the perturbation as a whole, so that it stays in the subspace.
+        the projection shrinks the perturbation as a whole, so that it stays in the subspace. The bounds of the batch
+        limit the samples after each step; a restricted perturbation ignores them, since clamping leaves the subspace.
 
         Args:
             start: the perturbation at the start `(B, *shape)`; None for zero or a random one as the settings say.
@@ -59,9 +60,11 @@ class PerturbedObjective(Objective, ABC):
         else:
             delta = self._random_start(batch, constraint) if self.random_start else torch.zeros_like(batch.x)
         for _ in range(self.steps):
+            if constraint is None:
+                delta = batch.clip(delta)
             delta = delta + step_size * self._ascent_direction(network, batch, loss, delta, constraint)
             delta = self._project(delta, constraint)
-        return batch.x + delta
+        return batch.x + delta if constraint is not None else batch.clamp(batch.x + delta)
 
     def _constraint(self, batch: Batch) -> SubspaceConstraint | None:
         if batch.basis is None or self.restrict == "none":
@@ -76,9 +79,13 @@ class PerturbedObjective(Objective, ABC):
         delta: Tensor,
         constraint: SubspaceConstraint | None,
     ) -> Tensor:
-        """Return the direction of unit norm in which the loss rises most."""
-        x = (batch.x + delta).detach().requires_grad_()
+        """Return the direction of unit norm in which the loss rises most, among those that no bound stops."""
+        x = batch.x + delta if constraint is not None else batch.clamp(batch.x + delta)
+        x = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(network(x)).sum(), x)
+        if batch.bounds is not None and constraint is None:
+            is_stopped = ((x <= batch.bounds.low) & (gradient < 0)) | ((x >= batch.bounds.high) & (gradient > 0))
+            gradient = gradient.masked_fill(is_stopped, 0.0)
         if constraint is not None:
             gradient = constraint.project(gradient)
         elif self.norm == "linf":

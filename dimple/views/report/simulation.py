@@ -50,9 +50,10 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
         "controls": CONTROLS_NOTE,
+        "is_points": len(run.sample_shape) == 1,
         "phases": describe_phases(summary, metrics["step"].tolist()),
         "page": find_page_link(run, path),
-        "film": _film_data_uri(run.path / "film.mp4"),
+        "film": _film_data_uri(run.views_path / "film.mp4"),
         "stills": load_stills(run),
         "rows": statistic_rows(last | verdicts, units),
         "charts": report_charts(run) if charts is None else charts,
@@ -74,8 +75,9 @@ def report_charts(run: RunFolder) -> list[dict[str, str]]:
 
 def find_page_link(run: RunFolder, path: Path | str) -> str:
     """Return the link to the page of a run for a report in the folder of the run; empty for a report elsewhere."""
-    page = run.path / "page.html"
-    return page.name if page.is_file() and Path(path).resolve().parent == page.resolve().parent else ""
+    page = run.views_path / "page.html"
+    is_beside = Path(path).resolve().parent == run.path.resolve()
+    return page.relative_to(run.path).as_posix() if page.is_file() and is_beside else ""
 
 
 def _film_data_uri(path: Path) -> str:
@@ -88,7 +90,7 @@ def load_stills(run: RunFolder, last_only: bool = False) -> list[dict[str, str]]
     """Return the key frames of the film of a run, or the last of them, as `source` and `caption`."""
     phases = {step: name for name, step in build_timeline(run).phases}
     stills = []
-    for file in sorted((run.path / "stills").glob("step_*.png"))[-1 if last_only else 0 :]:
+    for file in sorted((run.views_path / "stills").glob("step_*.png"))[-1 if last_only else 0 :]:
         step = int(file.stem.removeprefix("step_"))
         caption = f"step {step:,}" + (f": {phases[step]}" if step in phases else "")
         with Image.open(file) as picture:

@@ -20,7 +20,7 @@ from dimple.views.report.tables import statistic_cell, statistic_rows
 
 # The files of a run that its page uses; a run that cannot be drawn has no film.
 RUN_FILES = ("page.html", "report.html", "film.mp4", "film.png")
-GROUP_TITLES = {2: "In the plane", 3: "In space", 4: "In more dimensions"}
+GROUP_TITLES = {2: "In the plane", 3: "In space", 4: "In more dimensions", 5: "Images"}
 VERDICT_ORDER = ("supported", "undecided", "contradicted")
 
 
@@ -32,13 +32,14 @@ class GalleryScene:
     Attributes:
         run: the finished run of the scene.
         scene_text: the text of the scene file.
-        dim, ambient_dim: dimensions of the manifold and of the space.
+        dim: the dimension of the manifold; None for images.
+        ambient_dim: the dimension of the space.
         command: the command that simulates the scene.
     """
 
     run: RunFolder
     scene_text: str
-    dim: int
+    dim: int | None
     ambient_dim: int
     command: str
 
@@ -60,6 +61,8 @@ class GalleryScene:
     @property
     def dimension_text(self) -> str:
         """Dimensions of the manifold and of the space, in words."""
+        if self.dim is None:
+            return f"images in R^{self.ambient_dim}"
         return f"dimension {self.dim} in R^{self.ambient_dim}"
 
 
@@ -88,8 +91,9 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
         folder: the folder of the scene in the site.
     """
     for name in RUN_FILES:
-        if (scene.run.path / name).is_file():
-            write_bytes(folder / name, (scene.run.path / name).read_bytes())
+        source = (scene.run.path if name == "report.html" else scene.run.views_path) / name
+        if source.is_file():
+            write_bytes(folder / name, source.read_bytes())
     names = [other.name for other in scenes]
     at = names.index(scene.name)
     first, notes, settings = split_scene_comment(scene.scene_text)
@@ -97,7 +101,7 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
     run = scene.run
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     timeline = build_timeline(run)
-    drawn = (run.path / "film.mp4").is_file()
+    drawn = (run.views_path / "film.mp4").is_file()
     values = {
         "title": scene.name,
         "root": "../../",
@@ -195,7 +199,12 @@ def write_index_page(scenes: Sequence[GalleryScene], changes: Sequence[str], pat
 
 
 def _group_key(scene: GalleryScene) -> int:
-    return min(scene.ambient_dim, max(GROUP_TITLES))
+    return choose_group(scene.dim, scene.ambient_dim)
+
+
+def choose_group(dim: int | None, ambient_dim: int) -> int:
+    """Return the key of the group of a scene: of its space, or that of images, which have no manifold."""
+    return max(GROUP_TITLES) if dim is None else min(ambient_dim, max(GROUP_TITLES) - 1)
 
 
 def _scene_entry(scene: GalleryScene) -> dict[str, Any]:

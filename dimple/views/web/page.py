@@ -1,6 +1,7 @@
 """Interactive page of a run in one file: turn, zoom, scrub, play; no library, no network."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ CONTENT_SECURITY_POLICY = "default-src 'none'; img-src data:"
 TOO_MANY_DIMENSIONS_NOTE = (
     "The space has {dims} dimensions, too many for a picture of the boundary; numbers and curves are beside this text."
 )
-NO_LEVEL_SET_NOTE = "This run was made without a level set, so there is no picture of its boundary."
+NO_LEVEL_SET_NOTE = (
+    "This run has no level set, which takes two classes, so there is no picture of its boundary; a slice shows any "
+    "number of classes."
+)
 
 
 def write_web_page(run: RunFolder, frames: Sequence[Frame], path: Path | str) -> Path:
@@ -67,7 +71,7 @@ def write_web_page(run: RunFolder, frames: Sequence[Frame], path: Path | str) ->
             data["drawing"]["offsets"], blobs["offsets"] = offsets
     style = load_template_source(STYLE_SHEET)
     script = Markup("\n").join([Markup("'use strict';"), *map(load_template_source, SCRIPT_FILES)])
-    dims = run.geometry()["train"].shape[1]
+    dims = math.prod(run.sample_shape)
     values = {
         "title": str(run.info.get("name", run.path.name)),
         "lead": slice_note(run) if run.kind == "slice" else run_subtitle(run, run.info.get("summary") or {}),

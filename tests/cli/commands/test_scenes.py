@@ -91,8 +91,8 @@ def test_check_builds_points_and_network(scenes: Program, tmp_path: Path) -> Non
 def test_the_schema_has_every_manifold_also_inside_another(scenes: Program) -> None:
     code, stdout, _ = scenes("schema")
     schema = json.loads(stdout)
-    assert code == 0 and schema["required"] == ["manifold"]
-    assert schema["properties"]["manifold"] == {"$ref": "#/$defs/Manifold"}
+    assert code == 0
+    assert {"$ref": "#/$defs/Manifold"} in schema["properties"]["manifold"]["anyOf"]
     kinds = {choice["properties"]["kind"]["const"]: choice for choice in schema["$defs"]["Manifold"]["anyOf"]}
     assert set(kinds) == set(MANIFOLDS)
     assert kinds["embed"]["properties"]["base"] == {"$ref": "#/$defs/Manifold"}

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from dimple.errors import DivergedError, SceneError
+from dimple.errors import DivergedError
 from dimple.experiment import simulate
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import Simulation
-from dimple.scene import load_scene, shipped_scenes
+from dimple.scene import load_scene
 from dimple.stats.aggregate import comparison_column
 from dimple.training import loop
 from dimple.workers import Workers
+from tests.built_in_scenes import MANIFOLD_SCENES
 
 SHORT = [
     "training.steps=12",
@@ -29,16 +30,17 @@ def metrics(run: Run) -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in run.columns("metrics").items()}
 
 
-def test_labels_of_three_classes_are_refused_before_anything_is_written(
-    tmp_path: Path,
-) -> None:
-    scene = load_scene("circle_in_2d", [*SHORT, "data.labels={kind: waves, fractions: [0.3, 0.3, 0.4]}"])
-    with pytest.raises(SceneError, match=r"data.labels gives 3 classes .* two"):
-        simulate(scene, tmp_path / "run", device="cpu", film=False)
-    assert not (tmp_path / "run").exists()
+def test_three_classes_are_trained_measured_and_drawn_in_a_slice(tmp_path: Path) -> None:
+    changes = [*SHORT, "data.labels={kind: waves, fractions: [0.3, 0.3, 0.4]}", "slice={images: [0], resolution: 32}"]
+    run = simulate(load_scene("circle_in_2d", changes), tmp_path / "run", device="cpu")
+    assert run.class_names == ("0", "1", "2")
+    assert run.network(0)(torch.zeros(1, 2, dtype=torch.float64)).shape == (1, 3)
+    assert set(run.points["label"]) == {-1, 0, 1, 2}
+    assert run.meshes() == [] or all(len(mesh.faces) == 0 for mesh in run.meshes())
+    assert (run.path / "slice" / "film.mp4").is_file()
 
 
-@pytest.mark.parametrize("name", sorted(shipped_scenes()))
+@pytest.mark.parametrize("name", MANIFOLD_SCENES)
 def test_every_shipped_scene_simulates(name: str, tmp_path: Path) -> None:
     scene = load_scene(name, [*SHORT, "snapshots.count=2"])
     run = simulate(scene, tmp_path / "run", device="cpu", film=False)

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dimple.attacks.projections import smallest_step
 from dimple.errors import SceneError
 from dimple.networks import MLP
-from dimple.tensors import generator, norm, project_onto_span
+from dimple.tensors import Box, generator, norm, project_onto_span
 from dimple.training.objectives import (
     OBJECTIVES,
     Adversarial,
@@ -105,6 +106,51 @@ def test_perturbations_stay_in_the_ball_and_in_the_subspace(
     with torch.no_grad():
         before = functional.cross_entropy(network(batch.x), batch.y)
         assert float(functional.cross_entropy(network(batch.x + delta), batch.y)) > float(before)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Adversarial(norm="l2", eps=0.5, steps=5),
+        Adversarial(norm="linf", eps=0.5, steps=1),
+        Adversarial(norm="linf", eps=0.5, steps=1, noise=2.0),
+    ],
+    ids=["pgd", "one step", "n-fgsm"],
+)
+def test_perturbed_samples_stay_in_the_bounds(objective: Adversarial) -> None:
+    network = mlp()
+    batch = make_batch()
+    batch = dataclasses.replace(batch, x=batch.x.sigmoid())
+    assert float(objective.perturbed(network, batch).max()) > 1
+    bounded = dataclasses.replace(batch, bounds=Box())
+    perturbed = objective.perturbed(network, bounded)
+    assert float(perturbed.min()) >= 0 and float(perturbed.max()) <= 1
+    assert float((perturbed - batch.x).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("norm_kind", ["l2", "linf"])
+def test_in_bounds_the_ascent_of_a_linear_network_reaches_the_best_sample_of_the_box(norm_kind: Any) -> None:
+    """In l-infinity it is the clipped step of the sign; in l2 the solution of the linear program by its multiplier."""
+    network = linear()
+    batch = make_batch()
+    batch = dataclasses.replace(batch, x=(0.3 * batch.x).sigmoid(), bounds=Box(0.3, 0.7))
+    batch = dataclasses.replace(batch, x=batch.clamp(batch.x))
+    eps = 0.2
+    perturbed = Adversarial(norm=norm_kind, eps=eps, steps=300, step_size=0.005).perturbed(network, batch)
+    weight = (network.weight[1] - network.weight[0]).detach()
+    ascent = torch.where(batch.y[:, None] == 0, weight, -weight)
+    if norm_kind == "linf":
+        best = batch.clamp(batch.x + eps * ascent.sign())
+    else:
+        # The largest gain is that of the smallest step with this gain: bisect the gain by the length of the step.
+        low, high = torch.zeros(12, dtype=torch.float64), torch.full((12,), 10.0, dtype=torch.float64)
+        for _ in range(60):
+            middle = (low + high) / 2
+            length = smallest_step(batch.x, ascent, middle, "l2", batch.bounds).norm(dim=1)
+            low, high = torch.where(length <= eps, middle, low), torch.where(length <= eps, high, middle)
+        best = batch.x + smallest_step(batch.x, ascent, low, "l2", batch.bounds)
+    gain = ((perturbed - batch.x) * ascent).sum(1)
+    torch.testing.assert_close(gain, ((best - batch.x) * ascent).sum(1), rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.parametrize("norm_kind", ["l2", "linf"])

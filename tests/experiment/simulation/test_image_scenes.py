@@ -1,0 +1,103 @@
+"""Tests of scenes of images: training, measurement along it, slices, and reading the run again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dimple.boundary import Boundary
+from dimple.data import Digits
+from dimple.errors import RunError, SceneError
+from dimple.experiment import ProbeConfig, probe, simulate
+from dimple.experiment.outputs.export import export_run
+from dimple.experiment.run import Run
+from dimple.manifolds import Sphere
+from dimple.probes import Margin, Offset, OnOff
+from dimple.scene import Scene, load_scene, scene_text
+
+DIGITS = """
+name: digits
+data: {kind: digits, subset: 200, test: 60, measured: 20}
+network: {widths: [16]}
+training: {optimizer: adam, lr: 0.01, batch_size: 50, epochs: 3}
+snapshots: {count: 4}
+probes: [{kind: margin, max_passes: 10}, {kind: onoff, null_draws: 2, max_passes: 5}]
+tangents: {kind: global_pca, dim: 4}
+slice: {images: [0, 1, 2], axes: points, resolution: 16}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("digits")
+    (folder / "digits.yaml").write_text(DIGITS)
+    return simulate(load_scene(str(folder / "digits.yaml")), folder / "run", device="cpu")
+
+
+def test_a_network_of_images_is_trained_and_measured_along_training(run: Run) -> None:
+    assert run.steps[-1] == 12 and run.metrics["train_accuracy"].iloc[-1] > 0.5
+    last = run.points[run.points["step"] == 12]
+    assert (last["split"].value_counts() == 20).all() and set(last["split"]) == {"train", "test"}
+    assert last["index"].max() >= 20
+    assert {"margin", "margin_correct", "margin_misclassified", "margin_on_ratio"} <= set(run.metrics)
+
+
+def test_the_margins_are_those_of_the_stored_networks_at_the_stored_images(run: Run) -> None:
+    splits = run.samples()
+    last = run.points[(run.points["step"] == 12) & (run.points["split"] == "test")]
+    rows = torch.tensor(last["index"].to_numpy())
+    boundary = Boundary(run.network(12).float(), splits.bounds)
+    found = Margin(max_passes=10)(boundary, splits.test[rows], splits.test_labels[rows]).columns["margin"]
+    assert np.allclose(found.numpy(), last["margin"], rtol=1e-5)
+
+
+def test_the_slice_is_a_run_inside_the_run(run: Run) -> None:
+    inner = Run.open(run.path / "slice")
+    assert inner.kind == "slice" and inner.metrics["step"].tolist() == run.steps
+    assert (run.views_path / "film.mp4").is_file() and (run.views_path / "page.html").is_file()
+    assert 'href="slice/page.html"' in (run.path / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(RunError, match=r"name .*slice"):
+        export_run(run.path, [run.path.parent / "film.mp4"])
+
+
+def test_a_run_of_images_is_probed_like_one_of_points(run: Run, tmp_path: Path) -> None:
+    result = probe(ProbeConfig(run=str(run.path), samples=3, probes=("margin",)), tmp_path / "probe", device="cpu")
+    assert set(result.measurements["step"]) == set(run.steps)
+
+
+def test_the_same_scene_gives_the_same_bits(run: Run, tmp_path: Path) -> None:
+    again = simulate(run.scene, tmp_path / "again", device="cpu", film=False)
+    assert scene_text(again.scene) == scene_text(run.scene)
+    assert np.array_equal(again.metrics.to_numpy(), run.metrics.to_numpy(), equal_nan=True)
+
+
+def test_tangents_of_projected_images_are_exact(tmp_path: Path) -> None:
+    changes = ["data.pca=3", "tangents=null", "slice=null", "training.epochs=1"]
+    scene = load_scene_text(tmp_path, changes)
+    final = simulate(scene, tmp_path / "run", device="cpu", film=False).info["summary"]["final"]
+    # In a linear span the first-order null is that of 3 random directions among 64.
+    assert final["margin_on_ratio_analytic"] == pytest.approx((64 / 3) ** 0.5)
+
+
+def load_scene_text(folder: Path, changes: list[str]) -> Scene:
+    (folder / "digits.yaml").write_text(DIGITS)
+    return load_scene(str(folder / "digits.yaml"), changes)
+
+
+def test_onoff_without_tangents_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    scene = load_scene_text(tmp_path, ["tangents=null"])
+    with pytest.raises(SceneError, match="probes lists onoff, which needs tangent spaces; add tangents"):
+        simulate(scene, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_contradicting_keys_are_refused() -> None:
+    with pytest.raises(SceneError, match="manifold is missing"):
+        Scene()
+    with pytest.raises(SceneError, match="manifold is set, and data names images"):
+        Scene(manifold=Sphere(dim=2), data=Digits())
+    with pytest.raises(SceneError, match="probes lists offset"):
+        Scene(data=Digits(), probes=(Margin(), OnOff(), Offset()))
+    assert Scene(data=Digits()).probes == (Margin(),)
+    assert Scene(manifold=Sphere(dim=2)).probes == (Margin(), OnOff(), Offset())
