@@ -76,15 +76,14 @@ def _emit_tile(context: Any, builder: Any, _signature: Any, arguments: Any) -> A
 
 
 @intrinsic
-def _tile(_context, a, a_row, a_column, b, b_row, out, out_row, bias, inner):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _tile(_context, a, a_row, a_column, b, b_row, out, out_row, bias, inner):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, ARG001, PLR0917
     """Write one tile of A B + bias; addresses are in bytes and strides in floats."""
     address, count = types.uintp, types.int64
     return types.void(address, count, count, address, count, address, count, address, count), _emit_tile
 
 
-def _multiply_loop(
-    a: Any, a_strides: Any, b: Any, b_strides: Any, out: Any, out_strides: Any, bias: Any, bias_stride: Any, shape: Any
-) -> None:
+def _multiply_loop(a: Any, b: Any, out: Any, bias: Any, strides: Any, shape: Any) -> None:
+    a_strides, b_strides, out_strides, bias_stride = strides
     count, rows, inner, columns = shape
     for r in range(count):
         for j in range(0, columns, COLUMNS):

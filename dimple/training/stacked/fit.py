@@ -132,9 +132,7 @@ class _ReplicaFit:
         self.stopped = torch.full((len(seeds),), ACTIVE)
         self.last_step = training.last_step(x.shape[1])
 
-    def run(
-        self, record_steps: set[int], record: RecordReplicas, cache: StateCache | None, threads: int
-    ) -> list[int]:
+    def run(self, record_steps: set[int], record: RecordReplicas, cache: StateCache | None, threads: int) -> list[int]:
         """Train from the state in the cache, or from the beginning; return the last step of each replica."""
         first = self._restore(cache)
         active = torch.nonzero(self.stopped == ACTIVE)[:, 0]
@@ -154,7 +152,7 @@ class _ReplicaFit:
                     )
                 if has_ended:
                     break
-                if cache is not None and time.monotonic() - kept >= SECONDS_BETWEEN_STATES:
+                if cache is not None and step > first and time.monotonic() - kept >= SECONDS_BETWEEN_STATES:
                     arrays: Arrays = {name: tensor.cpu().numpy() for name, tensor in self.state.items()}
                     cache.write_cache(STATE, arrays | {"step": np.array(step), "stopped": self.stopped.numpy()})
                     kept = time.monotonic()
@@ -192,13 +190,12 @@ class _Group:
         self.step = step
         self.per_epoch = fit.training.steps_per_epoch(fit.x.shape[1])
         self.order = (-1, torch.empty(0, dtype=torch.long))
-        self._choose(rows)
+        self._choose(rows, fit.state, rows)
 
-    def _choose(self, rows: Tensor) -> None:
-        """Copy the state of these replicas; their buffers are made when they are needed."""
-        fit = self.fit
+    def _choose(self, rows: Tensor, state: dict[str, Tensor], positions: Tensor) -> None:
+        """Copy these replicas from their positions in a state; their buffers are made when they are needed."""
         self.rows = rows
-        self.state = {name: tensor[rows] if tensor.dim() else tensor.clone() for name, tensor in fit.state.items()}
+        self.state = {name: tensor[positions] if tensor.dim() else tensor.clone() for name, tensor in state.items()}
         self.gradients = torch.zeros_like(self.state["parameters"])
         self.models: dict[int, StackedMLP] = {}
         self.order = (-1, torch.empty(0, dtype=torch.long))
@@ -291,7 +288,8 @@ class _Group:
         if bool(has_stopped.any()):
             self._write_back()
             self.fit.stopped[self.rows[has_stopped]] = self.step
-            self._choose(self.rows[~has_stopped])
+            # From its own state: another thread may have written the number of its steps into that of all replicas.
+            self._choose(self.rows[~has_stopped], self.state, ~has_stopped)
             if len(self.rows):
                 self._differentiate()
 

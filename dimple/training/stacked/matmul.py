@@ -24,7 +24,8 @@ def bind_matmul(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None) -
         >>> multiply = bind_matmul(a, b, product)
         >>> b.fill_(5)
         tensor([[[5.]]])
-        >>> multiply(); product
+        >>> _ = multiply()
+        >>> product
         tensor([[[10.]]])
     """
     if has_kernel(out) and b.stride(2) == 1:
@@ -60,13 +61,10 @@ def _bind_kernel(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None) -> Call
     from dimple.training.stacked._matmul_kernel import multiply
 
     start = out.new_zeros(out.shape[:2]) if bias is None else bias
-    shape = (out.shape[0], out.shape[1], a.shape[2], out.shape[2])
     strides = (a.stride(), b.stride(), out.stride(), start.stride(0))
+    shape = (out.shape[0], out.shape[1], a.shape[2], out.shape[2])
 
     def run() -> None:
-        multiply(
-            a.data_ptr(), strides[0], b.data_ptr(), strides[1], out.data_ptr(), strides[2], start.data_ptr(), strides[3],
-            shape,
-        )  # fmt: skip
+        multiply(a.data_ptr(), b.data_ptr(), out.data_ptr(), start.data_ptr(), strides, shape)
 
     return run
