@@ -4,6 +4,7 @@ from dimple.data.image_data import CIFAR10, MNIST, Digits, FashionMNIST, ImageAr
 from dimple.data.images import Images, load_images
 from dimple.data.label_base import LabelRule
 from dimple.data.labels import LABEL_RULES
+from dimple.data.mnist1d import MNIST1D, Signals
 from dimple.data.sampling import SAMPLINGS, Sampling
 from dimple.data.source import DataSource, DataSplits
 from dimple.data.synthetic import SyntheticData
@@ -16,6 +17,7 @@ DATA_SOURCES: dict[str, type[DataSource]] = {
     "mnist": MNIST,
     "fashion_mnist": FashionMNIST,
     "cifar10": CIFAR10,
+    "mnist1d": MNIST1D,
     "folder": ImageFolder,
     "npz": ImageArrays,
 }
@@ -25,6 +27,7 @@ __all__ = [
     "DATA_SOURCES",
     "LABEL_RULES",
     "MNIST",
+    "MNIST1D",
     "SAMPLINGS",
     "DataSource",
     "DataSplits",
@@ -36,6 +39,7 @@ __all__ = [
     "Images",
     "LabelRule",
     "Sampling",
+    "Signals",
     "SyntheticData",
     "load_images",
 ]

@@ -10,6 +10,7 @@ from dimple.manifolds.fourier import FourierCurve, RandomSurface
 from dimple.manifolds.graphs import Paraboloid, Saddle, Waves
 from dimple.manifolds.rolls import SCurve, SwissRoll
 from dimple.manifolds.sphere import Circle, Sphere
+from dimple.manifolds.tabulated_tangents import TabulatedTangents
 from dimple.manifolds.tori import CliffordTorus, KleinBottle, Moebius, Torus
 from dimple.manifolds.two_component import ConcentricSpheres, IntertwinedRolls, LinkedCircles, Moons
 from dimple.renamed import missing_attribute
@@ -71,6 +72,7 @@ __all__ = [
     "Sphere",
     "Spiral",
     "SwissRoll",
+    "TabulatedTangents",
     "Torus",
     "Warp",
     "Waves",

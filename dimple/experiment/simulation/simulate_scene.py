@@ -158,7 +158,17 @@ class Simulation:
 
             network = _build_network(self.scene, self.samples, self.device)
             tangents = choose_tangents(self.scene, self.samples, self.device)
-            training.fit(network, x, y, steps, record, seed=self.scene.seed, tangents=tangents, cache=self.run)
+            training.fit(
+                network,
+                x,
+                y,
+                steps,
+                record,
+                seed=self.scene.seed,
+                tangents=tangents,
+                bounds=self.samples.bounds,
+                cache=self.run,
+            )
         self.run.clear_cache()
 
     def measure(self) -> None:
