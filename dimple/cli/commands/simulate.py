@@ -29,6 +29,10 @@ def simulate(
             help="Data set of the scene, such as mnist:DIR.  [default: in $DIMPLE_DATA or the cache]",
         ),
     ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Seeds that are trained at once.  [default: those of the scene]"),
+    ] = None,
     device: DeviceOption = "auto",
     overrides: OverridesOption = None,
     resolution: Annotated[

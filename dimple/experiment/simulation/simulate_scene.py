@@ -17,6 +17,13 @@ from dimple.data import DataSplits
 from dimple.errors import DivergedError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
+from dimple.experiment.simulation.replicas import (
+    Replicas,
+    choose_shown,
+    median_metrics,
+    stack_metrics,
+    summarize_replicas,
+)
 from dimple.experiment.simulation.snapshot_measures import (
     SnapshotMeasurement,
     SnapshotMeasurer,
@@ -93,6 +100,10 @@ def simulate(
     info |= {"code": code} if (code := register_code(scene)) else {}
     run = Run.create(path, info, scene_text(scene), force)
     try:
+        if scene.replicas > 1:
+            replicas = Replicas(scene, data, torch_device)
+            shown = _simulate_replicas(replicas, run, progress, workers)
+            scene, samples = replicas.scenes[shown], replicas.samples[shown]
         Simulation(scene, samples, run, torch_device, progress, workers).run_stages(film)
     except (KeyboardInterrupt, DivergedError) as error:
         run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
@@ -101,6 +112,36 @@ def simulate(
     run.info["status"] = "complete"
     run.save()
     return run
+
+
+def _simulate_replicas(replicas: Replicas, run: Run, progress: Progress, workers: Workers) -> int:
+    """Train and measure all replicas, and return the number of the one whose measurements and film the run shows."""
+    seconds = run.info["seconds"]
+    started = time.perf_counter()
+    if "train" not in seconds:
+        with progress("train", len(replicas.steps)) as advance:
+            replicas.train(run, workers, advance)
+        run.clear_cache()
+        seconds["train"] = round(time.perf_counter() - started, 3)
+        run.save()
+    if "replicas" not in seconds:
+        started = time.perf_counter()
+        count = len(replicas.scenes)
+        with progress("replicas", count * len(run.steps)) as advance:
+            measured = replicas.measure(run, workers if replicas.device.type == "cpu" else Workers(), advance)
+        metrics = [_stack_metrics(snapshots) for snapshots in measured]
+        summaries = [
+            summarize_metrics(columns, _heldout_distances(snapshots))
+            for columns, snapshots in zip(metrics, measured, strict=True)
+        ]
+        seeds = [one.seed for one in replicas.scenes]
+        median = summarize_metrics(median_metrics(metrics))
+        units = {"replica": "number", "seed": "number"} | measured[0][0].units
+        run.write_table("replicas", stack_metrics(metrics, seeds), units)
+        run.info["replicas"] = summarize_replicas(summaries, median, seeds, choose_shown(metrics))
+        seconds["replicas"] = round(time.perf_counter() - started, 3)
+        run.save()
+    return run.shown_replica
 
 
 @final
@@ -185,11 +226,7 @@ class Simulation:
             for result in workers.run_unordered(tasks, advance):
                 snapshots += result
         snapshots.sort(key=lambda snapshot: snapshot.metrics["step"])
-        first = snapshots[0]
-        metrics: dict[str, NDArray[Any]] = {
-            name: np.array([snapshot.metrics[name] for snapshot in snapshots]) for name in first.metrics
-        }
-        metrics["step"] = metrics["step"].astype(np.int64)
+        first, metrics = snapshots[0], _stack_metrics(snapshots)
         self.run.write_table("metrics", metrics, first.units)
         points = {name: np.concatenate([snapshot.points[name] for snapshot in snapshots]) for name in first.points}
         self.run.write_table("points", points, first.units)
@@ -332,6 +369,12 @@ def _extract_boundaries(measurer: SnapshotMeasurer, run: Run, advance: Advance) 
         ]
         write_pvd(snapshots, run.path / "boundary.pvd", run_metadata(run))
     return []
+
+
+def _stack_metrics(snapshots: list[SnapshotMeasurement]) -> dict[str, NDArray[Any]]:
+    """Return the columns of metrics.parquet."""
+    metrics = {name: np.array([one.metrics[name] for one in snapshots]) for name in snapshots[0].metrics}
+    return metrics | {"step": metrics["step"].astype(np.int64)}
 
 
 def _heldout_distances(snapshots: list[SnapshotMeasurement]) -> NDArray[np.float64] | None:
