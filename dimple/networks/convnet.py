@@ -1,31 +1,69 @@
 """Small convolutional networks for gray digits and for CIFAR-10."""
 
+from typing import Literal, final
+
+import torch
 from torch import nn
 
+from dimple.errors import SceneError
+from dimple.networks.architecture import (
+    Architecture,
+    InitScale,
+    initialize,
+    require_image,
+    require_scales,
+    scale_weights,
+)
+from dimple.networks.layers import image_norm
+from dimple.settings import Count, settings
 
-def convnet(channels: int, side: int, classes: int = 10) -> nn.Sequential:
-    """Return two strided convolutions and two linear layers, a network of the papers on certified defenses.
 
-    The prefixes of its state dict are `0`, `2`, `5` and `7`, as in published weights.
+@final
+@settings
+class ConvNet(Architecture):
+    """Strided 4 x 4 convolutions and two linear layers, as in the papers on certified defenses.
+
+    By default the prefixes of its state dict are `0`, `2`, `5` and `7`, as in published weights.
 
     Args:
-        channels: number of colors of the input.
-        side: pixels along a side of the square input, a multiple of 4.
-        classes: number of scores.
+        channels: of the convolutions, each of which halves height and width.
+        hidden: units of the first linear layer.
+        norm: `batch` or `group` normalization after each convolution, or `none`.
+        init_scale: factor of the initial weights of all layers, or one for each convolution and linear layer.
 
     Reference: Wong and Kolter 2018, Provable defenses against adversarial examples, section 5.
 
     Example:
-        >>> sum(parameter.numel() for parameter in convnet(1, 28).parameters())
+        >>> network = ConvNet().build((1, 28, 28), torch.Generator(), classes=10)
+        >>> sum(parameter.numel() for parameter in network.parameters())
         166406
     """
-    return nn.Sequential(
-        nn.Conv2d(channels, 16, 4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(32 * (side // 4) ** 2, 100),
-        nn.ReLU(),
-        nn.Linear(100, classes),
-    )
+
+    channels: tuple[Count, ...] = (16, 32)
+    hidden: Count = 100
+    norm: Literal["none", "batch", "group"] = "none"
+    init_scale: InitScale = 1.0
+
+    def __post_init__(self) -> None:
+        require_scales(self.init_scale, len(self.channels) + 2)
+
+    def build(self, shape: int | tuple[int, ...], generator: torch.Generator, classes: int = 2) -> nn.Sequential:
+        channels, height, width = require_image(shape, "convnet")
+        layers: list[nn.Module] = []
+        if min(height, width) < 2 ** len(self.channels):
+            raise SceneError(
+                f"network.channels has {len(self.channels)} convolutions, each of which halves the image; "
+                f"{height} x {width} pixels are too few: list fewer"
+            )
+        for out_channels in self.channels:
+            layers.append(nn.Conv2d(channels, out_channels, 4, stride=2, padding=1, device="meta"))
+            if self.norm != "none":
+                layers.append(image_norm(self.norm, out_channels))
+            layers.append(nn.ReLU())
+            channels, height, width = out_channels, height // 2, width // 2
+        linear = nn.Linear(channels * height * width, self.hidden, device="meta")
+        layers += [nn.Flatten(), linear, nn.ReLU(), nn.Linear(self.hidden, classes, device="meta")]
+        network = nn.Sequential(*layers)
+        initialize(network, generator)
+        scale_weights(network, self.init_scale)
+        return network

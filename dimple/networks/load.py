@@ -4,8 +4,7 @@ import contextlib
 import dataclasses
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -14,7 +13,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from dimple.errors import ModelError, UsageError, describe_cause
-from dimple.networks.convnet import convnet
+from dimple.networks.architecture import Architecture
+from dimple.networks.convnet import ConvNet
 from dimple.networks.resnet import ResNet
 from dimple.networks.weights import load_weights
 from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze, remove_compilation
@@ -31,13 +31,13 @@ class BuiltinModel:
     """A built-in network.
 
     Attributes:
-        architecture: builds the network; its weights are then initialized again.
+        architecture: the settings of the network.
         shape: of one input, (C, H, W).
         classes: number of scores.
         mean, std: of each channel, for networks that were trained on normalized images; else empty.
     """
 
-    architecture: Callable[[], nn.Module]
+    architecture: Architecture
     shape: tuple[int, int, int]
     classes: int = 10
     mean: tuple[float, ...] = ()
@@ -46,14 +46,14 @@ class BuiltinModel:
 
 def _resnet_model(depth: int) -> BuiltinModel:
     # Published checkpoints of this family were trained with the ImageNet statistics.
-    return BuiltinModel(partial(ResNet, depth), (3, 32, 32), mean=IMAGENET_MEAN, std=(0.229, 0.224, 0.225))
+    return BuiltinModel(ResNet(depth), (3, 32, 32), mean=IMAGENET_MEAN, std=(0.229, 0.224, 0.225))
 
 
 MODELS: dict[str, BuiltinModel] = {
     # Its certified weights were trained with one deviation for all channels: an l2 ball of pixels stays a ball.
-    "cifar_convnet": BuiltinModel(partial(convnet, 3, 32), (3, 32, 32), mean=IMAGENET_MEAN, std=(0.225, 0.225, 0.225)),
-    "digits_convnet": BuiltinModel(partial(convnet, 1, 8), (1, 8, 8)),
-    "mnist_convnet": BuiltinModel(partial(convnet, 1, 28), (1, 28, 28)),
+    "cifar_convnet": BuiltinModel(ConvNet(), (3, 32, 32), mean=IMAGENET_MEAN, std=(0.225, 0.225, 0.225)),
+    "digits_convnet": BuiltinModel(ConvNet(), (1, 8, 8)),
+    "mnist_convnet": BuiltinModel(ConvNet(), (1, 28, 28)),
     "resnet20": _resnet_model(20),
     "resnet32": _resnet_model(32),
     "resnet44": _resnet_model(44),
@@ -85,7 +85,8 @@ def build_model(name: str, generator: torch.Generator | None = None) -> nn.Modul
         hint = suggest_word(name, MODELS, f"choose {', '.join(MODELS)}")
         raise UsageError(f"model {format_value(name)} is unknown; {hint} (your own code is package.module:factory)")
     model = MODELS[name]
-    network = _initialize(model.architecture, generator or make_generator(0, "network", name))
+    stream = generator or make_generator(0, "network", name)
+    network = model.architecture.build(model.shape, stream, model.classes)
     return NormalizedModel(model.mean, model.std, network) if model.mean else network
 
 
@@ -159,23 +160,6 @@ def _initialize_lazy(network: nn.Module, sample: torch.Tensor) -> None:
             module.training = mode
 
 
-def _initialize(architecture: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
-    """Build the architecture with PyTorch's default random weights, from `generator` instead of the global stream."""
-    with torch.device("meta"):
-        network = architecture()
-    network = network.to_empty(device="cpu")
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            # Kaiming's rule with slope sqrt(5) is the default of nn.Linear: uniform in +-1 / sqrt(fan_in).
-            nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
-            if module.bias is not None:
-                bound = module.weight[0].numel() ** -0.5
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-    return network
-
-
 def _import_model(name: str) -> nn.Module:
     """Return the module that the user's `package.module:attribute` is or returns."""
     module_name, _, attribute = name.partition(":")
@@ -203,10 +187,20 @@ def _import_model(name: str) -> nn.Module:
                 raise UsageError(
                     f"model {format_value(name)}: {module_name} has no {attribute!r}; give one of its attributes"
                 )
-        try:
-            network = value if isinstance(value, nn.Module) else value()
-        except (Exception, SystemExit) as error:
-            raise ModelError(f"model {format_value(name)}: {attribute}() fails: {describe_cause(error)}") from error
+        return call_factory(name, value)
+
+
+def call_factory(name: str, value: Any) -> nn.Module:
+    """Return the network that the value of `package.module:attribute` is or returns.
+
+    Raises:
+        ModelError: if it fails, or returns something else.
+    """
+    attribute = name.partition(":")[2]
+    try:
+        network = value if isinstance(value, nn.Module) else value()
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"model {format_value(name)}: {attribute}() fails: {describe_cause(error)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(
             f"model {format_value(name)}: {attribute}() returns a {type(network).__name__}; return an nn.Module"

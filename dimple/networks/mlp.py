@@ -1,17 +1,27 @@
 """Fully connected networks with an adjustable initialization, which shapes the boundary that training finds."""
 
 import itertools
-import math
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 import torch
-from torch import Tensor, nn
+from annotated_types import Interval
+from pydantic import Strict
+from torch import nn
 
 from dimple.errors import SceneError
-from dimple.networks.architecture import Architecture, count_features
-from dimple.settings import Count, Finite, NonNegative, Positive, settings
+from dimple.networks.architecture import (
+    Architecture,
+    InitScale,
+    count_features,
+    initialize,
+    require_scales,
+    scale_weights,
+    sequence,
+)
+from dimple.networks.layers import ACTIVATIONS, SeededDropout
+from dimple.settings import Count, Finite, Flag, NonNegative, Positive, settings
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "softplus": nn.Softplus}
+DropoutFraction = Annotated[float, Strict(), Interval(ge=0, lt=1)]
 
 
 @final
@@ -19,10 +29,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "ge
 class MLP(Architecture):
     """A network n - widths - K with K scores, initialized by PyTorch's U(+-1/sqrt(fan_in)) and then rescaled.
 
-    Images are flattened first.
+    Images are flattened first. The layers with weights are counted from 1, the layer of the inputs; the last one, of
+    number `len(widths) + 1`, gives the scores.
 
     Args:
-        widths: units of the hidden layers.
+        widths: units of the hidden layers; without one the network is a linear classifier.
         activation: of the hidden layers.
         first_layer_weight_scale: factor of the first layer's weights; a list gives one factor for each input
             coordinate, so that one normal direction can have the weight of many.
@@ -31,18 +42,40 @@ class MLP(Architecture):
         output_scale: factor of the last layer's weights.
         initial_logit_bias: constant term of the initial log-odds of class 1 against class 0; it moves the first
             boundary off the data.
+        init_scale: a further factor of the weights of all layers, or one for each layer.
+        bias: whether the layers have biases.
+        frozen: numbers of the layers whose weights and biases stay as they are initialized.
+        norm: `batch` for batch normalization before each activation, or `none`.
+        dropout: fraction of the hidden units that each training step leaves out.
+
+    Example:
+        >>> len(MLP(widths=(8, 8), norm="batch", dropout=0.5).build(2, torch.Generator()))
+        9
     """
 
     widths: tuple[Count, ...] = (128, 128)
-    activation: Literal["relu", "tanh", "gelu", "softplus"] = "relu"
+    activation: Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "softplus", "swish"] = "relu"
     first_layer_weight_scale: Positive | tuple[NonNegative, ...] = 1.0
     bias_scale: NonNegative = 1.0
     output_scale: Positive = 1.0
     initial_logit_bias: Finite = 0.0
+    init_scale: InitScale = 1.0
+    bias: Flag = True
+    frozen: tuple[Count, ...] = ()
+    norm: Literal["none", "batch"] = "none"
+    dropout: DropoutFraction = 0.0
+
+    def __post_init__(self) -> None:
+        layers = len(self.widths) + 1
+        require_scales(self.init_scale, layers)
+        if unknown := [number for number in self.frozen if number > layers]:
+            raise SceneError(f"frozen names layer {unknown[0]}; the network has {layers} layers, counted from 1")
+        if len(set(self.frozen)) == layers:
+            raise SceneError(f"frozen names all {layers} layers, so there is nothing to train; leave one out")
+        if not self.bias and (self.initial_logit_bias, self.bias_scale) != (0.0, 1.0):
+            raise SceneError("bias is false; then leave out initial_logit_bias and bias_scale, or set bias to true")
 
     def build(self, shape: int | tuple[int, ...], generator: torch.Generator, classes: int = 2) -> nn.Sequential:
-        if not self.widths:
-            raise SceneError("network.widths is empty; give at least one hidden layer, such as [128]")
         in_features = count_features(shape)
         scale = torch.tensor(self.first_layer_weight_scale, dtype=torch.float32)
         if scale.dim() == 1 and len(scale) != in_features:
@@ -50,30 +83,30 @@ class MLP(Architecture):
                 f"network.first_layer_weight_scale has {len(scale)} factors; the space has {in_features} coordinates"
             )
         sizes = [in_features, *self.widths, classes]
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in itertools.pairwise(sizes):
-            layers += [_make_linear(fan_in, fan_out, generator), ACTIVATIONS[self.activation]()]
-        layers.pop()
-        first = layers[0]
-        last = layers[-1]
-        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+        linear = [nn.Linear(*pair, bias=self.bias, device="meta") for pair in itertools.pairwise(sizes)]
+        network = sequence(shape, [*itertools.chain(*map(self._hidden_layer, linear[:-1])), linear[-1]])
+        initialize(network, generator)
+        for module in network:
+            if isinstance(module, SeededDropout):
+                module.seed = int(torch.randint(2**62, (), generator=generator))
         with torch.no_grad():
-            first.weight.mul_(scale)
-            first.bias.mul_(self.bias_scale)
-            last.weight.mul_(self.output_scale)
-            last.bias[:2].add_(torch.tensor([-self.initial_logit_bias / 2, self.initial_logit_bias / 2]))
-        is_flat = isinstance(shape, int) or len(shape) == 1
-        return nn.Sequential(*layers) if is_flat else nn.Sequential(nn.Flatten(), *layers)
+            linear[0].weight.mul_(scale)
+            linear[-1].weight.mul_(self.output_scale)
+            scale_weights(network, self.init_scale)
+            if self.bias:
+                linear[0].bias.mul_(self.bias_scale)
+                half = self.initial_logit_bias / 2
+                linear[-1].bias[:2].add_(torch.tensor([-half, half]))
+        for number in self.frozen:
+            linear[number - 1].requires_grad_(False)
+        return network
 
-
-def _make_linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
-    # On the meta device, so that torch draws no weights; nn.utils.skip_init would import a computer algebra system.
-    layer = nn.Linear(fan_in, fan_out, device="meta")
-    bound = 1 / math.sqrt(fan_in)
-
-    def uniform(*shape: int) -> Tensor:
-        return (2 * torch.rand(*shape, generator=generator) - 1) * bound
-
-    layer.weight = nn.Parameter(uniform(fan_out, fan_in))
-    layer.bias = nn.Parameter(uniform(fan_out))
-    return layer
+    def _hidden_layer(self, linear: nn.Linear) -> list[nn.Module]:
+        """Return a linear layer and what follows it."""
+        layers: list[nn.Module] = [linear]
+        if self.norm == "batch":
+            layers.append(nn.BatchNorm1d(linear.out_features))
+        layers.append(ACTIVATIONS[self.activation]())
+        if self.dropout:
+            layers.append(SeededDropout(self.dropout, seed=0))
+        return layers

@@ -2,13 +2,45 @@
 
 from typing import final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dimple.errors import UsageError
+from dimple.errors import SceneError
+from dimple.networks.architecture import Architecture, initialize, require_image
+from dimple.settings import Count, settings
 
 # Channels of the three stages.
 STAGE_WIDTHS = (16, 32, 64)
+
+
+@final
+@settings
+class ResNet(Architecture):
+    """A residual network for small images, with the state-dict keys of widely used checkpoints.
+
+    Args:
+        depth: number of layers, 6k + 2: 20, 32, 44, 56, 110.
+
+    Reference: He et al. 2016, Deep residual learning for image recognition, section 4.2.
+
+    Example:
+        >>> network = ResNet(depth=20).build((3, 32, 32), torch.Generator(), classes=10)
+        >>> sum(parameter.numel() for parameter in network.parameters())
+        269722
+    """
+
+    depth: Count = 20
+
+    def __post_init__(self) -> None:
+        if self.depth < 8 or self.depth % 6 != 2:
+            raise SceneError(f"depth is {self.depth}; the family has depth 6k + 2: 8, 14, 20, 32, ...")
+
+    def build(self, shape: int | tuple[int, ...], generator: torch.Generator, classes: int = 2) -> nn.Module:
+        channels, _, _ = require_image(shape, "resnet")
+        network = ResidualNetwork(channels, (self.depth - 2) // 6, classes)
+        initialize(network, generator)
+        return network
 
 
 @final
@@ -17,9 +49,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False, device="meta")
         self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False, device="meta")
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.stride = stride
         self.padding = (out_channels - in_channels) // 2
@@ -37,34 +69,20 @@ class BasicBlock(nn.Module):
 
 
 @final
-class ResNet(nn.Module):
-    """A residual network for CIFAR images, with the state-dict keys of widely used checkpoints.
+class ResidualNetwork(nn.Module):
+    """Three stages of residual blocks between a convolution and a linear layer."""
 
-    Args:
-        depth: number of layers, 6k + 2: 20, 32, 44, 56, 110.
-        classes: number of scores.
-
-    Reference: He et al. 2016, Deep residual learning for image recognition, section 4.2.
-
-    Example:
-        >>> sum(parameter.numel() for parameter in ResNet(20).parameters())
-        269722
-    """
-
-    def __init__(self, depth: int, classes: int = 10) -> None:
+    def __init__(self, in_channels: int, blocks: int, classes: int) -> None:
         super().__init__()
-        if depth < 8 or depth % 6 != 2:
-            raise UsageError(f"ResNet depth is {depth}; the CIFAR family has depth 6k + 2: 8, 14, 20, 32, ...")
-        blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(3, STAGE_WIDTHS[0], 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, STAGE_WIDTHS[0], 3, padding=1, bias=False, device="meta")
         self.bn1 = nn.BatchNorm2d(STAGE_WIDTHS[0])
         self.layer1 = _make_stage(STAGE_WIDTHS[0], STAGE_WIDTHS[0], blocks, stride=1)
         self.layer2 = _make_stage(STAGE_WIDTHS[0], STAGE_WIDTHS[1], blocks, stride=2)
         self.layer3 = _make_stage(STAGE_WIDTHS[1], STAGE_WIDTHS[2], blocks, stride=2)
-        self.linear = nn.Linear(STAGE_WIDTHS[2], classes)
+        self.linear = nn.Linear(STAGE_WIDTHS[2], classes, device="meta")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalized images `(B, 3, H, W)` to scores `(B, classes)`."""
+        """Map images `(B, C, H, W)` to scores `(B, classes)`."""
         x = functional.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         scores: Tensor = self.linear(x.mean(dim=(2, 3)))

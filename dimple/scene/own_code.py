@@ -9,8 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypedDict
 
+from torch import nn
+
 import dimple
 from dimple.errors import SceneError
+from dimple.networks.module_network import FACTORIES, ModuleNetwork
 from dimple.runs.run import RunFolder
 from dimple.scene.scene import FAMILIES, Scene
 from dimple.settings import expand_home
@@ -29,16 +32,19 @@ class CodeFile(TypedDict):
 def allow_code(path: Path | str) -> list[str]:
     """Run a file of Python code, and let scenes and runs name its classes: manifolds, labels, objectives, probes.
 
+    A scene with `network: {kind: module, name: my_networks:factory}` may name the `nn.Module`s of the file, and its
+    functions without arguments, which return one.
+
     Call it for files that you trust only: the code is executed.
 
     Args:
         path: the file, such as `my_manifolds.py`.
 
     Returns:
-        The values of `kind` that are now known, such as `my_manifolds:Knot`.
+        The values of `kind`, and of `name` of a network, that are now known, such as `my_manifolds:Knot`.
 
     Raises:
-        SceneError: if the file is missing, fails, or holds no class of a family.
+        SceneError: if the file is missing, fails, or holds nothing that a scene can use.
     """
     file = expand_home(path)
     try:
@@ -49,10 +55,29 @@ def allow_code(path: Path | str) -> list[str]:
     _allowed[file.stem] = hashlib.sha256(content).hexdigest()
     own = [cls for cls in vars(module).values() if inspect.isclass(cls) and cls.__module__ == module.__name__]
     kinds = [kind for cls in own for kind in _register(cls, file.stem)]
-    if not kinds:
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    factories = {f"{file.stem}:{name}": value for name, value in public.items() if _is_factory(value, module)}
+    FACTORIES.update(factories)
+    if not kinds and not factories:
         families = ", ".join(base.__name__ for base in FAMILIES)
-        raise SceneError(f"{path}: holds no class that a scene can use; derive one from {families}")
-    return kinds
+        raise SceneError(
+            f"{path}: holds no class that a scene can use; derive one from {families}, or write a function without "
+            "arguments that returns a network"
+        )
+    return [*kinds, *factories]
+
+
+def _is_factory(value: Any, module: ModuleType) -> bool:
+    """Return whether a value of a file is a network, or a class or function of its own that may return one."""
+    if isinstance(value, nn.Module):
+        return True
+    if getattr(value, "__module__", None) != module.__name__:
+        return False
+    if inspect.isclass(value):
+        return issubclass(value, nn.Module)
+    if not inspect.isfunction(value):
+        return False
+    return all(parameter.default is not parameter.empty for parameter in inspect.signature(value).parameters.values())
 
 
 def _import_file(file: Path) -> ModuleType:
@@ -82,22 +107,30 @@ def register_code(scene: Scene) -> dict[str, CodeFile]:
     files: dict[str, CodeFile] = {}
     for value in _objects_in(scene):
         cls = type(value)
+        module = cls.__module__
         source = _source_of(cls)
-        if source is not None and source.is_relative_to(package):
+        if isinstance(value, ModuleNetwork) and value.module is not None:
+            module = value.module
+            source = _existing_file(getattr(sys.modules.get(module), "__file__", None))
+        elif source is not None and source.is_relative_to(package):
             continue
-        _register(cls, cls.__module__)
+        else:
+            _register(cls, module)
         content_sum = "" if source is None else hashlib.sha256(source.read_bytes()).hexdigest()
-        _allowed[cls.__module__] = content_sum
-        files[cls.__module__] = {"file": cls.__module__ if source is None else source.name, "sha256": content_sum}
+        _allowed[module] = content_sum
+        files[module] = {"file": module if source is None else source.name, "sha256": content_sum}
     return files
 
 
 def _source_of(cls: type) -> Path | None:
     try:
-        source = inspect.getsourcefile(cls)
+        return _existing_file(inspect.getsourcefile(cls))
     except (OSError, TypeError):
         return None
-    return None if source is None or not Path(source).is_file() else Path(source)
+
+
+def _existing_file(path: str | None) -> Path | None:
+    return None if path is None or not Path(path).is_file() else Path(path)
 
 
 def _register(cls: type, module: str) -> list[str]:

@@ -10,32 +10,7 @@ from torch.nn import functional
 from dimple.data import load_images
 from dimple.errors import ModelError, UsageError
 from dimple.networks import MODELS, build_model, check_compatible, freeze, load_model, unwrap
-from dimple.networks.resnet import BasicBlock, ResNet
 from dimple.tensors import chunks, generator
-
-
-@pytest.mark.parametrize(
-    ("depth", "parameters"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)]
-)
-def test_residual_networks_have_their_published_sizes(depth: int, parameters: int) -> None:
-    network = ResNet(depth)
-    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules())
-    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
-    assert layers == depth
-
-
-@pytest.mark.parametrize("depth", [2, 21, 52, -4])
-def test_a_depth_outside_the_family_is_refused(depth: int) -> None:
-    with pytest.raises(UsageError, match=f"depth is {depth}; the CIFAR family has depth 6k"):
-        ResNet(depth)
-
-
-def test_the_shortcut_takes_every_second_pixel_between_zeros() -> None:
-    x = torch.rand(2, 16, 8, 8, generator=generator(0, "image"))
-    short = BasicBlock(16, 32, 2).shortcut(x)
-    assert torch.equal(short[:, 8:24], functional.max_pool2d(x, 1, stride=2))
-    assert not short[:, :8].any()
-    assert not short[:, 24:].any()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -11,8 +11,7 @@ from torch.nn import functional
 from dimple.boundary import Boundary
 from dimple.errors import ModelError, ShapeError
 from dimple.linalg.operator_norm import circular_convolution_norm, operator_norm
-from dimple.networks import add_second_logit
-from dimple.networks.resnet import ResNet
+from dimple.networks import ResNet, add_second_logit
 from dimple.probes import spectra
 from dimple.tensors import generator
 from dimple.tracing.trace import UnprovenOperationError
@@ -89,7 +88,7 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.MaxPool2d(3, 2), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
                       nn.Linear(12, 2)), (1, 9, 9),
     ),
-    "residual": (ResNet(8, classes=3), (3, 8, 8)),
+    "residual": (ResNet(8).build((3, 8, 8), generator(0, "network"), 3), (3, 8, 8)),
     "one logit": (add_second_logit(nn.Sequential(nn.Linear(4, 6), nn.SiLU(), nn.Linear(6, 1))), (4,)),
     "functional": (Functional(), (2, 6, 4)),
 }  # fmt: skip

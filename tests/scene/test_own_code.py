@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dimple import Run, load_scene
-from dimple.errors import SceneError
+from dimple.errors import SceneError, UsageError
 from dimple.experiment import simulate
+from dimple.networks import module_network
 from dimple.scene import allow_code, own_code
 from dimple.scene.scene import FAMILIES
 from dimple.training import Stop, Training
@@ -42,7 +44,10 @@ def code(tmp_path: Path) -> Iterator[Path]:
     before = {base: dict(table) for base, table in FAMILIES.items()}
     allowed = dict(own_code._allowed)
     (tmp_path / "own_training.py").write_text(CODE)
+    factories = dict(module_network.FACTORIES)
     yield tmp_path / "own_training.py"
+    module_network.FACTORIES.clear()
+    module_network.FACTORIES.update(factories)
     for base, table in FAMILIES.items():
         table.clear()
         table.update(before[base])
@@ -121,3 +126,84 @@ def test_a_class_without_a_file_is_known_in_its_own_process(code: Path, tmp_path
     run = simulate(own, tmp_path / "run", film=False)
     assert run.scene == own
     assert run.info["code"] == {"notebook": {"file": "notebook", "sha256": ""}}
+
+
+NETWORKS = """
+import torch
+from torch import nn
+
+_hidden = 5
+fixed = nn.Linear(2, 2)
+
+
+def logit(width=_hidden):
+    return nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 1))
+
+
+def lazy():
+    return nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(2))
+
+
+def broken():
+    raise RuntimeError("no network")
+
+
+def wide(width):
+    return nn.Linear(width, 2)
+"""
+
+
+@pytest.fixture
+def networks(code: Path) -> Path:
+    """A file with networks."""
+    file = code.with_name("own_networks.py")
+    file.write_text(NETWORKS)
+    return file
+
+
+def module(name: str) -> list[str]:
+    return ["training.steps=4", *CHANGES[1:], f"network={{kind: module, name: '{name}'}}"]
+
+
+def test_a_scene_trains_a_network_of_its_user(networks: Path, tmp_path: Path) -> None:
+    assert allow_code(networks) == [f"own_networks:{name}" for name in ("fixed", "logit", "lazy", "broken")]
+    for name in ("fixed", "logit", "lazy"):
+        scene = load_scene("circle_in_2d", module(f"own_networks:{name}"))
+        run = simulate(scene, tmp_path / name, film=False)
+        assert run.scene == scene
+        assert run.info["code"]["own_networks"]["file"] == "own_networks.py"
+        before, after = (list(run.network(step).parameters()) for step in (0, 4))
+        assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        # The file's own objects are not trained, and the global stream of torch does not matter.
+        torch.rand(3)
+        again = simulate(scene, tmp_path / f"{name} again", film=False)
+        for first, second in zip(before, again.network(0).parameters(), strict=True):
+            assert torch.equal(first, second)
+    command = ("simulate", tmp_path / "logit" / "scene.yaml", "-o", tmp_path / "other", "--no-film", "--jobs", 2)
+    refused = dimple(*command)
+    assert (refused.returncode, refused.stderr.count("\n")) == (3, 1)
+    assert "is code that was not allowed" in refused.stderr
+    allowed = dimple(*command, "--allow-code", networks)
+    assert allowed.returncode == 0, allowed.stderr
+    for key, values in Run.open(tmp_path / "logit").columns("points").items():
+        np.testing.assert_array_equal(values, Run.open(tmp_path / "other").columns("points")[key])
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("os:abort", r"network.name is 'os:abort', which is code that was not allowed; .* --allow-code os.py"),
+        ("own_networks:wide", "own_networks:wide', which is code that was not allowed"),
+        ("own_networks:broken", r"broken\(\) fails: .*no network"),
+        ("resnet20", r"network\.name: resnet20 takes 3 x 32 x 32 images, the scene has 2"),
+        ("resnet21", "model 'resnet21' is unknown; did you mean"),
+    ],
+)
+def test_a_network_that_a_scene_cannot_have_is_answered_with_a_sentence(
+    name: str, problem: str, networks: Path, tmp_path: Path
+) -> None:
+    allow_code(networks)
+    scene = load_scene("circle_in_2d", module(name))
+    with pytest.raises((SceneError, UsageError), match=problem) as raised:
+        simulate(scene, tmp_path / "run", film=False)
+    assert "\n" not in str(raised.value)

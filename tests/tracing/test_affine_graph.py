@@ -5,8 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
-from dimple.networks import NormalizedModel, add_second_logit, build_model, freeze
-from dimple.networks.resnet import ResNet
+from dimple.networks import NormalizedModel, ResNet, add_second_logit, build_model, freeze
 from dimple.protocols import Classifier
 from dimple.tensors import generator
 from dimple.tracing.affine_graph import trace_affine_graph
@@ -42,7 +41,8 @@ def test_convolutions_and_normalized_inputs_are_read(name: str, shape: tuple[int
 
 
 def test_a_residual_network_is_read() -> None:
-    network = freeze(NormalizedModel((0.5,) * 3, (0.2,) * 3, ResNet(8)))
+    residual = ResNet(8).build((3, 8, 8), generator(0, "network"), 10)
+    network = freeze(NormalizedModel((0.5,) * 3, (0.2,) * 3, residual))
     check(network, samples(3, 8, 8))
 
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from dimple.networks import NormalizedModel, freeze
-from dimple.networks.resnet import ResNet
+from dimple.networks import NormalizedModel, ResNet, freeze
 from dimple.tensors import generator, norm
 from dimple.tracing.affine_graph import trace_affine_graph
 from dimple.verification.linear_bounds import InputRegion, compute_linear_bounds
@@ -122,7 +121,9 @@ def test_assumed_signs_tighten_the_bounds_for_the_samples_that_satisfy_them() ->
 
 @pytest.mark.parametrize("kind", ["l2", "linf"])
 def test_convolutions_and_residual_blocks_are_bounded(kind: str) -> None:
-    network = freeze(NormalizedModel((0.5,) * 3, (0.2,) * 3, ResNet(8))).double()
+    network = freeze(
+        NormalizedModel((0.5,) * 3, (0.2,) * 3, ResNet(8).build((3, 4, 4), generator(0, "network"), 10))
+    ).double()
     stream = generator(4, "convolutions")
     center = torch.rand(3, 4, 4, generator=stream)
     rows = torch.eye(10)[None]

@@ -11,6 +11,9 @@ from dimple.errors import UsageError
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")],
+    other: Annotated[
+        Path | None, typer.Argument(metavar="RUN2", help="Second simulation, which a film shows beside the first one.")
+    ] = None,
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -24,13 +27,14 @@ def export(
 ) -> None:  # fmt: skip
     """Write a run as a film, as a web page, or for ParaView.
 
-    The suffix of each file decides its format, for example .png for a sheet of key frames.
+    The suffix of each file decides its format, for example .png for a sheet of key frames. Two runs are drawn side by
+    side, with one camera and one time axis.
     """
     from dimple import experiment
 
     sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if sides is None:
         raise UsageError(f"--size is {size!r}; write it as width x height in pixels, such as 1280x720")
-    paths = experiment.export_run(run, out or (), fps, (int(sides[1]), int(sides[2])))
+    paths = experiment.export_run(run, out or (), fps, (int(sides[1]), int(sides[2])), other=other)
     for path in paths:
         typer.echo(str(path))

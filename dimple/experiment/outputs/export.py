@@ -14,6 +14,7 @@ from dimple.views.content.from_run import frames_from_run
 from dimple.views.content.metadata import run_metadata
 from dimple.views.film.film import write_frames
 from dimple.views.film.layout import FRAME_SIZE
+from dimple.views.film.pair import pair_frames
 from dimple.views.film.settings import Film
 from dimple.views.paraview.export import write_pvd, write_vtkhdf
 from dimple.views.web.page import write_web_page
@@ -32,6 +33,7 @@ def export_run(
     fps: int = 8,
     size: tuple[int, int] = FRAME_SIZE,
     progress: Progress = show_progress,
+    other: Path | str | None = None,
 ) -> list[Path]:
     """Write a run as films, images, a web page or files for ParaView, by the suffix of each file.
 
@@ -42,6 +44,8 @@ def export_run(
         outputs: the files; if empty, film.mp4 in the run folder, or next to a packed run.
         fps: snapshots per second of films and gifs.
         size: width and height of the pictures in pixels.
+        other: a second simulation, which is drawn beside the first one in films and images, with one camera and one
+            time axis.
 
     Returns:
         The files, in the order of `outputs`.
@@ -54,15 +58,36 @@ def export_run(
     run = Run.open(path)
     targets = [expand_home(out) for out in outputs] or [run.default_output_path("film.mp4")]
     _check_arguments(targets, size, fps)
+    if other is not None:
+        return _export_pair(run, Run.open(other), targets, fps, size, progress)
+    return _export_run(run, targets, fps, size, progress)
+
+
+def _export_pair(
+    left: Run, right: Run, targets: Sequence[Path], fps: int, size: tuple[int, int], progress: Progress
+) -> list[Path]:
+    if wrong := [target for target in targets if target.suffix not in RENDERED_SUFFIXES]:
+        raise UsageError(f"{wrong[0]}: two runs side by side are drawn as {', '.join(RENDERED_SUFFIXES)}")
+    frames = pair_frames(*(_require_frames(run) for run in (left, right)))
+    with progress("film", len(frames)) as advance:
+        write_frames(frames, targets, Film(fps=fps), size, advance, run_metadata(left))
+    return list(targets)
+
+
+def _require_frames(run: Run) -> list[Frame]:
+    """Return the frames of a run."""
     if not (run.path / "geometry.safetensors").is_file():
         report = f"open {run.path / 'report.html'} in a browser"
         other = report if run.views_path == run.path else f"name {run.views_path}"
         raise RunError(f"{run.path}: holds no boundary to draw; {other}")
+    return frames_from_run(run)
+
+
+def _export_run(run: Run, targets: Sequence[Path], fps: int, size: tuple[int, int], progress: Progress) -> list[Path]:
     # A page shows the curves of a run whose boundary cannot be drawn.
-    if all(target.suffix == PAGE_SUFFIX for target in targets) and not is_drawable(run):
-        frames: list[Frame] = []
-    else:
-        frames = frames_from_run(run)
+    is_page = all(target.suffix == PAGE_SUFFIX for target in targets)
+    has_geometry = (run.path / "geometry.safetensors").is_file()
+    frames = [] if is_page and has_geometry and not is_drawable(run) else _require_frames(run)
     rendered = [target for target in targets if target.suffix in RENDERED_SUFFIXES]
     if rendered:
         with progress("film", len(frames)) as advance:
@@ -71,7 +96,7 @@ def export_run(
     for target in others:
         with progress(target.suffix.removeprefix("."), 1 if target.suffix == PAGE_SUFFIX else len(frames)) as advance:
             _write_file(run, frames, target, advance)
-    return targets
+    return list(targets)
 
 
 def is_drawable(run: Run) -> bool:

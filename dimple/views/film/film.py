@@ -16,6 +16,7 @@ from dimple.views.charts.matplotlib_svg import LINE_COLORS
 from dimple.views.content.frame import Frame
 from dimple.views.content.metadata import NO_METADATA, Metadata, ffmpeg_metadata_arguments, gif_comment, png_metadata
 from dimple.views.film.layout import FRAME_SIZE, FrameRenderer
+from dimple.views.film.pair import PairFrame, PairRenderer
 from dimple.views.film.settings import Film
 from dimple.views.style.colors import CLASS_COLORS, tint
 
@@ -61,7 +62,7 @@ def write_film(
 
 
 def write_frames(
-    frames: Sequence[Frame],
+    frames: Sequence[Frame] | Sequence[PairFrame],
     paths: Sequence[Path],
     film: Film = Film(),
     size: tuple[int, int] = FRAME_SIZE,
@@ -71,7 +72,7 @@ def write_frames(
     """Draw the frames once and write them as a film (.mp4), a gif of half its size, or a sheet of key frames (.png).
 
     Args:
-        frames: the frames of a run.
+        frames: the frames of a run, or of two runs side by side.
         paths: the files to write, at most one with each suffix. If there is only a sheet, only key frames are drawn.
         film: settings of the film.
         size: width and height of the pictures in pixels; even numbers for an mp4.
@@ -94,9 +95,9 @@ def write_frames(
     gif_images: list[Image.Image] = []
 
     def draw_frames() -> Iterator[tuple[Image.Image, int]]:
-        with FrameRenderer(frames[0], size) as renderer:
+        with _open_renderer(frames, size) as draw:
             for index in indices:
-                picture = renderer.draw(frames[index], film.turn * _centered_progress(index, len(frames)))
+                picture = draw(index, film.turn * _centered_progress(index, len(frames)))
                 if index in key_indices:
                     stills[frames[index].step] = picture
                 if ".gif" in path_by_suffix:
@@ -116,7 +117,18 @@ def write_frames(
     return stills
 
 
-def key_frames(frames: Sequence[Frame]) -> list[int]:
+@contextlib.contextmanager
+def _open_renderer(
+    frames: Sequence[Frame] | Sequence[PairFrame], size: tuple[int, int]
+) -> Iterator[Callable[[int, float], Image.Image]]:
+    """Yield a function that draws the frame of an index with a turn of the camera in degrees."""
+    first = frames[0]
+    renderer = PairRenderer(first, size) if isinstance(first, PairFrame) else FrameRenderer(first, size)
+    with renderer:
+        yield lambda index, azimuth: renderer.draw(frames[index], azimuth)  # type: ignore[arg-type]
+
+
+def key_frames(frames: Sequence[Frame] | Sequence[PairFrame]) -> list[int]:
     """Return the indices of at most six key frames: the first, the last, each phase's completion, and some between.
 
     The frames between split the widest intervals of indices. The snapshots of a logarithmic schedule are therefore
@@ -138,7 +150,7 @@ def key_frames(frames: Sequence[Frame]) -> list[int]:
     return sorted(marked)
 
 
-def repeat_count(frames: Sequence[Frame], index: int, film: Film) -> int:
+def repeat_count(frames: Sequence[Frame] | Sequence[PairFrame], index: int, film: Film) -> int:
     """Return the number of pictures of the film for which a snapshot is shown."""
     is_held = index in (0, len(frames) - 1) or index in _phase_frame_indices(frames)
     return max(1, round(film.hold * film.fps)) if is_held else 1
@@ -272,7 +284,7 @@ def write_gif(
         )  # fmt: skip
 
 
-def _phase_frame_indices(frames: Sequence[Frame]) -> set[int]:
+def _phase_frame_indices(frames: Sequence[Frame] | Sequence[PairFrame]) -> set[int]:
     """Return the indices of the frames at which a phase is complete for the first time."""
     steps = [frame.step for frame in frames]
     phase_steps = [step for _, step in frames[0].timeline.phases]
