@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from dimple.data import DataSplits
 from dimple.errors import SceneError
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer, choose_tangents
@@ -113,7 +112,7 @@ class Replicas:
             state, loss = run.read_snapshot(step, index)
             network.load_state_dict(state)
             snapshot = measurer.measure(step, network, loss)
-            points = {name: snapshot.points[name] for name in ("split", "offset") if name in snapshot.points}
+            points = {name: rows for name, rows in snapshot.points.items() if name in ("split", "offset")}
             snapshots.append(dataclasses.replace(snapshot, points=points, closest_points=np.empty(0)))
             advance()
         return index, snapshots
@@ -136,13 +135,15 @@ def choose_shown(metrics: Sequence[Arrays]) -> int:
         metrics: for each replica its columns, with a value for each snapshot.
 
     Example:
-        >>> choose_shown([{"loss": np.array([3.0, 2.0])}, {"loss": np.array([1.0, 0.0])}, {"loss": np.array([2.0, 1.0])}])
+        >>> choose_shown([{"loss": np.array([loss, 0.0])} for loss in (3.0, 1.0, 2.0)])
         2
     """
     name = next(name for name in SHOWN_BY if name in metrics[0])
     curves = np.stack([one[name] for one in metrics])
-    deviation = np.abs(curves - np.nanmedian(curves, axis=0))
-    return int(np.argmin(np.where(np.isfinite(deviation), deviation, 0.0).mean(1)))
+    # Curves that are infinite or not defined at the same step do not differ there.
+    with np.errstate(invalid="ignore"):
+        deviation = np.abs(curves - _quantile(curves, 0.5))
+    return int(np.argmin(np.nan_to_num(deviation, posinf=1e100).mean(1)))
 
 
 def stack_metrics(metrics: Sequence[Arrays], seeds: Sequence[int]) -> Arrays:
@@ -154,7 +155,12 @@ def stack_metrics(metrics: Sequence[Arrays], seeds: Sequence[int]) -> Arrays:
 
 def median_metrics(metrics: Sequence[Arrays]) -> Arrays:
     """Return the median over the replicas of each column."""
-    return {name: np.median(np.stack([one[name] for one in metrics]), axis=0) for name in metrics[0]}
+    return {name: _quantile(np.stack([one[name] for one in metrics]), 0.5) for name in metrics[0]}
+
+
+def _quantile(values: NDArray[Any], fraction: float) -> NDArray[Any]:
+    """Return a quantile over the first axis that is one of the values: infinite distances are never averaged."""
+    return np.asarray(np.quantile(values, fraction, axis=0, method="inverted_cdf"))
 
 
 def summarize_replicas(
@@ -175,9 +181,7 @@ def summarize_replicas(
         of the median curves. A step that a replica never reaches counts as infinitely late, and is null where it is
         the median or an end.
     """
-    statistics = {
-        name: _range([float(one["final"][name]) for one in summaries]) for name in summaries[0]["final"]
-    }
+    statistics = {name: _range([float(one["final"][name]) for one in summaries]) for name in summaries[0]["final"]}
     result: dict[str, Any] = {"count": len(seeds), "seeds": list(seeds), "shown": shown, "statistics": statistics}
     if "verdict" not in summaries[0]:
         return result
@@ -200,6 +204,6 @@ def summarize_replicas(
 
 def _range(values: list[float]) -> dict[str, float | None]:
     """Return the median of the values and the ends of their central 95 %; None for a number that is not finite."""
-    low, high = (np.quantile(values, end, method="inverted_cdf") for end in RANGE)
-    row = {"median": np.quantile(values, 0.5, method="inverted_cdf"), "low": low, "high": high}
-    return {name: float(value) if np.isfinite(value) else None for name, value in row.items()}
+    ends = {"median": 0.5, "low": RANGE[0], "high": RANGE[1]}
+    row = {name: float(_quantile(np.array(values), end)) for name, end in ends.items()}
+    return {name: value if np.isfinite(value) else None for name, value in row.items()}

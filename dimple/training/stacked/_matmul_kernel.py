@@ -6,7 +6,7 @@ numba and llvmlite take a second to load, so this module is imported only where 
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -91,7 +91,7 @@ def _multiply_loop(a: Any, b: Any, out: Any, bias: Any, strides: Any, shape: Any
             column = min(j, columns - COLUMNS)
             for i in range(0, rows, ROWS):
                 row = min(i, rows - ROWS)
-                _tile(
+                _tile(  # type: ignore[call-arg]  # the context is not passed
                     np.uintp(a + 4 * (r * a_strides[0] + row * a_strides[1])),
                     a_strides[1],
                     a_strides[2],

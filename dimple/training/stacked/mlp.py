@@ -194,5 +194,5 @@ def _layers(layout: Layout, flat: Tensor) -> tuple[list[Tensor], list[Tensor | N
     """Return the weights `(R, out, in)` of each layer and its biases `(R, out)`, or None without biases."""
     views = layout.views(flat)
     weights = [views[name] for name in views if name.endswith("weight")]
-    biases = [views[name] for name in views if name.endswith("bias")] if layout.has_bias else [None] * len(weights)
-    return weights, biases
+    biases = [views[name] for name in views if name.endswith("bias")]
+    return weights, [*biases] if layout.has_bias else [None] * len(weights)
