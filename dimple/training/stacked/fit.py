@@ -17,7 +17,7 @@ from dimple.tensors import generator
 from dimple.training.loop import SECONDS_BETWEEN_STATES, STATE, Arrays, StateCache, Training
 from dimple.training.objectives import Standard
 from dimple.training.objectives.losses import LOSSES, logit_margin
-from dimple.training.stacked.mlp import Layout, StackedMLP
+from dimple.training.stacked.mlp import MLPLayout, StackedMLP
 
 RecordReplicas = Callable[[int, dict[str, Tensor], Tensor], None]
 # Steps after which the threads meet, so that the state can be written and an interrupt is noticed.
@@ -40,7 +40,7 @@ def can_stack(training: Training, networks: Sequence[nn.Module], x: Sequence[Ten
         clip_norm=training.clip_norm,
         stop=training.stop,
     )
-    layouts = [Layout.of(network) for network in networks]
+    layouts = [MLPLayout.of(network) for network in networks]
     return (
         training == plain_training
         and layouts[0] is not None
@@ -90,7 +90,7 @@ def fit_replicas(
         >>> fit_replicas(Training(stop=Stop(steps=9)), networks, x, y, [], lambda *_: None, seeds=(0, 1))
         [9, 9]
     """
-    layout = Layout.of(networks[0])
+    layout = MLPLayout.of(networks[0])
     assert layout is not None
     fit = _ReplicaFit(training, layout, networks, x, y, seeds)
     stopped = fit.run(set(record_steps), record, cache, threads)
@@ -113,7 +113,7 @@ class _ReplicaFit:
     def __init__(
         self,
         training: Training,
-        layout: Layout,
+        layout: MLPLayout,
         networks: Sequence[nn.Module],
         x: Tensor,
         y: Tensor,

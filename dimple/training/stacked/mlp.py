@@ -52,7 +52,7 @@ ACTIVATIONS: dict[type[nn.Module], tuple[bool, _Forward, _Backward]] = {
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class MLPLayout:
     """The place of each parameter of an MLP in one row of numbers.
 
     Attributes:
@@ -70,7 +70,7 @@ class Layout:
     has_bias: bool
 
     @classmethod
-    def of(cls, network: nn.Module) -> "Layout | None":
+    def of(cls, network: nn.Module) -> "MLPLayout | None":
         """Return the layout of a network; None unless it is linear layers with one kind of activation in between."""
         layers = list(network) if type(network) is nn.Sequential else []
         linear, activations = layers[::2], layers[1::2]
@@ -129,7 +129,7 @@ class StackedMLP:
         scores: `(R, K, B)`, the last scores.
     """
 
-    def __init__(self, layout: Layout, parameters: Tensor, gradients: Tensor, batch_size: int) -> None:
+    def __init__(self, layout: MLPLayout, parameters: Tensor, gradients: Tensor, batch_size: int) -> None:
         self._layout = layout
         weights, biases = _layers(layout, parameters)
         self._weight_gradients, self._bias_gradients = _layers(layout, gradients)
@@ -190,7 +190,7 @@ class StackedMLP:
                 self._differentiate(self._deltas[layer - 1], self._inputs[layer - 1], self._outputs[layer - 1])
 
 
-def _layers(layout: Layout, flat: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
+def _layers(layout: MLPLayout, flat: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
     """Return the weights `(R, out, in)` of each layer and its biases `(R, out)`, or None without biases."""
     views = layout.views(flat)
     weights = [views[name] for name in views if name.endswith("weight")]

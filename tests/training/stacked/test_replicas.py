@@ -18,7 +18,7 @@ from dimple.training.schedules import Cosine
 from dimple.training.stacked import fit as stacked_fit
 from dimple.training.stacked.fit import can_stack, fit_replicas
 from dimple.training.stacked.matmul import bind_matmul
-from dimple.training.stacked.mlp import Layout, StackedMLP
+from dimple.training.stacked.mlp import MLPLayout, StackedMLP
 
 WIDE = MLP(widths=(40, 64))
 
@@ -50,7 +50,7 @@ def test_gradients_are_those_of_autograd(activation: str, dtype: torch.dtype) ->
     seeds = range(3)
     networks = build(dataclasses.replace(WIDE, activation=activation), seeds, dtype)
     x, y = samples(seeds, dtype=dtype)
-    layout = Layout.of(networks[0])
+    layout = MLPLayout.of(networks[0])
     assert layout is not None
     parameters = layout.stack(networks)
     gradients = torch.zeros_like(parameters)
