@@ -2,7 +2,7 @@
 
 The public names, by what they are for:
 
-- verbs: `measure` (a network in memory), `probe` (checkpoints on disk), `simulate` (a scene), `slice_network`,
+- verbs: `measure` (a network in memory), `probe` (checkpoints on disk), `simulate` (a scene), `train`, `slice_network`,
   `report`, `compare`, `export_run`, `pack`, `view`
 - runs and results: `Run`, `Measurement`, `Column`
 - boundaries: `Boundary`, `Box`, `AffineSlice`, `restrict_to_slice`
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         report,
         simulate,
         slice_network,
+        train,
         view,
     )
     from dimple.levelsets import Adaptive, Dense, Exact, Mesh
@@ -69,7 +70,7 @@ _PUBLIC_NAMES = {
     "data": ("SyntheticData", "load_images"),
     "experiment": (
         "Column", "Measurement", "ProbeConfig", "Run", "SliceConfig", "compare", "export_run", "measure", "pack",
-        "probe", "report", "simulate", "slice_network", "view",
+        "probe", "report", "simulate", "slice_network", "train", "view",
     ),
     "levelsets": ("Adaptive", "Dense", "Exact", "Mesh"),
     "networks": ("MLP", "build_model", "freeze", "load_model", "load_weights"),
@@ -132,6 +133,7 @@ __all__ = [
     "simulate",
     "slice_network",
     "spectra",
+    "train",
     "transfer",
     "view",
 ]

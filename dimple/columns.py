@@ -310,6 +310,14 @@ _FAMILIES: tuple[tuple[re.Pattern[str], ColumnMeaning], ...] = (
         ),
     ),
     (
+        re.compile(r"speed_negative_fraction_(clean|adversarial|trades|boundary_aware|random)"),
+        ColumnMeaning(
+            "fraction of negative speeds along {0}",
+            "The fraction of correctly classified samples that the boundary approaches while the weights move down the "
+            "gradient of this objective; a half by chance.",
+        ),
+    ),
+    (
         re.compile(r"margin_pca_(\d+)"),
         ColumnMeaning(
             "margin within principal directions from {0}",

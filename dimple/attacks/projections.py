@@ -75,6 +75,32 @@ def stationarity_angle(step: Tensor, gradient: Tensor, points: Tensor, norm: str
     return torch.where(flatten(step).any(1), torch.rad2deg(angle), 0.0)
 
 
+def margin_per_logit_margin(step: Tensor, gradient: Tensor, points: Tensor, norm: str, bounds: Box | None) -> Tensor:
+    """Return the derivative of the margin with respect to the logit margin at the closest boundary point, `(B,)`.
+
+    It is one over the dual norm of the gradient. With bounds, the norm is that of the coordinates that no bound stops,
+    and in l2 it is multiplied by the fraction of the step's length in these coordinates: the Lagrange multiplier of the
+    constrained problem.
+
+    Args:
+        step: `(B, *shape)`, from the samples to the boundary points.
+        gradient: `(B, *shape)`, of a logit margin that decreases along the step.
+        points: `(B, *shape)`, the boundary points.
+        norm: the norm of the margin.
+        bounds: the box of valid inputs, or None.
+    """
+    s = flatten(step)
+    g = flatten(gradient)
+    length = s.norm(dim=1)
+    tiny = torch.finfo(s.dtype).tiny
+    if bounds is None:
+        return torch.ones_like(length) / dual_norm(g, norm).clamp(min=tiny)
+    stopped = active_bounds(s, g, flatten(points), bounds)
+    free_length = s.masked_fill(stopped, 0.0).norm(dim=1)
+    fraction = free_length / length.clamp(min=tiny) if norm == "l2" else torch.ones_like(length)
+    return fraction / dual_norm(g.masked_fill(stopped, 0.0), norm).clamp(min=tiny)
+
+
 def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, bounds: Box | None) -> Tensor:
     """Return the step d of smallest norm with `gradient . d = change` and `origin + d` within the bounds.
 

@@ -176,6 +176,23 @@ def compute_logit_margin(scores: Tensor, y: Tensor, target: Tensor | None = None
     return own - others.max(1).values
 
 
+def soft_logit_margin(scores: Tensor, y: Tensor, beta: float) -> Tensor:
+    """Return `z_y - log(sum_other exp(beta z_other)) / beta` of scores `(B, K)` and classes `(B,)`.
+
+    It is at most the logit margin, and less by at most `log(K - 1) / beta`; it is zero where the softmax of `beta z` is
+    one half for the class.
+
+    Reference: Xu et al. 2023, Exploring and exploiting decision boundary dynamics for adversarial robustness.
+
+    Example:
+        >>> soft_logit_margin(torch.tensor([[2.0, 1.0, 1.0]]), torch.tensor([0]), beta=100.0)
+        tensor([0.9931])
+    """
+    own = scores.gather(1, y[:, None]).squeeze(1)
+    others = scores.scatter(1, y[:, None], float("-inf"))
+    return own - torch.logsumexp(beta * others, dim=1) / beta
+
+
 def runner_up_classes(scores: Tensor, y: Tensor, count: int) -> Tensor:
     """Return the `count` highest-scoring classes other than `y` (at most K - 1 of them), `(B, R)`."""
     others = scores.scatter(1, y[:, None], float("-inf"))

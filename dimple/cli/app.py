@@ -23,6 +23,7 @@ from dimple.cli.commands.scenes import scenes
 from dimple.cli.commands.simulate import simulate
 from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.tangents import tangents
+from dimple.cli.commands.train import train
 from dimple.cli.commands.view import view
 from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
 from dimple.memory import configure_memory
@@ -37,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(simulate)
+app.command()(train)
 app.command()(view)
 app.command()(export)
 app.command()(probe)

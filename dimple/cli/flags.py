@@ -43,6 +43,12 @@ DataOption = Annotated[
         metavar="NAME", help="Data set: digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.  [default: digits]"
     ),
 ]
+SceneDataOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME:PATH", help="Data set of the scene, such as mnist:DIR.  [default: in $DIMPLE_DATA or the cache]"
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(metavar="NAME", help="Device: auto, cpu, cuda, cuda:INDEX or mps.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Permission to replace a run that is already in the folder.")

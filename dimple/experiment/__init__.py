@@ -12,7 +12,7 @@ from dimple.experiment.probing.measurement import Column, Measurement
 from dimple.experiment.probing.probe import probe
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.completeness import check_run_completeness
-from dimple.experiment.simulation.simulate_scene import simulate
+from dimple.experiment.simulation.simulate_scene import simulate, train
 from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_network
 from dimple.renamed import missing_attribute
@@ -34,6 +34,7 @@ __all__ = [
     "report",
     "simulate",
     "slice_network",
+    "train",
     "view",
 ]
 

@@ -14,6 +14,7 @@ from dimple.probes.speed import Speed, speed_sign_fractions
 from dimple.probes.subspaces import SubspaceMargin
 from dimple.probes.transfer import Transfer, find_boundary_points, transfer
 from dimple.probes.weight_directions import (
+    descent_direction,
     gradient_descent_direction,
     move_weights,
     random_direction,
@@ -48,6 +49,7 @@ __all__ = [
     "Transfer",
     "calibration_error",
     "confidence_summary",
+    "descent_direction",
     "find_boundary_points",
     "gradient_descent_direction",
     "move_weights",

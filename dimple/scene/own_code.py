@@ -32,7 +32,7 @@ class CodeFile(TypedDict):
 def allow_code(path: Path | str) -> list[str]:
     """Run a file of Python code, and let scenes and runs name its classes: manifolds, labels, objectives, probes.
 
-    A scene with `network: {kind: module, name: my_networks:factory}` may name the `nn.Module`s of the file, and its
+    A scene with `network: {kind: module, name: my_networks:factory}` may name each `nn.Module` of the file, and its
     functions without arguments, which return one.
 
     Call it for files that you trust only: the code is executed.

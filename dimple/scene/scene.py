@@ -23,9 +23,11 @@ from dimple.settings import Count, Natural, Positive, Seed, settings
 from dimple.tangents.estimators import TANGENT_ESTIMATORS, TangentEstimator
 from dimple.tensors import generator
 from dimple.training import (
+    AUGMENTATIONS,
     OBJECTIVES,
     OPTIMIZERS,
     SCHEDULES,
+    Augmentation,
     Objective,
     Optimizer,
     Schedule,
@@ -43,6 +45,7 @@ IMAGE_PROBES: tuple[Probe, ...] = (Margin(),)
 # The base class of each family with its table of members, by the value of `kind` in a scene file.
 FAMILIES: dict[type, dict[str, type]] = {
     Architecture: ARCHITECTURES,
+    Augmentation: dict(AUGMENTATIONS),
     DataSource: DATA_SOURCES,
     LabelRule: dict(LABEL_RULES),
     LevelSet: dict(LEVEL_SETS),

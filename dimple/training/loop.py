@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, final
 
@@ -17,10 +18,12 @@ from dimple.errors import DivergedError, SceneError
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import Box, generator
+from dimple.training.augmentation import Augmentation
 from dimple.training.objectives import Batch, Objective, Standard
 from dimple.training.objectives.base import evaluation_mode
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.optimizers import Adam, Optimizer
+from dimple.training.overfitting import OverfittingCheck
 from dimple.training.schedules import Averaging, Constant, Schedule, Stop
 
 RecordCallback = Callable[[int, nn.Module, float], None]
@@ -54,6 +57,7 @@ class Training:
         optimizer: the rule that changes the weights.
         schedule: the learning rate of each step.
         batch_size: samples in each step, in a new random order each epoch; null for all samples.
+        augmentation: random changes of the samples of each batch, one after another.
         averaging: a running mean of the weights, which snapshots then hold; null for the trained weights.
         clip_norm: largest l2 norm of the gradient of all weights; a longer one is shortened.
         stop: the end of training.
@@ -78,9 +82,14 @@ class Training:
     optimizer: Optimizer = Adam()
     schedule: Schedule = Constant()
     batch_size: Count | None = None
+    augmentation: tuple[Augmentation, ...] = ()
     averaging: Averaging | None = None
     clip_norm: Positive | None = None
     stop: Stop = Stop()
+
+    def __post_init__(self) -> None:
+        if self.augmentation and self.objective.needs_tangents:
+            raise SceneError("augmentation moves the samples whose tangent spaces objective.restrict needs; drop one")
 
     def steps_per_epoch(self, count: int) -> int:
         """Return the number of updates in which each of `count` samples is used once; the last batch may be smaller."""
@@ -105,6 +114,7 @@ class Training:
         tangents: TangentField | None = None,
         bounds: Box | None = None,
         cache: StateCache | None = None,
+        warn: Callable[[str], None] = warnings.warn,
     ) -> None:
         """Train the network in place.
 
@@ -123,6 +133,8 @@ class Training:
             tangents: the tangent spaces of the data, for an objective that is restricted to them.
             bounds: the range of valid inputs, such as pixels, which perturbed samples do not leave.
             cache: where the state of the training is kept, and read if there is one.
+            warn: called once with one sentence when single-step adversarial training has lost the robustness to several
+                steps, which is checked at the record steps and at the ends of epochs of several batches.
 
         Raises:
             DivergedError: at the first step whose loss is not finite.
@@ -134,7 +146,7 @@ class Training:
                 raise SceneError("training.objective.restrict needs the tangent spaces of the data; set it to none")
             basis = tangents.tangent_basis(x)
         data = Batch(x, y, lambda: generator(seed, "preparation"), basis, bounds)
-        _Fit(self, network, data, seed, cache).run(set(record_steps), record)
+        _Fit(self, network, data, seed, cache).run(set(record_steps), record, warn)
 
 
 @final
@@ -176,6 +188,7 @@ class _Fit:
         self.averaged = copy.deepcopy(network) if training.averaging is not None else None
         self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.memory = [training.optimizer.start(parameter.detach()) for parameter in self.trained]
+        self.overfitting = OverfittingCheck.of(training.objective, self.data)
         self.order = (-1, torch.empty(0, dtype=torch.long))
 
     def _prepare(self, data: Batch) -> Batch:
@@ -208,10 +221,10 @@ class _Fit:
         trained: list[nn.Module] = []
         cache = None if self.cache is None else _FirstCache(self.cache)
         first = _Fit(training, network, data, self.seed, cache, (*self.purpose, "first"))
-        first.run(set(), lambda _, last, __: trained.append(last))
+        first.run(set(), lambda _, last, __: trained.append(last), warnings.warn)
         return trained[-1]
 
-    def run(self, record_steps: set[int], record: RecordCallback) -> None:
+    def run(self, record_steps: set[int], record: RecordCallback, warn: Callable[[str], None]) -> None:
         """Train from the state in the cache, or from the beginning."""
         first = self._restore()
         kept = time.monotonic()
@@ -226,22 +239,33 @@ class _Fit:
                     "a smaller one, or bound the gradient by training.clip_norm"
                 )
             is_last = step == self.last_step or (step % self.per_epoch == 0 and self._has_reached_goal())
+            self._check_overfitting(step, is_last or step in record_steps, warn)
             if is_last or step in record_steps:
                 record(step, self.averaged or self.network, loss)
             if is_last:
                 return
             self._update(step)
 
+    def _check_overfitting(self, step: int, is_recorded: bool, warn: Callable[[str], None]) -> None:
+        is_epoch = self.per_epoch > 1 and step % self.per_epoch == 0
+        if self.overfitting is not None and (is_recorded or is_epoch):
+            sentence = self.overfitting.warning(self.network, step)
+            if sentence is not None:
+                warn(sentence)
+
     def _batch(self, step: int) -> Batch:
         """Return the samples of a step."""
-        data = dataclasses.replace(self.data, generator=lambda: self._generator("training", step))
-        if self.per_epoch == 1:
-            return data
-        epoch, index = divmod(step, self.per_epoch)
-        if self.order[0] != epoch:
-            self.order = (epoch, torch.randperm(len(data.x), generator=self._generator("batches", epoch)))
-        size = self.training.batch_size or len(data.x)
-        return data.select(self.order[1][index * size : (index + 1) * size].to(data.x.device))
+        batch = dataclasses.replace(self.data, generator=lambda: self._generator("training", step))
+        if self.per_epoch > 1:
+            epoch, index = divmod(step, self.per_epoch)
+            if self.order[0] != epoch:
+                self.order = (epoch, torch.randperm(len(batch.x), generator=self._generator("batches", epoch)))
+            size = self.training.batch_size or len(batch.x)
+            batch = batch.select(self.order[1][index * size : (index + 1) * size].to(batch.x.device))
+        stream = self._generator("augmentation", step)
+        for augmentation in self.training.augmentation:
+            batch = dataclasses.replace(batch, x=batch.clamp(augmentation(batch.x, stream)))
+        return batch
 
     def _generator(self, *purpose: object) -> torch.Generator:
         return generator(self.seed, *self.purpose, *purpose)
@@ -289,6 +313,8 @@ class _Fit:
         tensors = _prefixed("network", self.network.state_dict()) | _prefixed("memory", self.data.memory)
         if self.averaged is not None:
             tensors |= _prefixed("averaged", self.averaged.state_dict())
+        if self.overfitting is not None:
+            tensors |= _prefixed("overfitting", self.overfitting.tensors())
         for row, memory in enumerate(self.memory):
             tensors |= _prefixed(f"optimizer/{row}", {str(index): tensor for index, tensor in enumerate(memory)})
         return tensors

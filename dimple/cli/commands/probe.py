@@ -57,6 +57,18 @@ def probe(
             help="Maximum number of passes of a search; a forward with its backward pass counts as one.",
         ),
     ] = None,
+    along: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--along",
+            metavar="NAME",
+            help="Objective along whose gradient --probe speed moves the weights: clean, adversarial, trades or "
+            "boundary_aware; repeatable.",
+        ),
+    ] = None,
+    eps: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Training radius of --along, in the norm of the margin.")
+    ] = None,
     subspaces: Annotated[
         str, typer.Option(metavar="NAME", help="Kind of subspaces that --probe subspace measures: dct or pca.")
     ] = "dct",
@@ -105,7 +117,8 @@ def probe(
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
         state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
-        method=method, max_passes=max_passes, subspaces=subspaces, samples=samples, seed=seed, neighbors=neighbors,
+        method=method, max_passes=max_passes, along=tuple(along or ()), eps=eps, subspaces=subspaces, samples=samples,
+        seed=seed, neighbors=neighbors,
         dim=dim, null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
     )  # fmt: skip

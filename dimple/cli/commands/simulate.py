@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption
+from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption, SceneDataOption
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
@@ -22,13 +22,7 @@ def simulate(
         typer.Option("--out", "-o", metavar="FOLDER", help="Run folder.  [default: runs/<scene>-<seed>]"),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed.  [default: that of the scene]")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME:PATH",
-            help="Data set of the scene, such as mnist:DIR.  [default: in $DIMPLE_DATA or the cache]",
-        ),
-    ] = None,
+    data: SceneDataOption = None,
     replicas: Annotated[
         int | None,
         typer.Option(metavar="NUMBER", help="Seeds that are trained at once.  [default: those of the scene]"),

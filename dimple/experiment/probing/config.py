@@ -17,6 +17,8 @@ CONFIDENCE = "confidence"
 SPECTRA = "spectra"
 SPEED = "speed"
 TRANSFER = "transfer"
+# The objectives along whose gradients the speed is measured.
+ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 PROBE_KINDS = (*PROBES, SUBSPACE, *NETWORK_PROBES)
 # Settings that a run replaces, so that they cannot be given with it.
@@ -51,6 +53,9 @@ class ProbeConfig:
         indices: the rows of each split to measure, instead of a random choice.
         only: `all` samples, or those that the last network classifies correctly (`correct`).
         per_class: the number of samples of each class, instead of `samples` in all.
+        along: of the probe `speed`: objectives down whose gradients the weights of each step would move (`clean`,
+            `adversarial`, `trades`, `boundary_aware`), instead of the motion from step to step.
+        eps: the radius of these objectives in the norm; margins are grouped in units of it.
         neighbors, dim: of the local PCA over the training images that estimates the tangent spaces.
         null_draws: the number of random subspaces of each null.
 
@@ -76,6 +81,8 @@ class ProbeConfig:
     only: Literal["all", "correct"] = "all"
     per_class: Count | None = None
     seed: Seed = 0
+    along: tuple[str, ...] = ()
+    eps: Positive | None = None
     neighbors: Count = 50
     dim: Count = 16
     null_draws: Count = 39
@@ -89,8 +96,9 @@ class ProbeConfig:
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
         self._require_norm()
-        for kind in (SPEED, TRANSFER):
-            if kind in self.probes and self.checkpoints is None and self.run is None:
+        self._require_along()
+        for kind in self.series_probes:
+            if self.checkpoints is None and self.run is None:
                 raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
         if self.indices is not None and (not self.indices or self.per_class is not None):
             raise UsageError("--indices names the samples: give at least one, and leave out --per-class")
@@ -99,6 +107,21 @@ class ProbeConfig:
         if self.run is not None:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
             reject_model_fields(name for name in MODEL_FIELDS if getattr(self, name) != defaults[name])
+
+    @property
+    def series_probes(self) -> tuple[str, ...]:
+        """The probes that compare the steps of a series."""
+        return tuple(kind for kind in self.probes if kind == TRANSFER or (kind == SPEED and not self.along))
+
+    def _require_along(self) -> None:
+        """Refuse unknown objectives, and those without the probe or the radius that they need."""
+        for kind in self.along:
+            if kind not in ALONG:
+                raise UsageError(_unknown_choice_message("--along", kind, ALONG))
+        if self.along and (SPEED not in self.probes or self.eps is None):
+            raise UsageError("--along belongs to --probe speed and needs --eps, the training radius, such as --eps 0.1")
+        if self.along and self.norm == "l1":
+            raise UsageError("--norm is l1, and the objectives of --along have l2 and linf; choose one of these")
 
     def _require_norm(self) -> None:
         """Refuse a norm that the method or a probe does not support."""

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
@@ -86,6 +87,46 @@ def simulate(
     Raises:
         UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
     """
+    simulation = _start(scene, out, data, device, force, progress, workers)
+    return simulation.run_stages(functools.partial(simulation.simulate, film), "complete")
+
+
+def train(
+    scene: Scene,
+    out: Path | str | None = None,
+    *,
+    data: str | None = None,
+    device: str = "auto",
+    force: bool = False,
+    progress: Progress = show_progress,
+) -> Run:
+    """Train the network of a scene and keep its snapshots, without measurements.
+
+    `simulate` into the same folder measures the snapshots later.
+
+    Args:
+        out, data, device, force: as in `simulate`.
+
+    Returns:
+        The run; `run.network(step)` is the network after `step` updates.
+
+    Raises:
+        UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
+    """
+    simulation = _start(scene, out, data, device, force, progress, Workers())
+    return simulation.run_stages(simulation.train_only, "trained")
+
+
+def _start(
+    scene: Scene,
+    out: Path | str | None,
+    data: str | None,
+    device: str,
+    force: bool,
+    progress: Progress,
+    workers: Workers,
+) -> "Simulation":
+    """Check a scene, and open its run folder."""
     torch_device = resolve_device(device)
     samples = scene.samples(data)
     require_tangents(scene, samples)
@@ -99,49 +140,8 @@ def simulate(
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
     run = Run.create(path, info, scene_text(scene), force)
-    try:
-        if scene.replicas > 1:
-            replicas = Replicas(scene, data, torch_device)
-            shown = _simulate_replicas(replicas, run, progress, workers)
-            scene, samples = replicas.scenes[shown], replicas.samples[shown]
-        Simulation(scene, samples, run, torch_device, progress, workers).run_stages(film)
-    except (KeyboardInterrupt, DivergedError) as error:
-        run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
-        run.save()
-        raise
-    run.info["status"] = "complete"
-    run.save()
-    return run
-
-
-def _simulate_replicas(replicas: Replicas, run: Run, progress: Progress, workers: Workers) -> int:
-    """Train and measure all replicas, and return the number of the one whose measurements and film the run shows."""
-    seconds = run.info["seconds"]
-    started = time.perf_counter()
-    if "train" not in seconds:
-        with progress("train", len(replicas.steps)) as advance:
-            replicas.train(run, workers, advance)
-        run.clear_cache()
-        seconds["train"] = round(time.perf_counter() - started, 3)
-        run.save()
-    if "replicas" not in seconds:
-        started = time.perf_counter()
-        count = len(replicas.scenes)
-        with progress("replicas", count * len(run.steps)) as advance:
-            measured = replicas.measure(run, workers if replicas.device.type == "cpu" else Workers(), advance)
-        metrics = [_stack_metrics(snapshots) for snapshots in measured]
-        summaries = [
-            summarize_metrics(columns, _heldout_distances(snapshots))
-            for columns, snapshots in zip(metrics, measured, strict=True)
-        ]
-        seeds = [one.seed for one in replicas.scenes]
-        median = summarize_metrics(median_metrics(metrics))
-        units = {"replica": "number", "seed": "number"} | measured[0][0].units
-        run.write_table("replicas", stack_metrics(metrics, seeds), units)
-        run.info["replicas"] = summarize_replicas(summaries, median, seeds, choose_shown(metrics))
-        seconds["replicas"] = round(time.perf_counter() - started, 3)
-        run.save()
-    return run.shown_replica
+    replicas = Replicas(scene, data, torch_device) if scene.replicas > 1 else None
+    return Simulation(scene, samples, run, torch_device, progress, workers, replicas)
 
 
 @final
@@ -156,6 +156,7 @@ class Simulation:
         device: torch.device,
         progress: Progress,
         workers: Workers,
+        replicas: Replicas | None,
     ) -> None:
         self.scene = scene
         self.samples = samples
@@ -163,11 +164,33 @@ class Simulation:
         self.device = device
         self.progress = progress
         self.workers = workers
+        self.replicas = replicas
         self.charts: list[dict[str, str]] | None = None
 
-    def run_stages(self, film: bool) -> None:
-        """Run the stages that are not finished yet, in order."""
+    def run_stages(self, stages: Callable[[], None], status: str) -> Run:
+        """Run stages, and record how they ended: with `status`, or interrupted or diverged."""
+        try:
+            stages()
+        except (KeyboardInterrupt, DivergedError) as error:
+            self.run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
+            self.run.save()
+            raise
+        self.run.info["status"] = status
+        self.run.save()
+        return self.run
+
+    def train_only(self) -> None:
+        """Train, unless that is done."""
         self._run_stage("train", self.train)
+
+    def simulate(self, film: bool) -> None:
+        """Run the stages that are not finished yet, in order."""
+        self.train_only()
+        if self.replicas is not None:
+            self._run_stage("replicas", functools.partial(self.measure_replicas, self.replicas))
+            # From here on the run is that of one replica.
+            self.scene = self.replicas.scenes[self.run.shown_replica]
+            self.samples = self.replicas.samples[self.run.shown_replica]
         self._run_stage("measure", self.measure)
         if film and self.scene.manifold is not None:
             self.draw()
@@ -186,7 +209,12 @@ class Simulation:
         self.run.save()
 
     def train(self) -> None:
-        """Train the network, and write a snapshot at every scheduled step."""
+        """Train the network, or all replicas, and write a snapshot at every scheduled step."""
+        if self.replicas is not None:
+            with self.progress("train", len(self.replicas.steps)) as advance:
+                self.replicas.train(self.run, self.workers, advance)
+            self.run.clear_cache()
+            return
         training = self.scene.training
         x = self.samples.train.float().to(self.device)
         steps = self.scene.snapshots.steps(training.last_step(len(x)))
@@ -209,8 +237,32 @@ class Simulation:
                 tangents=tangents,
                 bounds=self.samples.bounds,
                 cache=self.run,
+                warn=self._warn,
             )
         self.run.clear_cache()
+
+    def _warn(self, sentence: str) -> None:
+        """Show a warning, and keep it in run.json; a continued training may give it again."""
+        warnings.warn(sentence, stacklevel=1)
+        self.run.info["warnings"] = list(dict.fromkeys([*self.run.info.get("warnings", []), sentence]))
+        self.run.save()
+
+    def measure_replicas(self, replicas: Replicas) -> None:
+        """Measure every snapshot of all replicas; write their metrics, and the statistics of the population."""
+        # Several processes that share one accelerator are not faster than one.
+        workers = self.workers if self.device.type == "cpu" else Workers()
+        with self.progress("replicas", len(replicas.scenes) * len(self.run.steps)) as advance:
+            measured = replicas.measure(self.run, workers, advance)
+        metrics = [_stack_metrics(snapshots) for snapshots in measured]
+        summaries = [
+            summarize_metrics(columns, _heldout_distances(snapshots))
+            for columns, snapshots in zip(metrics, measured, strict=True)
+        ]
+        seeds = [one.seed for one in replicas.scenes]
+        units = {"replica": "number", "seed": "number"} | measured[0][0].units
+        self.run.write_table("replicas", stack_metrics(metrics, seeds), units)
+        median = summarize_metrics(median_metrics(metrics))
+        self.run.info["replicas"] = summarize_replicas(summaries, median, seeds, choose_shown(metrics))
 
     def measure(self) -> None:
         """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""

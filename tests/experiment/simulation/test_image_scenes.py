@@ -9,7 +9,7 @@ import torch
 from dimple.boundary import Boundary
 from dimple.data import Digits
 from dimple.errors import RunError, SceneError
-from dimple.experiment import ProbeConfig, probe, simulate
+from dimple.experiment import ProbeConfig, probe, simulate, train
 from dimple.experiment.outputs.export import export_run
 from dimple.experiment.run import Run
 from dimple.manifolds import Sphere
@@ -101,3 +101,12 @@ def test_contradicting_keys_are_refused() -> None:
         Scene(data=Digits(), probes=(Margin(), OnOff(), Offset()))
     assert Scene(data=Digits()).probes == (Margin(),)
     assert Scene(manifold=Sphere(dim=2)).probes == (Margin(), OnOff(), Offset())
+
+
+def test_training_alone_keeps_the_snapshots_that_a_simulation_measures_later(run: Run, tmp_path: Path) -> None:
+    alone = train(run.scene, tmp_path / "run", device="cpu")
+    assert alone.info["status"] == "trained" and alone.steps == run.steps
+    first, second = (one.read_snapshot(12)[0] for one in (alone, run))
+    assert all(torch.equal(first[name], second[name]) for name in second)
+    measured = simulate(run.scene, tmp_path / "run", device="cpu", film=False)
+    assert np.array_equal(measured.metrics.to_numpy(), run.metrics.to_numpy(), equal_nan=True)

@@ -13,6 +13,7 @@ from dimple.errors import DivergedError
 from dimple.networks import MLP
 from dimple.tensors import generator
 from dimple.training import SGD, Adam, AdamW, Averaging, Stop, Training
+from dimple.training.augmentation import Noise
 from dimple.training.objectives import Adversarial, Standard
 from dimple.training.schedules import Cosine
 from dimple.training.stacked import fit as stacked_fit
@@ -219,6 +220,7 @@ def test_only_plain_networks_and_objectives_are_stacked() -> None:
     assert can_stack(Training(), networks, list(x))
     assert not can_stack(Training(objective=Adversarial()), networks, list(x))
     assert not can_stack(Training(objective=Standard(sharpness_radius=0.1)), networks, list(x))
+    assert not can_stack(Training(augmentation=(Noise(),)), networks, list(x))
     assert not can_stack(Training(), networks, [x[0], x[1, :5]])
     for layer in (nn.Dropout(), nn.BatchNorm1d(40), nn.Softplus(beta=2.0)):
         changed = [nn.Sequential(network[0], layer, network[2]) for network in networks]
