@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.manifolds import MANIFOLDS
-from dimple.networks import TwoLayer, freeze
+from dimple.networks import freeze
 from dimple.probes import Offset, OnOff, run_probes
 from dimple.scene import Scene, load_scene
 from dimple.tensors import generator, norm, project_onto_span
@@ -27,9 +27,7 @@ def train(scene: Scene) -> tuple[nn.Module, Tensor, Tensor]:
     samples = scene.samples()
     x = samples.train.float()
     network = scene.network.build(scene.manifold.ambient_dim, generator(scene.seed, "network"))
-    scene.training.fit(
-        network, x, samples.train_labels, [], lambda *_: None, seed=scene.seed, tangents=scene.manifold
-    )
+    scene.training.fit(network, x, samples.train_labels, [], lambda *_: None, seed=scene.seed, tangents=scene.manifold)
     return network, samples.train, samples.train_labels
 
 

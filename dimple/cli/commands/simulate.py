@@ -23,6 +23,10 @@ def simulate(
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed.  [default: that of the scene]")] = None,
     data: SceneDataOption = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Seeds that are trained at once.  [default: those of the scene]"),
+    ] = None,
     device: DeviceOption = "auto",
     overrides: OverridesOption = None,
     resolution: Annotated[
@@ -56,7 +60,8 @@ def simulate(
     from dimple.scene import check_scene_names
     from dimple.workers import Workers, defer_interrupts
 
-    check_scene_names(scene, overrides or ())
+    changes = [*(overrides or ()), *([] if replicas is None else [f"replicas={replicas}"])]
+    check_scene_names(scene, changes)
 
     job_count = min(8, loky.cpu_count()) if jobs is None else jobs
     # The other processes import what they need while this process does the same.
@@ -71,7 +76,7 @@ def simulate(
 
         torch.set_num_threads(1)
         run = experiment.simulate(
-            load_scene(scene, overrides or (), seed, resolution),
+            load_scene(scene, changes, seed, resolution),
             out,
             data=data,
             device=device,
@@ -82,6 +87,7 @@ def simulate(
         )
     if as_json:
         line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
+        line |= {"replicas": run.info["replicas"]} if "replicas" in run.info else {}
         typer.echo(json.dumps(replace_nonfinite(line)))
     else:
         _print_summary(run)
@@ -104,11 +110,18 @@ def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.stats.aggregate import VERDICT_SUFFIX
-    from dimple.views.content.run_header import describe_conditions, describe_controls, describe_fall
+    from dimple.views.content.run_header import (
+        describe_conditions,
+        describe_controls,
+        describe_fall,
+        describe_replicas,
+    )
     from dimple.views.report.text_table import build_table
 
     summary: dict[str, Any] = run.info["summary"]
     out = Console(highlight=False)
+    for sentence in describe_replicas(run):
+        out.print(sentence, markup=False)
     if "verdict" in summary:
         out.print(f"cling, then dimple: {summary['verdict'].upper()}", style="bold", markup=False)
         out.print(f"  {summary['verdict_reason']}", markup=False)

@@ -20,6 +20,13 @@ from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
 from dimple.experiment.simulation.dimple_shape import summarize_fall
+from dimple.experiment.simulation.replicas import (
+    Replicas,
+    choose_shown,
+    median_metrics,
+    stack_metrics,
+    summarize_replicas,
+)
 from dimple.experiment.simulation.snapshot_measures import (
     SnapshotMeasurement,
     SnapshotMeasurer,
@@ -139,7 +146,8 @@ def _start(
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
     run = Run.create(path, info, scene_text(scene), force)
-    return Simulation(scene, samples, run, torch_device, progress, workers)
+    replicas = Replicas(scene, data, torch_device) if scene.replicas > 1 else None
+    return Simulation(scene, samples, run, torch_device, progress, workers, replicas)
 
 
 @final
@@ -154,6 +162,7 @@ class Simulation:
         device: torch.device,
         progress: Progress,
         workers: Workers,
+        replicas: Replicas | None,
     ) -> None:
         self.scene = scene
         self.samples = samples
@@ -161,6 +170,7 @@ class Simulation:
         self.device = device
         self.progress = progress
         self.workers = workers
+        self.replicas = replicas
         self.charts: list[dict[str, str]] | None = None
 
     def run_stages(self, stages: Callable[[], None], status: str) -> Run:
@@ -182,6 +192,11 @@ class Simulation:
     def simulate(self, film: bool, controls: bool) -> None:
         """Run the stages that are not finished yet, in order."""
         self.train_only()
+        if self.replicas is not None:
+            self._run_stage("replicas", functools.partial(self.measure_replicas, self.replicas))
+            # From here on the run is that of one replica.
+            self.scene = self.replicas.scenes[self.run.shown_replica]
+            self.samples = self.replicas.samples[self.run.shown_replica]
         self._run_stage("measure", self.measure)
         if controls:
             self._run_stage("controls", self.control)
@@ -202,7 +217,12 @@ class Simulation:
         self.run.save()
 
     def train(self) -> None:
-        """Train the network, and write a snapshot at every scheduled step."""
+        """Train the network, or all replicas, and write a snapshot at every scheduled step."""
+        if self.replicas is not None:
+            with self.progress("train", len(self.replicas.steps)) as advance:
+                self.replicas.train(self.run, self.workers, advance)
+            self.run.clear_cache()
+            return
         training = self.scene.training
         x = self.samples.train.float().to(self.device)
         steps = self.scene.snapshots.steps(training.last_step(len(x)))
@@ -234,6 +254,23 @@ class Simulation:
         warnings.warn(sentence, stacklevel=1)
         self.run.info["warnings"] = list(dict.fromkeys([*self.run.info.get("warnings", []), sentence]))
         self.run.save()
+
+    def measure_replicas(self, replicas: Replicas) -> None:
+        """Measure every snapshot of all replicas; write their metrics, and the statistics of the population."""
+        # Several processes that share one accelerator are not faster than one.
+        workers = self.workers if self.device.type == "cpu" else Workers()
+        with self.progress("replicas", len(replicas.scenes) * len(self.run.steps)) as advance:
+            measured = replicas.measure(self.run, workers, advance)
+        metrics = [_stack_metrics(snapshots) for snapshots in measured]
+        summaries = [
+            summarize_metrics(columns, _heldout_distances(snapshots))
+            for columns, snapshots in zip(metrics, measured, strict=True)
+        ]
+        seeds = [one.seed for one in replicas.scenes]
+        units = {"replica": "number", "seed": "number"} | measured[0][0].units
+        self.run.write_table("replicas", stack_metrics(metrics, seeds), units)
+        median = summarize_metrics(median_metrics(metrics))
+        self.run.info["replicas"] = summarize_replicas(summaries, median, seeds, choose_shown(metrics))
 
     def measure(self) -> None:
         """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""

@@ -31,10 +31,47 @@ def slice_note(run: RunFolder) -> str:
 
 def run_subtitle(run: RunFolder, summary: Mapping[str, Any]) -> str:
     """Return one line with the slice, seed, device, number of steps and number of snapshots of a run."""
-    parts = [slice_note(run), f"seed {run.info.get('seed', 0)}", str(run.info.get("device", ""))]
+    seed = run.info.get("seed", 0) + run.shown_replica
+    replicas = f" (the median one of {run.info['replicas']['count']} replicas)" if "replicas" in run.info else ""
+    parts = [slice_note(run), f"seed {seed}{replicas}", str(run.info.get("device", ""))]
     if "steps" in summary:
         parts.append(f"{summary['steps']:,} steps, {summary.get('snapshots', 0)} snapshots")
     return ", ".join(part for part in parts if part)
+
+
+def describe_replicas(run: RunFolder) -> list[str]:
+    """Return sentences about the population of seeds; an empty list for a run without replicas."""
+    replicas: dict[str, Any] | None = run.info.get("replicas")
+    if replicas is None:
+        return []
+    seeds = replicas["seeds"]
+    first = (
+        f"{replicas['count']} replicas with the seeds {seeds[0]} to {seeds[-1]}. Film, pages and all that follows show "
+        f"the one with seed {seeds[replicas['shown']]}, whose curve is nearest to the median of all."
+    )
+    if "verdicts" not in replicas:
+        return [first]
+    low, high = (round(100 * end) for end in replicas["supported_interval"])
+    counts = ", ".join(f"{word} for {count}" for word, count in replicas["verdicts"].items())
+    verdicts = (
+        f"Cling, then dimple: {counts} of {replicas['count']} seeds. It is supported for "
+        f"{100 * replicas['supported_fraction']:.0f} % of them (95 % interval {low} to {high} %); for the median "
+        f"curves the verdict is {replicas['median']['verdict']}."
+    )
+    phases = "; ".join(f"{name} {_step_range(replicas[key])}" for key, (name, _) in PHASE_DESCRIPTIONS.items())
+    return [first, verdicts, f"In the median over the replicas: {phases}."]
+
+
+def _step_range(steps: Mapping[str, float | None]) -> str:
+    """Return the median over the replicas of a step, with its range.
+
+    Example:
+        >>> _step_range({"median": 40.0, "low": 31.0, "high": None})
+        'at step 40 (95 % of the replicas: 31 to never)'
+    """
+    words = {end: "never" if step is None else f"{step:,.0f}" for end, step in steps.items()}
+    median = "never" if steps["median"] is None else f"at step {words['median']}"
+    return f"{median} (95 % of the replicas: {words['low']} to {words['high']})"
 
 
 def describe_phases(summary: Mapping[str, Any], steps: Sequence[int]) -> list[dict[str, str]]:
