@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -377,3 +378,25 @@ def test_a_sharpness_aware_step_takes_the_gradient_where_the_loss_is_larger() ->
     training.fit(network, x, y, [], lambda *_: None)
     for before, after, gradient in zip(weights, network.parameters(), expected, strict=True):
         torch.testing.assert_close(after.detach(), before - 0.5 * gradient)
+
+
+def test_progress_counts_every_step_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_REPORTS", 0.0)
+    x = torch.randn(20, 2, generator=generator(0, "x"))
+    y = (x[:, 0] > 0).long()
+    reports: list[tuple[int, str]] = []
+
+    def advance(count: int = 1, note: str = "", /) -> None:
+        reports.append((count, note))
+
+    results = []
+    for follow in (None, advance):
+        network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+        torch.nn.utils.vector_to_parameters(
+            torch.linspace(-1, 1, sum(p.numel() for p in network.parameters())), network.parameters()
+        )
+        Training(stop=Stop(steps=30), batch_size=8).fit(network, x, y, [0], lambda *_: None, advance=follow)
+        results.append(network.state_dict())
+    assert sum(count for count, _ in reports) == 30
+    assert re.fullmatch(r"[\d,]+/s, loss [\d.]+, accuracy [\d.]+", reports[-1][1])
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])

@@ -227,11 +227,10 @@ class Simulation:
         x = self.samples.train.float().to(self.device)
         steps = self.scene.snapshots.steps(training.last_step(len(x)))
         y = self.samples.train_labels.to(self.device)
-        with self.progress("train", len(steps)) as advance:
+        with self.progress("train", training.last_step(len(x))) as advance:
 
             def record(step: int, network: nn.Module, loss: float) -> None:
                 self.run.write_snapshot(step, network.state_dict(), loss)
-                advance()
 
             network = _build_network(self.scene, self.samples, self.device)
             tangents = choose_tangents(self.scene, self.samples, self.device)
@@ -246,6 +245,7 @@ class Simulation:
                 bounds=self.samples.bounds,
                 cache=self.run,
                 warn=self._warn,
+                advance=advance,
             )
         self.run.clear_cache()
 
