@@ -47,6 +47,7 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
     values = {
         "title": str(run.info.get("name", run.path.name)),
         "lead": run_subtitle(run, summary),
+        "warnings": run.info.get("warnings", []),
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
         "controls": CONTROLS_NOTE,
