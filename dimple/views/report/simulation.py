@@ -51,6 +51,7 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
     values = {
         "title": str(run.info.get("name", run.path.name)),
         "lead": run_subtitle(run, summary),
+        "warnings": run.info.get("warnings", []),
         "replicas": describe_replicas(run),
         "replica_rows": _replica_rows(run, units),
         "replica_charts": replica_charts(run.columns("replicas"), units) if "replicas" in run.info else [],

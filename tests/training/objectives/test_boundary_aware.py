@@ -157,6 +157,23 @@ def test_without_division_the_gradient_is_that_of_the_logit_margin_at_the_bounda
         torch.testing.assert_close(one, other)
 
 
+def test_logit_margins_in_place_of_margins_need_no_search() -> None:
+    network = linear()
+    batch = make_batch()
+    logits = logit_margin(network(batch.x), batch.y)
+    cutoff = float(logits.detach()[logits > 0].quantile(0.6))
+    counted = logits[(logits > 0) & (logits < cutoff)]
+    assert 2 < len(counted) < int((logits > 0).sum())
+    expected = functional.cross_entropy(network(batch.x), batch.y)
+    expected = expected + 4.0 * decreasing(counted, 2.0, cutoff).sum() / len(logits)
+    found = BoundaryAware(margin="logit", weight=4.0, alpha=2.0, cutoff=cutoff).loss(network, batch)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+    parameters = list(network.parameters())
+    pairs = zip(torch.autograd.grad(found, parameters), torch.autograd.grad(expected, parameters), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_other_samples_of_the_batch_do_not_matter() -> None:
     network = smooth_network(3)
     batch = make_batch(3, n=2)
