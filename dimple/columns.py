@@ -208,7 +208,7 @@ COLUMNS: dict[str, ColumnMeaning] = {
     "dimple_width": ColumnMeaning(
         "dimple width at half depth",
         "The distance between the two sides of a dimple at half of its depth, along the manifold, mean over the "
-        "directions of the tangent plane and median over the training points.",
+        "directions of the tangent plane and median over the training points, negative where the prediction is wrong.",
         short_label="dimple width",
     ),
     "dimple_depth_over_spacing": ColumnMeaning(

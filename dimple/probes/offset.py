@@ -1,4 +1,4 @@
-"""Offset: the boundary along the normal of the manifold: its distance, its angle, and the width of its dimple."""
+"""Offset: the boundary along the normal of the manifold: its distance and its angle."""
 
 import itertools
 from typing import ClassVar, final
@@ -34,18 +34,13 @@ class Offset(Probe):
     no crossing lies within the limit, and the normal space of the manifold at the sample: 0 where the boundary is
     parallel to the manifold, 90 where it cuts straight through. Its null is that of a random direction in R^n.
 
-    The width of a dimple is measured at half of its depth, in the tangent plane moved along the normal by half of the
-    offset: the distance between the first crossings on both rays of a line, as the mean over the lines along the
-    tangent basis. It is exact where the manifold is flat; where it curves with radius R, the plane is off the manifold
-    by width^2 / (8 R) at the crossings, which has to be small compared with the depth.
-
     The null of the offset is the same distance with a random subspace of the same dimension in place of the tangent
     space: a boundary that is close in every direction does not cling to the manifold.
 
     Columns: `offset` (signed, positive where correct; `inf` where no crossing lies within the limit), `offset_null`
     (median over the draws), `gradient_off_manifold_fraction` and its null, `boundary_angle` (degrees; nan where the
-    gradient is zero) with the median and the central 95 % of its null, `dimple_width` (signed as the offset; `inf`
-    where a crossing is missing). Details: `offset_draws`, `(B, draws)`, unsigned.
+    gradient is zero) with the median and the central 95 % of its null. Details: `offset_draws`, `(B, draws)`, unsigned;
+    `offset_step`, in the shape of the samples, to the crossing (nan where there is none).
 
     Args:
         limit: the largest distance of a crossing, in input units.
@@ -104,67 +99,42 @@ class Offset(Probe):
                 f"boundary_angle_null{end}": torch.full_like(distance, angle)
                 for end, angle in zip(("", "_low", "_high"), null_angles, strict=True)
             },
-            "dimple_width": sign * self._width(boundary, x + step / 2, predicted, basis, distance.isfinite()),
         }
         units = {
             name: "fraction" if "fraction" in name else "degrees" if "angle" in name else "l2, input units"
             for name in columns
         }
-        return ProbeResult(columns, units, {"offset_draws": null})
+        step = torch.where(broadcast_per_sample(distance.isfinite(), x), step, torch.nan)
+        return ProbeResult(columns, units, {"offset_draws": null, "offset_step": step})
 
     def _position_on_lines(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
-        """Return the signed distance along each direction to the nearest crossing, `(B,)`; inf beyond `limit`."""
-        # The search on a ray stops when the opposite ray of the same line has a crossing.
-        opposite = torch.arange(2 * len(x), device=x.device).roll(len(x))
-        distances = self._distance_along_rays(
-            boundary, torch.cat([x, x]), torch.cat([directions, -directions]), predicted.repeat(2), opposite
-        )
-        ahead, behind = distances.reshape(2, len(x))
-        return torch.where(ahead <= behind, ahead, -behind)
+        """Return the signed distance along each direction to the nearest crossing, `(B,)`; inf beyond `limit`.
 
-    def _width(self, boundary: Boundary, middle: Tensor, predicted: Tensor, basis: Tensor, found: Tensor) -> Tensor:
-        """Return the mean width along the tangent basis around each point, `(B,)`; inf where a crossing is missing."""
-        width = torch.full((len(middle),), torch.inf, dtype=middle.dtype, device=middle.device)
-        # A boundary that returns within one cell of the search has a middle of another class.
-        rows = torch.nonzero(found & (boundary.predict(middle) == predicted)).squeeze(1)
-        rays = torch.cat([basis[rows], -basis[rows]], dim=2).mT
-        count = rays.shape[1]
-        if rays.numel():
-            distances = self._distance_along_rays(
-                boundary,
-                middle[rows].repeat_interleave(count, dim=0),
-                rays.reshape(-1, *middle.shape[1:]),
-                predicted[rows].repeat_interleave(count),
-            )
-            width[rows] = 2 * distances.reshape(-1, count).mean(dim=1)
-        return width
-
-    def _distance_along_rays(
-        self, boundary: Boundary, origin: Tensor, rays: Tensor, y: Tensor, opposite: Tensor | None = None
-    ) -> Tensor:
-        """Return the distance to the first crossing on each ray of unit length, `(rays,)`; inf beyond `limit`.
-
-        The rays are searched outwards cell by cell. The crossing is refined in the first cell with a change of class.
-
-        Args:
-            opposite: for each ray another one at whose crossing its search stops.
+        Both rays of the line are searched outwards cell by cell. The crossing is refined in the first cell with a
+        change of class.
         """
-        first_cell = torch.full((len(rays),), self.resolution, device=origin.device)
+        rays = torch.cat([directions, -directions])
+        origin = torch.cat([x, x])
+        y = torch.cat([predicted, predicted])
+        first_cell = torch.full((len(rays),), self.resolution, device=x.device)
         cell_size = self.limit / self.resolution
-        open_rays = torch.arange(len(rays), device=origin.device)
-        opposite = open_rays if opposite is None else opposite
+        open_rays = torch.arange(len(rays), device=x.device)
         for start, stop in doubling_blocks(self.resolution):
-            ends = cell_size * torch.arange(start + 1, stop + 1, dtype=origin.dtype, device=origin.device)
+            ends = cell_size * torch.arange(start + 1, stop + 1, dtype=x.dtype, device=x.device)
             batches = open_rays.split(max(1, MAX_BATCH_ROWS // len(ends)))
             crossed = torch.cat(
                 [self._is_other_class(boundary, origin[batch], rays[batch], y[batch], ends) for batch in batches]
             )
             hit = crossed.any(dim=1)
             first_cell[open_rays[hit]] = start + crossed[hit].to(torch.int8).argmax(dim=1)
-            open_rays = open_rays[~hit & (first_cell[opposite[open_rays]] == self.resolution)]
+            # The search on a ray stops when the opposite ray of the same line has a crossing.
+            opposite = (open_rays + len(x)) % len(rays)
+            open_rays = open_rays[~hit & (first_cell[opposite] == self.resolution)]
             if len(open_rays) == 0:
                 break
-        return self._refine_crossings(boundary, origin, rays, y, first_cell, cell_size)
+        distances = self._refine_crossings(boundary, origin, rays, y, first_cell, cell_size)
+        ahead, behind = distances.reshape(2, len(x))
+        return torch.where(ahead <= behind, ahead, -behind)
 
     def _is_other_class(self, boundary: Boundary, origin: Tensor, rays: Tensor, y: Tensor, distances: Tensor) -> Tensor:
         """Return whether the class differs from `y` at each of the distances along each ray, `(B, distances)`."""

@@ -35,7 +35,6 @@ TANGENT_DEPENDENT_COLUMNS = (
     "perturbation_on_manifold_fraction",
     "gradient_off_manifold_fraction",
     "boundary_angle",
-    "dimple_width",
 )
 RELIABLE_COLUMN = "tangent_reliable"
 # Fraction of samples with reliable tangents below which a statistic is annotated.

@@ -5,10 +5,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from dimple.boundary import Boundary
 from dimple.data import DataSplits
+from dimple.manifolds import Manifold
 from dimple.stats.aggregate import lower_median, statistic
+from dimple.tensors import norm, project_onto_span
 
+# Cells of a path along the manifold, each of which is tested for a change of class at its end, and bisections in one.
+CELLS = 32
+BISECTIONS = 20
 ANGLE_UNIT = "degrees"
 SHAPE_UNITS = {
     **{f"boundary_angle{end}": ANGLE_UNIT for end in ("", "_null", "_null_low", "_null_high")},
@@ -24,6 +31,64 @@ def opposite_spacing(samples: DataSplits) -> NDArray[np.float64]:
     distances = torch.cdist(samples.train.double(), samples.train.double())
     is_same = samples.train_labels[:, None] == samples.train_labels
     return np.asarray(distances.masked_fill(is_same, torch.inf).min(dim=1).values.numpy())
+
+
+def measure_widths(boundary: Boundary, manifold: Manifold, x: Tensor, step: Tensor, limit: float) -> Tensor:
+    """Return the width of the dimple over each point at half of its depth, `(B,)`, along the manifold.
+
+    From the middle of the step to the boundary, paths at the same height over the manifold run in both directions along
+    each column of the tangent basis, until they cross the boundary. The width is twice the mean distance on the
+    manifold, as a chord, over the paths that do so within the limit. It is `inf` where none does or the point has no
+    boundary.
+
+    Args:
+        boundary: in the precision of `x`.
+        manifold: the manifold, which is followed by projection.
+        x: `(B, n)` points of the manifold.
+        step: `(B, n)` steps along the normal to the boundary; nan where there is none.
+        limit: the largest distance along a path.
+    """
+    width = torch.full_like(x[:, 0], torch.inf)
+    predicted = boundary.predict(x)
+    # A boundary that is thinner than a cell of the search for it has a middle of another class.
+    middle = x + step.nan_to_num() / 2
+    rows = torch.nonzero(step.isfinite().all(dim=1) & (boundary.predict(middle) == predicted)).squeeze(1)
+    if len(rows) == 0:
+        return width
+    basis = manifold.tangent_basis(x[rows]).to(x)
+    directions = torch.cat([basis, -basis], dim=2).mT
+    count = directions.shape[1]
+    start, height, y = (values[rows].repeat_interleave(count, dim=0) for values in (x, step / 2, predicted))
+    directions = directions.reshape(-1, x.shape[1])
+
+    def look_above(paths: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the points of the manifold, and whether the class at the height above them is another one."""
+        closest = manifold.project(start[paths] + distance[:, None] * directions[paths]).to(x)
+        normal = height[paths] - project_onto_span(manifold.tangent_basis(closest).to(x), height[paths])
+        normal *= (norm(height[paths]) / norm(normal).clamp(min=torch.finfo(x.dtype).tiny))[:, None]
+        return closest, boundary.logit_margin(closest + normal, y[paths]) <= 0
+
+    low = torch.zeros_like(start[:, 0])
+    open_paths = torch.arange(len(start), device=x.device)
+    for cell in range(1, CELLS + 1):
+        _, crossed = look_above(open_paths, torch.full_like(low[open_paths], cell * limit / CELLS))
+        open_paths = open_paths[~crossed]
+        low[open_paths] = cell * limit / CELLS
+        if len(open_paths) == 0:
+            break
+    is_closed = torch.ones_like(y, dtype=torch.bool)
+    is_closed[open_paths] = False
+    closed = torch.nonzero(is_closed).squeeze(1)
+    half = torch.full_like(low, torch.nan)
+    if len(closed):
+        inner, outer = low[closed], low[closed] + limit / CELLS
+        for _ in range(BISECTIONS):
+            middles = (inner + outer) / 2
+            closest, crossed = look_above(closed, middles)
+            inner, outer = torch.where(crossed, inner, middles), torch.where(crossed, middles, outer)
+        half[closed] = norm(closest - start[closed])
+    width[rows] = (2 * half.reshape(-1, count).nanmean(dim=1)).nan_to_num(nan=torch.inf)
+    return width
 
 
 def summarize_position(columns: dict[str, NDArray[np.float64]], limit: float) -> dict[str, float]:
@@ -78,7 +143,7 @@ def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[
     """Return the median shape of the dimples: their width, and their depth over the spacing and over the logit margin.
 
     Args:
-        columns: those of `Offset` at training points, with the logit margin.
+        columns: those of `Offset` at training points, with the logit margin and `dimple_width`.
         spacing: the distance to the nearest training point of another label.
     """
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -14,6 +14,7 @@ from dimple.errors import SceneError
 from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.experiment.simulation.dimple_shape import (
     SHAPE_UNITS,
+    measure_widths,
     opposite_spacing,
     summarize_dimples,
     summarize_position,
@@ -109,6 +110,7 @@ class SnapshotMeasurer:
         precise_boundary = Boundary(freeze(network).to(self.device, self.precise_dtype), bounds)
         columns, details, units, costs = self._measure_splits(boundary, precise_boundary)
         closest_points = self._use_closest_points(precise_boundary, columns["train"], details["train"])
+        self._add_widths(precise_boundary, columns["train"], details["train"])
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summarize(columns, details)}
         if self.display_slice is not None:
             x = self.samples.train.float().to(self.device)
@@ -128,6 +130,17 @@ class SnapshotMeasurer:
             return np.full(x.shape, np.nan)
         assert self.tangents is not None
         return use_closest_points(boundary, x, self.tangents, columns, details)
+
+    def _add_widths(self, boundary: Boundary, columns: Arrays, details: Arrays) -> None:
+        """Add the column `dimple_width`, signed as the offset."""
+        if "offset" in columns:
+            x, step = (
+                torch.as_tensor(values).to(self.device, self.precise_dtype)
+                for values in (self.samples.train, details["offset_step"])
+            )
+            limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
+            width = measure_widths(boundary, self.scene.manifold, x, step, limit).cpu().double().numpy()
+            columns["dimple_width"] = np.copysign(width, columns["offset"])
 
     def _measure_splits(
         self, boundary: Boundary, precise_boundary: Boundary

@@ -1,5 +1,6 @@
 """Texts at the head of the pages of a run: note, subtitle, phases, verdict and the command that repeats the run."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -144,19 +145,21 @@ def describe_fall(summary: Mapping[str, Any]) -> str:
     Example:
         >>> fall = {"last_step": 40, "translation": [0.3, 0.03], "tilt": [0.04, 0.02], "angle": [50.0, 12.0]}
         >>> describe_fall({"fall": fall | {"translation_fraction": 0.987, "angle_null": 60.0}})
-        'Until step 40, 99 % of the fall is translation (0.3 to 0.03) and the rest rotation and bending (tilt 0.04 to
-        0.02); the angle between boundary and manifold went from 50 to 12 degrees (a random direction has 60).'
+        'Until step 40, the fall is 99 % translation (0.3 to 0.03) and 1 % rotation and bending (tilt 0.04 to 0.02); the
+        angle between boundary and manifold went from 50 to 12 degrees (a random direction has 60).'
     """
     if "fall" not in summary:
         return ""
     fall = summary["fall"]
-    translation, tilt = (f"{fall[name][0]:.2g} to {fall[name][1]:.2g}" for name in ("translation", "tilt"))
+    values = {name: [f"{round(value, 6):.2g}" for value in fall[name]] for name in ("translation", "tilt")}
+    translation, tilt = (" to ".join(ends) for ends in values.values())
     if fall["translation_fraction"] is None:
         parts = f"neither the translation of the boundary ({translation}) nor its tilt ({tilt}) fell"
     else:
-        percent = f"{100 * fall['translation_fraction']:.0f} %"
-        parts = f"{percent} of the fall is translation ({translation}) and the rest rotation and bending (tilt {tilt})"
-    first, last = ("unknown" if angle is None else f"{angle:.0f}" for angle in fall["angle"])
+        percent = round(100 * fall["translation_fraction"])
+        rest = f"{100 - percent} % rotation and bending (tilt {tilt})"
+        parts = f"the fall is {percent} % translation ({translation}) and {rest}"
+    first, last = ("unknown" if angle is None or math.isnan(angle) else f"{angle:.0f}" for angle in fall["angle"])
     angles = f"the angle between boundary and manifold went from {first} to {last} degrees"
     return f"Until step {fall['last_step']:,}, {parts}; {angles} (a random direction has {fall['angle_null']:.0f})."
 
