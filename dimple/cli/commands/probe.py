@@ -17,6 +17,7 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     WeightsOption,
     build_config,
+    parse_numbers,
     parse_rows,
 )
 
@@ -41,8 +42,8 @@ def probe(
         typer.Option(
             "--probe",
             metavar="NAME",
-            help="Probe: margin, onoff, offset, curvature, certified, exact, subspace, confidence, spectra, speed or "
-            "transfer; repeatable.  [default: margin, onoff]",
+            help="Probe: margin, onoff, offset, curvature, certified, exact, robust, subspace, confidence, spectra, "
+            "speed or transfer; repeatable.  [default: margin, onoff]",
         ),
     ] = None,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
@@ -56,6 +57,10 @@ def probe(
             metavar="NUMBER",
             help="Maximum number of passes of a search; a forward with its backward pass counts as one.",
         ),
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(metavar="E,E", help="Radii of --probe robust, in input units, such as 0.1,0.2,0.3."),
     ] = None,
     subspaces: Annotated[
         str, typer.Option(metavar="NAME", help="Kind of subspaces that --probe subspace measures: dct or pca.")
@@ -108,6 +113,7 @@ def probe(
         method=method, max_passes=max_passes, subspaces=subspaces, samples=samples, seed=seed, neighbors=neighbors,
         dim=dim, null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
+        eps=None if eps is None else parse_numbers("--eps", eps),
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"

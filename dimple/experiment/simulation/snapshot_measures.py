@@ -12,10 +12,11 @@ from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
 from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.networks.wrappers import freeze
-from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
+from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.scene.scene import Scene
 from dimple.stats.aggregate import lower_median, statistic, summarize_null
+from dimple.stats.binomial import ROBUST_PREFIX
 
 Arrays = dict[str, NDArray[Any]]
 Units = dict[str, str]
@@ -47,8 +48,8 @@ class SnapshotMeasurement:
 class SnapshotMeasurer:
     """Measurement of the network of a scene at one snapshot after another.
 
-    Every probe of the scene measures the training points. The probe `margin` also measures as many test points, with
-    which the margins of the training points are compared. The probe `offset` also measures the unlabeled held-out
+    Every probe of the scene measures the training points. The probes `margin` and `robust` also measure as many test
+    points, with which the training points are compared. The probe `offset` also measures the unlabeled held-out
     points, which gives the distance of the boundary from the manifold.
 
     Margins are measured in float64, because views find their boundary points again. Probes with hundreds of searches
@@ -98,6 +99,7 @@ class SnapshotMeasurer:
                 self.display_slice, self.scene.manifold, boundary, x, y, self.scene.seed
             )
         units["margin_test"] = units.get("margin", "")
+        units |= {name: "fraction" for name in metrics if ROBUST_PREFIX in name}
         units |= METRIC_UNITS | SLICE_UNITS
         return SnapshotMeasurement(metrics, _stack_splits(step, columns), units, costs, closest_points)
 
@@ -184,6 +186,9 @@ class SnapshotMeasurer:
                 "margin_test": lower_median(test["margin"]),
                 "margin_found": float(np.isfinite(train["margin"]).mean()),
             }
+        for split, table in (("train", train), ("test", test)):
+            robust = {name: values for name, values in table.items() if name.startswith(ROBUST_PREFIX)}
+            row |= {f"{split}_{name}": float(values.mean()) for name, values in robust.items()}
         if "margin_unbounded" in train:
             for name in ("margin_on", "margin_on_ratio", "margin_off", "margin_off_ratio"):
                 row |= statistic(name, train | details_by_split["train"], METRIC_UNITS)
@@ -192,7 +197,7 @@ class SnapshotMeasurer:
 
 def _has_probe(split: str, probe: Probe) -> bool:
     """Return whether a probe measures the points of a split."""
-    return split == "train" or isinstance(probe, Margin if split == "test" else Offset)
+    return split == "train" or isinstance(probe, Margin | Robust if split == "test" else Offset)
 
 
 def _nan_mean(values: NDArray[Any]) -> float:
