@@ -250,6 +250,16 @@ COLUMNS: dict[str, ColumnMeaning] = {
     "certified_radius": ColumnMeaning(
         "certified radius", "The radius within which it is proven that no other class lies; never above the margin."
     ),
+    "robust_radius_upper": ColumnMeaning(
+        "distance of the nearest adversarial example",
+        "The distance of the nearest adversarial example that any attack found: 0 where the prediction is wrong, "
+        "infinite where none was found within the largest radius.",
+    ),
+    "robust_attack": ColumnMeaning(
+        "attack that came nearest",
+        "The attack that found the nearest adversarial example: 1 a search along the boundary, 2 Auto-PGD on the "
+        "cross-entropy, 3 Auto-PGD towards each class; 0 where the prediction is wrong, -1 where none was found.",
+    ),
     "margin_exact_lower": ColumnMeaning(
         "margin, proven lower bound", "The distance below which it is proven that no other class lies."
     ),
@@ -359,6 +369,25 @@ _FAMILIES: tuple[tuple[re.Pattern[str], ColumnMeaning], ...] = (
             "margin within principal directions from {0}",
             "The margin within a block of principal directions of the data, those of largest variance first.",
         ),
+    ),
+    (
+        re.compile(r"robust_at_([\d.e+-]+)"),
+        ColumnMeaning(
+            "robust accuracy within {0}",
+            "The fraction of all samples that are classified correctly, and whose class no attack changed within this "
+            "distance: an upper bound of the true fraction.",
+        ),
+    ),
+    *(
+        (
+            re.compile(split + r"_robust_at_([\d.e+-]+)"),
+            ColumnMeaning(
+                f"{words} robust accuracy within {{0}}",
+                f"The fraction of {points} that are classified correctly, and whose class no attack changed within "
+                "this distance: an upper bound of the true fraction.",
+            ),
+        )
+        for split, words, points in (("train", "training", "training points"), ("test", "test", "new points"))
     ),
 )
 

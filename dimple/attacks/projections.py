@@ -101,6 +101,21 @@ def margin_per_logit_margin(step: Tensor, gradient: Tensor, points: Tensor, norm
     return fraction / dual_norm(g.masked_fill(stopped, 0.0), norm).clamp(min=tiny)
 
 
+def project_onto_ball(displacement: Tensor, radius: Tensor, norm: str) -> Tensor:
+    """Return the displacement nearest in l2 whose norm is at most `radius` `(R, 1)`."""
+    if norm == "linf":
+        return torch.minimum(torch.maximum(displacement, -radius), radius)
+    if norm == "l2":
+        length = torch.linalg.vector_norm(displacement, dim=1, keepdim=True)
+        inside: Tensor = displacement * (radius / length.clamp(min=torch.finfo(displacement.dtype).tiny)).clamp(max=1.0)
+        return inside
+    sizes = displacement.abs()
+    sorted_sizes = sizes.sort(dim=1, descending=True).values
+    excess = (sorted_sizes.cumsum(1) - radius) / torch.arange(1, sizes.shape[1] + 1, device=displacement.device)
+    threshold = excess.gather(1, (sorted_sizes > excess).sum(1, keepdim=True).clamp(min=1) - 1).clamp(min=0)
+    return displacement.sign() * (sizes - threshold).clamp(min=0)
+
+
 def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, bounds: Box | None) -> Tensor:
     """Return the step d of smallest norm with `gradient . d = change` and `origin + d` within the bounds.
 

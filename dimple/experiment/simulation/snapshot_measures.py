@@ -20,11 +20,12 @@ from dimple.experiment.simulation.dimple_shape import (
     summarize_position,
 )
 from dimple.networks.wrappers import freeze
-from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
+from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.protocols import TangentField
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.scene.scene import Scene
 from dimple.stats.aggregate import lower_median, statistic, summarize_null
+from dimple.stats.binomial import ROBUST_PREFIX
 
 # The number of samples that are measured together: small for images, whose searches take long, and so that their
 # memory is bounded.
@@ -62,8 +63,8 @@ class SnapshotMeasurement:
 class SnapshotMeasurer:
     """Measurement of the network of a scene at one snapshot after another.
 
-    Every probe of the scene measures the training samples of `train_rows`. The probe `margin` also measures the test
-    samples of `test_rows`, with which the margins of the training samples are compared. The probe `offset` also
+    Every probe of the scene measures the training samples of `train_rows`. The probes `margin` and `robust` also
+    measure the test samples of `test_rows`, with which the training samples are compared. The probe `offset` also
     measures the unlabeled held-out points, which gives the distance of the boundary from the manifold.
 
     Margins of points are measured in float64, because views find their boundary points again. Probes with hundreds of
@@ -118,6 +119,7 @@ class SnapshotMeasurer:
             manifold = self.scene.require_manifold()
             metrics |= compute_slice_statistics(self.display_slice, manifold, boundary, x, y, self.scene.seed)
         units |= dict.fromkeys(("margin_test", "margin_correct", "margin_misclassified"), units.get("margin", ""))
+        units |= {name: "fraction" for name in metrics if ROBUST_PREFIX in name}
         units |= METRIC_UNITS | SLICE_UNITS
         return SnapshotMeasurement(metrics, self._stack_splits(step, columns), units, costs, closest_points)
 
@@ -139,7 +141,7 @@ class SnapshotMeasurer:
                 for values in (self.samples.train, details["offset_step"])
             )
             limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
-            width = measure_widths(boundary, self.scene.manifold, x, step, limit).cpu().double().numpy()
+            width = measure_widths(boundary, self.scene.require_manifold(), x, step, limit).cpu().double().numpy()
             columns["dimple_width"] = np.copysign(width, columns["offset"])
 
     def _measure_splits(
@@ -235,6 +237,9 @@ class SnapshotMeasurer:
             }
             if self.scene.manifold is None:
                 row |= self._summarize_correct(test)
+        for split, table in (("train", train), ("test", test)):
+            robust = {name: values for name, values in table.items() if name.startswith(ROBUST_PREFIX)}
+            row |= {f"{split}_{name}": float(values.mean()) for name, values in robust.items()}
         if "margin_unbounded" in train:
             for name in ("margin_on", "margin_on_ratio", "margin_off", "margin_off_ratio"):
                 row |= statistic(name, train | details_by_split["train"], METRIC_UNITS)
@@ -264,7 +269,7 @@ class SnapshotMeasurer:
 
 def _has_probe(split: str, probe: Probe) -> bool:
     """Return whether a probe measures the points of a split."""
-    return split == "train" or isinstance(probe, Margin if split == "test" else Offset)
+    return split == "train" or isinstance(probe, Margin | Robust if split == "test" else Offset)
 
 
 def require_tangents(scene: Scene, samples: DataSplits) -> None:
