@@ -181,6 +181,29 @@ def test_no_crossing_is_lost_where_the_scores_vanish_to_rounding(single_logit: b
 
 
 @each_method
+@pytest.mark.parametrize("rounding", [1e-7, 1e-6, 1e-3])
+def test_no_crossing_is_lost_where_rounding_depends_on_the_batch(method: str, rounding: float) -> None:
+    """A crossing that was reached in one batch and lies on the near side in another one by rounding is a crossing."""
+    x = torch.rand(6, 16, generator=generator(0, "samples"), dtype=torch.float32)
+    normal = nn.functional.normalize(gaussian(16), dim=0).float()
+    level = float((x @ normal).mean())
+
+    def scores(z: Tensor) -> Tensor:
+        height = z @ normal - level
+        height = height + rounding * (-1) ** len(z) * torch.sign(x[:1] @ normal - level) * (height.abs() < 1e-2)
+        return torch.stack([torch.zeros_like(height), height], 1)
+
+    boundary = Boundary(scores)
+    y = boundary.predict(x)
+    exact = (x @ normal - level).abs()
+    for max_passes in (3.0, 4.0, 5.0, 10.0, 40.0, 100.0):
+        found = Margin(method=method, max_passes=max_passes)(boundary, x, y).columns  # type: ignore[arg-type]
+        assert torch.equal(found["margin_found"], torch.isfinite(found["margin_unrefined"]))
+        if bool(found["margin_found"].all()):
+            torch.testing.assert_close(found["margin"], exact, rtol=0.2, atol=2 * rounding)
+
+
+@each_method
 def test_a_sample_without_scores_is_marked_and_has_no_margin(method: str) -> None:
     def scores(z: Tensor) -> Tensor:
         return torch.stack([0.5 - z[:, 0], z[:, 0] - 0.5], 1) + torch.where(z[:, :1] > 0.7, torch.nan, 0.0)
