@@ -12,7 +12,7 @@ from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, compute_logit_margin
 from dimple.boundary.root_finding import ROOT_TOLERANCE, find_roots
 from dimple.errors import SceneError
-from dimple.tensors import Box, flatten
+from dimple.tensors import Box, flatten, vector_norm
 from dimple.tensors import norm as norm_of
 
 # Values of `SearchState.status`.
@@ -94,7 +94,7 @@ class SearchProblem:
         constraint = self._constraint_of(rows)
         allowed = constraint.project(gradients) if gradients.dim() == 2 else constraint.project_each(gradients)
         rounding = ROUNDING_ULPS * torch.finfo(gradients.dtype).eps
-        is_zero = allowed.norm(dim=-1, keepdim=True) <= rounding * gradients.norm(dim=-1, keepdim=True)
+        is_zero = vector_norm(allowed, keepdim=True) <= rounding * vector_norm(gradients, keepdim=True)
         return torch.where(is_zero, 0.0, allowed)
 
     def logit_margin(self, rows: Tensor, points: Tensor) -> Tensor:

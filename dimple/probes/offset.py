@@ -13,7 +13,15 @@ from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
 from dimple.stats.null_bands import isotropic_fraction
 from dimple.tangents.random_subspace import RandomSubspace
-from dimple.tensors import broadcast_per_sample, chunks, norm, project_onto_span, squared_norm_fraction
+from dimple.tensors import (
+    broadcast_per_sample,
+    chunks,
+    flatten,
+    norm,
+    project_onto_span,
+    squared_norm_fraction,
+    unit_vectors,
+)
 
 # Numbers in the samples of one batch; larger batches do not stay in a core's cache.
 MAX_BATCH_VALUES = 1 << 16
@@ -94,7 +102,7 @@ class Offset(Probe):
         Both rays of the line are searched outwards cell by cell. The crossing is refined in the first cell with a
         change of class.
         """
-        unit = directions / broadcast_per_sample(norm(directions).clamp(min=torch.finfo(x.dtype).tiny), x)
+        unit = unit_vectors(flatten(directions)).reshape(directions.shape)
         rays = torch.cat([unit, -unit])
         origin = torch.cat([x, x])
         y = torch.cat([predicted, predicted])

@@ -130,6 +130,22 @@ def test_the_answer_scales_with_the_problem(method: str, scale: float) -> None:
     torch.testing.assert_close(scaled / scale, plain, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(("method", "norm"), METHODS_AND_NORMS)
+@pytest.mark.parametrize("bounds", [None, Box(-4.0, 4.0)])
+def test_scores_whose_squares_overflow_or_vanish_give_the_same_points(
+    method: str, norm: str, bounds: Box | None
+) -> None:
+    network = make_network(6).float()
+    x = gaussian(8, 6).float()
+    margin = Margin(method=method, norm=norm)  # type: ignore[arg-type]
+    plain = margin(Boundary(network, bounds), x, torch.zeros(8, dtype=torch.long))
+    for power in (-80, -66, 66, 100):
+        boundary = Boundary(lambda z, factor=2.0**power: factor * network(z), bounds)
+        scaled = margin(boundary, x, torch.zeros(8, dtype=torch.long))
+        assert torch.equal(scaled.details["boundary_point"], plain.details["boundary_point"])
+        assert torch.equal(scaled.columns["stationarity_angle"], plain.columns["stationarity_angle"])
+
+
 def make_switched_off_unit(shift: float, scale: float) -> Classifier:
     """Return a classifier whose one unit is off at the sample `(shift, shift)`; its boundary is .75 / root 2 away."""
 
