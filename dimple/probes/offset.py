@@ -13,7 +13,15 @@ from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
 from dimple.stats.null_bands import isotropic_angle, isotropic_fraction
 from dimple.tangents.random_subspace import RandomSubspace
-from dimple.tensors import broadcast_per_sample, chunks, norm, project_onto_span, squared_norm_fraction
+from dimple.tensors import (
+    broadcast_per_sample,
+    chunks,
+    flatten,
+    norm,
+    project_onto_span,
+    squared_norm_fraction,
+    unit_vectors,
+)
 
 # Numbers in the samples of one batch; larger batches do not stay in a core's cache.
 MAX_BATCH_VALUES = 1 << 16
@@ -75,7 +83,7 @@ class Offset(Probe):
         random = [RandomSubspace(d, self.seed, draw).basis(n).to(x) for draw in range(self.null_draws)]
         directions = [normal_component(gradient, columns) for columns in (basis, *random)]
         off_manifold_fraction = squared_norm_fraction(directions[0], gradient)
-        directions = [_normalize(direction) for direction in directions]
+        directions = [unit_vectors(flatten(direction)).reshape(x.shape) for direction in directions]
         # Small samples are measured along all directions in one batch.
         positions = []
         for part in chunks(len(directions), max(1, MAX_BATCH_VALUES // x.numel())):
@@ -155,11 +163,6 @@ class Offset(Probe):
             outside = origin[hit] + broadcast_per_sample(start + cell_size, ray) * ray
             distance[hit] = norm(refine_to_boundary(boundary, inside, outside, y[hit])[0] - origin[hit])
         return distance
-
-
-def _normalize(directions: Tensor) -> Tensor:
-    """Return directions of unit length; a direction of zero stays."""
-    return directions / broadcast_per_sample(norm(directions).clamp(min=torch.finfo(directions.dtype).tiny), directions)
 
 
 def _angle_to_normal_space(boundary: Boundary, points: Tensor, y: Tensor, basis: Tensor) -> Tensor:
