@@ -15,11 +15,14 @@ from dimple.errors import SceneError
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer, choose_tangents
 from dimple.scene import Scene
+from dimple.training.loop import PrefixedCache
 from dimple.training.stacked.fit import can_stack, fit_replicas
 from dimple.workers import Advance, Task, Workers
 
 Arrays = dict[str, NDArray[Any]]
 Snapshots = dict[int, tuple[dict[str, Tensor], float]]
+# The entry of the loss among the weights of a kept snapshot.
+LOSS = "training loss"
 # Probability that the value of a further replica lies in the range that is shown.
 RANGE = (0.025, 0.975)
 # The replica that is shown is the one nearest to the median curve of the first of these that was measured.
@@ -69,32 +72,31 @@ class Replicas:
                 threads=min(workers.jobs, len(networks)) if self.device.type == "cpu" else 1,
             )  # fmt: skip
             return
-        tasks: list[Task[tuple[int, Snapshots]]] = [
-            functools.partial(self._train_single, run, index) for index in range(len(networks))
-        ]
-        trained = dict(workers.run_unordered(tasks, advance))
-        for step, states, losses in _stack_snapshots([trained[index] for index in range(len(networks))], self.steps):
+        tasks: list[Task[None]] = [functools.partial(self._train_single, run, index) for index in range(len(networks))]
+        for _ in workers.run_unordered(tasks, advance):
+            pass
+        trained = [_kept_snapshots(run, index) for index in range(len(networks))]
+        for step, states, losses in _stack_snapshots(trained, self.steps):
             run.write_snapshot(step, states, losses)
 
     def _build_network(self, index: int) -> nn.Module:
         samples = self.samples[index]
         return self.scenes[index].build_network(samples.shape, len(samples.classes)).to(self.device)
 
-    def _train_single(self, run: Run, index: int, advance: Advance) -> tuple[int, Snapshots]:
-        """Return the number of a replica and its snapshots."""
+    def _train_single(self, run: Run, index: int, advance: Advance) -> None:
+        """Train one replica, and keep its snapshots in the cache of the run."""
         scene, samples = self.scenes[index], self.samples[index]
-        found: Snapshots = {}
 
         def record(step: int, network: nn.Module, loss: float) -> None:
-            found[step] = ({name: value.detach().cpu().clone() for name, value in network.state_dict().items()}, loss)
+            arrays = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+            run.write_cache(f"replica-{index}-{step}", arrays | {LOSS: np.array(loss)})
 
         scene.training.fit(
             self._build_network(index), samples.train.float().to(self.device), samples.train_labels.to(self.device),
             self.steps, record, seed=scene.seed, tangents=choose_tangents(scene, samples, self.device),
-            bounds=samples.bounds,
+            bounds=samples.bounds, cache=PrefixedCache(run, f"training-{index}"),
         )  # fmt: skip
         advance()
-        return index, found
 
     def measure(self, run: Run, workers: Workers, advance: Advance) -> list[list[SnapshotMeasurement]]:
         """Return the measurements of each replica at all snapshots; of its points, only their offsets are kept."""
@@ -116,6 +118,17 @@ class Replicas:
             snapshots.append(dataclasses.replace(snapshot, points=points, closest_points=np.empty(0)))
             advance()
         return index, snapshots
+
+
+def _kept_snapshots(run: Run, index: int) -> Snapshots:
+    """Return the snapshots of a replica in the cache of a run, with their losses."""
+    found: Snapshots = {}
+    for file in (run.path / "cache").glob(f"replica-{index}-*.safetensors"):
+        arrays = run.read_cache(file.stem)
+        assert arrays is not None
+        loss = float(arrays.pop(LOSS))
+        found[int(file.stem.rpartition("-")[2])] = {n: torch.from_numpy(value) for n, value in arrays.items()}, loss
+    return found
 
 
 def _stack_snapshots(

@@ -1,5 +1,6 @@
 """Simulation of several seeds at once: each replica is the single simulation of its seed, and all give intervals."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from dimple.experiment import simulate
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.replicas import Replicas, choose_shown, summarize_replicas
 from dimple.scene import Scene, load_scene
+from dimple.training import loop
 from dimple.views.content.run_header import describe_replicas
 
 SHORT = [
@@ -79,6 +81,32 @@ def test_replicas_that_cannot_be_stacked_are_single_simulations_to_the_last_bit(
             assert all(
                 torch.equal(a, b) for a, b in zip(weights(run, step, replica), weights(single, step), strict=True)
             )
+
+
+def test_replicas_that_are_trained_alone_continue_where_they_were_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = scene("training.objective={kind: adversarial, eps: 0.1, steps: 2}", "replicas=2", "probes=[]")
+    expected = simulate(settings, tmp_path / "expected", device="cpu", film=False)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0.0)
+    write = Run.write_cache
+    writes: list[str] = []
+
+    def write_some(run: Run, name: str, arrays: dict[str, np.ndarray]) -> None:
+        writes.append(name)
+        if len(writes) == 8:
+            raise KeyboardInterrupt
+        write(run, name, arrays)
+
+    monkeypatch.setattr(Run, "write_cache", write_some)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(settings, tmp_path / "run", device="cpu", film=False)
+    assert "training-0-training" in writes and "replica-0-1" in writes
+    run = simulate(settings, tmp_path / "run", device="cpu", film=False)
+    assert run.steps == expected.steps
+    for step, replica in itertools.product(run.steps, range(2)):
+        pairs = zip(weights(run, step, replica), weights(expected, step, replica), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_replicas_that_stop_early_keep_their_last_network(tmp_path: Path) -> None:
