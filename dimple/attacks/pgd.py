@@ -8,12 +8,11 @@ section 2.2, for the sparse step; Duchi et al., "Efficient projections onto the 
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from dimple.attacks.projections import MAX_STEP_SIZE, dual_norm, project_onto_ball
 from dimple.attacks.search import SearchProblem, SearchState, require_l2_constraint, start_search
 from dimple.boundary.boundary import FORWARD_COST
-from dimple.tensors import Box
+from dimple.tensors import Box, unit_vectors
 
 # The minimum number of steps for one radius.
 MIN_STEPS_PER_RADIUS = 10
@@ -126,4 +125,4 @@ def _steepest_direction(current: Tensor, gradient: Tensor, norm: str, bounds: Bo
         count = max(1, int(L1_COORDINATE_FRACTION * current.shape[1]))
         chosen = gradient.abs().topk(count, dim=1).indices
         return torch.zeros_like(gradient).scatter(1, chosen, gradient.gather(1, chosen).sign() / count)
-    return normalize(gradient, dim=1, eps=torch.finfo(gradient.dtype).tiny)
+    return unit_vectors(gradient)

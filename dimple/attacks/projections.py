@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dimple.tensors import Box, flatten
+from dimple.tensors import Box, flatten, vector_norm
 
 # A coordinate counts as at its bound when it is nearer than this fraction of the step's largest coordinate: searches
 # stop slightly before the bounds.
@@ -15,9 +15,7 @@ NEWTON_STEPS = 20
 
 def dual_norm(rows: Tensor, norm: str) -> Tensor:
     """Return the dual norm of each gradient of `(..., n)`, `(...)`: its largest product with a step of unit `norm`."""
-    order = {"l1": torch.inf, "l2": 2.0, "linf": 1.0}[norm]
-    lengths: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=-1)
-    return lengths
+    return vector_norm(rows, {"l1": "linf", "l2": "l2", "linf": "l1"}[norm])
 
 
 def active_bounds(step: Tensor, gradient: Tensor, points: Tensor, bounds: Box) -> Tensor:
@@ -64,7 +62,9 @@ def stationarity_angle(step: Tensor, gradient: Tensor, points: Tensor, norm: str
         is_active = active_bounds(s, g, flatten(points), bounds)
         s = s.masked_fill(is_active, 0.0)
         g = g.masked_fill(is_active, 0.0)
-    size = torch.linalg.vector_norm(s, ord={"l1": 1.0, "l2": 2.0, "linf": torch.inf}[norm], dim=1)
+    # The angle does not depend on the scale of the scores, whose squares may overflow.
+    g = g / vector_norm(g, "linf", keepdim=True).clamp(min=torch.finfo(g.dtype).tiny)
+    size = vector_norm(s, norm)
     descent = -(g * s).sum(1)
     if norm == "l2":
         across = torch.linalg.vector_norm(s * (g * g).sum(1, keepdim=True) + g * descent[:, None], dim=1)

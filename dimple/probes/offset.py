@@ -1,6 +1,5 @@
 """Offset: the boundary along the normal of the manifold: its distance and its angle."""
 
-import itertools
 from typing import ClassVar, final
 
 import torch
@@ -13,7 +12,14 @@ from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
 from dimple.stats.null_bands import isotropic_angle, isotropic_fraction
 from dimple.tangents.random_subspace import RandomSubspace
-from dimple.tensors import broadcast_per_sample, chunks, norm, project_onto_span, squared_norm_fraction
+from dimple.tensors import (
+    broadcast_per_sample,
+    chunks,
+    flatten,
+    norm,
+    squared_norm_fraction,
+    unit_vectors,
+)
 
 # Numbers in the samples of one batch; larger batches do not stay in a core's cache.
 MAX_BATCH_VALUES = 1 << 16
@@ -75,7 +81,7 @@ class Offset(Probe):
         random = [RandomSubspace(d, self.seed, draw).basis(n).to(x) for draw in range(self.null_draws)]
         directions = [normal_component(gradient, columns) for columns in (basis, *random)]
         off_manifold_fraction = squared_norm_fraction(directions[0], gradient)
-        directions = [_normalize(direction) for direction in directions]
+        directions = [unit_vectors(flatten(direction)).reshape(x.shape) for direction in directions]
         # Small samples are measured along all directions in one batch.
         positions = []
         for part in chunks(len(directions), max(1, MAX_BATCH_VALUES // x.numel())):
@@ -155,41 +161,3 @@ class Offset(Probe):
             outside = origin[hit] + broadcast_per_sample(start + cell_size, ray) * ray
             distance[hit] = norm(refine_to_boundary(boundary, inside, outside, y[hit])[0] - origin[hit])
         return distance
-
-
-def _normalize(directions: Tensor) -> Tensor:
-    """Return directions of unit length; a direction of zero stays."""
-    return directions / broadcast_per_sample(norm(directions).clamp(min=torch.finfo(directions.dtype).tiny), directions)
-
-
-def _angle_to_normal_space(boundary: Boundary, points: Tensor, y: Tensor, basis: Tensor) -> Tensor:
-    """Return the angle, in degrees, between the gradient at each point and the complement of its tangent basis."""
-    _, gradient = boundary.logit_margin_and_gradient(points, y)
-    tangent = project_onto_span(basis, gradient)
-    angle = torch.atan2(norm(tangent), norm(gradient - tangent)).rad2deg()
-    return torch.where(norm(gradient) > 0, angle, torch.nan)
-
-
-def normal_component(gradient: Tensor, basis: Tensor) -> Tensor:
-    """Return the part of each gradient `(B, *shape)` off the span of orthonormal columns, `(B, n, d)` or `(n, d)`.
-
-    For a gradient within the span this part is only rounding: it is replaced by zero, along which no crossing is found.
-    """
-    normal = gradient - project_onto_span(basis, gradient)
-    return torch.where(broadcast_per_sample(squared_norm_fraction(normal, gradient) > 1e-12, normal), normal, 0.0)
-
-
-def doubling_blocks(resolution: int) -> list[tuple[int, int]]:
-    """Return the cells of a ray in blocks that are evaluated together: two cells, then as many as all before.
-
-    A ray is thus evaluated up to less than twice the distance of its crossing (at least two cells), and a ray without
-    a crossing costs few calls.
-
-    Example:
-        >>> doubling_blocks(20)
-        [(0, 2), (2, 4), (4, 8), (8, 16), (16, 20)]
-    """
-    ends = [0, 2]
-    while ends[-1] < resolution:
-        ends.append(2 * ends[-1])
-    return [(start, min(stop, resolution)) for start, stop in itertools.pairwise(ends)]

@@ -72,6 +72,17 @@ def test_results_do_not_depend_on_the_scale_of_the_scores(kind: str) -> None:
     assert_same(plain, probe_of(kind)(Boundary(lambda z: 50 * net(z)), x, y, TANGENTS))
 
 
+@pytest.mark.parametrize("power", [-80, -66, 66, 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_whose_squares_overflow_or_vanish_give_the_same_results_to_the_last_bit(kind: str, power: int) -> None:
+    net = network().float()
+    x, y = samples()
+    plain = probe_of(kind)(Boundary(net), x.float(), y, TANGENTS)
+    scaled = probe_of(kind)(Boundary(lambda z: 2.0**power * net(z)), x.float(), y, TANGENTS)
+    for name, values in plain.columns.items():
+        torch.testing.assert_close(scaled.columns[name], values, rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_scaling_the_input_scales_columns_in_input_units(kind: str) -> None:
     net = network()
