@@ -16,6 +16,8 @@ from dimple.errors import DeviceError, ShapeError, UsageError
 from dimple.settings import Finite, settings
 
 T = TypeVar("T")
+# An l2 norm is plain between the roots of the smallest and the largest number, this factor away from both.
+NORM_SAFETY = 2.0**20
 
 
 @final
@@ -86,9 +88,39 @@ def norm(x: Tensor, kind: str = "l2") -> Tensor:
         >>> norm(torch.tensor([[3.0, -4.0]]), "l2"), norm(torch.tensor([[3.0, -4.0]]), "linf")
         (tensor([5.]), tensor([4.]))
     """
-    order = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
-    result: Tensor = torch.linalg.vector_norm(flatten(x), ord=order[kind], dim=1)
-    return result
+    return vector_norm(flatten(x), kind)
+
+
+def vector_norm(vectors: Tensor, kind: str = "l2", keepdim: bool = False) -> Tensor:
+    """Return the `l1`, `l2` or `linf` norm over the last axis, also where the squares are beyond the precision.
+
+    Example:
+        >>> vector_norm(torch.tensor([3e30, -4e30]))
+        tensor(5.0000e+30)
+    """
+    order = {"l1": 1.0, "l2": 2.0, "linf": torch.inf}[kind]
+    lengths: Tensor = torch.linalg.vector_norm(vectors, ord=order, dim=-1, keepdim=keepdim)
+    if kind == "l2":
+        limits = torch.finfo(lengths.dtype)
+        is_extreme = (lengths < NORM_SAFETY * limits.tiny**0.5) | (lengths > limits.max**0.5 / NORM_SAFETY)
+        if bool(is_extreme.any()):
+            size = vectors.abs().amax(-1, keepdim=True)
+            # A power of two, so that a norm is the same at every scale, to the last bit.
+            unit = torch.ldexp(torch.ones_like(size), torch.frexp(size).exponent - 1)
+            scaled = torch.linalg.vector_norm(vectors / unit, dim=-1, keepdim=True) * unit
+            scaled = torch.where(scaled.isfinite() & (size > 0), scaled, size)
+            lengths = torch.where(is_extreme, scaled if keepdim else scaled.squeeze(-1), lengths)
+    return lengths
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Return vectors `(..., n)` of length 1, whatever their scale; zero for a zero vector.
+
+    Example:
+        >>> unit_vectors(torch.tensor([3e-30, -4e-30]))
+        tensor([ 0.6000, -0.8000])
+    """
+    return vectors / vector_norm(vectors, keepdim=True).clamp(min=torch.finfo(vectors.dtype).tiny)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -113,7 +145,7 @@ def squared_norm_fraction(part: Tensor, total: Tensor) -> Tensor:
         >>> squared_norm_fraction(torch.tensor([[3.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
         tensor([0.3600])
     """
-    return dot(part, part) / dot(total, total)
+    return (norm(part) / norm(total)).square()
 
 
 def project_onto_span(basis: Tensor, x: Tensor) -> Tensor:

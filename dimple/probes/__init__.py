@@ -8,6 +8,7 @@ from dimple.probes.exact_margin import ExactMargin
 from dimple.probes.margin import Margin
 from dimple.probes.offset import Offset
 from dimple.probes.on_off import OnOff
+from dimple.probes.robust import Robust
 from dimple.probes.run_probes import run_probes
 from dimple.probes.spectra import Spectra, spectra
 from dimple.probes.speed import Speed, speed_sign_fractions
@@ -30,6 +31,7 @@ PROBES: dict[str, type[Probe]] = {
     "margin": Margin,
     "offset": Offset,
     "onoff": OnOff,
+    "robust": Robust,
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "OnOff",
     "Probe",
     "ProbeResult",
+    "Robust",
     "Spectra",
     "Speed",
     "SubspaceMargin",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.errors import DivergedError, SceneError
-from dimple.protocols import TangentField
+from dimple.protocols import Advance, TangentField
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import Box, generator
 from dimple.training.augmentation import Augmentation
@@ -32,6 +32,7 @@ DEFAULT_STEPS = 1000
 # The state of an unfinished training is kept at least this often.
 SECONDS_BETWEEN_STATES = 20.0
 STATE = "training"
+SECONDS_BETWEEN_REPORTS = 0.5
 PREPARED = "prepared"
 
 
@@ -115,6 +116,7 @@ class Training:
         bounds: Box | None = None,
         cache: StateCache | None = None,
         warn: Callable[[str], None] = warnings.warn,
+        advance: Advance | None = None,
     ) -> None:
         """Train the network in place.
 
@@ -135,6 +137,8 @@ class Training:
             cache: where the state of the training is kept, and read if there is one.
             warn: called once with one sentence when single-step adversarial training has lost the robustness to several
                 steps, which is checked at the record steps and at the ends of epochs of several batches.
+            advance: called a few times a second with the number of steps since its last call, and with a note of their
+                rate, the loss and the accuracy on the batch.
 
         Raises:
             DivergedError: at the first step whose loss is not finite.
@@ -145,8 +149,35 @@ class Training:
             if tangents is None:
                 raise SceneError("training.objective.restrict needs the tangent spaces of the data; set it to none")
             basis = tangents.tangent_basis(x)
-        data = Batch(x, y, lambda: generator(seed, "preparation"), basis, bounds)
-        _Fit(self, network, data, seed, cache).run(set(record_steps), record, warn)
+        data = Batch(x, y, torch.Generator, basis, bounds)
+        _Fit(self, network, data, seed, cache).run(set(record_steps), record, warn, advance)
+
+
+@final
+class _Follower:
+    """Reports on a training in progress.
+
+    Args:
+        advance: the callback of `Training.fit`.
+        step: the first step.
+    """
+
+    def __init__(self, advance: Advance, step: int) -> None:
+        self._advance = advance
+        self._time = time.monotonic()
+        self._step = step
+        advance(step)
+
+    def follow(self, step: int, is_last: bool, loss: float, network: nn.Module, batch: Batch) -> None:
+        """Report the steps since the last report, if that is some time ago or this is the last step."""
+        seconds = time.monotonic() - self._time
+        if seconds < SECONDS_BETWEEN_REPORTS and not is_last:
+            return
+        with evaluation_mode(network), torch.no_grad():
+            accuracy = float((network(batch.x).argmax(1) == batch.y).double().mean())
+        rate = (step - self._step) / max(seconds, 1e-9)
+        self._advance(step - self._step, f"{rate:,.0f}/s, loss {loss:.3g}, accuracy {accuracy:.3g}")
+        self._time, self._step = time.monotonic(), step
 
 
 @final
@@ -189,7 +220,7 @@ class _Fit:
         self.purpose = purpose
         # Epochs are those of the given samples, also where the objective trains on fewer.
         self.last_step = training.last_step(len(data.x))
-        self.data = self._prepare(data)
+        self.data = self._prepare(dataclasses.replace(data, generator=lambda: self._generator("preparation")))
         self.per_epoch = training.steps_per_epoch(len(self.data.x))
         self.averaged = copy.deepcopy(network) if training.averaging is not None else None
         self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -230,15 +261,23 @@ class _Fit:
         first.run(set(), lambda _, last, __: trained.append(last), warnings.warn)
         return trained[-1]
 
-    def run(self, record_steps: set[int], record: RecordCallback, warn: Callable[[str], None]) -> None:
+    def run(
+        self,
+        record_steps: set[int],
+        record: RecordCallback,
+        warn: Callable[[str], None],
+        advance: Advance | None = None,
+    ) -> None:
         """Train from the state in the cache, or from the beginning."""
         first = self._restore()
         kept = time.monotonic()
+        follower = None if advance is None else _Follower(advance, first)
         for step in range(first, self.last_step + 1):
             if self.cache is not None and step > first and time.monotonic() - kept >= SECONDS_BETWEEN_STATES:
                 self.cache.write_cache(STATE, _to_arrays(self._tensors()) | {"step": np.array(step)})
                 kept = time.monotonic()
-            loss = float(self.training.objective.differentiate(self.network, self._batch(step)))
+            batch = self._batch(step)
+            loss = float(self.training.objective.differentiate(self.network, batch))
             if not math.isfinite(loss):
                 raise DivergedError(
                     f"training.optimizer.lr is {self.training.optimizer.lr}: the loss is {loss} at step {step}; choose "
@@ -248,6 +287,8 @@ class _Fit:
             self._check_overfitting(step, is_last or step in record_steps, warn)
             if is_last or step in record_steps:
                 record(step, self.averaged or self.network, loss)
+            if follower is not None:
+                follower.follow(step, is_last, loss, self.network, batch)
             if is_last:
                 return
             self._update(step)

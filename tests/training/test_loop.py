@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,11 +12,22 @@ from torch import nn
 
 from dimple.errors import DivergedError, SceneError
 from dimple.networks import MLP
+from dimple.scene import load_scene
 from dimple.tensors import Box, generator
 from dimple.training import SGD, Adam, Averaging, SnapshotSchedule, Stop, Training
 from dimple.training import loop as training_loop
 from dimple.training.augmentation import Noise
-from dimple.training.objectives import Adversarial, BoundaryAware, HardNegative, Mislabeled, Standard
+from dimple.training.objectives import (
+    OBJECTIVES,
+    Adversarial,
+    Batch,
+    BoundaryAware,
+    HardNegative,
+    Mislabeled,
+    Objective,
+    Standard,
+)
+from dimple.training.objectives.base import FirstTraining
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.schedules import Cosine
 
@@ -316,6 +328,39 @@ def test_augmentation_and_tangent_spaces_exclude_each_other() -> None:
         Training(objective=Adversarial(restrict="on"), augmentation=(Noise(),))
 
 
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_a_scene_trains_by_every_objective(kind: str) -> None:
+    settings = {"mislabeled": ", first: {kind: adversarial, steps: 2}, first_stop: {epochs: 2}"}.get(kind, "")
+    scene = load_scene("line_in_2d", [f"training.objective={{kind: {kind}{settings}}}", "training.steps=2"])
+    samples = scene.samples()
+    network = MLP(widths=(8,)).build(2, generator(0, "network"))
+    losses: list[float] = []
+    scene.training.fit(
+        network, samples.train.float(), samples.train_labels, [0, 1], lambda _, __, loss: losses.append(loss),
+        tangents=scene.manifold,
+    )  # fmt: skip
+    assert len(losses) == 3 and all(math.isfinite(loss) for loss in losses)
+
+
+def test_the_first_network_sees_other_random_numbers_than_the_second() -> None:
+    """Targets of a first training that is mislabeled itself are drawn apart from those of the second."""
+    x, y = points()
+    targets: list[torch.Tensor] = []
+
+    class Recorder(Objective):
+        def loss(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+            return network(batch.x).sum()
+
+        def prepare(self, network: nn.Module, data: Batch, train_first: FirstTraining) -> Batch:
+            targets.append(torch.rand(5, generator=data.generator()))
+            if len(targets) < 3:
+                train_first(network, self, None)
+            return data
+
+    Training(objective=Recorder(), stop=Stop(steps=1)).fit(nn.Linear(2, 2), x, y, [], lambda *_: None)
+    assert len(targets) == 3 and len({float(numbers[0]) for numbers in targets}) == 3
+
+
 def test_a_restricted_objective_without_tangents_says_so() -> None:
     with pytest.raises(SceneError, match=r"training.objective.restrict needs the tangent spaces"):
         final_weights(Training(objective=Adversarial(restrict="on")))
@@ -333,3 +378,25 @@ def test_a_sharpness_aware_step_takes_the_gradient_where_the_loss_is_larger() ->
     training.fit(network, x, y, [], lambda *_: None)
     for before, after, gradient in zip(weights, network.parameters(), expected, strict=True):
         torch.testing.assert_close(after.detach(), before - 0.5 * gradient)
+
+
+def test_progress_counts_every_step_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_REPORTS", 0.0)
+    x = torch.randn(20, 2, generator=generator(0, "x"))
+    y = (x[:, 0] > 0).long()
+    reports: list[tuple[int, str]] = []
+
+    def advance(count: int = 1, note: str = "", /) -> None:
+        reports.append((count, note))
+
+    results = []
+    for follow in (None, advance):
+        network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+        torch.nn.utils.vector_to_parameters(
+            torch.linspace(-1, 1, sum(p.numel() for p in network.parameters())), network.parameters()
+        )
+        Training(stop=Stop(steps=30), batch_size=8).fit(network, x, y, [0], lambda *_: None, advance=follow)
+        results.append(network.state_dict())
+    assert sum(count for count, _ in reports) == 30
+    assert re.fullmatch(r"[\d,]+/s, loss [\d.]+, accuracy [\d.]+", reports[-1][1])
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])

@@ -17,6 +17,7 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     WeightsOption,
     build_config,
+    parse_numbers,
     parse_rows,
 )
 
@@ -41,8 +42,8 @@ def probe(
         typer.Option(
             "--probe",
             metavar="NAME",
-            help="Probe: margin, onoff, offset, curvature, certified, exact, subspace, confidence, spectra, speed or "
-            "transfer; repeatable.  [default: margin, onoff]",
+            help="Probe: margin, onoff, offset, curvature, certified, exact, robust, subspace, confidence, spectra, "
+            "speed or transfer; repeatable.  [default: margin, onoff]",
         ),
     ] = None,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
@@ -67,7 +68,11 @@ def probe(
         ),
     ] = None,
     eps: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Training radius of --along, in the norm of the margin.")
+        str | None,
+        typer.Option(
+            metavar="E,E",
+            help="Radii of --probe robust, or the training radius of --along, in input units, such as 0.1,0.2,0.3.",
+        ),
     ] = None,
     subspaces: Annotated[
         str, typer.Option(metavar="NAME", help="Kind of subspaces that --probe subspace measures: dct or pca.")
@@ -117,10 +122,11 @@ def probe(
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
         state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
-        method=method, max_passes=max_passes, along=tuple(along or ()), eps=eps, subspaces=subspaces, samples=samples,
+        method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,
         seed=seed, neighbors=neighbors,
         dim=dim, null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
+        eps=None if eps is None else parse_numbers("--eps", eps),
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"

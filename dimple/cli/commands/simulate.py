@@ -36,6 +36,10 @@ def simulate(
         ),
     ] = None,
     force: ForceOption = False,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="Train with permuted labels and from a start on the data too, for comparison."),
+    ] = False,
     no_film: Annotated[bool, typer.Option("--no-film", help="Run without film and web page.")] = False,
     jobs: Annotated[
         int | None,
@@ -78,6 +82,7 @@ def simulate(
             device=device,
             force=force,
             film=not no_film,
+            controls=controls,
             workers=workers,
         )
     if as_json:
@@ -105,7 +110,12 @@ def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.stats.aggregate import VERDICT_SUFFIX
-    from dimple.views.content.run_header import CONTROLS_NOTE, describe_conditions, describe_replicas
+    from dimple.views.content.run_header import (
+        describe_conditions,
+        describe_controls,
+        describe_fall,
+        describe_replicas,
+    )
     from dimple.views.report.text_table import build_table
 
     summary: dict[str, Any] = run.info["summary"]
@@ -120,8 +130,9 @@ def _print_summary(run: "RunFolder") -> None:
         )
         out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
         for row in describe_conditions(summary):
-            out.print(f"  {row['met']}: {row['statement']}: {row['value']} (at least {row['threshold']})", markup=False)
-        out.print(f"  {CONTROLS_NOTE}", markup=False)
+            out.print(f"  {row['met']}: {row['statement']}: {row['value']} ({row['threshold']})", markup=False)
+        for sentence in (describe_fall(summary), *describe_controls(summary)):
+            out.print(f"  {sentence}", markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training samples, negative where the prediction is wrong"

@@ -303,9 +303,10 @@ class ProbeRunner:
         """
         config = self.config
         assert config.eps is not None
+        (eps,) = config.eps
         samples = split_samples(self.indices, MAX_COMPARED_SAMPLES)
         batch = self.load_batch(*samples["batch"])
-        losses = make_losses(config.along, config.norm, config.eps, batch, self.sources.bounds, config.seed)
+        losses = make_losses(config.along, config.norm, eps, batch, self.sources.bounds, config.seed)
         steps = select_steps(sorted({row["step"] for row in rows}))
         groups = []
         for step, network in self.sources.networks:
@@ -317,7 +318,7 @@ class ProbeRunner:
             for name, (split, indices) in samples.items():
                 x, y = self.load_batch(split, indices)
                 statistics, found = measure_speeds_along(
-                    boundary, directions, x, y, self.probe_builder.margin_probe, config.eps
+                    boundary, directions, x, y, self.probe_builder.margin_probe, eps
                 )
                 groups += [{"step": step, "samples_of": name, "split": split, **group} for group in found]
                 for row in rows:

@@ -18,6 +18,8 @@ from dimple.data import DataSplits
 from dimple.errors import DivergedError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
+from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
+from dimple.experiment.simulation.dimple_shape import summarize_fall
 from dimple.experiment.simulation.replicas import (
     Replicas,
     choose_shown,
@@ -64,6 +66,7 @@ def simulate(
     device: str = "auto",
     force: bool = False,
     film: bool = True,
+    controls: bool = False,
     progress: Progress = show_progress,
     workers: Workers = Workers(),
 ) -> Run:
@@ -78,6 +81,7 @@ def simulate(
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already in the folder.
         film: draw the film and the web page; without them the report has no pictures of the boundary.
+        controls: also train with permuted labels and from a start on the data, and compare the falls of the distance.
         workers: the processes that measure on a CPU and draw, as in `with Workers(4) as workers`; by default this
             process does all the work. A script with more than one process needs no `if __name__ == "__main__"`.
 
@@ -87,8 +91,10 @@ def simulate(
     Raises:
         UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
     """
+    if controls:
+        require_offset(scene)
     simulation = _start(scene, out, data, device, force, progress, workers)
-    return simulation.run_stages(functools.partial(simulation.simulate, film), "complete")
+    return simulation.run_stages(functools.partial(simulation.simulate, film, controls), "complete")
 
 
 def train(
@@ -183,7 +189,7 @@ class Simulation:
         """Train, unless that is done."""
         self._run_stage("train", self.train)
 
-    def simulate(self, film: bool) -> None:
+    def simulate(self, film: bool, controls: bool) -> None:
         """Run the stages that are not finished yet, in order."""
         self.train_only()
         if self.replicas is not None:
@@ -192,6 +198,8 @@ class Simulation:
             self.scene = self.replicas.scenes[self.run.shown_replica]
             self.samples = self.replicas.samples[self.run.shown_replica]
         self._run_stage("measure", self.measure)
+        if controls:
+            self._run_stage("controls", self.control)
         if film and self.scene.manifold is not None:
             self.draw()
         if film and self.scene.slice is not None:
@@ -219,11 +227,10 @@ class Simulation:
         x = self.samples.train.float().to(self.device)
         steps = self.scene.snapshots.steps(training.last_step(len(x)))
         y = self.samples.train_labels.to(self.device)
-        with self.progress("train", len(steps)) as advance:
+        with self.progress("train", training.last_step(len(x))) as advance:
 
             def record(step: int, network: nn.Module, loss: float) -> None:
                 self.run.write_snapshot(step, network.state_dict(), loss)
-                advance()
 
             network = _build_network(self.scene, self.samples, self.device)
             tangents = choose_tangents(self.scene, self.samples, self.device)
@@ -238,6 +245,7 @@ class Simulation:
                 bounds=self.samples.bounds,
                 cache=self.run,
                 warn=self._warn,
+                advance=advance,
             )
         self.run.clear_cache()
 
@@ -290,6 +298,17 @@ class Simulation:
             description = display_slice.description
             self.run.info["slice"] = {"description": description, "dim": display_slice.affine_slice.dim}
         add_costs(self.run.info, *(snapshot.costs for snapshot in snapshots))
+
+    def control(self) -> None:
+        """Train and measure the controls, and add their summaries to that of the run."""
+        build = functools.partial(_build_network, self.scene, self.samples, self.device)
+        with self.progress("controls", 2 * len(self.run.steps)) as advance:
+            found = measure_controls(self.scene, self.samples, self.device, build, advance)
+        summaries = {
+            name: summarize_metrics(_stack_metrics(snapshots), _heldout_distances(snapshots))
+            for name, snapshots in found.items()
+        }
+        self.run.info["summary"]["controls"] = judge_controls(self.run.info["summary"], summaries)
 
     def _build_display_slice(self) -> DisplaySlice | None:
         """Return the slice that shows a scene of more than three dimensions, from its last network; else None."""
@@ -455,13 +474,12 @@ def summarize_metrics(
     if "boundary_distance" in metrics:
         found: Phases = detect_phases(
             steps,
-            metrics["boundary_distance"].tolist(),
-            metrics["train_accuracy"].tolist(),
+            metrics["boundary_distance"] if point_distances is None else point_distances[None],
+            metrics["train_accuracy"],
             final_row["gradient_off_manifold_fraction"],
             final_row["gradient_off_manifold_fraction_null"],
             off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
             found_fraction=float(metrics["boundary_distance_found"][0]),
-            point_distances=point_distances,
         )
         result |= {
             "cling_step": found.cling_step,
@@ -471,6 +489,7 @@ def summarize_metrics(
             "verdict": found.verdict,
             "verdict_reason": found.reason,
             "conditions": [dataclasses.asdict(condition) for condition in found.conditions],
+            "fall": summarize_fall(metrics, found.dimple_step),
         }
     for name in ("margin_on_ratio", "margin_off_ratio"):
         if name in final_row:

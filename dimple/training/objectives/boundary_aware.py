@@ -36,6 +36,8 @@ class BoundaryAware(Objective):
 
     Args:
         norm: norm of the margin, `l2` or `linf`.
+        margin: `input` for the margins R; `logit` for the logit margins of the samples in their place, which need no
+            search, as a comparison that shows what the distance adds.
         weight: weight of the mean over the margins; 0 for cross-entropy alone.
         alpha: rate at which the weight of a sample falls with its margin; 0 for equal weights.
         cutoff: the margin from which on a sample is left alone; null for none.
@@ -51,8 +53,9 @@ class BoundaryAware(Objective):
     adversarial robustness, section 4, with the search of `dimple.attacks.closest` in place of theirs.
     """
 
-    norm: Literal["l2", "linf"] = "linf"
-    weight: NonNegative = 1.0
+    norm: Literal["l2", "linf"] = "l2"
+    margin: Literal["input", "logit"] = "input"
+    weight: NonNegative = 10.0
     alpha: NonNegative = 3.0
     cutoff: Positive | None = None
     beta: Positive | None = 5.0
@@ -76,6 +79,9 @@ class BoundaryAware(Objective):
 
     def robustness(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return h(R) `(C,)` of the samples that count, with the gradient of the objective for the weights."""
+        if self.margin == "logit":
+            logit_margin = self._logit_margin(network(batch.x), batch.y)
+            return self._decreasing(logit_margin[(logit_margin > 0) & (logit_margin < (self.cutoff or math.inf))])
         rows, points = self.closest_points(network, batch)
         if len(rows) == 0:
             return batch.x.new_zeros(0)

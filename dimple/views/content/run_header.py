@@ -1,5 +1,6 @@
 """Texts at the head of the pages of a run: note, subtitle, phases, verdict and the command that repeats the run."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -124,24 +125,60 @@ def describe_conditions(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     Example:
         >>> condition = {"statement": "fall of the distance", "value": 15.6, "threshold": 5.0, "met": True}
         >>> describe_conditions({"conditions": [condition]})
-        [{'statement': 'fall of the distance', 'value': '15.6', 'threshold': '5', 'met': 'met'}]
+        [{'statement': 'fall of the distance', 'value': '15.6', 'threshold': 'at least 5', 'met': 'met'}]
     """
     outcomes = {True: "met", False: "not met", None: "not decided"}
     return [
         {
             "statement": str(condition["statement"]),
             "value": "unknown" if condition["value"] is None else f"{condition['value']:.3g}",
-            "threshold": f"{condition['threshold']:.3g}",
+            "threshold": f"{condition.get('comparison', 'at least')} {condition['threshold']:.3g}",
             "met": outcomes[condition["met"]],
         }
         for condition in summary.get("conditions", [])
     ]
 
 
+def describe_fall(summary: Mapping[str, Any]) -> str:
+    """Return what moved the boundary to the manifold, translation or rotation, in a sentence; empty in earlier runs.
+
+    Example:
+        >>> fall = {"last_step": 40, "translation": [0.3, 0.03], "tilt": [0.04, 0.02], "angle": [50.0, 12.0]}
+        >>> describe_fall({"fall": fall | {"translation_fraction": 0.987, "angle_null": 60.0}})
+        'Until step 40, the fall is 99 % translation (0.3 to 0.03) and 1 % rotation and bending (tilt 0.04 to 0.02); the
+        angle between boundary and manifold went from 50 to 12 degrees (a random direction has 60).'
+    """
+    if "fall" not in summary:
+        return ""
+    fall = summary["fall"]
+    values = {name: [f"{round(value, 6):.2g}" for value in fall[name]] for name in ("translation", "tilt")}
+    translation, tilt = (" to ".join(ends) for ends in values.values())
+    if fall["translation_fraction"] is None:
+        parts = f"neither the translation of the boundary ({translation}) nor its tilt ({tilt}) fell"
+    else:
+        percent = round(100 * fall["translation_fraction"])
+        rest = f"{100 - percent} % rotation and bending (tilt {tilt})"
+        parts = f"the fall is {percent} % translation ({translation}) and {rest}"
+    first, last = ("unknown" if angle is None or math.isnan(angle) else f"{angle:.0f}" for angle in fall["angle"])
+    angles = f"the angle between boundary and manifold went from {first} to {last} degrees"
+    return f"Until step {fall['last_step']:,}, {parts}; {angles} (a random direction has {fall['angle_null']:.0f})."
+
+
+def describe_controls(summary: Mapping[str, Any]) -> list[str]:
+    """Return what each control says about the fall of the distance, or that the controls were not run.
+
+    Example:
+        >>> describe_controls({})
+        ['Controls, the same network with permuted labels or a start on the data, were not run.']
+    """
+    return [control["finding"] for control in summary.get("controls", {}).values()] or [CONTROLS_NOTE]
+
+
 def simulate_command(run: RunFolder) -> str:
     """Return the command that repeats a simulation; it is meant for the folder of the run."""
     out = shlex.quote(f"{run.info.get('name', run.path.name)}-again")
-    return f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)} --out {out}"
+    controls = " --controls" if "controls" in (run.info.get("summary") or {}) else ""
+    return f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)}{controls} --out {out}"
 
 
 def describe_verdict(summary: Mapping[str, Any]) -> dict[str, str] | None:

@@ -13,8 +13,9 @@ from dimple.views.charts.replica_bands import replica_charts
 from dimple.views.content.from_run import build_timeline
 from dimple.views.content.labels import column_label, format_statistic
 from dimple.views.content.run_header import (
-    CONTROLS_NOTE,
     describe_conditions,
+    describe_controls,
+    describe_fall,
     describe_phases,
     describe_replicas,
     describe_verdict,
@@ -50,13 +51,15 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
     values = {
         "title": str(run.info.get("name", run.path.name)),
         "lead": run_subtitle(run, summary),
+        "warnings": run.info.get("warnings", []),
         "replicas": describe_replicas(run),
         "replica_rows": _replica_rows(run, units),
         "replica_charts": replica_charts(run.columns("replicas"), units) if "replicas" in run.info else [],
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
-        "controls": CONTROLS_NOTE,
         "is_points": len(run.sample_shape) == 1,
+        "fall": describe_fall(summary),
+        "controls": describe_controls(summary),
         "phases": describe_phases(summary, metrics["step"].tolist()),
         "page": find_page_link(run, path),
         "film": _film_data_uri(run.views_path / "film.mp4"),

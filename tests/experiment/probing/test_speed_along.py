@@ -136,7 +136,7 @@ def test_a_measurement_compares_four_objectives_of_one_network(tmp_path: Path) -
         data="digits",
         probes=("margin", "speed"),
         along=ALONG,
-        eps=0.3,
+        eps=(0.3,),
         samples=24,
         split="both",
     )

@@ -82,6 +82,7 @@ def test_a_warning_of_the_training_is_shown_and_kept_in_the_run(
     with pytest.warns(UserWarning, match="robustness is lost"):
         simulate(scene, tmp_path / "run", device="cpu", film=False)
     assert Run.open(tmp_path / "run").info["warnings"] == ["robustness is lost"]
+    assert "<strong>Warning:</strong> robustness is lost" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dimple.networks import MLP
 from dimple.probes import Margin
 from dimple.probes.speed import SoftMarginClassifier
 from dimple.tensors import Box, generator, norm
-from dimple.training import SGD, Averaging, Stop, Training
+from dimple.training import SGD, Adam, Averaging, Stop, Training
 from dimple.training.objectives import Batch, BoundaryAware
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.schedules import OneCycle
@@ -157,6 +157,23 @@ def test_without_division_the_gradient_is_that_of_the_logit_margin_at_the_bounda
         torch.testing.assert_close(one, other)
 
 
+def test_logit_margins_in_place_of_margins_need_no_search() -> None:
+    network = linear()
+    batch = make_batch()
+    logits = logit_margin(network(batch.x), batch.y)
+    cutoff = float(logits.detach()[logits > 0].quantile(0.6))
+    counted = logits[(logits > 0) & (logits < cutoff)]
+    assert 2 < len(counted) < int((logits > 0).sum())
+    expected = functional.cross_entropy(network(batch.x), batch.y)
+    expected = expected + 4.0 * decreasing(counted, 2.0, cutoff).sum() / len(logits)
+    found = BoundaryAware(margin="logit", weight=4.0, alpha=2.0, cutoff=cutoff).loss(network, batch)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+    parameters = list(network.parameters())
+    pairs = zip(torch.autograd.grad(found, parameters), torch.autograd.grad(expected, parameters), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_other_samples_of_the_batch_do_not_matter() -> None:
     network = smooth_network(3)
     batch = make_batch(3, n=2)
@@ -220,3 +237,22 @@ def test_the_burn_in_hands_over_averaged_weights_of_training_at_a_constant_rate(
         one.fit(network, x, y, [0], record)
     assert len(expected) == 4
     assert all(torch.equal(a, b) for a, b in zip(expected, handed, strict=True))
+
+
+def test_from_the_same_burn_in_margins_grow_beyond_those_of_standard_training() -> None:
+    stream = generator(0, "plane")
+    x = torch.rand(20, 2, generator=stream)
+    y = ((3 * x[:, 0]).long() + (2 * x[:, 1]).long()) % 2
+    medians = []
+    for weight in (0.0, 20.0):
+        network = MLP(widths=(32, 32)).build(2, generator(0, "network"))
+        objective = BoundaryAware(norm="l2", weight=weight, max_passes=10.0, burn_in=Stop(steps=400))
+        Training(objective=objective, optimizer=Adam(lr=5e-3), stop=Stop(steps=100)).fit(network, x, y, [], leave)
+        found = Margin(max_passes=40.0)(Boundary(network.requires_grad_(False).double()), x.double(), y)
+        assert float((found.columns["margin"] > 0).double().mean()) >= 0.9
+        medians.append(float(found.columns["margin"].median()))
+    assert medians[1] > 1.1 * medians[0]
+
+
+def leave(*_: object) -> None:
+    """Take a record and leave it."""
