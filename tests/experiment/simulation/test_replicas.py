@@ -11,7 +11,7 @@ import torch
 
 from dimple.experiment import simulate
 from dimple.experiment.run import Run
-from dimple.experiment.simulation.replicas import Replicas, choose_shown, summarize_replicas
+from dimple.experiment.simulation.replicas import Replicas, choose_shown, summarize_median, summarize_replicas
 from dimple.scene import Scene, load_scene
 from dimple.training import loop
 from dimple.views.content.run_header import describe_replicas
@@ -147,10 +147,30 @@ def test_the_share_of_supported_seeds_has_the_interval_of_wilson() -> None:
         }  # fmt: skip
 
     summaries = [summary("supported", 10 + index) for index in range(6)] + [summary("contradicted", None)] * 4
-    found = summarize_replicas(summaries, summaries[0], range(10), 2)
+    found = summarize_replicas(summaries, range(10), 2)
     assert found["verdicts"] == {"supported": 6, "contradicted": 4, "undecided": 0}
     np.testing.assert_allclose(found["supported_interval"], (0.3127, 0.8318), atol=1e-4)
     assert found["cling_step"] == {"median": 14.0, "low": 10.0, "high": None}
+
+
+def test_the_phases_of_the_median_have_intervals_over_points_and_replicas() -> None:
+    steps = np.arange(20)
+    metrics, distances = [], []
+    for late in range(5):
+        curve = np.where(steps < 6 + late, 0.5, 0.05)
+        distances.append(curve[:, None] * np.linspace(0.9, 1.1, 30))
+        metrics.append(
+            {
+                "step": steps, "train_accuracy": np.where(steps < 16, 0.5, 1.0), "boundary_distance_found": np.ones(20),
+                "gradient_off_manifold_fraction": np.full(20, 0.9),
+                "gradient_off_manifold_fraction_null": np.full(20, 0.3),
+            }
+        )  # fmt: skip
+    median = summarize_median(metrics, distances)["median"]
+    assert (median["verdict"], median["cling_step"], median["dimple_step"]) == ("supported", 8, 16)
+    near = next(phase for phase in median["phases"] if phase["name"] == "near")
+    assert near["interval"][0] < 7 and near["interval"][1] > 8
+    assert summarize_median(metrics, [None] * 5) == {}
 
 
 def test_the_shown_replica_is_the_one_nearest_to_the_median() -> None:
