@@ -12,6 +12,7 @@ trainings, after a short one that is not counted.
 
 import argparse
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -37,16 +38,17 @@ Data = tuple[list[nn.Module], Tensor, Tensor]
 Train = Callable[[Scene, Data, int], None]
 
 
+@functools.cache
+def make_samples(scene: Scene, replicas: int) -> tuple[Tensor, Tensor]:
+    """Return the points `(R, N, n)` and labels `(R, N)` of the seeds 0 to R - 1."""
+    samples = [scene.replica(index).samples() for index in range(replicas)]
+    return torch.stack([data.train.float() for data in samples]), torch.stack([data.train_labels for data in samples])
+
+
 def make_data(scene: Scene, replicas: int) -> Data:
-    """Return the networks, points `(R, N, n)` and labels `(R, N)` of the seeds 0 to R - 1."""
-    seeds = [dataclasses.replace(scene, seed=seed) for seed in range(replicas)]
-    samples = [one.samples() for one in seeds]
-    networks = [one.build_network(data.shape, len(data.classes)) for one, data in zip(seeds, samples, strict=True)]
-    return (
-        networks,
-        torch.stack([data.train.float() for data in samples]),
-        torch.stack([data.train_labels for data in samples]),
-    )
+    """Return the networks before training, points and labels of the seeds 0 to R - 1."""
+    x, y = make_samples(scene, replicas)
+    return [scene.replica(index).build_network(x.shape[2:], 2) for index in range(replicas)], x, y
 
 
 def train_stacked(scene: Scene, data: Data, threads: int) -> None:
@@ -91,9 +93,8 @@ METHODS: dict[str, Train] = {"dimple": train_stacked, "loop": train_loop, "vmap"
 def measure(scene: Scene, train: Train, replicas: int, threads: int) -> tuple[float, float]:
     """Return the process time and the wall clock of a training, in seconds."""
     torch.set_num_threads(threads)
-    warm_up = dataclasses.replace(
-        scene, training=dataclasses.replace(scene.training, stop=type(scene.training.stop)(steps=5))
-    )
+    stop = dataclasses.replace(scene.training.stop, steps=5)
+    warm_up = dataclasses.replace(scene, training=dataclasses.replace(scene.training, stop=stop))
     train(warm_up, make_data(scene, replicas), threads)
     times = []
     for _ in range(REPEATS):

@@ -181,17 +181,23 @@ class _Follower:
 
 
 @final
-class _FirstCache:
-    """The part of a cache for the first of two trainings."""
+class PrefixedCache:
+    """The part of a cache for one of several trainings.
 
-    def __init__(self, cache: StateCache) -> None:
+    Args:
+        cache: the cache of all of them.
+        prefix: begins the names of the part.
+    """
+
+    def __init__(self, cache: StateCache, prefix: str) -> None:
         self.cache = cache
+        self.prefix = prefix
 
     def read_cache(self, name: str) -> Arrays | None:
-        return self.cache.read_cache(f"first-{name}")
+        return self.cache.read_cache(f"{self.prefix}-{name}")
 
     def write_cache(self, name: str, arrays: Arrays) -> None:
-        self.cache.write_cache(f"first-{name}", arrays)
+        self.cache.write_cache(f"{self.prefix}-{name}", arrays)
 
 
 @final
@@ -250,7 +256,7 @@ class _Fit:
             schedule=schedule or self.training.schedule,
         )
         trained: list[nn.Module] = []
-        cache = None if self.cache is None else _FirstCache(self.cache)
+        cache = None if self.cache is None else PrefixedCache(self.cache, "first")
         first = _Fit(training, network, data, self.seed, cache, (*self.purpose, "first"))
         first.run(set(), lambda _, last, __: trained.append(last), warnings.warn)
         return trained[-1]

@@ -15,11 +15,15 @@ from dimple.errors import SceneError
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer, choose_tangents
 from dimple.scene import Scene
+from dimple.stats.phases import detect_phases
+from dimple.training.loop import PrefixedCache
 from dimple.training.stacked.fit import can_stack, fit_replicas
 from dimple.workers import Advance, Task, Workers
 
 Arrays = dict[str, NDArray[Any]]
 Snapshots = dict[int, tuple[dict[str, Tensor], float]]
+# The entry of the loss among the weights of a cached snapshot.
+LOSS = "training loss"
 # Probability that the value of a further replica lies in the range that is shown.
 RANGE = (0.025, 0.975)
 # The replica that is shown is the one nearest to the median curve of the first of these that was measured.
@@ -69,32 +73,31 @@ class Replicas:
                 threads=min(workers.jobs, len(networks)) if self.device.type == "cpu" else 1,
             )  # fmt: skip
             return
-        tasks: list[Task[tuple[int, Snapshots]]] = [
-            functools.partial(self._train_single, run, index) for index in range(len(networks))
-        ]
-        trained = dict(workers.run_unordered(tasks, advance))
-        for step, states, losses in _stack_snapshots([trained[index] for index in range(len(networks))], self.steps):
+        tasks: list[Task[None]] = [functools.partial(self._train_single, run, index) for index in range(len(networks))]
+        for _ in workers.run_unordered(tasks, advance):
+            pass
+        trained = [_cached_snapshots(run, index) for index in range(len(networks))]
+        for step, states, losses in _stack_snapshots(trained, self.steps):
             run.write_snapshot(step, states, losses)
 
     def _build_network(self, index: int) -> nn.Module:
         samples = self.samples[index]
         return self.scenes[index].build_network(samples.shape, len(samples.classes)).to(self.device)
 
-    def _train_single(self, run: Run, index: int, advance: Advance) -> tuple[int, Snapshots]:
-        """Return the number of a replica and its snapshots."""
+    def _train_single(self, run: Run, index: int, advance: Advance) -> None:
+        """Train one replica, and keep its snapshots in the cache of the run."""
         scene, samples = self.scenes[index], self.samples[index]
-        found: Snapshots = {}
 
         def record(step: int, network: nn.Module, loss: float) -> None:
-            found[step] = ({name: value.detach().cpu().clone() for name, value in network.state_dict().items()}, loss)
+            arrays = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+            run.write_cache(f"replica-{index}-{step}", arrays | {LOSS: np.array(loss)})
 
         scene.training.fit(
             self._build_network(index), samples.train.float().to(self.device), samples.train_labels.to(self.device),
             self.steps, record, seed=scene.seed, tangents=choose_tangents(scene, samples, self.device),
-            bounds=samples.bounds,
+            bounds=samples.bounds, cache=PrefixedCache(run, f"training-{index}"),
         )  # fmt: skip
         advance()
-        return index, found
 
     def measure(self, run: Run, workers: Workers, advance: Advance) -> list[list[SnapshotMeasurement]]:
         """Return the measurements of each replica at all snapshots; of its points, only their offsets are kept."""
@@ -116,6 +119,17 @@ class Replicas:
             snapshots.append(dataclasses.replace(snapshot, points=points, closest_points=np.empty(0)))
             advance()
         return index, snapshots
+
+
+def _cached_snapshots(run: Run, index: int) -> Snapshots:
+    """Return the snapshots of a replica in the cache of a run, with their losses."""
+    found: Snapshots = {}
+    for file in (run.path / "cache").glob(f"replica-{index}-*.safetensors"):
+        arrays = run.read_cache(file.stem)
+        assert arrays is not None
+        loss = float(arrays.pop(LOSS))
+        found[int(file.stem.rpartition("-")[2])] = {n: torch.from_numpy(value) for n, value in arrays.items()}, loss
+    return found
 
 
 def _stack_snapshots(
@@ -153,9 +167,36 @@ def stack_metrics(metrics: Sequence[Arrays], seeds: Sequence[int]) -> Arrays:
     return table | {name: np.concatenate([one[name] for one in metrics]) for name in metrics[0]}
 
 
-def median_metrics(metrics: Sequence[Arrays]) -> Arrays:
-    """Return the median over the replicas of each column."""
-    return {name: _quantile(np.stack([one[name] for one in metrics]), 0.5) for name in metrics[0]}
+def summarize_median(
+    metrics: Sequence[Arrays], distances: Sequence[NDArray[np.float64] | None]
+) -> dict[str, dict[str, Any]]:
+    """Return the entry `median`: verdict and phases of the median over the replicas of distance and accuracy.
+
+    Args:
+        metrics: the columns of each replica.
+        distances: for each replica the distances of held-out points, `(snapshots, points)`. Points and replicas are
+            resampled for the intervals of the phases. The result is empty where they were not measured.
+    """
+    measured = [one for one in distances if one is not None]
+    if not measured:
+        return {}
+    final = {name: np.array([one[name][-1] for one in metrics]) for name in metrics[0]}
+    found = detect_phases(
+        metrics[0]["step"].tolist(),
+        np.stack(measured),
+        np.stack([one["train_accuracy"] for one in metrics]),
+        final["gradient_off_manifold_fraction"],
+        float(final["gradient_off_manifold_fraction_null"].mean()),
+        found_fraction=float(np.mean([one["boundary_distance_found"][0] for one in metrics])),
+    )
+    median = {
+        "verdict": found.verdict,
+        "verdict_reason": found.reason,
+        "cling_step": found.cling_step,
+        "dimple_step": found.dimple_step,
+        "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
+    }
+    return {"median": median}
 
 
 def _quantile(values: NDArray[Any], fraction: float) -> NDArray[Any]:
@@ -163,22 +204,19 @@ def _quantile(values: NDArray[Any], fraction: float) -> NDArray[Any]:
     return np.asarray(np.quantile(values, fraction, axis=0, method="inverted_cdf"))
 
 
-def summarize_replicas(
-    summaries: Sequence[Mapping[str, Any]], median: Mapping[str, Any], seeds: Sequence[int], shown: int
-) -> dict[str, Any]:
+def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int], shown: int) -> dict[str, Any]:
     """Return what a run says about the population of seeds.
 
     Args:
         summaries: the summary of each replica.
-        median: the summary of the median curves.
         seeds: the seed of each replica.
         shown: the number of the replica that the run shows.
 
     Returns:
         Number, seeds and the replica that is shown; `statistics` with the median over the replicas of each final
         number, and the `low` and `high` ends of the central 95 %; and where there is a verdict, the number of replicas
-        by verdict, the fraction that is supported with its 95 % interval (Wilson 1927), the phases of each replica and
-        of the median curves. A step that a replica never reaches counts as infinitely late, and is null where it is
+        by verdict, the fraction that is supported with its 95 % interval (Wilson 1927), and the phases of each replica.
+        A step that a replica never reaches counts as infinitely late, and is null where it is
         the median or an end.
     """
     statistics = {name: _range([float(one["final"][name]) for one in summaries]) for name in summaries[0]["final"]}
@@ -197,7 +235,6 @@ def summarize_replicas(
             key: _range([np.inf if one[key] is None else float(one[key]) for one in summaries])
             for key in ("cling_step", "dimple_step")
         },
-        "median": {key: median[key] for key in ("verdict", "verdict_reason", "cling_step", "dimple_step", "phases")},
         "phases": [one["phases"] for one in summaries],
     }
 

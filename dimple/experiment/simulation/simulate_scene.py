@@ -23,8 +23,8 @@ from dimple.experiment.simulation.dimple_shape import summarize_fall
 from dimple.experiment.simulation.replicas import (
     Replicas,
     choose_shown,
-    median_metrics,
     stack_metrics,
+    summarize_median,
     summarize_replicas,
 )
 from dimple.experiment.simulation.snapshot_measures import (
@@ -262,15 +262,13 @@ class Simulation:
         with self.progress("replicas", len(replicas.scenes) * len(self.run.steps)) as advance:
             measured = replicas.measure(self.run, workers, advance)
         metrics = [_stack_metrics(snapshots) for snapshots in measured]
-        summaries = [
-            summarize_metrics(columns, _heldout_distances(snapshots))
-            for columns, snapshots in zip(metrics, measured, strict=True)
-        ]
+        distances = [_heldout_distances(snapshots) for snapshots in measured]
+        summaries = [summarize_metrics(*one) for one in zip(metrics, distances, strict=True)]
         seeds = [one.seed for one in replicas.scenes]
         units = {"replica": "number", "seed": "number"} | measured[0][0].units
         self.run.write_table("replicas", stack_metrics(metrics, seeds), units)
-        median = summarize_metrics(median_metrics(metrics))
-        self.run.info["replicas"] = summarize_replicas(summaries, median, seeds, choose_shown(metrics))
+        statistics = summarize_replicas(summaries, seeds, choose_shown(metrics))
+        self.run.info["replicas"] = statistics | summarize_median(metrics, distances)
 
     def measure(self) -> None:
         """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""

@@ -1,5 +1,6 @@
 """Simulation of several seeds at once: each replica is the single simulation of its seed, and all give intervals."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import torch
 
 from dimple.experiment import simulate
 from dimple.experiment.run import Run
-from dimple.experiment.simulation.replicas import Replicas, choose_shown, summarize_replicas
+from dimple.experiment.simulation.replicas import Replicas, choose_shown, summarize_median, summarize_replicas
 from dimple.scene import Scene, load_scene
+from dimple.training import loop
 from dimple.views.content.run_header import describe_replicas
 
 SHORT = [
@@ -81,6 +83,32 @@ def test_replicas_that_cannot_be_stacked_are_single_simulations_to_the_last_bit(
             )
 
 
+def test_replicas_that_are_trained_alone_continue_where_they_were_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = scene("training.objective={kind: adversarial, eps: 0.1, steps: 2}", "replicas=2", "probes=[]")
+    expected = simulate(settings, tmp_path / "expected", device="cpu", film=False)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_STATES", 0.0)
+    write = Run.write_cache
+    writes: list[str] = []
+
+    def write_some(run: Run, name: str, arrays: dict[str, np.ndarray]) -> None:
+        writes.append(name)
+        if len(writes) == 8:
+            raise KeyboardInterrupt
+        write(run, name, arrays)
+
+    monkeypatch.setattr(Run, "write_cache", write_some)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(settings, tmp_path / "run", device="cpu", film=False)
+    assert "training-0-training" in writes and "replica-0-1" in writes
+    run = simulate(settings, tmp_path / "run", device="cpu", film=False)
+    assert run.steps == expected.steps
+    for step, replica in itertools.product(run.steps, range(2)):
+        pairs = zip(weights(run, step, replica), weights(expected, step, replica), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_replicas_that_stop_early_keep_their_last_network(tmp_path: Path) -> None:
     changes = ["training.stop.accuracy=0.6", "training.steps=300", "training.lr=0.01", "probes=[]"]
     for kind in ("standard", "gradient_penalty"):
@@ -119,10 +147,30 @@ def test_the_share_of_supported_seeds_has_the_interval_of_wilson() -> None:
         }  # fmt: skip
 
     summaries = [summary("supported", 10 + index) for index in range(6)] + [summary("contradicted", None)] * 4
-    found = summarize_replicas(summaries, summaries[0], range(10), 2)
+    found = summarize_replicas(summaries, range(10), 2)
     assert found["verdicts"] == {"supported": 6, "contradicted": 4, "undecided": 0}
     np.testing.assert_allclose(found["supported_interval"], (0.3127, 0.8318), atol=1e-4)
     assert found["cling_step"] == {"median": 14.0, "low": 10.0, "high": None}
+
+
+def test_the_phases_of_the_median_have_intervals_over_points_and_replicas() -> None:
+    steps = np.arange(20)
+    metrics, distances = [], []
+    for late in range(5):
+        curve = np.where(steps < 6 + late, 0.5, 0.05)
+        distances.append(curve[:, None] * np.linspace(0.9, 1.1, 30))
+        metrics.append(
+            {
+                "step": steps, "train_accuracy": np.where(steps < 16, 0.5, 1.0), "boundary_distance_found": np.ones(20),
+                "gradient_off_manifold_fraction": np.full(20, 0.9),
+                "gradient_off_manifold_fraction_null": np.full(20, 0.3),
+            }
+        )  # fmt: skip
+    median = summarize_median(metrics, distances)["median"]
+    assert (median["verdict"], median["cling_step"], median["dimple_step"]) == ("supported", 8, 16)
+    near = next(phase for phase in median["phases"] if phase["name"] == "near")
+    assert near["interval"][0] < 7 and near["interval"][1] > 8
+    assert summarize_median(metrics, [None] * 5) == {}
 
 
 def test_the_shown_replica_is_the_one_nearest_to_the_median() -> None:
