@@ -66,7 +66,14 @@ class CertifiedRadius(Probe):
             slack = ROUNDING_ULPS * torch.finfo(x.dtype).eps * scores[rows].abs().amax(1).double()
             graph = trace_affine_graph(boundary.model, x[0])
             radius[rows] = certified_radius(
-                graph, x[rows], y[rows], self.norm, boundary.bounds, self.tolerance, slack, self.method == "crown"
+                graph,
+                x[rows],
+                y[rows],
+                self.norm,
+                boundary.row_bounds(x),
+                self.tolerance,
+                slack,
+                self.method == "crown",
             )
         return ProbeResult({"certified_radius": radius.to(x.dtype)}, {"certified_radius": f"{self.norm}, input units"})
 

@@ -43,7 +43,12 @@ class InputRegion:
 
     @classmethod
     def from_ball(
-        cls, center: Tensor, radius: Tensor, norm: str, low: float = -torch.inf, high: float = torch.inf
+        cls,
+        center: Tensor,
+        radius: Tensor,
+        norm: str,
+        low: float | Tensor = -torch.inf,
+        high: float | Tensor = torch.inf,
     ) -> "InputRegion":
         """Return the balls with centers `(B, n)` and radii `(B,)`, within the bounds of every coordinate."""
         corners = (center - radius[:, None]).clamp(min=low), (center + radius[:, None]).clamp(max=high)
