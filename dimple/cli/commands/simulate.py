@@ -1,12 +1,12 @@
 """`dimple simulate`: a scene, from its file to the film and the report."""
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimple.cli import console
 from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def simulate(
             import torch
 
         from dimple import experiment
-        from dimple.runs.atomic_io import replace_nonfinite
         from dimple.scene import load_scene
 
         torch.set_num_threads(1)
@@ -73,11 +72,7 @@ def simulate(
             film=not no_film,
             workers=workers,
         )
-    if as_json:
-        line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
-        typer.echo(json.dumps(replace_nonfinite(line)))
-    else:
-        _print_summary(run)
+    console.print_run(run, as_json, _print_summary)
 
 
 def _preload(film: bool) -> None:
@@ -116,6 +111,4 @@ def _print_summary(run: "RunFolder") -> None:
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training points, negative where the prediction is wrong"
     out.print(note, style="dim", markup=False)
-    for file in ("film.mp4", "page.html", "report.html", "metrics.parquet"):
-        if (run.path / file).exists():
-            out.print(str(run.path / file), markup=False)
+    console.print_files(run, ("film.mp4", "page.html", "report.html", "metrics.parquet"))
