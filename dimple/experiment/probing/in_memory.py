@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
 from dimple.errors import ShapeError, UsageError
-from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task
+from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task, probe_names
 from dimple.experiment.probing.measurement import Measurement
 from dimple.probes import PROBES, Probe
 from dimple.progress import show_progress
@@ -94,10 +94,8 @@ def measure(
             raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
         # A network in double precision is measured in double precision.
         samples = samples.to(torch.promote_types(samples.dtype, parameter_dtype(model) or samples.dtype))
-        needs_gradient = any(probe.needs_gradient for probe in built)
-        context = prepare_classifier(
-            model, samples, output=output, preprocessing=preprocessing, needs_gradient=needs_gradient
-        )
+        users = [name for name, probe in zip(probe_names(built), built, strict=True) if probe.needs_gradient]
+        context = prepare_classifier(model, samples, output=output, preprocessing=preprocessing, gradient_users=users)
         with context as classifier:
             boundary = Boundary(classifier, box)
             _require_classes(labels, boundary.scores(samples[:1]).shape[1])
