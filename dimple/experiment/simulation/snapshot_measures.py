@@ -10,9 +10,9 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
-from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
+from dimple.probes.closest_points import closest_points, share_closest_points
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.scene.scene import Scene
 from dimple.stats.aggregate import lower_median, statistic, summarize_null
@@ -104,10 +104,15 @@ class SnapshotMeasurer:
     def _use_closest_points(self, boundary: Boundary, columns: Arrays, details: Arrays) -> NDArray[np.float64]:
         """Reconcile the columns of the training points, and return their boundary points."""
         x = self.samples.train.to(self.device, self.precise_dtype)
+        parts = (columns, details)
+        tables = [{name: torch.from_numpy(values).to(x.device) for name, values in part.items()} for part in parts]
+        share_closest_points(boundary, x, self.probes, self.scene.manifold, *tables)
+        for part, table in zip(parts, tables, strict=True):
+            part.update({name: values.cpu().numpy() for name, values in table.items()})
         margin = next((probe for probe in self.probes if isinstance(probe, Margin)), None)
         if margin is not None and (margin.norm, margin.adversarial_class) != ("l2", "any"):
             return np.full(x.shape, np.nan)
-        return use_closest_points(boundary, x, self.scene.manifold, columns, details)
+        return closest_points(x, *tables).cpu().double().numpy()
 
     def _measure_splits(
         self, boundary: Boundary, precise_boundary: Boundary
