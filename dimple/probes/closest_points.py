@@ -18,7 +18,7 @@ Tensors = dict[str, Tensor]
 ROUNDING = 1e-6
 
 
-def share_closest_points(
+def use_closest_points(
     boundary: Boundary,
     x: Tensor,
     probes: Sequence[Probe],

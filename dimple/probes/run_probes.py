@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.probes.base import Cost, Probe, ProbeResult
-from dimple.probes.closest_points import share_closest_points
+from dimple.probes.closest_points import use_closest_points
 from dimple.protocols import TangentField
 from dimple.tensors import apply_in_chunks
 
@@ -67,7 +67,7 @@ def run_probes(
         details |= result.details
         costs.append(Cost(len(x), boundary.forwards - forwards, boundary.backwards - backwards))
     forwards, backwards = boundary.forwards, boundary.backwards
-    share_closest_points(boundary, x, probes, tangents, columns, details)
+    use_closest_points(boundary, x, probes, tangents, columns, details)
     if costs:
         costs[-1] += Cost(0, boundary.forwards - forwards, boundary.backwards - backwards)
     return ProbeResult(columns, units, details, tuple(costs))

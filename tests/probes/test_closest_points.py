@@ -8,7 +8,7 @@ from dimple.boundary import Boundary
 from dimple.manifolds import Flat
 from dimple.networks import MLP
 from dimple.probes import Margin, OnOff, Probe, ProbeResult, SubspaceMargin, run_probes
-from dimple.probes.closest_points import closest_points, share_closest_points
+from dimple.probes.closest_points import closest_points, use_closest_points
 from dimple.probes.subspaces import Subspace
 from dimple.protocols import Classifier
 from dimple.tangents import LocalPCA, RandomSubspace
@@ -40,7 +40,7 @@ def test_the_nearer_point_of_two_probes_is_that_of_both() -> None:
     }
     details = {"boundary_point": points, "on_part": steps - off, "off_part": off}
     details |= {"boundary_normal": torch.zeros(3, 3), "margin_on_draws": torch.tensor([[1.5], [-3.0], [torch.inf]])}
-    share_closest_points(boundary, x, [Margin(), OnOff()], Flat(), columns, details)
+    use_closest_points(boundary, x, [Margin(), OnOff()], Flat(), columns, details)
     found = closest_points(x, columns, details)
     torch.testing.assert_close(found, torch.stack([up, up, torch.full_like(up, torch.nan)]), equal_nan=True)
     for name in ("margin", "margin_unbounded"):

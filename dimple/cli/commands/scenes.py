@@ -179,6 +179,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
     from dimple.manifolds.geometry.closest_point import require_own_points
+    from dimple.manifolds.geometry.reach import require_resolved_reach
     from dimple.scene import load_scene
     from dimple.tensors import generator
 
@@ -187,6 +188,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     scene.display_bounds(samples)
     manifold = scene.manifold
     require_own_points(manifold, samples.heldout)
+    require_resolved_reach(manifold, samples.heldout)
     scene.network.build(manifold.ambient_dim, generator(scene.seed, "network"))
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {manifold.dim} "

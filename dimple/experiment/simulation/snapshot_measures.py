@@ -12,7 +12,7 @@ from dimple.boundary import Boundary
 from dimple.data import ManifoldSamples
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
-from dimple.probes.closest_points import closest_points, share_closest_points
+from dimple.probes.closest_points import closest_points, use_closest_points
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.scene.scene import Scene
 from dimple.stats.aggregate import lower_median, statistic, summarize_null
@@ -106,7 +106,7 @@ class SnapshotMeasurer:
         x = self.samples.train.to(self.device, self.precise_dtype)
         parts = (columns, details)
         tables = [{name: torch.from_numpy(values).to(x.device) for name, values in part.items()} for part in parts]
-        share_closest_points(boundary, x, self.probes, self.scene.manifold, *tables)
+        use_closest_points(boundary, x, self.probes, self.scene.manifold, *tables)
         for part, table in zip(parts, tables, strict=True):
             part.update({name: values.cpu().numpy() for name, values in table.items()})
         margin = next((probe for probe in self.probes if isinstance(probe, Margin)), None)
