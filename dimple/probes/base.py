@@ -69,7 +69,7 @@ class Probe(ABC):
 
     @property
     def needs_gradient(self) -> bool:
-        """Whether the scores need a gradient with respect to the samples."""
+        """True if the scores need a gradient with respect to the samples."""
         return True
 
     @final
