@@ -113,16 +113,8 @@ def test_training_alone_keeps_the_snapshots_that_a_simulation_measures_later(run
 
 
 def test_features_without_labels_are_fitted_before_training(tmp_path: Path) -> None:
-    scene = load_scene_text(
-        tmp_path,
-        [
-            "network={kind: autoencoder_classifier, code: 16}",
-            "training.epochs=1",
-            "probes=[]",
-            "slice=null",
-            "tangents=null",
-        ],
-    )
+    network = "network={kind: autoencoder_classifier, units: 16, steps: 20}"
+    scene = load_scene_text(tmp_path, [network, "training.epochs=1", "probes=[]", "slice=null", "tangents=null"])
     run = train(scene, tmp_path / "run", device="cpu")
     start = scene.build_network((1, 8, 8), 10).state_dict()
     first = run.read_snapshot(0)[0]
