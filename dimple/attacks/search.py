@@ -1,6 +1,7 @@
 """The question put to a search, and the state of its answer: what every search of a boundary point has in common."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Protocol, final
 
@@ -63,10 +64,10 @@ class SearchProblem:
         """The samples as rows `(B, n)`."""
         return flatten(self.x)
 
-    @property
+    @functools.cached_property
     def bounds(self) -> Box | None:
-        """The bounds that limit the search."""
-        return self.boundary.bounds if self.constraint is None else None
+        """The bounds of the rows that limit the search."""
+        return self.boundary.row_bounds(self.x) if self.constraint is None else None
 
     @property
     def all_rows(self) -> Tensor:
@@ -296,7 +297,7 @@ class SearchState:
         self.converged |= self.distance == 0
         linearized = (margins / dual_norm(gradients, self.problem.norm)).amin(1)
         bounds = self.problem.bounds
-        width = 1.0 if bounds is None else bounds.high - bounds.low
+        width = 1.0 if bounds is None else float(torch.as_tensor(bounds.high - bounds.low).max())
         self.length_scale = torch.where(torch.isfinite(linearized) & (linearized > 0), linearized, width)
         return classes, margins, self.problem.allow(rows, gradients)
 

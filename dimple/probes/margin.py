@@ -121,7 +121,7 @@ class Margin(Probe):
         points = found.points.reshape(x.shape)
         scores, _, gradient = boundary.scores_and_gradient(points, lambda z: compute_logit_margin(z, predicted, target))
         adversarial_class = runner_up_classes(scores, predicted, 1).squeeze(1) if target is None else target
-        angle = stationarity_angle(points - x, gradient, points, self.norm, boundary.bounds)
+        angle = stationarity_angle(points - x, gradient, points, self.norm, boundary.row_bounds(x))
         sign = torch.where(predicted == y, 1.0, -1.0).to(x).where(found.has_scores, torch.nan)
         columns = {
             "margin": sign * found.distance,

@@ -1,5 +1,6 @@
 """Offset: the boundary along the normal of the manifold: its distance and its angle."""
 
+import itertools
 from typing import ClassVar, final
 
 import torch
@@ -17,6 +18,7 @@ from dimple.tensors import (
     chunks,
     flatten,
     norm,
+    project_onto_span,
     squared_norm_fraction,
     unit_vectors,
 )
@@ -161,3 +163,36 @@ class Offset(Probe):
             outside = origin[hit] + broadcast_per_sample(start + cell_size, ray) * ray
             distance[hit] = norm(refine_to_boundary(boundary, inside, outside, y[hit])[0] - origin[hit])
         return distance
+
+
+def _angle_to_normal_space(boundary: Boundary, points: Tensor, y: Tensor, basis: Tensor) -> Tensor:
+    """Return the angle, in degrees, between the gradient at each point and the complement of its tangent basis."""
+    _, gradient = boundary.logit_margin_and_gradient(points, y)
+    tangent = project_onto_span(basis, gradient)
+    angle = torch.atan2(norm(tangent), norm(gradient - tangent)).rad2deg()
+    return torch.where(norm(gradient) > 0, angle, torch.nan)
+
+
+def normal_component(gradient: Tensor, basis: Tensor) -> Tensor:
+    """Return the part of each gradient `(B, *shape)` off the span of orthonormal columns, `(B, n, d)` or `(n, d)`.
+
+    For a gradient within the span this part is only rounding: it is replaced by zero, along which no crossing is found.
+    """
+    normal = gradient - project_onto_span(basis, gradient)
+    return torch.where(broadcast_per_sample(squared_norm_fraction(normal, gradient) > 1e-12, normal), normal, 0.0)
+
+
+def doubling_blocks(resolution: int) -> list[tuple[int, int]]:
+    """Return the cells of a ray in blocks that are evaluated together: two cells, then as many as all before.
+
+    A ray is thus evaluated up to less than twice the distance of its crossing (at least two cells), and a ray without
+    a crossing costs few calls.
+
+    Example:
+        >>> doubling_blocks(20)
+        [(0, 2), (2, 4), (4, 8), (8, 16), (16, 20)]
+    """
+    ends = [0, 2]
+    while ends[-1] < resolution:
+        ends.append(2 * ends[-1])
+    return [(start, min(stop, resolution)) for start, stop in itertools.pairwise(ends)]

@@ -157,7 +157,7 @@ class Speed:
         # On the step of a misclassified sample to its soft boundary the margin of the label rises; on others it falls.
         rises = margin.columns["margin"] < 0 if beta is not None else torch.zeros_like(predicted, dtype=torch.bool)
         gradient = torch.where(broadcast_per_sample(rises, x), -gradient, gradient)
-        factor = margin_per_logit_margin(points - x, gradient, points, self.search.norm, boundary.bounds)
+        factor = margin_per_logit_margin(points - x, gradient, points, self.search.norm, boundary.row_bounds(x))
         # The margin of a misclassified sample is negative, so that it decreases while its distance grows.
         sign = torch.where(predicted == y, 1.0, -1.0).to(x) if beta is None else torch.ones_like(factor)
         rates = directional_derivatives(lambda tensors: logit_margin(tensors, points), network, directions)

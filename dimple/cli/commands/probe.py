@@ -1,6 +1,5 @@
 """`dimple probe`: measurement of a network on your own data, of checkpoints, or of a run."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,7 +116,6 @@ def probe(
     of a run, gives every statistic along training.
     """
     from dimple import experiment
-    from dimple.runs.atomic_io import replace_nonfinite
 
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
@@ -132,11 +130,7 @@ def probe(
     folder = out or Path("runs") / f"probe-{name}-{seed}"
     with console.redirect_prints():
         finished = experiment.probe(config, folder, device=device, force=force)
-    if as_json:
-        line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
-        typer.echo(json.dumps(replace_nonfinite(line)))
-    else:
-        _print_summary(finished)
+    console.print_run(finished, as_json, _print_summary)
 
 
 def _print_summary(run: "RunFolder") -> None:
@@ -161,16 +155,8 @@ def _print_summary(run: "RunFolder") -> None:
         out.print(note, style="dim", markup=False)
     if len(last) < len(rows):
         out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
-    for file in (
-        "report.html",
-        "measurements.parquet",
-        "quantiles.parquet",
-        "spectra.parquet",
-        "speed.parquet",
-        "transfer.parquet",
-    ):
-        if (run.path / file).exists():
-            out.print(str(run.path / file), markup=False)
+    tables = [f"{name}.parquet" for name in ("measurements", "quantiles", "spectra", "speed", "transfer")]
+    console.print_files(run, ["report.html", *tables])
 
 
 def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[str]:

@@ -1,12 +1,12 @@
 """`dimple simulate`: a scene, from its file to the film and the report."""
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimple.cli import console
 from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption, SceneDataOption
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ def simulate(
             import torch
 
         from dimple import experiment
-        from dimple.runs.atomic_io import replace_nonfinite
         from dimple.scene import load_scene
 
         torch.set_num_threads(1)
@@ -85,12 +84,7 @@ def simulate(
             controls=controls,
             workers=workers,
         )
-    if as_json:
-        line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
-        line |= {"replicas": run.info["replicas"]} if "replicas" in run.info else {}
-        typer.echo(json.dumps(replace_nonfinite(line)))
-    else:
-        _print_summary(run)
+    console.print_run(run, as_json, _print_summary)
 
 
 def _preload(film: bool) -> None:
@@ -109,6 +103,7 @@ def _preload(film: bool) -> None:
 def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
+    from dimple.runs.run import SLICE_FOLDER
     from dimple.stats.aggregate import VERDICT_SUFFIX
     from dimple.views.content.run_header import (
         describe_conditions,
@@ -137,7 +132,5 @@ def _print_summary(run: "RunFolder") -> None:
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training samples, negative where the prediction is wrong"
     out.print(note, style="dim", markup=False)
-    views = (run.views_path / "film.mp4", run.views_path / "page.html")
-    for file in (*views, run.path / "report.html", run.path / "metrics.parquet"):
-        if file.exists():
-            out.print(str(file), markup=False)
+    slices = [] if run.views_path == run.path else [f"{SLICE_FOLDER}/film.mp4", f"{SLICE_FOLDER}/page.html"]
+    console.print_files(run, ("film.mp4", "page.html", *slices, "report.html", "metrics.parquet"))

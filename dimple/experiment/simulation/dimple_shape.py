@@ -15,7 +15,7 @@ from dimple.tensors import norm, project_onto_span
 
 # Cells of a path along the manifold, each of which is tested for a change of class at its end, and bisections in one.
 CELLS = 32
-BISECTIONS = 20
+BISECTIONS = 12
 ANGLE_UNIT = "degrees"
 SHAPE_UNITS = {
     **{f"boundary_angle{end}": ANGLE_UNIT for end in ("", "_null", "_null_low", "_null_high")},

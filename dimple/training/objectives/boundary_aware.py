@@ -89,10 +89,11 @@ class BoundaryAware(Objective):
         leaf = points.detach().requires_grad_()
         logit_margin = self._logit_margin(network(leaf), batch.y)
         (gradient,) = torch.autograd.grad(logit_margin.sum(), leaf, retain_graph=True)
-        angle = stationarity_angle(points - batch.x, gradient, points, self.norm, batch.bounds)
+        bounds = None if batch.bounds is None else batch.bounds.for_rows(batch.x)
+        angle = stationarity_angle(points - batch.x, gradient, points, self.norm, bounds)
         margin = norm_of(points - batch.x, self.norm)
         counts = (angle <= self.max_angle) & (margin < (self.cutoff or math.inf))
-        factor = margin_per_logit_margin(points - batch.x, gradient, points, self.norm, batch.bounds)
+        factor = margin_per_logit_margin(points - batch.x, gradient, points, self.norm, bounds)
         if not self.divide_by_gradient:
             factor = torch.ones_like(factor)
         # The value is that of h, and the gradient that of the logit margin, which is zero to rounding.
