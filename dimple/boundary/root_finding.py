@@ -156,7 +156,12 @@ def _far_error(low: Tensor, high: Tensor, root: Tensor) -> Tensor:
 
 
 def _parabola_root(t: Tensor, f: Tensor, a: Tensor, b: Tensor, f_a: Tensor, f_b: Tensor) -> Tensor:
-    """Return the zero nearest to `t` of the parabola through three points; nan where it has none."""
+    """Return the zero nearest to `t` of the parabola through three points; nan where it has none.
+
+    The values are divided by a power of two first, so that no square overflows or vanishes, without rounding.
+    """
+    exponent = torch.frexp(torch.maximum(f_a.abs(), f_b.abs())).exponent
+    f, f_a, f_b = (torch.ldexp(value, -exponent) for value in (f, f_a, f_b))
     before = (f - f_a) / (t - a)
     after = (f_b - f) / (b - t)
     bend = (after - before) / (b - a)
