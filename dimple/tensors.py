@@ -218,8 +218,8 @@ def require_samples(x: Tensor, name: str = "x") -> Tensor:
 
 
 # The strings in `purpose` are part of the seed: a change of one changes the random numbers, and so all results.
-def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a random generator for one purpose, so that random numbers for one purpose do not affect another.
+def generator(seed: int, *purpose: object) -> torch.Generator:
+    """Return a generator on the CPU for one purpose, so that random numbers for one purpose do not affect another.
 
     Example:
         >>> a, b = generator(0, "data"), generator(0, "network")
@@ -228,17 +228,19 @@ def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     state = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
-    return torch.Generator(device).manual_seed(state)
+    return torch.Generator().manual_seed(state)
 
 
 def resolve_device(name: str) -> torch.device:
     """Return the device named `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; `auto` selects a CUDA GPU if there is one.
 
+    It equals the device of its tensors: `cuda` has the index of the current one.
+
     Raises:
         DeviceError: if this machine or this build of torch lacks it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -252,4 +254,4 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError("device 'mps' is missing; choose cpu or auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(f"device {name!r} is not supported; choose auto, cpu, cuda or mps")
-    return device
+    return torch.empty(0, device=device).device
