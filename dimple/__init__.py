@@ -6,8 +6,8 @@ The public names, by what they are for:
   `report`, `compare`, `export_run`, `pack`, `view`
 - runs and results: `Run`, `Measurement`, `Column`
 - boundaries: `Boundary`, `Box`, `AffineSlice`, `restrict_to_slice`
-- probes: `Margin`, `OnOff`, `Offset`, `Curvature`, `CertifiedRadius`, `ExactMargin`, `SubspaceMargin`, `Speed`,
-  `spectra`, `transfer`; attacks are the methods of `Margin`
+- probes: `Margin`, `OnOff`, `Offset`, `Curvature`, `CertifiedRadius`, `ExactMargin`, `Robust`, `SubspaceMargin`,
+  `Speed`, `spectra`, `transfer`; attacks are the methods of `Margin`
 - tangent spaces: `LocalPCA`, `GlobalPCA`, `ClassPCA`, `AutoencoderJacobian`, `RandomSubspace`
 - level sets: `Adaptive`, `Dense`, `Exact`, `Mesh`
 - scenes: `Scene`, `load_scene`, `SyntheticData`, `MLP`, `Training`, `allow_code`; manifolds are in
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Margin,
         Offset,
         OnOff,
+        Robust,
         Speed,
         SubspaceMargin,
         spectra,
@@ -75,8 +76,8 @@ _PUBLIC_NAMES = {
     "levelsets": ("Adaptive", "Dense", "Exact", "Mesh"),
     "networks": ("MLP", "build_model", "freeze", "load_model", "load_weights"),
     "probes": (
-        "CertifiedRadius", "Curvature", "ExactMargin", "Margin", "Offset", "OnOff", "Speed", "SubspaceMargin",
-        "spectra", "transfer",
+        "CertifiedRadius", "Curvature", "ExactMargin", "Margin", "Offset", "OnOff", "Robust", "Speed",
+        "SubspaceMargin", "spectra", "transfer",
     ),
     "scene": ("Scene", "allow_code", "load_scene"),
     "tangents": ("AutoencoderJacobian", "ClassPCA", "GlobalPCA", "LocalPCA", "RandomSubspace"),
@@ -109,6 +110,7 @@ __all__ = [
     "OnOff",
     "ProbeConfig",
     "RandomSubspace",
+    "Robust",
     "Run",
     "Scene",
     "SliceConfig",

@@ -178,6 +178,25 @@ COLUMNS: dict[str, ColumnMeaning] = {
         "the search count as the limit.",
         short_label="manifold to boundary",
     ),
+    "boundary_angle": ColumnMeaning(
+        "angle between boundary and manifold",
+        "The angle between the normal of the boundary and the normal space of the manifold, median over points of the "
+        "manifold: 0 where the boundary runs along the manifold, 90 where it cuts across; the null is a random "
+        "direction, with the range of 95 % of them.",
+        short_label="angle to the manifold",
+    ),
+    "boundary_translation": ColumnMeaning(
+        "distance to the boundary, translation",
+        "The mean of the signed distance from the manifold to the boundary: how far the boundary is shifted off the "
+        "manifold; its square and that of the tilt add up to the mean squared distance.",
+        short_label="translation",
+    ),
+    "boundary_tilt": ColumnMeaning(
+        "distance to the boundary, tilt",
+        "The standard deviation of the signed distance from the manifold to the boundary: how far the boundary is "
+        "turned against the manifold, or bent.",
+        short_label="tilt",
+    ),
     "search_limit": ColumnMeaning(
         "limit of the search for the boundary", "The largest distance along the normal at which a crossing is searched."
     ),
@@ -186,6 +205,22 @@ COLUMNS: dict[str, ColumnMeaning] = {
         "The median distance from the training points to the boundary that bulges past them, along the normal; none "
         "found where no boundary lies within the limit of the search.",
     ),
+    "dimple_width": ColumnMeaning(
+        "dimple width at half depth",
+        "The distance between the two sides of a dimple at half of its depth, along the manifold, mean over the "
+        "directions of the tangent plane and median over the training points, negative where the prediction is wrong.",
+        short_label="dimple width",
+    ),
+    "dimple_depth_over_spacing": ColumnMeaning(
+        "dimple depth / spacing of opposite labels",
+        "The depth of the dimple over the distance to the nearest training point of another label, median over the "
+        "training points.",
+    ),
+    "dimple_depth_over_logit": ColumnMeaning(
+        "dimple depth / logit margin",
+        "The depth of the dimple over the size of the logit margin at the point, median over the training points: how "
+        "far off the manifold one unit of the logit margin reaches.",
+    ),
     **{
         name: ColumnMeaning(
             label, "The fraction of samples for which a boundary point was found; the others count as infinitely far."
@@ -193,6 +228,7 @@ COLUMNS: dict[str, ColumnMeaning] = {
         for name, label in (
             ("boundary_distance_found", "boundary found within the limit"),
             ("dimple_depth_found", "dimple depth found within the limit"),
+            ("dimple_width_found", "dimple width found within the limit"),
             ("margin_found", "margins found"),
             ("margin_unbounded_found", "margins found outside the pixel range"),
             ("margin_on_found", "margins found along the manifold"),
@@ -213,6 +249,16 @@ COLUMNS: dict[str, ColumnMeaning] = {
     ),
     "certified_radius": ColumnMeaning(
         "certified radius", "The radius within which it is proven that no other class lies; never above the margin."
+    ),
+    "robust_radius_upper": ColumnMeaning(
+        "distance of the nearest adversarial example",
+        "The distance of the nearest adversarial example that any attack found: 0 where the prediction is wrong, "
+        "infinite where none was found within the largest radius.",
+    ),
+    "robust_attack": ColumnMeaning(
+        "attack that came nearest",
+        "The attack that found the nearest adversarial example: 1 a search along the boundary, 2 Auto-PGD on the "
+        "cross-entropy, 3 Auto-PGD towards each class; 0 where the prediction is wrong, -1 where none was found.",
     ),
     "margin_exact_lower": ColumnMeaning(
         "margin, proven lower bound", "The distance below which it is proven that no other class lies."
@@ -310,11 +356,38 @@ _FAMILIES: tuple[tuple[re.Pattern[str], ColumnMeaning], ...] = (
         ),
     ),
     (
+        re.compile(r"speed_negative_fraction_(clean|adversarial|trades|boundary_aware|random)"),
+        ColumnMeaning(
+            "fraction of negative speeds along {0}",
+            "The fraction of correctly classified samples that the boundary approaches while the weights move down the "
+            "gradient of this objective; a half by chance.",
+        ),
+    ),
+    (
         re.compile(r"margin_pca_(\d+)"),
         ColumnMeaning(
             "margin within principal directions from {0}",
             "The margin within a block of principal directions of the data, those of largest variance first.",
         ),
+    ),
+    (
+        re.compile(r"robust_at_([\d.e+-]+)"),
+        ColumnMeaning(
+            "robust accuracy within {0}",
+            "The fraction of all samples that are classified correctly, and whose class no attack changed within this "
+            "distance: an upper bound of the true fraction.",
+        ),
+    ),
+    *(
+        (
+            re.compile(split + r"_robust_at_([\d.e+-]+)"),
+            ColumnMeaning(
+                f"{words} robust accuracy within {{0}}",
+                f"The fraction of {points} that are classified correctly, and whose class no attack changed within "
+                "this distance: an upper bound of the true fraction.",
+            ),
+        )
+        for split, words, points in (("train", "training", "training points"), ("test", "test", "new points"))
     ),
 )
 

@@ -7,7 +7,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dimple.protocols import Advance
 
 # A drawing library loads bars that ask for a widget; those of this module need none.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -19,7 +22,7 @@ LINE_INTERVAL_SECONDS = 60.0
 NOTEBOOK_INTERVAL = 0.2
 
 
-def show_progress(stage: str, total: int, /) -> AbstractContextManager[Callable[[], None]]:
+def show_progress(stage: str, total: int, /) -> "AbstractContextManager[Advance]":
     """Show one stage of `total` parts as a bar, in a notebook or where stderr is a terminal; the default of every verb.
 
     Example:
@@ -43,32 +46,34 @@ _writes_lines = False
 
 
 @contextlib.contextmanager
-def silent_progress(_stage: str, _total: int, /) -> Iterator[Callable[[], None]]:
+def silent_progress(_stage: str, _total: int, /) -> "Iterator[Advance]":
     """Show no progress."""
-    yield lambda: None
+    yield lambda _count=1, _note="": None
 
 
 @contextlib.contextmanager
-def _line_progress(stage: str, total: int) -> Iterator[Callable[[], None]]:
+def _line_progress(stage: str, total: int) -> "Iterator[Advance]":
     started = time.monotonic()
     next_line = started + FIRST_LINE_SECONDS
     done = 0
 
-    def advance() -> None:
+    def advance(count: int = 1, note: str = "") -> None:
         nonlocal done, next_line
-        done += 1
+        done += count
         if time.monotonic() >= next_line and done < total:
             next_line = time.monotonic() + LINE_INTERVAL_SECONDS
             seconds = time.monotonic() - started
             left = seconds / done * (total - done)
-            sys.stderr.write(f"dimple: {stage} {done} of {total}, {seconds:.0f} s, about {left:.0f} s left\n")
+            sys.stderr.write(
+                f"dimple: {stage} {done} of {total}, {seconds:.0f} s, about {left:.0f} s left{note and f', {note}'}\n"
+            )
             sys.stderr.flush()
 
     yield advance
 
 
 @contextlib.contextmanager
-def _terminal_progress(stage: str, total: int) -> Iterator[Callable[[], None]]:
+def _terminal_progress(stage: str, total: int) -> "Iterator[Advance]":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -78,18 +83,21 @@ def _terminal_progress(stage: str, total: int) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
+    console = Console(stderr=True, highlight=False)
     columns = (
         TextColumn("{task.description:>9}"),
-        BarColumn(),
+        BarColumn(bar_width=max(6, min(40, console.width - 74))),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, ratio=1)),
     )
-    with Progress(*columns, console=Console(stderr=True, highlight=False)) as bar:
-        task = bar.add_task(stage, total=total)
-        yield lambda: bar.advance(task)
+    with Progress(*columns, console=console, expand=True) as bar:
+        task = bar.add_task(stage, total=total, note="")
+        yield lambda count=1, note="": bar.update(task, advance=count, note=note)
 
 
 def _notebook_display() -> Callable[..., Any] | None:
@@ -104,24 +112,26 @@ def _notebook_display() -> Callable[..., Any] | None:
 
 
 @contextlib.contextmanager
-def _notebook_progress(display: Callable[..., Any], stage: str, total: int) -> Iterator[Callable[[], None]]:
+def _notebook_progress(display: Callable[..., Any], stage: str, total: int) -> "Iterator[Advance]":
     """Show a bar of plain HTML, which needs no widget."""
     from IPython.display import HTML
 
     started = shown = time.monotonic()
     done = 0
+    said = ""
 
     def bar() -> Any:
         seconds = time.monotonic() - started
         left = f", about {seconds / done * (total - done):.0f} s left" if 0 < done < total else ""
-        text = f"{html.escape(stage)} {done} of {total}, {seconds:.0f} s{left}"
+        text = f"{html.escape(stage)} {done} of {total}, {seconds:.0f} s{left}{said and f', {html.escape(said)}'}"
         return HTML(f'<progress value="{done}" max="{max(total, 1)}"></progress> {text}')  # type: ignore[no-untyped-call]
 
     handle = display(bar(), display_id=True)
 
-    def advance() -> None:
-        nonlocal done, shown
-        done += 1
+    def advance(count: int = 1, note: str = "") -> None:
+        nonlocal done, shown, said
+        done += count
+        said = note
         if time.monotonic() - shown > NOTEBOOK_INTERVAL:
             shown = time.monotonic()
             handle.update(bar())

@@ -4,7 +4,7 @@ Letters of shapes: `B` samples of a batch, `N` points, `K` classes, `n` ambient 
 `*shape` the shape of one sample (`n` for a point, `channels height width` for an image).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
@@ -42,10 +42,16 @@ class Trajectory(Protocol):
     def __len__(self) -> int: ...
 
 
+class Advance(Protocol):
+    """A callback that counts finished parts of a stage, with a note on how the work goes."""
+
+    def __call__(self, count: int = 1, note: str = "", /) -> None: ...
+
+
 class Progress(Protocol):
     """A progress display.
 
     `with progress("probe", 40) as advance:` starts a stage of 40 parts; each call of `advance()` counts one of them.
     """
 
-    def __call__(self, stage: str, total: int, /) -> AbstractContextManager[Callable[[], None]]: ...
+    def __call__(self, stage: str, total: int, /) -> AbstractContextManager[Advance]: ...

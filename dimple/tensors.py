@@ -2,53 +2,132 @@
 
 import collections
 import contextlib
+import dataclasses
 import hashlib
 import math
 import sys
 from collections.abc import Callable, Iterator
 from numbers import Integral
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor
 
 from dimple.errors import DeviceError, ShapeError, UsageError
-from dimple.settings import Finite, settings
 
 T = TypeVar("T")
+# An l2 norm is plain between the roots of the smallest and the largest number, this factor away from both.
+NORM_SAFETY = 2.0**20
 
 
 @final
-@settings
+@dataclasses.dataclass(frozen=True)
 class Box:
-    """The axis-parallel box `low <= x <= high` of valid inputs, with the same bounds for every coordinate.
+    """The axis-parallel box `low <= x <= high` of valid inputs.
+
+    Args:
+        low: one number for every coordinate, or numbers that broadcast to one sample, such as `(3, 1, 1)` for a bound
+            of each channel.
+        high: the same for the upper bounds.
+
+    Raises:
+        UsageError: if a bound is no finite number and no array of them.
+        ShapeError: if a lower bound is not below the upper one.
 
     Example:
         >>> Box(0.0, 1.0).clamp(torch.tensor([[-1.0, 0.5]]))
         tensor([[0.0000, 0.5000]])
+        >>> Box(0.0, [1.0, 0.25]).clamp(torch.tensor([[-1.0, 0.5]]))
+        tensor([[0.0000, 0.2500]])
     """
 
-    low: Finite = 0.0
-    high: Finite = 1.0
+    low: float | Tensor = 0.0
+    high: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ShapeError(f"Box: low {self.low} must be below high {self.high}")
+        for name in ("low", "high"):
+            object.__setattr__(self, name, _as_bound(getattr(self, name)))
+        try:
+            low, high = torch.broadcast_tensors(*(torch.as_tensor(bound).cpu() for bound in (self.low, self.high)))
+        except RuntimeError:
+            raise ShapeError("Box: low and high have shapes that do not broadcast to one another") from None
+        wrong = low >= high
+        if bool(wrong.any()):
+            place = torch.nonzero(wrong)[0].tolist() or ""
+            raise ShapeError(
+                f"Box: low{place} {float(low[wrong][0])} must be below high{place} {float(high[wrong][0])}"
+            )
+
+    def for_samples(self, x: Tensor) -> "Box":
+        """Return the same box with arrays that have the shape of a sample of `x`, and its type and device.
+
+        Raises:
+            ShapeError: if the bounds do not broadcast to one sample.
+        """
+        try:
+            low, high = (
+                bound if isinstance(bound, float) else bound.to(x).expand(x.shape[1:])
+                for bound in (self.low, self.high)
+            )
+        except RuntimeError:
+            shapes = [tuple(bound.shape) for bound in (self.low, self.high) if isinstance(bound, Tensor)]
+            raise ShapeError(
+                f"bounds of the shape {shapes[0]} do not broadcast to a sample of the shape {tuple(x.shape[1:])}; give "
+                "numbers, or arrays such as (C, 1, 1) for a bound of each channel"
+            ) from None
+        return Box(low, high)
+
+    def for_rows(self, x: Tensor) -> "Box":
+        """Return the box of the samples as rows `(B, n)`: its bounds are numbers or `(n,)`."""
+        box = self.for_samples(x)
+        return Box(*(bound if isinstance(bound, float) else bound.flatten() for bound in (box.low, box.high)))
 
     def clamp(self, x: Tensor) -> Tensor:
         """Return the closest point in the box to each sample, found coordinate by coordinate."""
-        return x.clamp(self.low, self.high)
+        box = self.for_samples(x)
+        return x.clamp(min=box.low).clamp(max=box.high)
+
+    def to_numpy(self) -> tuple[Any, Any]:
+        """Return the lower and the upper bound as numbers or arrays in double precision."""
+        low, high = (
+            bound if isinstance(bound, float) else bound.double().cpu().numpy() for bound in (self.low, self.high)
+        )
+        return low, high
+
+    def to_lists(self) -> list[Any]:
+        """Return the lower and the upper bound as numbers or nested lists, from which `Box(*lists)` makes the box."""
+        return [bound if isinstance(bound, float) else bound.tolist() for bound in (self.low, self.high)]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest lower and the largest upper bound."""
+        return float(torch.as_tensor(self.low).min()), float(torch.as_tensor(self.high).max())
+
+    def __str__(self) -> str:
+        """Return the range in words, such as `0 to 1`."""
+        is_same = all(torch.as_tensor(b).min() == torch.as_tensor(b).max() for b in (self.low, self.high))
+        return "{:g} to {:g}".format(*self.range) + ("" if is_same else ", narrower for some coordinates")
 
 
-# The bounds of every coordinate; None is the full space.
-BoundsLike = Box | tuple[float, float] | None
+def _as_bound(value: Any) -> float | Tensor:
+    try:
+        bound = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"a bound is {value!r}; give a number or an array of numbers") from None
+    if not bool(bound.isfinite().all()):
+        raise UsageError("a bound is nan or inf; give finite numbers, or bounds=None for the full space")
+    return bound if bound.dim() else float(bound)
+
+
+# The bounds of the coordinates: one pair, each a number or an array; None is the full space.
+BoundsLike = Box | tuple[Any, Any] | None
 
 
 def as_box(bounds: BoundsLike) -> Box | None:
     """Return bounds as a box, or None for the full space.
 
     Raises:
-        UsageError: if the bounds are no two numbers.
+        UsageError: if the bounds are no two numbers or arrays.
         ShapeError: if the lower one is not below the upper one.
 
     Example:
@@ -58,9 +137,11 @@ def as_box(bounds: BoundsLike) -> Box | None:
     if bounds is None or isinstance(bounds, Box):
         return bounds
     try:
-        low, high = (float(end) for end in bounds)
+        low, high = bounds
     except (TypeError, ValueError):
-        raise UsageError(f"bounds is {bounds!r}; give two numbers such as (0, 1), or None for the full space") from None
+        raise UsageError(
+            f"bounds is {bounds!r}; give a pair of numbers such as (0, 1) or of arrays, or None for the full space"
+        ) from None
     return Box(low, high)
 
 
@@ -86,9 +167,39 @@ def norm(x: Tensor, kind: str = "l2") -> Tensor:
         >>> norm(torch.tensor([[3.0, -4.0]]), "l2"), norm(torch.tensor([[3.0, -4.0]]), "linf")
         (tensor([5.]), tensor([4.]))
     """
-    order = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
-    result: Tensor = torch.linalg.vector_norm(flatten(x), ord=order[kind], dim=1)
-    return result
+    return vector_norm(flatten(x), kind)
+
+
+def vector_norm(vectors: Tensor, kind: str = "l2", keepdim: bool = False) -> Tensor:
+    """Return the `l1`, `l2` or `linf` norm over the last axis, also where the squares are beyond the precision.
+
+    Example:
+        >>> vector_norm(torch.tensor([3e30, -4e30]))
+        tensor(5.0000e+30)
+    """
+    order = {"l1": 1.0, "l2": 2.0, "linf": torch.inf}[kind]
+    lengths: Tensor = torch.linalg.vector_norm(vectors, ord=order, dim=-1, keepdim=keepdim)
+    if kind == "l2":
+        limits = torch.finfo(lengths.dtype)
+        is_extreme = (lengths < NORM_SAFETY * limits.tiny**0.5) | (lengths > limits.max**0.5 / NORM_SAFETY)
+        if bool(is_extreme.any()):
+            size = vectors.abs().amax(-1, keepdim=True)
+            # A power of two, so that a norm is the same at every scale, to the last bit.
+            unit = torch.ldexp(torch.ones_like(size), torch.frexp(size).exponent - 1)
+            scaled = torch.linalg.vector_norm(vectors / unit, dim=-1, keepdim=True) * unit
+            scaled = torch.where(scaled.isfinite() & (size > 0), scaled, size)
+            lengths = torch.where(is_extreme, scaled if keepdim else scaled.squeeze(-1), lengths)
+    return lengths
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Return vectors `(..., n)` of length 1, whatever their scale; zero for a zero vector.
+
+    Example:
+        >>> unit_vectors(torch.tensor([3e-30, -4e-30]))
+        tensor([ 0.6000, -0.8000])
+    """
+    return vectors / vector_norm(vectors, keepdim=True).clamp(min=torch.finfo(vectors.dtype).tiny)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -113,7 +224,7 @@ def squared_norm_fraction(part: Tensor, total: Tensor) -> Tensor:
         >>> squared_norm_fraction(torch.tensor([[3.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
         tensor([0.3600])
     """
-    return dot(part, part) / dot(total, total)
+    return (norm(part) / norm(total)).square()
 
 
 def project_onto_span(basis: Tensor, x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dimple.attacks.search import SearchState
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
+from dimple.tensors import vector_norm
 
 # The number of latest faces that count; a vertex in three dimensions has three.
 MAX_FACES = 4
@@ -79,7 +80,7 @@ def search_vertices(state: SearchState, rows: Tensor, max_steps: int) -> None:
         if len(rows) == 0:
             return
         logit_margin, allowed = state.query_gradient(rows, current[rows])
-        length = allowed.norm(dim=1).clamp(min=torch.finfo(allowed.dtype).tiny)
+        length = vector_norm(allowed).clamp(min=torch.finfo(allowed.dtype).tiny)
         displacement = current[rows] - state.origin[rows]
         newest = step % MAX_FACES
         normals[rows, newest] = allowed / length[:, None]

@@ -140,7 +140,7 @@ class WeightSearch:
         origin = _to_numpy(self.state.origin[self.row])
         start = (_to_numpy(self.state.points[self.row]) - origin) / self.unit
         box = self.state.problem.bounds
-        bounds = None if box is None else Bounds((box.low - origin) / self.unit, (box.high - origin) / self.unit)
+        bounds = None if box is None else Bounds(*((bound - origin) / self.unit for bound in box.to_numpy()))
         limits = {"maxfun": MAX_PASSES_PER_MINIMIZATION, "maxiter": MAX_PASSES_PER_MINIMIZATION}
         minimize(self._objective, start, (weight,), "L-BFGS-B", jac=True, bounds=bounds, options=limits)
         return self.is_minimum_adversarial

@@ -8,12 +8,11 @@ section 2.2, for the sparse step; Duchi et al., "Efficient projections onto the 
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from dimple.attacks.projections import MAX_STEP_SIZE, dual_norm
+from dimple.attacks.projections import MAX_STEP_SIZE, dual_norm, project_onto_ball
 from dimple.attacks.search import SearchProblem, SearchState, require_l2_constraint, start_search
 from dimple.boundary.boundary import FORWARD_COST
-from dimple.tensors import Box
+from dimple.tensors import Box, unit_vectors
 
 # The minimum number of steps for one radius.
 MIN_STEPS_PER_RADIUS = 10
@@ -90,7 +89,7 @@ def pgd(problem: SearchProblem, max_passes: float, radius: float | None = None) 
             current[rows], gradient, problem.norm, problem.bounds
         )
         origin = state.origin[rows]
-        current[rows] = problem.confine(rows, origin + _project_onto_ball(moved - origin, row_radii, problem.norm))
+        current[rows] = problem.confine(rows, origin + project_onto_ball(moved - origin, row_radii, problem.norm))
     rows = state.affordable(rows, FORWARD_COST)
     if len(rows) > 0:
         state.query(rows, current[rows])
@@ -126,19 +125,4 @@ def _steepest_direction(current: Tensor, gradient: Tensor, norm: str, bounds: Bo
         count = max(1, int(L1_COORDINATE_FRACTION * current.shape[1]))
         chosen = gradient.abs().topk(count, dim=1).indices
         return torch.zeros_like(gradient).scatter(1, chosen, gradient.gather(1, chosen).sign() / count)
-    return normalize(gradient, dim=1, eps=torch.finfo(gradient.dtype).tiny)
-
-
-def _project_onto_ball(displacement: Tensor, radius: Tensor, norm: str) -> Tensor:
-    """Return the displacement nearest in l2 whose norm is at most `radius` `(R, 1)`."""
-    if norm == "linf":
-        return torch.minimum(torch.maximum(displacement, -radius), radius)
-    if norm == "l2":
-        length = torch.linalg.vector_norm(displacement, dim=1, keepdim=True)
-        inside: Tensor = displacement * (radius / length.clamp(min=torch.finfo(displacement.dtype).tiny)).clamp(max=1.0)
-        return inside
-    sizes = displacement.abs()
-    sorted_sizes = sizes.sort(dim=1, descending=True).values
-    excess = (sorted_sizes.cumsum(1) - radius) / torch.arange(1, sizes.shape[1] + 1, device=displacement.device)
-    threshold = excess.gather(1, (sorted_sizes > excess).sum(1, keepdim=True).clamp(min=1) - 1).clamp(min=0)
-    return displacement.sign() * (sizes - threshold).clamp(min=0)
+    return unit_vectors(gradient)

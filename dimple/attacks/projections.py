@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dimple.tensors import Box, flatten
+from dimple.tensors import Box, flatten, vector_norm
 
 # A coordinate counts as at its bound when it is nearer than this fraction of the step's largest coordinate: searches
 # stop slightly before the bounds.
@@ -15,9 +15,7 @@ NEWTON_STEPS = 20
 
 def dual_norm(rows: Tensor, norm: str) -> Tensor:
     """Return the dual norm of each gradient of `(..., n)`, `(...)`: its largest product with a step of unit `norm`."""
-    order = {"l1": torch.inf, "l2": 2.0, "linf": 1.0}[norm]
-    lengths: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=-1)
-    return lengths
+    return vector_norm(rows, {"l1": "linf", "l2": "l2", "linf": "l1"}[norm])
 
 
 def active_bounds(step: Tensor, gradient: Tensor, points: Tensor, bounds: Box) -> Tensor:
@@ -64,7 +62,9 @@ def stationarity_angle(step: Tensor, gradient: Tensor, points: Tensor, norm: str
         is_active = active_bounds(s, g, flatten(points), bounds)
         s = s.masked_fill(is_active, 0.0)
         g = g.masked_fill(is_active, 0.0)
-    size = torch.linalg.vector_norm(s, ord={"l1": 1.0, "l2": 2.0, "linf": torch.inf}[norm], dim=1)
+    # The angle does not depend on the scale of the scores, whose squares may overflow.
+    g = g / vector_norm(g, "linf", keepdim=True).clamp(min=torch.finfo(g.dtype).tiny)
+    size = vector_norm(s, norm)
     descent = -(g * s).sum(1)
     if norm == "l2":
         across = torch.linalg.vector_norm(s * (g * g).sum(1, keepdim=True) + g * descent[:, None], dim=1)
@@ -73,6 +73,47 @@ def stationarity_angle(step: Tensor, gradient: Tensor, points: Tensor, norm: str
         max_descent = dual_norm(g, norm) * size
         angle = torch.acos((descent / max_descent.clamp(min=torch.finfo(s.dtype).tiny)).clamp(-1, 1))
     return torch.where(flatten(step).any(1), torch.rad2deg(angle), 0.0)
+
+
+def margin_per_logit_margin(step: Tensor, gradient: Tensor, points: Tensor, norm: str, bounds: Box | None) -> Tensor:
+    """Return the derivative of the margin with respect to the logit margin at the closest boundary point, `(B,)`.
+
+    It is one over the dual norm of the gradient. With bounds, the norm is that of the coordinates that no bound stops,
+    and in l2 it is multiplied by the fraction of the step's length in these coordinates: the Lagrange multiplier of the
+    constrained problem.
+
+    Args:
+        step: `(B, *shape)`, from the samples to the boundary points.
+        gradient: `(B, *shape)`, of a logit margin that decreases along the step.
+        points: `(B, *shape)`, the boundary points.
+        norm: the norm of the margin.
+        bounds: the box of valid inputs, or None.
+    """
+    s = flatten(step)
+    g = flatten(gradient)
+    length = s.norm(dim=1)
+    tiny = torch.finfo(s.dtype).tiny
+    if bounds is None:
+        return torch.ones_like(length) / dual_norm(g, norm).clamp(min=tiny)
+    stopped = active_bounds(s, g, flatten(points), bounds)
+    free_length = s.masked_fill(stopped, 0.0).norm(dim=1)
+    fraction = free_length / length.clamp(min=tiny) if norm == "l2" else torch.ones_like(length)
+    return fraction / dual_norm(g.masked_fill(stopped, 0.0), norm).clamp(min=tiny)
+
+
+def project_onto_ball(displacement: Tensor, radius: Tensor, norm: str) -> Tensor:
+    """Return the displacement nearest in l2 whose norm is at most `radius` `(R, 1)`."""
+    if norm == "linf":
+        return torch.minimum(torch.maximum(displacement, -radius), radius)
+    if norm == "l2":
+        length = torch.linalg.vector_norm(displacement, dim=1, keepdim=True)
+        inside: Tensor = displacement * (radius / length.clamp(min=torch.finfo(displacement.dtype).tiny)).clamp(max=1.0)
+        return inside
+    sizes = displacement.abs()
+    sorted_sizes = sizes.sort(dim=1, descending=True).values
+    excess = (sorted_sizes.cumsum(1) - radius) / torch.arange(1, sizes.shape[1] + 1, device=displacement.device)
+    threshold = excess.gather(1, (sorted_sizes > excess).sum(1, keepdim=True).clamp(min=1) - 1).clamp(min=0)
+    return displacement.sign() * (sizes - threshold).clamp(min=0)
 
 
 def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, bounds: Box | None) -> Tensor:

@@ -1,6 +1,7 @@
 """The question put to a search, and the state of its answer: what every search of a boundary point has in common."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Protocol, final
 
@@ -12,7 +13,7 @@ from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, compute_logit_margin
 from dimple.boundary.root_finding import ROOT_TOLERANCE, find_roots
 from dimple.errors import SceneError
-from dimple.tensors import Box, flatten
+from dimple.tensors import Box, flatten, vector_norm
 from dimple.tensors import norm as norm_of
 
 # Values of `SearchState.status`.
@@ -63,10 +64,10 @@ class SearchProblem:
         """The samples as rows `(B, n)`."""
         return flatten(self.x)
 
-    @property
+    @functools.cached_property
     def bounds(self) -> Box | None:
-        """The bounds that limit the search."""
-        return self.boundary.bounds if self.constraint is None else None
+        """The bounds of the rows that limit the search."""
+        return self.boundary.row_bounds(self.x) if self.constraint is None else None
 
     @property
     def all_rows(self) -> Tensor:
@@ -94,7 +95,7 @@ class SearchProblem:
         constraint = self._constraint_of(rows)
         allowed = constraint.project(gradients) if gradients.dim() == 2 else constraint.project_each(gradients)
         rounding = ROUNDING_ULPS * torch.finfo(gradients.dtype).eps
-        is_zero = allowed.norm(dim=-1, keepdim=True) <= rounding * gradients.norm(dim=-1, keepdim=True)
+        is_zero = vector_norm(allowed, keepdim=True) <= rounding * vector_norm(gradients, keepdim=True)
         return torch.where(is_zero, 0.0, allowed)
 
     def logit_margin(self, rows: Tensor, points: Tensor) -> Tensor:
@@ -296,7 +297,7 @@ class SearchState:
         self.converged |= self.distance == 0
         linearized = (margins / dual_norm(gradients, self.problem.norm)).amin(1)
         bounds = self.problem.bounds
-        width = 1.0 if bounds is None else bounds.high - bounds.low
+        width = 1.0 if bounds is None else float(torch.as_tensor(bounds.high - bounds.low).max())
         self.length_scale = torch.where(torch.isfinite(linearized) & (linearized > 0), linearized, width)
         return classes, margins, self.problem.allow(rows, gradients)
 
@@ -347,7 +348,7 @@ class SearchState:
         """Refine the best points with the passes that are left, check all of them together, and return the state.
 
         A point that is on the boundary to rounding may change sides when the other samples of its batch change. It is
-        then moved outwards by a few units of rounding; one that fails the check farther out as well is dropped.
+        then moved outwards by a few units of rounding, and farther where it fails the check there as well.
         """
         self.unrefined_distance = self.distance.clone()
         self.limit = torch.full_like(self.limit, max_passes)
@@ -359,10 +360,11 @@ class SearchState:
         return self
 
     def check(self) -> None:
-        """Query all best points in one batch; move those outwards that are not adversarial, or drop them.
+        """Query all best points in one batch, and move those outwards that are not adversarial there.
 
         A point with a logit margin of zero whose prediction is still that of the sample is moved outwards too; where
-        that does not help, it stays as it is.
+        that does not help, it stays as it is. One with a positive logit margin was adversarial in the batch in which it
+        was found: unless a check farther out succeeds, it is moved by twice what the slope of the margin asks for.
         """
         rows = self.affordable(torch.nonzero(self.found & (self.distance > 0)).squeeze(1), FORWARD_COST)
         origin = self.origin[rows]
@@ -384,9 +386,11 @@ class SearchState:
             accepted = passed | (logit_margin == 0) if number == 0 else passed
             self._replace(rows[pending[accepted]], points[accepted])
             if number == 0:
-                dropped = rows[~accepted]
-                self._replace(dropped, self.origin[dropped])
-                self.distance[dropped] = torch.inf
+                failed = ~accepted
+                slope = self.slope[rows[failed]]
+                excess = torch.where(slope < 0, -2 * logit_margin[failed] / slope, torch.inf).nan_to_num(torch.inf)
+                factor = 1 + excess.clamp(max=CHECK_LENGTHENINGS[-1])[:, None] + 4 * rounding[failed]
+                self._replace(rows[failed], self.problem.confine(rows[failed], origin[failed] + factor * ray[failed]))
             pending = pending[~passed]
             pending = pending[self.remaining[rows[pending]] >= FORWARD_COST - PASSES_TOLERANCE]
             if len(pending) == 0:

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from dimple.attacks.search import SearchState
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
-from dimple.tensors import flatten, generator
+from dimple.tensors import flatten, generator, vector_norm
 
 # The maximum number of dimensions in which the search is efficient.
 MAX_DIMENSION = 3
@@ -117,7 +117,7 @@ class _SphereSearch:
             logit_margin, gradient = self.state.query_many(self.rows, self._points(directions), with_gradient=True)
             assert gradient is not None
             tangential = gradient - (gradient * directions).sum(2, keepdim=True) * directions
-            slope = tangential.norm(dim=2).clamp(min=torch.finfo(logit_margin.dtype).tiny)
+            slope = vector_norm(tangential).clamp(min=torch.finfo(logit_margin.dtype).tiny)
             angle = OVERSHOOT_FACTOR * logit_margin / (slope * self.radius[:, None])
             angle = angle.clamp(max=MAX_TURN_ANGLE)
             directions = normalize(directions - angle[..., None] * (tangential / slope[..., None]), dim=2)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.errors import ShapeError
 from dimple.protocols import Classifier
-from dimple.tensors import BoundsLike, as_box, flatten
+from dimple.tensors import BoundsLike, Box, as_box, flatten
 
 # The cost of a forward and of a backward evaluation of one sample, in passes: together they are one pass.
 FORWARD_COST = 0.4
@@ -25,8 +25,8 @@ class Boundary:
 
     Args:
         model: maps `(B, *shape)` to scores `(B, K)`, K >= 2.
-        bounds: the range of every coordinate that a search may not leave, a box or two numbers such as `(0, 1)`;
-            None for the full space.
+        bounds: the range of the coordinates that a search may not leave: a box, two numbers such as `(0, 1)`, or two
+            arrays that broadcast to one sample; None for the full space.
 
     Raises:
         UsageError: if the bounds are neither.
@@ -43,6 +43,10 @@ class Boundary:
         self.forwards = 0
         self.backwards = 0
         self._class_count: int | None = None
+
+    def row_bounds(self, x: Tensor) -> Box | None:
+        """Return the bounds of the samples `(B, *shape)` as rows `(B, n)`; None for the full space."""
+        return None if self.bounds is None else self.bounds.for_rows(x)
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the classifier's scores `(B, K)` for samples `(B, *shape)`, without gradient.
@@ -174,6 +178,23 @@ def compute_logit_margin(scores: Tensor, y: Tensor, target: Tensor | None = None
         return own - scores.gather(1, 1 - y[:, None]).squeeze(1)
     others = scores.scatter(1, y[:, None], float("-inf"))
     return own - others.max(1).values
+
+
+def soft_logit_margin(scores: Tensor, y: Tensor, beta: float) -> Tensor:
+    """Return `z_y - log(sum_other exp(beta z_other)) / beta` of scores `(B, K)` and classes `(B,)`.
+
+    It is at most the logit margin, and less by at most `log(K - 1) / beta`; it is zero where the softmax of `beta z` is
+    one half for the class.
+
+    Reference: Xu et al. 2023, Exploring and exploiting decision boundary dynamics for adversarial robustness.
+
+    Example:
+        >>> soft_logit_margin(torch.tensor([[2.0, 1.0, 1.0]]), torch.tensor([0]), beta=100.0)
+        tensor([0.9931])
+    """
+    own = scores.gather(1, y[:, None]).squeeze(1)
+    others = scores.scatter(1, y[:, None], float("-inf"))
+    return own - torch.logsumexp(beta * others, dim=1) / beta
 
 
 def runner_up_classes(scores: Tensor, y: Tensor, count: int) -> Tensor:

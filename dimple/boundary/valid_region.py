@@ -44,14 +44,16 @@ def valid_region_vertices(
 
     axes = affine_slice.axes.double().cpu().numpy()
     origin = affine_slice.origin.reshape(-1).double().cpu().numpy()
-    slack = ROUNDING_TOLERANCE * (bounds.high - bounds.low)
+    lowest, highest = bounds.for_rows(affine_slice.origin[None]).to_numpy()
+    width = float(np.max(highest - lowest))
+    slack = ROUNDING_TOLERANCE * width
     eye = np.eye(len(low))
     normals = np.concatenate([axes, -axes, eye, -eye])
-    limits = np.concatenate([bounds.high + slack - origin, origin - bounds.low + slack, high, -np.array(low)])
+    limits = np.concatenate([highest + slack - origin, origin - lowest + slack, high, -np.array(low)])
     size = np.linalg.norm(normals, axis=1)
     # The center of the largest ball in the region: HalfspaceIntersection needs an interior point.
     ball = linprog([*np.zeros(len(low)), -1.0], A_ub=np.column_stack([normals, size]), b_ub=limits, bounds=(None, None))
-    if not ball.success or ball.x[-1] < MIN_RADIUS * (bounds.high - bounds.low):
+    if not ball.success or ball.x[-1] < MIN_RADIUS * width:
         return np.zeros((0, len(low)))
     try:
         vertices = HalfspaceIntersection(np.column_stack([normals, -limits]), ball.x[:-1]).intersections

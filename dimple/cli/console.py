@@ -2,16 +2,21 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import typer
 from rich.console import Console
 
 from dimple.errors import DimpleError, ModelError
+
+if TYPE_CHECKING:
+    from dimple.runs import RunFolder
 
 # Arguments of the functions behind the commands that have the names of flags.
 ARGUMENTS_THAT_ARE_FLAGS = ("device", "force", "fps", "jobs", "out", "resolution", "size")
@@ -22,6 +27,29 @@ stderr = Console(stderr=True, highlight=False)
 def print_note(message: str) -> None:
     """Print a line on stderr, without interpreting markup in it."""
     stderr.print(message, markup=False, soft_wrap=True)
+
+
+def print_json(line: dict[str, Any]) -> None:
+    """Print one line of JSON on stdout, with null for numbers that are not finite."""
+    from dimple.runs.atomic_io import replace_nonfinite
+
+    typer.echo(json.dumps(replace_nonfinite(line)))
+
+
+def print_run(run: "RunFolder", as_json: bool, print_summary: Callable[["RunFolder"], None]) -> None:
+    """Print the summary of a finished run on stdout, as one line of JSON or by a function."""
+    if as_json:
+        line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
+        print_json(line | ({"replicas": run.info["replicas"]} if "replicas" in run.info else {}))
+    else:
+        print_summary(run)
+
+
+def print_files(run: "RunFolder", names: Sequence[str]) -> None:
+    """Print the paths of those files of a run that exist."""
+    for name in names:
+        if (run.path / name).exists():
+            typer.echo(run.path / name)
 
 
 @contextlib.contextmanager

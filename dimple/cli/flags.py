@@ -75,6 +75,22 @@ def build_config(config_type: type[T], **settings: Any) -> T:
         raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
 
 
+def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
+    """Return the numbers in a list such as `0.1,0.2`.
+
+    Raises:
+        UsageError: if the text is no such list; it names the flag.
+
+    Example:
+        >>> parse_numbers("--eps", "0.1,0.2")
+        (0.1, 0.2)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{flag} is {text!r}; write numbers with commas between them, such as 0.1,0.2") from None
+
+
 def parse_rows(flag: str, text: str) -> tuple[int, ...]:
     """Return the numbers in a list such as `3,17,40-42`.
 

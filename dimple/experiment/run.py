@@ -66,6 +66,15 @@ class Run(RunFolder):
         """
         return self._frame("measurements")
 
+    @functools.cached_property
+    def replicas(self) -> "pd.DataFrame":
+        """One row for each replica and snapshot of a simulation of several replicas, with the columns of `metrics`.
+
+        Raises:
+            RunError: if the run has no replicas.
+        """
+        return self._frame("replicas")
+
     def _frame(self, name: str) -> "pd.DataFrame":
         import pandas as pd
 
@@ -77,7 +86,7 @@ class Run(RunFolder):
 
     @functools.cached_property
     def scene(self) -> Scene:
-        """The scene of a simulation, with every value.
+        """The scene of a simulation, with every value; of several replicas that of the one that the run shows.
 
         Raises:
             RunError: if the run is no simulation.
@@ -87,8 +96,12 @@ class Run(RunFolder):
             raise RunError(f"{self.path}: is a {self.kind} and has no scene; run.settings_text has its settings")
         return load_run_scene(self)
 
-    def network(self, step: int) -> nn.Module:
+    def network(self, step: int, replica: int | None = None) -> nn.Module:
         """Return the network after `step` updates, frozen and in double precision.
+
+        Args:
+            step: a step of `steps`.
+            replica: the number of the replica in a run of several; None for the one that the run shows.
 
         Raises:
             RunError: if the run is no simulation, or has no snapshot of this step.
@@ -98,7 +111,7 @@ class Run(RunFolder):
         if step not in self.steps:
             raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
         network = self.scene.build_network(self.sample_shape, len(self.class_names))
-        network.load_state_dict(self.read_snapshot(step)[0])
+        network.load_state_dict(self.read_snapshot(step, replica)[0])
         return freeze(network).double()
 
     @property

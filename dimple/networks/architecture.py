@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dimple.errors import SceneError
 from dimple.settings import Positive
 
-# A factor of the initial weights of all layers, or one for each layer in order.
+# A factor of the initial weights and biases of all layers, or one for each layer in order.
 InitScale: TypeAlias = Positive | tuple[Positive, ...]
 
 
@@ -56,13 +56,17 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
                 module.register_parameter(name, nn.Parameter(values))
 
 
-def scale_weights(network: nn.Module, init_scale: float | tuple[float, ...]) -> None:
-    """Multiply the weights of the linear and convolutional layers, not their biases, by one factor or one for each."""
+def scale_layers(network: nn.Module, init_scale: float | tuple[float, ...]) -> None:
+    """Multiply weights and biases of the linear and convolutional layers by one factor, or by one for each layer.
+
+    The units of a layer then switch on where they did before.
+    """
     layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     factors = init_scale if isinstance(init_scale, tuple) else (init_scale,) * len(layers)
     with torch.no_grad():
         for layer, factor in zip(layers, factors, strict=True):
-            layer.weight.mul_(factor)
+            for parameter in layer.parameters():
+                parameter.mul_(factor)
 
 
 def require_scales(init_scale: float | tuple[float, ...], layers: int) -> None:

@@ -12,7 +12,7 @@ from dimple.networks.architecture import (
     initialize,
     require_image,
     require_scales,
-    scale_weights,
+    scale_layers,
 )
 from dimple.networks.layers import image_norm
 from dimple.settings import Count, settings
@@ -29,7 +29,7 @@ class ConvNet(Architecture):
         channels: of the convolutions, each of which halves height and width.
         hidden: units of the first linear layer.
         norm: `batch` or `group` normalization after each convolution, or `none`.
-        init_scale: factor of the initial weights of all layers, or one for each convolution and linear layer.
+        init_scale: factor of the initial weights and biases, or one for each convolution and linear layer.
 
     Reference: Wong and Kolter 2018, Provable defenses against adversarial examples, section 5.
 
@@ -65,5 +65,5 @@ class ConvNet(Architecture):
         layers += [nn.Flatten(), linear, nn.ReLU(), nn.Linear(self.hidden, classes, device="meta")]
         network = nn.Sequential(*layers)
         initialize(network, generator)
-        scale_weights(network, self.init_scale)
+        scale_layers(network, self.init_scale)
         return network

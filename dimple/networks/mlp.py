@@ -15,7 +15,7 @@ from dimple.networks.architecture import (
     count_features,
     initialize,
     require_scales,
-    scale_weights,
+    scale_layers,
     sequence,
 )
 from dimple.networks.layers import ACTIVATIONS, SeededDropout
@@ -42,7 +42,7 @@ class MLP(Architecture):
         output_scale: factor of the last layer's weights.
         initial_logit_bias: constant term of the initial log-odds of class 1 against class 0; it moves the first
             boundary off the data.
-        init_scale: a further factor of the weights of all layers, or one for each layer.
+        init_scale: a further factor of the weights and biases of all layers, or one for each layer.
         bias: whether the layers have biases.
         frozen: numbers of the layers whose weights and biases stay as they are initialized.
         norm: `batch` for batch normalization before each activation, or `none`.
@@ -92,7 +92,7 @@ class MLP(Architecture):
         with torch.no_grad():
             linear[0].weight.mul_(scale)
             linear[-1].weight.mul_(self.output_scale)
-            scale_weights(network, self.init_scale)
+            scale_layers(network, self.init_scale)
             if self.bias:
                 linear[0].bias.mul_(self.bias_scale)
                 half = self.initial_logit_bias / 2

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dimple.errors import SceneError
-from dimple.networks.architecture import Architecture, count_features, initialize, scale_weights, sequence
+from dimple.networks.architecture import Architecture, count_features, initialize, scale_layers, sequence
 from dimple.networks.wrappers import add_second_logit
 from dimple.settings import Count, Flag, Positive, settings
 
@@ -26,8 +26,8 @@ class TwoLayer(Architecture):
         width: number m of hidden units.
         init: distribution of the initial weights, `normal` of variance 1/fan_in or PyTorch's `uniform` in
             +-1/sqrt(fan_in).
-        init_scale: factor of all initial weights that are trained, not of the biases; the code of the reference
-            divides by the inverse of this number.
+        init_scale: factor of all initial weights and biases but the signs. The code of the reference divides the
+            weights, not the biases.
         bias: whether the units have biases b_i and c, initially uniform in +-1/sqrt(fan_in).
         output: `trained` for weights u_i that are trained, or `signs`.
 
@@ -60,7 +60,7 @@ class TwoLayer(Architecture):
             if self.init == "normal":
                 for layer in (hidden, output):
                     layer.weight.normal_(0, layer.in_features**-0.5, generator=generator)
-            scale_weights(network, self.init_scale)
+            scale_layers(network, self.init_scale)
             if self.output == "signs":
                 signs = 2.0 * torch.randint(2, (1, self.width), generator=generator) - 1
                 output.weight.copy_(signs / math.sqrt(self.width))

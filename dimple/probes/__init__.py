@@ -8,12 +8,14 @@ from dimple.probes.exact_margin import ExactMargin
 from dimple.probes.margin import Margin
 from dimple.probes.offset import Offset
 from dimple.probes.on_off import OnOff
+from dimple.probes.robust import Robust
 from dimple.probes.run_probes import run_probes
 from dimple.probes.spectra import Spectra, spectra
 from dimple.probes.speed import Speed, speed_sign_fractions
 from dimple.probes.subspaces import SubspaceMargin
 from dimple.probes.transfer import Transfer, find_boundary_points, transfer
 from dimple.probes.weight_directions import (
+    descent_direction,
     gradient_descent_direction,
     move_weights,
     random_direction,
@@ -29,6 +31,7 @@ PROBES: dict[str, type[Probe]] = {
     "margin": Margin,
     "offset": Offset,
     "onoff": OnOff,
+    "robust": Robust,
 }
 
 __all__ = [
@@ -42,12 +45,14 @@ __all__ = [
     "OnOff",
     "Probe",
     "ProbeResult",
+    "Robust",
     "Spectra",
     "Speed",
     "SubspaceMargin",
     "Transfer",
     "calibration_error",
     "confidence_summary",
+    "descent_direction",
     "find_boundary_points",
     "gradient_descent_direction",
     "move_weights",

@@ -12,6 +12,7 @@ from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Positive, settings
 from dimple.tensors import Box, chunks, flatten
+from dimple.tensors import norm as norm_of
 from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, trace_affine_graph
 from dimple.verification.linear_bounds import InputRegion, compute_linear_bounds
 
@@ -65,8 +66,9 @@ class CertifiedRadius(Probe):
         if len(rows):
             slack = ROUNDING_ULPS * torch.finfo(x.dtype).eps * scores[rows].abs().amax(1).double()
             graph = trace_affine_graph(boundary.model, x[0])
+            bounds = boundary.row_bounds(x)
             radius[rows] = certified_radius(
-                graph, x[rows], y[rows], self.norm, boundary.bounds, self.tolerance, slack, self.method == "crown"
+                graph, x[rows], y[rows], self.norm, bounds, self.tolerance, slack, self.method == "crown"
             )
         return ProbeResult({"certified_radius": radius.to(x.dtype)}, {"certified_radius": f"{self.norm}, input units"})
 
@@ -114,7 +116,7 @@ class _RadiusBracket:
         self.norm = norm
         self.slack = slack
         self.use_crown = use_crown
-        self.input_range = (-math.inf, math.inf) if bounds is None else (bounds.low, bounds.high)
+        self.bounds = bounds
         eye = torch.eye(graph.num_classes, dtype=torch.float64, device=x.device)
         others = torch.arange(graph.num_classes, device=x.device).expand(len(x), -1)
         others = others[others != y[:, None]].reshape(len(x), -1)
@@ -126,7 +128,7 @@ class _RadiusBracket:
 
     def logit_margin_lower_bound(self, samples: Tensor, radius: Tensor) -> Tensor:
         """Return a lower bound of the logit margin of some samples within the radii, minus the slack, `(B,)`."""
-        region = InputRegion.from_ball(self.x[samples], radius, self.norm, *self.input_range)
+        region = InputRegion.from_ball(self.x[samples], radius, self.norm, self.bounds)
         bounds = compute_linear_bounds(self.graph, region, use_crown=self.use_crown)
         return bounds.lower_bound(self.specification[samples]).amin(1) - self.slack[samples]
 
@@ -143,8 +145,9 @@ class _RadiusBracket:
         """Narrow every bracket to the relative tolerance, and return the certified radii."""
         trial = self.initial_radius()
         # A ball of this radius contains the box: larger ones contain no further inputs.
-        extent = torch.maximum(self.x - self.input_range[0], self.input_range[1] - self.x)
-        max_radius = torch.linalg.vector_norm(extent, ord={"l1": 1.0, "l2": 2.0, "linf": math.inf}[self.norm], dim=1)
+        max_radius = torch.full_like(trial, math.inf)
+        if self.bounds is not None:
+            max_radius = norm_of(torch.maximum(self.x - self.bounds.low, self.bounds.high - self.x), self.norm)
         active = torch.nonzero(self.low_logit_margin > 0).squeeze(1)
         for number in range(MAX_TRIALS):
             if len(active) == 0:

@@ -4,7 +4,6 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
 from dimple.linalg.lanczos import lanczos
@@ -13,7 +12,7 @@ from dimple.probes.margin import Margin
 from dimple.probes.shape_operator import ShapeOperator, tangent_component
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
-from dimple.tensors import flatten, generator
+from dimple.tensors import flatten, generator, unit_vectors
 
 
 @final
@@ -122,7 +121,7 @@ class Curvature(Probe):
 
         def random_tangent(draw: int) -> Tensor:
             direction = self._random_direction(normal.shape[1], draw).to(points)
-            return normalize(tangent_component(direction.expand_as(normal), normal), dim=1)
+            return unit_vectors(tangent_component(direction.expand_as(normal), normal))
 
         best = torch.zeros_like(step[:, 0])
         direction = random_tangent(0)
@@ -132,7 +131,7 @@ class Curvature(Probe):
             best = torch.where(curvature.abs() > best.abs(), curvature, best)
             # Where the normal does not change, the direction cannot be iterated further and stays.
             changed = change.abs().amax(1, keepdim=True) > 0
-            direction = torch.where(changed, normalize(change, dim=1), direction)
+            direction = torch.where(changed, unit_vectors(change), direction)
         draws = []
         for draw in range(self.null_draws):
             direction = random_tangent(draw)
@@ -160,4 +159,4 @@ def _curvature_columns(values: Tensor, weights: Tensor, null: Tensor) -> dict[st
 def _unit_normal(boundary: Boundary, rows: Tensor, like: Tensor, y: Tensor) -> Tensor:
     """Return the unit gradient `(B, n)` of the logit margin at rows `(B, n)`, which have the sample shape of `like`."""
     _, gradient = boundary.logit_margin_and_gradient(rows.reshape(like.shape), y)
-    return normalize(flatten(gradient), dim=1)
+    return unit_vectors(flatten(gradient))

@@ -65,13 +65,13 @@ class ExactMargin(Probe):
         for row in range(len(x)):
             if math.isfinite(float(start[row])):
                 search = BranchAndBound(
-                    graph, flatten(x)[row], int(predicted[row]), float(start[row]), self.norm, boundary.bounds
+                    graph, flatten(x)[row], int(predicted[row]), float(start[row]), self.norm, boundary.row_bounds(x)
                 )
                 upper[row], lower[row] = search.search(self.nodes)
             else:
                 one = slice(row, row + 1)
                 lower[one] = certified_radius(
-                    graph, x[one], predicted[one], self.norm, boundary.bounds, 1e-3, slack[one]
+                    graph, x[one], predicted[one], self.norm, boundary.row_bounds(x), 1e-3, slack[one]
                 )
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)
         columns = {"margin_exact_upper": sign * upper.to(x), "margin_exact_lower": sign * lower.to(x)}

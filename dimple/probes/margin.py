@@ -19,7 +19,7 @@ from dimple.errors import ShapeError
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Count, Natural, Positive, settings
-from dimple.tensors import broadcast_per_sample, flatten
+from dimple.tensors import broadcast_per_sample, flatten, unit_vectors
 
 # The search methods by the name in `Margin.method`.
 METHODS: dict[str, MinimumNormAttack] = {
@@ -121,8 +121,7 @@ class Margin(Probe):
         points = found.points.reshape(x.shape)
         scores, _, gradient = boundary.scores_and_gradient(points, lambda z: compute_logit_margin(z, predicted, target))
         adversarial_class = runner_up_classes(scores, predicted, 1).squeeze(1) if target is None else target
-        length = flatten(gradient).norm(dim=1).clamp(min=torch.finfo(x.dtype).tiny)
-        angle = stationarity_angle(points - x, gradient, points, self.norm, boundary.bounds)
+        angle = stationarity_angle(points - x, gradient, points, self.norm, boundary.row_bounds(x))
         sign = torch.where(predicted == y, 1.0, -1.0).to(x).where(found.has_scores, torch.nan)
         columns = {
             "margin": sign * found.distance,
@@ -134,7 +133,7 @@ class Margin(Probe):
             "margin_status": found.status,
             "margin_multiple_minima": found.multiple_minima,
         }
-        unit_gradient = gradient / broadcast_per_sample(length, x)
+        unit_gradient = unit_vectors(flatten(gradient)).reshape(x.shape)
         details["boundary_point"] = points
         details["boundary_normal"] = torch.where(broadcast_per_sample(found.found, x), unit_gradient, 0.0)
         return ProbeResult(columns, self._units(), details)

@@ -1,4 +1,4 @@
-"""Offset: the distance from the manifold to the boundary along the normal of the manifold."""
+"""Offset: the boundary along the normal of the manifold: its distance and its angle."""
 
 import itertools
 from typing import ClassVar, final
@@ -11,9 +11,17 @@ from dimple.boundary.root_finding import refine_to_boundary
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, Seed, settings
-from dimple.stats.null_bands import isotropic_fraction
+from dimple.stats.null_bands import isotropic_angle, isotropic_fraction
 from dimple.tangents.random_subspace import RandomSubspace
-from dimple.tensors import broadcast_per_sample, chunks, norm, project_onto_span, squared_norm_fraction
+from dimple.tensors import (
+    broadcast_per_sample,
+    chunks,
+    flatten,
+    norm,
+    project_onto_span,
+    squared_norm_fraction,
+    unit_vectors,
+)
 
 # Numbers in the samples of one batch; larger batches do not stay in a core's cache.
 MAX_BATCH_VALUES = 1 << 16
@@ -30,12 +38,17 @@ class Offset(Probe):
     part of the gradient of the logit margin, the direction in which the classifier changes fastest. Small offsets
     everywhere mean that the boundary clings to the manifold; at a training point the offset is the depth of its dimple.
 
-    The null is the same distance with a random subspace of the same dimension in place of the tangent space: a boundary
-    that is close in every direction does not cling to the manifold.
+    The angle is that between the normal of the boundary at the crossing, or of the level set through the sample where
+    no crossing lies within the limit, and the normal space of the manifold at the sample: 0 where the boundary is
+    parallel to the manifold, 90 where it cuts straight through. Its null is that of a random direction in R^n.
+
+    The null of the offset is the same distance with a random subspace of the same dimension in place of the tangent
+    space: a boundary that is close in every direction does not cling to the manifold.
 
     Columns: `offset` (signed, positive where correct; `inf` where no crossing lies within the limit), `offset_null`
-    (median over the draws), `gradient_off_manifold_fraction` and its null. Details: `offset_draws`, `(B, draws)`,
-    unsigned.
+    (median over the draws), `gradient_off_manifold_fraction` and its null, `boundary_angle` (degrees; nan where the
+    gradient is zero) with the median and the central 95 % of its null. Details: `offset_draws`, `(B, draws)`, unsigned;
+    `offset_step`, in the shape of the samples, to the crossing (nan where there is none).
 
     Args:
         limit: the largest distance of a crossing, in input units.
@@ -69,33 +82,46 @@ class Offset(Probe):
         _, gradient = boundary.logit_margin_and_gradient(x, predicted)
         random = [RandomSubspace(d, self.seed, draw).basis(n).to(x) for draw in range(self.null_draws)]
         directions = [normal_component(gradient, columns) for columns in (basis, *random)]
+        off_manifold_fraction = squared_norm_fraction(directions[0], gradient)
+        directions = [unit_vectors(flatten(direction)).reshape(x.shape) for direction in directions]
         # Small samples are measured along all directions in one batch.
-        distances = []
+        positions = []
         for part in chunks(len(directions), max(1, MAX_BATCH_VALUES // x.numel())):
             count = len(directions[part])
             repeated = x.repeat(count, *[1] * (x.dim() - 1))
-            found = self.distance_along_lines(boundary, repeated, predicted.repeat(count), torch.cat(directions[part]))
-            distances.append(found.reshape(count, len(x)))
-        distance, *draws = torch.cat(distances)
-        null = torch.stack(draws, dim=1)
-        off_manifold_fraction = squared_norm_fraction(directions[0], gradient)
+            found = self._position_on_lines(boundary, repeated, predicted.repeat(count), torch.cat(directions[part]))
+            positions.append(found.reshape(count, len(x)))
+        position, *draws = torch.cat(positions)
+        distance = position.abs()
+        null = torch.stack(draws, dim=1).abs()
+        # Without a crossing the angle is that at the sample.
+        step = broadcast_per_sample(torch.where(position.isfinite(), position, 0.0), x) * directions[0]
+        null_angles = [isotropic_angle(n, d, quantile) for quantile in (0.5, 0.025, 0.975)]
         columns = {
             "offset": sign * distance,
             "offset_null": sign * null.median(dim=1).values,
             "gradient_off_manifold_fraction": off_manifold_fraction,
             "gradient_off_manifold_fraction_null": torch.full_like(off_manifold_fraction, isotropic_fraction(n, n - d)),
+            "boundary_angle": _angle_to_normal_space(boundary, x + step, predicted, basis),
+            **{
+                f"boundary_angle_null{end}": torch.full_like(distance, angle)
+                for end, angle in zip(("", "_low", "_high"), null_angles, strict=True)
+            },
         }
-        units = {name: "fraction" if "fraction" in name else "l2, input units" for name in columns}
-        return ProbeResult(columns, units, {"offset_draws": null})
+        units = {
+            name: "fraction" if "fraction" in name else "degrees" if "angle" in name else "l2, input units"
+            for name in columns
+        }
+        step = torch.where(broadcast_per_sample(distance.isfinite(), x), step, torch.nan)
+        return ProbeResult(columns, units, {"offset_draws": null, "offset_step": step})
 
-    def distance_along_lines(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
-        """Return the distance to the nearest crossing on the line through each sample, `(B,)`; inf beyond `limit`.
+    def _position_on_lines(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
+        """Return the signed distance along each direction to the nearest crossing, `(B,)`; inf beyond `limit`.
 
         Both rays of the line are searched outwards cell by cell. The crossing is refined in the first cell with a
         change of class.
         """
-        unit = directions / broadcast_per_sample(norm(directions).clamp(min=torch.finfo(x.dtype).tiny), x)
-        rays = torch.cat([unit, -unit])
+        rays = torch.cat([directions, -directions])
         origin = torch.cat([x, x])
         y = torch.cat([predicted, predicted])
         first_cell = torch.full((len(rays),), self.resolution, device=x.device)
@@ -115,7 +141,8 @@ class Offset(Probe):
             if len(open_rays) == 0:
                 break
         distances = self._refine_crossings(boundary, origin, rays, y, first_cell, cell_size)
-        return distances.reshape(2, len(x)).min(dim=0).values
+        ahead, behind = distances.reshape(2, len(x))
+        return torch.where(ahead <= behind, ahead, -behind)
 
     def _is_other_class(self, boundary: Boundary, origin: Tensor, rays: Tensor, y: Tensor, distances: Tensor) -> Tensor:
         """Return whether the class differs from `y` at each of the distances along each ray, `(B, distances)`."""
@@ -136,6 +163,14 @@ class Offset(Probe):
             outside = origin[hit] + broadcast_per_sample(start + cell_size, ray) * ray
             distance[hit] = norm(refine_to_boundary(boundary, inside, outside, y[hit])[0] - origin[hit])
         return distance
+
+
+def _angle_to_normal_space(boundary: Boundary, points: Tensor, y: Tensor, basis: Tensor) -> Tensor:
+    """Return the angle, in degrees, between the gradient at each point and the complement of its tangent basis."""
+    _, gradient = boundary.logit_margin_and_gradient(points, y)
+    tangent = project_onto_span(basis, gradient)
+    angle = torch.atan2(norm(tangent), norm(gradient - tangent)).rad2deg()
+    return torch.where(norm(gradient) > 0, angle, torch.nan)
 
 
 def normal_component(gradient: Tensor, basis: Tensor) -> Tensor:

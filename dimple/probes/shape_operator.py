@@ -6,10 +6,9 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
-from dimple.tensors import flatten
+from dimple.tensors import flatten, unit_vectors, vector_norm
 
 
 @final
@@ -35,7 +34,7 @@ class ShapeOperator:
         """Make the shape operator of the boundary of the classes `y` `(B,)` at points `(B, *shape)`."""
         gradient, product = boundary.logit_margin_hessian(points, y)
         rows = flatten(gradient)
-        slope = rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+        slope = vector_norm(rows, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
         return cls(rows / slope, slope, lambda v: flatten(product(v.reshape(points.shape))))
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ class ShapeOperator:
 
     def normal_curvature(self, direction: Tensor) -> Tensor:
         """Return the normal curvature `(B,)` along the tangent part of one direction `(n,)`."""
-        unit = normalize(self.to_tangent(direction.expand_as(self.normal)), dim=1)
+        unit = unit_vectors(self.to_tangent(direction.expand_as(self.normal)))
         return (unit * self(unit)).sum(1)
 
     def principal_curvatures(self) -> Tensor:
@@ -58,7 +57,7 @@ class ShapeOperator:
         matrix = torch.stack([self(column.expand_as(self.normal)) for column in eye], dim=2)
         # The reflection that maps the first axis to the normal maps the others to a basis of the tangent hyperplane.
         sign = torch.where(self.normal[:, :1] >= 0, 1.0, -1.0).to(self.normal)
-        mirror = normalize(self.normal + sign * eye[0], dim=1)
+        mirror = unit_vectors(self.normal + sign * eye[0])
         basis = eye[:, 1:] - 2 * mirror[:, :, None] * mirror[:, None, 1:]
         restricted = basis.mT @ matrix @ basis
         values: Tensor = torch.linalg.eigvalsh((restricted + restricted.mT) / 2)

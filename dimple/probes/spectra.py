@@ -9,12 +9,11 @@ from typing import final
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import normalize
 
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ModelError
 from dimple.linalg.operator_norm import circular_convolution_norm, operator_norm
-from dimple.tensors import chunks, flatten, generator, require_samples
+from dimple.tensors import chunks, flatten, generator, require_samples, unit_vectors
 from dimple.tracing.trace import UnprovenOperationError
 from dimple.verification.lipschitz import lipschitz_bound
 
@@ -228,10 +227,11 @@ def ascend_jacobian_norm(boundary: Boundary, x: Tensor, steps: int, radius: floa
         with torch.enable_grad():
             leaf = points.detach().requires_grad_(True)
             change = boundary.model(leaf + radius * axis) - boundary.model(leaf - radius * axis)
-            (gradient,) = torch.autograd.grad(change.square().sum(), leaf)
+            size = change.detach().abs().amax(1, keepdim=True).clamp(min=torch.finfo(change.dtype).tiny)
+            (gradient,) = torch.autograd.grad((change / size).square().sum(), leaf)
         boundary.forwards += 2 * len(x)
         boundary.backwards += 2 * len(x)
-        points = points + radius * normalize(flatten(gradient), dim=1).reshape(x.shape)
+        points = points + radius * unit_vectors(flatten(gradient)).reshape(x.shape)
         points = points if boundary.bounds is None else boundary.bounds.clamp(points)
         current, axis = jacobian_norm(boundary, points)
         best = torch.maximum(best, current)
@@ -251,6 +251,8 @@ def jacobian_norm(boundary: Boundary, x: Tensor) -> tuple[Tensor, Tensor]:
     boundary.forwards += len(x)
     boundary.backwards += scores.shape[1] * len(x)
     jacobian = torch.stack(rows, dim=1)
+    size = jacobian.abs().amax((1, 2)).clamp(min=torch.finfo(jacobian.dtype).tiny)
+    jacobian = jacobian / size[:, None, None]
     values, vectors = torch.linalg.eigh(jacobian @ jacobian.mT)
-    axis = normalize(torch.einsum("bk,bkn->bn", vectors[:, :, -1], jacobian), dim=1)
-    return values[:, -1].clamp(min=0).sqrt(), axis.reshape(x.shape)
+    axis = unit_vectors(torch.einsum("bk,bkn->bn", vectors[:, :, -1], jacobian))
+    return size * values[:, -1].clamp(min=0).sqrt(), axis.reshape(x.shape)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dimple.attacks.projections import active_bounds, dual_norm
-from dimple.boundary.boundary import Boundary, compute_logit_margin
+from dimple.attacks.projections import margin_per_logit_margin
+from dimple.boundary.boundary import Boundary, compute_logit_margin, soft_logit_margin
 from dimple.errors import ModelError, ShapeError
 from dimple.probes.base import ProbeResult
 from dimple.probes.margin import Margin
@@ -23,7 +23,7 @@ from dimple.probes.weight_directions import (
 from dimple.protocols import Classifier
 from dimple.settings import Natural, Positive, Seed, settings
 from dimple.stats.null_bands import prediction_interval
-from dimple.tensors import Box, broadcast_per_sample, chunks, flatten, require_samples
+from dimple.tensors import broadcast_per_sample, chunks, require_samples
 
 
 @final
@@ -77,12 +77,11 @@ class Speed:
             ModelError: if the classifier is not a network in eval mode, or the direction does not match its tensors.
         """
         require_samples(x)
-        network = _require_network(boundary)
         null = [random_direction(direction, self.seed, draw) for draw in range(self.null_draws)]
         parts = []
         for part in chunks(len(x), chunk_size):
             margin = self.margin(boundary, x[part], y[part])
-            rates = self._rates(boundary, network, x[part], y[part], margin, [direction, *null])
+            rates = self.rates(boundary, x[part], y[part], margin, [direction, *null])
             columns = {**margin.columns, "speed": rates[:, 0]}
             if null:
                 low, high = prediction_interval(rates[:, 1:])
@@ -134,16 +133,15 @@ class Speed:
             rates.append((after - before) / time)
         return torch.cat(rates)
 
-    def _rates(
-        self,
-        boundary: Boundary,
-        network: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        margin: ProbeResult,
-        directions: list[WeightDirection],
+    def rates(
+        self, boundary: Boundary, x: Tensor, y: Tensor, margin: ProbeResult, directions: Sequence[WeightDirection]
     ) -> Tensor:
-        """Return the speed for each direction, `(B, directions)`."""
+        """Return the speed for each of several directions, `(B, directions)`, from one search.
+
+        Args:
+            margin: the result of `margin` at the same samples.
+        """
+        network = _require_network(boundary)
         points = margin.details["boundary_point"]
         predicted = boundary.predict(x)
         classes = predicted if self.beta is None else y
@@ -159,7 +157,7 @@ class Speed:
         # On the step of a misclassified sample to its soft boundary the margin of the label rises; on others it falls.
         rises = margin.columns["margin"] < 0 if beta is not None else torch.zeros_like(predicted, dtype=torch.bool)
         gradient = torch.where(broadcast_per_sample(rises, x), -gradient, gradient)
-        factor = margin_per_logit_margin(points - x, gradient, points, self.search.norm, boundary.bounds)
+        factor = margin_per_logit_margin(points - x, gradient, points, self.search.norm, boundary.row_bounds(x))
         # The margin of a misclassified sample is negative, so that it decreases while its distance grows.
         sign = torch.where(predicted == y, 1.0, -1.0).to(x) if beta is None else torch.ones_like(factor)
         rates = directional_derivatives(lambda tensors: logit_margin(tensors, points), network, directions)
@@ -169,55 +167,12 @@ class Speed:
         return speed.masked_fill(~margin.columns["margin_found"][:, None], torch.nan)
 
 
-def margin_per_logit_margin(step: Tensor, gradient: Tensor, points: Tensor, norm: str, bounds: Box | None) -> Tensor:
-    """Return the derivative of the margin with respect to the logit margin at the closest boundary point, `(B,)`.
-
-    It is one over the dual norm of the gradient. With bounds, the norm is that of the coordinates that no bound stops,
-    and in l2 it is multiplied by the fraction of the step's length in these coordinates: the Lagrange multiplier of the
-    constrained problem.
-
-    Args:
-        step: `(B, *shape)`, from the samples to the boundary points.
-        gradient: `(B, *shape)`, of a logit margin that decreases along the step.
-        points: `(B, *shape)`, the boundary points.
-        norm: the norm of the margin.
-        bounds: the box of valid inputs, or None.
-    """
-    s = flatten(step)
-    g = flatten(gradient)
-    length = s.norm(dim=1)
-    tiny = torch.finfo(s.dtype).tiny
-    if bounds is None:
-        return torch.ones_like(length) / dual_norm(g, norm).clamp(min=tiny)
-    stopped = active_bounds(s, g, flatten(points), bounds)
-    free_length = s.masked_fill(stopped, 0.0).norm(dim=1)
-    fraction = free_length / length.clamp(min=tiny) if norm == "l2" else torch.ones_like(length)
-    return fraction / dual_norm(g.masked_fill(stopped, 0.0), norm).clamp(min=tiny)
-
-
 def _require_network(boundary: Boundary) -> nn.Module:
     classifier: Classifier = boundary.model
     if not isinstance(classifier, nn.Module):
         raise ModelError(f"{type(classifier).__name__} has no weights to move; the speed needs an nn.Module")
     require_eval(classifier)
     return classifier
-
-
-def soft_logit_margin(scores: Tensor, y: Tensor, beta: float) -> Tensor:
-    """Return `z_y - log(sum_other exp(beta z_other)) / beta` of scores `(B, K)` and classes `(B,)`.
-
-    It is at most the logit margin, and less by at most `log(K - 1) / beta`; it is zero where the softmax of `beta z` is
-    one half for the class.
-
-    Reference: Xu et al. 2023, Exploring and exploiting decision boundary dynamics for adversarial robustness.
-
-    Example:
-        >>> soft_logit_margin(torch.tensor([[2.0, 1.0, 1.0]]), torch.tensor([0]), beta=100.0)
-        tensor([0.9931])
-    """
-    own = scores.gather(1, y[:, None]).squeeze(1)
-    others = scores.scatter(1, y[:, None], float("-inf"))
-    return own - torch.logsumexp(beta * others, dim=1) / beta
 
 
 @final

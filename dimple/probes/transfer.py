@@ -131,14 +131,14 @@ def transfer(
         found = torch.isfinite(flatten(points[name])).all(1)
         step = torch.where(broadcast_per_sample(found, x), points[name] - x, 0.0)
         evaluated = correct & correct[number] & found
-        perturbed = x + (step if rms is None else scale_to_rms(x, step, rms, boundary.bounds))
+        perturbed = x + (step if rms is None else scale_to_rms(x, step, rms, boundary.row_bounds(x)))
         error = _error_rates(boundaries, perturbed, y, evaluated, chunk_size)
         size = _rms(perturbed - x)
         noise_errors: list[Tensor] = []
         noise_sizes: list[Tensor] = []
         for draw in range(noise_draws):
             noise = torch.randn(x.shape, generator=generator(seed, "transfer noise", number, draw), dtype=torch.float64)
-            noisy = x + scale_to_rms(x, noise.to(x), size, boundary.bounds)
+            noisy = x + scale_to_rms(x, noise.to(x), size, boundary.row_bounds(x))
             noise_errors.append(_error_rates(boundaries, noisy, y, evaluated, chunk_size))
             noise_sizes.append(_rms(noisy - x))
         noise_error = torch.stack(noise_errors, dim=-1)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from dimple.errors import ModelError
@@ -39,11 +38,29 @@ def gradient_descent_direction(
         >>> sorted(gradient_descent_direction(layer, torch.zeros(1, 2), torch.tensor([0])))
         ['bias', 'weight']
     """
+    return descent_direction(network, lambda moving: loss(moving(x), y))
+
+
+def descent_direction(network: nn.Module, loss: Callable[[nn.Module], Tensor]) -> dict[str, Tensor]:
+    """Return `-d loss / d parameters` of a loss that is a function of the network, such as an objective of training.
+
+    Args:
+        network: the network in eval mode; it is not changed.
+        loss: maps a copy of the network, whose parameters have gradients, to a number.
+
+    Raises:
+        ModelError: if the network is in training mode.
+
+    Example:
+        >>> layer = nn.Linear(2, 1).eval()
+        >>> descent_direction(layer, lambda moving: moving.bias.sum())["bias"]
+        tensor([-1.])
+    """
     require_eval(network)
-    leaves = {name: value.detach().requires_grad_(True) for name, value in network.named_parameters()}
+    moving = copy.deepcopy(network).requires_grad_(True)
+    leaves = dict(moving.named_parameters())
     with torch.enable_grad():
-        value = loss(functional_call(network, leaves, (x,)), y)
-        gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True, allow_unused=True)
+        gradients = torch.autograd.grad(loss(moving), list(leaves.values()), materialize_grads=True, allow_unused=True)
     return {name: -gradient for name, gradient in zip(leaves, gradients, strict=True)}
 
 

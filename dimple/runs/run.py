@@ -44,7 +44,7 @@ OLD_FORMAT = 1
 # The names of all files and folders of a run, including those of version 0.1.
 RUN_FILES_PATTERN = re.compile(
     r"((scene|config)\.yaml|run\.json|slice|snapshots|cache|parts|stills|(geometry|images|pictures)\.safetensors"
-    r"|(metrics|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
+    r"|(metrics|replicas|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
     r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-tmp-.*)"
 )
 Arrays = dict[str, NDArray[Any]]
@@ -227,15 +227,22 @@ class RunFolder:
         """The steps of the snapshots, in increasing order."""
         return sorted(int(file.stem) for file in (self.path / "snapshots").glob("*.safetensors"))
 
-    def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float) -> None:
-        """Write the weights of the network at a step, with the training loss at that step."""
+    def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float | list[float]) -> None:
+        """Write the weights of the network at a step, with the training loss at that step.
+
+        Those of replicas are the stacked weights `(R, *shape)` and a list of R losses.
+        """
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         (self.path / "snapshots").mkdir(exist_ok=True)
         metadata = {"step": str(step), "loss": repr(loss)}
         write_bytes(self.path / "snapshots" / f"{step:08d}.safetensors", _to_safetensors(arrays, metadata))
 
-    def read_snapshot(self, step: int) -> tuple[dict[str, Tensor], float]:
+    def read_snapshot(self, step: int, replica: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Return the weights and the training loss of a snapshot.
+
+        Args:
+            step: the step.
+            replica: the number of the replica in a run of several; None for the one that the run shows.
 
         Raises:
             RunError: if the snapshot is missing or damaged.
@@ -245,12 +252,19 @@ class RunFolder:
         try:
             arrays = load_arrays(content)
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            loss = float(header["__metadata__"]["loss"])
+            loss = json.loads(header["__metadata__"]["loss"])
         except (SafetensorError, ValueError, KeyError) as error:
-            raise RunError(
-                f"{path}: is not a readable snapshot ({error}); make the run again with force=True"
-            ) from None
+            raise RunError(f"{path}: is not a readable snapshot ({error}); {MAKE_AGAIN}") from None
+        if isinstance(loss, list):
+            row = self.shown_replica if replica is None else replica
+            arrays = {name: array[row] for name, array in arrays.items()}
+            loss = loss[row]
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, loss
+
+    @property
+    def shown_replica(self) -> int:
+        """The number of the replica that the tables, the film and the pages of a run show; 0 without replicas."""
+        return int(self.info.get("replicas", {}).get("shown", 0))
 
     @property
     def kind(self) -> Literal["simulation", "measurement", "slice"]:

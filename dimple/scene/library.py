@@ -34,11 +34,14 @@ def load_scene(
 def load_run_scene(run: RunFolder, overrides: Sequence[str] = ()) -> Scene:
     """Load the scene that a run was simulated from, with changes such as `training.steps=500`.
 
+    For a run of replicas it is the scene of the replica that the run shows.
+
     Raises:
         SceneError: if the settings of the run are not a scene, or name classes of code that was not allowed.
     """
     require_code(run)
-    return _build_scene(run.settings_text, run.settings_path, overrides)
+    scene = _build_scene(run.settings_text, run.settings_path, overrides)
+    return scene if scene.replicas == 1 else scene.replica(run.shown_replica)
 
 
 def _build_scene(

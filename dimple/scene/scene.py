@@ -23,9 +23,11 @@ from dimple.settings import Count, Natural, Positive, Seed, settings
 from dimple.tangents.estimators import TANGENT_ESTIMATORS, TangentEstimator
 from dimple.tensors import generator
 from dimple.training import (
+    AUGMENTATIONS,
     OBJECTIVES,
     OPTIMIZERS,
     SCHEDULES,
+    Augmentation,
     Objective,
     Optimizer,
     Schedule,
@@ -43,6 +45,7 @@ IMAGE_PROBES: tuple[Probe, ...] = (Margin(),)
 # The base class of each family with its table of members, by the value of `kind` in a scene file.
 FAMILIES: dict[type, dict[str, type]] = {
     Architecture: ARCHITECTURES,
+    Augmentation: dict(AUGMENTATIONS),
     DataSource: DATA_SOURCES,
     LabelRule: dict(LABEL_RULES),
     LevelSet: dict(LEVEL_SETS),
@@ -91,6 +94,7 @@ class Scene:
         data: labeled points on the manifold, or images.
         network: the network, with as many inputs and scores as the data have coordinates and classes.
         training: the method that fits it.
+        replicas: the number of trainings at once; each equals the scene with the next seed, from `seed` on.
         snapshots: the steps at which the network is kept and measured.
         probes: the measurements at each snapshot; by default margin, onoff and offset on a manifold, and margin on
             images.
@@ -112,6 +116,7 @@ class Scene:
     data: DataSource = SyntheticData()
     network: Architecture = MLP()
     training: Training = Training()
+    replicas: Count = 1
     snapshots: SnapshotSchedule = SnapshotSchedule()
     probes: tuple[Probe, ...] = MANIFOLD_PROBES
     tangents: TangentEstimator | None = None
@@ -167,6 +172,10 @@ class Scene:
             SceneError, DataError: if the data cannot be made or read.
         """
         return self.data.sample(self.manifold, self.seed, location)
+
+    def replica(self, index: int) -> "Scene":
+        """Return the scene of one replica, which is trained alone."""
+        return dataclasses.replace(self, seed=self.seed + index, replicas=1)
 
     def build_network(self, shape: tuple[int, ...], class_count: int) -> nn.Module:
         """Return the network before its first update, float32, on the CPU, for samples of this shape."""

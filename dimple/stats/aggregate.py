@@ -34,6 +34,7 @@ TANGENT_DEPENDENT_COLUMNS = (
     "margin_off_ratio",
     "perturbation_on_manifold_fraction",
     "gradient_off_manifold_fraction",
+    "boundary_angle",
 )
 RELIABLE_COLUMN = "tangent_reliable"
 # Fraction of samples with reliable tangents below which a statistic is annotated.
@@ -79,7 +80,8 @@ def aggregate_units(names: Mapping[str, Any], units: Mapping[str, str]) -> dict[
     fractions = {
         name: FRACTION_UNIT
         for name in names
-        if name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX)) or units.get(name) == "yes or no"
+        if name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX))
+        or units.get(name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)) == "yes or no"
     }
     return {name: units[name] for name in names if name in units} | fractions
 
@@ -96,10 +98,12 @@ def comparison_column(name: str) -> str:
 
 
 def is_comparison_column(name: str, columns: Mapping[str, Any]) -> bool:
-    """Return whether a column is the comparison of one of `columns`, or its interval, analytic value or draws."""
+    """Return whether a column is the comparison or the interval of one of `columns`, or part of its comparison."""
     if any(name.endswith(end) and name.removesuffix(end) in columns for end in (ANALYTIC_SUFFIX, DRAWS_SUFFIX)):
         return True
     stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
+    if stem != name and stem in columns:
+        return True
     if stem.endswith(NULL_SUFFIX):
         return stem.removesuffix(NULL_SUFFIX) in columns
     return any(column in COLUMNS and stem == COLUMNS[column].comparison for column in columns)

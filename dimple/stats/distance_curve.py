@@ -1,9 +1,10 @@
 """Distance of the boundary along training: its fall, and the intervals in which the boundary is near the manifold."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -21,6 +22,37 @@ RANDOM_CURVE_CHUNKS = 100
 MAX_KNOTS = 64
 # The lowest values of a curve that count as one level, as a fraction of its range.
 NEAR_FRACTION = 0.4
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class FallFit:
+    """The fall between two levels that fits a curve best.
+
+    Attributes:
+        begins: the snapshot at which the fall begins; 0 without a fall or with fewer than four snapshots.
+        ends: the snapshot at which it ends.
+        quality: 1 less the sum of absolute residuals over that of the median alone; 0 without a fall.
+        times: the steps of the fitted snapshots.
+        is_cut: whether further snapshots follow, the first of which is in the last running median.
+    """
+
+    begins: int
+    ends: int
+    quality: float
+    times: tuple[int, ...]
+    is_cut: bool
+
+    def probability(self, random: Literal["walk", "noise"]) -> float:
+        """Return the fraction of as long random curves, with running medians too, that a fall fits as well.
+
+        Args:
+            random: `walk`, sums of independent normal steps; `noise`, independent normal values.
+        """
+        if self.quality == 0:
+            return 1.0
+        qualities = _fit_random_curves(self.times, random, self.is_cut)
+        return float((1 + np.count_nonzero(qualities >= self.quality)) / (1 + len(qualities)))
 
 
 @final
@@ -58,34 +90,27 @@ class DistanceCurve:
             flags.append(bool(value <= -math.log(limit) + 1e-12))
         return flags
 
-    def fit_fall(self) -> tuple[int, int, float]:
+    def fit_fall(self) -> FallFit:
         """Fit two levels joined by a fall to the running median of the log distance over the log step, before dimpling.
 
         Levels are medians, and the fit has the least sum of absolute residuals, so that few snapshots off it matter
         little.
-
-        Returns:
-            The snapshots at which the fall begins and ends, and the fraction of as long random walks, with running
-            medians too, that a fall fits as well; without a fall or with fewer than four snapshots (0, 0, 1.0).
         """
-        if self.before < 4:
-            return 0, 0, 1.0
-        times = self.times[: self.before]
-        quality, begins, ends = (one[0] for one in _fit_falls(self.smooth_logs[None, : self.before], times))
-        if quality <= 0:
-            return 0, 0, 1.0
-        walks = _fit_random_curves(times)
-        return int(begins), int(ends), float((1 + np.count_nonzero(walks >= quality)) / (1 + len(walks)))
+        times, is_cut = self.times[: self.before], self.before < len(self.times)
+        if self.before >= 4:
+            quality, begins, ends = (one[0] for one in _fit_falls(self.smooth_logs[None, : self.before], times))
+            if quality > 0:
+                return FallFit(int(begins), int(ends), float(quality), times, is_cut)
+        return FallFit(0, 0, 0.0, times, is_cut)
 
 
-@functools.lru_cache(maxsize=8)
-def _fit_random_curves(times: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return how well a fall fits random walks."""
-    random = generator(0, "random walks")
-    walks = torch.randn(RANDOM_CURVE_DRAWS, len(times), generator=random, dtype=torch.float64).cumsum(1).numpy()
-    return np.concatenate(
-        [_fit_falls(few, times)[0] for few in np.array_split(_running_median(walks), RANDOM_CURVE_CHUNKS)]
-    )
+@functools.lru_cache(maxsize=16)
+def _fit_random_curves(times: tuple[int, ...], random: str, is_cut: bool) -> NDArray[np.float64]:
+    """Return how well a fall fits random curves."""
+    stream = generator(0, f"random {random}s")
+    noise = torch.randn(RANDOM_CURVE_DRAWS, len(times) + is_cut, generator=stream, dtype=torch.float64)
+    curves = _running_median((noise.cumsum(1) if random == "walk" else noise).numpy())[:, : len(times)]
+    return np.concatenate([_fit_falls(few, times)[0] for few in np.array_split(curves, RANDOM_CURVE_CHUNKS)])
 
 
 def _fit_falls(

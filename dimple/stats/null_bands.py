@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 from torch import Tensor
 
 # Probability that a further draw lies in the prediction interval.
@@ -32,6 +33,20 @@ def isotropic_margin_ratio(n: int, d: int) -> float:
 def isotropic_fraction(n: int, d: int) -> float:
     """Return the mean fraction d / n of an isotropic vector's squared length within a d-dimensional subspace of R^n."""
     return d / n
+
+
+def isotropic_angle(n: int, d: int, quantile: float = 0.5) -> float:
+    """Return a quantile of the angle, in degrees, of an isotropic vector to an (n - d)-dimensional subspace of R^n.
+
+    The squared sine of the angle has the beta distribution with the parameters d / 2 and (n - d) / 2.
+
+    Example:
+        >>> round(isotropic_angle(3, 2), 6), round(isotropic_angle(2, 1), 6)
+        (60.0, 45.0)
+    """
+    if d in {0, n}:
+        return 0.0 if d == 0 else 90.0
+    return math.degrees(math.asin(math.sqrt(betaincinv(d / 2, (n - d) / 2, quantile))))
 
 
 def prediction_interval(draws: Tensor, coverage: float = COVERAGE) -> tuple[Tensor, Tensor]:

@@ -2,24 +2,20 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from dimple.stats.distance_curve import LEAVING_FACTOR, DistanceCurve, find_runs
-from dimple.tensors import generator
+from dimple.stats.distance_curve import LEAVING_FACTOR, DistanceCurve, FallFit, find_runs
+from dimple.stats.replica_curves import HELD_FRACTION, REACHED_ACCURACY, ReplicaCurves, Resample, find_correct
 
-# Training accuracy that counts as reached, and the fraction of the snapshots from then on at which it has to hold.
-REACHED_ACCURACY = 0.99
-HELD_FRACTION = 0.8
-# Fraction of random walks to which a fall has to fit worse than to the distance.
-FALL_CONFIDENCE = 0.975
+# Fractions of random walks and of white noise to which a fall has to fit worse than to the distance.
+WALK_CONFIDENCE = 0.975
+NOISE_CONFIDENCE = 0.995
 # Smallest excess of the off-manifold fraction over its null, as a fraction of the largest possible excess.
 MIN_EXCESS = 0.1
-BOOTSTRAP_DRAWS = 400
 BOOTSTRAP_QUANTILES = (0.025, 0.975)
 
 
@@ -34,7 +30,7 @@ class Phase:
         first_step: the first recorded step of the phase.
         last_step: its last recorded step.
         interval: the steps between which it began: the snapshot before the first step and the first step, and where
-            points were resampled at least 95 % of the resamples. For `fall`, the same of its end.
+            points or replicas were resampled at least 95 % of the resamples. For `fall`, the same of its end.
     """
 
     name: str
@@ -55,6 +51,7 @@ class Condition:
         threshold: what the value has to reach.
         met: whether it does; None where the data do not decide.
         finding: what was found, in a sentence with its numbers.
+        comparison: `at least` or `above`, how the value has to compare with the threshold.
     """
 
     name: str
@@ -63,6 +60,7 @@ class Condition:
     threshold: float
     met: bool | None
     finding: str
+    comparison: str = "at least"
 
 
 @final
@@ -92,15 +90,14 @@ class Phases:
 
 def detect_phases(
     steps: Sequence[int],
-    distance: Sequence[float],
-    accuracy: Sequence[float],
-    off_manifold_fraction: float,
+    distance: ArrayLike,
+    accuracy: ArrayLike,
+    off_manifold_fraction: ArrayLike,
     off_manifold_fraction_null: float,
     *,
     reduction_factor: float = 5.0,
     off_manifold_fraction_stderr: float = 0.0,
     found_fraction: float = 1.0,
-    point_distances: ArrayLike | None = None,
 ) -> Phases:
     """Find the phases of clinging and dimpling, and judge the prediction "first cling, then dimple, off the manifold".
 
@@ -117,23 +114,32 @@ def detect_phases(
       between the same two snapshots, or only in some of the resamples;
     - the boundary is still near the manifold then;
     - the fall is distinct: two levels joined by a fall fit the log distance, over the log step, better than they fit
-      97.5 % of as long random walks, where the lowest two fifths of the range count as one level, so that the distance
-      may rise as dimples deepen. Otherwise it is undecided: the snapshots are too few, or the distance wanders;
+      97.5 % of as long random walks and 99.5 % of as long white noises, where the lowest two fifths of the range count
+      as one level, so that the distance may rise as dimples deepen. Otherwise it is undecided: the snapshots are too
+      few, or the distance wanders;
     - the off-manifold fraction exceeds its null by a tenth of the largest possible excess, 1 - null. It is undecided
       where this threshold is within two standard errors.
 
+    With several replicas, networks trained from different seeds, the phases and the verdict are those of the median
+    over the replicas of distance and accuracy, and of the mean of their off-manifold fractions.
+
     Args:
         steps: the recorded steps, increasing.
-        distance: mean boundary-to-manifold distance at each recorded step, the first before training.
-        accuracy: training accuracy at each recorded step.
-        off_manifold_fraction: the final off-manifold fraction of the gradient's squared length, at manifold points.
+        distance: boundary-to-manifold distance at each recorded step, the first before training: `(snapshots,)`,
+            `(replicas, snapshots)` or `(replicas, snapshots, points)`, of which the mean over the points is taken.
+            Points and replicas are resampled for 95 % intervals.
+        accuracy: training accuracy at each recorded step, `(snapshots,)` or `(replicas, snapshots)`.
+        off_manifold_fraction: the final off-manifold fraction of the gradient's squared length, at manifold points; a
+            number or `(replicas,)`.
         off_manifold_fraction_null: the same for a random subspace.
         reduction_factor: the factor by which the distance has to fall.
-        off_manifold_fraction_stderr: the standard error of `off_manifold_fraction`.
+        off_manifold_fraction_stderr: the standard error of `off_manifold_fraction`; that of several replicas is
+            computed from their spread instead.
         found_fraction: the fraction of points whose initial distance is within the limit of the search. The others
             count with the limit itself, so that the reported reductions are lower bounds.
-        point_distances: the distances of which `distance` holds the means, `(snapshots, points)`, from which points
-            are resampled for 95 % intervals.
+
+    Raises:
+        ShapeError: if a shape is not one of these.
 
     Example:
         >>> steps, distance = range(20), [0.5] * 6 + [0.3, 0.1] + [0.05] * 12
@@ -141,32 +147,38 @@ def detect_phases(
         >>> found.cling_step, found.dimple_step, found.verdict
         (7, 16, 'supported')
     """
-    index, held = _find_correct(accuracy)
-    dimple_step = None if index is None else steps[index]
-    conditions = [_judge_accuracy(index, held, accuracy[-1]), _judge_start(distance[0])]
+    replicas = ReplicaCurves(steps, distance, accuracy, reduction_factor)
+    fractions = np.atleast_1d(np.asarray(off_manifold_fraction, dtype=float))
+    if len(fractions) > 1:
+        off_manifold_fraction_stderr = float(fractions.std(ddof=1) / math.sqrt(len(fractions)))
+    median_accuracy = replicas.median_accuracy
+    index, held = find_correct(median_accuracy)
+    dimple_step = None if index is None else int(steps[index])
+    conditions = [_judge_accuracy(index, held, float(median_accuracy[-1]))]
+    conditions.append(_judge_start(float(replicas.median_distance[0])))
     phases: list[Phase] = []
-    fall, cling_step = math.nan, None
+    fall, cling_step, corrects = math.nan, None, []
     if conditions[1].met:
-        observed = np.flatnonzero(~np.isnan(np.asarray(distance, dtype=float))).tolist()
-        times = [steps[k] for k in observed]
-        before = len(times) if dimple_step is None else sum(step < dimple_step for step in times)
-        curve = DistanceCurve(times, np.asarray(distance, dtype=float)[observed], before, reduction_factor)
-        points = None if point_distances is None else np.asarray(point_distances, dtype=float)[observed]
-        resamples = [] if points is None else list(_resample(points, curve))
+        curve, times = replicas.curve, replicas.times
+        resamples = replicas.resample()
+        corrects = [one.correct for one in resamples if one.correct is not None]
         fall, cling_step = curve.fall, curve.cling_step
-        begins, ends, probability = curve.fit_fall()
+        fit = curve.fit_fall()
         conditions += _judge_distance(curve, resamples, dimple_step, "at least " if found_fraction < 1 else "")
-        conditions.append(_judge_shape(1 - probability))
-        if conditions[-1].met:
-            knots = [one.fit_fall()[1] for one in resamples]
-            phases.append(Phase("fall", times[begins], times[ends], _interval(times, ends, knots)))
-        starts = [times.index(one.cling_step) for one in resamples if one.cling_step is not None]
+        conditions += _judge_shape(fit)
+        if all(condition.met for condition in conditions[-2:]):
+            ends = [one.curve.fit_fall().ends for one in resamples]
+            phases.append(Phase("fall", times[fit.begins], times[fit.ends], _interval(times, fit.ends, ends)))
+        starts = [times.index(one.curve.cling_step) for one in resamples if one.curve.cling_step is not None]
         for first, last in curve.near:
             interval = _interval(times, first, starts if times[first] == cling_step else [])
             phases.append(Phase("near", times[first], times[last], interval))
-    conditions.append(_judge_fraction(off_manifold_fraction, off_manifold_fraction_null, off_manifold_fraction_stderr))
-    for first, last in find_runs([value >= REACHED_ACCURACY for value in accuracy]):
-        phases.append(Phase("correct", int(steps[first]), int(steps[last]), _interval(steps, first, [])))
+    conditions.append(
+        _judge_fraction(float(fractions.mean()), off_manifold_fraction_null, off_manifold_fraction_stderr)
+    )
+    for first, last in find_runs(median_accuracy >= REACHED_ACCURACY):
+        interval = _interval(steps, first, corrects if first == index else [])
+        phases.append(Phase("correct", int(steps[first]), int(steps[last]), interval))
     verdict, reason = _judge(conditions)
     return Phases(cling_step, dimple_step, fall, tuple(phases), tuple(conditions), verdict, reason)
 
@@ -184,17 +196,6 @@ def _judge(conditions: Sequence[Condition]) -> tuple[str, str]:
     return "supported", f"{others[1].finding}; {others[-1].finding}"
 
 
-def _find_correct(accuracy: Sequence[float]) -> tuple[int | None, float]:
-    """Return the first snapshot at which the accuracy is reached and held, and the fraction at which it holds.
-
-    Where there is none it is None, with the largest fraction from any snapshot that reaches the accuracy.
-    """
-    reached = np.asarray(accuracy) >= REACHED_ACCURACY
-    held = [float(reached[index:].mean()) if reached[index] else 0.0 for index in range(len(reached))]
-    index = next((index for index, value in enumerate(held) if value >= HELD_FRACTION), None)
-    return index, max(held) if index is None else held[index]
-
-
 def _judge_accuracy(index: int | None, held: float, last: float) -> Condition:
     # Rounded down, so that an accuracy below 1 is not printed as 1.
     ending = f"it ends at {math.floor(last * 1000) / 1000:.3f}"
@@ -209,19 +210,19 @@ def _judge_accuracy(index: int | None, held: float, last: float) -> Condition:
 
 
 def _judge_start(initial: float) -> Condition:
-    statement = "initial distance of the boundary, which has to be positive and finite"
+    statement = "initial distance of the boundary, which has to be finite"
     finding = f"the initial distance of the boundary is {initial:g}"
     is_known = 0 < initial < math.inf
     if not is_known:
         finding += ", from which no fall can be measured"
-    return Condition("initial_distance", statement, initial, 0.0, is_known, finding)
+    return Condition("initial_distance", statement, initial, 0.0, is_known, finding, "above")
 
 
 def _judge_distance(
-    curve: DistanceCurve, resamples: Sequence[DistanceCurve], dimple_step: int | None, at_least: str
+    curve: DistanceCurve, resamples: Sequence[Resample], dimple_step: int | None, at_least: str
 ) -> tuple[Condition, Condition]:
     """Judge whether the distance fell before dimpling, and whether the boundary was still near the manifold then."""
-    low, high = np.quantile([one.fall for one in resamples] or [curve.fall], BOOTSTRAP_QUANTILES)
+    low, high = np.quantile([one.curve.fall for one in resamples] or [curve.fall], BOOTSTRAP_QUANTILES)
     end = "the end of training" if dimple_step is None else f"training points were correct at step {dimple_step}"
     finding = f"the distance fell {at_least}{curve.fall:.1f}-fold before {end}"
     has_fallen = _is_at_least(float(low), float(high), curve.factor)
@@ -246,14 +247,23 @@ def _judge_distance(
     return fall, stay
 
 
-def _judge_shape(confidence: float) -> Condition:
+def _judge_shape(fit: FallFit) -> tuple[Condition, Condition]:
+    """Judge whether a fall between two levels fits the distance better than random curves."""
+    walk, noise = fit.probability("walk"), fit.probability("noise")
+    return (
+        _judge_random("distinct_fall", "random walks", 1 - walk, WALK_CONFIDENCE),
+        _judge_random("distinct_from_noise", "sequences of white noise", 1 - noise, NOISE_CONFIDENCE),
+    )
+
+
+def _judge_random(name: str, curves: str, confidence: float, threshold: float) -> Condition:
     return Condition(
-        "distinct_fall",
-        "fraction of random walks to which a fall between two levels fits worse than to the distance",
+        name,
+        f"fraction of {curves} to which a fall between two levels fits worse than to the distance",
         confidence,
-        FALL_CONFIDENCE,
-        True if confidence >= FALL_CONFIDENCE else None,
-        f"a fall between two levels fits a fraction of {1 - confidence:.2g} of random walks as well as the distance",
+        threshold,
+        True if confidence >= threshold else None,
+        f"a fall between two levels fits a fraction of {1 - confidence:.2g} of {curves} as well as the distance",
     )
 
 
@@ -278,16 +288,6 @@ def _is_at_least(low: float, high: float, threshold: float) -> bool | None:
     if low >= threshold:
         return True
     return False if high < threshold else None
-
-
-def _resample(points: NDArray[np.float64], curve: DistanceCurve) -> Iterator[DistanceCurve]:
-    """Yield the curves of resampled points."""
-    count = points.shape[1]
-    rows = torch.randint(count, (BOOTSTRAP_DRAWS, count), generator=generator(0, "resampled points")).numpy()
-    for row in rows:
-        means = points[:, row].mean(axis=1)
-        if 0 < means[0] < math.inf:
-            yield DistanceCurve(curve.times, means, curve.before, curve.factor)
 
 
 def _interval(steps: Sequence[int], index: int, resampled: Sequence[int]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, final
 
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.errors import DivergedError, SceneError
-from dimple.protocols import TangentField
+from dimple.protocols import Advance, TangentField
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import Box, generator
+from dimple.training.augmentation import Augmentation
 from dimple.training.objectives import Batch, Objective, Standard
 from dimple.training.objectives.base import evaluation_mode
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.optimizers import Adam, Optimizer
+from dimple.training.overfitting import OverfittingCheck
 from dimple.training.schedules import Averaging, Constant, Schedule, Stop
 
 RecordCallback = Callable[[int, nn.Module, float], None]
@@ -29,6 +32,7 @@ DEFAULT_STEPS = 1000
 # The state of an unfinished training is kept at least this often.
 SECONDS_BETWEEN_STATES = 20.0
 STATE = "training"
+SECONDS_BETWEEN_REPORTS = 0.5
 PREPARED = "prepared"
 
 
@@ -54,6 +58,7 @@ class Training:
         optimizer: the rule that changes the weights.
         schedule: the learning rate of each step.
         batch_size: samples in each step, in a new random order each epoch; null for all samples.
+        augmentation: random changes of the samples of each batch, one after another.
         averaging: a running mean of the weights, which snapshots then hold; null for the trained weights.
         clip_norm: largest l2 norm of the gradient of all weights; a longer one is shortened.
         stop: the end of training.
@@ -78,9 +83,14 @@ class Training:
     optimizer: Optimizer = Adam()
     schedule: Schedule = Constant()
     batch_size: Count | None = None
+    augmentation: tuple[Augmentation, ...] = ()
     averaging: Averaging | None = None
     clip_norm: Positive | None = None
     stop: Stop = Stop()
+
+    def __post_init__(self) -> None:
+        if self.augmentation and self.objective.needs_tangents:
+            raise SceneError("augmentation moves the samples whose tangent spaces objective.restrict needs; drop one")
 
     def steps_per_epoch(self, count: int) -> int:
         """Return the number of updates in which each of `count` samples is used once; the last batch may be smaller."""
@@ -105,6 +115,8 @@ class Training:
         tangents: TangentField | None = None,
         bounds: Box | None = None,
         cache: StateCache | None = None,
+        warn: Callable[[str], None] = warnings.warn,
+        advance: Advance | None = None,
     ) -> None:
         """Train the network in place.
 
@@ -123,6 +135,10 @@ class Training:
             tangents: the tangent spaces of the data, for an objective that is restricted to them.
             bounds: the range of valid inputs, such as pixels, which perturbed samples do not leave.
             cache: where the state of the training is kept, and read if there is one.
+            warn: called once with one sentence when single-step adversarial training has lost the robustness to several
+                steps, which is checked at the record steps and at the ends of epochs of several batches.
+            advance: called a few times a second with the number of steps since its last call, and with a note of their
+                rate, the loss and the accuracy on the batch.
 
         Raises:
             DivergedError: at the first step whose loss is not finite.
@@ -133,22 +149,55 @@ class Training:
             if tangents is None:
                 raise SceneError("training.objective.restrict needs the tangent spaces of the data; set it to none")
             basis = tangents.tangent_basis(x)
-        data = Batch(x, y, lambda: generator(seed, "preparation"), basis, bounds)
-        _Fit(self, network, data, seed, cache).run(set(record_steps), record)
+        data = Batch(x, y, torch.Generator, basis, bounds)
+        _Fit(self, network, data, seed, cache).run(set(record_steps), record, warn, advance)
 
 
 @final
-class _FirstCache:
-    """The part of a cache for the first of two trainings."""
+class _Follower:
+    """Reports on a training in progress.
 
-    def __init__(self, cache: StateCache) -> None:
+    Args:
+        advance: the callback of `Training.fit`.
+        step: the first step.
+    """
+
+    def __init__(self, advance: Advance, step: int) -> None:
+        self._advance = advance
+        self._time = time.monotonic()
+        self._step = step
+        advance(step)
+
+    def follow(self, step: int, is_last: bool, loss: float, network: nn.Module, batch: Batch) -> None:
+        """Report the steps since the last report, if that is some time ago or this is the last step."""
+        seconds = time.monotonic() - self._time
+        if seconds < SECONDS_BETWEEN_REPORTS and not is_last:
+            return
+        with evaluation_mode(network), torch.no_grad():
+            accuracy = float((network(batch.x).argmax(1) == batch.y).double().mean())
+        rate = (step - self._step) / max(seconds, 1e-9)
+        self._advance(step - self._step, f"{rate:,.0f}/s, loss {loss:.3g}, accuracy {accuracy:.3g}")
+        self._time, self._step = time.monotonic(), step
+
+
+@final
+class PrefixedCache:
+    """The part of a cache for one of several trainings.
+
+    Args:
+        cache: the cache of all of them.
+        prefix: begins the names of the part.
+    """
+
+    def __init__(self, cache: StateCache, prefix: str) -> None:
         self.cache = cache
+        self.prefix = prefix
 
     def read_cache(self, name: str) -> Arrays | None:
-        return self.cache.read_cache(f"first-{name}")
+        return self.cache.read_cache(f"{self.prefix}-{name}")
 
     def write_cache(self, name: str, arrays: Arrays) -> None:
-        self.cache.write_cache(f"first-{name}", arrays)
+        self.cache.write_cache(f"{self.prefix}-{name}", arrays)
 
 
 @final
@@ -171,11 +220,12 @@ class _Fit:
         self.purpose = purpose
         # Epochs are those of the given samples, also where the objective trains on fewer.
         self.last_step = training.last_step(len(data.x))
-        self.data = self._prepare(data)
+        self.data = self._prepare(dataclasses.replace(data, generator=lambda: self._generator("preparation")))
         self.per_epoch = training.steps_per_epoch(len(self.data.x))
         self.averaged = copy.deepcopy(network) if training.averaging is not None else None
         self.trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.memory = [training.optimizer.start(parameter.detach()) for parameter in self.trained]
+        self.overfitting = OverfittingCheck.of(training.objective, self.data)
         self.order = (-1, torch.empty(0, dtype=torch.long))
 
     def _prepare(self, data: Batch) -> Batch:
@@ -206,42 +256,63 @@ class _Fit:
             schedule=schedule or self.training.schedule,
         )
         trained: list[nn.Module] = []
-        cache = None if self.cache is None else _FirstCache(self.cache)
+        cache = None if self.cache is None else PrefixedCache(self.cache, "first")
         first = _Fit(training, network, data, self.seed, cache, (*self.purpose, "first"))
-        first.run(set(), lambda _, last, __: trained.append(last))
+        first.run(set(), lambda _, last, __: trained.append(last), warnings.warn)
         return trained[-1]
 
-    def run(self, record_steps: set[int], record: RecordCallback) -> None:
+    def run(
+        self,
+        record_steps: set[int],
+        record: RecordCallback,
+        warn: Callable[[str], None],
+        advance: Advance | None = None,
+    ) -> None:
         """Train from the state in the cache, or from the beginning."""
         first = self._restore()
         kept = time.monotonic()
+        follower = None if advance is None else _Follower(advance, first)
         for step in range(first, self.last_step + 1):
             if self.cache is not None and step > first and time.monotonic() - kept >= SECONDS_BETWEEN_STATES:
                 self.cache.write_cache(STATE, _to_arrays(self._tensors()) | {"step": np.array(step)})
                 kept = time.monotonic()
-            loss = float(self.training.objective.differentiate(self.network, self._batch(step)))
+            batch = self._batch(step)
+            loss = float(self.training.objective.differentiate(self.network, batch))
             if not math.isfinite(loss):
                 raise DivergedError(
                     f"training.optimizer.lr is {self.training.optimizer.lr}: the loss is {loss} at step {step}; choose "
                     "a smaller one, or bound the gradient by training.clip_norm"
                 )
             is_last = step == self.last_step or (step % self.per_epoch == 0 and self._has_reached_goal())
+            self._check_overfitting(step, is_last or step in record_steps, warn)
             if is_last or step in record_steps:
                 record(step, self.averaged or self.network, loss)
+            if follower is not None:
+                follower.follow(step, is_last, loss, self.network, batch)
             if is_last:
                 return
             self._update(step)
 
+    def _check_overfitting(self, step: int, is_recorded: bool, warn: Callable[[str], None]) -> None:
+        is_epoch = self.per_epoch > 1 and step % self.per_epoch == 0
+        if self.overfitting is not None and (is_recorded or is_epoch):
+            sentence = self.overfitting.warning(self.network, step)
+            if sentence is not None:
+                warn(sentence)
+
     def _batch(self, step: int) -> Batch:
         """Return the samples of a step."""
-        data = dataclasses.replace(self.data, generator=lambda: self._generator("training", step))
-        if self.per_epoch == 1:
-            return data
-        epoch, index = divmod(step, self.per_epoch)
-        if self.order[0] != epoch:
-            self.order = (epoch, torch.randperm(len(data.x), generator=self._generator("batches", epoch)))
-        size = self.training.batch_size or len(data.x)
-        return data.select(self.order[1][index * size : (index + 1) * size].to(data.x.device))
+        batch = dataclasses.replace(self.data, generator=lambda: self._generator("training", step))
+        if self.per_epoch > 1:
+            epoch, index = divmod(step, self.per_epoch)
+            if self.order[0] != epoch:
+                self.order = (epoch, torch.randperm(len(batch.x), generator=self._generator("batches", epoch)))
+            size = self.training.batch_size or len(batch.x)
+            batch = batch.select(self.order[1][index * size : (index + 1) * size].to(batch.x.device))
+        stream = self._generator("augmentation", step)
+        for augmentation in self.training.augmentation:
+            batch = dataclasses.replace(batch, x=batch.clamp(augmentation(batch.x, stream)))
+        return batch
 
     def _generator(self, *purpose: object) -> torch.Generator:
         return generator(self.seed, *self.purpose, *purpose)
@@ -289,6 +360,8 @@ class _Fit:
         tensors = _prefixed("network", self.network.state_dict()) | _prefixed("memory", self.data.memory)
         if self.averaged is not None:
             tensors |= _prefixed("averaged", self.averaged.state_dict())
+        if self.overfitting is not None:
+            tensors |= _prefixed("overfitting", self.overfitting.tensors())
         for row, memory in enumerate(self.memory):
             tensors |= _prefixed(f"optimizer/{row}", {str(index): tensor for index, tensor in enumerate(memory)})
         return tensors

@@ -27,7 +27,15 @@ class Optimizer(ABC):
         """Return the memory of one parameter before the first update."""
 
     @abstractmethod
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], memory: list[list[Tensor]], lr: float) -> None:
+    def update(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        memory: list[list[Tensor]],
+        lr: float,
+        *,
+        fused: bool = False,
+    ) -> None:
         """Change the parameters and their memory in place.
 
         Args:
@@ -35,6 +43,7 @@ class Optimizer(ABC):
             gradients: their P gradients.
             memory: for each parameter the tensors of `start`.
             lr: the learning rate of this step, which a schedule may have changed.
+            fused: use one loop for all operations, which is faster on long tensors and rounds otherwise.
         """
 
 
@@ -62,9 +71,17 @@ class SGD(Optimizer):
         return [torch.zeros_like(parameter)] if self.momentum else []
 
     @torch.no_grad()
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], memory: list[list[Tensor]], lr: float) -> None:
+    def update(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        memory: list[list[Tensor]],
+        lr: float,
+        *,
+        fused: bool = False,
+    ) -> None:
         sgd(
-            parameters, gradients, [row[0] if row else None for row in memory], foreach=False,
+            parameters, gradients, [row[0] if row else None for row in memory], foreach=False, fused=fused,
             weight_decay=self.weight_decay, momentum=self.momentum, lr=lr, dampening=0.0, nesterov=self.nesterov,
             maximize=False,
         )  # fmt: skip
@@ -94,8 +111,16 @@ class Adam(Optimizer):
     def start(self, parameter: Tensor) -> list[Tensor]:
         return _start_adam(parameter)
 
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], memory: list[list[Tensor]], lr: float) -> None:
-        _update_adam(parameters, gradients, memory, lr, self.weight_decay, decoupled=False)
+    def update(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        memory: list[list[Tensor]],
+        lr: float,
+        *,
+        fused: bool = False,
+    ) -> None:
+        _update_adam(parameters, gradients, memory, lr, self.weight_decay, decoupled=False, fused=fused)
 
 
 @final
@@ -115,8 +140,16 @@ class AdamW(Optimizer):
     def start(self, parameter: Tensor) -> list[Tensor]:
         return _start_adam(parameter)
 
-    def update(self, parameters: list[Tensor], gradients: list[Tensor], memory: list[list[Tensor]], lr: float) -> None:
-        _update_adam(parameters, gradients, memory, lr, self.weight_decay, decoupled=True)
+    def update(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        memory: list[list[Tensor]],
+        lr: float,
+        *,
+        fused: bool = False,
+    ) -> None:
+        _update_adam(parameters, gradients, memory, lr, self.weight_decay, decoupled=True, fused=fused)
 
 
 def _start_adam(parameter: Tensor) -> list[Tensor]:
@@ -133,11 +166,12 @@ def _update_adam(
     weight_decay: float,
     *,
     decoupled: bool,
+    fused: bool,
 ) -> None:
     mean, square, steps = (list(column) for column in zip(*memory, strict=True))
     adam(
-        parameters, gradients, mean, square, [], steps, amsgrad=False, maximize=False, lr=lr, beta1=BETA1, beta2=BETA2,
-        eps=EPS, weight_decay=weight_decay, decoupled_weight_decay=decoupled,
+        parameters, gradients, mean, square, [], steps, fused=fused, amsgrad=False, maximize=False, lr=lr, beta1=BETA1,
+        beta2=BETA2, eps=EPS, weight_decay=weight_decay, decoupled_weight_decay=decoupled,
     )  # fmt: skip
 
 

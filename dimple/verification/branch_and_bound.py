@@ -70,8 +70,7 @@ class BranchAndBound:
         eye = torch.eye(graph.num_classes, dtype=torch.float64, device=x.device)
         self.specification = (eye[y] - eye[[other for other in range(graph.num_classes) if other != y]])[None]
         self.center = self.x.cpu().numpy()
-        low = -math.inf if bounds is None else bounds.low
-        high = math.inf if bounds is None else bounds.high
+        low, high = (-math.inf, math.inf) if bounds is None else bounds.to_numpy()
         root = BranchNode(
             np.maximum(self.center - upper_bound, low),
             np.minimum(self.center + upper_bound, high),

@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from dimple.tensors import Box
 from dimple.tracing.activations import LinearRelaxation, relax_activation
 from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, AffineMap
 
@@ -42,12 +43,12 @@ class InputRegion:
     norm: str = "l2"
 
     @classmethod
-    def from_ball(
-        cls, center: Tensor, radius: Tensor, norm: str, low: float = -torch.inf, high: float = torch.inf
-    ) -> "InputRegion":
-        """Return the balls with centers `(B, n)` and radii `(B,)`, within the bounds of every coordinate."""
-        corners = (center - radius[:, None]).clamp(min=low), (center + radius[:, None]).clamp(max=high)
-        return cls(*corners) if norm == "linf" else cls(*corners, center, radius, norm)
+    def from_ball(cls, center: Tensor, radius: Tensor, norm: str, bounds: Box | None = None) -> "InputRegion":
+        """Return the balls with centers `(B, n)` and radii `(B,)`, within the bounds of the rows."""
+        low, high = center - radius[:, None], center + radius[:, None]
+        if bounds is not None:
+            low, high = low.clamp(min=bounds.low), high.clamp(max=bounds.high)
+        return cls(low, high) if norm == "linf" else cls(low, high, center, radius, norm)
 
     def lower_bound(self, rows: Tensor) -> Tensor:
         """Return a lower bound of `rows . x` on each region, `(B | 1, R, n)` to `(B, R)`.

@@ -130,6 +130,22 @@ def test_the_answer_scales_with_the_problem(method: str, scale: float) -> None:
     torch.testing.assert_close(scaled / scale, plain, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(("method", "norm"), METHODS_AND_NORMS)
+@pytest.mark.parametrize("bounds", [None, Box(-4.0, 4.0)])
+def test_scores_whose_squares_overflow_or_vanish_give_the_same_points(
+    method: str, norm: str, bounds: Box | None
+) -> None:
+    network = make_network(6).float()
+    x = gaussian(8, 6).float()
+    margin = Margin(method=method, norm=norm)  # type: ignore[arg-type]
+    plain = margin(Boundary(network, bounds), x, torch.zeros(8, dtype=torch.long))
+    for power in (-80, -66, 66, 100):
+        boundary = Boundary(lambda z, factor=2.0**power: factor * network(z), bounds)
+        scaled = margin(boundary, x, torch.zeros(8, dtype=torch.long))
+        assert torch.equal(scaled.details["boundary_point"], plain.details["boundary_point"])
+        assert torch.equal(scaled.columns["stationarity_angle"], plain.columns["stationarity_angle"])
+
+
 def make_switched_off_unit(shift: float, scale: float) -> Classifier:
     """Return a classifier whose one unit is off at the sample `(shift, shift)`; its boundary is .75 / root 2 away."""
 
@@ -178,6 +194,29 @@ def test_no_crossing_is_lost_where_the_scores_vanish_to_rounding(single_logit: b
         exact = (x.double() @ normal.double() - level).abs()
         torch.testing.assert_close(found.columns["margin"].double(), exact, rtol=2e-4, atol=1e-6)
         assert bool((boundary.predict(found.details["boundary_point"]) != y).all())
+
+
+@each_method
+@pytest.mark.parametrize("rounding", [1e-7, 1e-6, 1e-3])
+def test_no_crossing_is_lost_where_rounding_depends_on_the_batch(method: str, rounding: float) -> None:
+    """A crossing that was reached in one batch and lies on the near side in another one by rounding is a crossing."""
+    x = torch.rand(6, 16, generator=generator(0, "samples"), dtype=torch.float32)
+    normal = nn.functional.normalize(gaussian(16), dim=0).float()
+    level = float((x @ normal).mean())
+
+    def scores(z: Tensor) -> Tensor:
+        height = z @ normal - level
+        height = height + rounding * (-1) ** len(z) * torch.sign(x[:1] @ normal - level) * (height.abs() < 1e-2)
+        return torch.stack([torch.zeros_like(height), height], 1)
+
+    boundary = Boundary(scores)
+    y = boundary.predict(x)
+    exact = (x @ normal - level).abs()
+    for max_passes in (3.0, 4.0, 5.0, 10.0, 40.0, 100.0):
+        found = Margin(method=method, max_passes=max_passes)(boundary, x, y).columns  # type: ignore[arg-type]
+        assert torch.equal(found["margin_found"], torch.isfinite(found["margin_unrefined"]))
+        if bool(found["margin_found"].all()):
+            torch.testing.assert_close(found["margin"], exact, rtol=0.2, atol=2 * rounding)
 
 
 @each_method

@@ -1,5 +1,6 @@
 """Values, gradients and pass counts of `Boundary`."""
 
+import math
 from typing import Any
 
 import pytest
@@ -41,9 +42,12 @@ def test_two_numbers_are_bounds() -> None:
     assert Boundary(lambda x: x).bounds is None
 
 
-@pytest.mark.parametrize("bounds", [1, (0,), (0, 1, 2), ("low", "high"), (torch.zeros(3), torch.ones(3))])
+@pytest.mark.parametrize("bounds", [1, (0,), (0, 1, 2), ("low", "high"), (0, math.inf)])
 def test_other_bounds_are_refused(bounds: Any) -> None:
-    with pytest.raises(UsageError, match=r"give two numbers such as \(0, 1\), or None for the full space"):
+    with pytest.raises(
+        UsageError,
+        match=r"give a pair of numbers such as \(0, 1\)|give a number or an array|bounds=None for the full space",
+    ):
         Boundary(lambda x: x, bounds)
 
 

@@ -300,17 +300,14 @@ def test_a_linear_network_without_bias_is_a_matrix() -> None:
 
 
 @pytest.mark.parametrize("architecture", [MLP(widths=(8, 8)), ConvNet(channels=(4,), hidden=8)], ids=["mlp", "convnet"])
-def test_scales_multiply_the_weights_and_leave_the_biases(architecture: Any) -> None:
+def test_scales_multiply_weights_and_biases_of_their_layers(architecture: Any) -> None:
     factors = (0.5, 2.0, 3.0)
     plain = architecture.build((1, 4, 4), generator(0, "network"))
     scaled = dataclasses.replace(architecture, init_scale=factors).build((1, 4, 4), generator(0, "network"))
-    weights = [key for key in plain.state_dict() if key.endswith("weight")]
-    for key, factor in zip(weights, factors, strict=True):
-        torch.testing.assert_close(scaled.state_dict()[key], factor * plain.state_dict()[key])
-        bias = key.replace("weight", "bias")
-        assert torch.equal(scaled.state_dict()[bias], plain.state_dict()[bias])
+    for index, (key, values) in enumerate(plain.state_dict().items()):
+        torch.testing.assert_close(scaled.state_dict()[key], factors[index // 2] * values)
     same = dataclasses.replace(architecture, init_scale=0.5).build((1, 4, 4), generator(0, "network"))
-    assert torch.equal(same.state_dict()[weights[1]], 0.5 * plain.state_dict()[weights[1]])
+    assert all(torch.equal(values, 0.5 * plain.state_dict()[key]) for key, values in same.state_dict().items())
 
 
 def test_a_two_layer_network_has_the_distribution_of_its_theory() -> None:

@@ -1,5 +1,7 @@
 """Laws of every probe: nothing but the sample, its label and the classifier changes its result."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,8 @@ from dimple.tensors import dot, generator, project_onto_span
 pytestmark = pytest.mark.usefixtures("double")
 KINDS = sorted(PROBES)
 TANGENTS = RandomSubspace(dim=4, seed=7, draw=0)
+# Settings in input units, three times their defaults.
+WIDE: dict[str, Any] = {"offset": {"limit": 3.0}, "robust": {"eps": (0.3, 0.6, 0.9)}}
 
 
 def network() -> nn.Module:
@@ -68,14 +72,28 @@ def test_results_do_not_depend_on_the_scale_of_the_scores(kind: str) -> None:
     assert_same(plain, probe_of(kind)(Boundary(lambda z: 50 * net(z)), x, y, TANGENTS))
 
 
+@pytest.mark.parametrize("power", [-80, -66, 66, 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_whose_squares_overflow_or_vanish_give_the_same_results_to_the_last_bit(kind: str, power: int) -> None:
+    net = network().float()
+    x, y = samples()
+    plain = probe_of(kind)(Boundary(net), x.float(), y, TANGENTS)
+    scaled = probe_of(kind)(Boundary(lambda z: 2.0**power * net(z)), x.float(), y, TANGENTS)
+    for name, values in plain.columns.items():
+        torch.testing.assert_close(scaled.columns[name], values, rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_scaling_the_input_scales_columns_in_input_units(kind: str) -> None:
     net = network()
     x, y = samples()
     probe = probe_of(kind)
-    wide = PROBES[kind](limit=3.0) if kind == "offset" else probe  # type: ignore[call-arg]
+    wide = PROBES[kind](**WIDE[kind]) if kind in WIDE else probe
     plain = probe(Boundary(net), x, y, TANGENTS)
-    assert_same(plain, wide(Boundary(lambda z: net(z / 3)), 3 * x, y, TANGENTS), scale=3.0)
+    result = wide(Boundary(lambda z: net(z / 3)), 3 * x, y, TANGENTS)
+    # The names of robust accuracies contain their radii.
+    columns = dict(zip(plain.columns, result.columns.values(), strict=True))
+    assert_same(plain, ProbeResult(columns, result.units), scale=3.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

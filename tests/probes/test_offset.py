@@ -1,11 +1,15 @@
 """The distance along the normals, on boundaries whose height over a plane is known."""
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from dimple.boundary import Boundary
 from dimple.manifolds import Flat, Sphere
 from dimple.probes import Offset
+from dimple.stats.null_bands import isotropic_angle
 from dimple.tangents import RandomSubspace
 from dimple.tensors import generator
 from tests.oracles import ball
@@ -73,3 +77,50 @@ def test_every_cell_of_a_ray_is_searched(resolution: int) -> None:
     sheets = Boundary(lambda points: torch.stack([-level(points), level(points)], dim=1))
     result = Offset(limit=1.0, resolution=resolution)(sheets, x, torch.zeros(resolution, dtype=torch.long), Flat())
     torch.testing.assert_close(result.columns["offset"], heights, rtol=0, atol=1e-8)
+
+
+def graph_of(height: Callable[[torch.Tensor], torch.Tensor]) -> Boundary:
+    """The graph of a function over the plane at height 0.5; class 1 lies above it."""
+
+    def level(x: torch.Tensor) -> torch.Tensor:
+        return x[:, 2] - 0.5 - height(x)
+
+    return Boundary(lambda x: torch.stack([-level(x), level(x)], dim=1))
+
+
+@pytest.mark.parametrize("limit", [0.01, 1.0])
+@pytest.mark.parametrize("angle", [0.0, 20.0, 80.0, 90.0])
+def test_the_angle_of_a_tilted_plane(angle: float, limit: float) -> None:
+    tilt = math.radians(angle)
+
+    def level(x: torch.Tensor) -> torch.Tensor:
+        return math.cos(tilt) * (x[:, 2] - 0.6) - math.sin(tilt) * (x[:, 0] - 0.7)
+
+    x = Flat().sample(20, generator(0, "points"))
+    boundary = Boundary(lambda x: torch.stack([-level(x), level(x)], dim=1))
+    found = Offset(limit=limit)(boundary, x, torch.zeros(20, dtype=torch.long), Flat()).columns
+    torch.testing.assert_close(found["boundary_angle"], torch.full((20,), angle), rtol=0, atol=1e-5)
+
+
+def test_the_angle_is_that_at_the_crossing_and_not_at_the_sample() -> None:
+    def height(x: torch.Tensor) -> torch.Tensor:
+        return 0.1 * torch.sin(7 * x[:, 0]) * (1 + x[:, 2])
+
+    x = Flat().sample(30, generator(0, "points"))
+    found = Offset()(graph_of(height), x, torch.zeros(30, dtype=torch.long), Flat()).columns
+    sine, cosine = torch.sin(7 * x[:, 0]), torch.cos(7 * x[:, 0])
+    # The height z over the plane solves z = 0.1 sin(7 x) (1.5 + z).
+    z = 0.15 * sine / (1 - 0.1 * sine)
+    slope = 0.7 * cosine * (1.5 + z) / (1 - 0.1 * sine)
+    torch.testing.assert_close(found["boundary_angle"], slope.abs().atan().rad2deg(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (3, 1), (3, 2), (100, 3)])
+def test_the_null_of_the_angle_is_that_of_random_directions(n: int, d: int) -> None:
+    squares = torch.randn(20000, n, generator=generator(0, "directions")).square()
+    sine = (squares[:, :d].sum(1) / squares.sum(1)).sqrt()
+    angles = sine.asin().rad2deg()
+    for quantile in (0.025, 0.5, 0.975):
+        expected = isotropic_angle(n, d, quantile)
+        assert (angles < expected).double().mean() == pytest.approx(quantile, abs=4 * math.sqrt(0.25 / 20000))
+    assert isotropic_angle(n, 0) == 0 and isotropic_angle(n, n) == 90

@@ -1,6 +1,9 @@
 """Training: reproducibility, recorded steps, divergence, snapshot schedules."""
 
+import contextlib
 import itertools
+import math
+import re
 
 import numpy as np
 import pytest
@@ -9,10 +12,22 @@ from torch import nn
 
 from dimple.errors import DivergedError, SceneError
 from dimple.networks import MLP
+from dimple.scene import load_scene
 from dimple.tensors import Box, generator
 from dimple.training import SGD, Adam, Averaging, SnapshotSchedule, Stop, Training
 from dimple.training import loop as training_loop
-from dimple.training.objectives import Adversarial, Standard
+from dimple.training.augmentation import Noise
+from dimple.training.objectives import (
+    OBJECTIVES,
+    Adversarial,
+    Batch,
+    BoundaryAware,
+    HardNegative,
+    Mislabeled,
+    Objective,
+    Standard,
+)
+from dimple.training.objectives.base import FirstTraining
 from dimple.training.objectives.losses import logit_margin
 from dimple.training.schedules import Cosine
 
@@ -100,25 +115,22 @@ class KilledError(Exception):
 
 
 class Cache:
-    """A cache in memory that ends the training after a number of writes."""
+    """A cache in memory that keeps every third state, and copies of it."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, dict[str, np.ndarray]] = {}
-        self.writes_left = 0
 
     def read_cache(self, name: str) -> dict[str, np.ndarray] | None:
         return self.arrays.get(name)
 
     def write_cache(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        self.writes_left -= 1
-        if self.writes_left < 0:
-            raise KilledError
-        self.arrays[name] = {key: array.copy() for key, array in arrays.items()}
+        if int(arrays.get("step", 0)) % 3 == 0:
+            self.arrays[name] = {key: array.copy() for key, array in arrays.items()}
 
 
-REGIMES = [
-    Training(stop=Stop(steps=40)),
-    Training(
+REGIMES = {
+    "standard": Training(stop=Stop(steps=40)),
+    "adversarial": Training(
         objective=Adversarial(eps=0.1, steps=2),
         optimizer=SGD(lr=0.1, momentum=0.9, nesterov=True),
         schedule=Cosine(warmup=0.1),
@@ -127,44 +139,81 @@ REGIMES = [
         clip_norm=0.5,
         stop=Stop(epochs=10),
     ),
-    Training(objective=Adversarial(norm="linf", eps=0.1, steps=1, noise=2.0), batch_size=7, stop=Stop(steps=40)),
-]
+    "n-fgsm": Training(
+        objective=Adversarial(norm="linf", eps=0.1, steps=1, noise=2.0), batch_size=7, stop=Stop(steps=40)
+    ),
+    "augmentation": Training(augmentation=(Noise(std=0.1),), batch_size=7, stop=Stop(steps=25)),
+    "mislabeled": Training(
+        objective=Mislabeled(eps=0.3, steps=3, random_start=True, first=Adversarial(eps=0.1, steps=1)),
+        optimizer=SGD(lr=0.1, momentum=0.9),
+        batch_size=6,
+        stop=Stop(steps=25),
+    ),
+    "noise": Training(
+        objective=Mislabeled(start="noise", eps=0.3, steps=3, first_stop=Stop(steps=10)), stop=Stop(steps=25)
+    ),
+    "errors of mislabeled": Training(
+        objective=Mislabeled(start="errors", first=Mislabeled(eps=0.3, steps=2), first_stop=Stop(steps=9)),
+        batch_size=5,
+        stop=Stop(steps=25),
+    ),
+    "boundary_aware": Training(
+        objective=BoundaryAware(norm="l2", burn_in=Stop(steps=15), max_passes=8.0),
+        averaging=Averaging(decay=0.9),
+        schedule=Cosine(),
+        batch_size=10,
+        stop=Stop(steps=25),
+    ),
+    "hard_negative": Training(
+        objective=HardNegative(pool_size=20, refreshed=3, max_passes=6.0), batch_size=7, stop=Stop(steps=25)
+    ),
+}
 
 
-@pytest.mark.parametrize("training", REGIMES, ids=["standard", "adversarial", "n-fgsm"])
-def test_a_training_killed_at_random_moments_ends_in_the_same_bits(
-    training: Training, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("training", REGIMES.values(), ids=list(REGIMES))
+def test_a_training_killed_at_random_moments_continues_to_the_same_bits(
+    training: Training, moments: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is killed inside any forward pass, of the first network too, and again where it continues."""
     monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_STATES", 0.0)
     x, y = points()
+    forwards = 0
 
-    def run(cache: Cache | None) -> dict[int, tuple[list[torch.Tensor], float]]:
-        network = MLP(widths=(8,)).build(2, generator(0, "network"))
+    def run(cache: Cache | None, forwards_left: float) -> dict[int, tuple[list[torch.Tensor], float]]:
+        nonlocal forwards
+        forwards = 0
+
+        def count_forward(*_: object) -> None:
+            nonlocal forwards
+            forwards += 1
+            if forwards > forwards_left:
+                raise KilledError
 
         def record(step: int, net: nn.Module, loss: float) -> None:
             seen[step] = ([value.clone() for value in net.state_dict().values()], loss)
 
+        network = MLP(widths=(8,)).build(2, generator(0, "network"))
+        network[0].register_forward_pre_hook(count_forward)
         training.fit(network, x, y, [0, 3, 20], record, seed=5, cache=cache)
         return seen
 
     seen: dict[int, tuple[list[torch.Tensor], float]] = {}
-    expected = dict(run(None))
-    seen.clear()
-    cache = Cache()
-    moments = generator(0, "kills")
-    kills = 0
-    while True:
-        cache.writes_left = int(torch.randint(1, 12, (), generator=moments))
-        try:
-            run(cache)
-            break
-        except KilledError:
-            kills += 1
-    assert kills >= 3
-    assert seen.keys() == expected.keys()
-    for step, (weights, loss) in expected.items():
-        assert loss == seen[step][1]
-        assert all(torch.equal(a, b) for a, b in zip(weights, seen[step][0], strict=True))
+    expected = dict(run(None, math.inf))
+    total = forwards
+    stream = generator(moments, "kills")
+    for _ in range(moments):
+        seen.clear()
+        cache = Cache()
+        with pytest.raises(KilledError):
+            run(cache, int(torch.randint(total, (), generator=stream)))
+        with contextlib.suppress(KilledError):
+            run(cache, int(torch.randint(total, (), generator=stream)))
+        run(cache, math.inf)
+        assert seen.keys() == expected.keys()
+        for step, (weights, loss) in expected.items():
+            assert loss == seen[step][1]
+            assert all(torch.equal(a, b) for a, b in zip(weights, seen[step][0], strict=True))
 
 
 def test_an_epoch_uses_every_sample_once_in_an_order_of_its_own() -> None:
@@ -274,6 +323,44 @@ def test_training_passes_the_bounds_to_its_batches(batch_size: int | None) -> No
     assert float(torch.cat(seen).abs().max()) == 1.0
 
 
+def test_augmentation_and_tangent_spaces_exclude_each_other() -> None:
+    with pytest.raises(SceneError, match=r"augmentation moves the samples whose tangent spaces"):
+        Training(objective=Adversarial(restrict="on"), augmentation=(Noise(),))
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_a_scene_trains_by_every_objective(kind: str) -> None:
+    settings = {"mislabeled": ", first: {kind: adversarial, steps: 2}, first_stop: {epochs: 2}"}.get(kind, "")
+    scene = load_scene("line_in_2d", [f"training.objective={{kind: {kind}{settings}}}", "training.steps=2"])
+    samples = scene.samples()
+    network = MLP(widths=(8,)).build(2, generator(0, "network"))
+    losses: list[float] = []
+    scene.training.fit(
+        network, samples.train.float(), samples.train_labels, [0, 1], lambda _, __, loss: losses.append(loss),
+        tangents=scene.manifold,
+    )  # fmt: skip
+    assert len(losses) == 3 and all(math.isfinite(loss) for loss in losses)
+
+
+def test_the_first_network_sees_other_random_numbers_than_the_second() -> None:
+    """Targets of a first training that is mislabeled itself are drawn apart from those of the second."""
+    x, y = points()
+    targets: list[torch.Tensor] = []
+
+    class Recorder(Objective):
+        def loss(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+            return network(batch.x).sum()
+
+        def prepare(self, network: nn.Module, data: Batch, train_first: FirstTraining) -> Batch:
+            targets.append(torch.rand(5, generator=data.generator()))
+            if len(targets) < 3:
+                train_first(network, self, None)
+            return data
+
+    Training(objective=Recorder(), stop=Stop(steps=1)).fit(nn.Linear(2, 2), x, y, [], lambda *_: None)
+    assert len(targets) == 3 and len({float(numbers[0]) for numbers in targets}) == 3
+
+
 def test_a_restricted_objective_without_tangents_says_so() -> None:
     with pytest.raises(SceneError, match=r"training.objective.restrict needs the tangent spaces"):
         final_weights(Training(objective=Adversarial(restrict="on")))
@@ -291,3 +378,25 @@ def test_a_sharpness_aware_step_takes_the_gradient_where_the_loss_is_larger() ->
     training.fit(network, x, y, [], lambda *_: None)
     for before, after, gradient in zip(weights, network.parameters(), expected, strict=True):
         torch.testing.assert_close(after.detach(), before - 0.5 * gradient)
+
+
+def test_progress_counts_every_step_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_REPORTS", 0.0)
+    x = torch.randn(20, 2, generator=generator(0, "x"))
+    y = (x[:, 0] > 0).long()
+    reports: list[tuple[int, str]] = []
+
+    def advance(count: int = 1, note: str = "", /) -> None:
+        reports.append((count, note))
+
+    results = []
+    for follow in (None, advance):
+        network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+        torch.nn.utils.vector_to_parameters(
+            torch.linspace(-1, 1, sum(p.numel() for p in network.parameters())), network.parameters()
+        )
+        Training(stop=Stop(steps=30), batch_size=8).fit(network, x, y, [0], lambda *_: None, advance=follow)
+        results.append(network.state_dict())
+    assert sum(count for count, _ in reports) == 30
+    assert re.fullmatch(r"[\d,]+/s, loss [\d.]+, accuracy [\d.]+", reports[-1][1])
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])

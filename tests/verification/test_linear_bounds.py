@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dimple.networks import NormalizedModel, ResNet, freeze
-from dimple.tensors import generator, norm
+from dimple.tensors import Box, generator, norm
 from dimple.tracing.affine_graph import trace_affine_graph
 from dimple.verification.linear_bounds import InputRegion, compute_linear_bounds
 from tests.oracles import Abs
@@ -92,7 +92,7 @@ def test_input_bounds_tighten_the_score_bounds() -> None:
     rows = torch.eye(3)[None]
     radius = torch.tensor([2.0])
     ball = InputRegion.from_ball(center[None], radius, "l2")
-    clipped_ball = InputRegion.from_ball(center[None], radius, "l2", 0.0, 1.0)
+    clipped_ball = InputRegion.from_ball(center[None], radius, "l2", Box(0.0, 1.0))
     loose = compute_linear_bounds(graph, ball).lower_bound(rows)
     tight = compute_linear_bounds(graph, clipped_ball).lower_bound(rows)
     assert bool((tight >= loose - 1e-9).all())

@@ -281,10 +281,12 @@ def test_a_report_lists_the_conditions_of_the_verdict_and_all_phases(tmp_path: P
         "conditions": [
             {"name": "a", "statement": "fall of the distance", "value": 15.62, "threshold": 5.0, "met": True},
             {"name": "b", "statement": "excess over the null", "value": None, "threshold": 0.1, "met": None},
+            {"name": "c", "statement": "start", "value": 0.3, "threshold": 0, "met": True, "comparison": "above"},
         ],
     }
     run.save()
     text = " ".join(Page(write_simulation_report(run, run.path / "report.html")).text.split())
-    assert "fall of the distance 15.6 5 met excess over the null unknown 0.1 not decided" in text
+    assert "fall of the distance 15.6 at least 5 met excess over the null unknown at least 0.1 not decided" in text
+    assert "start 0.3 above 0 met" in text
     assert "clung 10 between 1 and 100" in text and "so from 1 to 1, 10 to 100" in text
     assert "Controls" in text and "were not run" in text

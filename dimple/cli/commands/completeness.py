@@ -1,12 +1,12 @@
 """`dimple completeness`: a proof that the boundary mesh of a run is complete."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dimple.cli import console
 from dimple.cli.flags import JsonOption
 
 
@@ -33,7 +33,7 @@ def completeness(
     results = experiment.check_run_completeness(run, resolution, steps or ())
     if as_json:
         rows = [{**dataclasses.asdict(result), "is_complete": result.is_complete} for result in results]
-        typer.echo(json.dumps({"run": str(run), "resolution": resolution, "results": rows}))
+        console.print_json({"run": str(run), "resolution": resolution, "results": rows})
         return
     for result in results:
         typer.echo(str(result))

@@ -1,6 +1,5 @@
 """`dimple probe`: measurement of a network on your own data, of checkpoints, or of a run."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     WeightsOption,
     build_config,
+    parse_numbers,
     parse_rows,
 )
 
@@ -41,8 +41,8 @@ def probe(
         typer.Option(
             "--probe",
             metavar="NAME",
-            help="Probe: margin, onoff, offset, curvature, certified, exact, subspace, confidence, spectra, speed or "
-            "transfer; repeatable.  [default: margin, onoff]",
+            help="Probe: margin, onoff, offset, curvature, certified, exact, robust, subspace, confidence, spectra, "
+            "speed or transfer; repeatable.  [default: margin, onoff]",
         ),
     ] = None,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
@@ -55,6 +55,22 @@ def probe(
         typer.Option(
             metavar="NUMBER",
             help="Maximum number of passes of a search; a forward with its backward pass counts as one.",
+        ),
+    ] = None,
+    along: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--along",
+            metavar="NAME",
+            help="Objective along whose gradient --probe speed moves the weights: clean, adversarial, trades or "
+            "boundary_aware; repeatable.",
+        ),
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="E,E",
+            help="Radii of --probe robust, or the training radius of --along, in input units, such as 0.1,0.2,0.3.",
         ),
     ] = None,
     subspaces: Annotated[
@@ -100,24 +116,21 @@ def probe(
     of a run, gives every statistic along training.
     """
     from dimple import experiment
-    from dimple.runs.atomic_io import replace_nonfinite
 
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
         state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
-        method=method, max_passes=max_passes, subspaces=subspaces, samples=samples, seed=seed, neighbors=neighbors,
+        method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,
+        seed=seed, neighbors=neighbors,
         dim=dim, null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
+        eps=None if eps is None else parse_numbers("--eps", eps),
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
     with console.redirect_prints():
         finished = experiment.probe(config, folder, device=device, force=force)
-    if as_json:
-        line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
-        typer.echo(json.dumps(replace_nonfinite(line)))
-    else:
-        _print_summary(finished)
+    console.print_run(finished, as_json, _print_summary)
 
 
 def _print_summary(run: "RunFolder") -> None:
@@ -142,16 +155,8 @@ def _print_summary(run: "RunFolder") -> None:
         out.print(note, style="dim", markup=False)
     if len(last) < len(rows):
         out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
-    for file in (
-        "report.html",
-        "measurements.parquet",
-        "quantiles.parquet",
-        "spectra.parquet",
-        "speed.parquet",
-        "transfer.parquet",
-    ):
-        if (run.path / file).exists():
-            out.print(str(run.path / file), markup=False)
+    tables = [f"{name}.parquet" for name in ("measurements", "quantiles", "spectra", "speed", "transfer")]
+    console.print_files(run, ["report.html", *tables])
 
 
 def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[str]:

@@ -111,7 +111,6 @@ def show(
     import dataclasses
 
     from dimple.experiment.simulation.manifold_geometry import compute_scene_geometry, write_picture
-    from dimple.runs.atomic_io import replace_nonfinite
     from dimple.scene import load_scene
 
     loaded = load_scene(scene, overrides or ())
@@ -122,7 +121,7 @@ def show(
         line = {"name": loaded.name, **dataclasses.asdict(geometry), "codim": geometry.codim}
         required = geometry.required_covering_radius
         line |= {"required_covering_radius": required, "picture": str(path) if drawn else None}
-        typer.echo(json.dumps(replace_nonfinite(line)))
+        console.print_json(line)
         return
     _print_geometry(geometry)
     if drawn:

@@ -1,12 +1,12 @@
 """`dimple simulate`: a scene, from its file to the film and the report."""
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dimple.cli import console
 from dimple.cli.flags import DeviceOption, ForceOption, JsonOption, OverridesOption, SceneDataOption
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ def simulate(
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed.  [default: that of the scene]")] = None,
     data: SceneDataOption = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Seeds that are trained at once.  [default: those of the scene]"),
+    ] = None,
     device: DeviceOption = "auto",
     overrides: OverridesOption = None,
     resolution: Annotated[
@@ -32,6 +36,10 @@ def simulate(
         ),
     ] = None,
     force: ForceOption = False,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="Train with permuted labels and from a start on the data too, for comparison."),
+    ] = False,
     no_film: Annotated[bool, typer.Option("--no-film", help="Run without film and web page.")] = False,
     jobs: Annotated[
         int | None,
@@ -52,7 +60,8 @@ def simulate(
     from dimple.scene import check_scene_names
     from dimple.workers import Workers, defer_interrupts
 
-    check_scene_names(scene, overrides or ())
+    changes = [*(overrides or ()), *([] if replicas is None else [f"replicas={replicas}"])]
+    check_scene_names(scene, changes)
 
     job_count = min(8, loky.cpu_count()) if jobs is None else jobs
     # The other processes import what they need while this process does the same.
@@ -62,24 +71,20 @@ def simulate(
             import torch
 
         from dimple import experiment
-        from dimple.runs.atomic_io import replace_nonfinite
         from dimple.scene import load_scene
 
         torch.set_num_threads(1)
         run = experiment.simulate(
-            load_scene(scene, overrides or (), seed, resolution),
+            load_scene(scene, changes, seed, resolution),
             out,
             data=data,
             device=device,
             force=force,
             film=not no_film,
+            controls=controls,
             workers=workers,
         )
-    if as_json:
-        line = {"run": str(run.path), **run.info["summary"], "seconds": run.info["seconds"]}
-        typer.echo(json.dumps(replace_nonfinite(line)))
-    else:
-        _print_summary(run)
+    console.print_run(run, as_json, _print_summary)
 
 
 def _preload(film: bool) -> None:
@@ -98,12 +103,20 @@ def _preload(film: bool) -> None:
 def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
+    from dimple.runs.run import SLICE_FOLDER
     from dimple.stats.aggregate import VERDICT_SUFFIX
-    from dimple.views.content.run_header import CONTROLS_NOTE, describe_conditions
+    from dimple.views.content.run_header import (
+        describe_conditions,
+        describe_controls,
+        describe_fall,
+        describe_replicas,
+    )
     from dimple.views.report.text_table import build_table
 
     summary: dict[str, Any] = run.info["summary"]
     out = Console(highlight=False)
+    for sentence in describe_replicas(run):
+        out.print(sentence, markup=False)
     if "verdict" in summary:
         out.print(f"cling, then dimple: {summary['verdict'].upper()}", style="bold", markup=False)
         out.print(f"  {summary['verdict_reason']}", markup=False)
@@ -112,13 +125,12 @@ def _print_summary(run: "RunFolder") -> None:
         )
         out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
         for row in describe_conditions(summary):
-            out.print(f"  {row['met']}: {row['statement']}: {row['value']} (at least {row['threshold']})", markup=False)
-        out.print(f"  {CONTROLS_NOTE}", markup=False)
+            out.print(f"  {row['met']}: {row['statement']}: {row['value']} ({row['threshold']})", markup=False)
+        for sentence in (describe_fall(summary), *describe_controls(summary)):
+            out.print(f"  {sentence}", markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training samples, negative where the prediction is wrong"
     out.print(note, style="dim", markup=False)
-    views = (run.views_path / "film.mp4", run.views_path / "page.html")
-    for file in (*views, run.path / "report.html", run.path / "metrics.parquet"):
-        if file.exists():
-            out.print(str(file), markup=False)
+    slices = [] if run.views_path == run.path else [f"{SLICE_FOLDER}/film.mp4", f"{SLICE_FOLDER}/page.html"]
+    console.print_files(run, ("film.mp4", "page.html", *slices, "report.html", "metrics.parquet"))

@@ -1,6 +1,5 @@
 """`dimple slice`: class regions of a network in a plane or space through images, compared with random ones."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,7 +82,6 @@ def slice_network(
     is a run, which dimple view, export, report and napari take.
     """
     from dimple import experiment
-    from dimple.runs.atomic_io import replace_nonfinite
 
     config = build_config(
         experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
@@ -95,11 +93,7 @@ def slice_network(
     folder = out or Path("runs") / f"slice-{name}-{'-'.join(map(str, config.images))}"
     with console.redirect_prints():
         finished = experiment.slice_network(config, folder, device=device, force=force)
-    if as_json:
-        line = {"run": str(finished.path), **finished.info["summary"], "seconds": finished.info["seconds"]}
-        typer.echo(json.dumps(replace_nonfinite(line)))
-    else:
-        _print_summary(finished)
+    console.print_run(finished, as_json, _print_summary)
 
 
 def _print_summary(run: "RunFolder") -> None:
@@ -132,6 +126,4 @@ def _print_summary(run: "RunFolder") -> None:
             f"({interval_coverage(DEFAULT_NULL_DRAWS):.0%} with --null-draws {DEFAULT_NULL_DRAWS})"
         )
     out.print(note, style="dim", markup=False)
-    for file in ("film.mp4", "film.png", "page.html", "report.html"):
-        if (run.path / file).exists():
-            out.print(str(run.path / file), markup=False)
+    console.print_files(run, ("film.mp4", "film.png", "page.html", "report.html"))

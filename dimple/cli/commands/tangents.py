@@ -1,6 +1,5 @@
 """`dimple scenes tangents`: errors of tangent spaces that are estimated from points of a scene."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dimple.cli import console
 from dimple.cli.flags import JsonOption, OverridesOption, SceneArgument
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ def tangents(
     import dataclasses
 
     from dimple.experiment.tangent_benchmark import benchmark_tangents
-    from dimple.runs.atomic_io import replace_nonfinite
     from dimple.scene import load_scene
     from dimple.views.charts.error_sweeps import write_error_sweeps
 
@@ -43,7 +42,7 @@ def tangents(
         write_error_sweeps(title, benchmark.sweeps, benchmark.null, out)
     if as_json:
         line = {"name": loaded.name, **dataclasses.asdict(benchmark), "unit": "degrees"}
-        typer.echo(json.dumps(replace_nonfinite(line | {"picture": None if out is None else str(out)})))
+        console.print_json(line | {"picture": None if out is None else str(out)})
         return
     _print_benchmark(loaded.name, benchmark)
     if out is not None:

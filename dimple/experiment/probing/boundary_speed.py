@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
+from dimple.experiment.probing.config import ALONG
 from dimple.probes import Margin, Speed, rank_correlation, speed_sign_fractions, weight_difference
 from dimple.stats.aggregate import comparison_column
 from dimple.stats.null_bands import verdict
@@ -23,6 +24,7 @@ FULL_FRACTION = 1.0
 # The quantiles of the margins at which the samples are divided into groups.
 QUARTILE_LEVELS = (0.25, 0.5, 0.75)
 SPEED_UNITS = {
+    **{f"speed_negative_fraction_{kind}": "fraction" for kind in (*ALONG, "random")},
     "speed": "input units from the step before to this one",
     "speed_positive_fraction": "fraction",
     "speed_sign_agreement_initial": "fraction",
@@ -74,7 +76,7 @@ def measure_speeds(
                 agreement |= _compare_rates(kind, rate, change)
             if beta is None:
                 statistics[after] = _speed_statistics(rate) | agreement
-            groups = speed_sign_fractions(margin, rate, _quartile_edges(margin))
+            groups = speed_sign_fractions(margin, rate, quartile_edges(margin))
             rows += [{"step": after, "from_step": before, "boundary": name, **group, **agreement} for group in groups]
         advance()
     return statistics, rows
@@ -89,7 +91,7 @@ def _speed_statistics(rate: Tensor) -> Row:
     """Return the median speed, and the fraction of samples that the boundary moves away from, with its chance value."""
     known = rate[~rate.isnan()]
     speed = float(known.nanmedian()) if len(known) else math.nan
-    return {"speed": speed, **_fraction_with_chance("speed_positive_fraction", known > 0)}
+    return {"speed": speed, **fraction_with_chance("speed_positive_fraction", known > 0)}
 
 
 def _compare_rates(kind: str, rate: Tensor, change: Tensor) -> Row:
@@ -98,12 +100,12 @@ def _compare_rates(kind: str, rate: Tensor, change: Tensor) -> Row:
     rate = rate[both] if both.any() else rate.new_zeros(1)
     change = change[both] if both.any() else rate.new_zeros(1)
     signs = (rate.sign() == change.sign())[: int(both.sum())]
-    return _fraction_with_chance(f"speed_sign_agreement_{kind}", signs) | rank_correlation(rate, change).row(
+    return fraction_with_chance(f"speed_sign_agreement_{kind}", signs) | rank_correlation(rate, change).row(
         f"speed_rank_correlation_{kind}"
     )
 
 
-def _fraction_with_chance(name: str, mask: Tensor) -> Row:
+def fraction_with_chance(name: str, mask: Tensor) -> Row:
     """Return the fraction of samples in `mask`, with the interval of a fair coin in which it lies by chance."""
     (coin,) = speed_sign_fractions(torch.zeros(len(mask)), torch.where(mask.cpu(), 1.0, -1.0), [0.0, 1.0])
     value = coin["positive"]
@@ -119,7 +121,7 @@ def _fraction_with_chance(name: str, mask: Tensor) -> Row:
     }
 
 
-def _quartile_edges(margin: Tensor) -> list[float]:
+def quartile_edges(margin: Tensor) -> list[float]:
     """Return the edges that divide the samples into the misclassified ones and the quarters of the other margins."""
     positive = margin[torch.isfinite(margin) & (margin > 0)].double()
     cuts = positive.quantile(positive.new_tensor(QUARTILE_LEVELS)).tolist() if len(positive) else []

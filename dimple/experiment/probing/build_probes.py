@@ -87,7 +87,7 @@ class ProbeBuilder:
         config = self.config
         manifold = self.sources.manifold
         values: dict[str, Any] = {"norm": config.norm, "null_draws": config.null_draws, "seed": config.seed}
-        values |= {} if config.max_passes is None else {"max_passes": config.max_passes}
+        values |= {name: value for name in ("max_passes", "eps") if (value := getattr(config, name)) is not None}
         values |= {"method": config.method} if kind == "margin" else {}
         fields = [field.name for field in dataclasses.fields(PROBES[kind])]  # type: ignore[arg-type]
         probe = PROBES[kind](**{name: value for name, value in values.items() if name in fields})

@@ -17,6 +17,8 @@ CONFIDENCE = "confidence"
 SPECTRA = "spectra"
 SPEED = "speed"
 TRANSFER = "transfer"
+# The objectives along whose gradients the speed is measured.
+ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 PROBE_KINDS = (*PROBES, SUBSPACE, *NETWORK_PROBES)
 # Settings that a run replaces, so that they cannot be given with it.
@@ -51,8 +53,12 @@ class ProbeConfig:
         indices: the rows of each split to measure, instead of a random choice.
         only: `all` samples, or those that the last network classifies correctly (`correct`).
         per_class: the number of samples of each class, instead of `samples` in all.
+        along: of the probe `speed`: objectives down whose gradients the weights of each step would move (`clean`,
+            `adversarial`, `trades`, `boundary_aware`), instead of the motion from step to step.
         neighbors, dim: of the local PCA over the training images that estimates the tangent spaces.
         null_draws: the number of random subspaces of each null.
+        eps: the radii of the probe `robust`, or the one radius of the objectives of `along`, in units of which margins
+            are then grouped; None for the default of `robust`.
 
     Raises:
         UsageError: if a choice is unknown or two settings contradict each other.
@@ -76,9 +82,11 @@ class ProbeConfig:
     only: Literal["all", "correct"] = "all"
     per_class: Count | None = None
     seed: Seed = 0
+    along: tuple[str, ...] = ()
     neighbors: Count = 50
     dim: Count = 16
     null_draws: Count = 39
+    eps: tuple[Positive, ...] | None = None
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.probes if kind not in PROBE_KINDS]
@@ -89,8 +97,9 @@ class ProbeConfig:
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
         self._require_norm()
-        for kind in (SPEED, TRANSFER):
-            if kind in self.probes and self.checkpoints is None and self.run is None:
+        self._require_along()
+        for kind in self.series_probes:
+            if self.checkpoints is None and self.run is None:
                 raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
         if self.indices is not None and (not self.indices or self.per_class is not None):
             raise UsageError("--indices names the samples: give at least one, and leave out --per-class")
@@ -100,6 +109,21 @@ class ProbeConfig:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
             reject_model_fields(name for name in MODEL_FIELDS if getattr(self, name) != defaults[name])
 
+    @property
+    def series_probes(self) -> tuple[str, ...]:
+        """The probes that compare the steps of a series."""
+        return tuple(kind for kind in self.probes if kind == TRANSFER or (kind == SPEED and not self.along))
+
+    def _require_along(self) -> None:
+        """Refuse unknown objectives, and those without the probe or the radius that they need."""
+        for kind in self.along:
+            if kind not in ALONG:
+                raise UsageError(_unknown_choice_message("--along", kind, ALONG))
+        if self.along and (SPEED not in self.probes or self.eps is None or len(self.eps) != 1):
+            raise UsageError("--along belongs to --probe speed and needs --eps, the training radius, such as --eps 0.1")
+        if self.along and self.norm == "l1":
+            raise UsageError("--norm is l1, and the objectives of --along have l2 and linf; choose one of these")
+
     def _require_norm(self) -> None:
         """Refuse a norm that the method or a probe does not support."""
         if self.method == "lbfgs" and self.norm != "l2":
@@ -108,6 +132,10 @@ class ProbeConfig:
             )
         if "exact" in self.probes and self.norm == "l1":
             raise UsageError("--norm is l1, and --probe exact proves l2 and linf distances; choose one of these")
+        if "robust" in self.probes and self.norm == "l1":
+            raise UsageError("--norm is l1, and --probe robust attacks in l2 and linf; choose one of these")
+        if self.eps is not None and "robust" not in self.probes and not self.along:
+            raise UsageError("--eps gives the radii of --probe robust, or that of --along; add one, or leave out --eps")
 
     @property
     def command(self) -> str:
@@ -117,8 +145,7 @@ class ProbeConfig:
             >>> ProbeConfig(probes=("margin",), samples=20).command
             'dimple probe --probe margin --samples 20'
         """
-        command = format_command("probe", dataclasses.replace(self, indices=None)).replace("--probes", "--probe")
-        return command if self.indices is None else f"{command} --indices {','.join(map(str, self.indices))}"
+        return format_command("probe", self).replace("--probes", "--probe")
 
     @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:
@@ -145,12 +172,15 @@ def reject_model_fields(names: Iterable[str]) -> None:
 def format_command(verb: str, config: Any) -> str:
     """Return the command line with the settings of `config`, without those that have their default value.
 
-    A setting with several values becomes a repeated flag.
+    A setting with several words becomes a repeated flag, and one with several numbers a list with commas.
     """
     words = ["dimple", verb]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value != field.default:
             flag = f"--{field.name.replace('_', '-')}"
-            words += [word for one in (value if isinstance(value, tuple) else (value,)) for word in (flag, f"{one}")]
+            values = value if isinstance(value, tuple) else (value,)
+            if not isinstance(values[0], str):
+                values = (",".join(map(str, values)),)
+            words += [word for one in values for word in (flag, one)]
     return shlex.join(words)

@@ -52,7 +52,8 @@ def measure(
         y: labels `(B,)`: whole numbers from 0 to K - 1, or -1 for unlabeled samples. None takes the predictions.
         probes: names of probes, which stand for probes with their defaults, or probes such as `Margin(norm="linf")`. A
             name takes the norm of the objects, if these have one in common.
-        bounds: the valid range of every coordinate, such as `(0, 1)`; None for the full space.
+        bounds: the valid range of the coordinates: two numbers such as `(0, 1)`, or two arrays that broadcast to one
+            sample, such as `(3, 1, 1)` for a range of each channel; None for the full space.
         preprocessing: mean and standard deviation, numbers or one for each channel; the model is applied to
             `(x - mean) / std`, so that bounds and distances are in the units of `x`.
         output: name or index of the scores in an output that is a dict, an object or a tuple.
@@ -177,12 +178,16 @@ def _copy_as_tensor(values: Any, name: str, entries: str) -> Tensor:
 
 
 def _require_inside(x: Tensor, name: str, box: Box) -> None:
-    outside = (x < box.low) | (x > box.high)
+    limits = box.for_samples(x)
+    outside = (x < limits.low) | (x > limits.high)
     if bool(outside.any()):
         place = torch.nonzero(outside)[0].tolist()
         value = float(x[tuple(place)])
+        low, high = (
+            float(torch.as_tensor(bound).expand(x.shape[1:])[tuple(place[1:])]) for bound in (limits.low, limits.high)
+        )
         raise ShapeError(
-            f"{name}{place} is {value:.6g}, outside bounds {box.low:g} to {box.high:g}; give the bounds of the data, "
+            f"{name}{place} is {value:.6g}, outside bounds {low:g} to {high:g}; give the bounds of the data, "
             "or preprocessing=(mean, std) if the samples were normalized for the model"
         )
 

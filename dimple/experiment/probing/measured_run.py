@@ -23,7 +23,7 @@ from dimple.probes import PROBES, Cost, Probe, ProbeResult, run_probes
 from dimple.protocols import Progress, TangentField
 from dimple.runs.atomic_io import write_table
 from dimple.stats.aggregate import aggregate_units
-from dimple.tensors import apply_in_chunks, chunks, map_chunks
+from dimple.tensors import Box, apply_in_chunks, chunks, map_chunks
 from dimple.views.report.html import run_cost
 from dimple.views.report.measurement import PerturbedImage, write_measurement_report
 
@@ -110,7 +110,7 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
     settings = {
         "measured": "in memory",
         "probes": probes,
-        "bounds": None if bounds is None else [bounds.low, bounds.high],
+        "bounds": None if bounds is None else bounds.to_lists(),
         "tangents": None if field is None else type(field).__name__,
         "batch_size": task.batch_size,
         # The scores stand for the model, which may be any function, and the bases for the tangent spaces.
@@ -198,7 +198,7 @@ def write_report_of_measured_run(run: Run, path: Path) -> Path:
 
 def _describe_bounds(run: Run) -> str:
     bounds = yaml.safe_load(run.settings_text)["bounds"]
-    return "none" if bounds is None else f"{bounds[0]:g} to {bounds[1]:g}"
+    return "none" if bounds is None else str(Box(*bounds))
 
 
 def _stored_images(run: Run, table: Arrays) -> list[PerturbedImage]:
@@ -207,7 +207,7 @@ def _stored_images(run: Run, table: Arrays) -> list[PerturbedImage]:
         return []
     images = {name.removeprefix(f"{SPLIT}/"): values for name, values in run.images().items()}
     bounds = yaml.safe_load(run.settings_text)["bounds"]
-    low, high = (images["image"].min(), images["image"].max()) if bounds is None else bounds
+    low, high = (images["image"].min(), images["image"].max()) if bounds is None else Box(*bounds).range
     span = float(high - low) or 1.0
     margin = table["margin" if "margin" in table else "margin_unbounded"]
     place = {int(index): row for row, index in enumerate(images["index"].tolist())}

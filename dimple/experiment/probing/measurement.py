@@ -98,7 +98,7 @@ class Measurement:
         columns: the measured quantities by name, each with its null.
         x: `(B, *shape)`, the samples.
         index: `(B,)`, the rows of the samples in what was given to `measure`, also after a selection.
-        bounds: the valid range of every coordinate; None for the full space.
+        bounds: the valid range of the coordinates; None for the full space.
         costs: what each probe cost, by its name.
         table: all columns, those of nulls and bands included, as in the files of a run.
         units: the unit of each column of the table.
@@ -222,7 +222,7 @@ class Measurement:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but samples and details as plain Python values: statistics, columns, units and costs."""
         return {
-            "bounds": None if self.bounds is None else [self.bounds.low, self.bounds.high],
+            "bounds": None if self.bounds is None else self.bounds.to_lists(),
             "statistics": self.statistics,
             "columns": {name: values.tolist() for name, values in self.table.items()},
             "units": dict(self.units),
@@ -233,7 +233,7 @@ class Measurement:
     def heading(self) -> str:
         """One line: the number of samples, the norms and the bounds of the distances."""
         norms = sorted({unit.split(",")[0] for unit in self.units.values() if unit.endswith(", input units")})
-        box = "without bounds" if self.bounds is None else f"inputs within {self.bounds.low:g} to {self.bounds.high:g}"
+        box = "without bounds" if self.bounds is None else f"inputs within {self.bounds}"
         text = f"{len(self)} sample{'' if len(self) == 1 else 's'}, {box}"
         text += f"; distances in {' and '.join(norms)}" if norms else ""
         if self.bounds is not None and "margin_unbounded" in self.table:

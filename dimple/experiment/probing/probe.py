@@ -30,6 +30,12 @@ from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sample_choice import choose_samples
 from dimple.experiment.probing.saved_images import collect_image_arrays, select_image_rows
 from dimple.experiment.probing.sources import Sources, load_sources
+from dimple.experiment.probing.speed_along import (
+    directions_along,
+    make_losses,
+    measure_speeds_along,
+    split_samples,
+)
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
@@ -122,8 +128,8 @@ def _measure_sources(
 
 def _require_series(config: ProbeConfig, sources: Sources) -> None:
     """Refuse probes that compare the steps of a series where the series has only one step."""
-    for kind in (SPEED, TRANSFER):
-        if kind in config.probes and len(sources.networks) == 1:
+    for kind in config.series_probes:
+        if len(sources.networks) == 1:
             raise UsageError(
                 f"--probe {kind} compares the steps of a series, and {config.checkpoints or config.run} has one; "
                 "name more, or leave the probe out"
@@ -253,7 +259,10 @@ class ProbeRunner:
             if layers:
                 write_table(self.run.path / "spectra.parquet", to_columns(layers), {"step": self.sources.step_unit})
             page_tables["layers"] = [layer for layer in layers if layer["step"] == rows[-1]["step"]]
-        if SPEED in probes:
+        if self.config.along:
+            groups = self._measure_speeds_along(rows)
+            write_table(self.run.path / "speed.parquet", to_columns(groups), {"step": self.sources.step_unit})
+        elif SPEED in probes:
             groups = self._measure_speeds(rows, len(tables) - 1, progress)
             write_table(self.run.path / "speed.parquet", to_columns(groups), {"step": self.sources.step_unit})
         if TRANSFER in probes:
@@ -282,6 +291,39 @@ class ProbeRunner:
                 for row in rows:
                     if row["split"] == split:
                         row.update(statistics.get(row["step"], {}))
+        return groups
+
+    def _measure_speeds_along(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Measure the speed of the boundary along the objectives of `along`; add statistics to the `rows`.
+
+        The row of a split has the statistics of its samples that are not in the batch, where there are such.
+
+        Returns:
+            The rows of speed.parquet.
+        """
+        config = self.config
+        assert config.eps is not None
+        (eps,) = config.eps
+        samples = split_samples(self.indices, MAX_COMPARED_SAMPLES)
+        batch = self.load_batch(*samples["batch"])
+        losses = make_losses(config.along, config.norm, eps, batch, self.sources.bounds, config.seed)
+        steps = select_steps(sorted({row["step"] for row in rows}))
+        groups = []
+        for step, network in self.sources.networks:
+            if step not in steps:
+                continue
+            boundary = self.make_boundary(network)
+            assert isinstance(boundary.model, nn.Module)
+            directions = directions_along(boundary.model, losses, config.seed)
+            for name, (split, indices) in samples.items():
+                x, y = self.load_batch(split, indices)
+                statistics, found = measure_speeds_along(
+                    boundary, directions, x, y, self.probe_builder.margin_probe, eps
+                )
+                groups += [{"step": step, "samples_of": name, "split": split, **group} for group in found]
+                for row in rows:
+                    if (row["step"], row["split"]) == (step, split):
+                        row.update(statistics)
         return groups
 
     def _check_search(self, table: Arrays, network: nn.Module) -> dict[str, Any]:

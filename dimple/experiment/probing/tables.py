@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.stats.aggregate import FOUND_SUFFIX, NULL_SUFFIX, aggregate, is_comparison_column, lower_median
+from dimple.stats.binomial import ROBUST_PREFIX, robust_accuracies
 
 Arrays = dict[str, NDArray[Any]]
 # The columns that identify a sample; the other columns are measured.
@@ -33,7 +34,8 @@ def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[
     """Return the statistics of each step and split, in order.
 
     The accuracy, and the accuracy of the most frequent class alone with which it is compared, are over all samples
-    with a label; a sample without one counts as correctly classified. `margin_misclassified` is the median margin
+    with a label; a sample without one counts as correctly classified. The robust accuracies are over all samples, with
+    their 95 % intervals. `margin_misclassified` is the median margin
     (negative) of the misclassified samples; every other statistic is over the correctly classified ones.
     """
     rows = [
@@ -67,8 +69,10 @@ def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dic
     if labeled.any():
         row["accuracy"] = float(correct[labeled].mean())
         row["majority_accuracy"] = float(np.bincount(columns["label"][labeled]).max() / labeled.sum())
+    row |= robust_accuracies(columns)
     if correct.any():
-        row |= aggregate({n: v for n, v in columns.items() if n not in IDENTIFIER_COLUMNS}, units, correct)
+        left_out = (*IDENTIFIER_COLUMNS, *(name for name in columns if name.startswith(ROBUST_PREFIX)))
+        row |= aggregate({n: v for n, v in columns.items() if n not in left_out}, units, correct)
     if "margin" in columns and not correct.all():
         row["margin_misclassified"] = lower_median(columns["margin"][~correct])
     return row

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
@@ -17,6 +18,15 @@ from dimple.data import DataSplits
 from dimple.errors import DivergedError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
+from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
+from dimple.experiment.simulation.dimple_shape import summarize_fall
+from dimple.experiment.simulation.replicas import (
+    Replicas,
+    choose_shown,
+    stack_metrics,
+    summarize_median,
+    summarize_replicas,
+)
 from dimple.experiment.simulation.snapshot_measures import (
     SnapshotMeasurement,
     SnapshotMeasurer,
@@ -56,6 +66,7 @@ def simulate(
     device: str = "auto",
     force: bool = False,
     film: bool = True,
+    controls: bool = False,
     progress: Progress = show_progress,
     workers: Workers = Workers(),
 ) -> Run:
@@ -70,6 +81,7 @@ def simulate(
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already in the folder.
         film: draw the film and the web page; without them the report has no pictures of the boundary.
+        controls: also train with permuted labels and from a start on the data, and compare the falls of the distance.
         workers: the processes that measure on a CPU and draw, as in `with Workers(4) as workers`; by default this
             process does all the work. A script with more than one process needs no `if __name__ == "__main__"`.
 
@@ -79,8 +91,10 @@ def simulate(
     Raises:
         UsageError, SceneError, DataError, RunError, DivergedError, DeviceError: with one sentence for the user.
     """
+    if controls:
+        require_offset(scene)
     simulation = _start(scene, out, data, device, force, progress, workers)
-    return simulation.run_stages(functools.partial(simulation.simulate, film), "complete")
+    return simulation.run_stages(functools.partial(simulation.simulate, film, controls), "complete")
 
 
 def train(
@@ -132,7 +146,8 @@ def _start(
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
     run = Run.create(path, info, scene_text(scene), force)
-    return Simulation(scene, samples, run, torch_device, progress, workers)
+    replicas = Replicas(scene, data, torch_device) if scene.replicas > 1 else None
+    return Simulation(scene, samples, run, torch_device, progress, workers, replicas)
 
 
 @final
@@ -147,6 +162,7 @@ class Simulation:
         device: torch.device,
         progress: Progress,
         workers: Workers,
+        replicas: Replicas | None,
     ) -> None:
         self.scene = scene
         self.samples = samples
@@ -154,6 +170,7 @@ class Simulation:
         self.device = device
         self.progress = progress
         self.workers = workers
+        self.replicas = replicas
         self.charts: list[dict[str, str]] | None = None
 
     def run_stages(self, stages: Callable[[], None], status: str) -> Run:
@@ -172,10 +189,17 @@ class Simulation:
         """Train, unless that is done."""
         self._run_stage("train", self.train)
 
-    def simulate(self, film: bool) -> None:
+    def simulate(self, film: bool, controls: bool) -> None:
         """Run the stages that are not finished yet, in order."""
         self.train_only()
+        if self.replicas is not None:
+            self._run_stage("replicas", functools.partial(self.measure_replicas, self.replicas))
+            # From here on the run is that of one replica.
+            self.scene = self.replicas.scenes[self.run.shown_replica]
+            self.samples = self.replicas.samples[self.run.shown_replica]
         self._run_stage("measure", self.measure)
+        if controls:
+            self._run_stage("controls", self.control)
         if film and self.scene.manifold is not None:
             self.draw()
         if film and self.scene.slice is not None:
@@ -193,16 +217,20 @@ class Simulation:
         self.run.save()
 
     def train(self) -> None:
-        """Train the network, and write a snapshot at every scheduled step."""
+        """Train the network, or all replicas, and write a snapshot at every scheduled step."""
+        if self.replicas is not None:
+            with self.progress("train", len(self.replicas.steps)) as advance:
+                self.replicas.train(self.run, self.workers, advance)
+            self.run.clear_cache()
+            return
         training = self.scene.training
         x = self.samples.train.float().to(self.device)
         steps = self.scene.snapshots.steps(training.last_step(len(x)))
         y = self.samples.train_labels.to(self.device)
-        with self.progress("train", len(steps)) as advance:
+        with self.progress("train", training.last_step(len(x))) as advance:
 
             def record(step: int, network: nn.Module, loss: float) -> None:
                 self.run.write_snapshot(step, network.state_dict(), loss)
-                advance()
 
             network = _build_network(self.scene, self.samples, self.device)
             tangents = choose_tangents(self.scene, self.samples, self.device)
@@ -216,8 +244,31 @@ class Simulation:
                 tangents=tangents,
                 bounds=self.samples.bounds,
                 cache=self.run,
+                warn=self._warn,
+                advance=advance,
             )
         self.run.clear_cache()
+
+    def _warn(self, sentence: str) -> None:
+        """Show a warning, and keep it in run.json; a continued training may give it again."""
+        warnings.warn(sentence, stacklevel=1)
+        self.run.info["warnings"] = list(dict.fromkeys([*self.run.info.get("warnings", []), sentence]))
+        self.run.save()
+
+    def measure_replicas(self, replicas: Replicas) -> None:
+        """Measure every snapshot of all replicas; write their metrics, and the statistics of the population."""
+        # Several processes that share one accelerator are not faster than one.
+        workers = self.workers if self.device.type == "cpu" else Workers()
+        with self.progress("replicas", len(replicas.scenes) * len(self.run.steps)) as advance:
+            measured = replicas.measure(self.run, workers, advance)
+        metrics = [_stack_metrics(snapshots) for snapshots in measured]
+        distances = [_heldout_distances(snapshots) for snapshots in measured]
+        summaries = [summarize_metrics(*one) for one in zip(metrics, distances, strict=True)]
+        seeds = [one.seed for one in replicas.scenes]
+        units = {"replica": "number", "seed": "number"} | measured[0][0].units
+        self.run.write_table("replicas", stack_metrics(metrics, seeds), units)
+        statistics = summarize_replicas(summaries, seeds, choose_shown(metrics))
+        self.run.info["replicas"] = statistics | summarize_median(metrics, distances)
 
     def measure(self) -> None:
         """Measure every snapshot and extract its boundary; write both tables, the meshes and the summary."""
@@ -233,11 +284,7 @@ class Simulation:
             for result in workers.run_unordered(tasks, advance):
                 snapshots += result
         snapshots.sort(key=lambda snapshot: snapshot.metrics["step"])
-        first = snapshots[0]
-        metrics: dict[str, NDArray[Any]] = {
-            name: np.array([snapshot.metrics[name] for snapshot in snapshots]) for name in first.metrics
-        }
-        metrics["step"] = metrics["step"].astype(np.int64)
+        first, metrics = snapshots[0], _stack_metrics(snapshots)
         self.run.write_table("metrics", metrics, first.units)
         points = {name: np.concatenate([snapshot.points[name] for snapshot in snapshots]) for name in first.points}
         self.run.write_table("points", points, first.units)
@@ -249,6 +296,17 @@ class Simulation:
             description = display_slice.description
             self.run.info["slice"] = {"description": description, "dim": display_slice.affine_slice.dim}
         add_costs(self.run.info, *(snapshot.costs for snapshot in snapshots))
+
+    def control(self) -> None:
+        """Train and measure the controls, and add their summaries to that of the run."""
+        build = functools.partial(_build_network, self.scene, self.samples, self.device)
+        with self.progress("controls", 2 * len(self.run.steps)) as advance:
+            found = measure_controls(self.scene, self.samples, self.device, build, advance)
+        summaries = {
+            name: summarize_metrics(_stack_metrics(snapshots), _heldout_distances(snapshots))
+            for name, snapshots in found.items()
+        }
+        self.run.info["summary"]["controls"] = judge_controls(self.run.info["summary"], summaries)
 
     def _build_display_slice(self) -> DisplaySlice | None:
         """Return the slice that shows a scene of more than three dimensions, from its last network; else None."""
@@ -382,6 +440,12 @@ def _extract_boundaries(measurer: SnapshotMeasurer, run: Run, advance: Advance) 
     return []
 
 
+def _stack_metrics(snapshots: list[SnapshotMeasurement]) -> dict[str, NDArray[Any]]:
+    """Return the columns of metrics.parquet."""
+    metrics = {name: np.array([one.metrics[name] for one in snapshots]) for name in snapshots[0].metrics}
+    return metrics | {"step": metrics["step"].astype(np.int64)}
+
+
 def _heldout_distances(snapshots: list[SnapshotMeasurement]) -> NDArray[np.float64] | None:
     """Return the distances of held-out points from the boundary, `(snapshots, points)`; None without `offset`."""
     if "boundary_distance" not in snapshots[0].metrics:
@@ -408,13 +472,12 @@ def summarize_metrics(
     if "boundary_distance" in metrics:
         found: Phases = detect_phases(
             steps,
-            metrics["boundary_distance"].tolist(),
-            metrics["train_accuracy"].tolist(),
+            metrics["boundary_distance"] if point_distances is None else point_distances[None],
+            metrics["train_accuracy"],
             final_row["gradient_off_manifold_fraction"],
             final_row["gradient_off_manifold_fraction_null"],
             off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
             found_fraction=float(metrics["boundary_distance_found"][0]),
-            point_distances=point_distances,
         )
         result |= {
             "cling_step": found.cling_step,
@@ -424,6 +487,7 @@ def summarize_metrics(
             "verdict": found.verdict,
             "verdict_reason": found.reason,
             "conditions": [dataclasses.asdict(condition) for condition in found.conditions],
+            "fall": summarize_fall(metrics, found.dimple_step),
         }
     for name in ("margin_on_ratio", "margin_off_ratio"):
         if name in final_row:

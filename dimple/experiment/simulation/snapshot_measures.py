@@ -12,12 +12,20 @@ from dimple.boundary import Boundary
 from dimple.data import DataSplits
 from dimple.errors import SceneError
 from dimple.experiment.simulation.closest_points import use_closest_points
+from dimple.experiment.simulation.dimple_shape import (
+    SHAPE_UNITS,
+    measure_widths,
+    opposite_spacing,
+    summarize_dimples,
+    summarize_position,
+)
 from dimple.networks.wrappers import freeze
-from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, run_probes
+from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.protocols import TangentField
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.scene.scene import Scene
 from dimple.stats.aggregate import lower_median, statistic, summarize_null
+from dimple.stats.binomial import ROBUST_PREFIX
 
 # The number of samples that are measured together: small for images, whose searches take long, and so that their
 # memory is bounded.
@@ -55,8 +63,8 @@ class SnapshotMeasurement:
 class SnapshotMeasurer:
     """Measurement of the network of a scene at one snapshot after another.
 
-    Every probe of the scene measures the training samples of `train_rows`. The probe `margin` also measures the test
-    samples of `test_rows`, with which the margins of the training samples are compared. The probe `offset` also
+    Every probe of the scene measures the training samples of `train_rows`. The probes `margin` and `robust` also
+    measure the test samples of `test_rows`, with which the training samples are compared. The probe `offset` also
     measures the unlabeled held-out points, which gives the distance of the boundary from the manifold.
 
     Margins of points are measured in float64, because views find their boundary points again. Probes with hundreds of
@@ -77,6 +85,8 @@ class SnapshotMeasurer:
         self.precise_dtype = torch.float32 if device.type == "mps" else samples.train.dtype
         self.tangents = choose_tangents(scene, samples, device)
         self.chunk_size = POINT_CHUNK_SIZE if samples.bounds is None else IMAGE_CHUNK_SIZE
+        has_offset = any(isinstance(probe, Offset) for probe in scene.probes)
+        self.spacing = opposite_spacing(samples) if has_offset else np.empty(0)
         reach = np.inf if scene.manifold is None else scene.manifold.reach
         self.probes = [
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
@@ -101,6 +111,7 @@ class SnapshotMeasurer:
         precise_boundary = Boundary(freeze(network).to(self.device, self.precise_dtype), bounds)
         columns, details, units, costs = self._measure_splits(boundary, precise_boundary)
         closest_points = self._use_closest_points(precise_boundary, columns["train"], details["train"])
+        self._add_widths(precise_boundary, columns["train"], details["train"])
         metrics = {"step": float(step), "loss": loss, **self._accuracies(boundary), **self._summarize(columns, details)}
         if self.display_slice is not None:
             x = self.samples.train.float().to(self.device)
@@ -108,6 +119,7 @@ class SnapshotMeasurer:
             manifold = self.scene.require_manifold()
             metrics |= compute_slice_statistics(self.display_slice, manifold, boundary, x, y, self.scene.seed)
         units |= dict.fromkeys(("margin_test", "margin_correct", "margin_misclassified"), units.get("margin", ""))
+        units |= {name: "fraction" for name in metrics if ROBUST_PREFIX in name}
         units |= METRIC_UNITS | SLICE_UNITS
         return SnapshotMeasurement(metrics, self._stack_splits(step, columns), units, costs, closest_points)
 
@@ -120,6 +132,17 @@ class SnapshotMeasurer:
             return np.full(x.shape, np.nan)
         assert self.tangents is not None
         return use_closest_points(boundary, x, self.tangents, columns, details)
+
+    def _add_widths(self, boundary: Boundary, columns: Arrays, details: Arrays) -> None:
+        """Add the column `dimple_width`, signed as the offset."""
+        if "offset" in columns:
+            x, step = (
+                torch.as_tensor(values).to(self.device, self.precise_dtype)
+                for values in (self.samples.train, details["offset_step"])
+            )
+            limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
+            width = measure_widths(boundary, self.scene.require_manifold(), x, step, limit).cpu().double().numpy()
+            columns["dimple_width"] = np.copysign(width, columns["offset"])
 
     def _measure_splits(
         self, boundary: Boundary, precise_boundary: Boundary
@@ -203,6 +226,8 @@ class SnapshotMeasurer:
                 "dimple_depth_null": lower_median(train["offset_null"]),
                 "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
                 "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
+                **summarize_position(heldout, limit),
+                **summarize_dimples(train, self.spacing),
             }
         if "margin" in train:
             row |= {
@@ -212,6 +237,9 @@ class SnapshotMeasurer:
             }
             if self.scene.manifold is None:
                 row |= self._summarize_correct(test)
+        for split, table in (("train", train), ("test", test)):
+            robust = {name: values for name, values in table.items() if name.startswith(ROBUST_PREFIX)}
+            row |= {f"{split}_{name}": float(values.mean()) for name, values in robust.items()}
         if "margin_unbounded" in train:
             for name in ("margin_on", "margin_on_ratio", "margin_off", "margin_off_ratio"):
                 row |= statistic(name, train | details_by_split["train"], METRIC_UNITS)
@@ -241,7 +269,7 @@ class SnapshotMeasurer:
 
 def _has_probe(split: str, probe: Probe) -> bool:
     """Return whether a probe measures the points of a split."""
-    return split == "train" or isinstance(probe, Margin if split == "test" else Offset)
+    return split == "train" or isinstance(probe, Margin | Robust if split == "test" else Offset)
 
 
 def require_tangents(scene: Scene, samples: DataSplits) -> None:
@@ -284,6 +312,7 @@ POINT_UNITS = {
 }
 
 METRIC_UNITS = {
+    **SHAPE_UNITS,
     "loss": "nats",
     **dict.fromkeys(
         ("train_accuracy", "train_majority_accuracy", "test_accuracy", "test_majority_accuracy"), "fraction"

@@ -84,7 +84,8 @@ class PerturbedObjective(Objective, ABC):
         x = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(network(x)).sum(), x)
         if batch.bounds is not None and constraint is None:
-            is_stopped = ((x <= batch.bounds.low) & (gradient < 0)) | ((x >= batch.bounds.high) & (gradient > 0))
+            box = batch.bounds.for_samples(x)
+            is_stopped = ((x <= box.low) & (gradient < 0)) | ((x >= box.high) & (gradient > 0))
             gradient = gradient.masked_fill(is_stopped, 0.0)
         if constraint is not None:
             gradient = constraint.project(gradient)

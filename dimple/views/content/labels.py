@@ -65,7 +65,7 @@ def format_number(value: float | None) -> str:
 
 
 def format_statistic(row: Mapping[str, Any], column: str, suffix: str = "") -> str:
-    """Format a quantity of a row, with the sign of a lower bound where it is one.
+    """Format a quantity of a row, with the sign of a lower bound where it is one, and with its interval if it has one.
 
     Points without a boundary within the search limit count with the limit, so a mean over them is a lower bound. A
     median is infinite where fewer than half of the points have a boundary.
@@ -85,7 +85,10 @@ def format_statistic(row: Mapping[str, Any], column: str, suffix: str = "") -> s
     if found and value is not None and math.isinf(value):
         return "no median"
     is_lower_bound = column in LIMITED_COLUMNS and found is not None and found < 1
-    return ("\N{GREATER-THAN OR EQUAL TO} " if is_lower_bound else "") + format_number(value)
+    text = ("\N{GREATER-THAN OR EQUAL TO} " if is_lower_bound else "") + format_number(value)
+    if not suffix and column + LOW_SUFFIX in row and column + HIGH_SUFFIX in row:
+        text += f" ({format_number(row[column + LOW_SUFFIX])} to {format_number(row[column + HIGH_SUFFIX])})"
+    return text
 
 
 def sorting_key(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """Texts at the head of the pages of a run: note, subtitle, phases, verdict and the command that repeats the run."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,10 +32,47 @@ def slice_note(run: RunFolder) -> str:
 
 def run_subtitle(run: RunFolder, summary: Mapping[str, Any]) -> str:
     """Return one line with the slice, seed, device, number of steps and number of snapshots of a run."""
-    parts = [slice_note(run), f"seed {run.info.get('seed', 0)}", str(run.info.get("device", ""))]
+    seed = run.info.get("seed", 0) + run.shown_replica
+    replicas = f" (the median one of {run.info['replicas']['count']} replicas)" if "replicas" in run.info else ""
+    parts = [slice_note(run), f"seed {seed}{replicas}", str(run.info.get("device", ""))]
     if "steps" in summary:
         parts.append(f"{summary['steps']:,} steps, {summary.get('snapshots', 0)} snapshots")
     return ", ".join(part for part in parts if part)
+
+
+def describe_replicas(run: RunFolder) -> list[str]:
+    """Return sentences about the population of seeds; an empty list for a run without replicas."""
+    replicas: dict[str, Any] | None = run.info.get("replicas")
+    if replicas is None:
+        return []
+    seeds = replicas["seeds"]
+    first = (
+        f"{replicas['count']} replicas with the seeds {seeds[0]} to {seeds[-1]}. Film, pages and all that follows show "
+        f"the one with seed {seeds[replicas['shown']]}, whose curve is nearest to the median of all."
+    )
+    if "verdicts" not in replicas:
+        return [first]
+    low, high = (round(100 * end) for end in replicas["supported_interval"])
+    counts = ", ".join(f"{word} for {count}" for word, count in replicas["verdicts"].items())
+    verdicts = (
+        f"Cling, then dimple: {counts} of {replicas['count']} seeds. It is supported for "
+        f"{100 * replicas['supported_fraction']:.0f} % of them (95 % interval {low} to {high} %); for the median "
+        f"curves the verdict is {replicas['median']['verdict']}."
+    )
+    phases = "; ".join(f"{name} {_step_range(replicas[key])}" for key, (name, _) in PHASE_DESCRIPTIONS.items())
+    return [first, verdicts, f"In the median over the replicas: {phases}."]
+
+
+def _step_range(steps: Mapping[str, float | None]) -> str:
+    """Return the median over the replicas of a step, with its range.
+
+    Example:
+        >>> _step_range({"median": 40.0, "low": 31.0, "high": None})
+        'at step 40 (95 % of the replicas: 31 to never)'
+    """
+    words = {end: "never" if step is None else f"{step:,.0f}" for end, step in steps.items()}
+    median = "never" if steps["median"] is None else f"at step {words['median']}"
+    return f"{median} (95 % of the replicas: {words['low']} to {words['high']})"
 
 
 def describe_phases(summary: Mapping[str, Any], steps: Sequence[int]) -> list[dict[str, str]]:
@@ -87,24 +125,60 @@ def describe_conditions(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     Example:
         >>> condition = {"statement": "fall of the distance", "value": 15.6, "threshold": 5.0, "met": True}
         >>> describe_conditions({"conditions": [condition]})
-        [{'statement': 'fall of the distance', 'value': '15.6', 'threshold': '5', 'met': 'met'}]
+        [{'statement': 'fall of the distance', 'value': '15.6', 'threshold': 'at least 5', 'met': 'met'}]
     """
     outcomes = {True: "met", False: "not met", None: "not decided"}
     return [
         {
             "statement": str(condition["statement"]),
             "value": "unknown" if condition["value"] is None else f"{condition['value']:.3g}",
-            "threshold": f"{condition['threshold']:.3g}",
+            "threshold": f"{condition.get('comparison', 'at least')} {condition['threshold']:.3g}",
             "met": outcomes[condition["met"]],
         }
         for condition in summary.get("conditions", [])
     ]
 
 
+def describe_fall(summary: Mapping[str, Any]) -> str:
+    """Return what moved the boundary to the manifold, translation or rotation, in a sentence; empty in earlier runs.
+
+    Example:
+        >>> fall = {"last_step": 40, "translation": [0.3, 0.03], "tilt": [0.04, 0.02], "angle": [50.0, 12.0]}
+        >>> describe_fall({"fall": fall | {"translation_fraction": 0.987, "angle_null": 60.0}})
+        'Until step 40, the fall is 99 % translation (0.3 to 0.03) and 1 % rotation and bending (tilt 0.04 to 0.02); the
+        angle between boundary and manifold went from 50 to 12 degrees (a random direction has 60).'
+    """
+    if "fall" not in summary:
+        return ""
+    fall = summary["fall"]
+    values = {name: [f"{round(value, 6):.2g}" for value in fall[name]] for name in ("translation", "tilt")}
+    translation, tilt = (" to ".join(ends) for ends in values.values())
+    if fall["translation_fraction"] is None:
+        parts = f"neither the translation of the boundary ({translation}) nor its tilt ({tilt}) fell"
+    else:
+        percent = round(100 * fall["translation_fraction"])
+        rest = f"{100 - percent} % rotation and bending (tilt {tilt})"
+        parts = f"the fall is {percent} % translation ({translation}) and {rest}"
+    first, last = ("unknown" if angle is None or math.isnan(angle) else f"{angle:.0f}" for angle in fall["angle"])
+    angles = f"the angle between boundary and manifold went from {first} to {last} degrees"
+    return f"Until step {fall['last_step']:,}, {parts}; {angles} (a random direction has {fall['angle_null']:.0f})."
+
+
+def describe_controls(summary: Mapping[str, Any]) -> list[str]:
+    """Return what each control says about the fall of the distance, or that the controls were not run.
+
+    Example:
+        >>> describe_controls({})
+        ['Controls, the same network with permuted labels or a start on the data, were not run.']
+    """
+    return [control["finding"] for control in summary.get("controls", {}).values()] or [CONTROLS_NOTE]
+
+
 def simulate_command(run: RunFolder) -> str:
     """Return the command that repeats a simulation; it is meant for the folder of the run."""
     out = shlex.quote(f"{run.info.get('name', run.path.name)}-again")
-    return f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)} --out {out}"
+    controls = " --controls" if "controls" in (run.info.get("summary") or {}) else ""
+    return f"dimple simulate scene.yaml --seed {run.info.get('seed', 0)}{controls} --out {out}"
 
 
 def describe_verdict(summary: Mapping[str, Any]) -> dict[str, str] | None:

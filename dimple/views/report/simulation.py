@@ -7,13 +7,17 @@ from typing import Any
 from PIL import Image
 
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import VERDICT_SUFFIX
+from dimple.stats.aggregate import VERDICT_SUFFIX, is_comparison_column
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
+from dimple.views.charts.replica_bands import replica_charts
 from dimple.views.content.from_run import build_timeline
+from dimple.views.content.labels import column_label, format_statistic
 from dimple.views.content.run_header import (
-    CONTROLS_NOTE,
     describe_conditions,
+    describe_controls,
+    describe_fall,
     describe_phases,
+    describe_replicas,
     describe_verdict,
     run_subtitle,
     simulate_command,
@@ -47,10 +51,15 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
     values = {
         "title": str(run.info.get("name", run.path.name)),
         "lead": run_subtitle(run, summary),
+        "warnings": run.info.get("warnings", []),
+        "replicas": describe_replicas(run),
+        "replica_rows": _replica_rows(run, units),
+        "replica_charts": replica_charts(run.columns("replicas"), units) if "replicas" in run.info else [],
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
-        "controls": CONTROLS_NOTE,
         "is_points": len(run.sample_shape) == 1,
+        "fall": describe_fall(summary),
+        "controls": describe_controls(summary),
         "phases": describe_phases(summary, metrics["step"].tolist()),
         "page": find_page_link(run, path),
         "film": _film_data_uri(run.views_path / "film.mp4"),
@@ -63,6 +72,20 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         **run_cost(run),
     }
     return write_page(path, "simulation.html", values)
+
+
+def _replica_rows(run: RunFolder, units: dict[str, str]) -> list[dict[str, str]]:
+    """Return the median and the range over the replicas of each final number; empty without replicas."""
+    statistics = run.info.get("replicas", {}).get("statistics", {})
+    return [
+        {
+            "name": column_label(name),
+            **{end: "" if value is None else format_statistic({name: value}, name) for end, value in row.items()},
+            "unit": units.get(name, ""),
+        }
+        for name, row in statistics.items()
+        if not is_comparison_column(name, statistics)
+    ]
 
 
 def report_charts(run: RunFolder) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from dimple.experiment.simulation.simulate_scene import Simulation
 from dimple.scene import load_scene
 from dimple.stats.aggregate import comparison_column
 from dimple.training import loop
+from dimple.training.overfitting import OverfittingCheck
 from dimple.workers import Workers
 from tests.built_in_scenes import MANIFOLD_SCENES
 
@@ -70,6 +71,18 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path: Pat
     assert repr(metrics(first)) == repr(metrics(second))
     other = simulate(dataclasses.replace(scene, seed=1), tmp_path / "c", device="cpu", film=False)
     assert repr(metrics(first)) != repr(metrics(other))
+
+
+def test_a_warning_of_the_training_is_shown_and_kept_in_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OverfittingCheck, "warning", lambda _, __, step: "robustness is lost" if step > 3 else None)
+    objective = "training.objective={kind: adversarial, steps: 1}"
+    scene = load_scene("line_in_2d", [*SHORT, objective])
+    with pytest.warns(UserWarning, match="robustness is lost"):
+        simulate(scene, tmp_path / "run", device="cpu", film=False)
+    assert Run.open(tmp_path / "run").info["warnings"] == ["robustness is lost"]
+    assert "<strong>Warning:</strong> robustness is lost" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dimple.boundary import Boundary
+from dimple.columns import describe_column
 from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurer
 from dimple.networks import freeze
@@ -67,3 +68,24 @@ def test_the_mean_of_the_null_says_how_many_of_its_distances_were_found() -> Non
     draws = probe(Boundary(freeze(network)), x, labels, scene.manifold).details["offset_draws"]
     found = float(torch.isfinite(draws).double().mean())
     assert found < 1 and metrics["boundary_distance_found_null"] == pytest.approx(found)
+
+
+def test_robust_accuracy_of_training_and_test_points_stands_beside_the_clean_one() -> None:
+    """On a half-space the robust points are those farther from it than the radius."""
+    scene = load_scene("line_in_2d", ["probes=[{kind: robust, norm: linf, eps: [0.02, 0.1], steps: 20}]"])
+    samples = scene.samples()
+    network = torch.nn.Linear(2, 2)
+    network.weight.data = torch.tensor([[0.0, 1.0], [0.0, -1.0]])
+    network.bias.data = torch.tensor([-0.03, 0.03])
+    measured = SnapshotMeasurer(scene, samples, torch.device("cpu")).measure(0, network, 0.5)
+    for split in ("train", "test"):
+        x, y = getattr(samples, split), getattr(samples, f"{split}_labels")
+        distance = torch.where(y == 0, 1, -1) * (x[:, 1] - 0.03)
+        row = measured.metrics
+        assert row[f"{split}_accuracy"] == pytest.approx(float((distance > 0).double().mean()))
+        count = len(samples.train)
+        for eps in (0.02, 0.1):
+            expected = float((distance[:count] > eps).double().mean())
+            assert row[f"{split}_robust_at_{eps}"] == pytest.approx(expected)
+            assert measured.units[f"{split}_robust_at_{eps}"] == "fraction"
+    assert describe_column("test_robust_at_0.02").meaning.startswith("The fraction of new points")

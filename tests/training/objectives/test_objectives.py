@@ -256,11 +256,24 @@ def test_label_smoothing_is_that_of_torch() -> None:
         Standard(loss_function="hinge", label_smoothing=0.1)
 
 
+def test_decay_by_layer_is_lambda_over_the_units_times_the_squared_weights() -> None:
+    network = mlp(3)
+    batch = make_batch(3)
+    first, last = network[0].weight, network[2].weight
+    expected = functional.cross_entropy(network(batch.x), batch.y)
+    expected = expected + 0.2 / 16 * first.square().sum() + 0.7 / 3 * last.square().sum()
+    torch.testing.assert_close(Standard(layer_decay=(0.2, 0.7)).loss(network, batch), expected)
+    equal = Standard(layer_decay=0.2).loss(network, batch)
+    torch.testing.assert_close(equal, expected - 0.5 / 3 * last.square().sum())
+    with pytest.raises(SceneError, match=r"layer_decay has 3 numbers; the network has 2 layers"):
+        Standard(layer_decay=(0.1, 0.1, 0.1)).loss(network, batch)
+
+
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_an_objective_draws_from_its_generator_alone_and_has_the_gradient_of_its_value(kind: str) -> None:
     objective: Objective = OBJECTIVES[kind]()
-    batch = make_batch(3)
     network = mlp(3)
+    batch = objective.prepare(network, make_batch(3), lambda trained, *_: trained)
     state = torch.get_rng_state()
     first = objective.differentiate(network, batch)
     gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]

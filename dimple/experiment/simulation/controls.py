@@ -1,0 +1,114 @@
+"""Controls of a simulation: the same network trained with permuted labels, and from a start on the data."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dimple.data import DataSplits
+from dimple.errors import SceneError
+from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
+from dimple.probes import Offset
+from dimple.scene.scene import Scene
+from dimple.tensors import generator
+from dimple.workers import Advance
+
+# What each control changes, and what the fall needs if it is absent in the control.
+CONTROLS = {
+    "permuted_labels": ("With permuted labels", "these labels"),
+    "start_on_data": ("From a start on the data", "the start off the data"),
+}
+
+
+def require_offset(scene: Scene) -> None:
+    """Raise a SceneError if the scene does not measure the distance that controls judge."""
+    if not any(isinstance(probe, Offset) for probe in scene.probes):
+        raise SceneError("controls compare the distance that the probe offset measures; add {kind: offset} to probes")
+
+
+def measure_controls(
+    scene: Scene,
+    samples: DataSplits,
+    device: torch.device,
+    build_network: Callable[[], nn.Module],
+    advance: Advance,
+) -> dict[str, list[SnapshotMeasurement]]:
+    """Train each control as the scene says, and measure the offset at its snapshots.
+
+    Args:
+        build_network: returns the network of the scene before its first update.
+        advance: called after each snapshot.
+    """
+    x = samples.train.float().to(device)
+    on_data = build_network()
+    shift_onto_data(on_data, x)
+    permuted = dataclasses.replace(samples, train_labels=permute_labels(samples.train_labels, scene.seed))
+    networks = {"permuted_labels": (build_network(), permuted), "start_on_data": (on_data, samples)}
+    probes = tuple(probe for probe in scene.probes if isinstance(probe, Offset))
+    result: dict[str, list[SnapshotMeasurement]] = {}
+    for name, (network, labeled) in networks.items():
+        measurer = SnapshotMeasurer(dataclasses.replace(scene, probes=probes), labeled, device)
+        snapshots: list[SnapshotMeasurement] = []
+
+        def record(step: int, trained: nn.Module, loss: float, measurer: Any = measurer, into: Any = snapshots) -> None:
+            into.append(measurer.measure(step, trained, loss))
+            advance()
+
+        steps = scene.snapshots.steps(scene.training.last_step(len(x)))
+        y = labeled.train_labels.to(device)
+        scene.training.fit(network, x, y, steps, record, seed=scene.seed, tangents=samples.tangents)
+        result[name] = snapshots
+    return result
+
+
+def permute_labels(labels: Tensor, seed: int) -> Tensor:
+    """Return the labels in a random order that differs from theirs."""
+    random = generator(seed, "permuted labels")
+    while True:
+        permuted = labels[torch.randperm(len(labels), generator=random)]
+        if not torch.equal(permuted, labels):
+            return permuted
+
+
+@torch.no_grad()
+def shift_onto_data(network: nn.Module, x: Tensor) -> None:
+    """Shift the last bias of a network so that its scores have the same mean over the samples.
+
+    The boundary keeps its direction. With two classes the logit margin has both signs at the samples (or is zero), so
+    the boundary passes through the data.
+
+    Raises:
+        SceneError: if the last linear layer has no bias.
+    """
+    last = next((layer for layer in reversed(list(network.modules())) if isinstance(layer, nn.Linear)), None)
+    if last is None or last.bias is None:
+        raise SceneError("controls shift the bias of the last layer of the network, which has none")
+    last.bias.sub_(network(x).mean(dim=0))
+
+
+def judge_controls(summary: Mapping[str, Any], controls: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the summary of each control, with `has_fallen` and a sentence that compares its fall with that of the run.
+
+    Args:
+        summary: the summary of the run.
+        controls: the summary of each control.
+    """
+    result = {}
+    for name, control in controls.items():
+        change, needed = CONTROLS[name]
+        fallen, finding = _find_fall(control)
+        conclusion = ""
+        if _find_fall(summary)[0] and fallen is not None:
+            conclusion = f", so the fall of the run {'does not need' if fallen else 'needs'} {needed}"
+        result[name] = {**control, "has_fallen": fallen, "finding": f"{change}, {finding}{conclusion}."}
+    return result
+
+
+def _find_fall(summary: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Return whether the distance fell before the dimpling, None where it is not decided, and the finding."""
+    for condition in summary["conditions"]:
+        if condition["name"] == "distance_fall":
+            return condition["met"], condition["finding"]
+    return None, summary["verdict_reason"]

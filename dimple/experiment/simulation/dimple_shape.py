@@ -1,0 +1,157 @@
+"""Position of the boundary over the manifold as translation and tilt, and shape of the dimples at training points."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dimple.boundary import Boundary
+from dimple.data import DataSplits
+from dimple.manifolds import Manifold
+from dimple.stats.aggregate import lower_median, statistic
+from dimple.tensors import norm, project_onto_span
+
+# Cells of a path along the manifold, each of which is tested for a change of class at its end, and bisections in one.
+CELLS = 32
+BISECTIONS = 12
+ANGLE_UNIT = "degrees"
+SHAPE_UNITS = {
+    **{f"boundary_angle{end}": ANGLE_UNIT for end in ("", "_null", "_null_low", "_null_high")},
+    **dict.fromkeys(("boundary_translation", "boundary_tilt", "dimple_width"), "l2, input units"),
+    "dimple_width_found": "fraction",
+    "dimple_depth_over_spacing": "x spacing of opposite labels",
+    "dimple_depth_over_logit": "l2, input units per logit",
+}
+
+
+def opposite_spacing(samples: DataSplits) -> NDArray[np.float64]:
+    """Return the l2 distance from each training point to the nearest one of another label, `(N,)`."""
+    distances = torch.cdist(samples.train.double(), samples.train.double())
+    is_same = samples.train_labels[:, None] == samples.train_labels
+    return np.asarray(distances.masked_fill(is_same, torch.inf).min(dim=1).values.numpy())
+
+
+def measure_widths(boundary: Boundary, manifold: Manifold, x: Tensor, step: Tensor, limit: float) -> Tensor:
+    """Return the width of the dimple over each point at half of its depth, `(B,)`, along the manifold.
+
+    From the middle of the step to the boundary, paths at the same height over the manifold run in both directions along
+    each column of the tangent basis, until they cross the boundary. The width is twice the mean distance on the
+    manifold, as a chord, over the paths that do so within the limit. It is `inf` where none does or the point has no
+    boundary.
+
+    Args:
+        boundary: in the precision of `x`.
+        manifold: the manifold, which is followed by projection.
+        x: `(B, n)` points of the manifold.
+        step: `(B, n)` steps along the normal to the boundary; nan where there is none.
+        limit: the largest distance along a path.
+    """
+    width = torch.full_like(x[:, 0], torch.inf)
+    predicted = boundary.predict(x)
+    # A boundary that is thinner than a cell of the search for it has a middle of another class.
+    middle = x + step.nan_to_num() / 2
+    rows = torch.nonzero(step.isfinite().all(dim=1) & (boundary.predict(middle) == predicted)).squeeze(1)
+    if len(rows) == 0:
+        return width
+    basis = manifold.tangent_basis(x[rows]).to(x)
+    directions = torch.cat([basis, -basis], dim=2).mT
+    count = directions.shape[1]
+    start, height, y = (values[rows].repeat_interleave(count, dim=0) for values in (x, step / 2, predicted))
+    directions = directions.reshape(-1, x.shape[1])
+
+    def look_above(paths: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the points of the manifold, and whether the class at the height above them is another one."""
+        closest = manifold.project(start[paths] + distance[:, None] * directions[paths]).to(x)
+        normal = height[paths] - project_onto_span(manifold.tangent_basis(closest).to(x), height[paths])
+        normal *= (norm(height[paths]) / norm(normal).clamp(min=torch.finfo(x.dtype).tiny))[:, None]
+        return closest, boundary.logit_margin(closest + normal, y[paths]) <= 0
+
+    low = torch.zeros_like(start[:, 0])
+    open_paths = torch.arange(len(start), device=x.device)
+    for cell in range(1, CELLS + 1):
+        _, crossed = look_above(open_paths, torch.full_like(low[open_paths], cell * limit / CELLS))
+        open_paths = open_paths[~crossed]
+        low[open_paths] = cell * limit / CELLS
+        if len(open_paths) == 0:
+            break
+    is_closed = torch.ones_like(y, dtype=torch.bool)
+    is_closed[open_paths] = False
+    closed = torch.nonzero(is_closed).squeeze(1)
+    half = torch.full_like(low, torch.nan)
+    if len(closed):
+        inner, outer = low[closed], low[closed] + limit / CELLS
+        for _ in range(BISECTIONS):
+            middles = (inner + outer) / 2
+            closest, crossed = look_above(closed, middles)
+            inner, outer = torch.where(crossed, inner, middles), torch.where(crossed, middles, outer)
+        half[closed] = norm(closest - start[closed])
+    width[rows] = (2 * half.reshape(-1, count).nanmean(dim=1)).nan_to_num(nan=torch.inf)
+    return width
+
+
+def summarize_position(columns: dict[str, NDArray[np.float64]], limit: float) -> dict[str, float]:
+    """Return the median angle of the boundary, and its mean squared distance in two parts.
+
+    With the distance s of each point to the boundary, positive in class 0 and negative elsewhere, and E the mean,
+    E[s^2] = E[s]^2 + E[(s - E[s])^2]. The root of the first part is the translation: of a flat boundary over a flat
+    manifold it is the distance at the centroid. The root of the second part is the tilt, the tangent of the angle times
+    the spread of the points along the tilt; for curved ones it also holds the bending. A boundary that turns about the
+    centroid changes the tilt alone.
+
+    Args:
+        columns: those of `Offset` at held-out points, with the prediction.
+        limit: larger distances count as this one.
+    """
+    side = np.where(columns["prediction"] == 0, 1.0, -1.0)
+    position = side * np.minimum(np.abs(columns["offset"]), limit)
+    return {
+        **statistic("boundary_angle", columns, SHAPE_UNITS),
+        "boundary_translation": float(abs(position.mean())),
+        "boundary_tilt": float(position.std()),
+    }
+
+
+def summarize_fall(metrics: dict[str, NDArray[Any]], dimple_step: int | None) -> dict[str, Any]:
+    """Return how the translation, the tilt and the angle of the boundary change until the dimpling.
+
+    Args:
+        metrics: the columns of metrics.parquet.
+        dimple_step: the step of the dimpling, or None.
+
+    Returns:
+        The first step, the last one before the dimpling (or of the training), the values at both, the median angle of
+        a random direction, and `translation_fraction`: the fall of the squared translation over the falls of the
+        squared translation and tilt, where a rise counts as no fall; None where neither falls.
+    """
+    steps = metrics["step"]
+    last = len(steps) - 1 if dimple_step is None else max(int(np.searchsorted(steps, dimple_step)) - 1, 0)
+    names = ("translation", "tilt", "angle")
+    ends = {name: [float(metrics[f"boundary_{name}"][index]) for index in (0, last)] for name in names}
+    falls = [max(ends[name][0] ** 2 - ends[name][1] ** 2, 0.0) for name in ("translation", "tilt")]
+    return {
+        "first_step": int(steps[0]),
+        "last_step": int(steps[last]),
+        **ends,
+        "angle_null": float(metrics["boundary_angle_null"][0]),
+        "translation_fraction": falls[0] / sum(falls) if sum(falls) > 0 else None,
+    }
+
+
+def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[np.float64]) -> dict[str, float]:
+    """Return the median shape of the dimples: their width, and their depth over the spacing and over the logit margin.
+
+    Args:
+        columns: those of `Offset` at training points, with the logit margin and `dimple_width`.
+        spacing: the distance to the nearest training point of another label.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        over_spacing = columns["offset"] / spacing
+        over_logit = columns["offset"] / np.abs(columns["logit_margin"])
+    return {
+        "dimple_width": lower_median(columns["dimple_width"]),
+        "dimple_width_found": float(np.isfinite(columns["dimple_width"]).mean()),
+        "dimple_depth_over_spacing": lower_median(over_spacing),
+        "dimple_depth_over_logit": lower_median(over_logit),
+    }

@@ -1,0 +1,97 @@
+"""Augmentation: random changes of the samples of each batch that keep their classes."""
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dimple.errors import SceneError
+from dimple.settings import Count, Fraction, Positive, settings
+from dimple.tensors import broadcast_per_sample
+
+
+class Augmentation(ABC):
+    """A random change of samples, drawn on the CPU, so that a continued training draws the same numbers."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return changed samples `(B, *shape)`, each with random numbers of its own.
+
+        Raises:
+            SceneError: if the samples are no images `(B, C, H, W)` and have to be.
+        """
+
+
+@final
+@settings
+class Crop(Augmentation):
+    """A crop at a random position of the image with a black frame, in the size of the image.
+
+    Args:
+        padding: width of the frame in pixels, the largest shift.
+
+    Example:
+        >>> Crop(padding=1)(torch.ones(2, 3, 8, 8), torch.Generator()).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    padding: Count = 4
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        _require_images("crop", x)
+        count, _, height, width = x.shape
+        shifts = torch.randint(2 * self.padding + 1, (2, count), generator=generator).to(x.device)
+        rows = shifts[0][:, None] + torch.arange(height, device=x.device)
+        columns = shifts[1][:, None] + torch.arange(width, device=x.device)
+        samples = torch.arange(count, device=x.device)[:, None, None]
+        padded = functional.pad(x, (self.padding,) * 4)
+        return padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+@final
+@settings
+class Flip(Augmentation):
+    """A mirror image, left to right.
+
+    Args:
+        probability: of each image to be mirrored.
+    """
+
+    probability: Fraction = 0.5
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        _require_images("flip", x)
+        is_mirrored = (torch.rand(len(x), generator=generator) < self.probability).to(x.device)
+        return torch.where(broadcast_per_sample(is_mirrored, x), x.flip(-1), x)
+
+
+@final
+@settings
+class Noise(Augmentation):
+    """Independent Gaussian noise in each coordinate; training clamps the sum to the bounds of the data.
+
+    Args:
+        std: standard deviation in input units.
+    """
+
+    std: Positive = 0.1
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x + self.std * torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+
+
+def _require_images(kind: str, x: Tensor) -> None:
+    if x.dim() != 4:
+        raise SceneError(
+            f"training.augmentation has {kind}, which needs images of shape (C, H, W); the samples have shape "
+            f"{tuple(x.shape[1:])}"
+        )
+
+
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    "crop": Crop,
+    "flip": Flip,
+    "noise": Noise,
+}
