@@ -1,8 +1,8 @@
 """A second device emulated on the CPU: its tensors hold real numbers, and what an accelerator would refuse is recorded.
 
 Within the context of `EmulatedDevice` the device may be given by name. Its tensors lie in the memory of the CPU, and
-their memory is marked. A function mode rewrites `device=`, `.to`, `.cpu` and `.device`; a dispatch mode sees every operation,
-those of a backward pass too, marks its results and compares the places of its inputs.
+their memory is marked. A function mode rewrites `device=`, `.to`, `.cpu` and `.device`; a dispatch mode sees every
+operation, those of a backward pass too, marks its results and compares the places of its inputs.
 
 It does not show what depends on the kernels of a device: rounding, missing operations, memory and time.
 """
