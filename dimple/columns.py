@@ -85,7 +85,9 @@ COLUMNS: dict[str, ColumnMeaning] = {
         "The cost of all searches of the sample; one pass is one forward and one backward evaluation.",
     ),
     "margin_status": ColumnMeaning(
-        "end of the margin search", "0 converged, 1 the largest number of passes was reached, 2 no crossing was found."
+        "end of the margin search",
+        "0 converged, 1 the largest number of passes was reached, 2 no crossing was found, 3 the sample has no scores, "
+        "4 a search by decisions only, an upper bound.",
     ),
     "margin_multiple_minima": ColumnMeaning(
         "another restart was 10 % nearer",

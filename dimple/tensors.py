@@ -140,7 +140,7 @@ def as_box(bounds: BoundsLike) -> Box | None:
         low, high = bounds
     except (TypeError, ValueError):
         raise UsageError(
-            f"bounds is {bounds!r}; give a pair of numbers such as (0, 1) or of arrays, or None for the full space"
+            f"bounds is {bounds!r}; give two numbers such as (0, 1), two arrays, or None for the full space"
         ) from None
     return Box(low, high)
 

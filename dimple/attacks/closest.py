@@ -21,8 +21,8 @@ from dimple.attacks.sphere_search import MAX_DIMENSION, SPHERE_SEARCH_PASSES, se
 from dimple.tensors import generator
 
 # Below these numbers of passes a search linearizes one and two classes at its start, above them three.
-ONE_CLASS_PASSES = 7.5
-TWO_CLASSES_PASSES = 14.5
+ONE_CLASS_PASSES = 6.0
+TWO_CLASSES_PASSES = 7.5
 # The passes of one descent where several share those of a search; with these, a search of 40 passes is one descent.
 DESCENT_PASSES = 40.0 - CHECK_PASSES
 # In more dimensions than this, one descent takes all passes.

@@ -21,6 +21,7 @@ CONVERGED = 0
 MAX_PASSES_REACHED = 1
 NO_CROSSING = 2
 NO_SCORES = 3
+DECISIONS_ONLY = 4
 # Allowance for rounding when sums of costs are compared with the passes that are allowed.
 PASSES_TOLERANCE = 1e-3
 # The passes that every search keeps for the check of its points.
@@ -172,6 +173,7 @@ class SearchState:
         converged: `(B,)`, rows for which more passes would change little.
         has_scores: `(B,)`, false where the scores of the sample are nan.
         multiple_minima: `(B,)`, true where a restart came at least a tenth nearer than the first search.
+        decisions_only: true for a search without gradients.
     """
 
     FIELDS = (
@@ -193,6 +195,7 @@ class SearchState:
         self.converged = torch.zeros_like(self.distance, dtype=torch.bool)
         self.has_scores = torch.ones_like(self.converged)
         self.multiple_minima = torch.zeros_like(self.converged)
+        self.decisions_only = False
 
     @property
     def found(self) -> Tensor:
@@ -201,8 +204,9 @@ class SearchState:
 
     @property
     def status(self) -> Tensor:
-        """`(B,)`: 0 converged, 1 stopped by the limit of passes, 2 no crossing, 3 no scores at the sample."""
-        status = torch.where(self.converged, CONVERGED, MAX_PASSES_REACHED).where(self.found, NO_CROSSING)
+        """`(B,)`: 0 converged, 1 max_passes reached, 2 no crossing, 3 no scores at the sample, 4 decisions only."""
+        end = DECISIONS_ONLY if self.decisions_only else MAX_PASSES_REACHED
+        status = torch.where(self.converged, CONVERGED, end).where(self.found, NO_CROSSING)
         return status.where(self.has_scores, NO_SCORES)
 
     @property
@@ -289,17 +293,21 @@ class SearchState:
         """
         rows = self.problem.all_rows
         logit_margin, classes, margins, gradients = self.query_classes(rows, self.origin, other_classes)
+        self.start(logit_margin)
+        linearized = (margins / dual_norm(gradients, self.problem.norm)).amin(1)
+        bounds = self.problem.bounds
+        width = 1.0 if bounds is None else float(torch.as_tensor(bounds.high - bounds.low).max())
+        self.length_scale = torch.where(torch.isfinite(linearized) & (linearized > 0), linearized, width)
+        return classes, margins, self.problem.allow(rows, gradients)
+
+    def start(self, logit_margin: Tensor) -> None:
+        """Take the logit margins `(B,)` of the samples. One on the boundary is its own nearest point."""
         self.initial_logit_margin = logit_margin
         self.has_scores = ~logit_margin.isnan()
         is_tie = logit_margin.abs() <= torch.finfo(logit_margin.dtype).tiny
         self.distance[is_tie] = 0.0
         self.logit_margin[is_tie] = 0.0
         self.converged |= self.distance == 0
-        linearized = (margins / dual_norm(gradients, self.problem.norm)).amin(1)
-        bounds = self.problem.bounds
-        width = 1.0 if bounds is None else float(torch.as_tensor(bounds.high - bounds.low).max())
-        self.length_scale = torch.where(torch.isfinite(linearized) & (linearized > 0), linearized, width)
-        return classes, margins, self.problem.allow(rows, gradients)
 
     def record(self, rows: Tensor, points: Tensor, logit_margin: Tensor, slope: Tensor | None = None) -> None:
         """Keep the points `(R, n)` that are adversarial and nearer than all before."""
@@ -317,6 +325,7 @@ class SearchState:
         for name in self.FIELDS:
             getattr(self, name)[rows[nearer]] = getattr(other, name)[nearer]
         self.has_scores[rows] &= other.has_scores
+        self.decisions_only |= other.decisions_only
         self.passes[rows] += other.passes
 
     def refine(self, limit: Tensor, max_forwards: int, tolerance: float) -> None:

@@ -118,7 +118,7 @@ def prepare_classifier(
     *,
     output: str | int | None = None,
     preprocessing: Normalization | None = None,
-    needs_gradient: bool = True,
+    gradient_users: Sequence[str] = ("the search",),
 ) -> Iterator[PreparedClassifier]:
     """Try a model on the first of the samples `x` `(B, *shape)`, and yield it as a classifier in eval mode.
 
@@ -129,7 +129,8 @@ def prepare_classifier(
 
     Raises:
         ModelError: if the model returns no scores, or other scores for the same samples, or scores that depend on the
-            other samples of a batch, or scores without a gradient where `needs_gradient`.
+            other samples of a batch, or scores without a gradient where there are `gradient_users`: the
+            names of what needs one, for the error.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
@@ -144,7 +145,7 @@ def prepare_classifier(
             trial = torch.cat([trial, flatten(trial).flip(1).reshape(trial.shape)])
         model = _copy_if_buffers_change(model, lambda candidate: _evaluate(candidate, trial, output, preprocessing))
         classifier = PreparedClassifier(model, output, preprocessing)
-        _try_classifier(classifier, trial, needs_gradient)
+        _try_classifier(classifier, trial, gradient_users)
         yield classifier
 
 
@@ -184,7 +185,7 @@ def _copy_if_buffers_change(model: Any, evaluate: Callable[[Any], None]) -> Any:
     return copy.deepcopy(model)
 
 
-def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradient: bool) -> None:
+def _try_classifier(classifier: PreparedClassifier, trial: Tensor, gradient_users: Sequence[str]) -> None:
     original = trial.clone()
     precision = _Precision()
     with torch.no_grad():
@@ -208,9 +209,9 @@ def _try_classifier(classifier: PreparedClassifier, trial: Tensor, needs_gradien
             "the scores of a sample depend on the other samples of its batch, and a classifier is a function of one "
             "sample: use batch normalization with running statistics"
         )
-    if needs_gradient:
-        _require_gradient(classifier, trial)
-    if _are_probabilities(first):
+    if gradient_users:
+        _require_gradient(classifier, trial, gradient_users)
+    if gradient_users and _are_probabilities(first):
         classifier.takes_logarithm = True
         warnings.warn(
             "the scores of the model are probabilities, whose gradients vanish far from the boundary; their logarithms "
@@ -232,15 +233,16 @@ def _evaluate_alone(classifier: PreparedClassifier, trial: Tensor) -> Tensor:
         raise ModelError(f"{error}; a classifier is a function of one sample, also alone in its batch") from error
 
 
-def _require_gradient(classifier: PreparedClassifier, trial: Tensor) -> None:
+def _require_gradient(classifier: PreparedClassifier, trial: Tensor, users: Sequence[str]) -> None:
     with torch.enable_grad():
         leaf = trial.clone().requires_grad_(True)
         scores = classifier(leaf)
         gradient = torch.autograd.grad(scores.sum(), leaf, allow_unused=True)[0] if scores.requires_grad else None
     if gradient is None:
         raise ModelError(
-            "the scores have no gradient with respect to the samples, which the searches need; remove no_grad, argmax, "
-            "integer types and numpy from the forward pass"
+            f"the scores have no gradient with respect to the samples, which {' and '.join(users)} "
+            f"need{'' if len(users) > 1 else 's'}; remove no_grad, argmax, integer types and numpy from the forward "
+            "pass, or measure the probe margin alone with the method bisection, which needs decisions only"
         )
 
 

@@ -37,6 +37,16 @@ WeightsOption = Annotated[
 StateDictKeyOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.")
 ]
+MeanOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS",
+        help="Mean of the normalization the network was trained with, as 0.49,0.48,0.45, for images from 0 to 1.",
+    ),
+]
+StdOption = Annotated[
+    str | None, typer.Option(metavar="NUMBERS", help="Standard deviation of that normalization, as 0.25,0.24,0.26.")
+]
 DataOption = Annotated[
     str | None,
     typer.Option(
@@ -75,20 +85,24 @@ def build_config(config_type: type[T], **settings: Any) -> T:
         raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
 
 
-def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
-    """Return the numbers in a list such as `0.1,0.2`.
+def parse_numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers in a list such as `0.49,0.48,0.45`.
 
     Raises:
         UsageError: if the text is no such list; it names the flag.
 
     Example:
-        >>> parse_numbers("--eps", "0.1,0.2")
-        (0.1, 0.2)
+        >>> parse_numbers("--mean", "0.49, 0.48")
+        (0.49, 0.48)
     """
+    if text is None:
+        return None
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise UsageError(f"{flag} is {text!r}; write numbers with commas between them, such as 0.1,0.2") from None
+        raise UsageError(
+            f"{flag} is {text!r}; write numbers with commas between them, such as 0.49,0.48,0.45"
+        ) from None
 
 
 def parse_rows(flag: str, text: str) -> tuple[int, ...]:

@@ -63,11 +63,14 @@ class Probe(ABC):
     """The base class of probes; members are `@settings` classes with one method, `run`.
 
     A probe measures any boundary at samples of any shape; with `needs_tangents` it needs a tangent field.
-    With `needs_gradient` the scores need a gradient with respect to the samples.
     """
 
     needs_tangents: ClassVar[bool] = False
-    needs_gradient: ClassVar[bool] = True
+
+    @property
+    def needs_gradient(self) -> bool:
+        """True if the scores need a gradient with respect to the samples."""
+        return True
 
     @final
     def __call__(

@@ -1,7 +1,7 @@
 """Certified radius: the distance from a sample within which bounds of the network prove that no other class exists."""
 
 import math
-from typing import ClassVar, Literal, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -53,7 +53,9 @@ class CertifiedRadius(Probe):
         tensor([2.])
     """
 
-    needs_gradient: ClassVar[bool] = False
+    @property
+    def needs_gradient(self) -> bool:
+        return False
 
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: Literal["crown", "ibp"] = "crown"

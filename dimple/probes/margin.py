@@ -6,6 +6,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from dimple.attacks.bisection import bisection
 from dimple.attacks.closest import closest_point
 from dimple.attacks.deepfool import deepfool
 from dimple.attacks.fab import fab
@@ -23,6 +24,7 @@ from dimple.tensors import broadcast_per_sample, flatten, unit_vectors
 
 # The search methods by the name in `Margin.method`.
 METHODS: dict[str, MinimumNormAttack] = {
+    "bisection": bisection,
     "closest": closest_point,
     "deepfool": deepfool,
     "fab": fab,
@@ -61,7 +63,8 @@ class Margin(Probe):
         method: the search: `closest` descends along the boundary to the closest point; `deepfool` stops at the first
             crossing; `fab` crosses the boundary repeatedly and steps back towards the sample; `pgd` descends the logit
             margin within `radius` of the sample; `lbfgs` minimizes distance and loss sample by sample (l2 only; it
-            needs hundreds of passes).
+            needs hundreds of passes); `bisection` needs decisions only, no gradient: an upper bound, loose in
+            many dimensions, without angle and normal.
         max_passes: the largest number of passes spent on one sample, all restarts, the refinement and the check of the
             boundary point included. With fewer than two nothing is found.
         restarts: the number of descents of `closest`, the first included, which share the passes; None takes as many
@@ -71,7 +74,7 @@ class Margin(Probe):
             of that class, and `each` for the closest input of every class, with `max_passes` for each of them.
 
     Reference: Moosavi-Dezfooli et al. 2016 for DeepFool; Mickisch et al. 2020 for its use along training; Croce and
-    Hein 2020 for FAB; Madry et al. 2018 for PGD; Szegedy et al. 2014 for L-BFGS.
+    Hein 2020 for FAB; Madry et al. 2018 for PGD; Szegedy et al. 2014 for L-BFGS; Chen et al. 2020 for decisions only.
 
     Example:
         >>> half_space = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -80,11 +83,19 @@ class Margin(Probe):
     """
 
     norm: Literal["l1", "l2", "linf"] = "l2"
-    method: Literal["closest", "deepfool", "fab", "lbfgs", "pgd"] = "closest"
+    method: Literal["bisection", "closest", "deepfool", "fab", "lbfgs", "pgd"] = "closest"
     max_passes: Positive = 40.0
     restarts: Count | None = None
     radius: Positive | None = None
     adversarial_class: Literal["any", "each"] | Natural = "any"
+
+    @property
+    def needs_gradient(self) -> bool:
+        return self.method != "bisection"
+
+    @property
+    def _own_cost(self) -> float:
+        return PROBE_COST if self.needs_gradient else 2 * FORWARD_COST
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         scores = boundary.scores(x)
@@ -92,7 +103,7 @@ class Margin(Probe):
         details: dict[str, Tensor] = {}
         target: Tensor | None = None
         # The prediction and the gradient at the boundary point are part of the passes of the sample.
-        max_passes = self.max_passes - PROBE_COST
+        max_passes = self.max_passes - self._own_cost
         if self.adversarial_class == "any":
             found = self._search(SearchProblem(boundary, x, predicted, self.norm), max_passes)
         else:
@@ -119,24 +130,44 @@ class Margin(Probe):
     ) -> ProbeResult:
         """Return the columns and details of the points that were found."""
         points = found.points.reshape(x.shape)
-        scores, _, gradient = boundary.scores_and_gradient(points, lambda z: compute_logit_margin(z, predicted, target))
-        adversarial_class = runner_up_classes(scores, predicted, 1).squeeze(1) if target is None else target
-        angle = stationarity_angle(points - x, gradient, points, self.norm, boundary.row_bounds(x))
+        described = self.describe_points(boundary, x, predicted, points, target)
         sign = torch.where(predicted == y, 1.0, -1.0).to(x).where(found.has_scores, torch.nan)
         columns = {
             "margin": sign * found.distance,
             "margin_found": found.found,
-            "adversarial_class": torch.where(found.found, adversarial_class, predicted),
+            "adversarial_class": torch.where(found.found, described["adversarial_class"], predicted),
             "margin_unrefined": sign * found.unrefined_distance,
-            "stationarity_angle": angle.where(found.found, torch.inf),
-            "margin_passes": found.passes + PROBE_COST,
+            "stationarity_angle": described["stationarity_angle"].where(found.found, torch.inf),
+            "margin_passes": found.passes + self._own_cost,
             "margin_status": found.status,
             "margin_multiple_minima": found.multiple_minima,
         }
-        unit_gradient = unit_vectors(flatten(gradient)).reshape(x.shape)
         details["boundary_point"] = points
-        details["boundary_normal"] = torch.where(broadcast_per_sample(found.found, x), unit_gradient, 0.0)
+        is_found = broadcast_per_sample(found.found, x)
+        details["boundary_normal"] = torch.where(is_found, described["boundary_normal"], 0.0)
         return ProbeResult(columns, self._units(), details)
+
+    def describe_points(
+        self, boundary: Boundary, x: Tensor, predicted: Tensor, points: Tensor, target: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return class, angle and normal of boundary points `(B, *shape)`, at the cost of one pass for each.
+
+        Without a gradient the angle is nan and the normal zero.
+        """
+        if not self.needs_gradient:
+            return {
+                "adversarial_class": runner_up_classes(boundary.scores(points), predicted, 1).squeeze(1)
+                if target is None
+                else target,
+                "stationarity_angle": torch.full_like(flatten(x)[:, 0], torch.nan),
+                "boundary_normal": torch.zeros_like(x),
+            }
+        scores, _, gradient = boundary.scores_and_gradient(points, lambda z: compute_logit_margin(z, predicted, target))
+        return {
+            "adversarial_class": runner_up_classes(scores, predicted, 1).squeeze(1) if target is None else target,
+            "stationarity_angle": stationarity_angle(points - x, gradient, points, self.norm, boundary.row_bounds(x)),
+            "boundary_normal": unit_vectors(flatten(gradient)).reshape(x.shape),
+        }
 
     def search(
         self, boundary: Boundary, x: Tensor, predicted: Tensor, constraint: SubspaceConstraint | None = None
@@ -183,6 +214,6 @@ class Margin(Probe):
             "margin_unrefined": distance,
             "stationarity_angle": "degrees",
             "margin_passes": "passes",
-            "margin_status": "0 converged, 1 max_passes reached, 2 no crossing, 3 no scores",
+            "margin_status": "0 converged, 1 max_passes reached, 2 no crossing, 3 no scores, 4 decisions only",
             "margin_multiple_minima": "yes or no",
         }

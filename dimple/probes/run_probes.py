@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.probes.base import Cost, Probe, ProbeResult
+from dimple.probes.closest_points import use_closest_points
 from dimple.protocols import TangentField
 from dimple.tensors import apply_in_chunks
 
@@ -21,6 +22,8 @@ def run_probes(
     chunk_size: int = 256,
 ) -> ProbeResult:
     """Measure samples with several probes, and add the classifier's prediction for each sample.
+
+    The nearest boundary point that any of them finds is that of all: a free margin is never above a restricted one.
 
     Args:
         boundary: the decision boundary.
@@ -57,8 +60,14 @@ def run_probes(
         forwards = boundary.forwards
         backwards = boundary.backwards
         result = probe(boundary, x, target, tangents, chunk_size=chunk_size)
-        columns |= result.columns
+        # The parts of a step are meaningful only with its length: of two columns, that of the parts stays.
+        kept = {"margin_unbounded"} if "on_part" in details else set()
+        columns |= {name: values for name, values in result.columns.items() if name not in kept}
         units |= result.units
         details |= result.details
         costs.append(Cost(len(x), boundary.forwards - forwards, boundary.backwards - backwards))
+    forwards, backwards = boundary.forwards, boundary.backwards
+    use_closest_points(boundary, x, probes, tangents, columns, details)
+    if costs:
+        costs[-1] += Cost(0, boundary.forwards - forwards, boundary.backwards - backwards)
     return ProbeResult(columns, units, details, tuple(costs))

@@ -165,7 +165,7 @@ class SubspaceMargin(Probe):
         seed: as in `OnOff`.
 
     Columns: `margin_unbounded`, and for each name `margin_<name>` with `_null`, `_null_low`, `_null_high`, all signed.
-    Details: `margin_<name>_draws`, `(B, draws)`.
+    Details: `margin_<name>_draws`, `(B, draws)`; `subspace_step` `(B, *shape)`, the shortest step of all.
 
     Example:
         >>> right = Boundary(lambda x: torch.stack([x[:, 0], -x[:, 0]], dim=1))
@@ -201,6 +201,7 @@ class SubspaceMargin(Probe):
         for name in self.subspaces:
             columns |= {f"margin_{name}{end}": compared[f"margin_{name}{end}"] for end in ("", *NULL_SUFFIXES)}
             details[f"margin_{name}_draws"] = draws[f"margin_{name}_draws"]
+        details["subspace_step"] = comparison.step
         boundary.forwards += comparison.unbounded_boundary.forwards
         boundary.backwards += comparison.unbounded_boundary.backwards
         return ProbeResult(columns, dict.fromkeys(columns, "l2, input units"), details)

@@ -287,3 +287,15 @@ def test_descent_within_bounds_passes_the_thresholds_of_a_robust_network(shared_
     x, y = images.batch(torch.randperm(len(images), generator=generator(0, "benchmark"))[:48])
     found = closest_point(Boundary(network, images.bounds), x.double(), y, max_passes=25.0).distance
     assert float(found.mean()) < 1.45
+
+
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_ten_passes_find_the_nearest_of_four_linear_classes(n: int) -> None:
+    stream = generator(0, "linear", n)
+    x, weight, bias = (torch.randn(*shape, generator=stream, dtype=torch.float64) for shape in ((64, n), (4, n), (4,)))
+    scores = x @ weight.T + bias
+    y = scores.argmax(1)
+    distances = (scores.gather(1, y[:, None]) - scores) / (weight[y][:, None] - weight).norm(dim=2)
+    exact = distances.nan_to_num(nan=torch.inf).amin(1)
+    found = closest_point(Boundary(lambda z: z @ weight.T + bias), x, y, "l2", max_passes=8.2)
+    torch.testing.assert_close(found.distance, exact, rtol=2e-3, atol=0)

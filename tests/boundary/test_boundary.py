@@ -46,7 +46,7 @@ def test_two_numbers_are_bounds() -> None:
 def test_other_bounds_are_refused(bounds: Any) -> None:
     with pytest.raises(
         UsageError,
-        match=r"give a pair of numbers such as \(0, 1\)|give a number or an array|bounds=None for the full space",
+        match=r"give two numbers such as \(0, 1\)|give a number or an array|bounds=None for the full space",
     ):
         Boundary(lambda x: x, bounds)
 

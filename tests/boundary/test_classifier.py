@@ -154,8 +154,14 @@ def test_what_gives_no_scores_is_refused(model: Callable[[Tensor], object], comp
         prepare_classifier(model, X).__enter__()
 
 
+def test_a_refusal_names_what_needs_a_gradient_and_the_method_that_needs_none() -> None:
+    context = prepare_classifier(lambda x: x.detach()[:, :2], X, gradient_users=["margin", "onoff"])
+    with pytest.raises(ModelError, match=r"which margin and onoff need; .* margin alone with the method bisection"):
+        context.__enter__()
+
+
 def test_without_need_of_a_gradient_none_is_asked_for() -> None:
-    with prepare_classifier(lambda x: x.detach()[:, :2], X, needs_gradient=False) as classifier:
+    with prepare_classifier(lambda x: x.detach()[:, :2], X, gradient_users=()) as classifier:
         assert classifier(X).shape == (12, 2)
 
 

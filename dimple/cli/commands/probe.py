@@ -11,9 +11,11 @@ from dimple.cli.flags import (
     DeviceOption,
     ForceOption,
     JsonOption,
+    MeanOption,
     ModelOption,
     RunOption,
     StateDictKeyOption,
+    StdOption,
     WeightsOption,
     build_config,
     parse_numbers,
@@ -35,6 +37,8 @@ def probe(
         ),
     ] = None,
     state_dict_key: StateDictKeyOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     data: DataOption = None,
     probes: Annotated[
         list[str] | None,
@@ -48,7 +52,10 @@ def probe(
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
     method: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Search method of the margin: closest, deepfool, fab, lbfgs or pgd."),
+        typer.Option(
+            metavar="NAME",
+            help="Search method of the margin: closest, deepfool, fab, lbfgs, pgd, or bisection (no gradient).",
+        ),
     ] = "closest",
     max_passes: Annotated[
         float | None,
@@ -119,12 +126,13 @@ def probe(
 
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
-        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
+        state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
+        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
         method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,
         seed=seed, neighbors=neighbors,
         dim=dim, null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
-        eps=None if eps is None else parse_numbers("--eps", eps),
+        eps=parse_numbers("--eps", eps),
     )  # fmt: skip
     name = config.model.replace(":", ".") if run is None else Path(run).name
     folder = out or Path("runs") / f"probe-{name}-{seed}"
@@ -148,8 +156,8 @@ def _print_summary(run: "RunFolder") -> None:
         out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width))
         if warning := reliability_warning(row):
             out.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
-    for note in _sample_notes(run, last):
-        out.print(note, markup=False)
+    for note, style in _sample_notes(run, last):
+        out.print(note, style=style, markup=False)
     if any("margin" in row for row in last):
         note = "margins are medians over the correctly classified samples, margin_misclassified over the others"
         out.print(note, style="dim", markup=False)
@@ -159,9 +167,10 @@ def _print_summary(run: "RunFolder") -> None:
     console.print_files(run, ["report.html", *tables])
 
 
-def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[str]:
-    """Return sentences about the samples: how they were chosen, and an accuracy below that of one class."""
+def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return sentences about the samples with their styles: how they were chosen, and an accuracy near chance."""
     from dimple.experiment.probing.tables import accuracy_warning
 
-    chosen = [f"samples: {text}" for name, text in run.info["facts"] if name == "samples"]
-    return chosen + [warning for row in rows if "accuracy" in row and (warning := accuracy_warning(row))]
+    chosen = [(f"samples: {text}", "") for name, text in run.info["facts"] if name == "samples"]
+    warnings = [accuracy_warning(row) for row in rows if "accuracy" in row]
+    return chosen + [(f"warning: {warning}", "bold") for warning in warnings if warning]

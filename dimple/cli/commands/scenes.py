@@ -179,6 +179,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     """
     from dimple.errors import MissingDataError
     from dimple.manifolds.geometry.closest_point import require_own_points
+    from dimple.manifolds.geometry.reach import require_resolved_reach
     from dimple.scene import load_scene
 
     scene = load_scene(file, overrides or ())
@@ -194,6 +195,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
         return
     scene.display_bounds(samples)
     require_own_points(scene.manifold, samples.heldout)
+    require_resolved_reach(scene.manifold, samples.heldout)
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {scene.manifold.dim} "
         f"in R^{scene.manifold.ambient_dim}"

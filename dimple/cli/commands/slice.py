@@ -11,11 +11,14 @@ from dimple.cli.flags import (
     DeviceOption,
     ForceOption,
     JsonOption,
+    MeanOption,
     ModelOption,
     RunOption,
     StateDictKeyOption,
+    StdOption,
     WeightsOption,
     build_config,
+    parse_numbers,
     parse_rows,
 )
 
@@ -38,6 +41,8 @@ def slice_network(
         ),
     ] = None,
     state_dict_key: StateDictKeyOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     data: DataOption = None,
     split: Annotated[str, typer.Option(metavar="NAME", help="Split of the images: test or train.")] = "test",
     axes: Annotated[
@@ -85,7 +90,8 @@ def slice_network(
 
     config = build_config(
         experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
-        state_dict_key=state_dict_key, run=run, split=split, axes=axes, dim=dim, resolution=resolution,
+        state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean),
+        std=parse_numbers("--std", std), run=run, split=split, axes=axes, dim=dim, resolution=resolution,
         levelset=levelset, radius=radius, null_draws=null_draws, seed=seed,
         **({} if images is None else {"images": parse_rows("--images", images)}),
     )  # fmt: skip

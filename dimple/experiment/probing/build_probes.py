@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dimple.errors import DataError, UsageError
-from dimple.experiment.probing.config import NETWORK_PROBES, SUBSPACE, ProbeConfig
+from dimple.experiment.probing.config import NETWORK_PROBES, SPECTRA, SPEED, SUBSPACE, TRANSFER, ProbeConfig
 from dimple.experiment.probing.sources import Sources
 from dimple.probes import PROBES, ExactMargin, Margin, Offset, OnOff, Probe
 from dimple.probes.subspaces import OnOffWithControls, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
@@ -67,6 +67,12 @@ class ProbeBuilder:
         """The probes that give the perturbation of an image and its two parts, with a single random subspace."""
         margins: list[Probe] = [probe for probe in self.probes if isinstance(probe, Margin)]
         return margins if self.onoff is None else [*margins, dataclasses.replace(self.onoff, null_draws=1)]
+
+    @property
+    def gradient_users(self) -> list[str]:
+        """The names of the probes that need a gradient of the scores."""
+        users = [kind for kind, probe in zip(self.kinds, self.probes, strict=True) if probe.needs_gradient]
+        return users + [kind for kind in self.config.probes if kind in (SPECTRA, SPEED, TRANSFER)]
 
     @property
     def chunk_size(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 from dimple.errors import UsageError
 from dimple.probes import PROBES
 from dimple.probes.margin import METHODS
-from dimple.settings import Count, Natural, Positive, Seed, settings, suggest_word
+from dimple.settings import Count, Finite, Natural, Positive, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
 SUBSPACE = "subspace"
@@ -22,7 +22,7 @@ ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 PROBE_KINDS = (*PROBES, SUBSPACE, *NETWORK_PROBES)
 # Settings that a run replaces, so that they cannot be given with it.
-MODEL_FIELDS = ("model", "data", "weights", "checkpoints", "state_dict_key")
+MODEL_FIELDS = ("model", "data", "weights", "checkpoints", "state_dict_key", "mean", "std")
 
 
 @final
@@ -37,6 +37,8 @@ class ProbeConfig:
             first, in a few seconds.
         checkpoints: a pattern of weights files instead of `weights`, measured in their natural order.
         state_dict_key: the key of the state dict, where the weights file holds several.
+        mean, std: of the normalization that the network was trained with, one number or one for each channel, in units
+            of images from 0 to 1; the network is applied to `(x - mean) / std`.
         run: the folder of a simulated run instead of all of these, with its snapshots, samples and exact tangents.
         split: the samples: of the test set, of the training set, or of both.
         probes: names of the table of probes, `subspace`, or probes of the full network: `confidence` (calibration, and
@@ -70,6 +72,8 @@ class ProbeConfig:
     weights: str | None = None
     checkpoints: str | None = None
     state_dict_key: str | None = None
+    mean: tuple[Finite, ...] | None = None
+    std: tuple[Positive, ...] | None = None
     run: str | None = None
     split: Literal["test", "train", "both"] = "test"
     probes: tuple[str, ...] = ("margin", "onoff")
@@ -96,6 +100,8 @@ class ProbeConfig:
             raise UsageError(_unknown_choice_message("--method", self.method, tuple(METHODS)))
         if self.weights is not None and self.checkpoints is not None:
             raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
+        if len(self.mean or ()) != len(self.std or ()):
+            raise UsageError("--mean and --std belong together; give both, with as many numbers")
         self._require_norm()
         self._require_along()
         for kind in self.series_probes:

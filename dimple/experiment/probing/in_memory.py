@@ -1,5 +1,6 @@
 """Measurement of a network in memory: one call for any model, samples of any kind and all probes."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,21 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
 from dimple.errors import ShapeError, UsageError
-from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task
+from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task, probe_names
 from dimple.experiment.probing.measurement import Measurement
 from dimple.probes import PROBES, Probe
 from dimple.progress import show_progress
 from dimple.protocols import Progress, TangentField
 from dimple.settings import field_types, suggest_word
 from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA
-from dimple.tensors import BoundsLike, Box, as_box, flatten, resolve_device
+from dimple.tensors import BoundsLike, Box, as_box, flatten, generator, resolve_device
 
+# Samples that are compared with as many of the reference, and the fewest that say something.
+MAX_COMPARED = 1000
+MIN_COMPARED = 8
+# Samples and reference of one distribution differ less in their distances to the nearest one, and in their spread.
+MAX_DISTANCE_RATIO = 4.0
+MAX_SPREAD_RATIO = 4.0
 TANGENT_NAMES = ("class_pca", "global_pca", "local_pca")
 
 
@@ -95,10 +102,8 @@ def measure(
             raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
         # A network in double precision is measured in double precision.
         samples = samples.to(torch.promote_types(samples.dtype, parameter_dtype(model) or samples.dtype))
-        needs_gradient = any(probe.needs_gradient for probe in built)
-        context = prepare_classifier(
-            model, samples, output=output, preprocessing=preprocessing, needs_gradient=needs_gradient
-        )
+        users = [name for name, probe in zip(probe_names(built), built, strict=True) if probe.needs_gradient]
+        context = prepare_classifier(model, samples, output=output, preprocessing=preprocessing, gradient_users=users)
         with context as classifier:
             boundary = Boundary(classifier, box)
             _require_classes(labels, boundary.scores(samples[:1]).shape[1])
@@ -245,6 +250,7 @@ def _estimated_tangents(name: str, reference: Any, samples: Tensor, box: Box | N
     cloud = _as_samples(reference[0] if has_labels else reference, "reference", box).to(samples)
     if cloud.shape[1:] != samples.shape[1:]:
         raise ShapeError(f"reference has samples {tuple(cloud.shape[1:])}, and x has {tuple(samples.shape[1:])}")
+    _warn_of_other_data(samples, cloud)
     if name == "local_pca":
         return LocalPCA(cloud, None)
     field = GlobalPCA(cloud, None)
@@ -253,6 +259,27 @@ def _estimated_tangents(name: str, reference: Any, samples: Tensor, box: Box | N
     if not has_labels:
         raise UsageError("tangents 'class_pca' are estimated class by class: give reference=(samples, labels)")
     return ClassPCA(cloud, _as_labels(reference[1], len(cloud)).to(cloud.device), field.dim)
+
+
+def _warn_of_other_data(samples: Tensor, reference: Tensor) -> None:
+    """Warn where samples and reference cannot be drawn from one distribution, by their distances and their spread."""
+    x, cloud = (
+        flatten(points[torch.randperm(len(points), generator=generator(0, "compared samples"))[:MAX_COMPARED]]).double()
+        for points in (samples, reference)
+    )
+    if len(cloud) < MIN_COMPARED:
+        return
+    within = torch.cdist(cloud, cloud).fill_diagonal_(torch.inf).amin(1).median()
+    between = torch.cdist(x, cloud).amin(1).median()
+    spreads = [float((points - points.mean(0)).norm(dim=1).median()) for points in (x, cloud)]
+    is_other_scale = len(x) >= MIN_COMPARED and max(spreads) > MAX_SPREAD_RATIO * min(spreads)
+    if is_other_scale or between > MAX_DISTANCE_RATIO * within > 0:
+        warnings.warn(
+            f"x and reference look like different data: a sample of x is {between:.3g} from its nearest reference "
+            f"sample, where reference samples are {within:.3g} from theirs, and the spread of x is {spreads[0]:.3g}, "
+            f"that of reference {spreads[1]:.3g} (medians); give training samples of the same data in the same units",
+            stacklevel=5,
+        )
 
 
 def _device_of(model: Any) -> torch.device:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -45,9 +46,14 @@ class MeasurementTask:
 
     @property
     def names(self) -> list[str]:
-        """The names of the probes; a probe of somebody else has that of its class."""
-        names = {cls: name for name, cls in PROBES.items()}
-        return [names.get(type(probe), type(probe).__name__) for probe in self.probes]
+        """The names of the probes."""
+        return probe_names(self.probes)
+
+
+def probe_names(probes: Sequence[Probe]) -> list[str]:
+    """Return the names of probes; a probe of somebody else has that of its class."""
+    names = {cls: name for name, cls in PROBES.items()}
+    return [names.get(type(probe), type(probe).__name__) for probe in probes]
 
 
 def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = None) -> Measurement:

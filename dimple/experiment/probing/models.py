@@ -9,7 +9,7 @@ from torch import nn
 from dimple.data import Images, load_images
 from dimple.errors import UsageError
 from dimple.experiment.probing.config import ProbeConfig
-from dimple.networks import build_model, check_compatible, freeze, load_weights
+from dimple.networks import NormalizedModel, build_model, check_compatible, freeze, load_weights
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
 from dimple.tensors import generator
@@ -46,7 +46,8 @@ def load_trajectory(
     """
 
     def check(network: nn.Module) -> nn.Module:
-        return check_compatible(network, images.shape, len(images.classes), config.model, config.data)
+        network = check_compatible(network, images.shape, len(images.classes), config.model, config.data)
+        return network if config.mean is None else normalize(network, config, images.shape[0])
 
     if config.checkpoints is not None:
         network = check(build_model(config.model))
@@ -64,6 +65,16 @@ def load_trajectory(
             f"--checkpoints, or give --weights {UNTRAINED} to measure the network as it is built"
         )
     return SingleNetwork(freeze(network))
+
+
+def normalize(network: nn.Module, config: ProbeConfig, channels: int) -> nn.Module:
+    """Return the network behind the normalization of the configuration."""
+    mean, std = config.mean or (), config.std or ()
+    if isinstance(network, NormalizedModel):
+        raise UsageError(f"--mean is given, and --model {config.model} has a normalization of its own; leave it out")
+    if len(mean) not in (1, channels):
+        raise UsageError(f"--mean has {len(mean)} numbers, and the images have {channels} channels; give one for each")
+    return NormalizedModel(mean, std, network)
 
 
 def train_digits(network: nn.Module, progress: Progress) -> None:

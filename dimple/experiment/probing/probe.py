@@ -184,8 +184,7 @@ class ProbeRunner:
         Raises:
             ModelError: if the network is not a deterministic function of one sample with a gradient.
         """
-        needs_gradient = any(probe.needs_gradient for probe in self.probe_builder.probes)
-        return self.sources.make_boundary(network, self.device, needs_gradient)
+        return self.sources.make_boundary(network, self.device, self.probe_builder.gradient_users)
 
     def load_batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples of a split and their classes, on the device."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, final
 
@@ -21,6 +21,9 @@ from dimple.protocols import Progress, TangentField
 from dimple.runs import Checkpoints
 from dimple.scene import load_run_scene
 from dimple.tensors import Box
+
+# How the results of a search without gradients are read.
+DECISIONS_NOTE = "by decisions only (bisection), without gradients: margins are upper bounds, loose in many dimensions"
 
 
 class LabeledSamples(Protocol):
@@ -72,19 +75,19 @@ class Sources:
         """Return the precision of the samples: single for images, double for points where the device has it."""
         return torch.float64 if self.image_dataset is None and device.type != "mps" else torch.float32
 
-    def make_boundary(self, network: nn.Module, device: torch.device, needs_gradient: bool = True) -> Boundary:
+    def make_boundary(self, network: nn.Module, device: torch.device, gradient_users: Sequence[str]) -> Boundary:
         """Return the boundary of a network within the bounds, on the device, after a trial of the network.
 
         A network of images is evaluated in its own precision where the device has it.
 
         Raises:
-            ModelError: if the network is not a deterministic function of one sample, with a gradient where needed.
+            ModelError: if the network is not a deterministic function of one sample with a gradient where needed.
         """
         samples = next(iter(self.samples.values()))
         dtype = self.dtype(device)
         x = samples.batch(torch.arange(min(TRIAL_SAMPLES, len(samples))))[0].to(device, dtype)
         # The networks are in eval mode before and after the trial.
-        with prepare_classifier(self.place(network, device), x, needs_gradient=needs_gradient) as classifier:
+        with prepare_classifier(self.place(network, device), x, gradient_users=gradient_users) as classifier:
             return Boundary(classifier.unwrap(x), self.bounds)
 
     def place(self, network: nn.Module, device: torch.device) -> nn.Module:
@@ -99,7 +102,11 @@ def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) 
     Raises:
         UsageError, DataError, ModelError, RunError, SceneError: with one sentence for the user.
     """
-    return _load_image_sources(config, device, progress) if config.run is None else _load_run_sources(config.run)
+    run = config.run
+    sources = _load_image_sources(config, device, progress) if run is None else _load_run_sources(run)
+    if config.method == "bisection":
+        sources.facts.append(("search", DECISIONS_NOTE))
+    return sources
 
 
 def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Progress) -> Sources:

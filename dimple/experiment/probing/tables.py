@@ -28,6 +28,8 @@ QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MAX_RATIO_CHANGE = 0.02
 # Fewer samples say too little about the accuracy.
 MIN_JUDGED_SAMPLES = 10
+# An accuracy is near that of one class below this fraction of the way from it to 1.
+NEAR_CHANCE = 0.25
 
 
 def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -79,18 +81,19 @@ def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dic
 
 
 def accuracy_warning(row: Mapping[str, Any]) -> str:
-    """Return a warning where a network is worse than always predicting one class; empty where it is not.
+    """Return a warning where a network is hardly better than always predicting one class; empty where it is better.
 
     Example:
-        >>> accuracy_warning({"accuracy": 0.05, "majority_accuracy": 0.1, "samples": 40})[:41]
-        'accuracy 0.05 is below that of predicting'
+        >>> accuracy_warning({"accuracy": 0.15, "majority_accuracy": 0.1, "samples": 40})[:40]
+        'accuracy 0.15 is near that of predicting'
     """
     accuracy, majority = row["accuracy"], row["majority_accuracy"]
-    if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority):
+    if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority + NEAR_CHANCE * (1 - majority)):
         return ""
     return (
-        f"accuracy {accuracy:.2g} is below that of predicting the most frequent class, {majority:.2g}: check the order "
-        "of the classes, the normalization of the inputs and the weights"
+        f"accuracy {accuracy:.2g} is {'below' if accuracy < majority else 'near'} that of predicting the most frequent "
+        f"class, {majority:.2g}, and such margins mean nothing: check the normalization of the inputs (--mean and "
+        "--std, or preprocessing= in Python), the order of the classes and the weights"
     )
 
 

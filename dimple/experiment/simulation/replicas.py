@@ -93,7 +93,8 @@ class Replicas:
             run.write_cache(f"replica-{index}-{step}", arrays | {LOSS: np.array(loss)})
 
         scene.training.fit(
-            self._build_network(index), samples.train.float().to(self.device), samples.train_labels.to(self.device),
+            scene.initial_network(samples, self.device),
+            samples.train.float().to(self.device), samples.train_labels.to(self.device),
             self.steps, record, seed=scene.seed, tangents=choose_tangents(scene, samples, self.device),
             bounds=samples.bounds, cache=PrefixedCache(run, f"training-{index}"),
         )  # fmt: skip

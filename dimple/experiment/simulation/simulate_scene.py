@@ -232,7 +232,7 @@ class Simulation:
             def record(step: int, network: nn.Module, loss: float) -> None:
                 self.run.write_snapshot(step, network.state_dict(), loss)
 
-            network = _build_network(self.scene, self.samples, self.device)
+            network = self.scene.initial_network(self.samples, self.device)
             tangents = choose_tangents(self.scene, self.samples, self.device)
             training.fit(
                 network,
@@ -299,7 +299,7 @@ class Simulation:
 
     def control(self) -> None:
         """Train and measure the controls, and add their summaries to that of the run."""
-        build = functools.partial(_build_network, self.scene, self.samples, self.device)
+        build = functools.partial(self.scene.initial_network, self.samples, self.device)
         with self.progress("controls", 2 * len(self.run.steps)) as advance:
             found = measure_controls(self.scene, self.samples, self.device, build, advance)
         summaries = {

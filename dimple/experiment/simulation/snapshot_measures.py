@@ -11,7 +11,6 @@ from torch import nn
 from dimple.boundary import Boundary
 from dimple.data import DataSplits
 from dimple.errors import SceneError
-from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.experiment.simulation.dimple_shape import (
     SHAPE_UNITS,
     measure_widths,
@@ -21,6 +20,7 @@ from dimple.experiment.simulation.dimple_shape import (
 )
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
+from dimple.probes.closest_points import closest_points, use_closest_points
 from dimple.protocols import TangentField
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.scene.scene import Scene
@@ -126,12 +126,16 @@ class SnapshotMeasurer:
     def _use_closest_points(self, boundary: Boundary, columns: Arrays, details: Arrays) -> NDArray[np.float64]:
         """Reconcile the columns of the training points, and return their boundary points."""
         x = self.samples.train[self.samples.train_rows].to(self.device, self.precise_dtype)
+        parts = (columns, details)
+        tables = [{name: torch.from_numpy(values).to(x.device) for name, values in part.items()} for part in parts]
+        use_closest_points(boundary, x, self.probes, self.tangents, *tables)
+        for part, table in zip(parts, tables, strict=True):
+            part.update({name: values.cpu().numpy() for name, values in table.items()})
         margin = next((probe for probe in self.probes if isinstance(probe, Margin)), None)
         is_bounded = self.samples.bounds is not None
         if is_bounded or (margin is not None and (margin.norm, margin.adversarial_class) != ("l2", "any")):
             return np.full(x.shape, np.nan)
-        assert self.tangents is not None
-        return use_closest_points(boundary, x, self.tangents, columns, details)
+        return closest_points(x, *tables).cpu().double().numpy()
 
     def _add_widths(self, boundary: Boundary, columns: Arrays, details: Arrays) -> None:
         """Add the column `dimple_width`, signed as the offset."""

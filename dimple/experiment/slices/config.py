@@ -4,8 +4,8 @@ import dataclasses
 from typing import Literal, final
 
 from dimple.errors import UsageError
-from dimple.experiment.probing.config import ProbeConfig, format_command
-from dimple.settings import Count, Natural, Positive, Seed, settings
+from dimple.experiment.probing.config import MODEL_FIELDS, ProbeConfig, format_command
+from dimple.settings import Count, Finite, Natural, Positive, Seed, settings
 
 # Grid cells along each axis by default and at most, by the dimension of the slice: the scores at all corners are in
 # memory.
@@ -19,7 +19,7 @@ class SliceConfig:
     """All settings that decide a slice; its run keeps them in its config.yaml.
 
     Args:
-        model, data, weights, checkpoints, state_dict_key, run: the network or the series, as in `ProbeConfig`.
+        model, data, weights, checkpoints, state_dict_key, mean, std, run: the network or the series, see `ProbeConfig`.
         split: the split that the images come from.
         images: numbers of the images in the split; the first image is the origin. With `run`, numbers of its points.
         axes: the choice of the axes; None is `gradient` with a run, else `points`.
@@ -46,6 +46,8 @@ class SliceConfig:
     weights: str | None = None
     checkpoints: str | None = None
     state_dict_key: str | None = None
+    mean: tuple[Finite, ...] | None = None
+    std: tuple[Positive, ...] | None = None
     run: str | None = None
     split: Literal["test", "train"] = "test"
     images: tuple[Natural, ...] = (0,)
@@ -101,5 +103,5 @@ class SliceConfig:
     @property
     def probe_config(self) -> ProbeConfig:
         """The settings of the network and its samples as a configuration of probes."""
-        names = ("model", "data", "weights", "checkpoints", "state_dict_key", "run", "split", "seed", "null_draws")
+        names = (*MODEL_FIELDS, "run", "split", "seed", "null_draws")
         return dataclasses.replace(ProbeConfig(), **{name: getattr(self, name) for name in names})

@@ -322,7 +322,7 @@ class SliceRunner:
         return distances
 
     def _make_boundary(self, network: nn.Module) -> Boundary:
-        return self.sources.make_boundary(network, self.device)
+        return self.sources.make_boundary(network, self.device, ["a slice"])
 
     @property
     def _inside_tolerance(self) -> float:

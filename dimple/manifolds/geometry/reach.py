@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dimple.errors import SceneError
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold
 from dimple.manifolds.geometry.closest_point import StartPoints, closest_source_points
@@ -22,6 +23,8 @@ STEP_DECAY = 0.75
 SHRINKING_ROUNDS = 12
 # Pairs nearer than this fraction of the size only measure the curvature, with a large rounding error.
 MIN_RELATIVE_DISTANCE = 1e-3
+# Sheets must be apart by this number of these distances, else nearer ones may have been missed.
+RESOLVED_DISTANCES = 1.5
 
 
 def estimate_reach(source: Manifold, chart: ChartMap) -> float:
@@ -40,6 +43,20 @@ def estimate_reach(source: Manifold, chart: ChartMap) -> float:
     curvature = _max_curvature(source, chart, grid_points, spacing)
     min_radius = 1 / curvature if curvature > 0 else float("inf")
     return min(min_radius, _min_federer_quotient(source, chart, grid_points, spacing))
+
+
+def require_resolved_reach(manifold: Manifold, x: Tensor) -> None:
+    """Require that a reach from a search is larger than what the search resolves, on a manifold with points `(N, n)`.
+
+    Raises:
+        SceneError: if it is not.
+    """
+    limit = RESOLVED_DISTANCES * MIN_RELATIVE_DISTANCE * bounding_box_diagonal(x) / 2
+    if not manifold.reach_is_exact and manifold.reach < limit:
+        raise SceneError(
+            f"manifold: the search for the reach finds {manifold.reach:.3g}, and below {limit:.3g} it may take facing "
+            "sheets for one; choose fewer turns, longer waves or lower ones"
+        )
 
 
 def estimate_separation(a: Manifold, b: Manifold) -> float:

@@ -140,7 +140,10 @@ class StackedMLP:
             return parameters.new_zeros(count, rows, columns)
 
         in_place, self._activate, self._differentiate = ACTIVATIONS[layout.activation]
-        self.x = buffer(batch_size, sizes[0])
+        # In the order in which the product with the gradient of the first weights reads it.
+        self.x = (
+            buffer(batch_size, sizes[0]) if has_kernel(self._weight_gradients[0]) else buffer(sizes[0], batch_size).mT
+        )
         self._inputs = [buffer(size, batch_size) for size in sizes[1:-1]]
         self._outputs = self._inputs if in_place else [torch.empty_like(inputs) for inputs in self._inputs]
         self.scores = buffer(sizes[-1], batch_size)

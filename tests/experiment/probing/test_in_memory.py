@@ -1,6 +1,7 @@
 """Measurement of networks in memory: known margins from any kind of input, and one sentence for every mistake."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,3 +221,25 @@ def test_the_accuracy_is_that_of_the_samples_with_a_label() -> None:
     assert some["accuracy"] == pytest.approx(2 / 3)
     assert some["majority_accuracy"] == 1
     assert "accuracy" not in measure(half_space(), points, None, bounds=(-1, 1)).statistics
+
+
+@pytest.mark.parametrize("change", ["scale", "small scale", "place", "other data"])
+def test_reference_samples_of_other_data_are_told(change: str) -> None:
+    stream = generator(0, "cloud")
+    # A sheet of two dimensions in ten.
+    sheet = torch.randn(2, 10, generator=stream)
+    cloud, x = (torch.randn(count, 2, generator=stream) @ sheet for count in (400, 40))
+    other = {
+        "scale": 255 * cloud,
+        "small scale": cloud / 255,
+        "place": cloud + 20,
+        "other data": torch.randn(400, 2, generator=stream) @ torch.randn(2, 10, generator=stream),
+    }[change]
+    network = torch.nn.Linear(10, 2).requires_grad_(False).eval()
+    settings: dict[str, Any] = {"bounds": None, "tangents": "local_pca", "probes": [OnOff(null_draws=1)]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(network, x, reference=cloud, **settings)
+        measure(network, x[:1], reference=cloud, **settings)
+    with pytest.warns(UserWarning, match="x and reference look like different data"):
+        measure(network, x, reference=other, **settings)

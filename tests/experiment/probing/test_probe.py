@@ -1,6 +1,7 @@
 """Tests of the verb `probe` on the bundled digits, and on published checkpoints where they are available."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from dimple.data import load_images
 from dimple.errors import ModelError, RunError, UsageError
 from dimple.experiment import ProbeConfig, probe, simulate
 from dimple.experiment.probing import build_probes
-from dimple.experiment.probing.models import train_digits
+from dimple.experiment.probing.models import normalize, train_digits
 from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.run import Run
 from dimple.networks import build_model
@@ -334,3 +335,70 @@ def test_a_network_of_ones_own_without_weights_is_measured_only_when_asked(tmp_p
         probe(ProbeConfig(**settings, probes=("margin",)), tmp_path / "out", device="cpu")
     run = probe(ProbeConfig(**settings, probes=("margin",), weights="none"), tmp_path / "out", device="cpu")
     assert ["weights", "none: the network as its code builds it"] in [list(fact) for fact in run.info["facts"]]
+
+
+def test_a_network_without_gradient_is_measured_by_its_decisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import torch\nfrom torch import nn\nfrom tests.experiment.linear_network import linear\n\n\n"
+        "class Hard(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.net = linear()\n\n"
+        "    def forward(self, x):\n        z = self.net(x)\n"
+        "        return nn.functional.one_hot(z.argmax(1), z.shape[1]).float()\n"
+    )
+    (tmp_path / "hard_networks.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "hard_networks", raising=False)
+    data = linear_network.write_images(tmp_path)
+    settings = {"model": "hard_networks:Hard", "weights": "none", "data": data, "samples": 4}
+    with pytest.raises(ModelError, match=r"which margin and onoff need; .* the method bisection"):
+        probe(ProbeConfig(**settings, dim=2, neighbors=4), tmp_path / "out", device="cpu")  # type: ignore[arg-type]
+    config = ProbeConfig(**settings, probes=("margin",), method="bisection", max_passes=300.0)  # type: ignore[arg-type]
+    run = probe(config, tmp_path / "bisected", device="cpu")
+    columns, units = read_table(run.path / "measurements.parquet")
+    images = load_images(data, "test")
+    exact = measure(linear_network.linear().eval(), images.x, images.y, bounds=(0, 1))["margin"].values.numpy()
+    ratio = np.abs(columns["margin"]) / np.abs(exact[columns["index"]])
+    assert (ratio > 1 - 1e-3).all() and (ratio < 1.3).all()
+    assert columns["margin_status"].tolist() == [4] * 4 and "4 decisions only" in units["margin_status"]
+    assert "by decisions only" in (run.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0.3,), (0.5,)), ((0.1, 0.2, 0.3), (0.5, 0.25, 0.2))])
+def test_the_normalization_of_the_training_is_that_of_measure(
+    mean: tuple[float, ...], std: tuple[float, ...], tmp_path: Path
+) -> None:
+    channels = len(mean)
+    pixels = torch.randint(0, 256, (40, channels, 2, 2), generator=generator(0, "pixels")).byte().numpy()
+    labels = np.arange(40) % 2
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(tmp_path / "images.npz", **dict(zip(names, (pixels, labels, pixels, labels), strict=True)))
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * channels, 2))
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    (tmp_path / "plain_networks.py").write_text(
+        f"from torch import nn\n\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear({4 * channels}, 2))\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        patch.delitem(__import__("sys").modules, "plain_networks", raising=False)
+        settings = {"model": "plain_networks:make", "weights": str(tmp_path / "weights.safetensors")}
+        settings |= {"data": f"npz:{tmp_path / 'images.npz'}"}
+        config = ProbeConfig(**settings, mean=mean, std=std, probes=("margin",), samples=12)  # type: ignore[arg-type]
+        run = probe(config, tmp_path / "out", device="cpu")
+        wrong = dataclasses.replace(config, mean=(0.1, 0.2), std=(1.0, 1.0))
+        with pytest.raises(UsageError, match=f"2 numbers, and the images have {channels} channel"):
+            probe(wrong, tmp_path / "wrong", device="cpu")
+    assert f"--mean {','.join(map(str, mean))} --std {','.join(map(str, std))}" in config.command
+    columns, _ = read_table(run.path / "measurements.parquet")
+    x = torch.from_numpy(pixels[columns["index"]] / 255).float()
+    shared = (mean[0], std[0]) if channels == 1 else (mean, std)
+    expected = measure(network.eval(), x, labels[columns["index"]], bounds=(0, 1), preprocessing=shared)
+    assert columns["margin"] == pytest.approx(expected["margin"].values.numpy(), rel=1e-4)
+
+
+def test_a_normalization_is_given_once_and_as_a_pair() -> None:
+    with pytest.raises(UsageError, match="--mean and --std belong together"):
+        ProbeConfig(mean=(0.5,))
+    config = ProbeConfig(model="resnet20", data="digits", weights="none", mean=(0.5,), std=(0.5,))
+    with pytest.raises(UsageError, match="has a normalization of its own"):
+        normalize(build_model("resnet20"), config, 3)

@@ -110,3 +110,12 @@ def test_training_alone_keeps_the_snapshots_that_a_simulation_measures_later(run
     assert all(torch.equal(first[name], second[name]) for name in second)
     measured = simulate(run.scene, tmp_path / "run", device="cpu", film=False)
     assert np.array_equal(measured.metrics.to_numpy(), run.metrics.to_numpy(), equal_nan=True)
+
+
+def test_features_without_labels_are_fitted_before_training(tmp_path: Path) -> None:
+    network = "network={kind: autoencoder_classifier, units: 16, steps: 20}"
+    scene = load_scene_text(tmp_path, [network, "training.epochs=1", "probes=[]", "slice=null", "tangents=null"])
+    run = train(scene, tmp_path / "run", device="cpu")
+    start = scene.build_network((1, 8, 8), 10).state_dict()
+    first = run.read_snapshot(0)[0]
+    assert any(not torch.equal(first[name], start[name]) for name in start)

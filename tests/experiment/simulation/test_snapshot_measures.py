@@ -8,7 +8,6 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.columns import describe_column
-from dimple.experiment.simulation.closest_points import use_closest_points
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurer
 from dimple.networks import freeze
 from dimple.probes import Offset, OnOff, run_probes
@@ -45,10 +44,7 @@ def test_single_precision_changes_no_statistic_that_is_shown(name: str) -> None:
     ]
     for metrics, double in rows:
         result = run_probes(Boundary(double), x, y, seeded, scene.manifold)
-        columns, details = (
-            {name: values.numpy() for name, values in found.items()} for found in (result.columns, result.details)
-        )
-        use_closest_points(Boundary(double), x, scene.manifold, columns, details)
+        columns = {name: values.numpy() for name, values in result.columns.items()}
         for name, column in (("margin", "margin"), ("dimple_depth", "offset"), ("dimple_depth_null", "offset_null")):
             expected = lower_median(columns[column])
             assert metrics[name] == pytest.approx(expected, rel=1e-4), name
