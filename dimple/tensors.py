@@ -182,7 +182,8 @@ def vector_norm(vectors: Tensor, kind: str = "l2", keepdim: bool = False) -> Ten
     if kind == "l2":
         limits = torch.finfo(lengths.dtype)
         is_extreme = (lengths < NORM_SAFETY * limits.tiny**0.5) | (lengths > limits.max**0.5 / NORM_SAFETY)
-        if bool(is_extreme.any()):
+        # On an accelerator the question would wait for all work before it, which takes longer than the answer saves.
+        if vectors.device.type == "cuda" or bool(is_extreme.any()):
             size = vectors.abs().amax(-1, keepdim=True)
             # A power of two, so that a norm is the same at every scale, to the last bit.
             unit = torch.ldexp(torch.ones_like(size), torch.frexp(size).exponent - 1)
@@ -329,8 +330,8 @@ def require_samples(x: Tensor, name: str = "x") -> Tensor:
 
 
 # The strings in `purpose` are part of the seed: a change of one changes the random numbers, and so all results.
-def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a random generator for one purpose, so that random numbers for one purpose do not affect another.
+def generator(seed: int, *purpose: object) -> torch.Generator:
+    """Return a generator on the CPU for one purpose, so that random numbers for one purpose do not affect another.
 
     Example:
         >>> a, b = generator(0, "data"), generator(0, "network")
@@ -339,17 +340,19 @@ def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     state = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
-    return torch.Generator(device).manual_seed(state)
+    return torch.Generator().manual_seed(state)
 
 
 def resolve_device(name: str) -> torch.device:
     """Return the device named `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; `auto` selects a CUDA GPU if there is one.
 
+    It equals the device of its tensors: `cuda` has the index of the current one.
+
     Raises:
         DeviceError: if this machine or this build of torch lacks it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -363,4 +366,4 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError("device 'mps' is missing; choose cpu or auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(f"device {name!r} is not supported; choose auto, cpu, cuda or mps")
-    return device
+    return torch.empty(0, device=device).device

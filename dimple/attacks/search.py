@@ -363,7 +363,7 @@ class SearchState:
         self.limit = torch.full_like(self.limit, max_passes)
         # A search with passes to spare leaves some for the points that fail.
         reserve = len(CHECK_LENGTHENINGS) * FORWARD_COST
-        limit = self.limit - torch.where(self.remaining > 2 * reserve, reserve, CHECK_PASSES)
+        limit = torch.where(self.remaining > 2 * reserve, self.limit - reserve, self.limit - CHECK_PASSES)
         self.refine(limit, MAX_REFINEMENT_FORWARDS, 0.0)
         self.check()
         return self

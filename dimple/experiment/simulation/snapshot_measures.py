@@ -127,7 +127,12 @@ class SnapshotMeasurer:
         """Reconcile the columns of the training points, and return their boundary points."""
         x = self.samples.train[self.samples.train_rows].to(self.device, self.precise_dtype)
         parts = (columns, details)
-        tables = [{name: torch.from_numpy(values).to(x.device) for name, values in part.items()} for part in parts]
+        arrays = [{name: torch.from_numpy(values) for name, values in part.items()} for part in parts]
+        # A table that is measured in single precision holds double precision.
+        tables = [
+            {name: values.to(x if values.is_floating_point() else x.device) for name, values in part.items()}
+            for part in arrays
+        ]
         use_closest_points(boundary, x, self.probes, self.tangents, *tables)
         for part, table in zip(parts, tables, strict=True):
             part.update({name: values.cpu().numpy() for name, values in table.items()})
