@@ -109,7 +109,8 @@ def summarize_position(columns: dict[str, NDArray[np.float64]], limit: float) ->
     return {
         **statistic("boundary_angle", columns, SHAPE_UNITS),
         "boundary_translation": float(abs(position.mean())),
-        "boundary_tilt": float(position.std()),
+        # Equal positions have a standard deviation of rounding.
+        "boundary_tilt": float(position.std()) if np.ptp(position) > 0 else 0.0,
     }
 
 
