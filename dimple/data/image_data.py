@@ -31,7 +31,7 @@ class ImageData(DataSource, ABC):
     """
 
     subset: Count | None = None
-    test: Count | None = 1000
+    test: Count | None = None
     classes: tuple[Natural, ...] = ()
     half: Literal["first", "second"] | None = None
     pca: Count | None = None
@@ -138,7 +138,6 @@ class Digits(ImageData):
     """The 1,797 digits of 8 x 8 pixels of scikit-learn, a fifth of them for testing."""
 
     dataset: ClassVar[str] = "digits"
-    test: Count | None = None
 
 
 @final

@@ -6,11 +6,9 @@ default parameters are those of its data set.
 
 import dataclasses
 import math
-from typing import Annotated, final
+from typing import final
 
 import torch
-from annotated_types import Interval, MinLen
-from pydantic import Strict
 from torch import Tensor
 from torch.autograd.functional import jvp
 from torch.nn.functional import normalize
@@ -43,7 +41,6 @@ DEFORMATIONS = ("padding", "amplitude", "shift", "shear")
 # Standard deviation of the Gaussian that smooths the noise, and the radius where it is cut, in cells of the grid.
 SMOOTHING_WIDTH = 2.0
 SMOOTHING_RADIUS = 8
-Digit = Annotated[int, Strict(), Interval(ge=0, le=9)]
 
 
 @final
@@ -106,7 +103,7 @@ class MNIST1D(DataSource):
 
     train: Count = 4000
     test: Count = 1000
-    digits: Annotated[tuple[Digit, ...], MinLen(2)] = tuple(range(10))
+    digits: tuple[Natural, ...] = tuple(range(10))
     length: Count = 40
     min_padding: NonNegative = 36.0
     max_padding: Count = 60
@@ -121,6 +118,8 @@ class MNIST1D(DataSource):
     def __post_init__(self) -> None:
         if len(set(self.digits)) != len(self.digits):
             raise SceneError(f"MNIST1D.digits is {list(self.digits)}; name each digit once")
+        if len(self.digits) < 2 or max(self.digits) > 9:
+            raise SceneError(f"MNIST1D.digits is {list(self.digits)}; name at least two digits from 0 to 9")
         if self.min_padding > self.max_padding:
             raise SceneError(
                 f"MNIST1D.min_padding is {self.min_padding:g}; it must be at most max_padding, {self.max_padding}"

@@ -158,7 +158,7 @@ def test_samples_without_known_tangents_are_refused() -> None:
     ("settings", "message"),
     [
         ({"digits": (1, 1)}, "name each digit once"),
-        ({"digits": (1, 10)}, "less than or equal to 9"),
+        ({"digits": (1, 10)}, "at least two digits from 0 to 9"),
         ({"min_padding": 61.0}, "at most max_padding, 60"),
         ({"length": 4}, "must have fewer"),
         ({"length": 100, "noise_directions": 73}, "72 coefficients"),

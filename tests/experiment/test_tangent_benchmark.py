@@ -25,7 +25,8 @@ def sweeps_by_name(scene: Scene, **settings: int) -> dict[str, ErrorSweep]:
     return {sweep.name: sweep for sweep in benchmark_tangents(scene, **settings).sweeps}
 
 
-@pytest.mark.parametrize("name", MANIFOLD_SCENES)
+# With more dimensions, the smallest of the clouds has fewer points than a neighborhood needs.
+@pytest.mark.parametrize("name", [name for name in MANIFOLD_SCENES if name != "random_subspace"])
 def test_on_every_scene_the_estimate_is_better_than_chance_and_improves_with_points(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ def test_a_training_that_continues_ends_in_the_same_bits(name: str, monkeypatch:
         arrays: dict[str, Any] | None = None
 
         def read_cache(self, name: str) -> dict[str, Any] | None:
-            return self.arrays
+            return self.arrays if name == loop.STATE else None
 
         def write_cache(self, name: str, arrays: dict[str, Any]) -> None:
             if arrays["step"] == 3:

@@ -304,7 +304,8 @@ def interrupt_after_first_batch(stage: str, total: int, /) -> contextlib.Abstrac
 
 def test_other_tangent_spaces_do_not_continue_an_unfinished_run(tmp_path: Path) -> None:
     planes = [torch.rand(200, 3) * torch.tensor([1.0, 1.0, 0.0]), torch.rand(200, 3) * torch.tensor([0.0, 1.0, 1.0])]
-    x = torch.rand(6, 3)
+    # Where the two planes meet, so that neither is other data.
+    x = torch.rand(6, 3) * torch.tensor([0.0, 1.0, 0.0])
 
     def start(reference: Tensor) -> Measurement:
         probe = OnOff(null_draws=1)
