@@ -156,10 +156,10 @@ def test_a_measurement_compares_four_objectives_of_one_network(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"along": ("clear",), "eps": 0.1}, "--along is clear; did you mean 'clean'"),
+        ({"along": ("clear",), "eps": (0.1,)}, "--along is clear; did you mean 'clean'"),
         ({"along": ("clean",)}, "needs --eps, the training radius"),
-        ({"along": ("clean",), "eps": 0.1, "probes": ("margin",)}, "--along belongs to --probe speed"),
-        ({"along": ("clean",), "eps": 0.1, "norm": "l1"}, "--norm is l1, and the objectives of --along"),
+        ({"along": ("clean",), "eps": (0.1,), "probes": ("margin",)}, "--along belongs to --probe speed"),
+        ({"along": ("clean",), "eps": (0.1,), "norm": "l1"}, "--norm is l1, and the objectives of --along"),
         ({}, "--probe speed compares the steps of a series"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 
 from dimple.boundary import Boundary
 from dimple.data import Digits
-from dimple.errors import RunError, SceneError
+from dimple.errors import RunError, SceneError, UsageError
 from dimple.experiment import ProbeConfig, probe, simulate, train
 from dimple.experiment.outputs.export import export_run
 from dimple.experiment.run import Run
@@ -117,6 +117,16 @@ def test_a_network_and_augmentation_that_points_do_not_fit_leave_no_folder(tmp_p
         with pytest.raises(SceneError, match="images of"):
             train(scene, tmp_path / "run", device="cpu")
         assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_of_images_are_compared_by_a_report(run: Run) -> None:
+    with pytest.raises(RunError, match="dimple report compares any runs"):
+        export_run(run.path, [run.path.parent / "both.mp4"], other=run.path)
+
+
+def test_a_location_of_data_that_a_scene_makes_is_refused() -> None:
+    with pytest.raises(UsageError, match="makes its data itself; leave it out"):
+        Scene(manifold=Sphere(dim=2)).samples("mnist:mnist")
 
 
 def test_controls_of_images_are_refused(tmp_path: Path) -> None:
