@@ -41,8 +41,8 @@ class ImageData(DataSource, ABC):
         spec = self._specification(location)
         train, test = (load_images(spec, split) for split in ("train", "test"))
         names, classes = self._keep_classes(train)
-        x, y = self._choose(train, classes, self.subset, generator(seed, "train images"), self.half)
-        x_test, y_test = self._choose(test, classes, self.test, generator(seed, "test images"))
+        x, y = self._choose("subset", train, classes, generator(seed, "train images"), self.half)
+        x_test, y_test = self._choose("test", test, classes, generator(seed, "test images"))
         require_several_classes(y, "data.classes")
         splits = DataSplits(
             x,
@@ -71,18 +71,20 @@ class ImageData(DataSource, ABC):
         numbers[list(kept)] = torch.arange(len(kept))
         return tuple(images.classes[number] for number in kept), numbers
 
-    @staticmethod
     def _choose(
-        images: Images, numbers: Tensor, count: int | None, stream: torch.Generator, half: str | None = None
+        self, key: str, images: Images, numbers: Tensor, stream: torch.Generator, half: str | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return `count` images of the kept classes and their new classes, in the order of the data set."""
+        """Return as many images of the kept classes as a key says, and their new classes, in the order of the data."""
+        count = getattr(self, key)
         rows = torch.nonzero(numbers[images.y] >= 0)[:, 0]
         if half is not None:
             shuffled = rows[torch.randperm(len(rows), generator=generator(0, "halves"))]
             middle = len(rows) // 2
             rows = (shuffled[:middle] if half == "first" else shuffled[middle:]).sort().values
         if count is not None and count > len(rows):
-            raise SceneError(f"data asks for {count} images and {images.source} has {len(rows)}; give a smaller number")
+            raise SceneError(
+                f"data.{key} is {count} and {images.source} has {len(rows)} such images; give a smaller number"
+            )
         if count is not None:
             rows = rows[torch.randperm(len(rows), generator=stream)[:count]].sort().values
         x, y = images.batch(rows)

@@ -104,12 +104,15 @@ class Run(RunFolder):
             replica: the number of the replica in a run of several; None for the one that the run shows.
 
         Raises:
-            RunError: if the run is no simulation, or has no snapshot of this step.
+            RunError: if the run is no simulation, or has no snapshot of this step, or no such replica.
         """
         if self.kind != "simulation":
             raise RunError(f"{self.path}: is a {self.kind}, which keeps no networks")
         if step not in self.steps:
             raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
+        count = self.scene.replicas
+        if replica is not None and not 0 <= replica < count:
+            raise RunError(f"{self.path}: has no replica {replica}; it has {count}, numbered from 0")
         network = self.scene.build_network(self.sample_shape, len(self.class_names))
         network.load_state_dict(self.read_snapshot(step, replica)[0])
         return freeze(network).double()

@@ -1,6 +1,7 @@
 """Speed of the decision boundary away from a sample or towards it while the weights change."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -204,7 +205,7 @@ def speed_sign_fractions(margin: Tensor, speed: Tensor, edges: Sequence[float]) 
     Returns:
         For each interval `margin_from`, `margin_to`, `samples`, the fractions `positive` and `negative` (nan without
         samples), and `negative_low`, `negative_high`, the 95 % interval of the fraction of negative speeds if both
-        signs are equally likely.
+        signs are equally likely (nan without samples).
 
     Raises:
         ShapeError: if the columns differ in shape, or the edges are fewer than two or not increasing.
@@ -227,7 +228,7 @@ def speed_sign_fractions(margin: Tensor, speed: Tensor, edges: Sequence[float]) 
     for low, high in itertools.pairwise(edges):
         signs = speed[(margin >= low) & (margin < high) & ~speed.isnan()].sign()
         count = len(signs)
-        low_end, high_end = (float(binom.ppf(tail, count, 0.5)) / max(count, 1) for tail in (0.025, 0.975))
+        low_end, high_end = (binom.ppf([0.025, 0.975], count, 0.5) / count).tolist() if count else (math.nan, math.nan)
         rows.append({
             "margin_from": float(low), "margin_to": float(high), "samples": float(count),
             "positive": float((signs > 0).double().mean()), "negative": float((signs < 0).double().mean()),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import AffineSlice
 from dimple.data import DATA_SOURCES, LABEL_RULES, SAMPLINGS, DataSource, DataSplits, LabelRule, Sampling, SyntheticData
-from dimple.errors import SceneError
+from dimple.errors import SceneError, UsageError
 from dimple.levelsets import LEVEL_SETS
 from dimple.levelsets.adaptive import Adaptive
 from dimple.levelsets.base import LevelSet
@@ -170,7 +170,10 @@ class Scene:
 
         Raises:
             SceneError, DataError: if the data cannot be made or read.
+            UsageError: if the location is that of another data set, or the scene makes its data.
         """
+        if location is not None and not self.data.dataset:
+            raise UsageError(f"data is {location!r}, and the scene {self.name} makes its data itself; leave it out")
         return self.data.sample(self.manifold, self.seed, location)
 
     def replica(self, index: int) -> "Scene":

@@ -68,6 +68,9 @@ def _export_pair(
 ) -> list[Path]:
     if wrong := [target for target in targets if target.suffix not in RENDERED_SUFFIXES]:
         raise UsageError(f"{wrong[0]}: two runs side by side are drawn as {', '.join(RENDERED_SUFFIXES)}")
+    for run in (left, right):
+        if run.views_path != run.path and not (run.path / "geometry.safetensors").is_file():
+            raise RunError(f"{run.path}: is drawn in a slice, and only alone; dimple report compares any runs")
     frames = pair_frames(*(_require_frames(run) for run in (left, right)))
     with progress("film", len(frames)) as advance:
         write_frames(frames, targets, Film(fps=fps), size, advance, run_metadata(left))

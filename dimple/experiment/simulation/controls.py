@@ -24,6 +24,8 @@ CONTROLS = {
 
 def require_offset(scene: Scene) -> None:
     """Raise a SceneError if the scene does not measure the distance that controls judge."""
+    if scene.manifold is None:
+        raise SceneError("controls compare distances along the normals of a manifold; leave them out for images")
     if not any(isinstance(probe, Offset) for probe in scene.probes):
         raise SceneError("controls compare the distance that the probe offset measures; add {kind: offset} to probes")
 

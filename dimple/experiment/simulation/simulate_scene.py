@@ -15,7 +15,7 @@ from torch import nn
 
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.data import DataSplits
-from dimple.errors import DivergedError
+from dimple.errors import DivergedError, SceneError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
@@ -31,7 +31,7 @@ from dimple.experiment.simulation.snapshot_measures import (
     SnapshotMeasurement,
     SnapshotMeasurer,
     choose_tangents,
-    require_tangents,
+    require_fitting,
 )
 from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_network
@@ -135,7 +135,7 @@ def _start(
     """Check a scene, and open its run folder."""
     torch_device = resolve_device(device)
     samples = scene.samples(data)
-    require_tangents(scene, samples)
+    require_fitting(scene, samples)
     if len(samples.classes) > 2:
         # A mesh has two sides; a slice shows the regions of all classes.
         scene = dataclasses.replace(scene, levelset=NoLevelSet())
@@ -145,8 +145,8 @@ def _start(
     info = {"name": scene.name, "seed": scene.seed, "device": describe_device(torch_device), "versions": versions()}
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
-    run = Run.create(path, info, scene_text(scene), force)
     replicas = Replicas(scene, data, torch_device) if scene.replicas > 1 else None
+    run = Run.create(path, info, scene_text(scene), force)
     return Simulation(scene, samples, run, torch_device, progress, workers, replicas)
 
 
@@ -170,6 +170,8 @@ class Simulation:
         self.device = device
         self.progress = progress
         self.workers = workers
+        # Several processes that share one accelerator are not faster than one.
+        self.measuring_workers = workers if device.type == "cpu" else Workers()
         self.replicas = replicas
         self.charts: list[dict[str, str]] | None = None
 
@@ -180,6 +182,10 @@ class Simulation:
         except (KeyboardInterrupt, DivergedError) as error:
             self.run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
             self.run.save()
+            raise
+        except SceneError:
+            if not self.run.steps:
+                self.run.clear()
             raise
         self.run.info["status"] = status
         self.run.save()
@@ -257,10 +263,8 @@ class Simulation:
 
     def measure_replicas(self, replicas: Replicas) -> None:
         """Measure every snapshot of all replicas; write their metrics, and the statistics of the population."""
-        # Several processes that share one accelerator are not faster than one.
-        workers = self.workers if self.device.type == "cpu" else Workers()
         with self.progress("replicas", len(replicas.scenes) * len(self.run.steps)) as advance:
-            measured = replicas.measure(self.run, workers, advance)
+            measured = replicas.measure(self.run, self.measuring_workers, advance)
         metrics = [_stack_metrics(snapshots) for snapshots in measured]
         distances = [_heldout_distances(snapshots) for snapshots in measured]
         summaries = [summarize_metrics(*one) for one in zip(metrics, distances, strict=True)]
@@ -278,10 +282,8 @@ class Simulation:
         tasks: list[Task[list[SnapshotMeasurement]]] = [functools.partial(_extract_boundaries, measurer, self.run)]
         tasks += [functools.partial(_measure_snapshot, measurer, self.run, step) for step in self.run.steps]
         snapshots: list[SnapshotMeasurement] = []
-        # Several processes that share one accelerator are not faster than one.
-        workers = self.workers if self.device.type == "cpu" else Workers()
         with self.progress("measure", 2 * len(self.run.steps)) as advance:
-            for result in workers.run_unordered(tasks, advance):
+            for result in self.measuring_workers.run_unordered(tasks, advance):
                 snapshots += result
         snapshots.sort(key=lambda snapshot: snapshot.metrics["step"])
         first, metrics = snapshots[0], _stack_metrics(snapshots)

@@ -10,7 +10,7 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.data import DataSplits
-from dimple.errors import SceneError
+from dimple.errors import SceneError, ShapeError, UsageError
 from dimple.experiment.simulation.dimple_shape import (
     SHAPE_UNITS,
     measure_widths,
@@ -18,6 +18,7 @@ from dimple.experiment.simulation.dimple_shape import (
     summarize_dimples,
     summarize_position,
 )
+from dimple.experiment.slices.config import SliceConfig
 from dimple.networks.wrappers import freeze
 from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.probes.closest_points import closest_points, use_closest_points
@@ -281,13 +282,44 @@ def _has_probe(split: str, probe: Probe) -> bool:
     return split == "train" or isinstance(probe, Margin | Robust if split == "test" else Offset)
 
 
-def require_tangents(scene: Scene, samples: DataSplits) -> None:
-    """Refuse a scene with a probe or a training that needs tangent spaces, where there are none.
+def require_fitting(scene: Scene, samples: DataSplits) -> None:
+    """Refuse a scene whose network, tangent spaces or slice do not fit its samples, before anything is written.
 
     Raises:
         SceneError: with the way out.
     """
-    if samples.tangents is not None or scene.tangents is not None:
+    scene.build_network(samples.shape, len(samples.classes))
+    _require_tangents(scene, samples)
+    _require_slice(scene, samples)
+
+
+def _require_slice(scene: Scene, samples: DataSplits) -> None:
+    """Refuse a slice through samples that do not exist, or that give no slice."""
+    if scene.slice is None:
+        return
+    count = len(samples.train if scene.slice.split == "train" else samples.test)
+    missing = [row for row in scene.slice.images if row >= count]
+    if missing:
+        raise SceneError(
+            f"slice.images names {missing[0]}, and the {scene.slice.split} split has {count} samples; "
+            f"give rows from 0 to {count - 1}"
+        )
+    try:
+        SliceConfig(seed=scene.seed, **dataclasses.asdict(scene.slice))
+    except UsageError as error:
+        # The keys of the scene have the names of the options.
+        raise SceneError(str(error).replace("--", "slice.")) from None
+
+
+def _require_tangents(scene: Scene, samples: DataSplits) -> None:
+    """Refuse a scene with a probe or a training that needs tangent spaces, where there are none or too few samples."""
+    if samples.tangents is not None:
+        return
+    if scene.tangents is not None:
+        try:
+            choose_tangents(scene, samples, torch.device("cpu"))
+        except ShapeError as error:
+            raise SceneError(f"tangents: {error}") from None
         return
     needing = [f"probes lists {PROBE_NAMES[type(probe)]}, which" for probe in scene.probes if probe.needs_tangents]
     needing += ["training.objective"] if scene.training.objective.needs_tangents else []

@@ -48,7 +48,9 @@ def pair_frames(left: Sequence[Frame], right: Sequence[Frame]) -> list[PairFrame
     """
     first, second = left[0].drawing, right[0].drawing
     if first.ambient_dim != second.ambient_dim or left[0].control is not None or right[0].control is not None:
-        raise UsageError("two runs side by side must be simulations in the same space; name two such runs")
+        raise UsageError(
+            "two runs side by side must be simulations in the same space, not slices; dimple report compares any runs"
+        )
     low = tuple(map(min, first.low, second.low))
     high = tuple(map(max, first.high, second.high))
     scale = max(left[0].depth_scale, right[0].depth_scale)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
-from dimple.experiment.probing.boundary_speed import measure_speeds
+from dimple.experiment.probing.boundary_speed import fraction_with_chance, measure_speeds
 from dimple.probes import Margin
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -86,3 +86,9 @@ def test_without_a_boundary_there_is_no_speed() -> None:
         iter([(0, constant), (1, constant)]), Boundary, X, torch.zeros(len(X), dtype=torch.long), Margin(restarts=1)
     )
     assert math.isnan(statistics[1]["speed"]) and math.isnan(statistics[1]["speed_sign_agreement_full"])
+
+
+def test_a_fraction_of_no_samples_has_no_interval() -> None:
+    row = fraction_with_chance("speed_positive_fraction", torch.zeros(0, dtype=torch.bool))
+    assert math.isnan(row["speed_positive_fraction"]) and math.isnan(row["speed_positive_fraction_chance_low"])
+    assert row["speed_positive_fraction_verdict"] == "undefined"

@@ -8,13 +8,16 @@ import torch
 
 from dimple.boundary import Boundary
 from dimple.data import Digits
-from dimple.errors import RunError, SceneError
+from dimple.errors import RunError, SceneError, UsageError
 from dimple.experiment import ProbeConfig, probe, simulate, train
 from dimple.experiment.outputs.export import export_run
 from dimple.experiment.run import Run
 from dimple.manifolds import Sphere
+from dimple.networks.convnet import ConvNet
 from dimple.probes import Margin, Offset, OnOff
 from dimple.scene import Scene, load_scene, scene_text
+from dimple.training.augmentation import Flip
+from dimple.training.loop import Training
 
 DIGITS = """
 name: digits
@@ -85,11 +88,50 @@ def load_scene_text(folder: Path, changes: list[str]) -> Scene:
     return load_scene(str(folder / "digits.yaml"), changes)
 
 
-def test_onoff_without_tangents_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    scene = load_scene_text(tmp_path, ["tangents=null"])
-    with pytest.raises(SceneError, match="probes lists onoff, which needs tangent spaces; add tangents"):
-        simulate(scene, tmp_path / "run", device="cpu")
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("tangents=null", "probes lists onoff, which needs tangent spaces; add tangents"),
+        ("tangents={kind: local_pca, dim: 60, neighbors: 50}", "tangents: .* dim < neighbors is needed"),
+        ("tangents={kind: local_pca, dim: 4, neighbors: 500}", "tangents: .* 200 points cannot give 500 neighbors"),
+        ("slice.images=[0, 1, 200]", "slice.images names 200, and the train split has 200 samples; .* 0 to 199"),
+        ("slice.images=[0, 0, 1]", "slice.images names 0 twice"),
+        ("slice.images=[0, 1, 2, 3]", "slice.images names 4, .* or slice.dim 3"),
+        ("training.objective={kind: standard, layer_decay: [0.1]}", "layer_decay has 1 numbers"),
+    ],
+)
+def test_what_does_not_fit_the_samples_is_refused_before_anything_is_written(
+    change: str, problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SceneError, match=problem):
+        simulate(load_scene_text(tmp_path, [change]), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_and_augmentation_that_points_do_not_fit_leave_no_folder(tmp_path: Path) -> None:
+    images = (
+        Scene(manifold=Sphere(dim=2), network=ConvNet()),
+        Scene(manifold=Sphere(dim=2), training=Training(augmentation=(Flip(),))),
+    )
+    for scene in images:
+        with pytest.raises(SceneError, match="images of"):
+            train(scene, tmp_path / "run", device="cpu")
+        assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_of_images_are_compared_by_a_report(run: Run) -> None:
+    with pytest.raises(RunError, match="dimple report compares any runs"):
+        export_run(run.path, [run.path.parent / "both.mp4"], other=run.path)
+
+
+def test_a_location_of_data_that_a_scene_makes_is_refused() -> None:
+    with pytest.raises(UsageError, match="makes its data itself; leave it out"):
+        Scene(manifold=Sphere(dim=2)).samples("mnist:mnist")
+
+
+def test_controls_of_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="leave them out for images"):
+        simulate(load_scene_text(tmp_path, []), tmp_path / "run", device="cpu", controls=True)
 
 
 def test_contradicting_keys_are_refused() -> None:
@@ -105,6 +147,8 @@ def test_contradicting_keys_are_refused() -> None:
 
 def test_training_alone_keeps_the_snapshots_that_a_simulation_measures_later(run: Run, tmp_path: Path) -> None:
     alone = train(run.scene, tmp_path / "run", device="cpu")
+    with pytest.raises(RunError, match="has no replica 1; it has 1, numbered from 0"):
+        alone.network(12, replica=1)
     assert alone.info["status"] == "trained" and alone.steps == run.steps
     first, second = (one.read_snapshot(12)[0] for one in (alone, run))
     assert all(torch.equal(first[name], second[name]) for name in second)
