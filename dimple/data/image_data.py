@@ -76,11 +76,13 @@ class ImageData(DataSource, ABC):
         images: Images, numbers: Tensor, count: int | None, stream: torch.Generator, half: str | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return `count` images of the kept classes and their new classes, in the order of the data set."""
-        rows = torch.nonzero(numbers[images.y] >= 0)[:, 0]
+        rows = torch.arange(len(images))
         if half is not None:
-            shuffled = rows[torch.randperm(len(rows), generator=generator(0, "halves"))]
-            middle = len(rows) // 2
+            # Of all classes, so that halves with different classes are disjoint too.
+            shuffled = torch.randperm(len(images), generator=generator(0, "halves"))
+            middle = len(images) // 2
             rows = (shuffled[:middle] if half == "first" else shuffled[middle:]).sort().values
+        rows = rows[numbers[images.y[rows]] >= 0]
         if count is not None and count > len(rows):
             raise SceneError(f"data asks for {count} images and {images.source} has {len(rows)}; give a smaller number")
         if count is not None:
