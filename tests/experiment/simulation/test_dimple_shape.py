@@ -76,7 +76,7 @@ def test_a_fall_by_translation_or_by_rotation_or_both_is_told_apart() -> None:
 
 
 def test_the_spacing_of_opposite_labels_does_not_depend_on_the_origin() -> None:
-    x = 1e7 + torch.arange(40, dtype=torch.float64)[:, None] * torch.tensor([0.25, 0.0])
+    x = 1e9 + torch.arange(40, dtype=torch.float64)[:, None] * torch.tensor([0.25, 0.0])
     labels = torch.arange(40) % 2
     samples = DataSplits(x, labels, x, labels, x, torch.arange(40), torch.arange(0), ("0", "1"))
     np.testing.assert_array_equal(opposite_spacing(samples), np.full(40, 0.25))
