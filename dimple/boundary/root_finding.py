@@ -100,11 +100,13 @@ def find_roots(
         false_position = brackets.update(rows, t, f)
         a, b = brackets.low[rows], brackets.high[rows]
         is_inside = (parabola >= a) & (parabola <= b) & (step < FIRST_BISECTION)
-        root[rows] = torch.where(is_inside, parabola, false_position).where(f != 0, t)
+        estimate = torch.where(is_inside, parabola, false_position).where(f != 0, t)
+        root[rows] = torch.where(estimate.isnan(), (a + b) / 2, estimate)
         if confirm:
             error[rows] = _far_error(a, b, root[rows])
         else:
             fraction = torch.minimum(brackets.f_low[rows].abs(), brackets.f_high[rows].abs()) / change[rows]
+            fraction = torch.where(fraction.isnan(), b - a, fraction)
             agree = is_inside & (fraction < tolerance**0.5)
             error[rows] = fraction.where(~agree, torch.minimum((parabola - false_position).abs(), fraction))
         step += 1

@@ -76,11 +76,13 @@ class ImageData(DataSource, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Return as many images of the kept classes as a key says, and their new classes, in the order of the data."""
         count = getattr(self, key)
-        rows = torch.nonzero(numbers[images.y] >= 0)[:, 0]
+        rows = torch.arange(len(images))
         if half is not None:
-            shuffled = rows[torch.randperm(len(rows), generator=generator(0, "halves"))]
-            middle = len(rows) // 2
+            # Of all classes, so that halves with different classes are disjoint too.
+            shuffled = torch.randperm(len(images), generator=generator(0, "halves"))
+            middle = len(images) // 2
             rows = (shuffled[:middle] if half == "first" else shuffled[middle:]).sort().values
+        rows = rows[numbers[images.y[rows]] >= 0]
         if count is not None and count > len(rows):
             raise SceneError(
                 f"data.{key} is {count} and {images.source} has {len(rows)} such images; give a smaller number"

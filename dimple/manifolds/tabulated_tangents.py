@@ -49,7 +49,13 @@ class TabulatedTangents:
         rows = flatten(x).to(self.rows)
         if rows.shape[1] != self.rows.shape[1]:
             raise ShapeError(f"the tabulated samples have {self.rows.shape[1]} numbers, and x has {rows.shape[1]}")
-        nearest = torch.cat([torch.cdist(rows[part], self.rows).argmin(1) for part in chunks(len(rows), CHUNK_SIZE)])
+        # The product form of a distance would lose the digits in which samples far from the origin differ.
+        nearest = torch.cat(
+            [
+                torch.cdist(rows[part], self.rows, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+                for part in chunks(len(rows), CHUNK_SIZE)
+            ]
+        )
         distance = (rows - self.rows[nearest]).norm(dim=1)
         unknown = torch.nonzero(distance > self._tolerance).squeeze(1)
         if len(unknown):

@@ -277,7 +277,7 @@ class _Fit:
                 self.cache.write_cache(STATE, _to_arrays(self._tensors()) | {"step": np.array(step)})
                 kept = time.monotonic()
             batch = self._batch(step)
-            loss = float(self.training.objective.differentiate(self.network, batch))
+            loss = self._differentiate(batch)
             if not math.isfinite(loss):
                 raise DivergedError(
                     f"training.optimizer.lr is {self.training.optimizer.lr}: the loss is {loss} at step {step}; choose "
@@ -292,6 +292,18 @@ class _Fit:
             if is_last:
                 return
             self._update(step)
+
+    def _differentiate(self, batch: Batch) -> float:
+        """Set the gradients of the weights, and return the loss."""
+        try:
+            return float(self.training.objective.differentiate(self.network, batch))
+        except ValueError as error:
+            if len(batch.x) == 1 and "more than 1 value per channel" in str(error):
+                raise SceneError(
+                    f"training.batch_size is {self.training.batch_size}: of {len(self.data.x)} samples, one is left "
+                    "for a batch of its own, which has no variance for batch normalization; choose another batch_size"
+                ) from None
+            raise
 
     def _check_overfitting(self, step: int, is_recorded: bool, warn: Callable[[str], None]) -> None:
         is_epoch = self.per_epoch > 1 and step % self.per_epoch == 0

@@ -67,6 +67,8 @@ class BranchAndBound:
         self.x = x.double()
         self.norm = norm
         self.upper_bound = upper_bound
+        # The least bound of the nodes that were closed because no much nearer point can be in them.
+        self.closed_bound = math.inf
         eye = torch.eye(graph.num_classes, dtype=torch.float64, device=x.device)
         self.specification = (eye[y] - eye[[other for other in range(graph.num_classes) if other != y]])[None]
         self.center = self.x.cpu().numpy()
@@ -98,7 +100,7 @@ class BranchAndBound:
             max_nodes -= len(batch)
             self.expand([lower_bound for lower_bound, _, _ in batch], [node for _, _, node in batch])
         lower_bound = self.queue[0][0] if self.queue else self.upper_bound
-        return self.upper_bound, min(lower_bound, self.upper_bound)
+        return self.upper_bound, min(lower_bound, self.closed_bound, self.upper_bound)
 
     def _has_open_node(self) -> bool:
         """Return whether a node of the queue may hold a nearer point."""
@@ -123,7 +125,10 @@ class BranchAndBound:
         self.update_upper_bound(steps, distances)
         for i, node in enumerate(nodes):
             lower_bound = max(lower_bounds[i], float(distances[i].min()))
-            if not is_empty[i] and lower_bound < self.upper_bound * (1 - CONVERGENCE_TOLERANCE):
+            if not is_empty[i]:
+                if lower_bound >= self.upper_bound * (1 - CONVERGENCE_TOLERANCE):
+                    self.closed_bound = min(self.closed_bound, lower_bound)
+                    continue
                 box = BranchNode(low[i].cpu().numpy(), high[i].cpu().numpy(), node.unit_signs)
                 for child in self.split(box, relaxation, activation_rows, i):
                     heapq.heappush(self.queue, (lower_bound, next(self.tie_breaker), child))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dimple.boundary.root_finding import refine_to_boundary
+from dimple.boundary.root_finding import find_roots, refine_to_boundary
 from tests.oracles import ball, half_space
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -50,3 +50,13 @@ def test_rows_do_not_depend_on_the_rest_of_the_batch() -> None:
     together = refine_to_boundary(ball(), inside, outside, y)[0]
     alone = torch.cat([refine_to_boundary(ball(), inside[i : i + 1], outside[i : i + 1], y[:1])[0] for i in range(50)])
     assert torch.allclose(together, alone, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+def test_values_of_nan_count_as_the_near_side(confirm: bool) -> None:
+    def nan_before(_: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch.where(t < 0.8, torch.nan, 0.5 - t)
+
+    roots = find_roots(nan_before, torch.tensor([0.5]).double(), torch.tensor([-0.5]).double(), 60, 1e-9, None, confirm)
+    assert abs(float(roots.root) - 0.8) < 1e-8 and abs(float(roots.far) - 0.8) < 1e-8
+    assert float(roots.error) < 1e-8

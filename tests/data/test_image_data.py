@@ -35,6 +35,12 @@ def test_the_halves_are_disjoint_and_together_all() -> None:
     assert len(first) + len(second) == len(load_images("digits", "train"))
 
 
+def test_halves_with_different_classes_are_disjoint() -> None:
+    few, many = Digits(half="first", classes=(3, 5)), Digits(half="second", classes=(5, 3, 8))
+    first, second = (set(map(tuple, data.sample(None, 0).train.flatten(1).tolist())) for data in (few, many))
+    assert 100 < len(first) < 190 and not first & second
+
+
 def test_a_subset_depends_on_the_seed_alone() -> None:
     one, same, other = (Digits(subset=50).sample(None, seed) for seed in (1, 1, 2))
     assert torch.equal(one.train, same.train) and not torch.equal(one.train, other.train)

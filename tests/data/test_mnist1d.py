@@ -141,6 +141,14 @@ def test_probes_find_the_tangents_of_signals_in_a_table() -> None:
     torch.testing.assert_close(field.tangent_basis(test.x.float())[:, :, 0], normal)
 
 
+@pytest.mark.parametrize(("offset", "dtype"), [(1e3, torch.float32), (1e9, torch.float64)])
+def test_tangents_in_a_table_are_found_far_from_the_origin(offset: float, dtype: torch.dtype) -> None:
+    x = offset + torch.arange(100, dtype=dtype)[:, None] * torch.tensor([0.25, 0.5], dtype=dtype)
+    angle = torch.arange(100, dtype=dtype) / 10
+    basis = torch.stack([angle.cos(), angle.sin()], dim=1)[:, :, None]
+    assert torch.equal(TabulatedTangents(x, basis).tangent_basis(x), basis)
+
+
 def test_samples_without_known_tangents_are_refused() -> None:
     train, _ = NOISY.draw(0)
     field = TabulatedTangents(train.x, train.basis)

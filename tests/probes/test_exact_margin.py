@@ -1,7 +1,7 @@
 """Exact margins against solids with known distances, against a dense grid, and against the search."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -158,3 +158,24 @@ def test_smallest_steps_against_a_general_solver(solve: Any) -> None:
             method="SLSQP",
         )
         assert length <= np.linalg.norm(goal.x[:3], order) * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf"])
+def test_the_proven_bound_is_below_the_margin_of_a_half_space_within_bounds(kind: Literal["l2", "linf"]) -> None:
+    """The shortest step is a multiple of the normal, or of its signs, clamped to the bounds."""
+    weight = torch.randn(5, generator=generator(0, "weight"))
+    box = Box(*(sign * (0.1 + torch.rand(5, generator=generator(sign, "bounds"))) for sign in (-1, 1)))
+    x = box.clamp(torch.randn(30, 5, generator=generator(1, "samples")))
+    level = x @ weight
+    direction = -level.sign()[:, None] * (weight if kind == "l2" else weight.sign())
+    low, high = torch.zeros(30, 1), torch.full((30, 1), 1e4)
+    for _ in range(200):
+        middle = (low + high) / 2
+        is_short = ((box.clamp(x + middle * direction) @ weight).sign() == level.sign())[:, None]
+        low, high = torch.where(is_short, middle, low), torch.where(is_short, high, middle)
+    margin = torch.linalg.vector_norm(box.clamp(x + high * direction) - x, ord=2 if kind == "l2" else math.inf, dim=1)
+    boundary = Boundary(lambda x: torch.stack([x @ weight, -(x @ weight)], dim=1), box)
+    found = ExactMargin(norm=kind)(boundary, x, boundary.predict(x)).columns
+    assert bool((found["margin_exact_lower"] <= margin * (1 + 1e-12)).all())
+    torch.testing.assert_close(found["margin_exact_lower"], margin, rtol=2e-6, atol=0)
+    assert bool((found["margin_exact_upper"] >= margin * (1 - 1e-8)).all())

@@ -400,3 +400,11 @@ def test_progress_counts_every_step_and_changes_no_bit(monkeypatch: pytest.Monke
     assert sum(count for count, _ in reports) == 30
     assert re.fullmatch(r"[\d,]+/s, loss [\d.]+, accuracy [\d.]+", reports[-1][1])
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_a_batch_of_one_sample_for_batch_normalization_is_refused_in_one_sentence() -> None:
+    network = MLP(widths=(4,), norm="batch").build(2, generator(0, "network"))
+    x = torch.randn(9, 2, generator=generator(0, "x"))
+    training = Training(batch_size=4, stop=Stop(epochs=1))
+    with pytest.raises(SceneError, match="batch_size is 4: of 9 samples, one is left for a batch of its own"):
+        training.fit(network, x, (x[:, 0] > 0).long(), [], lambda *_: None)

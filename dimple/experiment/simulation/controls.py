@@ -13,6 +13,7 @@ from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, 
 from dimple.probes import Offset
 from dimple.scene.scene import Scene
 from dimple.tensors import generator
+from dimple.training.objectives.base import evaluation_mode
 from dimple.workers import Advance
 
 # What each control changes, and what the fall needs if it is absent in the control.
@@ -87,7 +88,10 @@ def shift_onto_data(network: nn.Module, x: Tensor) -> None:
     last = next((layer for layer in reversed(list(network.modules())) if isinstance(layer, nn.Linear)), None)
     if last is None or last.bias is None:
         raise SceneError("controls shift the bias of the last layer of the network, which has none")
-    last.bias.sub_(network(x).mean(dim=0))
+    with evaluation_mode(network):
+        mean = network(x).mean(dim=0)
+    # A network of one logit has the scores 0 and this logit.
+    last.bias.sub_(mean if len(last.bias) == len(mean) else mean.diff())
 
 
 def judge_controls(summary: Mapping[str, Any], controls: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

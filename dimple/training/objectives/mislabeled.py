@@ -90,7 +90,8 @@ class Mislabeled(PerturbedObjective):
         count = count_classes(first, data.x)
         x = data.x
         if self.start == "noise":
-            low, high = (x.amin(0), x.amax(0)) if data.bounds is None else (data.bounds.low, data.bounds.high)
+            box = None if data.bounds is None else data.bounds.for_samples(x)
+            low, high = (x.amin(0), x.amax(0)) if box is None else (box.low, box.high)
             x = low + (high - low) * torch.rand(x.shape, generator=stream, dtype=x.dtype).to(x)
         targets = (data.y + 1) % count
         if self.targets == "random":

@@ -10,6 +10,7 @@ from torch import nn
 from dimple.errors import SceneError
 from dimple.experiment import simulate
 from dimple.experiment.simulation.controls import judge_controls, permute_labels, shift_onto_data
+from dimple.networks import MLP, TwoLayer
 from dimple.scene import load_scene
 from dimple.tensors import generator
 from dimple.views.content.run_header import describe_controls, simulate_command
@@ -46,6 +47,16 @@ def test_a_network_that_starts_on_the_data_has_the_same_mean_score_of_each_class
     # Each score moved by a constant.
     torch.testing.assert_close((after - before).std(0), torch.zeros(classes), rtol=0, atol=1e-5)
     assert len(set(after.argmax(1).tolist())) > 1
+
+
+@pytest.mark.parametrize("family", [TwoLayer(width=8), MLP(widths=(8,), dropout=0.5), MLP(widths=(8,), norm="batch")])
+def test_a_start_on_the_data_is_that_of_the_network_that_is_measured(family: MLP | TwoLayer) -> None:
+    x = torch.randn(50, 3, generator=generator(0, "x"))
+    network = family.build(3, generator(0, "network"))
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    shift_onto_data(network, x)
+    assert network.training and all(torch.equal(buffers[name], buffer) for name, buffer in network.named_buffers())
+    torch.testing.assert_close(network.eval()(x).mean(0), torch.zeros(2), rtol=0, atol=1e-6)
 
 
 def test_a_network_without_a_last_bias_is_refused() -> None:

@@ -75,6 +75,13 @@ def test_a_fall_by_translation_or_by_rotation_or_both_is_told_apart() -> None:
     assert summarize_fall(metrics_of((0.1, 5.0), (0.2, 10.0)), None)["translation_fraction"] is None
 
 
+def test_the_spacing_of_opposite_labels_does_not_depend_on_the_origin() -> None:
+    x = 1e9 + torch.arange(40, dtype=torch.float64)[:, None] * torch.tensor([0.25, 0.0])
+    labels = torch.arange(40) % 2
+    samples = DataSplits(x, labels, x, labels, x, torch.arange(40), torch.arange(0), ("0", "1"))
+    np.testing.assert_array_equal(opposite_spacing(samples), np.full(40, 0.25))
+
+
 def test_the_shape_of_dimples_of_known_depth() -> None:
     train = torch.tensor([[0.2, 0.5, 0.0], [0.5, 0.5, 0.0], [0.9, 0.5, 0.0], [0.9, 0.9, 0.0]])
     labels = torch.tensor([0, 1, 0, 0])

@@ -96,6 +96,14 @@ def test_noise_is_uniform_in_the_bounds_or_in_the_box_of_the_data(bounds: Box | 
         Mislabeled(start="noise", targets="next")
 
 
+def test_noise_has_the_precision_of_the_samples() -> None:
+    data = dataclasses.replace(make_batch(), bounds=Box([0.0, -1.0, 0.0, 0.0, 0.0], [1.0, 2.0, 1.0, 1.0, 1.0]))
+    data = dataclasses.replace(data, x=data.x.float())
+    first = linear().float()
+    objective = Mislabeled(start="noise", eps=0.1, steps=1)
+    assert objective.prepare(first, data, lambda *_: first).x.dtype == torch.float32
+
+
 def planted_features(count: int, purpose: str) -> tuple[torch.Tensor, torch.Tensor]:
     """One coordinate that is far from zero and right nine times in ten, and many small ones that are always right."""
     stream = generator(0, purpose)
