@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+import yaml
 from torch import nn
 
 from dimple.columns import describe_column
@@ -110,7 +111,8 @@ class Run(RunFolder):
             raise RunError(f"{self.path}: is a {self.kind}, which keeps no networks")
         if step not in self.steps:
             raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
-        count = self.scene.replicas
+        # The scene of a run is that of the replica it shows; the file has the number of all.
+        count = yaml.safe_load(self.settings_text).get("replicas", 1)
         if replica is not None and not 0 <= replica < count:
             raise RunError(f"{self.path}: has no replica {replica}; it has {count}, numbered from 0")
         network = self.scene.build_network(self.sample_shape, len(self.class_names))
