@@ -99,7 +99,8 @@ def measure(scene: Scene, train: Train, replicas: int, threads: int) -> tuple[fl
     times = []
     for _ in range(REPEATS):
         data = make_data(scene, replicas)
-        process, wall = time.process_time(), time.perf_counter()
+        process = time.process_time()
+        wall = time.perf_counter()
         train(scene, data, threads)
         times.append((time.process_time() - process, time.perf_counter() - wall))
     return min(process for process, _ in times), min(wall for _, wall in times)

@@ -216,7 +216,8 @@ def write_scene_pages() -> None:
     scenes = shipped_scenes()
     cards: dict[str, str] = dict.fromkeys(GROUP_TITLES.values(), "")
     for name, file in scenes.items():
-        text, manifold = file.read_text(encoding="utf-8"), load_scene(name).manifold
+        text = file.read_text(encoding="utf-8")
+        manifold = load_scene(name).manifold
         space = "" if manifold is None else f" Dimension {manifold.dim} in {{math}}`R^{{{manifold.ambient_dim}}}`."
         group = choose_group(None, 0) if manifold is None else choose_group(manifold.dim, manifold.ambient_dim)
         first, notes, keys = split_scene_comment(text)

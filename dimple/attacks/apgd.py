@@ -26,7 +26,9 @@ STEP_WEIGHT = 0.75
 # The step size is halved where fewer than this fraction of the steps since the last check raised the loss.
 MIN_RISING_FRACTION = 0.75
 # The steps to the first check, by which each further interval is shorter, and in the shortest interval; of all steps.
-FIRST_INTERVAL, SHORTENING, SHORTEST_INTERVAL = 0.22, 0.03, 0.06
+FIRST_INTERVAL = 0.22
+SHORTENING = 0.03
+SHORTEST_INTERVAL = 0.06
 
 
 def apgd_ce(problem: SearchProblem, radius: float, steps: int = 100, restarts: int = 1, seed: int = 0) -> SearchState:
@@ -145,7 +147,8 @@ class _Ascent:
         unit = (draw / torch.linalg.vector_norm(draw, ord=2 if is_l2 else torch.inf)).to(self.start)
         self.current = self.previous = self.best = self._project(self.start + self.radius * unit)
         self.loss, self.gradient = self._evaluate()
-        self.best_loss, self.best_gradient = self.loss, self.gradient
+        self.best_loss = self.loss
+        self.best_gradient = self.gradient
         self.checked_loss = self.loss
         self.was_halved = torch.ones_like(self.loss, dtype=torch.bool)
         self.rises = torch.zeros_like(self.loss)

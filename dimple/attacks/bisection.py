@@ -140,7 +140,8 @@ def _step_along(state: SearchState, rows: Tensor, normal: Tensor, step_factor: T
         moved = problem.confine(rows[pending], points[pending] + length[pending, None] * direction[pending])
         value = state.query(rows[pending], moved)
         is_far = value <= 0
-        target[pending[is_far]], margin[pending[is_far]] = moved[is_far], value[is_far]
+        target[pending[is_far]] = moved[is_far]
+        margin[pending[is_far]] = value[is_far]
         pending = pending[~is_far]
         length = length / 2
         if len(pending) == 0:

@@ -36,7 +36,9 @@ def deepfool(problem: SearchProblem, max_passes: float = 40.0) -> SearchState:
         return state
     classes, class_margins, gradients = state.query_samples(count)
     rows = torch.nonzero(state.is_open).squeeze(1)
-    classes, class_margins, gradients = classes[rows], class_margins[rows], gradients[rows]
+    classes = classes[rows]
+    class_margins = class_margins[rows]
+    gradients = gradients[rows]
     nearest = linearized_distances(class_margins, gradients, problem.norm).argmin(1, keepdim=True)
     classes = classes.gather(1, nearest)
     class_margin = class_margins.gather(1, nearest)[:, 0]
@@ -48,7 +50,8 @@ def deepfool(problem: SearchProblem, max_passes: float = 40.0) -> SearchState:
         total_step[rows] += smallest_step(current[rows], gradient, change, problem.norm, problem.bounds)
         moved = problem.confine(rows, state.origin[rows] + (1 + OVERSHOOT) * total_step[rows])
         is_moved = torch.isfinite(moved).all(1) & (moved != current[rows]).any(1)
-        rows, classes = rows[is_moved], classes[is_moved]
+        rows = rows[is_moved]
+        classes = classes[is_moved]
         current[rows] = moved[is_moved]
         if len(state.affordable(rows, FORWARD_COST + BACKWARD_COST)) < len(rows):
             # All rows have spent the same: what is left pays for the evaluation of the last step.
@@ -58,7 +61,9 @@ def deepfool(problem: SearchProblem, max_passes: float = 40.0) -> SearchState:
         logit_margin, _, class_margins, gradients = state.query_classes(rows, current[rows], classes)
         remaining = ~(logit_margin <= 0)
         gradient = problem.allow(rows, gradients)[remaining, 0]
-        rows, classes, class_margin = rows[remaining], classes[remaining], class_margins[remaining, 0]
+        rows = rows[remaining]
+        classes = classes[remaining]
+        class_margin = class_margins[remaining, 0]
     state.converged |= state.found
     return state.finish(max_passes)
 

@@ -62,7 +62,9 @@ def fab(problem: SearchProblem, max_passes: float) -> SearchState:
         if step == 0:
             found, class_margins, gradients = state.query_samples(classes)
             rows = torch.nonzero(state.is_open).squeeze(1)
-            query, class_margins, gradients = query[rows], class_margins[rows], gradients[rows]
+            query = query[rows]
+            class_margins = class_margins[rows]
+            gradients = gradients[rows]
         else:
             _, found, class_margins, gradients = state.query_classes(rows, query, classes)
             gradients = problem.allow(rows, gradients)

@@ -86,7 +86,8 @@ def find_roots(
         rows = torch.nonzero((error > tolerance) & (brackets.f_high <= 0) & (step < limit)).squeeze(1)
         if len(rows) == 0:
             return Roots(root, brackets.high, brackets.f_high, error)
-        a, b = brackets.low[rows], brackets.high[rows]
+        a = brackets.low[rows]
+        b = brackets.high[rows]
         if step >= FIRST_BISECTION and step % 5 == 0:
             t = (a + b) / 2
         elif confirm:
@@ -98,7 +99,8 @@ def find_roots(
         f = function(rows, t)
         parabola = _parabola_root(t, f, a, b, brackets.f_low[rows], brackets.f_high[rows])
         false_position = brackets.update(rows, t, f)
-        a, b = brackets.low[rows], brackets.high[rows]
+        a = brackets.low[rows]
+        b = brackets.high[rows]
         is_inside = (parabola >= a) & (parabola <= b) & (step < FIRST_BISECTION)
         estimate = torch.where(is_inside, parabola, false_position).where(f != 0, t)
         root[rows] = torch.where(estimate.isnan(), (a + b) / 2, estimate)
@@ -140,14 +142,23 @@ class _Brackets:
         """Narrow the brackets of some rows by their values `(R,)` at `t`; return the next step of false position."""
         side = torch.where(f <= 0, -1.0, 1.0).to(t)
         is_far = side < 0
-        a, b, f_a, f_b = self.low[rows], self.high[rows], self.f_low[rows], self.f_high[rows]
+        a = self.low[rows]
+        b = self.high[rows]
+        f_a = self.f_low[rows]
+        f_b = self.f_high[rows]
         factor = 1 - f / torch.where(is_far, f_b, f_a)
         factor = self.weight[rows] * torch.where(factor > MIN_FACTOR, factor, 0.5)
         factor = torch.where(side == self.last_side[rows], factor, 1.0)
-        a, b = torch.where(is_far, a, t), torch.where(is_far, t, b)
-        f_a, f_b = torch.where(is_far, f_a, f), torch.where(is_far, f, f_b)
-        self.low[rows], self.high[rows], self.f_low[rows], self.f_high[rows] = a, b, f_a, f_b
-        self.last_side[rows], self.weight[rows] = side, factor
+        a = torch.where(is_far, a, t)
+        b = torch.where(is_far, t, b)
+        f_a = torch.where(is_far, f_a, f)
+        f_b = torch.where(is_far, f, f_b)
+        self.low[rows] = a
+        self.high[rows] = b
+        self.f_low[rows] = f_a
+        self.f_high[rows] = f_b
+        self.last_side[rows] = side
+        self.weight[rows] = factor
         return a + (b - a) * torch.where(is_far, factor * f_a / (factor * f_a - f_b), f_a / (f_a - factor * f_b))
 
 

@@ -151,7 +151,8 @@ class MNIST1D(DataSource):
         """
         draws = [self._draw(count, seed, split) for count, split in ((self.train, "train"), (self.test, "test"))]
         raw = [self.render(latents, y) for latents, y in draws]
-        mean, std = raw[0].mean(), raw[0].std(correction=0)
+        mean = raw[0].mean()
+        std = raw[0].std(correction=0)
         train, test = (
             Signals((x - mean) / std, y, latents, self.tangent_basis(latents, y))
             for x, (latents, y) in zip(raw, draws, strict=True)

@@ -151,7 +151,8 @@ class Run(RunFolder):
         raise RunError(f"{self.path}: has neither page.html nor report.html; dimple report {self.path} writes one")
 
     def __repr__(self) -> str:
-        name, status = self.info.get("name", ""), self.info.get("status", "unknown")
+        name = self.info.get("name", "")
+        status = self.info.get("status", "unknown")
         return f"<Run: {self.kind} {name}, {status}, in {self.path}>"
 
     def _repr_html_(self) -> str:

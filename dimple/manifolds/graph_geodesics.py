@@ -150,6 +150,7 @@ def _path_lengths(manifold: SupportsPaths, start: Tensor, end: Tensor) -> Tensor
         if len(active) == 0:
             break
         parts *= 2
-        coarse, length = polygon_lengths(active, parts // 2), polygon_lengths(active, parts)
+        coarse = polygon_lengths(active, parts // 2)
+        length = polygon_lengths(active, parts)
         found[active] = length + (length - coarse) / 2
     return found

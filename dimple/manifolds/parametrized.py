@@ -74,10 +74,12 @@ class ParametrizedManifold(Manifold):
     def _integrated_volume(self) -> tuple[float, float]:
         """Volume and its error, with more points until these are 1e-9 of it or `MAX_QUADRATURE_POINTS` are reached."""
         count = QUADRATURE_POINTS
-        coarse, volume = self._integrate_area(count // 4), self._integrate_area(count)
+        coarse = self._integrate_area(count // 4)
+        volume = self._integrate_area(count)
         while abs(volume - coarse) > VOLUME_TOLERANCE * volume and count < MAX_QUADRATURE_POINTS:
             count *= 4
-            coarse, volume = volume, self._integrate_area(count)
+            coarse = volume
+            volume = self._integrate_area(count)
         return volume, abs(volume - coarse)
 
     def _integrate_area(self, count: int) -> float:

@@ -60,7 +60,9 @@ class ConvNet(Architecture):
             if self.norm != "none":
                 layers.append(image_norm(self.norm, out_channels))
             layers.append(nn.ReLU())
-            channels, height, width = out_channels, height // 2, width // 2
+            channels = out_channels
+            height = height // 2
+            width = width // 2
         linear = nn.Linear(channels * height * width, self.hidden, device="meta")
         layers += [nn.Flatten(), linear, nn.ReLU(), nn.Linear(self.hidden, classes, device="meta")]
         network = nn.Sequential(*layers)

@@ -256,7 +256,8 @@ def _find_constants(tensors: Mapping[str, Tensor], location: str) -> tuple[Tenso
             f"{location}: holds a normalization of the images outside the network, "
             f"{_list_names(constants + statistics)}; name a model that contains it"
         )
-    mean, std = means[0].double().flatten(), stds[0].double().flatten()
+    mean = means[0].double().flatten()
+    std = stds[0].double().flatten()
     if mean.numel() != std.numel() or not bool((std > 0).all()) or float(mean.abs().max()) > MAX_MEAN:
         raise ModelError(
             f"{location}: holds the normalization mean {mean.tolist()}, std {std.tolist()}, which is none of images in "

@@ -99,7 +99,8 @@ def _update_unbounded(
     if tangents is not None and "on_part" in details and len(rows) > 0:
         parts = decompose(step[rows], tangents, x[rows])
         columns["perturbation_on_manifold_fraction"][rows] = parts.tangent_fraction
-        details["on_part"][rows], details["off_part"][rows] = parts.tangent, parts.normal
+        details["on_part"][rows] = parts.tangent
+        details["off_part"][rows] = parts.normal
     if "tangent_reliable" in columns and len(rows) > 0:
         columns["tangent_plane_distance_ratio"][rows] *= (own / length)[rows]
         columns["tangent_reliable"] &= columns["tangent_plane_distance_ratio"] <= 1
@@ -113,9 +114,11 @@ def _sign(columns: Tensors, x: Tensor) -> Tensor:
 def closest_points(x: Tensor, columns: Tensors, details: Tensors) -> Tensor:
     """Return the nearest boundary point that the probes share, in the shape of `x`; nan where there is none."""
     if "boundary_point" in details:
-        points, distance = details["boundary_point"].to(x), columns["margin"]
+        points = details["boundary_point"].to(x)
+        distance = columns["margin"]
     elif "on_part" in details:
-        points, distance = x + details["on_part"].to(x) + details["off_part"].to(x), columns["margin_unbounded"]
+        points = x + details["on_part"].to(x) + details["off_part"].to(x)
+        distance = columns["margin_unbounded"]
     else:
         return torch.full_like(x, torch.nan)
     return torch.where(broadcast_per_sample(distance.isfinite(), x), points, torch.nan)

@@ -66,7 +66,8 @@ def run_probes(
         units |= result.units
         details |= result.details
         costs.append(Cost(len(x), boundary.forwards - forwards, boundary.backwards - backwards))
-    forwards, backwards = boundary.forwards, boundary.backwards
+    forwards = boundary.forwards
+    backwards = boundary.backwards
     use_closest_points(boundary, x, probes, tangents, columns, details)
     if costs:
         costs[-1] += Cost(0, boundary.forwards - forwards, boundary.backwards - backwards)

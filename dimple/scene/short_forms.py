@@ -36,7 +36,8 @@ def expand_short_forms(node: YamlNode, cls: type, path: str) -> tuple[YamlNode, 
             entries[group] = parent
             continue
         there = parent.content.get(key)
-        name, long_name = join_path(path, short), join_path(join_path(path, group), key)
+        name = join_path(path, short)
+        long_name = join_path(join_path(path, group), key)
         if there is not None and _is_change(there) == _is_change(value):
             mistakes.append(f"{value.source_location}: {name} and {long_name} are the same; give one of them")
         elif there is None or _is_change(value):

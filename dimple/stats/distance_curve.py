@@ -96,7 +96,8 @@ class DistanceCurve:
         Levels are medians, and the fit has the least sum of absolute residuals, so that few snapshots off it matter
         little.
         """
-        times, is_cut = self.times[: self.before], self.before < len(self.times)
+        times = self.times[: self.before]
+        is_cut = self.before < len(self.times)
         if self.before >= 4:
             quality, begins, ends = (one[0] for one in _fit_falls(self.smooth_logs[None, : self.before], times))
             if quality > 0:
@@ -122,7 +123,8 @@ def _fit_falls(
     quality is 1 less the sum of absolute residuals over that of the median alone; 0 where there is no fall.
     """
     x = np.log1p(np.asarray(times, dtype=float))
-    low, high = curves.min(axis=1, keepdims=True), curves.max(axis=1, keepdims=True)
+    low = curves.min(axis=1, keepdims=True)
+    high = curves.max(axis=1, keepdims=True)
     curves = np.maximum(curves, low + NEAR_FRACTION * (high - low))
     candidates = np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_KNOTS)).astype(int))
     begins, ends = (candidates[index] for index in np.triu_indices(len(candidates), 1))

@@ -157,12 +157,16 @@ def detect_phases(
     conditions = [_judge_accuracy(index, held, float(median_accuracy[-1]))]
     conditions.append(_judge_start(float(replicas.median_distance[0])))
     phases: list[Phase] = []
-    fall, cling_step, corrects = math.nan, None, []
+    fall = math.nan
+    cling_step = None
+    corrects = []
     if conditions[1].met:
-        curve, times = replicas.curve, replicas.times
+        curve = replicas.curve
+        times = replicas.times
         resamples = replicas.resample()
         corrects = [one.correct for one in resamples if one.correct is not None]
-        fall, cling_step = curve.fall, curve.cling_step
+        fall = curve.fall
+        cling_step = curve.cling_step
         fit = curve.fit_fall()
         conditions += _judge_distance(curve, resamples, dimple_step, "at least " if found_fraction < 1 else "")
         conditions += _judge_shape(fit)
@@ -185,7 +189,8 @@ def detect_phases(
 
 def _judge(conditions: Sequence[Condition]) -> tuple[str, str]:
     """Return the verdict, and the finding of the condition that decided, or of the fall and the fraction."""
-    required, others = conditions[:2], conditions[2:]
+    required = conditions[:2]
+    others = conditions[2:]
     for verdict, deciding in (
         ("undecided", [one for one in required if not one.met]),
         ("contradicted", [one for one in others if one.met is False]),
@@ -249,7 +254,8 @@ def _judge_distance(
 
 def _judge_shape(fit: FallFit) -> tuple[Condition, Condition]:
     """Judge whether a fall between two levels fits the distance better than random curves."""
-    walk, noise = fit.probability("walk"), fit.probability("noise")
+    walk = fit.probability("walk")
+    noise = fit.probability("noise")
     return (
         _judge_random("distinct_fall", "random walks", 1 - walk, WALK_CONFIDENCE),
         _judge_random("distinct_from_noise", "sequences of white noise", 1 - noise, NOISE_CONFIDENCE),
@@ -268,7 +274,8 @@ def _judge_random(name: str, curves: str, confidence: float, threshold: float) -
 
 
 def _judge_fraction(fraction: float, null: float, stderr: float) -> Condition:
-    excess, error = (fraction - null) / (1 - null), 2 * stderr / (1 - null)
+    excess = (fraction - null) / (1 - null)
+    error = 2 * stderr / (1 - null)
     if math.isfinite(excess) and math.isfinite(error):
         text = f"{fraction:.2f}"
         # A smaller standard error is rounding.

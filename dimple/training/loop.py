@@ -177,7 +177,8 @@ class _Follower:
             accuracy = float((network(batch.x).argmax(1) == batch.y).double().mean())
         rate = (step - self._step) / max(seconds, 1e-9)
         self._advance(step - self._step, f"{rate:,.0f}/s, loss {loss:.3g}, accuracy {accuracy:.3g}")
-        self._time, self._step = time.monotonic(), step
+        self._time = time.monotonic()
+        self._step = step
 
 
 @final

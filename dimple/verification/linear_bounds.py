@@ -45,9 +45,11 @@ class InputRegion:
     @classmethod
     def from_ball(cls, center: Tensor, radius: Tensor, norm: str, bounds: Box | None = None) -> "InputRegion":
         """Return the balls with centers `(B, n)` and radii `(B,)`, within the bounds of the rows."""
-        low, high = center - radius[:, None], center + radius[:, None]
+        low = center - radius[:, None]
+        high = center + radius[:, None]
         if bounds is not None:
-            low, high = low.clamp(min=bounds.low), high.clamp(max=bounds.high)
+            low = low.clamp(min=bounds.low)
+            high = high.clamp(max=bounds.high)
         return cls(low, high) if norm == "linf" else cls(low, high, center, radius, norm)
 
     def lower_bound(self, rows: Tensor) -> Tensor:

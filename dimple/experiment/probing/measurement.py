@@ -147,7 +147,8 @@ class Measurement:
         rows = self._rows(key)
         table = {name: values[rows] for name, values in self.table.items()}
         details = {name: values[rows] for name, values in self.details.items()}
-        x, index = self.x[rows], self.index[rows]
+        x = self.x[rows]
+        index = self.index[rows]
         return dataclasses.replace(self, table=table, details=details, x=x, index=index, run=None)
 
     def _rows(self, key: Any) -> Tensor:
@@ -187,9 +188,11 @@ class Measurement:
             UsageError: if no probe searched for one.
         """
         if "boundary_point" in self.details:
-            step, margin = self.details["boundary_point"] - self.x, self.table["margin"]
+            step = self.details["boundary_point"] - self.x
+            margin = self.table["margin"]
         elif "on_part" in self.details:
-            step, margin = self.details["on_part"] + self.details["off_part"], self.table["margin_unbounded"]
+            step = self.details["on_part"] + self.details["off_part"]
+            margin = self.table["margin_unbounded"]
         else:
             raise UsageError("no probe searched for boundary points; measure with the probe margin or onoff")
         return torch.where(broadcast_per_sample(torch.isfinite(margin), step), step, torch.nan)

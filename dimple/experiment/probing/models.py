@@ -69,7 +69,8 @@ def load_trajectory(
 
 def normalize(network: nn.Module, config: ProbeConfig, channels: int) -> nn.Module:
     """Return the network behind the normalization of the configuration."""
-    mean, std = config.mean or (), config.std or ()
+    mean = config.mean or ()
+    std = config.std or ()
     if isinstance(network, NormalizedModel):
         raise UsageError(f"--mean is given, and --model {config.model} has a normalization of its own; leave it out")
     if len(mean) not in (1, channels):

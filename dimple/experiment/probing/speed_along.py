@@ -121,7 +121,8 @@ def split_samples(indices: Mapping[str, Tensor], most: int) -> dict[str, tuple[s
         >>> split_samples({"test": torch.arange(6)}, 2)["unseen"]
         ('test', tensor([1, 5]))
     """
-    first, last = next(iter(indices)), list(indices)[-1]
+    first = next(iter(indices))
+    last = list(indices)[-1]
     halves = {"batch": (first, indices[first]), "unseen": (last, indices[last])}
     if first == last:
         halves = {"batch": (first, indices[first][0::2]), "unseen": (last, indices[last][1::2])}

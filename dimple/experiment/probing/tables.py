@@ -87,7 +87,8 @@ def accuracy_warning(row: Mapping[str, Any]) -> str:
         >>> accuracy_warning({"accuracy": 0.15, "majority_accuracy": 0.1, "samples": 40})[:40]
         'accuracy 0.15 is near that of predicting'
     """
-    accuracy, majority = row["accuracy"], row["majority_accuracy"]
+    accuracy = row["accuracy"]
+    majority = row["majority_accuracy"]
     if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority + NEAR_CHANCE * (1 - majority)):
         return ""
     return (

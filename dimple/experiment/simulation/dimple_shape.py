@@ -82,11 +82,13 @@ def measure_widths(boundary: Boundary, manifold: Manifold, x: Tensor, step: Tens
     closed = torch.nonzero(is_closed).squeeze(1)
     half = torch.full_like(low, torch.nan)
     if len(closed):
-        inner, outer = low[closed], low[closed] + limit / CELLS
+        inner = low[closed]
+        outer = low[closed] + limit / CELLS
         for _ in range(BISECTIONS):
             middles = (inner + outer) / 2
             closest, crossed = look_above(closed, middles)
-            inner, outer = torch.where(crossed, inner, middles), torch.where(crossed, middles, outer)
+            inner = torch.where(crossed, inner, middles)
+            outer = torch.where(crossed, middles, outer)
         half[closed] = norm(closest - start[closed])
     width[rows] = (2 * half.reshape(-1, count).nanmean(dim=1)).nan_to_num(nan=torch.inf)
     return width

@@ -86,7 +86,8 @@ class Replicas:
 
     def _train_single(self, run: Run, index: int, advance: Advance) -> None:
         """Train one replica, and keep its snapshots in the cache of the run."""
-        scene, samples = self.scenes[index], self.samples[index]
+        scene = self.scenes[index]
+        samples = self.samples[index]
 
         def record(step: int, network: nn.Module, loss: float) -> None:
             arrays = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}

@@ -286,7 +286,8 @@ class Simulation:
             for result in self.measuring_workers.run_unordered(tasks, advance):
                 snapshots += result
         snapshots.sort(key=lambda snapshot: snapshot.metrics["step"])
-        first, metrics = snapshots[0], _stack_metrics(snapshots)
+        first = snapshots[0]
+        metrics = _stack_metrics(snapshots)
         self.run.write_table("metrics", metrics, first.units)
         points = {name: np.concatenate([snapshot.points[name] for snapshot in snapshots]) for name in first.points}
         self.run.write_table("points", points, first.units)

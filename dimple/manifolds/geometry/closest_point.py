@@ -165,12 +165,17 @@ class StartPoints:
         distance = distance.reshape(-1)
         least = _least_per_row(distance, row)
         near = distance - cell_radii[start] <= least
-        row, start, distance = row[near], start[near], distance[near]
+        row = row[near]
+        start = start[near]
+        distance = distance[near]
         around = scaled_norm(images[neighbors[start]] - x[row, None, None])
         lowest_along = (distance[:, None, None] <= around).all(2)
         # In a steep valley, the way from a start to one in another basin may be downhill along an axis.
         lowest = lowest_along.all(1) | (lowest_along.any(1) & is_steep[start])
-        row, start, distance, around = row[lowest], start[lowest], distance[lowest], around[lowest]
+        row = row[lowest]
+        start = start[lowest]
+        distance = distance[lowest]
+        around = around[lowest]
         # Differences of half the squared distance.
         rise = ((around - distance[:, None, None]) * (around + distance[:, None, None]) / 2).amax(2).sum(1)
         value = distance.square() / 2

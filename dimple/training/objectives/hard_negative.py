@@ -60,7 +60,8 @@ class HardNegative(Objective):
         stream = batch.generator()
         terms = []
         for layer, (below, above) in self._splits(network).items():
-            x, y = batch.memory[f"{layer}/x"], batch.memory[f"{layer}/y"]
+            x = batch.memory[f"{layer}/x"]
+            y = batch.memory[f"{layer}/y"]
             with evaluation_mode(network):
                 self._refresh(below, Boundary(above, batch.bounds if layer == "input" else None), x, y, batch, stream)
             rows = torch.randint(len(x), (len(batch.x),), generator=stream).to(x.device)

@@ -78,7 +78,8 @@ def _emit_tile(context: Any, builder: Any, _signature: Any, arguments: Any) -> A
 @intrinsic
 def _tile(_context, a, a_row, a_column, b, b_row, out, out_row, bias, inner):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, ARG001, PLR0917
     """Write one tile of A B + bias; addresses are in bytes and strides in floats."""
-    address, count = types.uintp, types.int64
+    address = types.uintp
+    count = types.int64
     return types.void(address, count, count, address, count, address, count, address, count), _emit_tile
 
 

@@ -73,7 +73,8 @@ class MLPLayout:
     def of(cls, network: nn.Module) -> "MLPLayout | None":
         """Return the layout of a network; None unless it is linear layers with one kind of activation in between."""
         layers = list(network) if type(network) is nn.Sequential else []
-        linear, activations = layers[::2], layers[1::2]
+        linear = layers[::2]
+        activations = layers[1::2]
         kinds = {type(layer) for layer in activations}
         if len(layers) % 2 == 0 or {type(layer) for layer in linear} != {nn.Linear} or len(kinds) != 1:
             return None

@@ -105,7 +105,8 @@ def _began_between(summary: Mapping[str, Any], key: str, steps: Sequence[int]) -
     step = summary.get(key)
     if step is None:
         return ""
-    begins, ends = max((other for other in steps if other < step), default=step), step
+    begins = max((other for other in steps if other < step), default=step)
+    ends = step
     for phase in summary.get("phases", []):
         if PHASE_KEYS.get(phase["name"]) == key and phase["first_step"] == step:
             begins, ends = phase["interval"]

@@ -17,7 +17,8 @@ from dimple.views.film.layout import FRAME_SIZE
 from dimple.views.style.colors import BACKGROUND_COLOR, FOREGROUND_COLOR, MUTED_COLOR
 
 # Positions at scale 1: the two scenes, the table of facts and the charts below them.
-SCENE_TOP, SCENE_BOTTOM = 72, 468
+SCENE_TOP = 72
+SCENE_BOTTOM = 468
 MIDDLE = FRAME_SIZE[0] // 2
 FACTS_TOP = 520
 FACT_COLUMNS = (26, 420, 540)
@@ -46,7 +47,8 @@ def pair_frames(left: Sequence[Frame], right: Sequence[Frame]) -> list[PairFrame
     Raises:
         UsageError: if the runs lie in spaces of different dimensions, or are slices.
     """
-    first, second = left[0].drawing, right[0].drawing
+    first = left[0].drawing
+    second = right[0].drawing
     if first.ambient_dim != second.ambient_dim or left[0].control is not None or right[0].control is not None:
         raise UsageError(
             "two runs side by side must be simulations in the same space, not slices; dimple report compares any runs"
@@ -164,5 +166,6 @@ def _common_facts(pair: PairFrame) -> list[tuple[str, str, str]]:
         # A name may end with the fraction of points where the quantity was found.
         return {fact.name.partition(",")[0]: fact for fact in frame.facts}
 
-    left, right = by_name(pair.left), by_name(pair.right)
+    left = by_name(pair.left)
+    right = by_name(pair.right)
     return [(name, left[name].value, right[name].value) for name in left if name in right]

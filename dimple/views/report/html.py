@@ -45,7 +45,8 @@ def write_page(path: Path | str, template: str, values: Mapping[str, Any]) -> Pa
     Raises:
         RunError: if the page cannot be written.
     """
-    path, script = Path(path), load_template_source(TABLE_SCRIPT)
+    path = Path(path)
+    script = load_template_source(TABLE_SCRIPT)
     given = {"script": script, "allowed": csp_hash(script), **values}
     write_bytes(path, template_environment().get_template(template).render(**given).encode())
     return path

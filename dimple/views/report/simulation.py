@@ -45,7 +45,8 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         RunError: if the run cannot be read or the page cannot be written.
     """
     summary: dict[str, Any] = run.info.get("summary") or {}
-    metrics, units = run.columns("metrics"), run.units("metrics")
+    metrics = run.columns("metrics")
+    units = run.units("metrics")
     last: dict[str, Any] = {name: float(values[-1]) for name, values in metrics.items()}
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     values = {

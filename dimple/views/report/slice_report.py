@@ -35,13 +35,12 @@ def write_slice_report(run: RunFolder, reproduce_command: str, path: Path | str)
     Raises:
         RunError: if the run cannot be read or the page cannot be written.
     """
-    about, summary, metrics, units = (
-        run.info["slice"],
-        run.info["summary"],
-        run.columns("metrics"),
-        run.units("metrics"),
-    )
-    timeline, several = build_slice_timeline(run), len(metrics["step"]) > 1
+    about = run.info["slice"]
+    summary = run.info["summary"]
+    metrics = run.columns("metrics")
+    units = run.units("metrics")
+    timeline = build_slice_timeline(run)
+    several = len(metrics["step"]) > 1
     drawn = {curve.name for chart in timeline.charts for curve in chart.curves}
     charts = [*timeline.charts, *charts_by_unit(metrics, units, exclude=drawn)] if several else []
     values = {
