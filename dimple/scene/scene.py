@@ -184,12 +184,6 @@ class Scene:
         """Return the network before its first update, float32, on the CPU, for samples of this shape."""
         return self.network.build(shape, generator(self.seed, "network"), class_count)
 
-    def initial_network(self, samples: DataSplits, device: torch.device) -> nn.Module:
-        """Return the network before its first update, on the device; features without labels are fitted to samples."""
-        network = self.build_network(samples.shape, len(samples.classes)).to(device)
-        self.network.fit_features(network, samples.train.float().to(device), generator(self.seed, "features"))
-        return network
-
     @property
     def is_drawable(self) -> bool:
         """Return whether the scene has a level set to draw."""

@@ -177,8 +177,10 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
 
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
+    import torch
+
     from dimple.errors import MissingDataError
-    from dimple.experiment.simulation.snapshot_measures import require_fitting
+    from dimple.experiment.simulation.prepared_scene import PreparedScene
     from dimple.manifolds.geometry.closest_point import require_own_points
     from dimple.manifolds.geometry.reach import require_resolved_reach
     from dimple.scene import load_scene
@@ -189,7 +191,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     except MissingDataError as error:
         typer.echo(f"{file}: valid; {error}")
         return
-    require_fitting(scene, samples)
+    PreparedScene(scene, samples, torch.device("cpu")).require_fitting()
     if scene.manifold is None:
         shape = " x ".join(map(str, samples.shape))
         typer.echo(f"{file}: valid; {len(samples.train)} training images of {shape} in {len(samples.classes)} classes")

@@ -1,14 +1,14 @@
 """Controls of a simulation: the same network trained with permuted labels, and from a start on the data."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dimple.data import DataSplits
 from dimple.errors import SceneError
+from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
 from dimple.probes import Offset
 from dimple.scene.scene import Scene
@@ -31,37 +31,31 @@ def require_offset(scene: Scene) -> None:
         raise SceneError("controls compare the distance that the probe offset measures; add {kind: offset} to probes")
 
 
-def measure_controls(
-    scene: Scene,
-    samples: DataSplits,
-    device: torch.device,
-    build_network: Callable[[], nn.Module],
-    advance: Advance,
-) -> dict[str, list[SnapshotMeasurement]]:
+def measure_controls(prepared: PreparedScene, advance: Advance) -> dict[str, list[SnapshotMeasurement]]:
     """Train each control as the scene says, and measure the offset at its snapshots.
 
     Args:
-        build_network: returns the network of the scene before its first update.
+        prepared: the scene with its samples.
         advance: called after each snapshot.
     """
-    x = samples.train.float().to(device)
-    on_data = build_network()
-    shift_onto_data(on_data, x)
-    permuted = dataclasses.replace(samples, train_labels=permute_labels(samples.train_labels, scene.seed))
-    networks = {"permuted_labels": (build_network(), permuted), "start_on_data": (on_data, samples)}
-    probes = tuple(probe for probe in scene.probes if isinstance(probe, Offset))
+    samples = prepared.samples
+    labels = permute_labels(samples.train_labels, prepared.scene.seed)
+    permuted = dataclasses.replace(prepared, samples=dataclasses.replace(samples, train_labels=labels))
+    on_data = prepared.initial_network()
+    shift_onto_data(on_data, samples.train.float().to(prepared.device))
+    controls = {"permuted_labels": (permuted, prepared.initial_network()), "start_on_data": (prepared, on_data)}
+    probes = tuple(probe for probe in prepared.scene.probes if isinstance(probe, Offset))
     result: dict[str, list[SnapshotMeasurement]] = {}
-    for name, (network, labeled) in networks.items():
-        measurer = SnapshotMeasurer(dataclasses.replace(scene, probes=probes), labeled, device)
+    for name, (control, network) in controls.items():
+        scene = dataclasses.replace(control.scene, probes=probes)
+        measurer = SnapshotMeasurer(dataclasses.replace(control, scene=scene))
         snapshots: list[SnapshotMeasurement] = []
 
         def record(step: int, trained: nn.Module, loss: float, measurer: Any = measurer, into: Any = snapshots) -> None:
             into.append(measurer.measure(step, trained, loss))
             advance()
 
-        steps = scene.snapshots.steps(scene.training.last_step(len(x)))
-        y = labeled.train_labels.to(device)
-        scene.training.fit(network, x, y, steps, record, seed=scene.seed, tangents=samples.tangents)
+        control.fit(network, record)
         result[name] = snapshots
     return result
 

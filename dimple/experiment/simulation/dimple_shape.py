@@ -11,7 +11,7 @@ from dimple.boundary import Boundary
 from dimple.data import DataSplits
 from dimple.manifolds import Manifold
 from dimple.stats.aggregate import lower_median, statistic
-from dimple.tensors import norm, project_onto_span
+from dimple.tensors import norm, pairwise_distances, project_onto_span
 
 # Cells of a path along the manifold, each of which is tested for a change of class at its end, and bisections in one.
 CELLS = 32
@@ -29,7 +29,7 @@ SHAPE_UNITS = {
 def opposite_spacing(samples: DataSplits) -> NDArray[np.float64]:
     """Return the l2 distance from each training point to the nearest one of another label, `(N,)`."""
     x = samples.train.double()
-    distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    distances = pairwise_distances(x, x)
     is_same = samples.train_labels[:, None] == samples.train_labels
     return np.asarray(distances.masked_fill(is_same, torch.inf).min(dim=1).values.numpy())
 

@@ -15,7 +15,7 @@ from dimple.manifolds.geometry.covering_radius import covering_radius
 from dimple.runs.atomic_io import atomic_replace
 from dimple.scene import Scene
 from dimple.scene.display_slice import affine_hull
-from dimple.tensors import generator
+from dimple.tensors import generator, pairwise_distances
 from dimple.views.content.camera import default_camera
 from dimple.views.content.frame import Drawing, Frame, MeshLayer, PointSet, Timeline
 from dimple.views.drawing.plane import draw_plane
@@ -131,8 +131,7 @@ def compute_scene_geometry(scene: Scene) -> SceneGeometry:
 
 def _class_separation(x: Tensor, y: Tensor, stream: torch.Generator) -> tuple[float, float]:
     """Return the smallest distance between two classes, and its median over shuffled labels."""
-    # Without matrix multiplication, which loses half the digits of the distance of near points.
-    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = pairwise_distances(x, x)
     labels = [y] + [y[torch.randperm(len(y), generator=stream)] for _ in range(LABEL_SHUFFLES)]
     separations = [float(distance[a[:, None] != a[None]].min()) for a in labels]
     return separations[0], float(np.median(separations[1:]))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from dimple.errors import SceneError
 from dimple.experiment.run import Run
-from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer, choose_tangents
+from dimple.experiment.simulation.prepared_scene import PreparedScene
+from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
 from dimple.scene import Scene
 from dimple.stats.phases import detect_phases
 from dimple.training.loop import PrefixedCache
@@ -39,16 +40,19 @@ class Replicas:
         data: the location of the data set; None to look for it.
         device: where they are trained and measured.
 
+    Attributes:
+        all: each replica with its samples.
+        steps: the steps at which snapshots are kept.
+
     Raises:
         SceneError: if the seeds give different numbers of samples or classes.
     """
 
     def __init__(self, scene: Scene, data: str | None, device: torch.device) -> None:
-        self.scenes = [scene.replica(index) for index in range(scene.replicas)]
-        self.samples = [one.samples(data) for one in self.scenes]
-        self.device = device
-        self.steps = scene.snapshots.steps(scene.training.last_step(len(self.samples[0].train)))
-        sizes = {(len(one.train), len(one.classes)) for one in self.samples}
+        scenes = [scene.replica(index) for index in range(scene.replicas)]
+        self.all = [PreparedScene(one, one.samples(data), device) for one in scenes]
+        self.steps = self.all[0].snapshot_steps
+        sizes = {(len(one.samples.train), len(one.samples.classes)) for one in self.all}
         if len(sizes) > 1:
             found = " and ".join(f"{points} points of {classes} classes" for points, classes in sorted(sizes))
             raise SceneError(
@@ -57,9 +61,10 @@ class Replicas:
 
     def train(self, run: Run, workers: Workers, advance: Advance) -> None:
         """Train all replicas, stacked or else one in each process, and write all into one snapshot for each step."""
-        networks = [self._build_network(index) for index in range(len(self.scenes))]
-        x = [one.train.float() for one in self.samples]
-        training = self.scenes[0].training
+        networks = [one.build_network() for one in self.all]
+        x = [one.samples.train.float() for one in self.all]
+        training = self.all[0].scene.training
+        device = self.all[0].device
         if can_stack(training, networks, x):
 
             def record(step: int, parameters: dict[str, Tensor], losses: Tensor) -> None:
@@ -67,10 +72,10 @@ class Replicas:
                 advance()
 
             fit_replicas(
-                training, networks, torch.stack(x).to(self.device),
-                torch.stack([one.train_labels for one in self.samples]).to(self.device), self.steps, record,
-                seeds=[one.seed for one in self.scenes], cache=run,
-                threads=min(workers.jobs, len(networks)) if self.device.type == "cpu" else 1,
+                training, networks, torch.stack(x).to(device),
+                torch.stack([one.samples.train_labels for one in self.all]).to(device), self.steps, record,
+                seeds=[one.scene.seed for one in self.all], cache=run,
+                threads=min(workers.jobs, len(networks)) if device.type == "cpu" else 1,
             )  # fmt: skip
             return
         tasks: list[Task[None]] = [functools.partial(self._train_single, run, index) for index in range(len(networks))]
@@ -80,43 +85,30 @@ class Replicas:
         for step, states, losses in _stack_snapshots(trained, self.steps):
             run.write_snapshot(step, states, losses)
 
-    def _build_network(self, index: int) -> nn.Module:
-        samples = self.samples[index]
-        return self.scenes[index].build_network(samples.shape, len(samples.classes)).to(self.device)
-
     def _train_single(self, run: Run, index: int, advance: Advance) -> None:
         """Train one replica, and keep its snapshots in the cache of the run."""
-        scene = self.scenes[index]
-        samples = self.samples[index]
 
         def record(step: int, network: nn.Module, loss: float) -> None:
             arrays = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
             run.write_cache(f"replica-{index}-{step}", arrays | {LOSS: np.array(loss)})
 
-        scene.training.fit(
-            scene.initial_network(samples, self.device),
-            samples.train.float().to(self.device), samples.train_labels.to(self.device),
-            self.steps, record, seed=scene.seed, tangents=choose_tangents(scene, samples, self.device),
-            bounds=samples.bounds, cache=PrefixedCache(run, f"training-{index}"),
-        )  # fmt: skip
+        one = self.all[index]
+        one.fit(one.initial_network(), record, cache=PrefixedCache(run, f"training-{index}"))
         advance()
 
     def measure(self, run: Run, workers: Workers, advance: Advance) -> list[list[SnapshotMeasurement]]:
         """Return the measurements of each replica at all snapshots; of its points, only their offsets are kept."""
         tasks: list[Task[tuple[int, list[SnapshotMeasurement]]]] = [
-            functools.partial(self._measure_snapshots, run, index) for index in range(len(self.scenes))
+            functools.partial(self._measure_snapshots, run, index) for index in range(len(self.all))
         ]
         found = dict(workers.run_unordered(tasks, advance))
-        return [found[index] for index in range(len(self.scenes))]
+        return [found[index] for index in range(len(self.all))]
 
     def _measure_snapshots(self, run: Run, index: int, advance: Advance) -> tuple[int, list[SnapshotMeasurement]]:
-        measurer = SnapshotMeasurer(self.scenes[index], self.samples[index], self.device)
-        network = self._build_network(index)
+        measurer = SnapshotMeasurer(self.all[index])
         snapshots = []
         for step in run.steps:
-            state, loss = run.read_snapshot(step, index)
-            network.load_state_dict(state)
-            snapshot = measurer.measure(step, network, loss)
+            snapshot = measurer.measure(step, *self.all[index].load_network(run, step, index))
             points = {name: rows for name, rows in snapshot.points.items() if name in ("split", "offset")}
             snapshots.append(dataclasses.replace(snapshot, points=points, closest_points=np.empty(0)))
             advance()

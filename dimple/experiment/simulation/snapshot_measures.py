@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dimple.boundary import Boundary
-from dimple.data import DataSplits
-from dimple.errors import SceneError, ShapeError, UsageError
 from dimple.experiment.simulation.dimple_shape import (
     SHAPE_UNITS,
     measure_widths,
@@ -18,13 +16,11 @@ from dimple.experiment.simulation.dimple_shape import (
     summarize_dimples,
     summarize_position,
 )
-from dimple.experiment.slices.config import SliceConfig
+from dimple.experiment.simulation.prepared_scene import PROBE_NAMES, PreparedScene
 from dimple.networks.wrappers import freeze
-from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
+from dimple.probes import Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.probes.closest_points import closest_points, use_closest_points
-from dimple.protocols import TangentField
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
-from dimple.scene.scene import Scene
 from dimple.stats.aggregate import lower_median, statistic, summarize_null
 from dimple.stats.binomial import ROBUST_PREFIX
 
@@ -36,7 +32,6 @@ IMAGE_CHUNK_SIZE = 64
 PREDICTION_CHUNK_SIZE = 4096
 Arrays = dict[str, NDArray[Any]]
 Units = dict[str, str]
-PROBE_NAMES = {kind: name for name, kind in PROBES.items()}
 
 
 @final
@@ -73,18 +68,21 @@ class SnapshotMeasurer:
     results differ by some 1e-5, by more only where a search ends at another boundary point. Images are float32.
 
     Args:
+        prepared: the scene with its samples.
         display_slice: the slice in which a scene of more than three dimensions is drawn.
     """
 
-    def __init__(
-        self, scene: Scene, samples: DataSplits, device: torch.device, display_slice: DisplaySlice | None = None
-    ) -> None:
+    def __init__(self, prepared: PreparedScene, display_slice: DisplaySlice | None = None) -> None:
+        scene = prepared.scene
+        samples = prepared.samples
+        device = prepared.device
+        self.prepared = prepared
         self.scene = scene
         self.display_slice = display_slice
         self.samples = samples
         self.device = device
         self.precise_dtype = torch.float32 if device.type == "mps" else samples.train.dtype
-        self.tangents = choose_tangents(scene, samples, device)
+        self.tangents = prepared.tangents
         self.chunk_size = POINT_CHUNK_SIZE if samples.bounds is None else IMAGE_CHUNK_SIZE
         has_offset = any(isinstance(probe, Offset) for probe in scene.probes)
         self.spacing = opposite_spacing(samples) if has_offset else np.empty(0)
@@ -280,58 +278,6 @@ class SnapshotMeasurer:
 def _has_probe(split: str, probe: Probe) -> bool:
     """Return whether a probe measures the points of a split."""
     return split == "train" or isinstance(probe, Margin | Robust if split == "test" else Offset)
-
-
-def require_fitting(scene: Scene, samples: DataSplits) -> None:
-    """Refuse a scene whose network, tangent spaces or slice do not fit its samples, before anything is written.
-
-    Raises:
-        SceneError: with the way out.
-    """
-    scene.build_network(samples.shape, len(samples.classes))
-    _require_tangents(scene, samples)
-    _require_slice(scene, samples)
-
-
-def _require_slice(scene: Scene, samples: DataSplits) -> None:
-    """Refuse a slice through samples that do not exist, or that give no slice."""
-    if scene.slice is None:
-        return
-    count = len(samples.train if scene.slice.split == "train" else samples.test)
-    missing = [row for row in scene.slice.images if row >= count]
-    if missing:
-        raise SceneError(
-            f"slice.images names {missing[0]}, and the {scene.slice.split} split has {count} samples; "
-            f"give rows from 0 to {count - 1}"
-        )
-    try:
-        SliceConfig(seed=scene.seed, **dataclasses.asdict(scene.slice))
-    except UsageError as error:
-        # The keys of the scene have the names of the options.
-        raise SceneError(str(error).replace("--", "slice.")) from None
-
-
-def _require_tangents(scene: Scene, samples: DataSplits) -> None:
-    """Refuse a scene with a probe or a training that needs tangent spaces, where there are none or too few samples."""
-    if samples.tangents is not None:
-        return
-    if scene.tangents is not None:
-        try:
-            choose_tangents(scene, samples, torch.device("cpu"))
-        except ShapeError as error:
-            raise SceneError(f"tangents: {error}") from None
-        return
-    needing = [f"probes lists {PROBE_NAMES[type(probe)]}, which" for probe in scene.probes if probe.needs_tangents]
-    needing += ["training.objective"] if scene.training.objective.needs_tangents else []
-    if needing:
-        raise SceneError(f"{needing[0]} needs tangent spaces; add tangents: {{kind: local_pca}}")
-
-
-def choose_tangents(scene: Scene, samples: DataSplits, device: torch.device) -> TangentField | None:
-    """Return the tangent spaces of the data, exact or as the scene estimates them; None where there are none."""
-    if samples.tangents is not None or scene.tangents is None:
-        return samples.tangents
-    return scene.tangents.fit(samples.train.to(device), samples.train_labels.to(device))
 
 
 def _nan_mean(values: NDArray[Any]) -> float:

@@ -8,6 +8,7 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.columns import describe_column
+from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurer
 from dimple.networks import freeze
 from dimple.probes import Offset, OnOff, run_probes
@@ -31,7 +32,7 @@ def test_single_precision_changes_no_statistic_that_is_shown(name: str) -> None:
     x = samples.train
     y = samples.train_labels
     steps = [0, scene.training.last_step(len(x))]
-    measurer = SnapshotMeasurer(scene, samples, torch.device("cpu"))
+    measurer = SnapshotMeasurer(PreparedScene(scene, samples, torch.device("cpu")))
     rows: list[tuple[dict[str, float], nn.Module]] = []
 
     def record(step: int, trained: nn.Module, loss: float) -> None:
@@ -56,7 +57,7 @@ def test_the_mean_of_the_null_says_how_many_of_its_distances_were_found() -> Non
     scene = load_scene("sphere_in_3d", SHORT)
     samples = scene.samples()
     network = scene.network.build(scene.manifold.ambient_dim, generator(0, "network"))
-    measurer = SnapshotMeasurer(scene, samples, torch.device("cpu"))
+    measurer = SnapshotMeasurer(PreparedScene(scene, samples, torch.device("cpu")))
     metrics = measurer.measure(0, network, 0.7).metrics
     probe = next(probe for probe in measurer.probes if isinstance(probe, Offset))
     x = samples.heldout.float()
@@ -73,7 +74,7 @@ def test_robust_accuracy_of_training_and_test_points_stands_beside_the_clean_one
     network = torch.nn.Linear(2, 2)
     network.weight.data = torch.tensor([[0.0, 1.0], [0.0, -1.0]])
     network.bias.data = torch.tensor([-0.03, 0.03])
-    measured = SnapshotMeasurer(scene, samples, torch.device("cpu")).measure(0, network, 0.5)
+    measured = SnapshotMeasurer(PreparedScene(scene, samples, torch.device("cpu"))).measure(0, network, 0.5)
     for split in ("train", "test"):
         x, y = getattr(samples, split), getattr(samples, f"{split}_labels")
         distance = torch.where(y == 0, 1, -1) * (x[:, 1] - 0.03)

@@ -1,0 +1,75 @@
+"""Summary of a simulation: its phases, its last row of statistics, and the verdicts that follow from them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.experiment.simulation.dimple_shape import summarize_fall
+from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement
+from dimple.stats.null_bands import verdict
+from dimple.stats.phases import Phases, detect_phases
+
+
+def summarize_snapshots(snapshots: Sequence[SnapshotMeasurement]) -> dict[str, Any]:
+    """Return the summary of the measurements of all snapshots, in the order of their steps."""
+    return summarize_metrics(stack_snapshots(snapshots), heldout_distances(snapshots))
+
+
+def stack_snapshots(snapshots: Sequence[SnapshotMeasurement]) -> dict[str, NDArray[Any]]:
+    """Return the columns of metrics.parquet."""
+    metrics = {name: np.array([one.metrics[name] for one in snapshots]) for name in snapshots[0].metrics}
+    return metrics | {"step": metrics["step"].astype(np.int64)}
+
+
+def heldout_distances(snapshots: Sequence[SnapshotMeasurement]) -> NDArray[np.float64] | None:
+    """Return the distances of held-out points from the boundary, `(snapshots, points)`; None without `offset`."""
+    if "boundary_distance" not in snapshots[0].metrics:
+        return None
+    return np.stack(
+        [
+            np.minimum(np.abs(one.points["offset"][one.points["split"] == "heldout"]), one.metrics["search_limit"])
+            for one in snapshots
+        ]
+    )
+
+
+def summarize_metrics(
+    metrics: dict[str, NDArray[Any]], point_distances: NDArray[np.float64] | None = None
+) -> dict[str, Any]:
+    """Return the phases, the last row of the metrics, and the verdicts that follow from them.
+
+    Args:
+        point_distances: the distances of which `boundary_distance` holds the means, `(snapshots, points)`.
+    """
+    final_row = {name: float(values[-1]) for name, values in metrics.items() if name != "step"}
+    steps = [int(step) for step in metrics["step"]]
+    result: dict[str, Any] = {"steps": steps[-1], "snapshots": len(steps)}
+    if "boundary_distance" in metrics:
+        found: Phases = detect_phases(
+            steps,
+            metrics["boundary_distance"] if point_distances is None else point_distances[None],
+            metrics["train_accuracy"],
+            final_row["gradient_off_manifold_fraction"],
+            final_row["gradient_off_manifold_fraction_null"],
+            off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
+            found_fraction=float(metrics["boundary_distance_found"][0]),
+        )
+        result |= {
+            "cling_step": found.cling_step,
+            "dimple_step": found.dimple_step,
+            "distance_fall": found.best_reduction_factor,
+            "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
+            "verdict": found.verdict,
+            "verdict_reason": found.reason,
+            "conditions": [dataclasses.asdict(condition) for condition in found.conditions],
+            "fall": summarize_fall(metrics, found.dimple_step),
+        }
+    for name in ("margin_on_ratio", "margin_off_ratio"):
+        if name in final_row:
+            result[f"{name}_verdict"] = verdict(
+                final_row[name], final_row[f"{name}_null_low"], final_row[f"{name}_null_high"]
+            )
+    return result | {"final": final_row}
