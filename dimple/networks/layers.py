@@ -37,6 +37,45 @@ def image_norm(kind: ImageNorm, channels: int) -> nn.Module:
     return nn.GroupNorm(math.gcd(channels, max(channels // CHANNELS_PER_GROUP, 1)), channels)
 
 
+class PreActivationBlock(nn.Module):
+    """Two 3 x 3 convolutions, each after a normalization and an activation, in parallel with a shortcut.
+
+    Where the shape changes, the shortcut is a 1 x 1 convolution of the first activation.
+
+    Args:
+        in_channels, out_channels: before and after the block.
+        stride: of the first convolution and of the shortcut.
+        norm: the normalization.
+        activation: a name of `ACTIVATIONS`.
+        shortcut: the name of the shortcut's convolution in the state dict, which published weights have.
+
+    Reference: He et al. 2016, Identity mappings in deep residual networks, figure 4e.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, norm: ImageNorm, activation: str, shortcut: str
+    ) -> None:
+        super().__init__()
+        self.bn1 = image_norm(norm, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False, device="meta")
+        self.bn2 = image_norm(norm, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False, device="meta")
+        self.activation = ACTIVATIONS[activation]()
+        self.shortcut_name = ""
+        if stride != 1 or in_channels != out_channels:
+            convolution = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False, device="meta")
+            self.shortcut_name = shortcut.partition(".")[0]
+            # A dot stands for a sequence around the convolution.
+            self.add_module(self.shortcut_name, nn.Sequential(convolution) if "." in shortcut else convolution)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, in_channels, H, W)` to `(B, out_channels, H / stride, W / stride)`."""
+        active = self.activation(self.bn1(x))
+        skipped = self.get_submodule(self.shortcut_name)(active) if self.shortcut_name else x
+        residual: Tensor = self.conv2(self.activation(self.bn2(self.conv1(active))))
+        return residual + skipped
+
+
 @final
 class SeededDropout(nn.Module):
     """Dropout whose masks depend on a seed and the number of masks before alone.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.networks.architecture import Architecture, initialize, require_image
-from dimple.networks.layers import ACTIVATIONS, ImageNorm, image_norm
+from dimple.networks.layers import ACTIVATIONS, ImageNorm, PreActivationBlock, image_norm
 from dimple.settings import settings
 
 # Blocks of the four stages by depth.
@@ -44,31 +44,6 @@ class PreActResNet(Architecture):
 
 
 @final
-class PreActBlock(nn.Module):
-    """Two 3 x 3 convolutions, each after a normalization, in parallel with a shortcut."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int, settings: PreActResNet) -> None:
-        super().__init__()
-        self.bn1 = image_norm(settings.norm, in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False, device="meta")
-        self.bn2 = image_norm(settings.norm, out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False, device="meta")
-        self.activation = ACTIVATIONS[settings.activation]()
-        self.shortcut: nn.Sequential | None = None
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False, device="meta"),
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, in_channels, H, W)` to `(B, out_channels, H / stride, W / stride)`."""
-        active = self.activation(self.bn1(x))
-        skipped = x if self.shortcut is None else self.shortcut(active)
-        residual: Tensor = self.conv2(self.activation(self.bn2(self.conv1(active))))
-        return residual + skipped
-
-
-@final
 class PreActNetwork(nn.Module):
     """Four stages of blocks between a convolution and a linear layer."""
 
@@ -77,10 +52,11 @@ class PreActNetwork(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False, device="meta")
         width = 64
         for stage, count in enumerate(STAGE_BLOCKS[settings.depth]):
-            first = PreActBlock(width, 64 * 2**stage, 1 if stage == 0 else 2, settings)
+            shapes = [(width, 64 * 2**stage, 1 if stage == 0 else 2)]
             width = 64 * 2**stage
-            rest = [PreActBlock(width, width, 1, settings) for _ in range(count - 1)]
-            self.add_module(f"layer{stage + 1}", nn.Sequential(first, *rest))
+            shapes += [(width, width, 1)] * (count - 1)
+            blocks = [PreActivationBlock(*one, settings.norm, settings.activation, "shortcut.0") for one in shapes]
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         self.bn = image_norm(settings.norm, width)
         self.activation = ACTIVATIONS[settings.activation]()
         self.linear = nn.Linear(width, classes, device="meta")

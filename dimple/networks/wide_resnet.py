@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dimple.errors import SceneError
 from dimple.networks.architecture import Architecture, initialize, require_image
-from dimple.networks.layers import ACTIVATIONS, ImageNorm, image_norm
+from dimple.networks.layers import ACTIVATIONS, ImageNorm, PreActivationBlock, image_norm
 from dimple.settings import Count, settings
 
 
@@ -48,33 +48,10 @@ class WideResNet(Architecture):
 
 
 @final
-class WideBlock(nn.Module):
-    """Two 3 x 3 convolutions, each after a normalization, in parallel with a shortcut."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int, settings: WideResNet) -> None:
-        super().__init__()
-        self.bn1 = image_norm(settings.norm, in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False, device="meta")
-        self.bn2 = image_norm(settings.norm, out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False, device="meta")
-        self.activation = ACTIVATIONS[settings.activation]()
-        self.convShortcut: nn.Conv2d | None = None
-        if in_channels != out_channels:
-            self.convShortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False, device="meta")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, in_channels, H, W)` to `(B, out_channels, H / stride, W / stride)`."""
-        active = self.activation(self.bn1(x))
-        skipped = x if self.convShortcut is None else self.convShortcut(active)
-        residual: Tensor = self.conv2(self.activation(self.bn2(self.conv1(active))))
-        return residual + skipped
-
-
-@final
 class WideStage(nn.Module):
     """Blocks in sequence, under the name that published weights have for them."""
 
-    def __init__(self, blocks: list[WideBlock]) -> None:
+    def __init__(self, blocks: list[PreActivationBlock]) -> None:
         super().__init__()
         self.layer = nn.Sequential(*blocks)
 
@@ -93,10 +70,10 @@ class WideNetwork(nn.Module):
         widths = [16, *(stage * settings.width for stage in (16, 32, 64))]
         self.conv1 = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False, device="meta")
         for stage in (1, 2, 3):
-            first = WideBlock(widths[stage - 1], widths[stage], 1 if stage == 1 else 2, settings)
-            count = (settings.depth - 4) // 6 - 1
-            rest = [WideBlock(widths[stage], widths[stage], 1, settings) for _ in range(count)]
-            self.add_module(f"block{stage}", WideStage([first, *rest]))
+            shapes = [(widths[stage - 1], widths[stage], 1 if stage == 1 else 2)]
+            shapes += [(widths[stage], widths[stage], 1)] * ((settings.depth - 4) // 6 - 1)
+            blocks = [PreActivationBlock(*one, settings.norm, settings.activation, "convShortcut") for one in shapes]
+            self.add_module(f"block{stage}", WideStage(blocks))
         self.bn1 = image_norm(settings.norm, widths[3])
         self.activation = ACTIVATIONS[settings.activation]()
         self.fc = nn.Linear(widths[3], classes, device="meta")

@@ -1,7 +1,7 @@
 """Optimizers by torch's functional updates: its classes import a compiler at first use, for more than a second."""
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -87,9 +87,37 @@ class SGD(Optimizer):
         )  # fmt: skip
 
 
+class _AdamFamily(Optimizer, ABC):
+    """Adam in the two ways of weight decay, with updates equal to those of torch to the last bit."""
+
+    # Whether the decay shrinks the weights apart from the gradient.
+    decoupled: ClassVar[bool]
+    weight_decay: float
+
+    def start(self, parameter: Tensor) -> list[Tensor]:
+        """Return the running means of the gradient and of the squared gradient, and the number of steps."""
+        return [torch.zeros_like(parameter), torch.zeros_like(parameter), torch.zeros(())]
+
+    @torch.no_grad()
+    def update(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        memory: list[list[Tensor]],
+        lr: float,
+        *,
+        fused: bool = False,
+    ) -> None:
+        mean, square, steps = (list(column) for column in zip(*memory, strict=True))
+        adam(
+            parameters, gradients, mean, square, [], steps, fused=fused, amsgrad=False, maximize=False, lr=lr,
+            beta1=BETA1, beta2=BETA2, eps=EPS, weight_decay=self.weight_decay, decoupled_weight_decay=self.decoupled,
+        )  # fmt: skip
+
+
 @final
 @settings
-class Adam(Optimizer):
+class Adam(_AdamFamily):
     """The Adam optimizer, with updates equal to those of `torch.optim.Adam` to the last bit.
 
     Args:
@@ -105,27 +133,15 @@ class Adam(Optimizer):
         tensor([0.7500])
     """
 
+    decoupled: ClassVar[bool] = False
+
     lr: Positive = 1e-3
     weight_decay: NonNegative = 0.0
-
-    def start(self, parameter: Tensor) -> list[Tensor]:
-        return _start_adam(parameter)
-
-    def update(
-        self,
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        memory: list[list[Tensor]],
-        lr: float,
-        *,
-        fused: bool = False,
-    ) -> None:
-        _update_adam(parameters, gradients, memory, lr, self.weight_decay, decoupled=False, fused=fused)
 
 
 @final
 @settings
-class AdamW(Optimizer):
+class AdamW(_AdamFamily):
     """Adam with weight decay apart from the gradient, with the updates of `torch.optim.AdamW`.
 
     Args:
@@ -134,45 +150,10 @@ class AdamW(Optimizer):
     Reference: Loshchilov and Hutter 2019, algorithm 2.
     """
 
+    decoupled: ClassVar[bool] = True
+
     lr: Positive = 1e-3
     weight_decay: NonNegative = 1e-2
-
-    def start(self, parameter: Tensor) -> list[Tensor]:
-        return _start_adam(parameter)
-
-    def update(
-        self,
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        memory: list[list[Tensor]],
-        lr: float,
-        *,
-        fused: bool = False,
-    ) -> None:
-        _update_adam(parameters, gradients, memory, lr, self.weight_decay, decoupled=True, fused=fused)
-
-
-def _start_adam(parameter: Tensor) -> list[Tensor]:
-    """Return the running means of the gradient and of the squared gradient, and the number of steps."""
-    return [torch.zeros_like(parameter), torch.zeros_like(parameter), torch.zeros(())]
-
-
-@torch.no_grad()
-def _update_adam(
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    memory: list[list[Tensor]],
-    lr: float,
-    weight_decay: float,
-    *,
-    decoupled: bool,
-    fused: bool,
-) -> None:
-    mean, square, steps = (list(column) for column in zip(*memory, strict=True))
-    adam(
-        parameters, gradients, mean, square, [], steps, fused=fused, amsgrad=False, maximize=False, lr=lr, beta1=BETA1,
-        beta2=BETA2, eps=EPS, weight_decay=weight_decay, decoupled_weight_decay=decoupled,
-    )  # fmt: skip
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
