@@ -242,6 +242,18 @@ def project_onto_span(basis: Tensor, x: Tensor) -> Tensor:
     return torch.bmm(coefficients, basis.mT).reshape(x.shape)
 
 
+def pairwise_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the l2 distances `(N, M)` between rows `(N, n)` and `(M, n)`, from differences of the coordinates.
+
+    The form with inner products, which torch takes for many rows, loses all digits far from the origin.
+
+    Example:
+        >>> pairwise_distances(torch.tensor([[1e8, 0.0]]), torch.tensor([[1e8, 3.0]]))
+        tensor([[3.]])
+    """
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def chunks(count: int, size: int) -> Iterator[slice]:
     """Yield slices of length at most `size` that cover `range(count)` in order.
 

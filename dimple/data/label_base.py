@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dimple.manifolds import Manifold
+from dimple.tensors import pairwise_distances
 
 
 class LabelRule(ABC):
@@ -20,7 +21,7 @@ class LabelRule(ABC):
 
         The class is that of the nearest training point, unless the rule is a function of the position.
         """
-        distance = torch.cdist(x, train, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = pairwise_distances(x, train)
         return train_labels[distance.argmin(dim=1)]
 
     def bind(self, manifold: Manifold) -> "LabelRule":

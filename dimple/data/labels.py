@@ -20,6 +20,7 @@ from dimple.errors import SceneError
 from dimple.manifolds import Manifold
 from dimple.renamed import missing_attribute
 from dimple.settings import Finite, Fraction, Positive, settings
+from dimple.tensors import pairwise_distances
 
 BinaryClass = Annotated[int, Strict(), Interval(ge=0, le=1)]
 
@@ -50,8 +51,7 @@ class AlternatingLabels(LabelRule):
     def label_training_points(self, x: Tensor, generator: torch.Generator) -> Tensor:
         # Each flip lowers the energy, so the loop ends.
         sign = torch.where(torch.rand(len(x), generator=generator, dtype=torch.float64) < 0.5, -1.0, 1.0).double()
-        # From differences, since the form with inner products loses half of the digits for close points.
-        distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = pairwise_distances(x, x)
         nearest = torch.where(distance > 0, distance, torch.inf).amin(1)
         if not bool(nearest.isfinite().any()):
             return (sign > 0).long()

@@ -20,7 +20,7 @@ from dimple.manifolds import Manifold
 from dimple.manifolds.base import to_double
 from dimple.manifolds.embedding import IsometricEmbedding
 from dimple.settings import Count, Positive, Seed, settings
-from dimple.tensors import generator
+from dimple.tensors import generator, pairwise_distances
 
 Fractions = Annotated[tuple[Positive, ...], MinLen(2)]
 ClassCount = Annotated[int, Strict(), Interval(ge=2, le=1000)]
@@ -151,8 +151,7 @@ class VoronoiLabels(ManifoldLabels):
         centers = manifold.sample(self.count, generator(self.seed, "centres"))
 
         def label(x: Tensor) -> Tensor:
-            # From differences: the form with inner products loses the digits far from the origin.
-            distance = torch.cdist(x, centers.to(x), compute_mode="donot_use_mm_for_euclid_dist")
+            distance = pairwise_distances(x, centers.to(x))
             return distance.argmin(dim=1) % self.classes
 
         return FunctionLabels(label)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dimple.errors import ShapeError
-from dimple.tensors import chunks, flatten, require_samples
+from dimple.tensors import chunks, flatten, pairwise_distances, require_samples
 
 # The number of samples that are looked up together.
 CHUNK_SIZE = 256
@@ -51,10 +51,7 @@ class TabulatedTangents:
             raise ShapeError(f"the tabulated samples have {self.rows.shape[1]} numbers, and x has {rows.shape[1]}")
         # The product form of a distance would lose the digits in which samples far from the origin differ.
         nearest = torch.cat(
-            [
-                torch.cdist(rows[part], self.rows, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
-                for part in chunks(len(rows), CHUNK_SIZE)
-            ]
+            [pairwise_distances(rows[part], self.rows).argmin(1) for part in chunks(len(rows), CHUNK_SIZE)]
         )
         distance = (rows - self.rows[nearest]).norm(dim=1)
         unknown = torch.nonzero(distance > self._tolerance).squeeze(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dimple.errors import ShapeError
 from dimple.tangents.base import principal_directions
-from dimple.tensors import chunks, flatten
+from dimple.tensors import chunks, flatten, pairwise_distances
 
 # Up to this dimension a tree on the CPU is faster than a comparison of all pairs.
 MAX_TREE_DIMENSIONS = 8
@@ -182,7 +182,7 @@ class NearestNeighbors:
             bound = values[close, -1] + squared_length[close] - rounding[close]
             undecided = close[distance[:, count - 1].square() >= bound]
             for part in chunks(len(undecided), max(1, MAX_CHUNK_NUMBERS // len(self))):
-                exact = torch.cdist(rows[undecided[part]], self.points, compute_mode="donot_use_mm_for_euclid_dist")
+                exact = pairwise_distances(rows[undecided[part]], self.points)
                 found[undecided[part]] = exact.topk(count, largest=False).indices
         return found
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dimple.boundary.boundary import compute_logit_margin
 from dimple.errors import DivergedError, SceneError
 from dimple.protocols import Advance, TangentField
 from dimple.settings import Count, Positive, settings
@@ -21,7 +22,6 @@ from dimple.tensors import Box, generator
 from dimple.training.augmentation import Augmentation
 from dimple.training.objectives import Batch, Objective, Standard
 from dimple.training.objectives.base import evaluation_mode
-from dimple.training.objectives.losses import logit_margin
 from dimple.training.optimizers import Adam, Optimizer
 from dimple.training.overfitting import OverfittingCheck
 from dimple.training.schedules import Averaging, Constant, Schedule, Stop
@@ -341,7 +341,7 @@ class _Fit:
         return (
             (stop.accuracy is not None and float((scores.argmax(1) == y).double().mean()) >= stop.accuracy)
             or (stop.loss is not None and float(nn.functional.cross_entropy(scores, y)) <= stop.loss)
-            or (stop.min_margin is not None and float(logit_margin(scores, y).min()) >= stop.min_margin)
+            or (stop.min_margin is not None and float(compute_logit_margin(scores, y).min()) >= stop.min_margin)
         )
 
     def _update(self, step: int) -> None:

@@ -25,14 +25,13 @@ def sweeps_by_name(scene: Scene, **settings: int) -> dict[str, ErrorSweep]:
     return {sweep.name: sweep for sweep in benchmark_tangents(scene, **settings).sweeps}
 
 
-# With more dimensions, the smallest of the clouds has fewer points than a neighborhood needs.
-@pytest.mark.parametrize("name", [name for name in MANIFOLD_SCENES if name != "random_subspace"])
+@pytest.mark.parametrize("name", MANIFOLD_SCENES)
 def test_on_every_scene_the_estimate_is_better_than_chance_and_improves_with_points(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tangent_benchmark, "TEST_POINTS", 50)
     scene = load_scene(name)
-    benchmark = benchmark_tangents(scene, points=512, neighbors=12)
+    benchmark = benchmark_tangents(scene, points=512, neighbors=max(12, scene.require_manifold().dim + 4))
     sweeps = {sweep.name: sweep for sweep in benchmark.sweeps}
     assert (benchmark.dim, benchmark.ambient_dim) == (scene.manifold.dim, scene.manifold.ambient_dim)
     assert benchmark.local_pca[0] < benchmark.null[0] / 3
@@ -40,7 +39,9 @@ def test_on_every_scene_the_estimate_is_better_than_chance_and_improves_with_poi
     points = sweeps["points"]
     noise = sweeps["noise / radius"]
     assert points.values == (32, 64, 128, 256, 512)
-    assert points.median[-1] == benchmark.local_pca[0] and points.quadratic_median[-1] == benchmark.quadratic_pca[0]
+    assert points.median[-1] == benchmark.local_pca[0]
+    # Nan where the quadratic fit has more coefficients than neighbors.
+    assert points.quadratic_median[-1] == pytest.approx(benchmark.quadratic_pca[0], rel=0, nan_ok=True)
     assert points.median[-1] <= points.median[0] / 2 or points.median[0] < 1e-5
     assert noise.median[0] < noise.median[-1]
     assert ("curvature x radius" in sweeps) == math.isfinite(scene.manifold.reach)

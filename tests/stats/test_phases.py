@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 
 import numpy as np
 import pytest
@@ -104,7 +103,7 @@ def test_random_curves_are_not_supported(count: int, scale: float, dimples_at: f
     assert count_supported(walks, dimples_at) < 0.075 and count_supported(white, dimples_at) < 0.02
 
 
-@pytest.mark.skipif(not os.environ.get("DIMPLE_SLOW"), reason="takes minutes; DIMPLE_SLOW=1 runs it")
+@pytest.mark.slow
 @pytest.mark.parametrize("dimples_at", [0.6, 0.75, 0.9])
 @pytest.mark.parametrize("scale", [0.3, 1.5])
 @pytest.mark.parametrize("count", [20, 40, 50])

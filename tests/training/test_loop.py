@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from dimple.boundary.boundary import compute_logit_margin
 from dimple.errors import DivergedError, SceneError
 from dimple.networks import MLP
 from dimple.scene import load_scene
@@ -28,7 +29,6 @@ from dimple.training.objectives import (
     Standard,
 )
 from dimple.training.objectives.base import FirstTraining
-from dimple.training.objectives.losses import logit_margin
 from dimple.training.schedules import Cosine
 
 
@@ -255,7 +255,7 @@ def test_a_batch_of_all_samples_is_the_full_batch() -> None:
     [
         (Stop(accuracy=0.8), lambda scores, y: float((scores.argmax(1) == y).double().mean()) >= 0.8),
         (Stop(loss=0.4), lambda scores, y: float(nn.functional.cross_entropy(scores, y)) <= 0.4),
-        (Stop(min_margin=0.3), lambda scores, y: float(logit_margin(scores, y).min()) >= 0.3),
+        (Stop(min_margin=0.3), lambda scores, y: float(compute_logit_margin(scores, y).min()) >= 0.3),
     ],
     ids=["accuracy", "loss", "margin"],
 )

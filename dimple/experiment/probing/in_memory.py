@@ -19,7 +19,7 @@ from dimple.progress import show_progress
 from dimple.protocols import Progress, TangentField
 from dimple.settings import field_types, suggest_word
 from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA
-from dimple.tensors import BoundsLike, Box, as_box, flatten, generator, resolve_device
+from dimple.tensors import BoundsLike, Box, as_box, flatten, generator, pairwise_distances, resolve_device
 
 # Samples that are compared with as many of the reference, and the fewest that say something.
 MAX_COMPARED = 1000
@@ -269,8 +269,8 @@ def _warn_of_other_data(samples: Tensor, reference: Tensor) -> None:
     )
     if len(cloud) < MIN_COMPARED:
         return
-    within = torch.cdist(cloud, cloud).fill_diagonal_(torch.inf).amin(1).median()
-    between = torch.cdist(x, cloud).amin(1).median()
+    within = pairwise_distances(cloud, cloud).fill_diagonal_(torch.inf).amin(1).median()
+    between = pairwise_distances(x, cloud).amin(1).median()
     spreads = [float((points - points.mean(0)).norm(dim=1).median()) for points in (x, cloud)]
     is_other_scale = len(x) >= MIN_COMPARED and max(spreads) > MAX_SPREAD_RATIO * min(spreads)
     if is_other_scale or between > MAX_DISTANCE_RATIO * within > 0:

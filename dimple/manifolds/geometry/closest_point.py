@@ -15,7 +15,7 @@ from dimple.errors import SceneError
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold, scaled_norm
 from dimple.manifolds.geometry.derivatives import chart_derivatives
-from dimple.tensors import apply_in_chunks, bounding_box_diagonal, chunks, generator
+from dimple.tensors import apply_in_chunks, bounding_box_diagonal, chunks, generator, pairwise_distances
 
 # Start points at least, by dimension.
 MIN_START_POINTS = {1: 1024, 2: 2304}
@@ -138,7 +138,7 @@ class StartPoints:
         cell_radii = grid[1]
         found = []
         for rows in chunks(len(x), max(1, MAX_DISTANCE_ENTRIES // len(padded))):
-            from_center = torch.cdist(x[rows], centers, compute_mode="donot_use_mm_for_euclid_dist")
+            from_center = pairwise_distances(x[rows], centers)
             nearest = (from_center + radii).amin(1)
             reachable = from_center - radii <= (nearest + self.extent * 1e-9)[:, None] + cell_radii.max()
             largest = int(reachable.sum(1).max()) * BLOCK_SIZE * x.shape[1]

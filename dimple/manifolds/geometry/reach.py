@@ -11,7 +11,7 @@ from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold
 from dimple.manifolds.geometry.closest_point import StartPoints, closest_source_points
 from dimple.manifolds.geometry.derivatives import chart_derivatives, chart_jacobian
-from dimple.tensors import bounding_box_diagonal, chunks, generator, norm
+from dimple.tensors import bounding_box_diagonal, chunks, generator, norm, pairwise_distances
 
 GRID_POINT_COUNT = 1024
 # Best grid points, from which the random search starts.
@@ -143,7 +143,7 @@ def _best_partners(source: Manifold, chart: ChartMap, grid_points: Tensor) -> tu
     values = []
     partners = []
     for rows in chunks(len(x), 128):
-        square = torch.cdist(x[rows], x).square()
+        square = pairwise_distances(x[rows], x).square()
         coefficients = (
             torch.einsum("pin,qn->pqi", pseudoinverse[rows], x)
             - torch.einsum("pin,pn->pi", pseudoinverse[rows], x[rows])[:, None]

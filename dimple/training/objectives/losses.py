@@ -3,23 +3,12 @@
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dimple.boundary.boundary import compute_logit_margin
+
 LossName: TypeAlias = Literal["cross_entropy", "hinge", "logistic", "squared"]
-
-
-def logit_margin(scores: Tensor, y: Tensor) -> Tensor:
-    """Return the score of class `y` minus the largest other score, `(B,)`; positive where the prediction is right.
-
-    Example:
-        >>> logit_margin(torch.tensor([[1.0, 4.0, 2.0]]), torch.tensor([1]))
-        tensor([2.])
-    """
-    own = scores.gather(1, y[:, None])
-    others = scores.scatter(1, y[:, None], -torch.inf)
-    return own[:, 0] - others.amax(1)
 
 
 def _squared(scores: Tensor, y: Tensor) -> Tensor:
@@ -29,8 +18,8 @@ def _squared(scores: Tensor, y: Tensor) -> Tensor:
 # Hinge and logistic loss are those of the logit margin; with two classes the logistic loss equals the cross-entropy.
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": lambda scores, y: functional.cross_entropy(scores, y, reduction="none"),
-    "hinge": lambda scores, y: functional.relu(1 - logit_margin(scores, y)),
-    "logistic": lambda scores, y: functional.softplus(-logit_margin(scores, y)),
+    "hinge": lambda scores, y: functional.relu(1 - compute_logit_margin(scores, y)),
+    "logistic": lambda scores, y: functional.softplus(-compute_logit_margin(scores, y)),
     "squared": _squared,
 }
 

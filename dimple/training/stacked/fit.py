@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dimple.boundary.boundary import compute_logit_margin
 from dimple.errors import DivergedError
 from dimple.tensors import generator
 from dimple.training.loop import SECONDS_BETWEEN_STATES, STATE, Arrays, StateCache, Training
 from dimple.training.objectives import Standard
-from dimple.training.objectives.losses import LOSSES, logit_margin
+from dimple.training.objectives.losses import LOSSES
 from dimple.training.stacked.mlp import MLPLayout, StackedMLP
 
 RecordReplicas = Callable[[int, dict[str, Tensor], Tensor], None]
@@ -306,7 +307,7 @@ class _Group:
         if stop.loss is not None:
             reached |= (_differentiate_cross_entropy(scores, y, 0.0)[0] <= stop.loss).cpu()
         if stop.min_margin is not None:
-            margins = logit_margin(scores.mT.flatten(0, 1), y.flatten()).view(y.shape)
+            margins = compute_logit_margin(scores.mT.flatten(0, 1), y.flatten()).view(y.shape)
             reached |= (margins.amin(1) >= stop.min_margin).cpu()
         return reached
 

@@ -11,14 +11,13 @@ from torch.nn import functional
 
 from dimple.attacks.projections import smallest_step
 from dimple.boundary import Boundary
-from dimple.boundary.boundary import soft_logit_margin
+from dimple.boundary.boundary import compute_logit_margin, soft_logit_margin
 from dimple.networks import MLP
 from dimple.probes import Margin
 from dimple.probes.speed import SoftMarginClassifier
 from dimple.tensors import Box, generator, norm
 from dimple.training import SGD, Adam, Averaging, Stop, Training
 from dimple.training.objectives import Batch, BoundaryAware
-from dimple.training.objectives.losses import logit_margin
 from dimple.training.schedules import OneCycle
 
 DUAL = {"l2": "l2", "linf": "l1"}
@@ -57,7 +56,7 @@ def test_of_a_linear_network_value_and_gradient_are_those_of_the_margins(norm_ki
     network = linear()
     batch = make_batch()
     weight = (network.weight[0] - network.weight[1])[None]
-    margin = logit_margin(network(batch.x), batch.y) / norm(weight, DUAL[norm_kind])
+    margin = compute_logit_margin(network(batch.x), batch.y) / norm(weight, DUAL[norm_kind])
     cutoff = float(margin.detach()[margin > 0].quantile(0.6))
     counted = margin[(margin > 0) & (margin < cutoff)]
     assert 2 < len(counted) < int((margin > 0).sum()) < len(margin)
@@ -81,11 +80,11 @@ def test_in_a_box_the_gradient_is_the_difference_quotient_of_the_exact_margins(n
 
     def exact() -> float:
         weight = (network.weight[0] - network.weight[1]).detach()
-        logits = logit_margin(network(batch.x), batch.y).detach()
+        logits = compute_logit_margin(network(batch.x), batch.y).detach()
         step = smallest_step(
             batch.x, torch.where(batch.y[:, None] == 0, weight, -weight), -logits, norm_kind, batch.bounds
         )
-        reached = logit_margin(network(batch.x + step), batch.y).detach().abs() < 1e-9
+        reached = compute_logit_margin(network(batch.x + step), batch.y).detach().abs() < 1e-9
         return float(torch.exp(-2.0 * norm(step, norm_kind))[(logits > 0) & reached].sum() / 2.0)
 
     network.zero_grad()
@@ -151,7 +150,9 @@ def test_without_division_the_gradient_is_that_of_the_logit_margin_at_the_bounda
     batch = make_batch(3, n=2)
     objective = BoundaryAware(norm="l2", alpha=0.0, divide_by_gradient=False, beta=None, max_angle=180.0)
     rows, points = objective.closest_points(network, batch)
-    expected = torch.autograd.grad(-logit_margin(network(points), batch.y[rows]).sum(), list(network.parameters()))
+    expected = torch.autograd.grad(
+        -compute_logit_margin(network(points), batch.y[rows]).sum(), list(network.parameters())
+    )
     found = torch.autograd.grad(objective.robustness(network, batch).sum(), list(network.parameters()))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -160,7 +161,7 @@ def test_without_division_the_gradient_is_that_of_the_logit_margin_at_the_bounda
 def test_logit_margins_in_place_of_margins_need_no_search() -> None:
     network = linear()
     batch = make_batch()
-    logits = logit_margin(network(batch.x), batch.y)
+    logits = compute_logit_margin(network(batch.x), batch.y)
     cutoff = float(logits.detach()[logits > 0].quantile(0.6))
     counted = logits[(logits > 0) & (logits < cutoff)]
     assert 2 < len(counted) < int((logits > 0).sum())
@@ -211,7 +212,7 @@ def test_batch_norm_and_dropout_define_one_boundary() -> None:
     assert len(rows) > 4
     value.backward()
     torch.testing.assert_close(
-        logit_margin(torch_network(points), batch.y[rows]), torch.zeros(len(rows)).double(), atol=1e-3, rtol=0
+        compute_logit_margin(torch_network(points), batch.y[rows]), torch.zeros(len(rows)).double(), atol=1e-3, rtol=0
     )
 
 

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dimple.boundary.boundary import compute_logit_margin
 from dimple.errors import SceneError
 from dimple.networks import MLP
 from dimple.tensors import Box, generator
 from dimple.training import Training
 from dimple.training.objectives import Batch, HardNegative, Objective
-from dimple.training.objectives.losses import logit_margin
 from dimple.training.schedules import Schedule, Stop
 
 
@@ -64,7 +64,7 @@ def test_a_step_replaces_entries_of_each_pool_by_points_on_the_boundary_of_the_l
         assert 1 <= int(changed.sum()) <= 5
         x, y = batch.memory[f"{layer}/x"][changed], batch.memory[f"{layer}/y"][changed]
         # Points that were right are on the boundary, points that were wrong stay wrong.
-        assert float(logit_margin(network[start:](x), y).max().detach()) <= 1e-9
+        assert float(compute_logit_margin(network[start:](x), y).max().detach()) <= 1e-9
 
 
 def test_a_pool_trains_the_layers_above_alone() -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from dimple.attacks.projections import smallest_step
+from dimple.boundary.boundary import compute_logit_margin
 from dimple.errors import SceneError
 from dimple.networks import MLP
 from dimple.tensors import Box, generator, norm, project_onto_span
@@ -24,7 +25,6 @@ from dimple.training.objectives import (
     Standard,
     Trades,
 )
-from dimple.training.objectives.losses import logit_margin
 
 DUAL = {"l2": "l2", "linf": "l1"}
 
@@ -62,9 +62,9 @@ def test_adversarial_training_of_a_linear_network_has_a_closed_form(
     reach = 0.3 * norm(weight, DUAL[norm_kind])
     batch = make_batch()
     # The hinge loss has no gradient beyond a margin of 1; the ball of each point lies before it.
-    before = logit_margin(network(batch.x), batch.y) + reach < 1
+    before = compute_logit_margin(network(batch.x), batch.y) + reach < 1
     batch = dataclasses.replace(batch, x=batch.x[before], y=batch.y[before])
-    margin = logit_margin(network(batch.x), batch.y) - reach
+    margin = compute_logit_margin(network(batch.x), batch.y) - reach
     assert len(margin) > 3
     expected = functional.relu(1 - margin) if loss == "hinge" else functional.softplus(-margin)
     objective = Adversarial(
