@@ -15,6 +15,9 @@ from dimple.manifolds import Manifold
 from dimple.settings import Count, Natural, settings
 from dimple.tensors import generator
 
+# The fraction of the largest variance below which a direction has none.
+RANK_TOLERANCE = 1e-10
+
 
 @settings
 class ImageData(DataSource, ABC):
@@ -108,11 +111,19 @@ class LinearSpan:
 
     @classmethod
     def of_widest_directions(cls, x: Tensor, dim: int) -> Self:
-        """Return the span of the `dim` widest directions of samples `(N, *shape)`, in their precision."""
+        """Return the span of the `dim` widest directions of samples `(N, *shape)`, in their precision.
+
+        Raises:
+            SceneError: if the samples span fewer dimensions.
+        """
         rows = x.flatten(1).double()
         mean = rows.mean(0)
         # The eigenvalues ascend.
-        directions = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors[:, -dim:].flip(1)
+        variances, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean))
+        rank = int((variances > RANK_TOLERANCE * variances[-1]).sum())
+        if dim > rank:
+            raise SceneError(f"data.pca is {dim}, and the training images span {rank} dimensions; give at most {rank}")
+        directions = vectors[:, -dim:].flip(1)
         return cls(mean.to(x), directions.to(x))
 
     def tangent_basis(self, x: Tensor) -> Tensor:
@@ -127,9 +138,6 @@ class LinearSpan:
 
 def _project(splits: DataSplits, dim: int) -> DataSplits:
     """Return the images projected onto the `dim` widest directions of the training images."""
-    n = splits.train[0].numel()
-    if dim > min(n, len(splits.train) - 1):
-        raise SceneError(f"data.pca is {dim} for {len(splits.train)} images of {n} pixels; give a smaller number")
     span = LinearSpan.of_widest_directions(splits.train, dim)
     return dataclasses.replace(
         splits, train=span.project(splits.train), test=span.project(splits.test), bounds=None, tangents=span

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,7 +19,6 @@ from torch import Tensor
 from dimple.boundary.affine_slice import AffineSlice
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
-from dimple.levelsets.multiclass import PairwiseBoundary
 from dimple.renamed import (
     ARRAYS,
     new_column,
@@ -32,6 +30,7 @@ from dimple.renamed import (
 )
 from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
+from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
 from dimple.settings import expand_home, format_value
 
 FORMAT_VERSION = 2
@@ -47,7 +46,6 @@ RUN_FILES_PATTERN = re.compile(
     r"|(metrics|replicas|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
     r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-tmp-.*)"
 )
-Arrays = dict[str, NDArray[Any]]
 
 
 class RunFolder:
@@ -228,14 +226,14 @@ class RunFolder:
         return sorted(int(file.stem) for file in (self.path / "snapshots").glob("*.safetensors"))
 
     def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float | list[float]) -> None:
-        """Write the weights of the network at a step, with the training loss at that step.
+        """Write the weights of the network at a step, with the training loss, the only entry: more have no fixed order.
 
         Those of replicas are the stacked weights `(R, *shape)` and a list of R losses.
         """
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         (self.path / "snapshots").mkdir(exist_ok=True)
-        metadata = {"step": str(step), "loss": repr(loss)}
-        write_bytes(self.path / "snapshots" / f"{step:08d}.safetensors", _to_safetensors(arrays, metadata))
+        path = self.path / "snapshots" / f"{step:08d}.safetensors"
+        write_bytes(path, _to_safetensors(arrays, {"loss": repr(loss)}))
 
     def read_snapshot(self, step: int, replica: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Return the weights and the training loss of a snapshot.
@@ -411,7 +409,7 @@ class RunFolder:
     @property
     def manifold_mesh(self) -> Mesh | None:
         """The mesh of the data manifold; None if it has too many dimensions."""
-        return _mesh_from_arrays(self.geometry(), "manifold")
+        return mesh_from_arrays(self.geometry(), "manifold")
 
     def meshes(self) -> list[Mesh]:
         """Return the mesh of the boundary at each snapshot, in the order of the steps.
@@ -419,7 +417,7 @@ class RunFolder:
         The list is empty if the boundary was not extracted.
         """
         arrays = self.geometry()
-        return [mesh for step in self.steps if (mesh := _mesh_from_arrays(arrays, f"boundary/{step}")) is not None]
+        return [mesh for step in self.steps if (mesh := mesh_from_arrays(arrays, f"boundary/{step}")) is not None]
 
     def mesh(self, step: int) -> Mesh:
         """Return the mesh of the boundary at a snapshot.
@@ -429,7 +427,7 @@ class RunFolder:
         """
         if step not in self.steps:
             raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
-        mesh = _mesh_from_arrays(self.geometry(), f"boundary/{step}")
+        mesh = mesh_from_arrays(self.geometry(), f"boundary/{step}")
         if mesh is None:
             raise RunError(
                 f"{self.path}: holds no mesh of the boundary, which was not extracted (levelset.kind is none)"
@@ -441,24 +439,6 @@ def _to_safetensors(arrays: Arrays, metadata: dict[str, str] | None = None) -> b
     """Return the arrays as a safetensors file."""
     # safetensors writes the bytes in memory order, so the arrays must be in C order.
     return save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
-
-
-def mesh_to_arrays(mesh: Mesh, name: str) -> Arrays:
-    """Return a mesh as entries for `Run.write_geometry`."""
-    return {f"{name}/vertices": mesh.vertices.astype(np.float32), f"{name}/faces": mesh.faces.astype(np.int32)}
-
-
-def surfaces_to_arrays(surfaces: Sequence[PairwiseBoundary], dim: int) -> Arrays:
-    """Join the surfaces of pairs of classes to one mesh: `vertices`, `faces`, and `pairs` `(F, 2)` of its faces."""
-    first = np.cumsum([0, *[len(surface.mesh.vertices) for surface in surfaces]])
-    vertices = [surface.mesh.vertices for surface in surfaces]
-    faces = [surface.mesh.faces + start for surface, start in zip(surfaces, first, strict=False)]
-    pairs = [np.tile(surface.pair, (len(surface.mesh.faces), 1)) for surface in surfaces]
-    return {
-        "vertices": np.concatenate([np.zeros((0, dim)), *vertices]).astype(np.float32),
-        "faces": np.concatenate([np.zeros((0, dim)), *faces]).astype(np.int32),
-        "pairs": np.concatenate([np.zeros((0, 2)), *pairs]).astype(np.int32),
-    }
 
 
 def _upgrade_settings(text: str, path: Path) -> str:
@@ -478,12 +458,6 @@ def _read_only(arrays: Arrays) -> Arrays:
     for array in arrays.values():
         array.flags.writeable = False
     return arrays
-
-
-def _mesh_from_arrays(arrays: Arrays, name: str) -> Mesh | None:
-    if f"{name}/vertices" not in arrays:
-        return None
-    return Mesh(arrays[f"{name}/vertices"].astype(np.float64), arrays[f"{name}/faces"].astype(np.int64))
 
 
 def _expand(path: Path | str) -> Path:

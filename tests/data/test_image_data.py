@@ -76,7 +76,7 @@ def test_measured_rows_are_balanced() -> None:
         (Digits(classes=(3,)), r"data.classes is \[3\]; give at least two"),
         (Digits(classes=(3, 10)), "from 0 to 9"),
         (Digits(subset=100_000), "data.subset is 100000 and digits train has 1442 such images"),
-        (Digits(pca=65), "data.pca is 65 for 1442 images of 64 pixels"),
+        (Digits(pca=65), "data.pca is 65, and the training images span 61 dimensions"),
         (ImageArrays(), "data.path is empty"),
     ],
 )

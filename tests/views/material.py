@@ -10,7 +10,7 @@ import torch
 from dimple.boundary import Boundary
 from dimple.levelsets import Dense, Mesh
 from dimple.runs import RunFolder
-from dimple.runs.run import mesh_to_arrays
+from dimple.runs.mesh_arrays import mesh_to_arrays
 from dimple.views.content.cross_section import build_cross_section
 from dimple.views.content.frame import (
     Chart,

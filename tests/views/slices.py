@@ -8,7 +8,7 @@ import torch
 from dimple.boundary import Boundary
 from dimple.levelsets import Mesh, class_regions
 from dimple.levelsets.sampled_grid import SampledGrid, sample_scores
-from dimple.runs.run import surfaces_to_arrays
+from dimple.runs.mesh_arrays import surfaces_to_arrays
 from dimple.views.content.frame import ClassRegions, ControlDrawing, Drawing, Fact, Frame, MeshLayer, PointSet, Timeline
 
 NAMES = ("airplane", "bird", "cat")

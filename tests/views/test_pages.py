@@ -290,3 +290,9 @@ def test_a_report_lists_the_conditions_of_the_verdict_and_all_phases(tmp_path: P
     assert "start 0.3 above 0 met" in text
     assert "clung 10 between 1 and 100" in text and "so from 1 to 1, 10 to 100" in text
     assert "Controls" in text and "were not run" in text
+
+
+def test_a_baseline_far_above_its_curve_makes_the_axis_logarithmic() -> None:
+    values = np.array([1.0, 1.1])
+    assert spans_decades([ChartCurve("x", values, np.array([1.0, 7757.0]))])
+    assert not spans_decades([ChartCurve("x", values, np.array([1.2, 1.3]))])

@@ -1,10 +1,12 @@
 """The verb `export`: a run as a film, as images, as a web page, or as files for ParaView."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.outputs.paraview import build_paraview_snapshots
+from dimple.experiment.outputs.view import require_drawable
 from dimple.experiment.run import Run
 from dimple.progress import show_progress
 from dimple.protocols import Progress
@@ -71,19 +73,30 @@ def _export_pair(
     for run in (left, right):
         if run.views_path != run.path and not (run.path / "geometry.safetensors").is_file():
             raise RunError(f"{run.path}: is drawn in a slice, and only alone; dimple report compares any runs")
-    frames = pair_frames(*(_require_frames(run) for run in (left, right)))
+    titled = [
+        [dataclasses.replace(frame, title=title) for frame in _require_frames(run)]
+        for run, title in zip((left, right), _distinct_titles(left, right), strict=True)
+    ]
+    frames = pair_frames(*titled)
     with progress("film", len(frames)) as advance:
         write_frames(frames, targets, Film(fps=fps), size, advance, run_metadata(left))
     return list(targets)
 
 
 def _require_frames(run: Run) -> list[Frame]:
-    """Return the frames of a run."""
-    if not (run.path / "geometry.safetensors").is_file():
-        report = f"open {run.path / 'report.html'} in a browser"
-        other = report if run.views_path == run.path else f"name {run.views_path}"
-        raise RunError(f"{run.path}: holds no boundary to draw; {other}")
+    require_drawable(run)
     return frames_from_run(run)
+
+
+def _distinct_titles(left: Run, right: Run) -> tuple[str, str]:
+    """Return a title for each of two runs: the name, with the seed or the folder where the names are equal."""
+    names = [str(run.info.get("name", run.path.name)) for run in (left, right)]
+    if names[0] != names[1]:
+        return names[0], names[1]
+    seeds = [run.info.get("seed") for run in (left, right)]
+    if seeds[0] != seeds[1]:
+        return f"{names[0]}, seed {seeds[0]}", f"{names[1]}, seed {seeds[1]}"
+    return f"{names[0]}, {left.path.name}", f"{names[1]}, {right.path.name}"
 
 
 def _export_run(run: Run, targets: Sequence[Path], fps: int, size: tuple[int, int], progress: Progress) -> list[Path]:

@@ -48,8 +48,7 @@ def view(
         raise UsageError(f"fps is {fps}; give 1 or more")
     runs = [Run.open(path)] + ([] if other is None else [Run.open(other)])
     for run in runs:
-        if not (run.path / "geometry.safetensors").is_file():
-            raise RunError(f"{run.path}: holds no boundary to draw; open {run.path / 'report.html'} in a browser")
+        require_drawable(run)
     dims = [len(run.display_bounds[0]) for run in runs]
     if len(set(dims)) > 1:
         raise UsageError(
@@ -61,6 +60,18 @@ def view(
             run_views.append(load_run_view(run))
             advance()
     return open_window(run_views, fps)
+
+
+def require_drawable(run: Run) -> None:
+    """Refuse a run without a drawing of its own, such as one of images.
+
+    Raises:
+        RunError: with the slice in the run, or the report.
+    """
+    if not (run.path / "geometry.safetensors").is_file():
+        report = f"open {run.path / 'report.html'} in a browser"
+        other = report if run.views_path == run.path else f"name {run.views_path}"
+        raise RunError(f"{run.path}: holds no boundary to draw; {other}")
 
 
 def load_run_view(run: Run) -> RunView:

@@ -39,7 +39,8 @@ from dimple.levelsets.mesh import Mesh
 from dimple.networks.wrappers import freeze
 from dimple.progress import show_progress
 from dimple.protocols import Progress
-from dimple.runs.run import SLICE_FOLDER, mesh_to_arrays
+from dimple.runs.mesh_arrays import mesh_to_arrays
+from dimple.runs.run import SLICE_FOLDER
 from dimple.scene import Scene, scene_text
 from dimple.scene.display_slice import DisplaySlice, build_display_slice
 from dimple.scene.own_code import register_code

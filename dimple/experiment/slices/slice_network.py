@@ -38,7 +38,7 @@ from dimple.probes import run_probes
 from dimple.probes.subspaces import Subspace, SubspaceMargin
 from dimple.progress import show_progress
 from dimple.protocols import Progress
-from dimple.runs.run import surfaces_to_arrays
+from dimple.runs.mesh_arrays import surfaces_to_arrays
 from dimple.tensors import norm, resolve_device, run_eagerly
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.content.metadata import run_metadata

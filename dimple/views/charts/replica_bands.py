@@ -36,7 +36,7 @@ BAND = (0.025, 0.975)
 
 
 def replica_charts(replicas: Columns, units: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return charts as `title` and `svg`, one for each column of `BAND_COLUMNS` that was measured.
+    """Return charts as `title` and `svg`, one for each column of `BAND_COLUMNS` that is known at two steps or more.
 
     Args:
         replicas: columns `replica`, `step` and those of metrics, with a row for each replica and snapshot.
@@ -44,13 +44,14 @@ def replica_charts(replicas: Columns, units: Mapping[str, str]) -> list[dict[str
     """
     count = len(np.unique(replicas["replica"]))
     steps = replicas["step"].reshape(count, -1)[0]
+    curves = {name: replicas[name].reshape(count, -1) for name in BAND_COLUMNS if name in replicas}
     return [
         {
             "title": column_label(name),
-            "svg": render_svg(_make_drawer(steps, replicas[name].reshape(count, -1), name, units.get(name, ""))),
+            "svg": render_svg(_make_drawer(steps, values, name, units.get(name, ""))),
         }
-        for name in BAND_COLUMNS
-        if name in replicas
+        for name, values in curves.items()
+        if np.isfinite(values).any(axis=0).sum() > 1
     ]
 
 

@@ -50,7 +50,7 @@ def make_curve(columns: Mapping[str, NDArray[Any]], column: str) -> ChartCurve:
 
 
 def spans_decades(curves: Sequence[ChartCurve]) -> bool:
-    """Return whether the values span so wide a range that most of a curve would be invisible on a linear axis.
+    """Return whether values and baselines span so wide a range that most would be invisible on a linear axis.
 
     The criterion: the largest absolute value is above 20 times the 10 % quantile of the nonzero absolute values.
 
@@ -58,6 +58,7 @@ def spans_decades(curves: Sequence[ChartCurve]) -> bool:
         >>> spans_decades([ChartCurve("loss", np.array([0.7, 0.001]))])
         True
     """
-    values = np.concatenate([np.abs(curve.values[np.isfinite(curve.values)]) for curve in curves])
+    drawn = [values for curve in curves for values in (curve.values, curve.baseline) if values is not None]
+    values = np.concatenate([np.abs(values[np.isfinite(values)]) for values in drawn])
     values = values[values > 0]
     return len(values) > 0 and float(values.max()) > 20 * float(np.quantile(values, 0.1, method="lower"))

@@ -21,7 +21,8 @@ SCENE_TOP = 72
 SCENE_BOTTOM = 468
 MIDDLE = FRAME_SIZE[0] // 2
 FACTS_TOP = 520
-FACT_COLUMNS = (26, 420, 540)
+# Left end of the names; right ends of the values and comparisons of the left and of the right run.
+FACT_COLUMNS = (26, (330, 410), (530, 610))
 # Free space around a scene of the plane: left, top, right and bottom.
 PLANE_PADDING = (24, 4, 24, 4)
 CHART = (660, 516, 1270, 714)
@@ -82,14 +83,21 @@ def pair_frames(left: Sequence[Frame], right: Sequence[Frame]) -> list[PairFrame
 def _common_charts(left: Frame, right: Frame, rows: Sequence[IntArray]) -> tuple[Chart, ...]:
     """Return the chart of the first quantity that both runs have, with a curve of each."""
     curves = [
-        {curve.name: (curve, chart) for chart in one.timeline.charts for curve in chart.curves} for one in (left, right)
+        {
+            curve.name: (curve, chart)
+            for chart in one.timeline.charts
+            for curve in chart.curves
+            if np.isfinite(curve.values).sum() > 1 or len(curve.values) == 1
+        }
+        for one in (left, right)
     ]
     name = next((name for name in CURVES if all(name in found for found in curves)), None)
     if name is None:
         return ()
+    found_curves = [found[name][0] for found in curves]
     lines = tuple(
-        ChartCurve(side, found[name][0].values[at])
-        for side, found, at in zip(("left", "right"), curves, rows, strict=True)
+        ChartCurve(side, curve.values[at], None if curve.baseline is None else curve.baseline[at])
+        for side, curve, at in zip(("left", "right"), found_curves, rows, strict=True)
     )
     return (dataclasses.replace(curves[0][name][1], title=name, curves=lines),)
 
@@ -144,23 +152,25 @@ class PairRenderer:
         return centered
 
     def _write_facts(self, canvas: LayoutCanvas, pair: PairFrame) -> None:
-        """Write the facts that both runs have, with the values of both."""
-        name_x, *value_x = FACT_COLUMNS
-        for x, title in zip(value_x, ("left", "right"), strict=True):
-            canvas.text((x, FACTS_TOP), title, MUTED_COLOR, 12, anchor="ra")
+        """Write the facts that both runs have, with the values and comparisons of both."""
+        name_x, *sides = FACT_COLUMNS
+        for (value_x, baseline_x), title in zip(sides, ("left", "right"), strict=True):
+            canvas.text((value_x, FACTS_TOP), title, MUTED_COLOR, 12, anchor="ra")
+            canvas.text((baseline_x, FACTS_TOP), "comparison", MUTED_COLOR, 12, anchor="ra")
         y = FACTS_TOP + 18
-        for name, *values in _common_facts(pair):
+        for name, *facts in _common_facts(pair):
             canvas.text((name_x, y), name, FOREGROUND_COLOR, 14)
-            for x, value in zip(value_x, values, strict=True):
-                canvas.text((x, y), value, FOREGROUND_COLOR, 14, bold=True, anchor="ra")
+            for (value_x, baseline_x), fact in zip(sides, facts, strict=True):
+                canvas.text((value_x, y), fact.value, FOREGROUND_COLOR, 14, bold=True, anchor="ra")
+                canvas.text((baseline_x, y), fact.baseline, MUTED_COLOR, 14, anchor="ra")
             y += FACT_LINE_HEIGHT
 
     def _to_pixels(self, length: int) -> int:
         return round(length * self._scale)
 
 
-def _common_facts(pair: PairFrame) -> list[tuple[str, str, str]]:
-    """Return name and both values of each fact that both runs have."""
+def _common_facts(pair: PairFrame) -> list[tuple[str, Fact, Fact]]:
+    """Return each fact that both runs have, by its name."""
 
     def by_name(frame: Frame) -> dict[str, Fact]:
         # A name may end with the fraction of points where the quantity was found.
@@ -168,4 +178,4 @@ def _common_facts(pair: PairFrame) -> list[tuple[str, str, str]]:
 
     left = by_name(pair.left)
     right = by_name(pair.right)
-    return [(name, left[name].value, right[name].value) for name in left if name in right]
+    return [(name, left[name], right[name]) for name in left if name in right]

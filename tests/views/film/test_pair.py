@@ -8,8 +8,10 @@ import pytest
 
 from dimple.errors import UsageError
 from dimple.experiment import export_run, simulate
+from dimple.experiment.outputs import export
 from dimple.scene import load_scene
 from dimple.views.content.frame import Chart, ChartCurve, Drawing, Frame, PointSet, Timeline
+from dimple.views.film import pair as pair_module
 from dimple.views.film.film import key_frames, repeat_count
 from dimple.views.film.pair import PairRenderer, pair_frames
 from dimple.views.film.settings import Film
@@ -54,7 +56,7 @@ def test_runs_in_other_spaces_are_refused() -> None:
         pair_frames(flat, space)
 
 
-def test_two_simulations_become_one_film(tmp_path: Path) -> None:
+def test_two_simulations_become_one_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = ["training.steps=4", "snapshots.count=3", "probes=[]", "levelset={kind: dense, resolution: 12}"]
     scene = load_scene("circle_in_2d", changes)
     runs = [
@@ -62,7 +64,32 @@ def test_two_simulations_become_one_film(tmp_path: Path) -> None:
         for seed in (0, 1)
     ]
     sheet, film = tmp_path / "both.png", tmp_path / "both.mp4"
+    titles: list[str] = []
+    original = pair_module.pair_frames
+
+    def keep_titles(left: list[Frame], right: list[Frame]) -> list[pair_module.PairFrame]:
+        titles.extend([left[0].title, right[0].title])
+        return original(left, right)
+
+    monkeypatch.setattr(export, "pair_frames", keep_titles)
     assert export_run(runs[0].path, [sheet, film], other=runs[1].path) == [sheet, film]
+    assert titles == ["circle_in_2d, seed 0", "circle_in_2d, seed 1"]
     assert film.stat().st_size > 1000
     with pytest.raises(UsageError, match="side by side are drawn as"):
         export_run(runs[0].path, [tmp_path / "both.html"], other=runs[1].path)
+
+
+def test_curves_keep_their_baselines_and_one_known_at_a_single_step_is_left_out() -> None:
+    def with_curves(depth: list[float]) -> list[Frame]:
+        known = ChartCurve("training accuracy", np.array([0.5, 1.0]), np.array([0.4, 0.4]))
+        charts = (Chart("a", (ChartCurve("dimple depth", np.array(depth)), known)),)
+        return [
+            dataclasses.replace(frame, timeline=Timeline(np.array([0, 1]), charts))
+            for frame in frames([0, 1], -1.0, 0.1)
+        ]
+
+    pairs = pair_frames(with_curves([np.nan, 0.1]), with_curves([0.2, 0.1]))
+    (chart,) = pairs[0].timeline.charts
+    assert chart.title == "training accuracy"
+    for curve in chart.curves:
+        assert curve.baseline is not None and curve.baseline.tolist() == [0.4, 0.4]
