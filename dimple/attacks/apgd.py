@@ -9,13 +9,13 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
 from dimple.attacks.projections import project_onto_ball
 from dimple.attacks.search import SearchProblem, SearchState
 from dimple.boundary.boundary import runner_up_classes
 from dimple.errors import SceneError
-from dimple.tensors import generator
+from dimple.tensors import generator, unit_vectors
 
 # The loss `(R,)` of scores `(R, K)`, with the classes `(R,)` and the targets `(R,)`.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -179,7 +179,7 @@ class _Ascent:
     def _step(self, weight: float) -> None:
         ascent = self.gradient.sign()
         if self.state.problem.norm == "l2":
-            ascent = normalize(self.gradient, dim=1, eps=torch.finfo(self.gradient.dtype).tiny)
+            ascent = unit_vectors(self.gradient)
         ahead = self._project(self.current + self.step_size * ascent)
         momentum = self.current - self.previous
         self.previous = self.current
