@@ -21,8 +21,8 @@ SHAPE_UNITS = {
     **{f"boundary_angle{end}": ANGLE_UNIT for end in ("", "_null", "_null_low", "_null_high")},
     **dict.fromkeys(("boundary_translation", "boundary_tilt", "dimple_width"), "l2, input units"),
     "dimple_width_found": "fraction",
-    "dimple_depth_over_spacing": "x spacing of opposite labels",
-    "dimple_depth_over_logit": "l2, input units per logit",
+    **dict.fromkeys(("dimple_depth_over_spacing", "dimple_depth_over_spacing_null"), "x spacing"),
+    **dict.fromkeys(("dimple_depth_over_logit", "dimple_depth_over_logit_null"), "l2 per logit"),
 }
 
 
@@ -146,16 +146,18 @@ def summarize_fall(metrics: dict[str, NDArray[Any]], dimple_step: int | None) ->
 def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[np.float64]) -> dict[str, float]:
     """Return the median shape of the dimples: their width, and their depth over the spacing and over the logit margin.
 
+    The depths have the null of `Offset`, the depth along normals of random subspaces.
+
     Args:
         columns: those of `Offset` at training points, with the logit margin and `dimple_width`.
         spacing: the distance to the nearest training point of another label.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        over_spacing = columns["offset"] / spacing
-        over_logit = columns["offset"] / np.abs(columns["logit_margin"])
-    return {
+    row = {
         "dimple_width": lower_median(columns["dimple_width"]),
         "dimple_width_found": float(np.isfinite(columns["dimple_width"]).mean()),
-        "dimple_depth_over_spacing": lower_median(over_spacing),
-        "dimple_depth_over_logit": lower_median(over_logit),
     }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for name, size in (("spacing", spacing), ("logit", np.abs(columns["logit_margin"]))):
+            for end in ("", "_null"):
+                row[f"dimple_depth_over_{name}{end}"] = lower_median(columns[f"offset{end}"] / size)
+    return row

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 # Terminals narrower than this get names on two lines.
 WIDE_TERMINAL = 110
-MAX_NAME_WIDTH = 26
+MAX_NAME_WIDTH = 21
 
 
 def build_table(

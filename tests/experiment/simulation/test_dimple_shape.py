@@ -103,6 +103,8 @@ def test_the_shape_of_dimples_of_known_depth() -> None:
     assert shape["dimple_width_found"] == 1
     assert shape["dimple_depth_over_spacing"] == pytest.approx(0.04 / math.hypot(0.4, 0.4), abs=1e-6)
     assert shape["dimple_depth_over_logit"] == pytest.approx(1 / 8, abs=1e-6)
+    null = found.columns["offset_null"].numpy()
+    assert shape["dimple_depth_over_spacing_null"] == pytest.approx(np.sort(null / spacing)[(len(null) - 1) // 2])
 
 
 def graph_of(height: Callable[[torch.Tensor], torch.Tensor]) -> Boundary:
