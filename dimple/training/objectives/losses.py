@@ -36,6 +36,7 @@ def kl_divergence(from_scores: Tensor, to_scores: Tensor) -> Tensor:
     """Return KL(p || q) in nats of the softmax p of `from_scores` and q of `to_scores`, `(B,)`.
 
     Example:
+        >>> import torch
         >>> kl_divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
         tensor([0.])
     """
