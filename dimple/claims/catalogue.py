@@ -1,0 +1,225 @@
+"""The claims of the papers as they are written down before anything is run: one YAML file a paper in `papers/`."""
+
+import functools
+import hashlib
+import json
+from importlib import resources
+from typing import Any, Literal, final
+
+from dimple.claims.experiments import EXPERIMENTS
+from dimple.claims.experiments.base import Experiment
+from dimple.errors import SceneError, UsageError
+from dimple.scene.build import build
+from dimple.scene.dump import dump
+from dimple.scene.yaml_nodes import parse_yaml
+from dimple.settings import Count, Finite, Flag, settings, suggest_word
+
+FAMILIES: dict[type, dict[str, type]] = {Experiment: dict(EXPERIMENTS)}
+# More primary leaves would share the level so finely that eight replicas could decide none of them.
+MAX_PRIMARY = 6
+
+# How a statement of a paper is known.
+Source = Literal["abstract", "figure", "paper's source", "authors' code", "authors' page", "quoted", "summary", "ours"]
+
+
+@final
+@settings
+class Criterion:
+    """What one statistic has to be: exactly one of the three bounds is given.
+
+    Args:
+        column: of the rows of the experiment; the estimate is the median over the replicas.
+        statistic: what it is, in a few words with its unit.
+        at_least: the claim holds from this value on.
+        at_most: the claim holds up to this value.
+        within: the claim holds between two values: a law, or no change of practical size.
+        null_column: the column with the same statistic where the claim is absent by construction, printed beside.
+    """
+
+    column: str
+    statistic: str
+    at_least: Finite | None = None
+    at_most: Finite | None = None
+    within: tuple[Finite, Finite] | None = None
+    null_column: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [bound for bound in (self.at_least, self.at_most, self.within) if bound is not None]
+        if len(given) != 1:
+            raise SceneError(f"column is {self.column!r} with {len(given)} of at_least, at_most, within; give one")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval in which the claim holds."""
+        if self.within is not None:
+            return self.within
+        low = -float("inf") if self.at_least is None else self.at_least
+        return low, float("inf") if self.at_most is None else self.at_most
+
+    @property
+    def threshold(self) -> str:
+        """The bounds in words."""
+        if self.within is not None:
+            return f"{self.within[0]:g} to {self.within[1]:g}"
+        return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+
+
+@final
+@settings
+class Reference:
+    """A number of the paper, seen in a primary source, that is printed beside ours.
+
+    Args:
+        value: the number with its unit.
+        of: what it is the number of.
+        seen: where it was seen.
+    """
+
+    value: str
+    of: str
+    seen: str
+
+
+@final
+@settings
+class Beside:
+    """A control, a null or a part of the experiment that is printed beside the verdict and does not enter it.
+
+    Args:
+        column: of the rows of the experiment.
+        meaning: what it is, in a few words.
+    """
+
+    column: str
+    meaning: str
+
+
+@final
+@settings
+class Leaf:
+    """One claim of a paper that can be judged.
+
+    Args:
+        id: its name within the paper.
+        primary: whether it shares the correction for multiple tests with the other primary leaves of the paper.
+        statement: the claim in one sentence.
+        source: how the statement is known.
+        experiment: what is run, and gives the columns.
+        criteria: what has to hold, all of it; the first is the headline.
+        controls: how the effect could come out without the claim, and what excludes that.
+        contradicted_by: what result would contradict the claim.
+        beside: columns that are printed beside.
+        references: numbers of the paper.
+        ours: settings that no source gives.
+        replicas: how many seeds are run.
+        full: the experiment of the full run; null for the same one.
+        full_replicas: how many seeds the full run has.
+        quick: whether the quick run includes it.
+        gpu: what it costs on a GPU, without which it is not run; null where it needs none.
+    """
+
+    id: str
+    statement: str
+    source: Source
+    experiment: Experiment
+    criteria: tuple[Criterion, ...]
+    controls: str
+    contradicted_by: str
+    primary: Flag = False
+    beside: tuple[Beside, ...] = ()
+    references: tuple[Reference, ...] = ()
+    ours: str = ""
+    replicas: Count = 8
+    full: Experiment | None = None
+    full_replicas: Count = 20
+    quick: Flag = True
+    gpu: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.criteria:
+            raise SceneError(f"id is {self.id!r} without criteria; give at least one")
+        if min(self.replicas, self.full_replicas) < 8:
+            raise SceneError(f"id is {self.id!r} with fewer than 8 replicas, which decide nothing at a corrected level")
+
+    def run_of(self, mode: str) -> tuple[Experiment, int]:
+        """Return the experiment and the number of its replicas, in the mode "quick" or "full"."""
+        if mode == "quick":
+            return self.experiment, self.replicas
+        return self.experiment if self.full is None else self.full, self.full_replicas
+
+    @property
+    def hash(self) -> str:
+        """A hash of all that is written down before the run."""
+        return hashlib.sha256(dump(self, FAMILIES).encode()).hexdigest()[:16]
+
+
+@final
+@settings
+class Paper:
+    """A paper with its leaves.
+
+    Args:
+        id: first author and year.
+        title: of the paper.
+        authors: with the year.
+        link: where it is.
+        read: what of it was at hand when its claims were written down.
+        leaves: its claims.
+    """
+
+    id: str
+    title: str
+    authors: str
+    link: str
+    read: str
+    leaves: tuple[Leaf, ...]
+
+    def __post_init__(self) -> None:
+        primary = [leaf.id for leaf in self.leaves if leaf.primary]
+        if len(primary) > MAX_PRIMARY:
+            raise SceneError(f"leaves has {len(primary)} primary ones; at most {MAX_PRIMARY} share a correction")
+
+
+@functools.cache
+def load_papers() -> tuple[Paper, ...]:
+    """Return all papers, in the order of their files."""
+    folder = resources.files("dimple.claims") / "papers"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return tuple(load_paper(file.read_text(encoding="utf-8"), file.name) for file in files)
+
+
+def load_paper(text: str, name: str) -> Paper:
+    """Return the paper of a YAML text.
+
+    Raises:
+        SceneError: with the line of the first mistake.
+    """
+    return build(parse_yaml(text, name), Paper, FAMILIES)
+
+
+def choose_leaves(names: tuple[str, ...] = ()) -> list[tuple[Paper, Leaf]]:
+    """Return the leaves of the named papers and leaves (`shamir2021`, `shamir2021.cling`), or all of them.
+
+    Raises:
+        UsageError: if a name is neither.
+    """
+    everything = [(paper, leaf) for paper in load_papers() for leaf in paper.leaves]
+    known = {paper.id for paper, _ in everything} | {leaf_id(paper, leaf) for paper, leaf in everything}
+    for name in names:
+        if name not in known:
+            hint = suggest_word(name, sorted(known), "dimple claims --list shows all of them")
+            raise UsageError(f"{name!r} is neither a paper nor a claim; {hint}")
+    return [
+        (paper, leaf) for paper, leaf in everything if not names or paper.id in names or leaf_id(paper, leaf) in names
+    ]
+
+
+def leaf_id(paper: Paper, leaf: Leaf) -> str:
+    """Return the name of a leaf among all papers."""
+    return f"{paper.id}.{leaf.id}"
+
+
+def thresholds_hash(papers: tuple[Paper, ...]) -> str:
+    """Return one hash of everything that is written down before the run."""
+    content: dict[str, Any] = {leaf_id(paper, leaf): leaf.hash for paper in papers for leaf in paper.leaves}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,177 @@
+"""Verdicts on leaves from the rows of their experiments: an interval over the replicas against the threshold."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dimple.claims.catalogue import Criterion, Leaf, Paper
+from dimple.claims.experiments.base import Row
+from dimple.stats.aggregate import lower_median
+from dimple.stats.intervals import holm_levels, median_interval, nested_intervals, replicas_to_decide
+
+Verdict: TypeAlias = Literal["supported", "contradicted", "undecided", "not run"]
+# The rows of one replica by part, by seed.
+Replicas: TypeAlias = Mapping[int, Mapping[str, Row]]
+LEVEL = 0.05
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What the replicas say about one criterion.
+
+    Attributes:
+        criterion: the criterion.
+        values: one for each replica, the median over its parts.
+        low, high: the ends of the 95 % interval of their median.
+        judged_low, judged_high: those at the level of the verdict.
+        verdict: of this criterion alone.
+        null: the median of its null over the replicas; None where it names none.
+        replicas_needed: how many replicas would decide; None where it is decided, or for over 1,000.
+    """
+
+    criterion: Criterion
+    values: NDArray[np.float64]
+    low: float
+    high: float
+    judged_low: float
+    judged_high: float
+    verdict: Verdict
+    null: float | None
+    replicas_needed: int | None
+
+    @property
+    def estimate(self) -> float:
+        """The median over the replicas."""
+        return lower_median(self.values)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """The verdict on a leaf.
+
+    Attributes:
+        verdict: one of four words.
+        reason: one sentence.
+        level: the level of the verdict, after the correction for the other primary leaves of the paper.
+        findings: one for each criterion; empty if it was not run.
+        beside: the median and the ends of the 95 % interval of each column beside.
+    """
+
+    verdict: Verdict
+    reason: str
+    level: float
+    findings: tuple[Finding, ...] = ()
+    beside: tuple[tuple[str, float, float, float], ...] = ()
+
+
+def judge_paper(paper: Paper, rows: Mapping[str, Replicas | str]) -> dict[str, Judgement]:
+    """Return the judgement of each leaf of a paper.
+
+    The primary leaves, run or not, share the level by the correction of Holm.
+
+    Args:
+        paper: the paper.
+        rows: by id of the leaf, the rows of its experiment; or, in words, why it was not run.
+    """
+    primary = [leaf for leaf in paper.leaves if leaf.primary]
+    p_values = [_p_value(leaf, rows[leaf.id]) for leaf in primary]
+    levels = dict(zip((leaf.id for leaf in primary), holm_levels(p_values, LEVEL), strict=True))
+    return {leaf.id: judge(leaf, rows[leaf.id], levels.get(leaf.id, LEVEL)) for leaf in paper.leaves}
+
+
+def judge(leaf: Leaf, rows: Replicas | str, level: float = LEVEL) -> Judgement:
+    """Return the judgement of one leaf at a level."""
+    if isinstance(rows, str):
+        return Judgement("not run", rows, level)
+    findings = tuple(_find(criterion, rows, level, len(leaf.criteria)) for criterion in leaf.criteria)
+    verdicts = {finding.verdict for finding in findings}
+    verdict: Verdict = "contradicted" if "contradicted" in verdicts else "undecided"
+    if verdicts == {"supported"}:
+        verdict = "supported"
+    beside = tuple(
+        (entry.column, lower_median(values), *median_interval(values))
+        for entry in leaf.beside
+        if len(values := defined(replica_values(rows, entry.column)))
+    )
+    return Judgement(verdict, _give_reason(findings, verdict, len(rows)), level, findings, beside)
+
+
+def replica_values(rows: Replicas, column: str) -> NDArray[np.float64]:
+    """Return the value of a column for each replica: the lower median over its parts, nan where none is defined."""
+    values = []
+    for seed in sorted(rows):
+        parts = defined(np.array([row[column] for row in rows[seed].values()], dtype=float))
+        values.append(lower_median(parts) if len(parts) else math.nan)
+    return np.array(values)
+
+
+def defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values that are not nan."""
+    return values[~np.isnan(values)]
+
+
+def _find(criterion: Criterion, rows: Replicas, level: float, criterion_count: int) -> Finding:
+    """Return what the replicas say about one criterion; a contradiction by any of several shares the level."""
+    values = replica_values(rows, criterion.column)
+    known = defined(values)
+    # A replica without a value speaks for neither side: it widens the interval.
+    padded = _pad(values)
+    low, high = criterion.bounds
+    supported = _interval(padded, level)
+    contradicted = _interval(padded, level / criterion_count)
+    verdict: Verdict = "undecided"
+    if low <= supported[0] and supported[1] <= high:
+        verdict = "supported"
+    elif contradicted[1] < low or contradicted[0] > high:
+        verdict = "contradicted"
+    needed = None
+    if verdict == "undecided" and len(known):
+        inside = int(((known >= low) & (known <= high)).sum())
+        needed = replicas_to_decide(inside, len(known), level)
+    null = None
+    if criterion.null_column is not None and len(nulls := defined(replica_values(rows, criterion.null_column))):
+        null = lower_median(nulls)
+    return Finding(criterion, known, *_interval(padded, LEVEL), *supported, verdict, null, needed)
+
+
+def _pad(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the values with -inf for each undefined one, and with +inf."""
+    return np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf), np.nan_to_num(
+        values, nan=np.inf, posinf=np.inf, neginf=-np.inf
+    )
+
+
+def _interval(padded: tuple[NDArray[np.float64], NDArray[np.float64]], level: float) -> tuple[float, float]:
+    return median_interval(padded[0], level)[0], median_interval(padded[1], level)[1]
+
+
+def _p_value(leaf: Leaf, rows: Replicas | str) -> float:
+    """Return the smallest level at which the verdict on a leaf is decided; 1 where it is not run."""
+    if isinstance(rows, str):
+        return 1.0
+    errors = [error for error, _, _ in nested_intervals(np.zeros(len(rows)))]
+    count = len(leaf.criteria)
+    for level in sorted({level for error in errors for level in (error, error * count)}):
+        if judge(leaf, rows, level).verdict != "undecided":
+            return level
+    return 1.0
+
+
+def _give_reason(findings: Sequence[Finding], verdict: Verdict, count: int) -> str:
+    """Return the sentence about the criterion that decided, or failed to."""
+    finding = next((one for one in findings if one.verdict == verdict), findings[0])
+    criterion = finding.criterion
+    text = (
+        f"{criterion.statistic} {finding.estimate:.3g}" if len(finding.values) else f"{criterion.statistic} undefined"
+    )
+    text += f" [{finding.judged_low:.3g}, {finding.judged_high:.3g}], {criterion.threshold}"
+    if verdict == "undecided":
+        needed = finding.replicas_needed
+        text += f"; {f'about {needed}' if needed else 'over 1,000'} replicas would decide" if count else ""
+    return text
