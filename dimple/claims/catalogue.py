@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import math
 from importlib import resources
 from typing import Any, Literal, final
 
@@ -25,7 +26,7 @@ Source = Literal["abstract", "figure", "paper's source", "authors' code", "autho
 @final
 @settings
 class Criterion:
-    """What one statistic has to be: exactly one of the three bounds is given.
+    """A condition on one statistic: exactly one of the three bounds is given.
 
     Args:
         column: of the rows of the experiment; the estimate is the median over the replicas.
@@ -57,11 +58,23 @@ class Criterion:
         return low, float("inf") if self.at_most is None else self.at_most
 
     @property
-    def threshold(self) -> str:
-        """The bounds in words."""
+    def comparison(self) -> str:
+        """How the value has to compare with the bounds: "at least", "at most" or "within"."""
+        names = ("at_least", "at_most", "within")
+        return next(name for name in names if getattr(self, name) is not None).replace("_", " ")
+
+    @property
+    def threshold(self) -> float | tuple[float, float]:
+        """The bound, or both."""
+        bounds = tuple(bound for bound in self.bounds if math.isfinite(bound))
+        return bounds[0] if self.within is None else self.within
+
+    def describe_bounds(self, signs: bool = False) -> str:
+        """Return the bounds in words, or with signs of comparison."""
         if self.within is not None:
             return f"{self.within[0]:g} to {self.within[1]:g}"
-        return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+        sign = {"at least": "\u2265", "at most": "\u2264"}[self.comparison] if signs else self.comparison
+        return f"{sign} {self.threshold:g}"
 
 
 @final
@@ -223,3 +236,39 @@ def thresholds_hash(papers: tuple[Paper, ...]) -> str:
     """Return one hash of everything that is written down before the run."""
     content: dict[str, Any] = {leaf_id(paper, leaf): leaf.hash for paper in papers for leaf in paper.leaves}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def describe_leaf(paper: Paper, leaf: Leaf) -> list[tuple[str, str]]:
+    """Return all that is written down about a leaf, as pairs of a heading and a text."""
+    rows = [
+        ("claim", leaf.statement),
+        ("of", f"{paper.authors}: {paper.title}; known from: {leaf.source}"),
+        *(("has to hold", f"{one.statistic}: {one.describe_bounds()}") for one in leaf.criteria),
+        ("contradicted by", leaf.contradicted_by),
+        ("controls", leaf.controls),
+        *(("beside", one.meaning) for one in leaf.beside),
+        *(("the paper's number", f"{one.value}, {one.of} ({one.seen})") for one in leaf.references),
+        ("ours", leaf.ours),
+        ("adjusted" if leaf.primary else "unadjusted", _correction(paper, leaf)),
+        *(("experiment", text) for text in _experiments(leaf)),
+        ("needs a GPU", leaf.gpu or ""),
+        ("hash", leaf.hash),
+    ]
+    return [(heading, text) for heading, text in rows if text]
+
+
+def _correction(paper: Paper, leaf: Leaf) -> str:
+    if not leaf.primary:
+        return "a secondary claim; its interval has 95 % alone"
+    count = sum(one.primary for one in paper.leaves)
+    return f"one of {count} primary claims of the paper, which together keep 95 % (Holm)"
+
+
+def _experiments(leaf: Leaf) -> list[str]:
+    """Return the experiment in words, for each mode in which it is run."""
+    result = []
+    for mode in ("quick", "full"):
+        if mode == "full" or leaf.quick:
+            experiment, replicas = leaf.run_of(mode)
+            result.append(f"{mode}: {replicas} seeds of {json.dumps(experiment.description)[1:-1]}")
+    return result

@@ -10,6 +10,7 @@ import typer
 import dimple
 from dimple import renamed
 from dimple.cli import console
+from dimple.cli.commands.claims import claims
 from dimple.cli.commands.compare import compare
 from dimple.cli.commands.completeness import completeness
 from dimple.cli.commands.docs import docs
@@ -45,6 +46,7 @@ app.command()(probe)
 app.command("slice")(slice_network)
 app.command()(report)
 app.command()(compare)
+app.command()(claims)
 app.command()(gallery)
 app.command()(napari)
 app.command()(pack)

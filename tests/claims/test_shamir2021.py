@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dimple.claims.experiments import Resources, Row
 from dimple.claims.experiments.shamir2021.clinging import describe_training
-from dimple.claims.experiments.trained_scene import Trajectory, prepare_scene
+from dimple.claims.experiments.trained_scene import RecordedTraining, prepare_scene
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from tests.claims.flips import Effect, flip_tests
 
@@ -48,7 +48,7 @@ def plant(seed: int, heights: list[float], slopes: list[float], depths: list[flo
         BoundaryAbove(x, y, height * noise, slope, depth * noise)
         for height, slope, depth in zip(heights, slopes, depths, strict=True)
     )
-    return {"line": describe_training(prepared, Trajectory(STEPS, networks, (0.5,) * len(STEPS)))}
+    return {"line": describe_training(prepared, RecordedTraining(STEPS, networks, (0.5,) * len(STEPS)))}
 
 
 def dimples(first: int, depth: float) -> list[float]:

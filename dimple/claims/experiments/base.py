@@ -1,4 +1,4 @@
-"""What an experiment is: settings that, with a seed, give one row of numbers for each of its parts."""
+"""The interface of an experiment: settings that, with a seed, give one row of numbers for each of its parts."""
 
 import abc
 import dataclasses
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 @final
 @dataclasses.dataclass(frozen=True)
 class Resources:
-    """What experiments may use: the places of the data sets, and the device.
+    """The means of experiments: the places of the data sets, and the device.
 
     Args:
         locations: `NAME:PATH` by name of the data set; others are looked for.

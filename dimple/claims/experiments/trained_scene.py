@@ -19,7 +19,7 @@ from dimple.scene import Scene, load_scene
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Trajectory:
+class RecordedTraining:
     """A network along its training: copies of it at the recorded steps.
 
     Attributes:
@@ -40,7 +40,7 @@ def prepare_scene(name: str, changes: Sequence[str], seed: int, resources: Resou
     return PreparedScene(scene, scene.samples(location), resources.device)
 
 
-def train(prepared: PreparedScene, network: nn.Module | None = None) -> Trajectory:
+def train(prepared: PreparedScene, network: nn.Module | None = None) -> RecordedTraining:
     """Train a network as the scene says, and return it along its training.
 
     Args:
@@ -57,10 +57,12 @@ def train(prepared: PreparedScene, network: nn.Module | None = None) -> Trajecto
         losses.append(loss)
 
     prepared.fit(prepared.initial_network() if network is None else network, record, warn=lambda _sentence: None)
-    return Trajectory(tuple(steps), tuple(networks), tuple(losses))
+    return RecordedTraining(tuple(steps), tuple(networks), tuple(losses))
 
 
-def measure(prepared: PreparedScene, trajectory: Trajectory, probes: tuple[Probe, ...]) -> list[SnapshotMeasurement]:
+def measure(
+    prepared: PreparedScene, trajectory: RecordedTraining, probes: tuple[Probe, ...]
+) -> list[SnapshotMeasurement]:
     """Return the measurements of every network of a trajectory by the probes of a scene."""
     scene = dataclasses.replace(prepared.scene, probes=probes)
     measurer = SnapshotMeasurer(dataclasses.replace(prepared, scene=scene))
@@ -75,7 +77,7 @@ def summarize(snapshots: Sequence[SnapshotMeasurement]) -> tuple[dict[str, NDArr
     return stack_snapshots(snapshots), summarize_snapshots(snapshots)
 
 
-def weight_path(trajectory: Trajectory) -> NDArray[np.float64]:
+def weight_path(trajectory: RecordedTraining) -> NDArray[np.float64]:
     """Return the length of the path of all weights up to each recorded step, through the recorded ones."""
     weights = np.stack(
         [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.trained_scene import (
-    Trajectory,
+    RecordedTraining,
     measure,
     prepare_scene,
     summarize,
@@ -71,7 +71,7 @@ class Clinging(Experiment):
         return rows
 
 
-def describe_training(prepared: PreparedScene, trajectory: Trajectory) -> Row:
+def describe_training(prepared: PreparedScene, trajectory: RecordedTraining) -> Row:
     """Return the columns of one training of a scene, without those of its controls."""
     snapshots = measure(prepared, trajectory, (_offset(prepared),))
     metrics, summary = summarize(snapshots)

@@ -1,0 +1,131 @@
+"""The page of the claims: what was predicted, by whom, what was measured, and what would change the verdict."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dimple.claims.catalogue import Paper, describe_leaf
+from dimple.claims.figure import draw_finding
+from dimple.claims.row_store import FOLDER
+from dimple.claims.run_claims import JudgedClaims, JudgedLeaf
+from dimple.claims.tables import count_verdicts, format_estimate, format_number, to_csv
+from dimple.claims.verdicts import defined, replica_values
+from dimple.runs.atomic_io import write_bytes
+from dimple.stats.aggregate import lower_median
+from dimple.views.report.html import write_page
+
+PAGE_FILE = "index.html"
+CSV_FILE = "claims.csv"
+
+
+def write_claims_page(claims: JudgedClaims, out: Path, films: Mapping[str, str] | None = None) -> Path:
+    """Write index.html and claims.csv into the folder of the claims.
+
+    Args:
+        claims: the verdicts.
+        out: the folder.
+        films: the page with the film of each scene, relative to the folder, where there is one.
+
+    Raises:
+        RunError: if a file cannot be written.
+    """
+    write_bytes(out / CSV_FILE, to_csv(claims).encode())
+    papers = dict.fromkeys(one.paper for one in claims.leaves)
+    counts = f"{_count(len(claims.leaves), 'claim')} of {_count(len(papers), 'paper')}"
+    values = {
+        "title": "Claims about decision boundaries, and what was measured",
+        "lead": f"{counts}, {claims.mode} run: {count_verdicts(claims)}.",
+        "papers": [_describe_paper(paper, claims, films or {}) for paper in papers],
+        "cut": claims.mode == "quick",
+        "environment": [
+            ("device", claims.device),
+            ("seconds", f"{claims.seconds:.0f}, and {_stored_seconds(claims):.0f} s of one core in all replicas"),
+            *claims.to_json()["versions"].items(),
+            ("hash of all thresholds", claims.to_json()["thresholds"]),
+        ],
+    }
+    return write_page(out / PAGE_FILE, "claims.html", values)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
+def _stored_seconds(claims: JudgedClaims) -> float:
+    """Return the seconds of all replicas; an experiment of several leaves counts once."""
+    return sum({one.experiment.key: one.seconds for one in claims.leaves}.values())
+
+
+def _describe_paper(paper: Paper, claims: JudgedClaims, films: Mapping[str, str]) -> dict[str, Any]:
+    leaves = [one for one in claims.leaves if one.paper is paper]
+    return {
+        "id": paper.id,
+        "title": paper.title,
+        "authors": paper.authors,
+        "link": paper.link,
+        "read": paper.read,
+        "leaves": [_describe_judged(one, films) for one in leaves],
+    }
+
+
+def _describe_judged(one: JudgedLeaf, films: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page says about a leaf."""
+    findings = []
+    for finding in one.judgement.findings:
+        criterion = finding.criterion
+        nulls = defined(replica_values(one.rows, criterion.null_column)) if criterion.null_column else np.empty(0)
+        findings.append(
+            {
+                "statistic": criterion.statistic,
+                "threshold": criterion.describe_bounds(),
+                "estimate": format_number(finding.estimate) if len(finding.values) else "undefined",
+                "interval": f"{format_number(finding.low)} to {format_number(finding.high)}",
+                "judged": f"{format_number(finding.judged_low)} to {format_number(finding.judged_high)}",
+                "null": format_number(finding.null),
+                "verdict": finding.verdict,
+                "figure": draw_finding(finding, nulls) if len(finding.values) else "",
+            }
+        )
+    meanings = {entry.column: entry.meaning for entry in one.leaf.beside}
+    return {
+        "id": one.id,
+        "anchor": one.id.replace(".", "-"),
+        "statement": one.leaf.statement,
+        "primary": one.leaf.primary,
+        "verdict": one.judgement.verdict,
+        "verdict_class": one.judgement.verdict.replace(" ", "-"),
+        "reason": one.judgement.reason,
+        "level": f"{100 * (1 - one.judgement.level):.3g} %",
+        "n": len(one.rows),
+        "estimate": format_estimate(one),
+        "threshold": one.leaf.criteria[0].describe_bounds(),
+        "null": findings[0]["null"] if findings else "-",
+        "seconds": f"{one.seconds:.0f}",
+        "findings": findings,
+        "beside": [
+            (meanings[column], format_number(estimate), f"{format_number(low)} to {format_number(high)}")
+            for column, estimate, low, high in one.judgement.beside
+        ],
+        "references": [(entry.value, entry.of, entry.seen) for entry in one.leaf.references],
+        "written": describe_leaf(one.paper, one.leaf),
+        "parts": _describe_parts(one),
+        "rows": f"{FOLDER}/{one.experiment.key}.parquet" if one.rows else "",
+        "films": [(name, films[name]) for name in one.experiment.scenes if name in films],
+    }
+
+
+def _describe_parts(one: JudgedLeaf) -> list[tuple[str, list[str]]]:
+    """Return the median over the seeds of each criterion for each part, where there are several parts."""
+    parts = next(iter(one.rows.values()), {})
+    if len(parts) < 2:
+        return []
+    result = []
+    for part in parts:
+        cells = []
+        for criterion in one.leaf.criteria:
+            values = defined(np.array([rows[part][criterion.column] for rows in one.rows.values()]))
+            cells.append(format_number(lower_median(values)) if len(values) else "undefined")
+        result.append((part, cells))
+    return result

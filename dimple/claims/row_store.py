@@ -1,0 +1,86 @@
+"""The rows of experiments on disk: one small table for each experiment, which grows by one replica after another."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dimple.claims.experiments.base import Experiment, Row
+from dimple.errors import RunError
+from dimple.runs.atomic_io import atomic_replace
+
+FOLDER = "rows"
+SECONDS = "seconds"
+
+
+@final
+class RowStore:
+    """The rows of all experiments below a folder: `rows/<key>.parquet`, with seed, part, seconds and its own columns.
+
+    A key names an experiment with all its settings and its version, so that rows of another one are never used. They
+    are no secret and no program: a reader can check every verdict with them.
+
+    Args:
+        out: the folder of the claims.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / FOLDER
+
+    def path(self, key: str) -> Path:
+        """Return the file with the rows of an experiment."""
+        return self.folder / f"{key}.parquet"
+
+    def read(self, key: str) -> dict[int, dict[str, Row]]:
+        """Return the rows by part, by seed; empty where nothing was run.
+
+        Raises:
+            RunError: if the file is damaged.
+        """
+        return {
+            seed: {part: {name: value for name, value in row.items() if name != SECONDS} for part, row in parts.items()}
+            for seed, parts in self._read(key).items()
+        }
+
+    def seconds(self, key: str) -> float:
+        """Return the seconds that all stored replicas of an experiment took."""
+        return sum(next(iter(parts.values()))[SECONDS] for parts in self._read(key).values())
+
+    def _read(self, key: str) -> dict[int, dict[str, Row]]:
+        path = self.path(key)
+        if not path.exists():
+            return {}
+        try:
+            lines = pq.ParquetFile(path).read().to_pylist()
+            result: dict[int, dict[str, Row]] = {}
+            for line in lines:
+                numbers = {name: float(value) for name, value in line.items() if name not in ("seed", "part")}
+                result.setdefault(int(line["seed"]), {})[str(line["part"])] = numbers
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{path}: is not a readable table of a claim ({error}); remove it to run it again"
+            ) from error
+        return result
+
+    def add(self, experiment: Experiment, seed: int, parts: Mapping[str, Row], seconds: float) -> None:
+        """Store the rows of one replica, all or none of them."""
+        stored = self._read(experiment.key)
+        stored[seed] = {part: {**row, SECONDS: seconds} for part, row in parts.items()}
+        lines: list[dict[str, Any]] = [
+            {"seed": number, "part": part, **row} for number in sorted(stored) for part, row in stored[number].items()
+        ]
+        arrays = {
+            name: pa.array([line[name] for line in lines])
+            if name in ("seed", "part")
+            else pa.array(np.array([line[name] for line in lines], dtype=float))
+            for name in lines[0]
+        }
+        description = json.dumps({**experiment.description, "version": experiment.version})
+        table = pa.table(arrays).replace_schema_metadata({"experiment": description})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_replace(self.path(experiment.key)) as temporary:
+            pq.write_table(table, temporary, compression="zstd")

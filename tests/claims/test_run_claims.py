@@ -1,0 +1,251 @@
+"""Runs, verdicts, resumption, verification and pages of claims, on an experiment whose rows are known."""
+
+import json
+import math
+from pathlib import Path
+from typing import ClassVar, final
+
+import pytest
+
+from dimple.claims import catalogue, recompute, run_claims
+from dimple.claims.catalogue import choose_leaves, load_paper, load_papers
+from dimple.claims.experiments import EXPERIMENTS, Experiment, Resources, Row
+from dimple.claims.page import write_claims_page
+from dimple.claims.row_store import RowStore
+from dimple.claims.tables import to_csv
+from dimple.claims.verdicts import judge, judge_paper
+from dimple.cli.app import main
+from dimple.errors import RunError, SceneError, UsageError
+from dimple.settings import Finite, settings
+
+PAPER = """
+id: known2026
+title: A known <result>
+authors: Nobody 2026
+link: https://example.org
+read: All of it.
+leaves:
+  - {id: large, primary: true, statement: It is large., source: ours, experiment: {kind: known}, controls: None.,
+     contradicted_by: A small one., beside: [{column: null_value, meaning: the null}],
+     criteria: [{column: value, statistic: size, at_least: 5.0, null_column: null_value}]}
+  - {id: near, statement: It is near 10 and has no gap., source: abstract, experiment: {kind: known}, controls: None.,
+     contradicted_by: A far one., references: [{value: "10", of: its size, seen: the abstract}],
+     criteria: [{column: value, statistic: size, within: [5.0, 100.0]}, {column: gap, statistic: gap, at_most: 1.0}]}
+  - {id: later, statement: It is so later., source: ours, experiment: {kind: known, shift: 1.0}, controls: None.,
+     contradicted_by: It is not., quick: false, criteria: [{column: value, statistic: size, at_most: 5.0}]}
+"""
+
+
+@final
+@settings
+class Known(Experiment):
+    """Rows that are known; the seeds that were run, and those that fail, are kept by the class."""
+
+    runs: ClassVar[list[int]] = []
+    failing: ClassVar[dict[int, BaseException]] = {}
+
+    shift: Finite = 0.0
+
+    def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
+        if seed in self.failing:
+            raise self.failing[seed]
+        self.runs.append(seed)
+        gap = math.nan if seed == 3 else 0.0
+        row = {"value": 10.0 + seed + self.shift, "null_value": 1.0, "gap": gap}
+        return {"a": row, "b": row | {"value": math.inf}, "c": row | {"value": -math.inf}}
+
+
+@pytest.fixture(autouse=True)
+def known_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXPERIMENTS, "known", Known)
+    monkeypatch.setitem(catalogue.FAMILIES[Experiment], "known", Known)
+    paper = load_paper(PAPER, "known2026.yaml")
+    for module in (catalogue, run_claims, recompute):
+        monkeypatch.setattr(module, "load_papers", lambda: (paper,))
+    monkeypatch.setattr(Known, "runs", [])
+    monkeypatch.setattr(Known, "failing", {})
+
+
+def test_each_leaf_gets_the_verdict_of_its_rows(tmp_path: Path) -> None:
+    claims = run_claims.run_claims(out=tmp_path)
+    verdicts = {one.id: one.judgement.verdict for one in claims.leaves}
+    assert verdicts == {"known2026.large": "supported", "known2026.near": "undecided", "known2026.later": "not run"}
+    large = claims.to_json()["leaves"][0]
+    # The median over the parts of a seed is the middle one of -inf, value, inf.
+    assert (large["n"], large["estimate"], large["low"], large["high"]) == (8, 13.0, 10.0, 17.0)
+    assert (large["threshold"], large["comparison"], large["null"]) == (5.0, "at least", 1.0)
+    # Leaves with the same experiment share its replicas.
+    assert sorted(Known.runs) == list(range(8))
+
+
+def test_stored_replicas_are_not_run_again_and_an_interrupted_run_continues(tmp_path: Path) -> None:
+    Known.failing[5] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run_claims.run_claims(out=tmp_path)
+    done = set(Known.runs)
+    Known.failing.clear()
+    first = run_claims.run_claims(out=tmp_path)
+    assert sorted(Known.runs) == list(range(8)) and len(done) > 0
+    again = run_claims.run_claims(out=tmp_path)
+    assert sorted(Known.runs) == list(range(8))
+    assert again.to_json()["leaves"] == first.to_json()["leaves"]
+
+
+def test_the_full_run_takes_its_own_experiment_and_more_seeds(tmp_path: Path) -> None:
+    run_claims.run_claims(out=tmp_path)
+    claims = run_claims.run_claims(out=tmp_path, mode="full")
+    assert [len(one.rows) for one in claims.leaves] == [20, 20, 20]
+    assert claims.leaves[2].judgement.verdict == "contradicted"
+    # 8 seeds of the quick run are stored; 12 are new, and 20 of the leaf that the quick run leaves out.
+    assert len(Known.runs) == 8 + 12 + 20
+
+
+def test_a_replica_that_fails_leaves_its_claims_not_run_with_the_sentence(tmp_path: Path) -> None:
+    Known.failing[2] = SceneError("the loss is nan; lower the rate")
+    claims = run_claims.run_claims(out=tmp_path)
+    assert {one.judgement.verdict for one in claims.leaves} == {"not run"}
+    assert claims.leaves[0].judgement.reason == "seed 2: the loss is nan; lower the rate"
+
+
+def test_data_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Known, "datasets", ("mnist",))
+    monkeypatch.setenv("DIMPLE_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    claims = run_claims.run_claims(out=tmp_path)
+    assert claims.leaves[0].judgement.reason == "needs mnist: give --data mnist:PATH"
+
+
+def test_a_value_that_does_not_exist_counts_against_both_verdicts() -> None:
+    (paper,) = (load_paper(PAPER, "known2026.yaml"),)
+    leaf = paper.leaves[0]
+    rows = {seed: {"": {"value": 10.0, "null_value": 1.0}} for seed in range(8)}
+    assert judge(leaf, rows).verdict == "supported"
+    rows[0] = {"": {"value": math.nan, "null_value": 1.0}}
+    assert judge(leaf, rows).verdict == "undecided"
+    low = {seed: {"": {"value": 1.0, "null_value": 1.0}} for seed in range(8)}
+    assert judge(leaf, low).verdict == "contradicted"
+
+
+def test_any_criterion_contradicts_at_its_share_of_the_level() -> None:
+    leaf = load_paper(PAPER, "known2026.yaml").leaves[1]
+    rows = {seed: {"": {"value": 10.0, "gap": 5.0}} for seed in range(8)}
+    judgement = judge(leaf, rows)
+    assert judgement.verdict == "contradicted"
+    assert judgement.reason.startswith("gap 5 [5, 5], at most 1")
+    # At a level of .01 each of two criteria has .005, which eight seeds cannot reach.
+    assert judge(leaf, rows, level=0.01).verdict == "undecided"
+
+
+def test_primary_leaves_that_are_not_run_take_part_in_the_correction() -> None:
+    text = PAPER.replace("{id: later,", "{id: later, primary: true,")
+    paper = load_paper(text, "known2026.yaml")
+    rows = {seed: {"": {"value": 10.0 + seed, "null_value": 1.0}} for seed in range(8)}
+    judgements = judge_paper(paper, {"large": rows, "near": "not asked for", "later": "not asked for"})
+    assert judgements["large"].level == pytest.approx(0.025)
+    assert judgements["large"].verdict == "supported"
+
+
+def test_verification_recomputes_verdicts_and_compares_thresholds(tmp_path: Path) -> None:
+    claims = run_claims.run_claims(out=tmp_path)
+    file = tmp_path / "claims.json"
+    assert recompute.find_differences(file) == []
+    content = json.loads(file.read_text())
+    content["leaves"][0]["verdict"] = "contradicted"
+    content["leaves"][1]["estimate"] = 12.5
+    content["leaves"][2]["hash"] = "0" * 16
+    file.write_text(json.dumps(content))
+    differences = recompute.find_differences(file)
+    assert [sentence.partition(":")[0] for sentence in differences] == [
+        "known2026.later",
+        "known2026.large",
+        "known2026.near",
+    ]
+    assert "is contradicted, and its rows give supported" in differences[1]
+    assert "estimate is 12.5, and its rows give 13.0" in differences[2]
+    RowStore(tmp_path).path(claims.leaves[0].experiment.key).unlink()
+    assert any("without its rows" in sentence for sentence in recompute.find_differences(file))
+    file.write_text("{}")
+    with pytest.raises(RunError, match=r"claims\.json: is not a readable claims\.json"):
+        recompute.find_differences(file)
+
+
+def test_rows_of_other_settings_or_another_version_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = Known().key
+    assert Known(shift=1.0).key != key
+    monkeypatch.setattr(Known, "version", 2)
+    assert Known().key != key
+
+
+def test_rows_survive_storage_and_a_damaged_table_is_named(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    rows = {"a": {"value": math.inf, "gap": 1e-300}, "b": {"value": -math.inf, "gap": 0.1}}
+    store.add(Known(), 7, rows, 1.5)
+    assert store.read(Known().key) == {7: rows}
+    assert store.seconds(Known().key) == 1.5
+    store.path(Known().key).write_bytes(b"PAR1")
+    with pytest.raises(RunError, match="remove it to run it again"):
+        store.read(Known().key)
+
+
+def test_the_page_and_the_table_tell_what_was_predicted_and_found(tmp_path: Path) -> None:
+    claims = run_claims.run_claims(out=tmp_path)
+    page = write_claims_page(claims, tmp_path, {"sphere_in_3d": "films/sphere_in_3d/page.html"}).read_text()
+    for text in ("A known &lt;result&gt;", "It is large.", "judged at 95 %", "Holm", "What a sceptic asks", "<svg"):
+        assert text in page
+    lines = to_csv(claims).splitlines()
+    assert len(lines) == 4 and lines[1].startswith("known2026.large,known2026,True,supported,8,13.0")
+
+
+def test_unknown_names_are_answered() -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'known2026\.large'"):
+        choose_leaves(("known2026.larg",))
+
+
+def test_a_paper_has_at_most_six_primary_leaves() -> None:
+    leaf = PAPER[PAPER.index("  - {id: large") : PAPER.index("  - {id: near")]
+    with pytest.raises(SceneError, match="7 primary"):
+        load_paper(PAPER + leaf.lstrip("\n") * 6, "known2026.yaml")
+
+
+def test_a_criterion_has_one_bound() -> None:
+    with pytest.raises(SceneError, match=r"known2026\.yaml:.*at_least, at_most, within; give one"):
+        load_paper(PAPER.replace("at_least: 5.0", "at_least: 5.0, at_most: 6.0"), "known2026.yaml")
+
+
+def run_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr("sys.argv", ["dimple", "claims", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    code = stop.value.code
+    assert code is None or isinstance(code, int)
+    return code or 0
+
+
+def test_the_command_prints_runs_and_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(monkeypatch, "--list") == 0
+    assert "known2026.large (primary, quick)" in capsys.readouterr().out
+    assert run_command(monkeypatch, "--show", "known2026.near") == 0
+    assert "It is near 10" in capsys.readouterr().out
+    assert Known.runs == []
+    assert run_command(monkeypatch, "known2026", "--out", str(tmp_path), "--jobs", "1", "--json") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    leaves = json.loads(line)["leaves"]
+    assert [leaf["verdict"] for leaf in leaves] == ["supported", "undecided", "not run"]
+    assert leaves[2]["estimate"] is None
+    assert {"index.html", "claims.json", "claims.csv", "rows"} <= {file.name for file in tmp_path.iterdir()}
+    assert run_command(monkeypatch, "--out", str(tmp_path), "--jobs", "1") == 0
+    assert "1 supported, 1 undecided, 1 not run" in capsys.readouterr().out
+    file = tmp_path / "claims.json"
+    assert run_command(monkeypatch, "--verify", str(file)) == 0
+    file.write_text(file.read_text().replace('"verdict": "supported"', '"verdict": "contradicted"', 1))
+    assert run_command(monkeypatch, "--verify", str(file)) == 5
+    assert "its rows give supported" in capsys.readouterr().err
+    assert run_command(monkeypatch, "nothing") == 2
+
+
+def test_every_paper_of_the_package_is_complete() -> None:
+    for paper in load_papers():
+        assert paper.leaves
+        assert len({leaf.id for leaf in paper.leaves}) == len(paper.leaves)
