@@ -59,7 +59,7 @@ class Criterion:
 
     @property
     def comparison(self) -> str:
-        """How the value has to compare with the bounds: "at least", "at most" or "within"."""
+        """The comparison of the value with the bounds: "at least", "at most" or "within"."""
         names = ("at_least", "at_most", "within")
         return next(name for name in names if getattr(self, name) is not None).replace("_", " ")
 
