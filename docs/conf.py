@@ -96,7 +96,7 @@ GENERATED_FOLDERS = ("api", "examples", "gallery")
 # The folders and modules of public names, besides the package itself.
 PUBLIC_MODULES = (
     "manifolds", "data", "networks", "training", "boundary", "levelsets", "tangents", "stats", "probes", "runs",
-    "scene", "experiment", "tensors", "protocols", "errors",
+    "scene", "experiment", "claims", "tensors", "protocols", "errors",
 )  # fmt: skip
 # Pages of names of other projects that signatures contain.
 EXTERNAL_PAGES = {

@@ -174,12 +174,10 @@ def _run_missing(
             continue
         users.setdefault(experiment, []).append(leaf_id(paper, leaf))
         wanted[experiment] = max(wanted.get(experiment, 0), replicas)
-    tasks: list[Task[_Replica]] = [
-        functools.partial(_replicate, experiment, seed, resources)
-        for experiment, replicas in wanted.items()
-        for seed in range(replicas)
-        if seed not in store.read(experiment.key)
-    ]
+    tasks: list[Task[_Replica]] = []
+    for experiment, replicas in wanted.items():
+        missing = sorted(set(range(replicas)) - store.read(experiment.key).keys())
+        tasks += [functools.partial(_replicate, experiment, seed, resources) for seed in missing]
     with show_progress("claims", len(tasks)) as advance:
         for replica in workers.run_unordered(tasks, advance):
             if replica.error:
