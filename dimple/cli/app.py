@@ -14,6 +14,7 @@ from dimple.cli.commands.claims import claims
 from dimple.cli.commands.compare import compare
 from dimple.cli.commands.completeness import completeness
 from dimple.cli.commands.docs import docs
+from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
 from dimple.cli.commands.napari import napari
@@ -37,6 +38,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(simulate)
 app.command()(train)
@@ -46,6 +48,7 @@ app.command()(probe)
 app.command("slice")(slice_network)
 app.command()(report)
 app.command()(compare)
+app.command()(explain)
 app.command()(claims)
 app.command()(gallery)
 app.command()(napari)

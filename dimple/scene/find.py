@@ -120,9 +120,7 @@ def _pick(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> tup
 
     It is empty where the kind is unknown, or is a class of the user.
     """
-    options = [_resolve(option) for option in _resolve(schema).get("anyOf", [schema])]
-    options = [inner for option in options for inner in map(_resolve, option.get("anyOf", [option]))]
-    objects = [option for option in options if "properties" in option]
+    objects = member_schemas(schema)
     kinds = [option["properties"].get("kind", {}).get("const") for option in objects]
     members = {kind: option for kind, option in zip(kinds, objects, strict=True) if kind is not None}
     if not members:
@@ -135,6 +133,14 @@ def _pick(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> tup
     if not isinstance(word, str) or (word not in members and ":" not in word):
         mistakes.append(unknown_kind_message(kind, kind_path, word, members))
     return (members.get(word, {}) if isinstance(word, str) else {}), members
+
+
+def member_schemas(schema: Schema | None = None) -> list[Schema]:
+    """Return the schemas of all mappings that a value may be, with references resolved; None is the scene itself."""
+    schema = _schema() if schema is None else schema
+    options = [_resolve(option) for option in _resolve(schema).get("anyOf", [schema])]
+    options = [inner for option in options for inner in map(_resolve, option.get("anyOf", [option]))]
+    return [option for option in options if "properties" in option]
 
 
 def _resolve(schema: Schema) -> Schema:

@@ -25,6 +25,31 @@ from dimple.cli.flags import (
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
 
+# A sentence about each probe, for `--list`.
+PROBE_MEANINGS = {
+    "margin": "The distance to the nearest boundary point, an upper bound of the true distance.",
+    "onoff": "The margins along and off the data manifold, and how the perturbation and the gradient split.",
+    "offset": "The distance to the boundary along the normal of a manifold, and the angle to it; with --run.",
+    "curvature": "The principal curvatures of the boundary at its nearest point.",
+    "certified": "The radius within which it is proven that no other class lies.",
+    "exact": "The margin with a proven lower bound, by branch and bound; small piecewise linear networks.",
+    "robust": "Clean and robust accuracy over the radii --eps, by the strongest of several attacks.",
+    "subspace": "The margins within frequency bands (--subspaces dct) or principal directions (pca).",
+    "confidence": "Calibration, and the rank correlation of confidence and margin.",
+    "spectra": "Upper and lower bounds on how fast the scores can change, layer by layer.",
+    "speed": "How fast the boundary moves away from the samples, from step to step or --along objectives.",
+    "transfer": "The error of each step of a series at the boundary points of the others.",
+}
+
+
+def _list_probes(requested: bool) -> None:
+    if requested:
+        from dimple.cli.commands.scenes import format_columns
+
+        for line in format_columns(PROBE_MEANINGS, None):
+            typer.echo(line)
+        raise typer.Exit
+
 
 def probe(
     model: ModelOption = None,
@@ -49,6 +74,10 @@ def probe(
             "speed or transfer; repeatable.  [default: margin, onoff]",
         ),
     ] = None,
+    list_probes: Annotated[
+        bool,
+        typer.Option("--list", help="Print the probes, and measure nothing.", callback=_list_probes, is_eager=True),
+    ] = False,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
     method: Annotated[
         str,
@@ -124,6 +153,7 @@ def probe(
     """
     from dimple import experiment
 
+    del list_probes
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),

@@ -67,8 +67,13 @@ manifold: {kind: sphere, dim: 2, radius: 0.3}
 @scenes.callback(invoke_without_command=True)
 def list_scenes(context: typer.Context) -> None:
     """List the built-in scenes with one line each; or show, check or start one."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        list_built_in()
+
+
+@scenes.command("list")
+def list_built_in() -> None:
+    """List the built-in scenes with one line each."""
     from dimple.scene import shipped_scenes
 
     lines = {name: file.read_text(encoding="utf-8").partition("\n")[0] for name, file in shipped_scenes().items()}
@@ -91,6 +96,30 @@ def format_columns(rows: Mapping[str, str], width: int | None) -> list[str]:
         parts = [text] if width is None else textwrap.wrap(text, max(width - names - 2, 1))
         lines += [f"{first:<{names}}  {part}" for first, part in zip_longest([name], parts, fillvalue="")]
     return lines
+
+
+@scenes.command()
+def kinds(
+    family: Annotated[
+        str | None, typer.Argument(metavar="FAMILY", help="Key of a scene, such as manifold, sampling or objective.")
+    ] = None,
+) -> None:
+    """List what can stand in a scene file.
+
+    With a family, each of its kinds has a sentence and a line of YAML with all its defaults.
+    """
+    from dimple.scene.kinds import choose_kinds, describe_kind, scene_kinds
+
+    if family is None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for line in format_columns({key: ", ".join(members) for key, members in scene_kinds().items()}, width):
+            typer.echo(line)
+        return
+    for key, members in choose_kinds(family).items():
+        typer.echo(f"{key}:")
+        for kind, schema in members.items():
+            for line in describe_kind(kind, schema):
+                typer.echo(textwrap.fill(line, 116, initial_indent="  ", subsequent_indent="      "))
 
 
 @scenes.command()

@@ -1,0 +1,72 @@
+"""`dimple explain`: the meaning of a quantity, or of every number of a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dimple.columns import COLUMNS, ColumnMeaning, describe_column
+from dimple.errors import UsageError
+from dimple.settings import suggest_word
+
+if TYPE_CHECKING:
+    from dimple.runs import RunFolder
+
+
+def explain(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[QUANTITY | RUN]...", help="Quantities such as margin_on_ratio, and runs."),
+    ] = None,
+) -> None:
+    """Say what a quantity means, or every number of a run.
+
+    Without an argument it lists all quantities.
+    """
+    for name in names or COLUMNS:
+        if name in (names or ()) and Path(name).exists():
+            _explain_run(Path(name))
+        else:
+            _explain_quantity(name)
+
+
+def _explain_quantity(name: str) -> None:
+    entry = describe_column(name)
+    if not entry.meaning:
+        hint = suggest_word(name, COLUMNS, "dimple explain lists all")
+        raise UsageError(f"{name!r} is neither a quantity nor a run; {hint}")
+    _print(name, entry, "")
+
+
+def _explain_run(path: Path) -> None:
+    from dimple.runs import RunFolder
+
+    run = RunFolder.open(path)
+    summary: dict[str, Any] = run.info.get("summary", {})
+    if "verdict" in summary:
+        typer.echo(f"verdict: {summary['verdict']}: {summary['verdict_reason']}\n")
+    row = summary["final"] if "final" in summary else summary.get("rows", [{}])[-1]
+    units = _units(run)
+    for name, value in row.items():
+        entry = describe_column(name)
+        if entry.meaning and isinstance(value, int | float):
+            _print(name, entry, _format(value, units.get(name, "")))
+
+
+def _units(run: "RunFolder") -> dict[str, str]:
+    names = [name for name in ("metrics", "measurements") if (run.path / f"{name}.parquet").exists()]
+    return {column: unit for name in names for column, unit in run.units(name).items()}
+
+
+def _format(value: float, unit: str) -> str:
+    from dimple.views.content.labels import format_number
+
+    return f" = {format_number(value)}{f' [{unit}]' if unit and unit != 'number' else ''}"
+
+
+def _print(name: str, entry: ColumnMeaning, value: str) -> None:
+    import textwrap
+
+    typer.echo(f"{name}{value}: {entry.label}")
+    text = entry.meaning + (f" (Column {entry.comparison}.)" if entry.comparison else "")
+    typer.echo(textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    "))
