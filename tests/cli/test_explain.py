@@ -1,4 +1,4 @@
-"""What quantities, kinds of scenes and probes are, on the command line."""
+"""The answers of the command line to questions about quantities, kinds of scenes and probes."""
 
 import subprocess
 import sys
