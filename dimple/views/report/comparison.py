@@ -25,6 +25,7 @@ from dimple.views.content.frame import ChartCurve
 from dimple.views.content.labels import column_label, finite_or_nan, sorting_key
 from dimple.views.content.run_header import PHASE_DESCRIPTIONS
 from dimple.views.report.html import passes_per_sample, write_page
+from dimple.views.report.paired import compare_paired
 from dimple.views.report.run_summary import RunSummary
 from dimple.views.report.tables import statistic_cell
 from dimple.views.style.colors import Color, to_hex
@@ -75,7 +76,11 @@ def write_comparison(runs: Sequence[tuple[RunSummary, str]], path: Path | str) -
         "stills": [
             still | {"caption": f"{one.letter}, {still['caption']}"} for one in shown for still in one.summary.stills
         ],
-        "splits": [_split_content(shown, split) for split in splits],
+        "splits": [
+            _split_content(shown, split)
+            | {"paired": compare_paired([one.summary for one in shown], [one.letter for one in shown], split)}
+            for split in splits
+        ],
         "cost": _cost_table(shown),
     }
     return write_page(path, "comparison.html", values)

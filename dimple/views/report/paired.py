@@ -1,0 +1,151 @@
+"""The paired part of a comparison: the same samples under each run, right under all of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from dimple.stats.intervals import holm_levels
+from dimple.stats.paired import PairedDifference, compare_pairs
+from dimple.views.charts.distributions import is_distance
+from dimple.views.charts.matplotlib_svg import render_svg, set_chart_title, set_log_axis, style_axes
+from dimple.views.content.labels import column_label, format_number
+from dimple.views.report.run_summary import RunSummary
+from dimple.views.style.colors import FOREGROUND_COLOR, MUTED_COLOR, to_hex
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Columns = Mapping[str, NDArray[Any]]
+LEVEL = 0.05
+SCATTER_SIZE_INCHES = (3.2, 3.0)
+# Fewer pairs decide nothing: the exact test of five cannot fall below .05.
+MIN_PAIRS = 6
+# The settings of a simulation that decide its samples.
+SAMPLE_SETTINGS = ("data", "manifold", "seed")
+
+
+def compare_paired(runs: Sequence[RunSummary], letters: Sequence[str], split: str) -> dict[str, Any]:
+    """Return the paired comparison of the first run with each other one, for the template.
+
+    Args:
+        runs: the runs, the first of which is compared with.
+        letters: the letter of each on the page.
+        split: the split.
+
+    Returns:
+        `reason`, a sentence where nothing can be paired; else `count` samples, those right under all, of `total`; the
+        `rows` of the table; and `charts`, a scatter for each pair of the first distance.
+    """
+    tables = [run.samples.get(split, {}) for run in runs]
+    if not all("index" in table and len(table["index"]) for table in tables):
+        return {"reason": "The samples of this split are not in all runs, so nothing is paired."}
+    if len({sample_identity(run, split) for run in runs}) > 1:
+        return {"reason": "The runs have different samples, so nothing is paired."}
+    rows = _common_rows(tables)
+    right = [np.asarray(table["prediction"] == table["label"])[row] for table, row in zip(tables, rows, strict=True)]
+    chosen = np.logical_and.reduce(right)
+    paired = [
+        {name: values[row][chosen] for name, values in table.items()} for table, row in zip(tables, rows, strict=True)
+    ]
+    if chosen.sum() < MIN_PAIRS:
+        return {
+            "reason": f"Only {int(chosen.sum())} samples are right under all runs; {MIN_PAIRS} can decide something."
+        }
+    units = {name: unit for run in reversed(runs) for name, unit in run.units.items()}
+    columns = _compared_columns(paired, units)
+    found = [
+        (name, letter, compare_pairs(paired[0][name], other[name]))
+        for name in columns
+        for letter, other in zip(letters[1:], paired[1:], strict=True)
+    ]
+    levels = holm_levels([one.p_value for _, _, one in found], LEVEL)
+    return {
+        "reason": "",
+        "count": int(chosen.sum()),
+        "total": len(chosen),
+        "tests": len(found),
+        "first": letters[0],
+        "rows": [
+            _table_row(name, letter, one, level, units.get(name, ""))
+            for (name, letter, one), level in zip(found, levels, strict=True)
+        ],
+        "charts": [
+            {
+                "title": f"{column_label(columns[0])}, {letter} against {letters[0]}",
+                "svg": _scatter(paired[0][columns[0]], other[columns[0]], letters[0], letter, columns[0]),
+            }
+            for letter, other in zip(letters[1:], paired[1:], strict=True)
+        ]
+        if columns
+        else [],
+    }
+
+
+def sample_identity(run: RunSummary, split: str) -> tuple[tuple[str, str], ...]:
+    """Return what decides the samples of a split: their check sum, or the settings of a simulation that make them."""
+    sums = [f"checksums.{split} images", "checksums.x"]
+    found = [(name, run.settings[name]) for name in sums if name in run.settings]
+    if found:
+        return tuple(found)
+    return tuple(
+        (name, value) for name, value in sorted(run.settings.items()) if name.partition(".")[0] in SAMPLE_SETTINGS
+    )
+
+
+def _common_rows(tables: Sequence[Columns]) -> list[NDArray[np.int64]]:
+    """Return the rows of each table with the samples that all of them have, in the same order."""
+    common = set.intersection(*(set(table["index"].tolist()) for table in tables))
+    ordered = sorted(common)
+    places = [{index: row for row, index in enumerate(table["index"].tolist())} for table in tables]
+    return [np.array([place[index] for index in ordered], dtype=np.int64) for place in places]
+
+
+def _compared_columns(tables: Sequence[Columns], units: Mapping[str, str]) -> list[str]:
+    """Return the distances that all tables have, and the confidence as the last one; of equal columns the first."""
+    common = [name for name in tables[0] if all(name in table for table in tables)]
+    columns: list[str] = []
+    for name in common:
+        is_new = not any(all(np.array_equal(table[name], table[other]) for table in tables) for other in columns)
+        if is_distance(name, tables[0], units) and is_new:
+            columns.append(name)
+    return columns + [name for name in common if name == "confidence"]
+
+
+def _table_row(name: str, letter: str, found: PairedDifference, level: float, unit: str) -> dict[str, str]:
+    if found.p_value > level:
+        verdict = "no difference shown"
+    else:
+        verdict = f"{letter} is {'larger' if found.above > 0.5 else 'smaller'}"
+    return {
+        "name": column_label(name),
+        "unit": unit,
+        "letter": letter,
+        "median": format_number(found.median),
+        "interval": f"{format_number(found.low)} to {format_number(found.high)}",
+        "above": f"{found.above:.0%}",
+        "p": "< 0.0001" if found.p_value < 1e-4 else f"{found.p_value:.2g}",
+        "verdict": verdict,
+        "count": str(found.count),
+    }
+
+
+def _scatter(a: NDArray[Any], b: NDArray[Any], first: str, second: str, name: str) -> Markup:
+    """Return a scatter of the same samples under two runs, with the line where they are equal."""
+    shown = np.isfinite(a) & np.isfinite(b)
+
+    def draw(axes: "Axes") -> None:
+        axes.plot(a[shown], b[shown], "o", markersize=3.2, color=to_hex(FOREGROUND_COLOR), alpha=0.6, markeredgewidth=0)
+        ends = [float(min(a[shown].min(), b[shown].min())), float(max(a[shown].max(), b[shown].max()))]
+        axes.plot(ends, ends, "--", color=to_hex(MUTED_COLOR), linewidth=1.0)
+        if ends[0] > 0 and ends[1] / ends[0] > 10:
+            set_log_axis(axes, [b[shown]])
+            set_log_axis(axes, [a[shown]], horizontal=True)
+        axes.set_xlabel(first, color=to_hex(MUTED_COLOR))
+        axes.set_ylabel(second, color=to_hex(MUTED_COLOR))
+        set_chart_title(axes, f"{column_label(name)}, one dot a sample")
+        style_axes(axes)
+
+    return render_svg(draw, SCATTER_SIZE_INCHES) if shown.any() else Markup("")
