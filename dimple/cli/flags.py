@@ -34,6 +34,16 @@ WeightsOption = Annotated[
         help="Weights file, safetensors or torch; none for a network as its code builds it.",
     ),
 ]
+FilesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE]...", help="Weights files of one network, or a folder of them, as --checkpoints."),
+]
+CheckpointsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT", help="Pattern of weights files, in quotes: 'epochs/*.pt', or their folder; repeatable."
+    ),
+]
 StateDictKeyOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.")
 ]
@@ -83,6 +93,17 @@ def build_config(config_type: type[T], **settings: Any) -> T:
         return config_type(**given)
     except SettingError as error:
         raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
+
+
+def join_patterns(*given: list[str] | None) -> str | tuple[str, ...] | None:
+    """Return one pattern of checkpoints, several as a tuple, or None.
+
+    Example:
+        >>> join_patterns(["a/*.pt"], None), join_patterns(None, ["a.pt", "b.pt"]), join_patterns(None, None)
+        ('a/*.pt', ('a.pt', 'b.pt'), None)
+    """
+    patterns = tuple(pattern for patterns in given for pattern in patterns or ())
+    return patterns if len(patterns) > 1 else (patterns[0] if patterns else None)
 
 
 def parse_numbers(flag: str, text: str | None) -> tuple[float, ...] | None:

@@ -95,3 +95,18 @@ def test_missing_files_are_refused_at_once(tmp_path: Path) -> None:
 def test_numbers_that_no_table_holds_are_not_steps(tmp_path: Path) -> None:
     write(tmp_path, ["net1.pt", f"net{2**63}.pt"])
     assert Checkpoints.from_glob(f"{tmp_path}/*.pt", "digits_convnet").steps == [0, 1]
+
+
+def test_several_patterns_and_folders_are_one_series(tmp_path: Path) -> None:
+    network = build_model("digits_convnet")
+    for step in (1, 2, 10):
+        (tmp_path / "epochs").mkdir(exist_ok=True)
+        torch.save(network.state_dict(), tmp_path / "epochs" / f"step{step}.pth")
+    (tmp_path / "epochs" / "notes.txt").write_text("not weights")
+    folder = Checkpoints.from_glob(str(tmp_path / "epochs"), network)
+    files = [str(tmp_path / "epochs" / f"step{step}.pth") for step in (10, 2)]
+    assert folder.steps == [1, 2, 10]
+    assert Checkpoints.from_glob([*files, f"{tmp_path}/epochs/*1.pth"], network).steps == [1, 2, 10]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="holds no weights files"):
+        Checkpoints.from_glob(str(tmp_path / "empty"), network)

@@ -7,8 +7,10 @@ import typer
 
 from dimple.cli import console
 from dimple.cli.flags import (
+    CheckpointsOption,
     DataOption,
     DeviceOption,
+    FilesArgument,
     ForceOption,
     JsonOption,
     MeanOption,
@@ -18,6 +20,7 @@ from dimple.cli.flags import (
     StdOption,
     WeightsOption,
     build_config,
+    join_patterns,
     parse_numbers,
     parse_rows,
 )
@@ -52,15 +55,11 @@ def _list_probes(requested: bool) -> None:
 
 
 def probe(
+    files: FilesArgument = None,
     model: ModelOption = None,
     run: RunOption = None,
     weights: WeightsOption = None,
-    checkpoints: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="Pattern of weights files, in quotes: 'epochs/*.pt', measured one after another."
-        ),
-    ] = None,
+    checkpoints: CheckpointsOption = None,
     state_dict_key: StateDictKeyOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
@@ -155,7 +154,7 @@ def probe(
 
     del list_probes
     config = build_config(
-        experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
+        experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
         run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
         method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,

@@ -7,8 +7,10 @@ import typer
 
 from dimple.cli import console
 from dimple.cli.flags import (
+    CheckpointsOption,
     DataOption,
     DeviceOption,
+    FilesArgument,
     ForceOption,
     JsonOption,
     MeanOption,
@@ -18,6 +20,7 @@ from dimple.cli.flags import (
     StdOption,
     WeightsOption,
     build_config,
+    join_patterns,
     parse_numbers,
     parse_rows,
 )
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 
 def slice_network(
+    files: FilesArgument = None,
     images: Annotated[
         str | None,
         typer.Option(metavar="I,J,K", help="Numbers of the images in the split, with commas; the first is the origin."),
@@ -34,12 +38,7 @@ def slice_network(
     model: ModelOption = None,
     run: RunOption = None,
     weights: WeightsOption = None,
-    checkpoints: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="Pattern of weights files, in quotes: 'epochs/*.pt', for the slice along training."
-        ),
-    ] = None,
+    checkpoints: CheckpointsOption = None,
     state_dict_key: StateDictKeyOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
@@ -89,7 +88,7 @@ def slice_network(
     from dimple import experiment
 
     config = build_config(
-        experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=checkpoints,
+        experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean),
         std=parse_numbers("--std", std), run=run, split=split, axes=axes, dim=dim, resolution=resolution,
         levelset=levelset, radius=radius, null_draws=null_draws, seed=seed,

@@ -35,7 +35,8 @@ class ProbeConfig:
         data: `digits`, `cifar10:PATH`, `mnist:DIR`, `folder:DIR` or `npz:FILE`.
         weights: a weights file, or `none` for a network as its code builds it; without it the digits network is trained
             first, in a few seconds.
-        checkpoints: a pattern of weights files instead of `weights`, measured in their natural order.
+        checkpoints: a pattern of weights files, or several, instead of `weights`, measured in their natural order; a
+            folder stands for the weights files in it.
         state_dict_key: the key of the state dict, where the weights file holds several.
         mean, std: of the normalization that the network was trained with, one number or one for each channel, in units
             of images from 0 to 1; the network is applied to `(x - mean) / std`.
@@ -70,7 +71,7 @@ class ProbeConfig:
     model: str = "digits_convnet"
     data: str = "digits"
     weights: str | None = None
-    checkpoints: str | None = None
+    checkpoints: str | tuple[str, ...] | None = None
     state_dict_key: str | None = None
     mean: tuple[Finite, ...] | None = None
     std: tuple[Positive, ...] | None = None

@@ -137,7 +137,9 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
 def _describe_weights(config: ProbeConfig) -> str:
     if config.weights == UNTRAINED:
         return "none: the network as its code builds it"
-    return config.weights or config.checkpoints or "trained for this measurement"
+    checkpoints = config.checkpoints
+    series = checkpoints if checkpoints is None or isinstance(checkpoints, str) else ", ".join(checkpoints)
+    return config.weights or series or "trained for this measurement"
 
 
 def _load_run_sources(folder: str) -> Sources:

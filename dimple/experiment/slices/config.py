@@ -44,7 +44,7 @@ class SliceConfig:
     model: str = "digits_convnet"
     data: str = "digits"
     weights: str | None = None
-    checkpoints: str | None = None
+    checkpoints: str | tuple[str, ...] | None = None
     state_dict_key: str | None = None
     mean: tuple[Finite, ...] | None = None
     std: tuple[Positive, ...] | None = None
