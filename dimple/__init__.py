@@ -4,6 +4,7 @@ The public names, by what they are for:
 
 - verbs: `measure` (a network in memory), `probe` (checkpoints on disk), `simulate` (a scene), `train`, `slice_network`,
   `report`, `compare`, `export_run`, `pack`, `view`
+- somebody's own training: `Recorder`
 - runs and results: `Run`, `Measurement`, `Column`
 - boundaries: `Boundary`, `Box`, `AffineSlice`, `restrict_to_slice`
 - probes: `Margin`, `OnOff`, `Offset`, `Curvature`, `CertifiedRadius`, `ExactMargin`, `Robust`, `SubspaceMargin`,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Column,
         Measurement,
         ProbeConfig,
+        Recorder,
         Run,
         SliceConfig,
         compare,
@@ -70,8 +72,8 @@ _PUBLIC_NAMES = {
     "boundary": ("AffineSlice", "Boundary", "restrict_to_slice"),
     "data": ("SyntheticData", "load_images"),
     "experiment": (
-        "Column", "Measurement", "ProbeConfig", "Run", "SliceConfig", "compare", "export_run", "measure", "pack",
-        "probe", "report", "simulate", "slice_network", "train", "view",
+        "Column", "Measurement", "ProbeConfig", "Recorder", "Run", "SliceConfig", "compare", "export_run", "measure",
+        "pack", "probe", "report", "simulate", "slice_network", "train", "view",
     ),
     "levelsets": ("Adaptive", "Dense", "Exact", "Mesh"),
     "networks": ("MLP", "build_model", "freeze", "load_model", "load_weights"),
@@ -110,6 +112,7 @@ __all__ = [
     "OnOff",
     "ProbeConfig",
     "RandomSubspace",
+    "Recorder",
     "Robust",
     "Run",
     "Scene",

@@ -10,6 +10,7 @@ from dimple.experiment.probing.config import ProbeConfig
 from dimple.experiment.probing.in_memory import measure
 from dimple.experiment.probing.measurement import Column, Measurement
 from dimple.experiment.probing.probe import probe
+from dimple.experiment.recorder import Recorder
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.completeness import check_run_completeness
 from dimple.experiment.simulation.simulate_scene import simulate, train
@@ -21,6 +22,7 @@ __all__ = [
     "Column",
     "Measurement",
     "ProbeConfig",
+    "Recorder",
     "Run",
     "SliceConfig",
     "build_gallery",

@@ -101,12 +101,12 @@ def test_several_patterns_and_folders_are_one_series(tmp_path: Path) -> None:
     network = build_model("digits_convnet")
     for step in (1, 2, 10):
         (tmp_path / "epochs").mkdir(exist_ok=True)
-        torch.save(network.state_dict(), tmp_path / "epochs" / f"step{step}.pth")
+        safetensors.torch.save_file(network.state_dict(), tmp_path / "epochs" / f"step{step}.safetensors")
     (tmp_path / "epochs" / "notes.txt").write_text("not weights")
     folder = Checkpoints.from_glob(str(tmp_path / "epochs"), network)
-    files = [str(tmp_path / "epochs" / f"step{step}.pth") for step in (10, 2)]
+    files = [str(tmp_path / "epochs" / f"step{step}.safetensors") for step in (10, 2)]
     assert folder.steps == [1, 2, 10]
-    assert Checkpoints.from_glob([*files, f"{tmp_path}/epochs/*1.pth"], network).steps == [1, 2, 10]
+    assert Checkpoints.from_glob([*files, f"{tmp_path}/epochs/*1.safetensors"], network).steps == [1, 2, 10]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="holds no weights files"):
         Checkpoints.from_glob(str(tmp_path / "empty"), network)

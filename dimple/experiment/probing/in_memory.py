@@ -1,9 +1,11 @@
 """Measurement of a network in memory: one call for any model, samples of any kind and all probes."""
 
+import contextlib
+import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -91,25 +93,83 @@ def measure(
         >>> measure(network, [[0.5, 0.5], [-0.25, 0.5]], [0, 1], bounds=(-1, 1))["margin"].values
         tensor([0.5000, 0.2500])
     """
+    arguments = check_arguments(
+        x, y, probes, bounds=bounds, preprocessing=preprocessing, output=output, reference=reference,
+        tangents=tangents, batch_size=batch_size, seed=seed,
+        device=_device_of(model) if device is None else device,
+    )  # fmt: skip
+    show = show_progress if progress is None else progress
+    with arguments.task(model) as task:
+        return measure_task(task, show) if out is None else measure_into_run(task, out, force, show)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class MeasurementArguments:
+    """The arguments of a measurement besides the model, checked: samples on the device, probes and tangent spaces."""
+
+    x: Tensor
+    y: Tensor
+    probes: list[Probe]
+    bounds: Box | None
+    tangents: TangentField | None
+    preprocessing: Normalization | None
+    output: str | int | None
+    batch_size: int
+
+    @contextlib.contextmanager
+    def task(self, model: Callable[[Tensor], Any]) -> Iterator[MeasurementTask]:
+        """Try a model, and yield its measurement; the model is in eval mode within the context.
+
+        Raises:
+            UsageError: if the model is on another device.
+            ShapeError: if the labels do not fit its scores.
+            ModelError: if it is not a deterministic function of one sample.
+        """
+        place = self.x.device
+        if isinstance(model, nn.Module) and _device_of(model) != place:
+            raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
+        users = [name for name, one in zip(probe_names(self.probes), self.probes, strict=True) if one.needs_gradient]
+        with torch.inference_mode(False), torch.autocast(place.type, enabled=False):
+            # A network in double precision is measured in double precision.
+            samples = self.x.to(torch.promote_types(self.x.dtype, parameter_dtype(model) or self.x.dtype))
+            context = prepare_classifier(
+                model, samples, output=self.output, preprocessing=self.preprocessing, gradient_users=users
+            )
+            with context as classifier:
+                boundary = Boundary(classifier, self.bounds)
+                _require_classes(self.y, boundary.scores(samples[:1]).shape[1])
+                yield MeasurementTask(boundary, samples, self.y, self.probes, self.tangents, self.batch_size)
+
+
+def check_arguments(
+    x: Any,
+    y: Any,
+    probes: Sequence[str | Probe],
+    *,
+    bounds: BoundsLike,
+    preprocessing: Normalization | None = None,
+    output: str | int | None = None,
+    reference: Any = None,
+    tangents: TangentField | str | None = None,
+    batch_size: int = 256,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> MeasurementArguments:
+    """Return the arguments of `measure` after all checks that need no model.
+
+    Raises:
+        UsageError: if an argument is unknown or missing.
+        ShapeError: if samples, labels or bounds do not fit each other.
+    """
     built = build_probes(probes, seed)
-    place = resolve_device(str(_device_of(model) if device is None else device))
-    with torch.inference_mode(False), torch.autocast(place.type, enabled=False):
+    place = resolve_device(str(device))
+    with torch.inference_mode(False):
         box = as_box(bounds)
         samples = _as_samples(x, "x", box).to(place)
         labels = _as_labels(y, len(samples)).to(place)
         field = _tangent_field(built, tangents, reference, samples, box)
-        if isinstance(model, nn.Module) and _device_of(model) != place:
-            raise UsageError(f"device is {place}, and the model is on {_device_of(model)}; move one of them")
-        # A network in double precision is measured in double precision.
-        samples = samples.to(torch.promote_types(samples.dtype, parameter_dtype(model) or samples.dtype))
-        users = [name for name, probe in zip(probe_names(built), built, strict=True) if probe.needs_gradient]
-        context = prepare_classifier(model, samples, output=output, preprocessing=preprocessing, gradient_users=users)
-        with context as classifier:
-            boundary = Boundary(classifier, box)
-            _require_classes(labels, boundary.scores(samples[:1]).shape[1])
-            task = MeasurementTask(boundary, samples, labels, built, field, batch_size)
-            show = show_progress if progress is None else progress
-            return measure_task(task, show) if out is None else measure_into_run(task, out, force, show)
+    return MeasurementArguments(samples, labels, built, box, field, preprocessing, output, batch_size)
 
 
 def build_probes(probes: Any, seed: int = 0) -> list[Probe]:
@@ -278,7 +338,7 @@ def _warn_of_other_data(samples: Tensor, reference: Tensor) -> None:
             f"x and reference look like different data: a sample of x is {between:.3g} from its nearest reference "
             f"sample, where reference samples are {within:.3g} from theirs, and the spread of x is {spreads[0]:.3g}, "
             f"that of reference {spreads[1]:.3g} (medians); give training samples of the same data in the same units",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

@@ -17,7 +17,7 @@ from dimple.boundary.classifier import PreparedClassifier
 from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.probing.report_images import select_extreme_rows
 from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, select_image_rows
-from dimple.experiment.probing.tables import SUMMARY_UNITS, summarize_steps
+from dimple.experiment.probing.tables import SUMMARY_UNITS, quantile_table, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.probes import PROBES, Cost, Probe, ProbeResult, run_probes
@@ -29,6 +29,8 @@ from dimple.views.report.html import run_cost
 from dimple.views.report.measurement import PerturbedImage, write_measurement_report
 
 SPLIT = "test"
+NUMBER_OF_FILE = "number of the checkpoint"
+RECORDED = "dimple.Recorder(...), from Python: the network was recorded in its training"
 REPRODUCTION = "dimple.measure(...), from Python: the model was in memory"
 
 
@@ -98,12 +100,8 @@ def _write_part(run: Run, part: slice, result: ProbeResult) -> None:
     run.save()
 
 
-def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progress: Progress) -> Measurement:
-    """Measure all samples into a run folder, which the commands of the program open like one of `dimple probe`.
-
-    Raises:
-        RunError: if the folder cannot be written, or holds a finished or another run.
-    """
+def describe_task(task: MeasurementTask) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the entries of run.json and the settings of a measurement in memory, with check sums of what it takes."""
     model = task.boundary.model
     name = type(model.model if isinstance(model, PreparedClassifier) else model).__name__
     bounds = task.boundary.bounds
@@ -137,6 +135,16 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
         "device": describe_device(task.x.device),
         "versions": versions(),
     }
+    return info, settings
+
+
+def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progress: Progress) -> Measurement:
+    """Measure all samples into a run folder, which the commands of the program open like one of `dimple probe`.
+
+    Raises:
+        RunError: if the folder cannot be written, or holds a finished or another run.
+    """
+    info, settings = describe_task(task)
     run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     started = time.perf_counter()
     try:
@@ -145,7 +153,7 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
         run.info["status"] = "interrupted"
         run.save()
         raise
-    _write_tables(run, measurement)
+    write_measurements(run, [(0, measurement)])
     run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
     run.save()
     write_report_of_measured_run(run, run.path / "report.html")
@@ -163,15 +171,24 @@ def _plain(value: Any) -> Any:
     return value if is_plain else f"{type(value).__name__} {id(value)}"
 
 
-def _write_tables(run: Run, measurement: Measurement) -> None:
-    """Write measurements.parquet, the summary, and images.safetensors where the samples are images."""
-    arrays = measurement.to_arrays()
-    units = {"step": "number of the checkpoint"} | SUMMARY_UNITS | measurement.units
+def write_measurements(run: Run, steps: Sequence[tuple[int, Measurement]], step_unit: str = NUMBER_OF_FILE) -> None:
+    """Write the measurements of one network or of several steps: measurements.parquet, the summary, and the images.
+
+    Images are those of the last step, where the samples are images; quantiles.parquet is written for several steps.
+    """
+    tables = [one.to_arrays() | {"step": np.full(len(one), step)} for step, one in steps]
+    measurement = steps[-1][1]
+    units = {"step": step_unit} | SUMMARY_UNITS | measurement.units
     run.info["units"] = units
-    table = {name: values for name, values in arrays.items() if name not in measurement.details}
+    names = [name for name in tables[0] if name not in measurement.details]
+    table = {name: np.concatenate([arrays[name] for arrays in tables]) for name in names}
     write_table(run.path / "measurements.parquet", table, units)
-    rows = summarize_steps([arrays], units)
-    run.info["summary"] = {"rows": rows, "units": aggregate_units(dict.fromkeys(rows[0]), units)}
+    if len(steps) > 1:
+        write_table(run.path / "quantiles.parquet", *quantile_table(table, units))
+    rows = summarize_steps(tables, units)
+    columns = dict.fromkeys(name for row in rows for name in row)
+    run.info["summary"] = {"rows": rows, "units": aggregate_units(columns, units)}
+    table = {name: tables[-1][name] for name in names}
     count = len(measurement)
     result = ProbeResult(measurement.table, measurement.units, measurement.details)
     chosen = set(select_image_rows(count, slice(0, count), measurement.x).tolist()) | set(select_extreme_rows(table))
@@ -187,8 +204,10 @@ def is_measured_in_memory(run: Run) -> bool:
 
 
 def write_report_of_measured_run(run: Run, path: Path) -> Path:
-    """Write the page of a run of `measure` from its tables and stored images."""
-    table, units = run.read_table("measurements")
+    """Write the page of a run of `measure` or of a recorder, from its tables and the images of its last step."""
+    columns, units = run.read_table("measurements")
+    last = columns["step"] == columns["step"].max()
+    table = {name: values[last] for name, values in columns.items()}
     return write_measurement_report(
         path,
         run.info["name"],
@@ -197,8 +216,9 @@ def write_report_of_measured_run(run: Run, path: Path) -> Path:
         units | run.info["summary"]["units"],
         run.info["summary"]["rows"],
         _stored_images(run, table),
+        quantiles=run.columns("quantiles") if (run.path / "quantiles.parquet").is_file() else None,
         cost=run_cost(run),
-        reproduce_command=REPRODUCTION,
+        reproduce_command=RECORDED if "recorder" in run.info else REPRODUCTION,
     )
 
 

@@ -14,7 +14,7 @@ from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
 from dimple.data import Images, load_images
 from dimple.errors import RunError
 from dimple.experiment.probing.config import ProbeConfig
-from dimple.experiment.probing.models import UNTRAINED, SingleNetwork, load_trajectory
+from dimple.experiment.probing.models import UNTRAINED, load_trajectory
 from dimple.experiment.run import Run
 from dimple.manifolds import Manifold
 from dimple.protocols import Progress, TangentField
@@ -36,6 +36,14 @@ class LabeledSamples(Protocol):
         ...
 
 
+class NetworkSeries(Protocol):
+    """A trajectory of frozen networks."""
+
+    def __iter__(self) -> Iterator[tuple[int, nn.Module]]: ...
+
+    def __len__(self) -> int: ...
+
+
 @final
 @dataclasses.dataclass(frozen=True)
 class Sources:
@@ -54,7 +62,7 @@ class Sources:
         image_dataset: the specification of the images; None for points.
     """
 
-    networks: "SingleNetwork | Checkpoints | RunSnapshots"
+    networks: NetworkSeries
     samples: Mapping[str, LabeledSamples]
     bounds: Box | None
     classes: tuple[str, ...]

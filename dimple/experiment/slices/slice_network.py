@@ -95,12 +95,19 @@ def slice_network(
     sources = load_sources(config.probe_config, torch_device, progress)
     # A network that is compiled somewhere is known as such only now that its code is imported.
     with run_eagerly():
-        return _slice_sources(config, sources, out, torch_device, force, progress)
+        return slice_sources(config, sources, out, torch_device, force, progress)
 
 
-def _slice_sources(
-    config: SliceConfig, sources: Sources, out: Path | str, device: torch.device, force: bool, progress: Progress
+def slice_sources(
+    config: SliceConfig,
+    sources: Sources,
+    out: Path | str,
+    device: torch.device,
+    force: bool,
+    progress: Progress,
+    command: str = "",
 ) -> Run:
+    """Compute the slice of networks and samples that are at hand; `command` makes it again, by default `config`'s."""
     samples = sources.samples[config.split]
     x, y = samples.batch(torch.tensor(config.images))
     noun = "images" if sources.image_dataset is not None else "points"
@@ -118,7 +125,7 @@ def _slice_sources(
     stages: dict[str, Callable[[], None]] = {
         "slice": lambda: runner.measure(run, progress),
         "images": lambda: draw_slice(run, progress),
-        "report": lambda: _write_pages(run, config),
+        "report": lambda: _write_pages(run, command or config.command),
     }
     try:
         for name, stage in stages.items():
@@ -149,9 +156,9 @@ def draw_slice(run: Run, progress: Progress) -> None:
             write_stills(stills, run.path / "stills", metadata)
 
 
-def _write_pages(run: Run, config: SliceConfig) -> None:
+def _write_pages(run: Run, command: str) -> None:
     write_web_page(run, frames_from_run(run), run.path / "page.html")
-    write_slice_report(run, config.command, run.path / "report.html")
+    write_slice_report(run, command, run.path / "report.html")
 
 
 @final

@@ -1,0 +1,177 @@
+"""The run of a recorded training: weights, measurements along the steps, a report, and a slice with its film."""
+
+import copy
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from dimple.boundary.classifier import PreparedClassifier
+from dimple.experiment.probing.in_memory import MeasurementArguments
+from dimple.experiment.probing.measured_run import (
+    RECORDED,
+    describe_task,
+    measure_task,
+    write_measurements,
+    write_report_of_measured_run,
+)
+from dimple.experiment.probing.measurement import Measurement
+from dimple.experiment.probing.sources import Sources
+from dimple.experiment.run import Run
+from dimple.experiment.slices.config import SliceConfig
+from dimple.experiment.slices.slice_network import slice_sources
+from dimple.protocols import Progress
+from dimple.runs.run import SLICE_FOLDER
+
+STEP_UNIT = "updates"
+# A plane has this many rows of the samples, and axes through all of them.
+PLANE_POINTS = 3
+
+
+@final
+class RecordedNetworks:
+    """A network at several steps of its training: one copy of the network, and its weights at each step, on the CPU.
+
+    Args:
+        network: the network, of which a copy in eval mode is made.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._template = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        self._states: list[dict[str, Tensor]] = []
+        self.steps: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
+        for step, state in zip(self.steps, self._states, strict=True):
+            network = copy.deepcopy(self._template)
+            network.load_state_dict(state)
+            yield step, network
+
+    @torch.no_grad()
+    def add(self, step: int, network: nn.Module) -> None:
+        """Copy the weights and buffers of the network at a step."""
+        self._states.append({name: value.detach().cpu().clone() for name, value in network.state_dict().items()})
+        self.steps.append(step)
+
+    def states(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
+        """Yield each step with its weights."""
+        yield from zip(self.steps, self._states, strict=True)
+
+
+def write_recorded_run(
+    arguments: MeasurementArguments,
+    networks: RecordedNetworks,
+    out: Path | str,
+    plane: Sequence[int] | None,
+    facts: Mapping[str, Any],
+    force: bool,
+    progress: Progress,
+) -> tuple[Run, list[dict[str, Any]]]:
+    """Measure the recorded networks, write the run, and return it with the statistics of each step.
+
+    Args:
+        arguments: of the measurement.
+        networks: what was recorded.
+        out: the run folder.
+        plane: rows of the samples for the slice; None for none.
+        facts: how the recording went, for `run.info["recorder"]`.
+        force: replace a run that is already in the folder.
+        progress: how progress is shown.
+    """
+    device = arguments.x.device
+    *_, (_, last) = networks
+    with arguments.task(last.to(device)) as task:
+        info, settings = describe_task(task)
+    info["facts"] = [*info["facts"], ("training", f"recorded at {len(networks)} steps, 0 to {networks.steps[-1]}")]
+    run = Run.create(
+        out, info | {"recorder": dict(facts)}, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml"
+    )
+    started = time.perf_counter()
+    for step, state in networks.states():
+        run.write_snapshot(step, dict(state), 0.0)
+    measured: list[tuple[int, Measurement]] = []
+    for step, network in networks:
+        with arguments.task(network.to(device)) as task:
+            measured.append((step, measure_task(task, progress)))
+    write_measurements(run, measured, STEP_UNIT)
+    run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
+    run.save()
+    if plane is not None:
+        _write_slice(arguments, networks, run, plane, progress)
+    write_report_of_measured_run(run, run.path / "report.html")
+    run.info["status"] = "complete"
+    run.save()
+    return run, run.info["summary"]["rows"]
+
+
+def _write_slice(
+    arguments: MeasurementArguments, networks: RecordedNetworks, run: Run, plane: Sequence[int], progress: Progress
+) -> None:
+    """Write the slice, a run inside the run."""
+    images = arguments.x.dim() > 2
+    sources = Sources(
+        _PreparedSeries(networks, arguments),
+        {"train": _MemorySamples(arguments.x, arguments.y)},
+        arguments.bounds,
+        tuple(run.info["classes"]),
+        STEP_UNIT,
+        [(str(name), str(text)) for name, text in run.info["facts"]],
+        {},
+        image_dataset="samples in memory" if images else None,
+    )
+    config = SliceConfig(
+        split="train", images=tuple(plane), axes="points" if len(plane) >= PLANE_POINTS else "gradient"
+    )
+    slice_sources(config, sources, run.path / SLICE_FOLDER, arguments.x.device, True, progress, RECORDED)
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class _MemorySamples:
+    """Samples in memory with their labels."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self.x[indices], self.y[indices]
+
+
+@final
+class _PreparedSeries:
+    """The recorded networks as classifiers of the samples: with the preprocessing, and the output that was chosen."""
+
+    def __init__(self, networks: RecordedNetworks, arguments: MeasurementArguments) -> None:
+        self._networks = networks
+        self._arguments = arguments
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
+        for step, network in self._networks:
+            yield step, _PreparedNetwork(network, self._arguments).eval()
+
+
+@final
+class _PreparedNetwork(nn.Module):
+    def __init__(self, network: nn.Module, arguments: MeasurementArguments) -> None:
+        super().__init__()
+        self.network = network
+        self._arguments = arguments
+
+    def forward(self, x: Tensor) -> Tensor:
+        arguments = self._arguments
+        scores: Tensor = PreparedClassifier(self.network, arguments.output, arguments.preprocessing)(x)
+        return scores

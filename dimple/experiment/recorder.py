@@ -1,0 +1,234 @@
+"""A recorder for anybody's training loop: copies of the weights along it, measured when the training ends."""
+
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, final
+
+import torch
+from torch import nn
+
+from dimple.errors import DimpleError, UsageError
+from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
+from dimple.experiment.recorded_run import RecordedNetworks, write_recorded_run
+from dimple.experiment.run import Run
+from dimple.progress import show_progress
+from dimple.protocols import Progress
+
+# The factor between the steps that are recorded with `every="log"`.
+LOG_FACTOR = 1.2
+# Snapshots that are kept however little time the training takes.
+MIN_SNAPSHOTS = 5
+# Wrappers of a network, by the attribute in which they hold it.
+WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "AveragedModel": "module"}
+COMPILED = "_orig_mod"
+SHARDED = ("FullyShardedDataParallel", "FSDPModule")
+
+
+class Logger(Protocol):
+    """Anything that takes numbers at a step, such as a run of a tracker."""
+
+    def log(self, data: dict[str, Any], step: int) -> Any:
+        """Take the statistics of a step."""
+        ...
+
+
+@final
+class Recorder:
+    """A record of a training in a run folder, which every command opens: curves along the steps, a film of a slice.
+
+    In the block, `record(step, model)` copies the weights into memory, at few of the steps. When the block ends, also
+    by an error of the training, the copies are measured by the probes at the samples; weights, tables, report and slice
+    are written. The model is never changed: neither its mode nor any random state.
+
+    Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments are
+    errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
+    Wrappers (DataParallel, DistributedDataParallel, compiled modules, averaged models) are taken off.
+
+    Args:
+        out: the run folder.
+        x: samples `(B, *shape)` at which the boundary is measured, as for `measure`.
+        y: their labels `(B,)`.
+        probes: probes or their names, as for `measure`.
+        bounds: the valid range of the coordinates, as for `measure`; None for the full space.
+        every: "log" for steps that grow by a fifth, from every step at first; or a number of steps.
+        max_overhead: the largest fraction of the training time that copies may take. Beyond it steps are left out,
+            but for the first five, and `run.info["recorder"]` says how many.
+        plane: rows of `x`: the plane through the first, in the directions of the others or, where fewer than three are
+            given, of the gradients, whose class regions are filmed; None for no film.
+        log: something with `log(dict, step)`, which gets the statistics of each step when the block ends.
+        force: replace a run that is already in the folder.
+        progress: how the measurement shows its progress.
+        measured: further arguments of `measure`: preprocessing, output, reference, tangents, batch_size, seed, device.
+
+    Attributes:
+        run: the finished run, after the block.
+
+    Raises:
+        UsageError, ShapeError, RunError: as `measure`, from the constructor.
+
+    Example:
+        >>> import tempfile
+        >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
+        >>> network = nn.Linear(1, 2)
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with Recorder(f"{folder}/run", x, y, bounds=None) as record:
+        ...         for step in range(20):
+        ...             record(step, network)
+        ...             optimizer.zero_grad()
+        ...             nn.functional.cross_entropy(network(x), y).backward()
+        ...             _ = optimizer.step()
+        ...     record.run.steps[:4], record.run.kind
+        ([0, 1, 2, 3], 'measurement')
+    """
+
+    def __init__(
+        self,
+        out: Path | str,
+        x: Any,
+        y: Any = None,
+        probes: Sequence[Any] = ("margin",),
+        *,
+        bounds: Any,
+        every: Literal["log"] | int = "log",
+        max_overhead: float = 0.05,
+        plane: Sequence[int] | None = None,
+        log: Logger | None = None,
+        force: bool = False,
+        progress: Progress = show_progress,
+        **measured: Any,
+    ) -> None:
+        if not (every == "log" or every > 0):
+            raise UsageError(f"every is {every!r}; give 'log' or a number of steps")
+        if not 0 < max_overhead <= 1:
+            raise UsageError(f"max_overhead is {max_overhead!r}; give a fraction of the training time, such as 0.05")
+        if log is not None and not callable(getattr(log, "log", None)):
+            raise UsageError(f"log is {log!r}; give an object with a method log(dict, step)")
+        self._arguments: MeasurementArguments = check_arguments(x, y, probes, bounds=bounds, **measured)
+        self._plane = None if plane is None else tuple(plane)
+        if self._plane is not None and not all(0 <= row < len(self._arguments.x) for row in self._plane):
+            raise UsageError(f"plane is {self._plane}; give rows of x, from 0 to {len(self._arguments.x) - 1}")
+        self._every = every
+        self._max_overhead = max_overhead
+        self._logger = log
+        self._force = force
+        self._progress = progress
+        self._out = out
+        self._networks: RecordedNetworks | None = None
+        self._next = 0.0
+        self._last: tuple[int, nn.Module] | None = None
+        self._copying = 0.0
+        self._started = time.perf_counter()
+        self._left_out = 0
+        self._failure = ""
+        self.run: Run | None = None
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        return self
+
+    def __call__(self, step: int, model: nn.Module) -> None:
+        """Record the weights of a model at a step, if the step is due; steps increase."""
+        if self._failure or not _is_first_process():
+            return
+        try:
+            network = unwrap(model)
+            self._last = (step, network)
+            if step < self._next:
+                return
+            if self._is_over_budget():
+                self._left_out += 1
+                return
+            self._copy(step, network)
+        # Nothing here may end the training of somebody else.
+        except Exception as error:
+            self._fail(error)
+
+    def _is_over_budget(self) -> bool:
+        """Return whether the copies have taken more than their fraction of the time so far."""
+        elapsed = time.perf_counter() - self._started
+        taken = 0 if self._networks is None else len(self._networks)
+        return taken >= MIN_SNAPSHOTS and self._copying > self._max_overhead * elapsed
+
+    def _copy(self, step: int, network: nn.Module) -> None:
+        started = time.perf_counter()
+        if self._networks is None:
+            self._networks = RecordedNetworks(network)
+        self._networks.add(step, network)
+        self._next = max(step * LOG_FACTOR, step + 1) if self._every == "log" else step + self._every
+        self._copying += time.perf_counter() - started
+
+    def _fail(self, error: Exception) -> None:
+        """Warn once, and record nothing more."""
+        text = str(error) if isinstance(error, DimpleError) else f"{type(error).__name__}: {error}"
+        self._failure = text
+        warnings.warn(f"the recorder stops at this step, and the training goes on: {text}", stacklevel=3)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not _is_first_process():
+            return
+        try:
+            if self._last is not None and not self._failure:
+                step, network = self._last
+                if self._networks is None or self._networks.steps[-1] < step:
+                    self._copy(step, network)
+            if self._networks is None:
+                if self._failure:
+                    return
+                warnings.warn("nothing was recorded: call record(step, model) in the block", stacklevel=2)
+                return
+            self._write()
+        # An error of the training itself is not hidden by one of the record.
+        except Exception as problem:
+            text = str(problem) if isinstance(problem, DimpleError) else f"{type(problem).__name__}: {problem}"
+            warnings.warn(f"the record could not be measured: {text}", stacklevel=2)
+
+    def _write(self) -> None:
+        assert self._networks is not None
+        elapsed = time.perf_counter() - self._started
+        facts = {
+            "snapshots": len(self._networks),
+            "left_out": self._left_out,
+            "overhead": round(self._copying / max(elapsed, 1e-9), 4),
+            "failure": self._failure,
+        }
+        self.run, statistics = write_recorded_run(
+            self._arguments, self._networks, self._out, self._plane, facts, self._force, self._progress
+        )
+        if self._logger is not None:
+            for row in statistics:
+                self._logger.log({name: value for name, value in row.items() if name != "step"}, row["step"])
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the network inside wrappers for parallel training, compilation and averaging.
+
+    Raises:
+        UsageError: for sharded weights, of which no process has all.
+
+    Example:
+        >>> network = nn.Linear(1, 2)
+        >>> unwrap(nn.DataParallel(network)) is network
+        True
+    """
+    while True:
+        names = {cls.__name__ for cls in type(model).__mro__}
+        if names & set(SHARDED):
+            raise UsageError("the weights are sharded over processes, so no process can copy them; gather them first")
+        inner = getattr(model, COMPILED, None)
+        for name, attribute in WRAPPERS.items():
+            if name in names:
+                inner = getattr(model, attribute)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _is_first_process() -> bool:
+    distributed = torch.distributed
+    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0)

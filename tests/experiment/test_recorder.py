@@ -1,0 +1,198 @@
+"""A recorder in somebody's training: it changes nothing, never raises, and leaves a run that every command opens."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dimple import Margin, Recorder, Run, compare, measure, report
+from dimple.errors import RunError, ShapeError, UsageError
+from dimple.experiment import recorder as module
+from dimple.tensors import generator
+
+PROBES = [Margin(max_passes=5)]
+
+
+def make_data() -> tuple[Tensor, Tensor]:
+    x = torch.rand(24, 2, generator=generator(0, "points"))
+    return x, (x[:, 0] > 0.5).long()
+
+
+def make_network() -> nn.Module:
+    """A network with all that a careless recorder disturbs: dropout, statistics of batches, training mode."""
+    state = torch.get_rng_state()
+    network = nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2))
+    for number, parameter in enumerate(network.parameters()):
+        nn.init.normal_(parameter, 0.0, 0.5, generator=generator(number, "weights"))
+    assert state is not None
+    return network
+
+
+def train(network: nn.Module, steps: int, record: Any = None) -> dict[str, Tensor]:
+    x, y = make_data()
+    # The dropout of a user draws from the global generator.
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(7)
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        for step in range(steps):
+            if record is not None:
+                record(step, network)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x), y).backward()
+            optimizer.step()
+        if record is not None:
+            record(steps, network)
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def test_training_with_and_without_a_recorder_ends_in_the_same_bits(tmp_path: Path) -> None:
+    x, y = make_data()
+    bare = train(make_network(), 60)
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=(0, 1)) as record:
+        recorded = train(make_network(), 60, record)
+    assert all(torch.equal(bare[name], recorded[name]) for name in bare)
+
+
+def test_the_run_has_the_curves_of_the_training_and_every_command_opens_it(tmp_path: Path) -> None:
+    x, y = make_data()
+    logged: list[tuple[int, dict[str, Any]]] = []
+
+    @dataclasses.dataclass
+    class Tracker:
+        def log(self, data: dict[str, Any], step: int) -> None:
+            logged.append((step, data))
+
+    network = make_network()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=(0, 1), plane=[0, 1, 2], log=Tracker()) as record:
+        train(network, 40, record)
+    run = Run.open(tmp_path / "run")
+    assert run.kind == "measurement" and run.steps[0] == 0 and run.steps[-1] == 40 and len(run.steps) >= 5
+    assert [step for step, _ in logged] == run.steps
+    # The last row is that of the network as it is.
+    last = run.measurements[run.measurements["step"] == 40]
+    assert network.training
+    expected = measure(network.eval(), x, y, PROBES, bounds=(0, 1))
+    assert np.allclose(last["margin"], expected["margin"].values, equal_nan=True)
+    assert logged[-1][1]["accuracy"] == float(np.mean(last["correct"]))
+    assert report(tmp_path / "run", tmp_path / "again.html").is_file()
+    assert compare([tmp_path / "run", tmp_path / "run"], tmp_path / "both.html").is_file()
+    slice_run = Run.open(tmp_path / "run" / "slice")
+    assert slice_run.kind == "slice" and (slice_run.path / "film.mp4").is_file() and run.views_path == slice_run.path
+    assert "dimple.Recorder" in (run.path / "report.html").read_text()
+
+
+def test_a_short_training_leaves_five_snapshots_however_small_the_budget(tmp_path: Path) -> None:
+    x, y = make_data()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1e-9) as record:
+        train(make_network(), 120, record)
+    assert record.run is not None
+    # The first five, and the last one.
+    assert record.run.steps == [0, 1, 2, 3, 4, 120]
+    assert record.run.info["recorder"]["left_out"] > 0
+
+
+@pytest.mark.parametrize(("every", "expected"), [(30, [0, 30, 60, 90, 100]), ("log", None)])
+def test_steps_are_regular_or_logarithmic(tmp_path: Path, every: Any, expected: list[int] | None) -> None:
+    x, y = make_data()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, every=every, max_overhead=1.0) as record:
+        train(make_network(), 100, record)
+    assert record.run is not None
+    steps = record.run.steps
+    assert steps == expected if expected else (steps[:6] == [0, 1, 2, 3, 4, 5] and 15 <= len(steps) <= 30)
+
+
+def test_an_error_of_the_training_is_raised_and_what_was_recorded_is_measured(tmp_path: Path) -> None:
+    x, y = make_data()
+
+    def train_and_fail() -> None:
+        with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
+            train(make_network(), 10, record)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train_and_fail()
+    assert Run.open(tmp_path / "run").steps[-1] == 10
+
+
+class Uncopied(nn.Linear):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise TypeError("holds a lock")
+
+
+def test_what_goes_wrong_while_recording_is_one_warning(tmp_path: Path) -> None:
+    x, y = make_data()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
+            train(Uncopied(2, 2), 10, record)
+    sentences = [str(one.message) for one in caught]
+    assert sentences[0].endswith("and the training goes on: TypeError: holds a lock")
+    assert len([one for one in sentences if "holds a lock" in one]) == 1
+
+
+def test_what_goes_wrong_while_measuring_is_a_warning(tmp_path: Path) -> None:
+    x, y = make_data()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("of somebody else")
+    record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
+    with pytest.warns(UserWarning, match="could not be measured: .*is not empty and holds no run"), record:
+        train(make_network(), 3, record)
+    assert (tmp_path / "run" / "mine.txt").exists()
+
+
+def test_wrappers_are_taken_off_and_sharded_weights_are_refused(tmp_path: Path) -> None:
+    network = nn.Linear(2, 2)
+    averaged = torch.optim.swa_utils.AveragedModel(network)
+    assert module.unwrap(nn.DataParallel(network)) is network
+    assert isinstance(module.unwrap(averaged), nn.Linear)
+    compiled = nn.Module()
+    compiled._orig_mod = network
+    assert module.unwrap(compiled) is network
+
+    class FSDPModule(nn.Linear):
+        pass
+
+    x, y = make_data()
+    record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
+    with pytest.warns(UserWarning, match="sharded over processes"), record:
+        train(FSDPModule(2, 2), 3, record)
+
+
+def test_processes_of_another_rank_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_is_first_process", lambda: False)
+    x, y = make_data()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
+        train(make_network(), 3, record)
+    assert not (tmp_path / "run").exists() and record.run is None
+
+
+def test_mistakes_in_the_arguments_are_errors_before_the_training(tmp_path: Path) -> None:
+    x, y = make_data()
+    for changes, error, text in (
+        ({"every": 0}, UsageError, "every is 0"),
+        ({"max_overhead": 2.0}, UsageError, "max_overhead is 2.0"),
+        ({"plane": [0, 99]}, UsageError, "rows of x, from 0 to 23"),
+        ({"log": 3}, UsageError, "method log"),
+        ({"probes": ["margn"]}, UsageError, "did you mean 'margin'"),
+        ({"bounds": (0.0, 0.5)}, ShapeError, "outside bounds"),
+    ):
+        arguments = {"probes": PROBES, "bounds": None} | changes
+        with pytest.raises(error, match=text):
+            Recorder(tmp_path / "run", x, y, **arguments)
+
+
+def test_a_folder_that_holds_a_run_is_replaced_only_with_force(tmp_path: Path) -> None:
+    x, y = make_data()
+    for force in (False, True):
+        with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, force=force) as record:
+            train(make_network(), 3, record)
+    record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
+    with pytest.warns(UserWarning, match="already holds a finished run"), record:
+        train(make_network(), 3, record)
+    with pytest.raises(RunError):
+        Run.open(tmp_path / "missing")
