@@ -27,7 +27,8 @@ def snapshots(scene: Scene) -> list[nn.Module]:
         states.append(copy.deepcopy(network).requires_grad_(False).double())
 
     steps = scene.snapshots.steps(scene.training.last_step(len(samples.train)))
-    scene.training.fit(network, samples.train.float(), samples.train_labels, steps, record)
+    x = samples.train.float()
+    scene.training.fit(network, x, samples.train_labels, steps, record, tangents=scene.manifold)
     return states
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Resources
 from dimple.experiment.simulation.prepared_scene import PreparedScene
@@ -15,6 +16,7 @@ from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, 
 from dimple.experiment.simulation.summary import stack_snapshots, summarize_snapshots
 from dimple.probes import Probe
 from dimple.scene import Scene, load_scene
+from dimple.training.stacked.fit import can_stack, fit_replicas
 
 
 @final
@@ -60,9 +62,38 @@ def train(prepared: PreparedScene, network: nn.Module | None = None) -> Recorded
     return RecordedTraining(tuple(steps), tuple(networks), tuple(losses))
 
 
-def measure(
-    prepared: PreparedScene, trajectory: RecordedTraining, probes: tuple[Probe, ...]
-) -> list[SnapshotMeasurement]:
+def train_together(arms: Sequence[PreparedScene], networks: Sequence[nn.Module]) -> list[RecordedTraining]:
+    """Train one network for each scene, each as `train` does up to rounding; at once where their layouts permit.
+
+    Args:
+        arms: scenes with the same training and snapshots.
+        networks: the network of each before its first update.
+    """
+    training = arms[0].scene.training
+    x = [arm.samples.train.float().to(arm.device) for arm in arms]
+    is_same = all(arm.scene.training == training and arm.snapshot_steps == arms[0].snapshot_steps for arm in arms)
+    if not is_same or not can_stack(training, networks, x):
+        return [train(arm, network) for arm, network in zip(arms, networks, strict=True)]
+    steps: list[int] = []
+    copies: list[list[nn.Module]] = [[] for _ in arms]
+    losses: list[list[float]] = []
+
+    def record(step: int, parameters: dict[str, Tensor], step_losses: Tensor) -> None:
+        steps.append(step)
+        losses.append(step_losses.tolist())
+        for row, network in enumerate(networks):
+            copies[row].append(copy.deepcopy(network))
+            copies[row][-1].load_state_dict({name: values[row] for name, values in parameters.items()})
+
+    y = torch.stack([arm.samples.train_labels.to(arm.device) for arm in arms])
+    seeds = [arm.scene.seed for arm in arms]
+    fit_replicas(training, networks, torch.stack(x), y, arms[0].snapshot_steps, record, seeds=seeds)
+    return [
+        RecordedTraining(tuple(steps), tuple(found), tuple(loss[row] for loss in losses)) for row, found in enumerate(copies)
+    ]
+
+
+def measure(prepared: PreparedScene, trajectory: RecordedTraining, probes: tuple[Probe, ...]) -> list[SnapshotMeasurement]:
     """Return the measurements of every network of a trajectory by the probes of a scene."""
     scene = dataclasses.replace(prepared.scene, probes=probes)
     measurer = SnapshotMeasurer(dataclasses.replace(prepared, scene=scene))

@@ -2,26 +2,25 @@
 
 import dataclasses
 import math
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.trained_scene import (
-    RecordedTraining,
-    measure,
-    prepare_scene,
-    summarize,
-    train,
-    weight_path,
-)
+from dimple.claims.experiments.boundary_distance import describe_clinging, follow_distance, offset_probe
+from dimple.claims.experiments.trained_scene import RecordedTraining, prepare_scene, train_together
 from dimple.experiment.simulation.controls import permute_labels, shift_onto_data
+from dimple.experiment.simulation.dimple_shape import measure_widths
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.manifolds import Manifold
-from dimple.probes import Offset
+from dimple.networks.wrappers import freeze
 from dimple.settings import Count, Flag, settings
 from dimple.stats.aggregate import lower_median
+
+NULL_DRAWS = 5
 
 
 @final
@@ -29,29 +28,27 @@ from dimple.stats.aggregate import lower_median
 class Clinging(Experiment):
     """Scenes trained as they ship, measured along the normals of their manifolds at every snapshot.
 
-    Columns, where "before" means the last snapshot before the training points are right and stay right:
+    Columns: those of `describe_clinging`, and
 
-    - `fall`: the largest fall of the mean distance from the manifold to the boundary before; `fall_permuted` with
-      permuted labels, `fall_on_data` from a start whose mean logit at the data is zero;
-    - `angle_change`: the fall of the angle between the boundary and the manifold from the start to the nearest
-      snapshot before, in degrees; `angle_start` and `angle_null`, the angle of a random direction;
-    - `rotation_fraction`: the share of the fall of the mean squared distance that is no translation;
-    - `cling_over_dimple`: the step at which the boundary is near for good over the step at which the points are right;
-      inf where it never is near; `cling_over_dimple_path`, the same in lengths of the path of the weights;
+    - `fall_permuted`, the fall with permuted labels, and `fall_on_data`, from a start whose mean logit at the data is
+      zero;
     - `depth`: the depth of the dimples at the last snapshot over half the geodesic distance to the next point of
-      another label, median over the points; `depth_null`, along normals of random subspaces.
+      another label, median over the points; `depth_null`, along normals of random subspaces; `width`, the width of the
+      dimples at half their depth over that distance, inf where most have none.
 
     Args:
         names: built-in scenes, the parts.
         snapshots: how many there are.
+        heldout: held-out points at which the distance is measured.
         controls: whether the two controls are trained.
         set: changes of every scene.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     names: tuple[str, ...]
     snapshots: Count = 24
+    heldout: Count = 100
     controls: Flag = True
     set: tuple[str, ...] = ()
 
@@ -60,43 +57,44 @@ class Clinging(Experiment):
         return self.names
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
-        changes = [*self.set, f"snapshots.count={self.snapshots}"]
+        changes = [*self.set, f"snapshots.count={self.snapshots}", f"data.heldout_points={self.heldout}"]
         rows = {}
         for name in self.names:
-            prepared = prepare_scene(name, changes, seed, resources)
-            row = describe_training(prepared, train(prepared))
+            arms = {"": prepare_scene(name, changes, seed, resources)}
+            networks = [arms[""].initial_network()]
             if self.controls:
-                row |= {f"fall_{control}": fall for control, fall in _control_falls(prepared).items()}
+                samples = arms[""].samples
+                labels = permute_labels(samples.train_labels, seed)
+                permuted = dataclasses.replace(samples, train_labels=labels)
+                arms |= {"permuted": dataclasses.replace(arms[""], samples=permuted), "on_data": arms[""]}
+                networks += [arms[""].initial_network(), arms[""].initial_network()]
+                shift_onto_data(networks[2], samples.train.float().to(resources.device))
+            trained = train_together(list(arms.values()), networks)
+            row = describe_training(arms[""], trained[0])
+            for (arm, prepared), trajectory in list(zip(arms.items(), trained, strict=True))[1:]:
+                row[f"fall_{arm}"] = follow_distance(prepared, trajectory).curve.fall
             rows[name] = row
         return rows
 
 
 def describe_training(prepared: PreparedScene, trajectory: RecordedTraining) -> Row:
     """Return the columns of one training of a scene, without those of its controls."""
-    snapshots = measure(prepared, trajectory, (_offset(prepared),))
-    metrics, summary = summarize(snapshots)
-    fall = summary["fall"]
-    cling = summary["cling_step"]
-    dimple = summary["dimple_step"]
-    path = dict(zip(trajectory.steps, weight_path(trajectory).tolist(), strict=True))
-    before = [step for step in trajectory.steps if dimple is None or step < dimple]
-    nearest = int(np.argmin(metrics["boundary_distance"][: len(before)])) if before else 0
-    angles = metrics["boundary_angle"]
-    points = snapshots[-1].points
-    half = half_spacing(prepared)
-    depth, depth_null = (_depth(points[name][points["split"] == "train"], half) for name in ("offset", "offset_null"))
-    return {
-        "fall": summary["distance_fall"],
-        "angle_start": float(angles[0]),
-        "angle_change": float(angles[0] - angles[nearest]),
-        "angle_null": fall["angle_null"],
-        "rotation_fraction": math.nan if fall["translation_fraction"] is None else 1 - fall["translation_fraction"],
-        "cling_over_dimple": _ratio(cling, dimple, lambda step: step),
-        "cling_over_dimple_path": _ratio(cling, dimple, path.__getitem__),
-        "depth": depth,
-        "depth_null": depth_null,
-        "final_accuracy": float(metrics["train_accuracy"][-1]),
-    }
+    course = follow_distance(prepared, trajectory)
+    return {**describe_clinging(course, trajectory), **describe_dimples(prepared, trajectory)}
+
+
+def describe_dimples(prepared: PreparedScene, trajectory: RecordedTraining) -> Row:
+    """Return the depth and the width of the dimples at the last snapshot over the spacing of labels."""
+    probe = offset_probe(prepared, NULL_DRAWS)
+    manifold = prepared.scene.require_manifold()
+    half = torch.from_numpy(half_spacing(prepared))
+    x = prepared.samples.train.double()
+    y = prepared.samples.train_labels
+    boundary = Boundary(freeze(trajectory.networks[-1]).cpu().double())
+    found = probe(boundary, x, y, manifold, chunk_size=4096)
+    width = measure_widths(boundary, manifold, x, found.details["offset_step"], probe.limit)
+    columns = {"depth": found.columns["offset"], "depth_null": found.columns["offset_null"], "width": width / 2}
+    return {name: _median(np.asarray((values / half)[half.isfinite()])) for name, values in columns.items()}
 
 
 def half_spacing(prepared: PreparedScene) -> NDArray[np.float64]:
@@ -109,36 +107,6 @@ def half_spacing(prepared: PreparedScene) -> NDArray[np.float64]:
     return np.asarray(nearest.numpy() / 2)
 
 
-def _depth(offset: NDArray[np.float64], half: NDArray[np.float64]) -> float:
-    """Return the median depth over half the spacing; nan where no other label can be reached along the manifold."""
-    is_reachable = np.isfinite(half)
-    return lower_median(offset[is_reachable] / half[is_reachable]) if is_reachable.any() else math.nan
-
-
-def _ratio(cling: int | None, dimple: int | None, size: Any) -> float:
-    """Return the size of the clinging over that of all up to the dimpling; nan where the points never are right."""
-    if dimple is None:
-        return math.nan
-    return math.inf if cling is None else size(cling) / size(dimple)
-
-
-def _offset(prepared: PreparedScene) -> Offset:
-    """Return the probe of the scene, or the default one."""
-    return next((probe for probe in prepared.scene.probes if isinstance(probe, Offset)), Offset())
-
-
-def _control_falls(prepared: PreparedScene) -> dict[str, float]:
-    """Return the fall with permuted labels, and from a start on the data."""
-    samples = prepared.samples
-    labels = permute_labels(samples.train_labels, prepared.scene.seed)
-    permuted = dataclasses.replace(prepared, samples=dataclasses.replace(samples, train_labels=labels))
-    on_data = prepared.initial_network()
-    shift_onto_data(on_data, samples.train.float().to(prepared.device))
-    falls = {}
-    for name, control, trajectory in (
-        ("permuted", permuted, train(permuted)),
-        ("on_data", prepared, train(prepared, on_data)),
-    ):
-        _, summary = summarize(measure(control, trajectory, (_offset(prepared),)))
-        falls[name] = summary["distance_fall"]
-    return falls
+def _median(values: NDArray[np.float64]) -> float:
+    """Return the median; nan where no other label can be reached along the manifold."""
+    return lower_median(values) if len(values) else math.nan
