@@ -1,10 +1,12 @@
 """The experiments behind the claims, by the value of `kind` in the file of a paper; one folder a paper."""
 
-from dimple.claims.experiments import shamir2021
+from dimple.claims.experiments import melamed2023, shamir2021, xu2023
 from dimple.claims.experiments.base import Experiment, Resources, Row
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
+    **melamed2023.EXPERIMENTS,
     **shamir2021.EXPERIMENTS,
+    **xu2023.EXPERIMENTS,
 }
 
 __all__ = ["EXPERIMENTS", "Experiment", "Resources", "Row"]
