@@ -74,7 +74,7 @@ def draw_concepts(shape: tuple[int, int, int], count: int, generator: torch.Gene
     """
     colors = [f"color {number}" for number in range(len(COLORS))]
     names = (*colors, *TEXTURES, *SHAPES)
-    levels: tuple[Level, ...] = ("low",) * (len(COLORS) + len(TEXTURES)) + ("high",) * len(SHAPES)
+    levels: tuple[Level, ...] = tuple("high" if name in SHAPES else "low" for name in names)
     parts = [_draw(name, shape, count, generator) for name in names]
     x, mask = (torch.cat(part) for part in zip(*parts, strict=True))
     return ConceptImages(x, mask, torch.arange(len(names)).repeat_interleave(count), names, levels)

@@ -101,8 +101,10 @@ def brightness(x: Tensor, strength: float, _generator: torch.Generator) -> Tenso
 
 def pixelate(x: Tensor, strength: float, _generator: torch.Generator) -> Tensor:
     """Average over blocks, of which there are this fraction fewer along each side than pixels."""
-    sizes = [max(1, round((1 - strength) * size)) for size in x.shape[2:]]
-    return functional.interpolate(functional.adaptive_avg_pool2d(x, sizes), size=x.shape[2:], mode="nearest-exact")
+    height, width = (max(1, round((1 - strength) * size)) for size in x.shape[2:])
+    return functional.interpolate(
+        functional.adaptive_avg_pool2d(x, (height, width)), size=x.shape[2:], mode="nearest-exact"
+    )
 
 
 def block_rounding(x: Tensor, strength: float, _generator: torch.Generator) -> Tensor:

@@ -108,7 +108,7 @@ def stylize(x: Tensor, generator: torch.Generator) -> Tensor:
         generator: of the waves, on the CPU.
     """
     height, width = x.shape[2:]
-    sizes = [min(STYLE_PATCHES, max(1, size // 2)) for size in (height, width)]
+    sizes = min(STYLE_PATCHES, max(1, height // 2)), min(STYLE_PATCHES, max(1, width // 2))
     means = functional.interpolate(functional.adaptive_avg_pool2d(x, sizes), size=(height, width), mode="nearest")
     detail = functional.adaptive_avg_pool2d((x - means).square(), sizes).sqrt().clamp(min=0.1)
     detail = functional.interpolate(detail, size=(height, width), mode="nearest")
