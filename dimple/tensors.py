@@ -208,6 +208,18 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (flatten(a) * flatten(b)).sum(1)
 
 
+def total_variation(x: Tensor) -> Tensor:
+    """Return the sum of the absolute differences of neighbors in each plane of `(..., H, W)`, `(...)`.
+
+    Reference: Rudin, Osher and Fatemi 1992, in the form that takes rows and columns apart.
+
+    Example:
+        >>> total_variation(torch.tensor([[0.0, 1.0], [0.0, 3.0]]))
+        tensor(6.)
+    """
+    return x.diff(dim=-1).abs().sum((-2, -1)) + x.diff(dim=-2).abs().sum((-2, -1))
+
+
 def bounding_box_diagonal(x: Tensor) -> float:
     """Return the diagonal of the bounding box of points `(N, n)`, a length scale of the point set.
 

@@ -25,7 +25,7 @@ from dimple.claims.experiments.melamed2023.subspace_training import (
     describe_length,
     describe_scales,
 )
-from dimple.claims.experiments.trained_scene import Trajectory, prepare_scene
+from dimple.claims.experiments.trained_scene import RecordedTraining, prepare_scene
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from tests.claims.flips import Effect, flip_tests
 
@@ -111,9 +111,9 @@ def plant_decay(effect: Effect, seed: int) -> dict[str, Row]:
     prepared.samples.train_labels.copy_(network(prepared.samples.train.float()).argmax(1))
     steps = (0, 100, 200)
 
-    def trajectory(power: float) -> Trajectory:
+    def trajectory(power: float) -> RecordedTraining:
         networks = tuple(scaled(prepared, network, off=0.99 ** (power * step)) for step in steps)
-        return Trajectory(steps, networks, (0.5,) * len(steps))
+        return RecordedTraining(steps, networks, (0.5,) * len(steps))
 
     return {"": describe_decay(prepared, trajectory(SIGN[effect]), trajectory(0.0), 0.01)}
 

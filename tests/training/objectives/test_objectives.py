@@ -218,6 +218,21 @@ def test_the_gradient_penalty_of_a_linear_network_has_a_closed_form() -> None:
     torch.testing.assert_close(GradientPenalty(weight=0.7).loss(network, batch), expected)
 
 
+def test_the_total_variation_of_the_gradient_is_that_of_a_linear_network() -> None:
+    network = nn.Sequential(nn.Flatten(), linear(classes=3, n=6))
+    x = torch.randn(12, 1, 2, 3, generator=generator(0, "images"), dtype=torch.float64)
+    batch = Batch(x, torch.arange(12) % 3, lambda: generator(0, "step"))
+    scores = network(x)
+    gradient = (scores.softmax(1) - functional.one_hot(batch.y, 3)) @ network[1].weight
+    a, b, c, d, e, f = gradient.T
+    variation = sum((p - q).abs() for p, q in ((a, b), (b, c), (d, e), (e, f), (a, d), (b, e), (c, f)))
+    expected = functional.cross_entropy(scores, batch.y) + 0.7 * variation.mean()
+    penalty = GradientPenalty(weight=0.7, measure="total_variation")
+    torch.testing.assert_close(penalty.loss(network, batch), expected)
+    with pytest.raises(SceneError, match="needs images"):
+        penalty.loss(linear(), make_batch())
+
+
 def test_the_lipschitz_penalty_is_the_sum_of_the_largest_singular_values() -> None:
     network = mlp()
     batch = make_batch()

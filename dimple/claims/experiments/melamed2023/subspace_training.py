@@ -15,7 +15,7 @@ from dimple.claims.experiments.melamed2023.subspace import (
     measure_directions,
     prepare_subspace,
 )
-from dimple.claims.experiments.trained_scene import Trajectory, train
+from dimple.claims.experiments.trained_scene import RecordedTraining, train
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.networks import freeze
 from dimple.settings import Count, Positive, settings
@@ -100,7 +100,7 @@ def describe_scales(prepared: PreparedScene, networks: Mapping[float, nn.Module]
     }
 
 
-def describe_decay(prepared: PreparedScene, decayed: Trajectory, without: Trajectory, rate: float) -> Row:
+def describe_decay(prepared: PreparedScene, decayed: RecordedTraining, without: RecordedTraining, rate: float) -> Row:
     """Return the columns of a training with weight decay and of one without.
 
     Args:
@@ -110,7 +110,7 @@ def describe_decay(prepared: PreparedScene, decayed: Trajectory, without: Trajec
         rate: the learning rate times the decay.
     """
 
-    def exponent(trajectory: Trajectory, per_unit: bool) -> float:
+    def exponent(trajectory: RecordedTraining, per_unit: bool) -> float:
         lengths = []
         for network in trajectory.networks:
             found = gradients(prepared, network)

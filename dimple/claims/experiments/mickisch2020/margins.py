@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.image_networks import accuracy, predict
-from dimple.claims.experiments.trained_scene import Trajectory
+from dimple.claims.experiments.trained_scene import RecordedTraining
 from dimple.data import DataSplits
 from dimple.networks import freeze
 from dimple.probes import Margin
@@ -51,7 +51,7 @@ def epoch_changes(epochs: int) -> list[str]:
     return [f"training.epochs={epochs}", f"snapshots.count={epochs + 1}", "snapshots.spacing=linear"]
 
 
-def collect_epochs(trajectory: Trajectory, samples: DataSplits) -> Epochs:
+def collect_epochs(trajectory: RecordedTraining, samples: DataSplits) -> Epochs:
     """Return the snapshots of a training with their training accuracy."""
     networks = tuple(network.eval() for network in trajectory.networks)
     accuracies = tuple(accuracy(network, samples.train, samples.train_labels) for network in networks)

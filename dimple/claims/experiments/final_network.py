@@ -1,0 +1,49 @@
+"""Networks of a scene at the end of their training, and their accuracy: what experiments on images begin with."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dimple.claims.experiments.base import Resources
+from dimple.claims.experiments.trained_scene import prepare_scene, train
+from dimple.experiment.simulation.prepared_scene import PreparedScene
+from dimple.networks import freeze
+from dimple.scene import load_scene
+from dimple.tensors import apply_in_chunks
+
+CHUNK_SIZE = 512
+
+
+def scene_datasets(name: str, changes: Sequence[str]) -> tuple[str, ...]:
+    """Return the data set of a built-in scene with changes; none if it makes its data itself."""
+    dataset = load_scene(name, list(changes)).data.dataset
+    return (dataset,) if dataset else ()
+
+
+def prepare(name: str, changes: Sequence[str], seed: int, resources: Resources) -> PreparedScene:
+    """Return a built-in scene with changes, of which only the last snapshot is of use."""
+    return prepare_scene(name, [*changes, "snapshots.count=2"], seed, resources)
+
+
+def change_scene(prepared: PreparedScene, name: str, changes: Sequence[str]) -> PreparedScene:
+    """Return the same samples with other changes of the same built-in scene, such as another objective."""
+    scene = load_scene(name, [*changes, "snapshots.count=2"], prepared.scene.seed)
+    return dataclasses.replace(prepared, scene=scene)
+
+
+def final_network(prepared: PreparedScene, network: nn.Module | None = None) -> nn.Module:
+    """Return the network at the end of its training, in eval mode, with fixed weights."""
+    return freeze(train(prepared, network).networks[-1])
+
+
+@torch.no_grad()
+def predict(network: nn.Module, x: Tensor) -> Tensor:
+    """Return the classes that a network gives samples `(B, *shape)`, `(B,)`."""
+    return apply_in_chunks(network, x, CHUNK_SIZE).argmax(1)
+
+
+def accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Return the fraction of samples with the right class; nan without samples."""
+    return float((predict(network, x) == y).double().mean())
