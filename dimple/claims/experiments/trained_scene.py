@@ -89,11 +89,14 @@ def train_together(arms: Sequence[PreparedScene], networks: Sequence[nn.Module])
     seeds = [arm.scene.seed for arm in arms]
     fit_replicas(training, networks, torch.stack(x), y, arms[0].snapshot_steps, record, seeds=seeds)
     return [
-        RecordedTraining(tuple(steps), tuple(found), tuple(loss[row] for loss in losses)) for row, found in enumerate(copies)
+        RecordedTraining(tuple(steps), tuple(found), tuple(loss[row] for loss in losses))
+        for row, found in enumerate(copies)
     ]
 
 
-def measure(prepared: PreparedScene, trajectory: RecordedTraining, probes: tuple[Probe, ...]) -> list[SnapshotMeasurement]:
+def measure(
+    prepared: PreparedScene, trajectory: RecordedTraining, probes: tuple[Probe, ...]
+) -> list[SnapshotMeasurement]:
     """Return the measurements of every network of a trajectory by the probes of a scene."""
     scene = dataclasses.replace(prepared.scene, probes=probes)
     measurer = SnapshotMeasurer(dataclasses.replace(prepared, scene=scene))
