@@ -3,7 +3,7 @@
     python benchmarks/recorder.py [--json FILE] [--pairs N] [--steps N]
 
 A convolutional network learns scikit-learn's digits in batches of 64. Each pair trains it without and with
-`dimple.Recorder` in one order and then in the other; only the loop is timed, since copies are measured when it has ended. Rows:
+`dimple.Recorder`, in one order and then in the other; the loop alone is timed: copies are measured after it. Rows:
 `max_overhead` (the fraction that is allowed), `ratio` (median over the pairs of recorded over bare), `copying` (the
 fraction that the recorder says its copies took), `snapshots`, and whether both ended in the same bits.
 """
