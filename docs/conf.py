@@ -287,6 +287,12 @@ def drop_source_maps(app: Sphinx, _error: Exception | None) -> None:
         path.unlink()
 
 
+def copy_claims(app: Sphinx, _error: Exception | None) -> None:
+    """Copy the page of the claims of the full run, with its rows, as it was written."""
+    if (DOCS / "claims").is_dir():
+        shutil.copytree(DOCS / "claims", Path(app.outdir) / "claims", dirs_exist_ok=True)
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file adds to Sphinx."""
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
@@ -297,3 +303,4 @@ def setup(app: Sphinx) -> None:
     app.connect("config-inited", write_pages)
     app.connect("source-read", leave_out_examples)
     app.connect("build-finished", drop_source_maps)
+    app.connect("build-finished", copy_claims)

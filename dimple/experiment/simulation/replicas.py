@@ -15,6 +15,7 @@ from dimple.errors import SceneError
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
+from dimple.experiment.simulation.summary import DIVERGED
 from dimple.scene import Scene
 from dimple.stats.phases import detect_phases
 from dimple.training.loop import PrefixedCache
@@ -220,8 +221,9 @@ def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[i
     verdicts = [str(one["verdict"]) for one in summaries]
     supported = verdicts.count("supported")
     interval = binomtest(supported, len(verdicts)).proportion_ci(method="wilson")
+    words = ["supported", "contradicted", "undecided", *sorted({DIVERGED} & set(verdicts))]
     return result | {
-        "verdicts": {word: verdicts.count(word) for word in ("supported", "contradicted", "undecided")},
+        "verdicts": {word: verdicts.count(word) for word in words},
         "supported_fraction": supported / len(verdicts),
         "supported_interval": [float(interval.low), float(interval.high)],
         "distance_fall": _range([float(one["distance_fall"]) for one in summaries]),

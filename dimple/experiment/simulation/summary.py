@@ -12,6 +12,29 @@ from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement
 from dimple.stats.null_bands import verdict
 from dimple.stats.phases import Phases, detect_phases
 
+# The verdict of a training that did not learn, and the growth of the loss from which on it is one.
+DIVERGED = "diverged"
+DIVERGED_GROWTH = 1.5
+
+
+def describe_divergence(steps: Sequence[int], loss: NDArray[np.float64]) -> str:
+    """Return the sentence about a training that ends with a loss far above its first one; "" for another training.
+
+    Example:
+        >>> describe_divergence([0, 1, 10], np.array([0.7, 3.0, 88.0]))
+        'training diverged: the loss rose from 0.7 to 88, and is above its start from step 1 on; lower training.lr'
+        >>> describe_divergence([0, 1, 10], np.array([0.7, 3.0, 0.1]))
+        ''
+    """
+    if not loss[-1] > DIVERGED_GROWTH * loss[0]:
+        return ""
+    below = np.flatnonzero(loss <= loss[0])
+    since = steps[int(below[-1]) + 1]
+    return (
+        f"training diverged: the loss rose from {loss[0]:.3g} to {loss[-1]:.3g}, and is above its start from step "
+        f"{since} on; lower training.lr"
+    )
+
 
 def summarize_snapshots(snapshots: Sequence[SnapshotMeasurement]) -> dict[str, Any]:
     """Return the summary of the measurements of all snapshots, in the order of their steps."""
@@ -67,6 +90,8 @@ def summarize_metrics(
             "conditions": [dataclasses.asdict(condition) for condition in found.conditions],
             "fall": summarize_fall(metrics, found.dimple_step),
         }
+    if (sentence := describe_divergence(steps, metrics["loss"])) and "verdict" in result:
+        result |= {"verdict": DIVERGED, "verdict_reason": sentence}
     for name in ("margin_on_ratio", "margin_off_ratio"):
         if name in final_row:
             result[f"{name}_verdict"] = verdict(

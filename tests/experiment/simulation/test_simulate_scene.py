@@ -182,3 +182,15 @@ def test_the_boundary_mesh_lies_on_the_boundary(tmp_path: Path) -> None:
     logit_margin = (scores[:, 1] - scores[:, 0]).abs().numpy()
     moved_logit_margin = (moved_scores[:, 1] - moved_scores[:, 0]).abs().numpy()
     assert np.median(logit_margin) < 0.05 * np.median(moved_logit_margin)
+
+
+def test_a_loss_that_rose_is_reported_as_diverged_with_its_step(tmp_path: Path) -> None:
+    changes = ["training.lr=1000", "training.steps=40", "snapshots.count=4", "levelset={kind: none}", "replicas=2"]
+    run = simulate(load_scene("line_in_2d", changes), tmp_path / "run", film=False)
+    summary = run.info["summary"]
+    assert summary["verdict"] == "diverged"
+    assert summary["verdict_reason"].endswith("is above its start from step 1 on; lower training.lr")
+    assert run.info["replicas"]["verdicts"]["diverged"] == 2
+    slow = simulate(load_scene("line_in_2d", [*changes, "training.lr=1e-6"]), tmp_path / "slow", film=False)
+    assert slow.info["summary"]["verdict"] == "undecided"
+    assert "diverged" not in slow.info["replicas"]["verdicts"]
