@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from dimple.claims.verdicts import Finding
+from dimple.claims.verdicts import Finding, Replicas
 from dimple.views.charts.matplotlib_svg import FONT_SIZE, LINE_COLORS, render_svg, style_axes
 from dimple.views.style.colors import FOREGROUND_COLOR, GRID_LINE_COLOR, MUTED_COLOR, to_hex
 
@@ -52,6 +52,53 @@ def draw_finding(finding: Finding, nulls: NDArray[np.float64]) -> Markup:
             _draw_seeds(axes, nulls, -1.05, (low, high), filled=False)
 
     return render_svg(draw, SIZE_INCHES)
+
+
+def draw_diagram(columns: tuple[str, ...], rows: Replicas) -> Markup:
+    """Return the picture of all parts of an experiment as SVG: the fraction of the seeds in each cell.
+
+    Args:
+        columns: of the horizontal axis, the vertical axis, the panels, and the yes or no, as `Experiment.diagram`.
+        rows: of the replicas by part, by seed.
+    """
+    across, up, panel, answer = columns
+    cells: dict[tuple[float, float, float], list[float]] = {}
+    for parts in rows.values():
+        for row in parts.values():
+            cells.setdefault((row[panel], row[up], row[across]), []).append(row[answer])
+    panels, ups, acrosses = (sorted({cell[index] for cell in cells}) for index in range(3))
+
+    def draw(axes: "Axes") -> None:
+        style_axes(axes)
+        width = len(acrosses) + 1
+        for place, number in enumerate(panels):
+            for (one, height, length), answers in cells.items():
+                if one == number:
+                    x = place * width + acrosses.index(length)
+                    _draw_cell(axes, x, ups.index(height), float(np.mean(answers)))
+            axes.text(place * width + (len(acrosses) - 1) / 2, len(ups) - 0.35, f"{panel} {number:g}", ha="center",
+                      va="bottom", fontsize=FONT_SIZE, color=to_hex(FOREGROUND_COLOR))  # fmt: skip
+        ticks = [place * width + index for place in range(len(panels)) for index in range(len(acrosses))]
+        axes.set_xticks(ticks, [f"{value:g}" for value in acrosses] * len(panels))
+        axes.set_yticks(range(len(ups)), [f"{value:g}" for value in ups])
+        axes.set_xlim(-0.6, len(panels) * width - 1.4)
+        axes.set_ylim(-0.6, len(ups) - 0.4)
+        axes.set_xlabel(across, fontsize=FONT_SIZE, color=to_hex(MUTED_COLOR))
+        axes.set_ylabel(up, fontsize=FONT_SIZE, color=to_hex(MUTED_COLOR))
+
+    width = 0.9 + 0.5 * (len(acrosses) + 1) * len(panels)
+    return render_svg(draw, (max(width, 4.0), 1.0 + 0.45 * len(ups)))
+
+
+def _draw_cell(axes: "Axes", x: float, y: float, fraction: float) -> None:
+    """Draw a square whose color is darker for a larger fraction, with the fraction in it."""
+    from matplotlib.patches import Rectangle
+
+    color = to_hex(HOLDS_COLOR)
+    axes.add_patch(
+        Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, facecolor=color, alpha=0.08 + 0.8 * fraction, linewidth=0)
+    )
+    axes.text(x, y, f"{fraction:.2g}", ha="center", va="center", fontsize=FONT_SIZE - 1, color=to_hex(FOREGROUND_COLOR))
 
 
 def _set_axis(axes: "Axes", finite: NDArray[np.float64]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dimple.claims.catalogue import Paper, describe_leaf
-from dimple.claims.figure import draw_finding
+from dimple.claims.figure import draw_diagram, draw_finding
 from dimple.claims.row_store import FOLDER
 from dimple.claims.run_claims import JudgedClaims, JudgedLeaf
 from dimple.claims.tables import count_verdicts, format_estimate, format_number, to_csv
@@ -110,6 +110,7 @@ def _describe_judged(one: JudgedLeaf, films: Mapping[str, str]) -> dict[str, Any
         ],
         "references": [(entry.value, entry.of, entry.seen) for entry in one.leaf.references],
         "written": describe_leaf(one.paper, one.leaf),
+        "diagram": draw_diagram(one.experiment.diagram, one.rows) if one.experiment.diagram and one.rows else "",
         "parts": _describe_parts(one),
         "rows": f"{FOLDER}/{one.experiment.key}.parquet" if one.rows else "",
         "films": [(name, films[name]) for name in one.experiment.scenes if name in films],

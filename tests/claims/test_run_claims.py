@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -10,6 +11,7 @@ import pytest
 from dimple.claims import catalogue, recompute, run_claims
 from dimple.claims.catalogue import choose_leaves, load_paper, load_papers
 from dimple.claims.experiments import EXPERIMENTS, Experiment, Resources, Row
+from dimple.claims.figure import draw_diagram
 from dimple.claims.page import write_claims_page
 from dimple.claims.row_store import RowStore
 from dimple.claims.tables import to_csv
@@ -249,3 +251,18 @@ def test_every_paper_of_the_package_is_complete() -> None:
     for paper in load_papers():
         assert paper.leaves
         assert len({leaf.id for leaf in paper.leaves}) == len(paper.leaves)
+
+
+def test_a_diagram_shows_the_fraction_of_the_seeds_in_every_cell() -> None:
+    cells = [(scale, steps) for scale in (1.0, 2.0) for steps in (10.0, 20.0)]
+    rows = {
+        seed: {
+            f"{cell}": {"scale": cell[0], "codimension": 1.0, "steps": cell[1], "clings": float(seed < 2 * cell[0])}
+            for cell in cells
+        }
+        for seed in range(8)
+    }
+    svg = draw_diagram(("scale", "codimension", "steps", "clings"), rows)
+    texts = re.findall(r">([\d.]+)</text>", svg)
+    assert texts.count("0.25") == 2 and texts.count("0.5") == 2
+    assert "steps 10" in svg and "codimension" in svg

@@ -46,9 +46,12 @@ class Experiment(abc.ABC):
 
     Attributes:
         version: raised with every change of its numbers, so that stored rows of the earlier ones are not used.
+        diagram: the columns of a picture of all parts: the horizontal and the vertical axis, the panels, and the
+            yes or no whose fraction over the seeds is the color; empty for none.
     """
 
     version: ClassVar[int] = 1
+    diagram: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
