@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dimple.claims.run_claims import JudgedClaims
+from dimple.claims.runner import JudgedClaims
 from dimple.experiment import simulate
 from dimple.scene import load_scene
 from dimple.workers import Workers

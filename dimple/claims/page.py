@@ -9,7 +9,7 @@ import numpy as np
 from dimple.claims.catalogue import Paper, describe_leaf
 from dimple.claims.figure import draw_diagram, draw_finding
 from dimple.claims.row_store import FOLDER
-from dimple.claims.run_claims import JudgedClaims, JudgedLeaf
+from dimple.claims.runner import JudgedClaims, JudgedLeaf
 from dimple.claims.tables import count_verdicts, format_estimate, format_number, to_csv
 from dimple.claims.verdicts import defined, replica_values
 from dimple.runs.atomic_io import write_bytes

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from dimple.claims.catalogue import choose_leaves, leaf_id, load_papers, thresholds_hash
 from dimple.claims.row_store import RowStore
-from dimple.claims.run_claims import Mode, judge_stored
+from dimple.claims.runner import Mode, judge_stored
 from dimple.errors import RunError
 
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from dimple.claims.run_claims import JudgedClaims, JudgedLeaf
+from dimple.claims.runner import JudgedClaims, JudgedLeaf
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dimple.claims.catalogue import Leaf, Paper
-    from dimple.claims.run_claims import JudgedClaims
+    from dimple.claims.runner import JudgedClaims
 
 DEFAULT_OUT = Path("runs") / "claims"
 
@@ -81,7 +81,7 @@ def _run(
 
     from dimple.claims.films import simulate_scenes
     from dimple.claims.page import write_claims_page
-    from dimple.claims.run_claims import run_claims
+    from dimple.claims.runner import run_claims
     from dimple.tensors import resolve_device
     from dimple.workers import Workers
 

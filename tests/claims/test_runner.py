@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 import pytest
 
-from dimple.claims import catalogue, recompute, run_claims
+from dimple.claims import catalogue, recompute, runner
 from dimple.claims.catalogue import choose_leaves, load_paper, load_papers
 from dimple.claims.experiments import EXPERIMENTS, Experiment, Resources, Row
 from dimple.claims.figure import draw_diagram
@@ -62,14 +62,14 @@ def known_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXPERIMENTS, "known", Known)
     monkeypatch.setitem(catalogue.FAMILIES[Experiment], "known", Known)
     paper = load_paper(PAPER, "known2026.yaml")
-    for module in (catalogue, run_claims, recompute):
+    for module in (catalogue, runner, recompute):
         monkeypatch.setattr(module, "load_papers", lambda: (paper,))
     monkeypatch.setattr(Known, "runs", [])
     monkeypatch.setattr(Known, "failing", {})
 
 
 def test_each_leaf_gets_the_verdict_of_its_rows(tmp_path: Path) -> None:
-    claims = run_claims.run_claims(out=tmp_path)
+    claims = runner.run_claims(out=tmp_path)
     verdicts = {one.id: one.judgement.verdict for one in claims.leaves}
     assert verdicts == {"known2026.large": "supported", "known2026.near": "undecided", "known2026.later": "not run"}
     large = claims.to_json()["leaves"][0]
@@ -83,19 +83,19 @@ def test_each_leaf_gets_the_verdict_of_its_rows(tmp_path: Path) -> None:
 def test_stored_replicas_are_not_run_again_and_an_interrupted_run_continues(tmp_path: Path) -> None:
     Known.failing[5] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        run_claims.run_claims(out=tmp_path)
+        runner.run_claims(out=tmp_path)
     done = set(Known.runs)
     Known.failing.clear()
-    first = run_claims.run_claims(out=tmp_path)
+    first = runner.run_claims(out=tmp_path)
     assert sorted(Known.runs) == list(range(8)) and len(done) > 0
-    again = run_claims.run_claims(out=tmp_path)
+    again = runner.run_claims(out=tmp_path)
     assert sorted(Known.runs) == list(range(8))
     assert again.to_json()["leaves"] == first.to_json()["leaves"]
 
 
 def test_the_full_run_takes_its_own_experiment_and_more_seeds(tmp_path: Path) -> None:
-    run_claims.run_claims(out=tmp_path)
-    claims = run_claims.run_claims(out=tmp_path, mode="full")
+    runner.run_claims(out=tmp_path)
+    claims = runner.run_claims(out=tmp_path, mode="full")
     assert [len(one.rows) for one in claims.leaves] == [20, 20, 20]
     assert claims.leaves[2].judgement.verdict == "contradicted"
     # 8 seeds of the quick run are stored; 12 are new, and 20 of the leaf that the quick run leaves out.
@@ -104,7 +104,7 @@ def test_the_full_run_takes_its_own_experiment_and_more_seeds(tmp_path: Path) ->
 
 def test_a_replica_that_fails_leaves_its_claims_not_run_with_the_sentence(tmp_path: Path) -> None:
     Known.failing[2] = SceneError("the loss is nan; lower the rate")
-    claims = run_claims.run_claims(out=tmp_path)
+    claims = runner.run_claims(out=tmp_path)
     assert {one.judgement.verdict for one in claims.leaves} == {"not run"}
     assert claims.leaves[0].judgement.reason == "seed 2: the loss is nan; lower the rate"
 
@@ -113,7 +113,7 @@ def test_data_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Known, "datasets", ("mnist",))
     monkeypatch.setenv("DIMPLE_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    claims = run_claims.run_claims(out=tmp_path)
+    claims = runner.run_claims(out=tmp_path)
     assert claims.leaves[0].judgement.reason == "needs mnist: give --data mnist:PATH"
 
 
@@ -148,7 +148,7 @@ def test_primary_leaves_that_are_not_run_take_part_in_the_correction() -> None:
 
 
 def test_verification_recomputes_verdicts_and_compares_thresholds(tmp_path: Path) -> None:
-    claims = run_claims.run_claims(out=tmp_path)
+    claims = runner.run_claims(out=tmp_path)
     file = tmp_path / "claims.json"
     assert recompute.find_differences(file) == []
     content = json.loads(file.read_text())
@@ -190,7 +190,7 @@ def test_rows_survive_storage_and_a_damaged_table_is_named(tmp_path: Path) -> No
 
 
 def test_the_page_and_the_table_tell_what_was_predicted_and_found(tmp_path: Path) -> None:
-    claims = run_claims.run_claims(out=tmp_path)
+    claims = runner.run_claims(out=tmp_path)
     page = write_claims_page(claims, tmp_path, {"sphere_in_3d": "films/sphere_in_3d/page.html"}).read_text()
     for text in ("A known &lt;result&gt;", "It is large.", "judged at 95 %", "Holm", "What a sceptic asks", "<svg"):
         assert text in page
