@@ -1,10 +1,11 @@
 """The experiments behind the claims, by the value of `kind` in the file of a paper; one folder a paper."""
 
-from dimple.claims.experiments import critics, melamed2023, mickisch2020, shamir2021, xu2023
+from dimple.claims.experiments import critics, dimple2026, melamed2023, mickisch2020, shamir2021, xu2023
 from dimple.claims.experiments.base import Experiment, Resources, Row
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     **critics.EXPERIMENTS,
+    **dimple2026.EXPERIMENTS,
     **melamed2023.EXPERIMENTS,
     **mickisch2020.EXPERIMENTS,
     **shamir2021.EXPERIMENTS,

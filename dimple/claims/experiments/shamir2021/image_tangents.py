@@ -83,7 +83,7 @@ class ImageTangents(Experiment):
         prepared = prepare_scene(self.scene, changes, seed, resources)
         boundary, x, y = choose_right_images(prepared, train(prepared).networks[-1])
         samples = prepared.samples
-        cloud = samples.train.to(prepared.device)
+        cloud = samples.train.float().to(prepared.device)
         fields = self.fit_fields(cloud, samples.train_labels.to(prepared.device), seed)
         if samples.tangents is not None:
             fields = {"exact": samples.tangents, **fields}
@@ -119,7 +119,7 @@ def choose_right_images(prepared: PreparedScene, network: nn.Module) -> tuple[Bo
     """Return the boundary of a network and the measured test images, with labels, that it has right."""
     samples = prepared.samples
     boundary = Boundary(freeze(network).to(prepared.device), samples.bounds)
-    x = samples.test[samples.test_rows].to(prepared.device)
+    x = samples.test[samples.test_rows].float().to(prepared.device)
     y = samples.test_labels[samples.test_rows].to(prepared.device)
     is_right = boundary.predict(x) == y
     return boundary, x[is_right], y[is_right]
