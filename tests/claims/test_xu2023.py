@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -18,6 +19,14 @@ from dimple.training.objectives import BoundaryAware
 from tests.claims.flips import Effect, flip_tests
 
 SIGN = {"present": 1.0, "absent": 0.0, "reversed": -1.0}
+
+
+NORMS: tuple[Literal["l2", "linf"], ...] = ("l2", "linf")
+
+
+def prefixed(**rows: Row) -> dict[str, Row]:
+    """The columns of several rows in one, each behind the name of its row."""
+    return {"": {f"{name}_{column}": value for name, row in rows.items() for column, value in row.items()}}
 
 
 def gaussian(*shape: int, seed: int) -> Tensor:
@@ -45,7 +54,8 @@ def plant_speed(effect: Effect, seed: int) -> dict[str, Row]:
     boundary = Boundary(SignedGradient(normal + normal.sign() / 2, SIGN[effect]).eval())
     direction = {"normal": gaussian(6, seed=seed + 200)}
     y = boundary.predict(x)
-    return {norm: describe_formula(boundary, x, y, direction, norm, seed) for norm in ("l2", "linf")}  # type: ignore[arg-type]
+    l2, linf = (describe_formula(boundary, x, y, direction, norm, seed) for norm in NORMS)
+    return prefixed(l2=l2, linf=linf)
 
 
 class TiedScores(nn.Module):
@@ -64,7 +74,8 @@ def plant_soft(effect: Effect, seed: int) -> dict[str, Row]:
     power = {"present": 1.0, "absent": 3.0, "reversed": 5.0}[effect]
     x = torch.cat([2 + gaussian(10, 1, seed=seed).abs(), gaussian(10, 2, seed=seed)], 1)
     y = torch.zeros(10, dtype=torch.long)
-    return {"": describe_soft_margins(Boundary(TiedScores(power)), x, y, (1.25, 2.5, 5.0), "l2")}
+    l2, linf = (describe_soft_margins(Boundary(TiedScores(power)), x, y, (1.25, 2.5, 5.0), norm) for norm in NORMS)
+    return prefixed(l2=l2, linf=linf)
 
 
 class Band(nn.Module):
@@ -93,7 +104,8 @@ def plant_signs(
     named = {"adversarial": MOVED, "clean": MOVED, "boundary_aware": MOVED, "random": MOVED} | directions
     y = torch.ones(40, dtype=torch.long)
     row = describe_signs(boundary, Boundary(later or Band()), named, x, y, eps=0.1)
-    return {"": row | {f"{column}_unseen": value for column, value in row.items()}}
+    row |= {f"{column}_unseen": value for column, value in row.items()}
+    return prefixed(natural=row, robust=row)
 
 
 def plant_conflict(effect: Effect, seed: int) -> dict[str, Row]:
@@ -157,15 +169,18 @@ test_verdicts_flip, test_all_leaves_are_planted = flip_tests(
 def test_the_soft_margin_of_equal_scores_is_its_formula() -> None:
     """At log(3) / beta of the logit, so that the differences reach their bound and have the slope -1."""
     row = plant_soft("present", 0)[""]
-    assert row["soft_slope"] == pytest.approx(-1.0, abs=0.01)
-    assert row["soft_within_bound"] == row["soft_below"] == 1.0
+    for norm in NORMS:
+        assert row[f"{norm}_soft_slope"] == pytest.approx(-1.0, abs=0.01)
+        assert row[f"{norm}_soft_within_bound"] == row[f"{norm}_soft_below"] == 1.0
 
 
 def test_a_band_that_moves_comes_nearer_to_the_points_on_one_side() -> None:
     row = plant_signs("present", 0, Band(0.001, 1.0), clean=NARROWER)[""]
-    assert row["vulnerable"] == 1.0
-    assert row["negative_adversarial"] == row["fell"] == row["negative_adversarial_unseen"] == 0.5
-    assert row["negative_clean"] == 0.0
+    assert row["natural_vulnerable"] == 1.0
+    assert (
+        row["natural_negative_adversarial"] == row["natural_fell"] == row["robust_negative_adversarial_unseen"] == 0.5
+    )
+    assert row["natural_negative_clean"] == 0.0
 
 
 def test_the_robust_accuracy_of_a_linear_network_is_its_closed_form() -> None:
@@ -205,9 +220,9 @@ def test_small_runs_of_the_experiments_give_numbers_in_all_columns() -> None:
         equal_seconds=True,
         set=few,
     )
-    assert not math.isnan(formula.replicate(0, Resources())["l2"]["order"])
-    rows = speeds.replicate(0, Resources())
-    assert rows.keys() == {"natural", "robust"} and rows["natural"].keys() == rows["robust"].keys()
+    assert not math.isnan(formula.replicate(0, Resources())[""]["l2_order"])
+    columns = speeds.replicate(0, Resources())[""].keys()
+    assert {f"{name}_less_negative{end}" for name in ("natural", "robust") for end in ("", "_unseen")} <= columns
     row = training.replicate(0, Resources())[""]
     assert not any(math.isnan(value) for value in row.values())
     assert {f"loss_{arm}" for arm in VARIANTS} | {"gain", "gain_equal_seconds", "gain_adversarial"} <= row.keys()

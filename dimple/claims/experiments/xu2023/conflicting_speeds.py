@@ -27,13 +27,14 @@ MAX_PASSES = 40.0
 @final
 @settings
 class ConflictingSpeeds(Experiment):
-    """Networks trained on clean and on adversarial images, the parts `natural` and `robust`, and the next step of each.
+    """Networks trained on clean and on adversarial images, `natural` and `robust`, and the next step of each.
 
     The next step is that of gradient descent on a batch of training images, of adversarial training, of clean training
     and of boundary-aware training with the settings of its authors in units of the radius, in l-infinity. "Vulnerable"
     are the images that are classified correctly, with a margin below the radius.
 
-    Columns, for the batch and, with `_unseen`, for as many test images:
+    Columns, each behind the name of its network, such as `natural_fell`, for the batch and, with `_unseen`, for as many
+    test images:
 
     - `negative_OBJECTIVE`: the fraction of the vulnerable images with negative speed; `negative_random`, in a random
       direction of the weights;
@@ -77,10 +78,11 @@ class ConflictingSpeeds(Experiment):
             "robust": train(self._adversarial(prepared, self.robust_epochs)).networks[-1],
         }
         epoch = self._adversarial(prepared, 1)
-        return {
-            part: describe_start(prepared, start, train(epoch, start).networks[-1], self.eps)
-            for part, start in starts.items()
-        }
+        row: Row = {}
+        for name, start in starts.items():
+            found = describe_start(prepared, start, train(epoch, start).networks[-1], self.eps)
+            row |= {f"{name}_{column}": value for column, value in found.items()}
+        return {"": row}
 
     def _adversarial(self, prepared: PreparedScene, epochs: int) -> PreparedScene:
         """Return the scene with adversarial training."""

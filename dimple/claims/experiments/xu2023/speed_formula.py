@@ -37,12 +37,12 @@ SOFT_CLASSES = 4
 @final
 @settings
 class SpeedFormula(Experiment):
-    """A small smooth network of digits, measured in double precision in several norms, which are the parts.
+    """A small smooth network of digits, measured in double precision in several norms.
 
     The weights move in the direction of a step of adversarial training. Points whose step to the boundary is more than
     a degree off the steepest one do not pass the test of optimality.
 
-    Columns:
+    Columns, each behind the name of its norm, such as `l2_order`:
 
     - `order`: the order of convergence of the difference quotient of the margin to the closed form, from moves of a
       hundredth and a thousandth of the median margin, median over the points that pass;
@@ -88,15 +88,16 @@ class SpeedFormula(Experiment):
             lambda: generator(seed, "step"),
             bounds=samples.bounds,
         )
-        rows: dict[str, Row] = {}
+        row: Row = {}
         for norm in self.norms:
             objective = Adversarial(norm=norm, eps=self.eps)
             direction = descent_direction(network, lambda moving, loss=objective.loss: loss(moving, seen))  # type: ignore[misc]
             boundary = Boundary(network, samples.bounds)
-            rows[norm] = describe_formula(boundary, x, y, direction, norm, seed)
             few = y < SOFT_CLASSES
-            rows[norm] |= describe_soft_margins(boundary, x[few], y[few], self.betas, norm)
-        return rows
+            found = describe_formula(boundary, x, y, direction, norm, seed)
+            found |= describe_soft_margins(boundary, x[few], y[few], self.betas, norm)
+            row |= {f"{norm}_{column}": value for column, value in found.items()}
+        return {"": row}
 
 
 def describe_formula(
