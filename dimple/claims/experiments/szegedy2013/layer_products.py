@@ -12,7 +12,7 @@ from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.image_networks import train_network
 from dimple.linalg.operator_norm import operator_norm
 from dimple.networks import freeze
-from dimple.probes import spectra
+from dimple.probes.spectra import ascend_jacobian_norm
 from dimple.settings import Count, settings
 from dimple.tensors import Box
 
@@ -21,6 +21,9 @@ NETWORKS = (
     "network={kind: convnet}",
 )
 STRIDE = 2
+# Steps of the ascent of the norm of the Jacobian from each image, and their length.
+ASCENT_STEPS = 5
+ASCENT_RADIUS = 0.05
 
 
 @final
@@ -68,20 +71,26 @@ class LayerProducts(Experiment):
 
 def product_over_met(network: nn.Module, x: Tensor, bounds: Box | None) -> float:
     """Return the product of the norms of the layers over the largest norm of the Jacobian that is met."""
-    found = spectra(Boundary(freeze(network), bounds), x, null_draws=0)
-    return math.prod(layer.norm for layer in found.layers) / found.lipschitz_lower_bound
+    boundary = Boundary(freeze(network), bounds)
+    _, largest = ascend_jacobian_norm(boundary, x, ASCENT_STEPS, ASCENT_RADIUS)
+    return math.prod(norm for norm, _ in layer_norms(network, x)) / float(largest.max())
 
 
 def norm_error(network: nn.Module, x: Tensor) -> float:
     """Return the largest relative difference of a layer's norm by iteration from that of its matrix."""
-    errors = []
+    return max(abs(norm / exact - 1) for norm, exact in layer_norms(network, x))
+
+
+def layer_norms(network: nn.Module, x: Tensor) -> list[tuple[float, float]]:
+    """Return the norm of each affine layer of a sequence, by iteration and as the singular value of its matrix."""
+    norms = []
     inputs = x[:1].double()
     for module in freeze(network).double().children():
         if isinstance(module, nn.Linear | nn.Conv2d):
             exact = float(torch.linalg.matrix_norm(layer_matrix(module, inputs), ord=2))
-            errors.append(abs(operator_norm(module, inputs) / exact - 1))
+            norms.append((operator_norm(module, inputs), exact))
         inputs = module(inputs)
-    return max(errors)
+    return norms
 
 
 def layer_matrix(layer: nn.Module, like: Tensor) -> Tensor:
