@@ -39,14 +39,22 @@ BISECTION_STEPS = 8
 MAX_PASSES_PER_MINIMIZATION = 25
 
 
-def lbfgs(problem: SearchProblem, max_passes: float) -> SearchState:
+def lbfgs(
+    problem: SearchProblem, max_passes: float, scaled_logit_margin: float | None = SCALED_LOGIT_MARGIN
+) -> SearchState:
     """Search with box-constrained L-BFGS, sample by sample; it is meant for few samples.
 
     The search minimizes c |r|^2 + the cross-entropy of an adversarial class within the bounds, for the largest c that
     succeeds. To bracket and bisect c takes some 100 to 200 passes for each class, in batches of one: the default
     `max_passes` stops it early, and a GPU gains nothing. Without targets the classes are the three of the smallest
-    linearized distance, or as many of them as can have 60 passes each. The arguments are those of
-    `dimple.attacks.search.MinimumNormAttack`.
+    linearized distance, or as many of them as can have 60 passes each.
+
+    Args:
+        problem: the question.
+        max_passes: as of `dimple.attacks.search.MinimumNormAttack`.
+        scaled_logit_margin: the scores are scaled so that the logit margin at the sample has this value; None leaves
+            them as they are, which is the search of the paper: where the scores hardly differ, its minima lie beyond
+            the boundary.
 
     Raises:
         SceneError: for another norm than l2, the norm that it minimizes.
@@ -71,7 +79,7 @@ def lbfgs(problem: SearchProblem, max_passes: float) -> SearchState:
     for row in torch.nonzero(state.is_open):
         state.converged[row] = True
         for number, column in enumerate(distances[row[0]].argsort()[:num_tried]):
-            weight_search = WeightSearch(state, row)
+            weight_search = WeightSearch(state, row, scaled_logit_margin)
             weight_search.reserve = float(state.remaining[row]) * (1 - 1 / (num_tried - number))
             state.converged[row] &= weight_search.search(
                 classes[row, column], class_margins[row, column], float(distances[row, column])
@@ -88,12 +96,14 @@ class WeightSearch:
     """The search from one sample for one adversarial class, in double precision and units of the linearized distance.
 
     Attributes:
+        scaled_logit_margin: as of `lbfgs`.
         reserve: the passes that it leaves to the other classes.
     """
 
-    def __init__(self, state: SearchState, row: Tensor) -> None:
+    def __init__(self, state: SearchState, row: Tensor, scaled_logit_margin: float | None) -> None:
         self.state = state
         self.row = row
+        self.scaled_logit_margin = scaled_logit_margin
         self.reserve = 0.0
 
     def search(self, adversarial_class: Tensor, logit_margin: Tensor, unit: float) -> bool:
@@ -105,7 +115,8 @@ class WeightSearch:
             unit: the linearized distance to that class.
         """
         self.adversarial_class = adversarial_class
-        self.score_scale = SCALED_LOGIT_MARGIN / logit_margin
+        scaled = self.scaled_logit_margin
+        self.score_scale = torch.ones_like(logit_margin) if scaled is None else scaled / logit_margin
         self.unit = unit
         weight = INITIAL_WEIGHT
         largest_success = 0.0

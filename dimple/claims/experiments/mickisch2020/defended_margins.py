@@ -15,6 +15,8 @@ from dimple.claims.experiments.mickisch2020.margins import (
 )
 from dimple.claims.experiments.trained_scene import prepare_scene, train
 from dimple.data import DataSplits
+from dimple.experiment.simulation.prepared_scene import PreparedScene
+from dimple.scene import load_scene
 from dimple.settings import Count, Positive, settings
 
 OTHER_NORM: dict[Norm, Norm] = {"l2": "linf", "linf": "l2"}
@@ -63,17 +65,12 @@ class DefendedMargins(Experiment):
         return (self.scene,)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
-        clean, samples = self._train("standard", seed, resources)
+        clean, samples = train_arm(self.scene, self._changes("standard"), seed, resources)
         rows: dict[str, Row] = {}
         for norm in OTHER_NORM:
-            defended, _ = self._train(norm, seed, resources)
+            defended, _ = train_arm(self.scene, self._changes(norm), seed, resources, samples)
             rows[norm] = describe_defense(clean, defended, samples, norm)
         return rows
-
-    def _train(
-        self, arm: Literal["standard", "l2", "linf"], seed: int, resources: Resources
-    ) -> tuple[Epochs, DataSplits]:
-        return train_arm(self.scene, self._changes(arm), seed, resources)
 
     def _changes(self, arm: Literal["standard", "l2", "linf"]) -> list[str]:
         eps = self.eps_l2 if arm == "l2" else self.eps_linf
@@ -88,10 +85,23 @@ def objective_change(arm: Literal["standard", "l2", "linf"], eps: float, steps: 
     return f"training.objective={{kind: adversarial, norm: {arm}, eps: {eps}, steps: {steps}}}"
 
 
-def train_arm(scene: str, changes: list[str], seed: int, resources: Resources) -> tuple[Epochs, DataSplits]:
-    """Return a scene with some changes along its training, and its samples."""
-    prepared = prepare_scene(scene, changes, seed, resources)
-    samples = samples_on_device(prepared)
+def train_arm(
+    scene: str, changes: list[str], seed: int, resources: Resources, samples: DataSplits | None = None
+) -> tuple[Epochs, DataSplits]:
+    """Return a scene with some changes along its training, and its samples.
+
+    Args:
+        scene: a built-in scene.
+        changes: of its training and network.
+        seed: of the scene.
+        resources: the data and the device.
+        samples: those of an arm with the same data; None to read them.
+    """
+    if samples is None:
+        prepared = prepare_scene(scene, changes, seed, resources)
+        samples = samples_on_device(prepared)
+    else:
+        prepared = PreparedScene(load_scene(scene, changes, seed), samples, resources.device)
     return collect_epochs(train(prepared), samples), samples
 
 

@@ -13,6 +13,7 @@ from dimple.claims.experiments.image_networks import predict
 from dimple.claims.experiments.mickisch2020.corruptions import corrupt
 from dimple.claims.experiments.mickisch2020.defended_margins import objective_change, train_arm
 from dimple.claims.experiments.mickisch2020.margins import deepfool_distances, epoch_changes
+from dimple.data import DataSplits
 from dimple.probes import rank_correlation
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import Box
@@ -78,9 +79,10 @@ class MarginAndNoise(Experiment):
             ("linf", self.eps_linf),
         )
         regimes = []
+        samples: DataSplits | None = None
         for arm, eps in arms:
             changes = [*self.set, objective_change(arm, eps, self.steps), *epoch_changes(self.epochs)]
-            epochs, samples = train_arm(self.scene, changes, seed, resources)
+            epochs, samples = train_arm(self.scene, changes, seed, resources, samples)
             networks = epochs.networks[1:]
             regimes.append(measure_snapshots(networks, samples.test, samples.test_labels, samples.bounds, seed))
         return {"": describe_regimes(regimes, seed)}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.mickisch2020.defended_margins import train_arm
 from dimple.claims.experiments.mickisch2020.margins import deepfool_distances, epoch_changes
+from dimple.data import DataSplits
 from dimple.settings import Count, Positive, settings
 
 FACTORS = ("data", "architecture", "initial_scale", "epoch")
@@ -56,12 +57,14 @@ class MarginVariance(Experiment):
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         sizes = (len(self.scenes_by_data), len(self.architectures), len(self.initial_scales), self.epochs)
         margins = np.empty(sizes)
+        samples: dict[int, DataSplits] = {}
         for index in itertools.product(*map(range, sizes[:-1])):
             scene, *data = self.scenes_by_data[index[0]]
             network = [self.architectures[index[1]], f"network.init_scale={self.initial_scales[index[2]]}"]
             changes = [*self.set, *data, *network, *epoch_changes(self.epochs), f"data.measured={self.images}"]
-            epochs, samples = train_arm(scene, changes, seed, resources)
-            x = samples.train[samples.train_rows]
+            epochs, splits = train_arm(scene, changes, seed, resources, samples.get(index[0]))
+            samples[index[0]] = splits
+            x = splits.train[splits.train_rows]
             for epoch, trained in enumerate(epochs.networks[1:]):
                 margins[(*index, epoch)] = mean_margin(trained, x)
         return {"": explain_variance(margins)}
