@@ -1,4 +1,4 @@
-"""What shape bias and smooth gradients do by themselves: training on stylized images, and penalties on the gradient."""
+"""Shape bias and smooth gradients by themselves: training on stylized images, and penalties on the gradient."""
 
 import dataclasses
 from typing import final
@@ -16,15 +16,13 @@ from dimple.claims.experiments.final_network import (
     predict,
     prepare,
     scene_datasets,
+    with_other_seed,
 )
 from dimple.data.cues import stylize
-from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.probes import Margin
 from dimple.settings import Count, Positive, settings
 from dimple.stats.aggregate import lower_median
 from dimple.tensors import generator, total_variation
-
-CONTROL_SEED = 10**6
 
 
 @final
@@ -75,12 +73,6 @@ class GradientPenalties(Experiment):
         x = prepared.samples.test.float().to(resources.device)
         y = prepared.samples.test_labels.to(resources.device)
         return {"": compare_penalties(networks, x, y, prepared.samples.test_rows.to(x.device), self.max_passes)}
-
-
-def with_other_seed(prepared: PreparedScene) -> PreparedScene:
-    """Return the same samples with other random numbers of network and training."""
-    scene = dataclasses.replace(prepared.scene, seed=prepared.scene.seed + CONTROL_SEED)
-    return dataclasses.replace(prepared, scene=scene)
 
 
 def compare_penalties(

@@ -1,6 +1,5 @@
 """Robust and standard networks from the same initial weights, compared on distorted images, cues, and inside."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Literal, final
 
@@ -10,7 +9,14 @@ from dimple.claims.experiments.agarwal2020.dissection import compare_ablations, 
 from dimple.claims.experiments.agarwal2020.image_sets import compare_conflicts, compare_distortions, compare_textureless
 from dimple.claims.experiments.agarwal2020.smoothness import compare_activations, compare_kernels
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.final_network import accuracy, change_scene, final_network, prepare, scene_datasets
+from dimple.claims.experiments.final_network import (
+    accuracy,
+    change_scene,
+    final_network,
+    prepare,
+    scene_datasets,
+    with_other_seed,
+)
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.networks.wrappers import copy_module
 from dimple.settings import Count, Positive, settings
@@ -26,8 +32,6 @@ COMPARISONS: dict[str, Callable[[nn.Module, nn.Module, Tensor, Tensor, int], Row
     "kernels": compare_kernels,
     "textureless": compare_textureless,
 }
-# Seeds of the second standard network, far from those of the replicas.
-CONTROL_SEED = 10**6
 
 
 @final
@@ -90,8 +94,7 @@ class RobustTwins(Experiment):
         adversarial = f"training.objective={{kind: adversarial, norm: l2, eps: {self.eps}, steps: {self.steps}}}"
         standard = change_scene(samples, self.scene, changes)
         robust = change_scene(samples, self.scene, [*changes, adversarial])
-        other_batches = dataclasses.replace(standard.scene, seed=standard.scene.seed + CONTROL_SEED)
-        control = dataclasses.replace(standard, scene=other_batches)
+        control = with_other_seed(standard)
         start = standard.initial_network()
         trained = (final_network(prepared, copy_module(start)) for prepared in (robust, standard, control))
         return start, *trained
