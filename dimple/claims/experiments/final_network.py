@@ -14,6 +14,8 @@ from dimple.scene import load_scene
 from dimple.tensors import apply_in_chunks
 
 CHUNK_SIZE = 512
+# Distance of the seeds of second networks from those of the replicas.
+OTHER_SEED = 10**6
 
 
 def scene_datasets(name: str, changes: Sequence[str]) -> tuple[str, ...]:
@@ -30,6 +32,12 @@ def prepare(name: str, changes: Sequence[str], seed: int, resources: Resources) 
 def change_scene(prepared: PreparedScene, name: str, changes: Sequence[str]) -> PreparedScene:
     """Return the same samples with other changes of the same built-in scene, such as another objective."""
     scene = load_scene(name, [*changes, "snapshots.count=2"], prepared.scene.seed)
+    return dataclasses.replace(prepared, scene=scene)
+
+
+def with_other_seed(prepared: PreparedScene) -> PreparedScene:
+    """Return the same samples with other random numbers of network and training."""
+    scene = dataclasses.replace(prepared.scene, seed=prepared.scene.seed + OTHER_SEED)
     return dataclasses.replace(prepared, scene=scene)
 
 

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.critics.manifold_attacks import rank_correlation
-from dimple.claims.experiments.final_network import accuracy, final_network, predict, prepare, scene_datasets
+from dimple.claims.experiments.final_network import (
+    accuracy,
+    final_network,
+    predict,
+    prepare,
+    scene_datasets,
+    with_other_seed,
+)
 from dimple.probes import SubspaceMargin
 from dimple.probes.subspaces import Subspace, dct_bands
 from dimple.settings import Count, settings
@@ -55,11 +62,10 @@ class Frequency(Experiment):
         flipped = dataclasses.replace(
             samples, train=flip_frequencies(samples.train), test=flip_frequencies(samples.test), bounds=None
         )
-        other = prepare(self.scene, self.set, seed + 10**6, resources)
         networks = {
             "clean": final_network(prepared),
             "flipped": final_network(dataclasses.replace(prepared, samples=flipped)),
-            "other": final_network(dataclasses.replace(other, samples=samples)),
+            "other": final_network(with_other_seed(prepared)),
         }
         bands = dct_bands(samples.shape, self.size, self.step)
         rows = samples.test_rows

@@ -66,7 +66,8 @@ class ManifoldAttacks(Experiment):
         networks = {}
         for size in self.sizes:
             samples = dataclasses.replace(prepared.samples, train=train.x[:size], train_labels=train.y[:size])
-            networks[size] = final_network(dataclasses.replace(prepared, samples=samples))
+            # The generator of the signals is on the CPU.
+            networks[size] = final_network(dataclasses.replace(prepared, samples=samples)).cpu()
         mean, deviation = standardization(source, train)
         render = Renderer(source, mean, deviation)
         return {"": compare_attacks(networks, render, test, self.latent_radius, self.radius, self.max_passes)}
