@@ -46,7 +46,9 @@ def sheet(height: float, amplitude: float, waves: int = 4) -> nn.Sequential:
 def polygons_of(seed: int, *sheets: tuple[float, float]) -> Row:
     noise = 1 + 0.01 * seed
     networks = tuple(sheet(height * noise, amplitude * noise, 4 if amplitude else 1) for height, amplitude in sheets)
-    return describe_polygons(plane(seed), RecordedTraining(tuple(range(len(sheets))), networks, (0.5,) * len(sheets)), 0.4)
+    return describe_polygons(
+        plane(seed), RecordedTraining(tuple(range(len(sheets))), networks, (0.5,) * len(sheets)), 0.4
+    )
 
 
 def plant_exact(effect: Effect, seed: int) -> dict[str, Row]:

@@ -33,6 +33,7 @@ class PhaseDiagram(Experiment):
     """
 
     version: ClassVar[int] = 1
+    diagram: ClassVar[tuple[str, ...]] = ("scale", "codimension", "steps", "clings")
 
     scales: tuple[Positive, ...] = (0.5, 2.0, 8.0)
     codimensions: tuple[Count, ...] = (1, 8)
