@@ -25,7 +25,7 @@ REDUCTION_FACTOR = 5.0
 @final
 @dataclasses.dataclass(frozen=True)
 class DistanceAlongTraining:
-    """What held-out points of a manifold see of the boundary at each recorded step.
+    """The boundary as held-out points of a manifold see it at each recorded step.
 
     Attributes:
         steps: the recorded steps.
