@@ -40,7 +40,9 @@ def test_the_contour_of_a_disc_is_a_closed_line_of_one_or_two_pixels_at_its_edge
 def test_contours_are_those_of_scikit_image() -> None:
     feature = pytest.importorskip("skimage.feature")
     x = load_images("digits", "test").x[:40]
-    x = torch.cat([functional.interpolate(x, size=28, mode="bilinear"), torch.rand(20, 1, 28, 28)])
+    x = torch.cat(
+        [functional.interpolate(x, size=28, mode="bilinear"), torch.rand(20, 1, 28, 28, generator=torch.Generator())]
+    )
     expected = np.stack(
         [feature.canny(image, sigma=0.4, low_threshold=0.35, high_threshold=0.9) for image in x[:, 0].double().numpy()]
     )
