@@ -1,6 +1,15 @@
 """The experiments behind the claims, by the value of `kind` in the file of a paper; one folder a paper."""
 
-from dimple.claims.experiments import agarwal2020, critics, dimple2026, melamed2023, mickisch2020, shamir2021, szegedy2013, xu2023
+from dimple.claims.experiments import (
+    agarwal2020,
+    critics,
+    dimple2026,
+    melamed2023,
+    mickisch2020,
+    shamir2021,
+    szegedy2013,
+    xu2023,
+)
 from dimple.claims.experiments.base import Experiment, Resources, Row
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
