@@ -11,9 +11,8 @@ from dimple.claims.figure import draw_diagram, draw_finding
 from dimple.claims.row_store import FOLDER
 from dimple.claims.runner import JudgedClaims, JudgedLeaf
 from dimple.claims.tables import count_verdicts, format_estimate, format_number, to_csv
-from dimple.claims.verdicts import defined, replica_values
+from dimple.claims.verdicts import defined, median_of, replica_values
 from dimple.runs.atomic_io import write_bytes
-from dimple.stats.aggregate import lower_median
 from dimple.views.report.html import write_page
 
 PAGE_FILE = "index.html"
@@ -127,6 +126,6 @@ def _describe_parts(one: JudgedLeaf) -> list[tuple[str, list[str]]]:
         cells = []
         for criterion in one.leaf.criteria:
             values = defined(np.array([rows[part][criterion.column] for rows in one.rows.values()]))
-            cells.append(format_number(lower_median(values)) if len(values) else "undefined")
+            cells.append(format_number(median_of(values)) if len(values) else "undefined")
         result.append((part, cells))
     return result

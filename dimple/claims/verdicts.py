@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from dimple.claims.catalogue import Criterion, Leaf, Paper
 from dimple.claims.experiments.base import Row
-from dimple.stats.aggregate import lower_median
 from dimple.stats.intervals import holm_levels, median_interval, nested_intervals, replicas_to_decide
 
 Verdict: TypeAlias = Literal["supported", "contradicted", "undecided", "not run"]
@@ -47,7 +46,7 @@ class Finding:
     @property
     def estimate(self) -> float:
         """The median over the replicas."""
-        return lower_median(self.values)
+        return median_of(self.values)
 
 
 @final
@@ -95,7 +94,7 @@ def judge(leaf: Leaf, rows: Replicas | str, level: float = LEVEL) -> Judgement:
     if verdicts == {"supported"}:
         verdict = "supported"
     beside = tuple(
-        (entry.column, lower_median(values), *median_interval(values))
+        (entry.column, median_of(values), *median_interval(values))
         for entry in leaf.beside
         if len(values := defined(replica_values(rows, entry.column)))
     )
@@ -103,12 +102,23 @@ def judge(leaf: Leaf, rows: Replicas | str, level: float = LEVEL) -> Judgement:
 
 
 def replica_values(rows: Replicas, column: str) -> NDArray[np.float64]:
-    """Return the value of a column for each replica: the lower median over its parts, nan where none is defined."""
+    """Return the value of a column for each replica: the median over its parts, nan where none is defined."""
     values = []
     for seed in sorted(rows):
         parts = defined(np.array([row[column] for row in rows[seed].values()], dtype=float))
-        values.append(lower_median(parts) if len(parts) else math.nan)
+        values.append(median_of(parts))
     return np.array(values)
+
+
+def median_of(values: NDArray[np.float64]) -> float:
+    """Return the median; infinite where a middle value is, nan of no values or between opposite infinities.
+
+    Example:
+        >>> median_of(np.array([1.0, 3.0, np.inf])), median_of(np.array([1.0, np.inf]))
+        (3.0, inf)
+    """
+    with np.errstate(invalid="ignore"):
+        return float(np.median(values)) if len(values) else math.nan
 
 
 def defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,7 +146,7 @@ def _find(criterion: Criterion, rows: Replicas, level: float, criterion_count: i
         needed = replicas_to_decide(inside, len(known), level)
     null = None
     if criterion.null_column is not None and len(nulls := defined(replica_values(rows, criterion.null_column))):
-        null = lower_median(nulls)
+        null = median_of(nulls)
     return Finding(criterion, known, *_interval(padded, LEVEL), *supported, verdict, null, needed)
 
 

@@ -74,7 +74,7 @@ def test_each_leaf_gets_the_verdict_of_its_rows(tmp_path: Path) -> None:
     assert verdicts == {"known2026.large": "supported", "known2026.near": "undecided", "known2026.later": "not run"}
     large = claims.to_json()["leaves"][0]
     # The median over the parts of a seed is the middle one of -inf, value, inf.
-    assert (large["n"], large["estimate"], large["low"], large["high"]) == (8, 13.0, 10.0, 17.0)
+    assert (large["n"], large["estimate"], large["low"], large["high"]) == (8, 13.5, 10.0, 17.0)
     assert (large["threshold"], large["comparison"], large["null"]) == (5.0, "at least", 1.0)
     # Leaves with the same experiment share its replicas.
     assert sorted(Known.runs) == list(range(8))
@@ -163,7 +163,7 @@ def test_verification_recomputes_verdicts_and_compares_thresholds(tmp_path: Path
         "known2026.near",
     ]
     assert "is contradicted, and its rows give supported" in differences[1]
-    assert "estimate is 12.5, and its rows give 13.0" in differences[2]
+    assert "estimate is 12.5, and its rows give 13.5" in differences[2]
     RowStore(tmp_path).path(claims.leaves[0].experiment.key).unlink()
     assert any("without its rows" in sentence for sentence in recompute.find_differences(file))
     file.write_text("{}")
@@ -195,7 +195,7 @@ def test_the_page_and_the_table_tell_what_was_predicted_and_found(tmp_path: Path
     for text in ("A known &lt;result&gt;", "It is large.", "judged at 95 %", "Holm", "What a sceptic asks", "<svg"):
         assert text in page
     lines = to_csv(claims).splitlines()
-    assert len(lines) == 4 and lines[1].startswith("known2026.large,known2026,True,supported,8,13.0")
+    assert len(lines) == 4 and lines[1].startswith("known2026.large,known2026,True,supported,8,13.5")
 
 
 def test_unknown_names_are_answered() -> None:
