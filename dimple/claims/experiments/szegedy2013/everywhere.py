@@ -19,7 +19,7 @@ from dimple.settings import Count, settings
 from dimple.tensors import Box, generator
 
 # Published networks by the data set of their images and by file: the built-in model, and the place in the file.
-CHECKPOINTS = {
+CHECKPOINTS: dict[str, dict[str, tuple[str, str | None]]] = {
     "mnist": {
         "mnist_pgd.pth": ("mnist_convnet", None),
         "mnist_fgsm.pth": ("mnist_convnet", None),
