@@ -18,17 +18,17 @@ from dimple.probes import Margin
 from dimple.settings import Count, settings
 from dimple.tensors import Box, generator
 
-# Published networks: file and built-in model, by the data set of their images.
-CHECKPOINTS = {
+# Published networks by the data set of their images and by file: the built-in model, and the place in the file.
+CHECKPOINTS: dict[str, dict[str, tuple[str, str | None]]] = {
     "mnist": {
-        "mnist_pgd.pth": "mnist_convnet",
-        "mnist_fgsm.pth": "mnist_convnet",
-        "mnist_certified_linf01.pth": "mnist_convnet",
+        "mnist_pgd.pth": ("mnist_convnet", None),
+        "mnist_fgsm.pth": ("mnist_convnet", None),
+        "mnist_certified_linf01.pth": ("mnist_convnet", None),
     },
     "cifar10": {
-        "resnet20-12fca82f.th": "resnet20",
-        "resnet32-d509ac18.th": "resnet32",
-        "cifar10_small_certified_l2.pth": "cifar_convnet",
+        "resnet20-12fca82f.th": ("resnet20", None),
+        "resnet32-d509ac18.th": ("resnet32", None),
+        "cifar10_small_certified_l2.pth": ("cifar_convnet", "state_dict[0]"),
     },
 }
 # Networks that are trained on digits, as changes of the scene.
@@ -75,8 +75,8 @@ class AttackEverywhere(Experiment):
         else:
             folder = Path(resources.locate("checkpoints").partition(":")[2])
             networks = {
-                file: load_model(model, folder / file).to(resources.device)
-                for file, model in CHECKPOINTS[self.dataset].items()
+                file: load_model(model, folder / file, key).to(resources.device)
+                for file, (model, key) in CHECKPOINTS[self.dataset].items()
                 if (folder / file).exists()
             }
         images = _load_test_images(resources.locate(self.dataset))
