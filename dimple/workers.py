@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from types import TracebackType
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
     from loky import ProcessPoolExecutor
+
+# loky starts a process again that has grown by 300 MB, such as by the data it holds; no result depends on it.
+warnings.filterwarnings("ignore", message="A worker was restarted while some jobs were given")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

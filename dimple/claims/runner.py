@@ -61,12 +61,14 @@ class JudgedClaims:
         leaves: the leaves in the order of the papers.
         seconds: how long this run took, with what was stored before.
         device: where it was run.
+        is_interrupted: whether it was interrupted, so that leaves are missing that the same call would run.
     """
 
     mode: Mode
     leaves: tuple[JudgedLeaf, ...]
     seconds: float
     device: str
+    is_interrupted: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of claims.json."""
@@ -91,7 +93,8 @@ def run_claims(
 ) -> JudgedClaims:
     """Run the experiments of the named papers and leaves that are not stored in `out` yet, and judge them.
 
-    An interrupted run continues with the same call: each replica is stored when it is done.
+    Each replica is stored when it is done. An interrupt (SIGINT) ends the run early, with the verdicts on what is
+    stored; the same call continues it.
 
     Args:
         names: such as `shamir2021` or `shamir2021.cling`; all for none.
@@ -109,9 +112,9 @@ def run_claims(
     chosen = choose_leaves(tuple(names))
     resources = Resources(parse_locations(data), device or torch.device("cpu"))
     store = RowStore(out)
-    reasons = _run_missing(chosen, mode, store, resources, workers or Workers())
+    reasons, is_interrupted = _run_missing(chosen, mode, store, resources, workers or Workers())
     leaves = judge_stored(chosen, mode, store, reasons)
-    result = JudgedClaims(mode, leaves, time.monotonic() - started, str(resources.device))
+    result = JudgedClaims(mode, leaves, time.monotonic() - started, str(resources.device), is_interrupted)
     write_json(out / JSON_FILE, result.to_json())
     return result
 
@@ -147,7 +150,7 @@ def judge_stored(
             experiment, replicas = leaf.run_of(mode)
             stored = store.read(experiment.key)
             complete = {seed: stored[seed] for seed in range(replicas) if seed in stored}
-            reason = reasons.get(leaf_id(paper, leaf), "not asked for")
+            reason = reasons.get(leaf_id(paper, leaf), f"{len(complete)} of {replicas} seeds so far")
             rows[leaf.id] = complete if len(complete) == replicas else reason
         judgements = judge_paper(paper, rows)
         for leaf in (leaf for one, leaf in chosen if one is paper):
@@ -161,8 +164,8 @@ def judge_stored(
 
 def _run_missing(
     chosen: Iterable[tuple[Paper, Leaf]], mode: Mode, store: RowStore, resources: Resources, workers: Workers
-) -> dict[str, str]:
-    """Run the replicas that are not stored, and return why leaves could not be run, by name."""
+) -> tuple[dict[str, str], bool]:
+    """Run the replicas that are not stored; return why leaves could not be run, and whether it was interrupted."""
     reasons: dict[str, str] = {}
     users: dict[Experiment, list[str]] = {}
     wanted: dict[Experiment, int] = {}
@@ -178,13 +181,16 @@ def _run_missing(
     for experiment, replicas in wanted.items():
         missing = sorted(set(range(replicas)) - store.read(experiment.key).keys())
         tasks += [functools.partial(_replicate, experiment, seed, resources) for seed in missing]
-    with show_progress("claims", len(tasks)) as advance:
-        for replica in workers.run_unordered(tasks, advance):
-            if replica.error:
-                reasons |= dict.fromkeys(users[replica.experiment], f"seed {replica.seed}: {replica.error}")
-            else:
-                store.add(replica.experiment, replica.seed, replica.parts, replica.seconds)
-    return reasons
+    try:
+        with show_progress("claims", len(tasks)) as advance:
+            for replica in workers.run_unordered(tasks, advance):
+                if replica.error:
+                    reasons |= dict.fromkeys(users[replica.experiment], f"seed {replica.seed}: {replica.error}")
+                else:
+                    store.add(replica.experiment, replica.seed, replica.parts, replica.seconds)
+    except KeyboardInterrupt:
+        return reasons, True
+    return reasons, False
 
 
 def _refuse(leaf: Leaf, mode: Mode, resources: Resources) -> str:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from dimple.claims.experiments import EXPERIMENTS, Resources, Row
 from dimple.claims.experiments.mickisch2020.confidence_and_margin import describe_confidence
-from dimple.claims.experiments.mickisch2020.corruptions import gaussian_noise
 from dimple.claims.experiments.mickisch2020.defended_margins import describe_defense
 from dimple.claims.experiments.mickisch2020.directional_margins import describe_directions
 from dimple.claims.experiments.mickisch2020.margin_and_noise import describe_regimes, measure_snapshots
@@ -240,12 +239,6 @@ def test_kinks_of_a_deep_network_are_those_of_a_dense_sample() -> None:
         second = network[2](first.relu())
     signs = torch.cat([first > 0, second > 0], dim=1)
     assert count_kinks(network, start, displacement) == int((signs[1:] != signs[:-1]).sum()) > 5
-
-
-def test_noise_has_its_standard_deviation() -> None:
-    x = torch.full((100, 1, 8, 8), 0.5)
-    noise = gaussian_noise(x, 0.05, generator(0)) - x
-    assert float(noise.std()) == pytest.approx(0.05, rel=0.05)
 
 
 @pytest.mark.parametrize(

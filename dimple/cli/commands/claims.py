@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dimple.claims.catalogue import Leaf, Paper
     from dimple.claims.runner import JudgedClaims
 
+# That of an interrupted program.
+INTERRUPT_EXIT_CODE = 130
 DEFAULT_OUT = Path("runs") / "claims"
 
 
@@ -67,7 +69,9 @@ def claims(
     result = _run(names or [], full, data or [], out, films, device, jobs)
     if as_json:
         console.print_json(result.to_json())
-    else:
+    if result.is_interrupted:
+        raise typer.Exit(INTERRUPT_EXIT_CODE)
+    if not as_json:
         _print_table(result)
         for name in ("index.html", "claims.json", "claims.csv"):
             typer.echo(out / name)

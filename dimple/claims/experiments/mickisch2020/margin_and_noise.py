@@ -10,15 +10,17 @@ from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.image_networks import predict
-from dimple.claims.experiments.mickisch2020.corruptions import corrupt
 from dimple.claims.experiments.mickisch2020.defended_margins import objective_change, train_arm
 from dimple.claims.experiments.mickisch2020.margins import deepfool_distances, epoch_changes
 from dimple.data import DataSplits
+from dimple.data.corruptions import CORRUPTIONS, corrupt
 from dimple.probes import rank_correlation
 from dimple.settings import Count, Positive, settings
-from dimple.tensors import Box
+from dimple.tensors import Box, generator
 
 NULL_DRAWS = 199
+# The middle one of five.
+SEVERITY = 3
 
 
 @final
@@ -29,7 +31,7 @@ class SnapshotPoint:
     Attributes:
         margin: the mean DeepFool distance of the images.
         corrupted: the mean accuracy under the corruptions.
-        noisy: that under Gaussian noise alone.
+        noisy: that under the four kinds of noise alone.
         stable: the fraction of the correctly classified images that the corruptions leave correct.
     """
 
@@ -46,9 +48,9 @@ class MarginAndNoise(Experiment):
 
     Columns: `correlation`, Spearman's of the mean DeepFool distance of test images with their mean accuracy under noise
     and corruptions, over all snapshots after the first epoch; `correlation_null` and `correlation_null_high`, the
-    median and the upper end of the 95 % interval of permutations; `correlation_noise` with Gaussian noise alone;
-    `correlation_stable` with the fraction of the images that stay correct; `correlation_within`, the median of the
-    correlations within the regimes.
+    median and the upper end of the 95 % interval of permutations; `correlation_noise` with the four kinds of noise
+    alone; `correlation_stable` with the fraction of the images that stay correct; `correlation_within`, the median of
+    the correlations within the regimes.
 
     Args:
         scene: a built-in scene.
@@ -66,7 +68,7 @@ class MarginAndNoise(Experiment):
     steps: Count = 3
     set: tuple[str, ...] = ()
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def scenes(self) -> tuple[str, ...]:
@@ -92,7 +94,7 @@ def measure_snapshots(
     networks: Sequence[nn.Module], x: Tensor, y: Tensor, bounds: Box | None, seed: int
 ) -> list[SnapshotPoint]:
     """Return what is compared at each snapshot, over the same images."""
-    corrupted = corrupt(x, seed)
+    corrupted = {name: corrupt(x, name, SEVERITY, generator(seed, "corruption", name)) for name in CORRUPTIONS}
     points = []
     for network in networks:
         right = predict(network, x) == y
@@ -101,7 +103,7 @@ def measure_snapshots(
         stable = torch.stack([values[right].double().mean() for values in still.values()]).mean()
         distances = deepfool_distances(network, x, bounds)
         margin = distances[np.isfinite(distances)].mean() if np.isfinite(distances).any() else np.inf
-        noisy = [value for name, value in accuracies.items() if name.startswith("noise")]
+        noisy = [value for name, value in accuracies.items() if CORRUPTIONS[name][0] == "noise"]
         points.append(
             SnapshotPoint(
                 float(margin), float(np.mean(list(accuracies.values()))), float(np.mean(noisy)), float(stable)
