@@ -18,6 +18,8 @@ from dimple.settings import Count, Finite, Flag, settings, suggest_word
 FAMILIES: dict[type, dict[str, type]] = {Experiment: dict(EXPERIMENTS)}
 # More primary leaves would share the level so finely that eight replicas could decide none of them.
 MAX_PRIMARY = 6
+# Probability of a false verdict among all primary leaves of a paper.
+LEVEL = 0.05
 
 # How a statement of a paper is known.
 Source = Literal["abstract", "figure", "paper's source", "authors' code", "authors' page", "quoted", "summary", "ours"]
@@ -191,6 +193,16 @@ class Paper:
         primary = [leaf.id for leaf in self.leaves if leaf.primary]
         if len(primary) > MAX_PRIMARY:
             raise SceneError(f"leaves has {len(primary)} primary ones; at most {MAX_PRIMARY} share a correction")
+        for leaf in self.leaves:
+            # Any criterion alone contradicts, at its part of the level that the first primary leaf has.
+            level = LEVEL / len(leaf.criteria) / (len(primary) if leaf.primary else 1)
+            least = math.ceil(1 - math.log2(level))
+            for mode in ("quick", "full") if leaf.quick else ("full",):
+                if leaf.run_of(mode)[1] < least:
+                    raise SceneError(
+                        f"leaves: {leaf.id} has {leaf.run_of(mode)[1]} replicas in the {mode} run, with which it could "
+                        f"never be contradicted; give at least {least}"
+                    )
 
 
 @functools.cache

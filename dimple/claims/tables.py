@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from dimple.claims.runner import JudgedClaims, JudgedLeaf
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 VERDICTS = ("supported", "contradicted", "undecided", "not run")
 STYLES = {"supported": "green", "contradicted": "red", "undecided": "yellow", "not run": "dim"}
+# Terminals of fewer characters have the numbers of a claim on a line of their own.
+WIDE_TERMINAL = 100
+WIDE_ROW = "{:<13}{:<25}{:<26}{:<12}{:>8} {:>4} {:>6}"
 CSV_COLUMNS = (
     "id", "paper", "primary", "verdict", "n", "estimate", "low", "high", "threshold", "null", "seconds", "statistic",
 )  # fmt: skip
@@ -38,32 +41,51 @@ def format_estimate(one: JudgedLeaf) -> str:
     return f"{format_number(finding.estimate)} [{format_number(finding.low)}, {format_number(finding.high)}]"
 
 
-def build_claims_table(claims: JudgedClaims, width: int) -> "Table":
-    """Return the table of all leaves for a terminal of this width; a star marks primary claims."""
-    from rich.table import Column, Table
+def describe_claims(claims: JudgedClaims, width: int) -> list[tuple[int, "Text"]]:
+    """Return the table of all leaves as lines for a terminal of this width, each with its indent.
+
+    A wide terminal has a line of numbers for each leaf, with the statistic below; in a narrow one the numbers have a
+    line of their own. A star marks primary claims.
+    """
     from rich.text import Text
 
-    is_wide = width >= 120
-    headings = ["estimate [95 %]", "has to be", "null", "n", "verdict", "s"]
-    table = Table(
-        Column("claim (* primary)", overflow="fold", ratio=1), *[Column(heading) for heading in headings],
-        box=None, pad_edge=False, expand=True,
-    )  # fmt: skip
+    is_wide = width >= WIDE_TERMINAL
+    lines: list[tuple[int, Text]] = []
+    paper = None
     for one in claims.leaves:
-        finding = one.judgement.findings[0] if one.judgement.findings else None
-        name = Text(f"{one.id}{' *' if one.leaf.primary else ''}", style="bold")
-        name.append("\n" + _describe(one), style="dim")
-        estimate = format_estimate(one)
-        table.add_row(
-            name,
-            estimate if is_wide else estimate.replace(" [", "\n["),
-            one.leaf.criteria[0].describe_bounds(signs=True),
-            "-" if finding is None else format_number(finding.null),
-            str(len(one.rows)),
-            Text(one.judgement.verdict, style=STYLES[one.judgement.verdict]),
-            f"{one.seconds:.0f}",
-        )
-    return table
+        if one.paper is not paper:
+            paper = one.paper
+            lines.append((0, Text(f"\n{paper.id}: {paper.title}", style="bold")))
+            if is_wide:
+                head = WIDE_ROW.format("verdict", "claim", "estimate [95 %]", "has to be", "null", "n", "s")
+                lines.append((2, Text(head, style="dim")))
+        lines += _describe_leaf(one, is_wide)
+    return lines
+
+
+def _describe_leaf(one: JudgedLeaf, is_wide: bool) -> list[tuple[int, "Text"]]:
+    """Return the lines of a leaf."""
+    from rich.text import Text
+
+    verdict = one.judgement.verdict
+    name = f"{one.leaf.id}{' *' if one.leaf.primary else ''}"
+    if not one.judgement.findings:
+        return [(2, Text(f"{verdict:<13}{name}: {one.judgement.reason}", style="dim"))]
+    finding = one.judgement.findings[0]
+    bound = finding.criterion.describe_bounds(signs=True)
+    null = format_number(finding.null)
+    seconds = f"{one.seconds:.0f}"
+    if is_wide:
+        first = WIDE_ROW.format(verdict, name, format_estimate(one), bound, null, len(one.rows), seconds)
+        numbers = []
+    else:
+        first = f"{verdict:<13}{name}"
+        against = "" if finding.null is None else f", null {null}"
+        text = f"{format_estimate(one)}, has to be {bound}{against}; {len(one.rows)} seeds, {seconds} s"
+        numbers = [(6, Text(text))]
+    head = Text(first)
+    head.stylize(STYLES[verdict], 0, len(verdict))
+    return [(2, head), *numbers, (15 if is_wide else 6, Text(_describe(one), style="dim"))]
 
 
 def _describe(one: JudgedLeaf) -> str:

@@ -8,14 +8,13 @@ from typing import Literal, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.claims.catalogue import Criterion, Leaf, Paper
+from dimple.claims.catalogue import LEVEL, Criterion, Leaf, Paper
 from dimple.claims.experiments.base import Row
 from dimple.stats.intervals import holm_levels, median_interval, nested_intervals, replicas_to_decide
 
 Verdict: TypeAlias = Literal["supported", "contradicted", "undecided", "not run"]
 # The rows of one replica by part, by seed.
 Replicas: TypeAlias = Mapping[int, Mapping[str, Row]]
-LEVEL = 0.05
 
 
 @final

@@ -267,3 +267,10 @@ def test_a_diagram_shows_the_fraction_of_the_seeds_in_every_cell() -> None:
     texts = re.findall(r">([\d.]+)</text>", svg)
     assert texts.count("0.25") == 2 and texts.count("0.5") == 2
     assert "steps 10" in svg and "codimension" in svg
+
+
+def test_a_leaf_has_enough_replicas_to_be_contradicted() -> None:
+    many = "".join(f", {{column: value, statistic: s{number}, at_least: 1.0}}" for number in range(8))
+    text = PAPER.replace("at_least: 5.0, null_column: null_value}", "at_least: 5.0}" + many)
+    with pytest.raises(SceneError, match=r"large has 8 replicas in the quick run.*give at least 9"):
+        load_paper(text, "known2026.yaml")

@@ -151,9 +151,11 @@ def _print_leaf(out: "Console", paper: "Paper", leaf: "Leaf") -> None:
 
 def _print_table(result: "JudgedClaims") -> None:
     from rich.console import Console
+    from rich.padding import Padding
 
-    from dimple.claims.tables import build_claims_table, count_verdicts
+    from dimple.claims.tables import count_verdicts, describe_claims
 
     out = Console(highlight=False)
-    out.print(build_claims_table(result, out.width))
-    out.print(count_verdicts(result), style="bold", markup=False)
+    for indent, line in describe_claims(result, out.width):
+        out.print(Padding(line, (0, 0, 0, indent)))
+    out.print(f"\n{count_verdicts(result)}", style="bold", markup=False)
