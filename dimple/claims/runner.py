@@ -54,11 +54,12 @@ class JudgedLeaf:
 @final
 @dataclasses.dataclass(frozen=True)
 class JudgedClaims:
-    """The verdicts on all leaves that were asked for.
+    """The verdicts on all leaves that were asked for or are stored.
 
     Attributes:
         mode: "quick" or "full".
-        leaves: the leaves in the order of the papers.
+        leaves: the leaves that were asked for and those whose rows are stored, in the order of the papers.
+        asked: the names of those that were asked for.
         seconds: how long this run took, with what was stored before.
         device: where it was run.
         is_interrupted: whether it was interrupted, so that leaves are missing that the same call would run.
@@ -66,9 +67,14 @@ class JudgedClaims:
 
     mode: Mode
     leaves: tuple[JudgedLeaf, ...]
+    asked: frozenset[str]
     seconds: float
     device: str
     is_interrupted: bool = False
+
+    def only_asked(self) -> "JudgedClaims":
+        """Return the same without the leaves that were not asked for."""
+        return dataclasses.replace(self, leaves=tuple(one for one in self.leaves if one.id in self.asked))
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of claims.json."""
@@ -91,7 +97,7 @@ def run_claims(
     device: torch.device | None = None,
     workers: Workers | None = None,
 ) -> JudgedClaims:
-    """Run the experiments of the named papers and leaves that are not stored in `out` yet, and judge them.
+    """Run the experiments of the named papers and leaves that are not stored in `out` yet, and judge what is stored.
 
     Each replica is stored when it is done. An interrupt (SIGINT) ends the run early, with the verdicts on what is
     stored; the same call continues it.
@@ -113,8 +119,10 @@ def run_claims(
     resources = Resources(parse_locations(data), device or torch.device("cpu"))
     store = RowStore(out)
     reasons, is_interrupted = _run_missing(chosen, mode, store, resources, workers or Workers())
-    leaves = judge_stored(chosen, mode, store, reasons)
-    result = JudgedClaims(mode, leaves, time.monotonic() - started, str(resources.device), is_interrupted)
+    asked = frozenset(leaf_id(paper, leaf) for paper, leaf in chosen)
+    leaves = tuple(one for one in judge_stored(choose_leaves(), mode, store, reasons) if one.rows or one.id in asked)
+    seconds = time.monotonic() - started
+    result = JudgedClaims(mode, leaves, asked, seconds, str(resources.device), is_interrupted)
     write_json(out / JSON_FILE, result.to_json())
     return result
 

@@ -22,13 +22,15 @@ CSV_COLUMNS = (
 
 
 def format_number(value: float | None) -> str:
-    """Return a number with three digits; a dash where there is none.
+    """Return a number with three digits, or all before the point; a dash where there is none.
 
     Example:
-        >>> format_number(0.12345), format_number(float("inf")), format_number(None)
-        ('0.123', 'inf', '-')
+        >>> format_number(0.12345), format_number(1876.5), format_number(float("inf")), format_number(None)
+        ('0.123', '1876', 'inf', '-')
     """
-    return "-" if value is None or math.isnan(value) else f"{value:.3g}"
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def format_estimate(one: JudgedLeaf) -> str:

@@ -179,7 +179,7 @@ def _give_reason(findings: Sequence[Finding], verdict: Verdict, count: int) -> s
     text = (
         f"{criterion.statistic} {finding.estimate:.3g}" if len(finding.values) else f"{criterion.statistic} undefined"
     )
-    text += f" [{finding.judged_low:.3g}, {finding.judged_high:.3g}], {criterion.describe_bounds()}"
+    text += f" [{finding.judged_low:.3g}, {finding.judged_high:.3g}], has to be {criterion.describe_bounds()}"
     if verdict == "undecided":
         needed = finding.replicas_needed
         text += f"; {f'about {needed}' if needed else 'over 1,000'} replicas would decide" if count else ""

@@ -134,7 +134,7 @@ def test_any_criterion_contradicts_at_its_share_of_the_level() -> None:
     rows = {seed: {"": {"value": 10.0, "gap": 5.0}} for seed in range(8)}
     judgement = judge(leaf, rows)
     assert judgement.verdict == "contradicted"
-    assert judgement.reason.startswith("gap 5 [5, 5], at most 1")
+    assert judgement.reason.startswith("gap 5 [5, 5], has to be at most 1")
     # At a level of .01 each of two criteria has .005, which eight seeds cannot reach.
     assert judge(leaf, rows, level=0.01).verdict == "undecided"
 
@@ -274,3 +274,13 @@ def test_a_leaf_has_enough_replicas_to_be_contradicted() -> None:
     text = PAPER.replace("at_least: 5.0, null_column: null_value}", "at_least: 5.0}" + many)
     with pytest.raises(SceneError, match=r"large has 8 replicas in the quick run.*give at least 9"):
         load_paper(text, "known2026.yaml")
+
+
+def test_the_files_hold_what_is_stored_and_the_answer_what_was_asked(tmp_path: Path) -> None:
+    runner.run_claims(["known2026.large"], out=tmp_path)
+    claims = runner.run_claims(["known2026.later"], out=tmp_path, mode="quick")
+    assert [one.id for one in claims.leaves] == ["known2026.large", "known2026.near", "known2026.later"]
+    assert [one.id for one in claims.only_asked().leaves] == ["known2026.later"]
+    first = runner.run_claims(["known2026.large"], out=tmp_path / "other")
+    # Both leaves share the experiment, and with it its rows.
+    assert [one.id for one in first.leaves] == ["known2026.large", "known2026.near"]

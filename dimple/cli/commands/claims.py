@@ -68,11 +68,11 @@ def claims(
         return
     result = _run(names or [], full, data or [], out, films, device, jobs)
     if as_json:
-        console.print_json(result.to_json())
+        console.print_json(result.only_asked().to_json())
     if result.is_interrupted:
         raise typer.Exit(INTERRUPT_EXIT_CODE)
     if not as_json:
-        _print_table(result)
+        _print_table(result.only_asked())
         for name in ("index.html", "claims.json", "claims.csv"):
             typer.echo(out / name)
 
