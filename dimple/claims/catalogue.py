@@ -18,6 +18,10 @@ from dimple.settings import Count, Finite, Flag, settings, suggest_word
 FAMILIES: dict[type, dict[str, type]] = {Experiment: dict(EXPERIMENTS)}
 # More primary leaves would share the level so finely that eight replicas could decide none of them.
 MAX_PRIMARY = 6
+# The dimpled manifold model first, then its neighbors.
+ORDER = (
+    "shamir2021", "melamed2023", "mickisch2020", "szegedy2013", "agarwal2020", "xu2023", "critics", "dimple2026",
+)  # fmt: skip
 # Probability of a false verdict among all primary leaves of a paper.
 LEVEL = 0.05
 
@@ -207,10 +211,11 @@ class Paper:
 
 @functools.cache
 def load_papers() -> tuple[Paper, ...]:
-    """Return all papers, in the order of their files."""
+    """Return all papers: those of `ORDER` first, then others by the names of their files."""
     folder = resources.files("dimple.claims") / "papers"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return tuple(load_paper(file.read_text(encoding="utf-8"), file.name) for file in files)
+    papers = [load_paper(file.read_text(encoding="utf-8"), file.name) for file in files]
+    return tuple(sorted(papers, key=lambda paper: ORDER.index(paper.id) if paper.id in ORDER else len(ORDER)))
 
 
 def load_paper(text: str, name: str) -> Paper:

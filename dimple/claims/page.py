@@ -10,7 +10,7 @@ from dimple.claims.catalogue import Paper, describe_leaf
 from dimple.claims.figure import draw_diagram, draw_finding
 from dimple.claims.row_store import FOLDER
 from dimple.claims.runner import JudgedClaims, JudgedLeaf
-from dimple.claims.tables import count_verdicts, format_estimate, format_number, to_csv
+from dimple.claims.tables import VERDICTS, count_verdicts, format_estimate, format_number, to_csv
 from dimple.claims.verdicts import defined, median_of, replica_values
 from dimple.runs.atomic_io import write_bytes
 from dimple.views.report.html import write_page
@@ -37,6 +37,7 @@ def write_claims_page(claims: JudgedClaims, out: Path, films: Mapping[str, str] 
         "title": "Claims about decision boundaries, and what was measured",
         "lead": f"{counts}, {claims.mode} run: {count_verdicts(claims)}.",
         "papers": [_describe_paper(paper, claims, films or {}) for paper in papers],
+        "verdicts": VERDICTS,
         "cut": claims.mode == "quick",
         "environment": [
             ("device", claims.device),
@@ -66,6 +67,7 @@ def _describe_paper(paper: Paper, claims: JudgedClaims, films: Mapping[str, str]
         "link": paper.link,
         "read": paper.read,
         "leaves": [_describe_judged(one, films) for one in leaves],
+        "counts": [sum(one.judgement.verdict == verdict for one in leaves) for verdict in VERDICTS],
     }
 
 
