@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import predict, predict_confidence, train_network
+from dimple.claims.experiments.final_network import predict, predict_confidence, train_network
 from dimple.claims.experiments.mickisch2020.margins import closest_distances, deepfool_distances
 from dimple.probes import rank_correlation
 from dimple.settings import Count, settings

@@ -4,7 +4,7 @@ import math
 from typing import ClassVar, Literal, final
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import accuracy, samples_on_device
+from dimple.claims.experiments.final_network import accuracy, samples_on_device
 from dimple.claims.experiments.mickisch2020.margins import (
     Epochs,
     Norm,

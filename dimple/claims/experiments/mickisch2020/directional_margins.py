@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import samples_on_device
+from dimple.claims.experiments.final_network import samples_on_device
 from dimple.claims.experiments.mickisch2020.margins import Epochs, collect_epochs, epoch_changes
 from dimple.claims.experiments.trained_scene import prepare_scene, train
 from dimple.data import DataSplits

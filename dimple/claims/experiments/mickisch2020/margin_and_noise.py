@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import predict
+from dimple.claims.experiments.final_network import predict
 from dimple.claims.experiments.mickisch2020.defended_margins import objective_change, train_arm
 from dimple.claims.experiments.mickisch2020.margins import deepfool_distances, epoch_changes
 from dimple.data import DataSplits

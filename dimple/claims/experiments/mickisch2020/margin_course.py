@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import accuracy, predict, samples_on_device
+from dimple.claims.experiments.final_network import accuracy, predict, samples_on_device
 from dimple.claims.experiments.mickisch2020.margins import (
     Distances,
     Epochs,

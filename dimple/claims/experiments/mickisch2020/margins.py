@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
-from dimple.claims.experiments.image_networks import accuracy, predict
+from dimple.claims.experiments.final_network import accuracy, predict
 from dimple.claims.experiments.trained_scene import RecordedTraining
 from dimple.data import DataSplits
 from dimple.networks import freeze

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import predict, samples_on_device
+from dimple.claims.experiments.final_network import predict, samples_on_device
 from dimple.claims.experiments.mickisch2020.margins import Epochs, closest_distances, collect_epochs
 from dimple.claims.experiments.trained_scene import prepare_scene, train
 from dimple.data import DataSplits

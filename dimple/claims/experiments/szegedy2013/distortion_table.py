@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import accuracy, train_network
+from dimple.claims.experiments.final_network import accuracy, train_network
 from dimple.claims.experiments.szegedy2013.distortions import mean_found, measure_distortions
 from dimple.claims.experiments.szegedy2013.table_networks import LINEAR, PAPER_DISTORTIONS, Penalty, table_networks
 from dimple.data import DataSplits

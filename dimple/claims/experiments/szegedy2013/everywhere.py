@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import train_network
+from dimple.claims.experiments.final_network import train_network
 from dimple.data import Images, load_images
 from dimple.data.source import choose_balanced_rows
 from dimple.networks import freeze, load_model

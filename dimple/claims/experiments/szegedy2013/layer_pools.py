@@ -6,7 +6,7 @@ from typing import ClassVar, final
 from torch import nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import accuracy, train_network
+from dimple.claims.experiments.final_network import accuracy, train_network
 from dimple.data import DataSplits
 from dimple.settings import Count, Fraction, Positive, settings
 

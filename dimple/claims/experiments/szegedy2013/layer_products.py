@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import train_network
+from dimple.claims.experiments.final_network import train_network
 from dimple.linalg.operator_norm import operator_norm
 from dimple.networks import freeze
 from dimple.probes.spectra import ascend_jacobian_norm

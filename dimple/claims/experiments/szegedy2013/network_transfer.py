@@ -8,7 +8,7 @@ from torch import nn
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import train_network
+from dimple.claims.experiments.final_network import train_network
 from dimple.claims.experiments.szegedy2013.table_networks import LINEAR, table_networks
 from dimple.data import DataSplits
 from dimple.networks import freeze

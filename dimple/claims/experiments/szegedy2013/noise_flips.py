@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import accuracy, predict, train_network
+from dimple.claims.experiments.final_network import accuracy, predict, train_network
 from dimple.claims.experiments.szegedy2013.distortions import mean_found, measure_distortions
 from dimple.claims.experiments.szegedy2013.table_networks import table_networks
 from dimple.probes.transfer import scale_to_rms

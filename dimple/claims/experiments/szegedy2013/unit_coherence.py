@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.image_networks import accuracy, train_network
+from dimple.claims.experiments.final_network import accuracy, train_network
 from dimple.networks import freeze
 from dimple.settings import settings
 from dimple.tensors import apply_in_chunks, flatten, generator
