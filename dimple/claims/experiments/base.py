@@ -11,6 +11,7 @@ import torch
 
 from dimple.data.locate import locate_dataset
 from dimple.errors import MissingDataError
+from dimple.scene import load_scene
 
 Row: TypeAlias = dict[str, float]
 CPU = torch.device("cpu")
@@ -61,14 +62,17 @@ class Experiment(abc.ABC):
         """
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        """The data sets that have to be on this machine."""
-        return ()
+    def scenes(self) -> tuple[str, ...]:
+        """The built-in scenes that it begins with: the value of its field `scene`, `name` or `names`, if it has one."""
+        found = next((getattr(self, field) for field in ("scene", "name", "names") if hasattr(self, field)), ())
+        return (found,) if isinstance(found, str) else tuple(found)
 
     @property
-    def scenes(self) -> tuple[str, ...]:
-        """The built-in scenes that it simulates, whose films show what it measures."""
-        return ()
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets that have to be on this machine: those of its scenes, with the changes in a field `set`."""
+        changes = list(getattr(self, "set", ()))
+        found = (load_scene(name, changes).data.dataset for name in self.scenes)
+        return tuple(dict.fromkeys(dataset for dataset in found if dataset))
 
     @property
     def description(self) -> dict[str, Any]:

@@ -20,12 +20,6 @@ CHUNK_SIZE = 4096
 OTHER_SEED = 10**6
 
 
-def scene_datasets(name: str, changes: Sequence[str]) -> tuple[str, ...]:
-    """Return the data set of a built-in scene with changes; none if it makes its data itself."""
-    dataset = load_scene(name, list(changes)).data.dataset
-    return (dataset,) if dataset else ()
-
-
 def prepare(name: str, changes: Sequence[str], seed: int, resources: Resources) -> PreparedScene:
     """Return a built-in scene with changes, of which only the last snapshot is of use."""
     return prepare_scene(name, [*changes, "snapshots.count=2"], seed, resources)

@@ -15,7 +15,6 @@ from dimple.claims.experiments.final_network import (
     final_network,
     predict,
     prepare,
-    scene_datasets,
     with_other_seed,
 )
 from dimple.data.cues import stylize
@@ -51,10 +50,6 @@ class GradientPenalties(Experiment):
     steps: Count = 5
     max_passes: Positive = 25.0
     set: tuple[str, ...] = ()
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return scene_datasets(self.scene, self.set)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         prepared = prepare(self.scene, self.set, seed, resources)
@@ -131,10 +126,6 @@ class StylizedTraining(Experiment):
     steps: Count = 7
     max_passes: Positive = 25.0
     set: tuple[str, ...] = ()
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return scene_datasets(self.scene, self.set)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         prepared = prepare(self.scene, self.set, seed, resources)

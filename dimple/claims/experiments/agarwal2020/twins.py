@@ -14,7 +14,6 @@ from dimple.claims.experiments.final_network import (
     change_scene,
     final_network,
     prepare,
-    scene_datasets,
     with_other_seed,
 )
 from dimple.experiment.simulation.prepared_scene import PreparedScene
@@ -63,10 +62,6 @@ class RobustTwins(Experiment):
     steps: Count = 5
     images: Count = 350
     set: tuple[str, ...] = ()
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return scene_datasets(self.scene, self.set)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         samples = prepare(self.scene, self.set, seed, resources)

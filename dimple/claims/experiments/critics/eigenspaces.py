@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.final_network import change_scene, final_network, predict, prepare, scene_datasets
+from dimple.claims.experiments.final_network import change_scene, final_network, predict, prepare
 from dimple.manifolds.tabulated_tangents import TabulatedTangents
 from dimple.probes import SubspaceMargin
 from dimple.probes.subspaces import principal_axes
@@ -40,10 +40,6 @@ class Eigenspaces(Experiment):
     size: Positive = 2.0
     eps: Positive = 0.6
     set: tuple[str, ...] = ()
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return scene_datasets(self.scene, self.set)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         objectives = {

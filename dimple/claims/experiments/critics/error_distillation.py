@@ -7,7 +7,7 @@ from typing import final
 from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.final_network import accuracy, change_scene, final_network, prepare, scene_datasets
+from dimple.claims.experiments.final_network import accuracy, change_scene, final_network, prepare
 from dimple.experiment.simulation.controls import permute_labels
 from dimple.settings import Count, Positive, settings
 
@@ -37,10 +37,6 @@ class ErrorDistillation(Experiment):
     steps: Count = 20
     first_epochs: Count = 1
     set: tuple[str, ...] = ()
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return scene_datasets(self.scene, self.set)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         perturbed = f"kind: mislabeled, norm: l2, eps: {self.eps}, steps: {self.steps}"

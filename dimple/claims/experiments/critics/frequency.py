@@ -15,7 +15,6 @@ from dimple.claims.experiments.final_network import (
     final_network,
     predict,
     prepare,
-    scene_datasets,
     with_other_seed,
 )
 from dimple.probes import SubspaceMargin
@@ -50,10 +49,6 @@ class Frequency(Experiment):
     step: Count = 1
     max_passes: Count = 15
     set: tuple[str, ...] = ()
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return scene_datasets(self.scene, self.set)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         prepared = prepare(self.scene, self.set, seed, resources)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.boundary.boundary import compute_logit_margin
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.final_network import final_network, predict, prepare, scene_datasets
+from dimple.claims.experiments.final_network import final_network, predict, prepare
 from dimple.networks.autoencoder import Autoencoder
 from dimple.probes import OnOff
 from dimple.protocols import TangentField
@@ -57,10 +57,6 @@ class StepArtefact(Experiment):
     images: Count = 50
     max_passes: Positive = 60.0
     set: tuple[str, ...] = ()
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return scene_datasets(self.scene, self.set)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         prepared = prepare(self.scene, [*self.set, f"data.measured={self.images}"], seed, resources)

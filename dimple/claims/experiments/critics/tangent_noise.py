@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.experiments.final_network import change_scene, final_network, prepare, scene_datasets
+from dimple.claims.experiments.final_network import change_scene, final_network, prepare
 from dimple.errors import SceneError
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, settings
@@ -43,10 +43,6 @@ class TangentNoise(Experiment):
     def __post_init__(self) -> None:
         if len(self.eps) != len(self.names):
             raise SceneError(f"eps has {len(self.eps)} radii for {len(self.names)} scenes; give one for each")
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return tuple(dataset for name in self.names for dataset in scene_datasets(name, self.set))
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         rows = {}

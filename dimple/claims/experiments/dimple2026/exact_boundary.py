@@ -41,10 +41,6 @@ class ExactBoundary(Experiment):
     heldout: Count = 100
     set: tuple[str, ...] = ()
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.name,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [*self.set, f"snapshots.count={self.snapshots}", f"data.heldout_points={self.heldout}"]
         prepared = prepare_scene(self.name, changes, seed, resources)

@@ -49,14 +49,6 @@ class ImageDimples(Experiment):
     fractions: tuple[Positive, ...] = (0.25, 0.5, 1.0)
     set: tuple[str, ...] = ()
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [*self.set, "snapshots.count=1", f"data.measured={self.images}"]
         prepared = prepare_scene(self.scene, changes, seed, resources)

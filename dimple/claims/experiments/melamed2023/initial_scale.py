@@ -44,10 +44,6 @@ class InitialScale(Experiment):
     scene: str
     scales: tuple[Positive, Positive] = (1.0, 1 / 3)
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         networks = {}
         for name, scale in zip(("large", "small"), self.scales, strict=True):

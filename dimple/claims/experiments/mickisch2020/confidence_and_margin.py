@@ -44,14 +44,6 @@ class ConfidenceAndMargin(Experiment):
 
     version: ClassVar[int] = 1
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         network, samples = train_network(self.scene, [*self.set, f"training.epochs={self.epochs}"], seed, resources)
         return {"": describe_confidence(network, samples.test, samples.test_labels, samples.bounds, seed)}

@@ -56,14 +56,6 @@ class DefendedMargins(Experiment):
 
     version: ClassVar[int] = 1
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         clean, samples = train_arm(self.scene, self._changes("standard"), seed, resources)
         rows: dict[str, Row] = {}

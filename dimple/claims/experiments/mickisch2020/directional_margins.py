@@ -53,10 +53,6 @@ class DirectionalMargins(Experiment):
 
     version: ClassVar[int] = 1
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [*self.set, *epoch_changes(self.epochs), f"data.measured={self.images}"]
         prepared = prepare_scene(self.scene, changes, seed, resources)

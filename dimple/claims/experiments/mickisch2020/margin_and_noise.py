@@ -70,10 +70,6 @@ class MarginAndNoise(Experiment):
 
     version: ClassVar[int] = 2
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         arms: tuple[tuple[Literal["standard", "l2", "linf"], float], ...] = (
             ("standard", 1.0),

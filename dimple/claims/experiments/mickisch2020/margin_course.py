@@ -60,14 +60,6 @@ class MarginCourse(Experiment):
 
     version: ClassVar[int] = 1
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [*self.set, *epoch_changes(self.epochs), f"data.measured={self.images}"]
         prepared = prepare_scene(self.scene, changes, seed, resources)

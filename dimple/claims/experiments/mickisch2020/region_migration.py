@@ -52,10 +52,6 @@ class RegionMigration(Experiment):
 
     version: ClassVar[int] = 1
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         end = [
             f"training.stop={{steps: {self.steps}, epochs: null}}",

@@ -52,10 +52,6 @@ class Clinging(Experiment):
     controls: Flag = True
     set: tuple[str, ...] = ()
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return self.names
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [*self.set, f"snapshots.count={self.snapshots}", f"data.heldout_points={self.heldout}"]
         rows = {}

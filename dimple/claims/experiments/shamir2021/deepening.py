@@ -47,10 +47,6 @@ class Deepening(Experiment):
     snapshots: Count = 24
     heldout: Count = 100
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.name,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [f"snapshots.count={self.snapshots}", f"data.heldout_points={self.heldout}"]
         objective = f"{{kind: adversarial, norm: l2, eps: {self.eps}, steps: {self.steps}, random_start: false}}"

@@ -35,10 +35,6 @@ class GradientEnergy(Experiment):
     names: tuple[str, ...]
     heldout: Count = 200
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return self.names
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         rows = {}
         for name in self.names:

@@ -114,14 +114,6 @@ class MislabeledImages(Experiment):
     error_epochs: Count = 1
     set: tuple[str, ...] = ()
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         base = [*self.set, "snapshots.count=1"]
         search = f"kind: mislabeled, norm: l2, eps: {self.eps}, steps: {self.steps}"

@@ -49,14 +49,6 @@ class PerturbationParts(Experiment):
     amplification: Positive = 3.0
     set: tuple[str, ...] = ()
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [*self.set, "snapshots.count=1", f"data.measured={self.images}"]
         arms = [prepare_scene(self.scene, changes, seed, resources)]

@@ -45,10 +45,6 @@ class RestrictedTraining(Experiment):
     lr: Positive = 0.002
     snapshots: Count = 40
 
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.name,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         base = [f"snapshots.count={self.snapshots}", f"training.steps={self.training_steps}", f"training.lr={self.lr}"]
         search = f"kind: adversarial, norm: l2, eps: {self.eps}, steps: {self.steps}, random_start: false"

@@ -41,10 +41,6 @@ class UnitCoherence(Experiment):
 
     version: ClassVar[int] = 1
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         network, samples = train_network(self.scene, self.set, seed, resources)
         row = describe_units(network, samples.test, samples.test_labels, seed)

@@ -62,14 +62,6 @@ class ConflictingSpeeds(Experiment):
     images: Count = 200
     set: tuple[str, ...] = ()
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return ("mnist",) if self.scene.startswith("mnist") else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [f"data.measured={self.images}", f"training.epochs={self.natural_epochs}", "snapshots.count=2"]
         prepared = prepare_scene(self.scene, [*changes, *self.set], seed, resources)

@@ -81,14 +81,6 @@ class RobustTraining(Experiment):
     certify: Flag = False
     set: tuple[str, ...] = ()
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        return ("mnist",) if self.scene.startswith("mnist") else ()
-
-    @property
-    def scenes(self) -> tuple[str, ...]:
-        return (self.scene,)
-
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [f"data.measured={self.images}", "snapshots.count=2", *self.set]
         prepared = prepare_scene(self.scene, changes, seed, resources)
