@@ -106,10 +106,10 @@ def _set_axis(axes: "Axes", finite: NDArray[np.float64]) -> tuple[float, float]:
     if len(finite) == 0:
         finite = np.array([0.0, 1.0])
     low, high = float(finite.min()), float(finite.max())
-    if low > 0 and high / low > LOG_SPAN:
+    if low > 0 and math.log10(high) - math.log10(low) > math.log10(LOG_SPAN):
         axes.set_xscale("log")
-        pad = (high / low) ** 0.08
-        limits = low / pad, high * pad
+        pad = 0.08 * (math.log10(high) - math.log10(low))
+        limits = 10 ** max(math.log10(low) - pad, -300.0), 10 ** min(math.log10(high) + pad, 300.0)
     else:
         pad = 0.08 * (high - low) or max(abs(high), 1.0) * 0.1
         limits = low - pad, high + pad

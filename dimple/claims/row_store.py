@@ -1,7 +1,8 @@
 """The rows of experiments on disk: one small table for each experiment, which grows by one replica after another."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -13,8 +14,23 @@ from dimple.claims.experiments.base import Experiment, Row
 from dimple.errors import RunError
 from dimple.runs.atomic_io import atomic_replace
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
 FOLDER = "rows"
+LOCK = ".lock"
 SECONDS = "seconds"
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes out of the context, where the platform has file locks."""
+    with path.open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @final
@@ -68,7 +84,14 @@ class RowStore:
 
     def add(self, experiment: Experiment, seed: int, parts: Mapping[str, Row], seconds: float) -> None:
         """Store the rows of one replica, all or none of them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _locked(self.folder / LOCK):
+            self._add(experiment, seed, parts, seconds)
+
+    def _add(self, experiment: Experiment, seed: int, parts: Mapping[str, Row], seconds: float) -> None:
+        """Read the rows, and write them with those of one replica; no other process may do so meanwhile."""
         stored = self._read(experiment.key)
+        assert parts and len({frozenset(row) for row in parts.values()}) == 1, f"{experiment.key}: unequal columns"
         stored[seed] = {part: {**row, SECONDS: seconds} for part, row in parts.items()}
         lines: list[dict[str, Any]] = [
             {"seed": number, "part": part, **row} for number in sorted(stored) for part, row in stored[number].items()
@@ -81,6 +104,5 @@ class RowStore:
         }
         description = json.dumps({**experiment.description, "version": experiment.version})
         table = pa.table(arrays).replace_schema_metadata({"experiment": description})
-        self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_replace(self.path(experiment.key)) as temporary:
             pq.write_table(table, temporary, compression="zstd")

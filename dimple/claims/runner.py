@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +15,8 @@ import torch
 from dimple.claims.catalogue import Leaf, Paper, choose_leaves, leaf_id, load_papers, thresholds_hash
 from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.row_store import RowStore
-from dimple.claims.verdicts import Finding, Judgement, judge_paper
-from dimple.errors import DimpleError, UsageError
+from dimple.claims.verdicts import Finding, Judgement, Replicas, judge_paper
+from dimple.errors import DimpleError, UsageError, describe_cause
 from dimple.experiment.provenance import versions
 from dimple.progress import show_progress
 from dimple.runs.atomic_io import write_json
@@ -50,6 +52,10 @@ class JudgedLeaf:
         """Its name among all papers."""
         return leaf_id(self.paper, self.leaf)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return its entry in claims.json."""
+        return _leaf_to_json(self)
+
 
 @final
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +90,7 @@ class JudgedClaims:
             "seconds": round(self.seconds, 1),
             "device": self.device,
             "versions": versions(),
-            "leaves": [_leaf_to_json(one) for one in self.leaves],
+            "leaves": [one.to_json() for one in self.leaves],
         }
 
 
@@ -229,8 +235,16 @@ def _replicate(experiment: Experiment, seed: int, resources: Resources, advance:
         parts = experiment.replicate(seed, resources)
     except DimpleError as error:
         return _Replica(experiment, seed, {}, 0.0, str(error))
+    # One replica that fails leaves the others.
+    except Exception as error:
+        return _Replica(experiment, seed, {}, 0.0, f"internal error, {describe_cause(error)}")
     advance()
     return _Replica(experiment, seed, parts, time.process_time() - started)
+
+
+def hash_rows(rows: Replicas) -> str:
+    """Return a hash of the rows of all replicas."""
+    return hashlib.sha256(json.dumps({seed: rows[seed] for seed in sorted(rows)}).encode()).hexdigest()[:16]
 
 
 def _leaf_to_json(one: JudgedLeaf) -> dict[str, Any]:
@@ -261,6 +275,7 @@ def _leaf_to_json(one: JudgedLeaf) -> dict[str, Any]:
             for column, estimate, low, high in one.judgement.beside
         ],
         "rows": one.experiment.key,
+        "rows_hash": hash_rows(one.rows) if one.rows else None,
         "hash": one.leaf.hash,
     }
 

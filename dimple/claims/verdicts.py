@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from dimple.claims.catalogue import LEVEL, Criterion, Leaf, Paper
 from dimple.claims.experiments.base import Row
+from dimple.errors import RunError
 from dimple.stats.intervals import holm_levels, median_interval, nested_intervals, replicas_to_decide
 
 Verdict: TypeAlias = Literal["supported", "contradicted", "undecided", "not run"]
+# Numbers that differ by this fraction of themselves, or of 1, are equal.
+ROUNDING = 1e-9
 # The rows of one replica by part, by seed.
 Replicas: TypeAlias = Mapping[int, Mapping[str, Row]]
 
@@ -104,6 +107,8 @@ def replica_values(rows: Replicas, column: str) -> NDArray[np.float64]:
     """Return the value of a column for each replica: the median over its parts, nan where none is defined."""
     values = []
     for seed in sorted(rows):
+        if any(column not in row for row in rows[seed].values()):
+            raise RunError(f"the rows of seed {seed} have no column {column!r}; remove their file to run them again")
         parts = defined(np.array([row[column] for row in rows[seed].values()], dtype=float))
         values.append(median_of(parts))
     return np.array(values)
@@ -131,7 +136,7 @@ def _find(criterion: Criterion, rows: Replicas, level: float, criterion_count: i
     known = defined(values)
     # A replica without a value speaks for neither side: it widens the interval.
     padded = _pad(values)
-    low, high = criterion.bounds
+    low, high = (_widen(bound, side) for bound, side in zip(criterion.bounds, (-1, 1), strict=True))
     supported = _interval(padded, level)
     contradicted = _interval(padded, level / criterion_count)
     verdict: Verdict = "undecided"
@@ -141,12 +146,32 @@ def _find(criterion: Criterion, rows: Replicas, level: float, criterion_count: i
         verdict = "contradicted"
     needed = None
     if verdict == "undecided" and len(known):
-        inside = int(((known >= low) & (known <= high)).sum())
-        needed = replicas_to_decide(inside, len(known), level)
+        needed = _replicas_needed(known, len(values), (low, high), level, criterion_count)
     null = None
     if criterion.null_column is not None and len(nulls := defined(replica_values(rows, criterion.null_column))):
         null = median_of(nulls)
     return Finding(criterion, known, *_interval(padded, LEVEL), *supported, verdict, null, needed)
+
+
+def _widen(bound: float, side: int) -> float:
+    """Return a bound beside itself by the rounding of a number that should equal it."""
+    return bound + side * ROUNDING * max(1.0, abs(bound)) if math.isfinite(bound) else bound
+
+
+def _replicas_needed(
+    known: NDArray[np.float64], count: int, bounds: tuple[float, float], level: float, criterion_count: int
+) -> int | None:
+    """Return how many replicas would support or contradict, if the fractions of the values stayed as they are."""
+    low, high = bounds
+    inside = [int((known >= low).sum())] if math.isfinite(low) else []
+    inside += [int((known <= high).sum())] if math.isfinite(high) else []
+    if all(2 * within > len(known) for within in inside):
+        sizes = [replicas_to_decide(within, len(known), level, count) for within in inside]
+        found = [size for size in sizes if size is not None]
+        return max(found) if len(found) == len(sizes) else None
+    outside = [len(known) - within for within in inside if 2 * within < len(known)]
+    sizes = [replicas_to_decide(beyond, len(known), level / criterion_count, count) for beyond in outside]
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def _pad(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -51,19 +51,40 @@ class RecordedNetworks:
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
         for step, state in zip(self.steps, self._states, strict=True):
-            network = copy.deepcopy(self._template)
-            network.load_state_dict(state)
-            yield step, network
+            yield step, self._load(state)
 
-    @torch.no_grad()
-    def add(self, step: int, network: nn.Module) -> None:
-        """Copy the weights and buffers of the network at a step."""
-        self._states.append({name: value.detach().cpu().clone() for name, value in network.state_dict().items()})
+    def add(self, step: int, state: dict[str, Tensor]) -> None:
+        """Keep the weights and buffers of the network at a step, from `copy_state`; the first ones are tried."""
+        if not self._states:
+            self._load(state)
+        self._states.append(state)
         self.steps.append(step)
+
+    def _load(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """Return a copy of the network with these weights and buffers."""
+        network = copy.deepcopy(self._template)
+        kept = network.state_dict().keys()
+        network.load_state_dict({name: value for name, value in state.items() if name in kept})
+        buffers = dict(network.named_buffers())
+        for name in state.keys() - kept:
+            buffers[name].copy_(state[name])
+        return network
 
     def states(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
         """Yield each step with its weights."""
         yield from zip(self.steps, self._states, strict=True)
+
+
+@torch.no_grad()
+def copy_state(network: nn.Module) -> dict[str, Tensor]:
+    """Return copies of all weights and buffers on the CPU, with the buffers that a state dict leaves out.
+
+    Example:
+        >>> [*copy_state(nn.Linear(1, 1))]
+        ['weight', 'bias']
+    """
+    tensors = dict(network.named_buffers()) | network.state_dict()
+    return {name: value.detach().cpu().clone() for name, value in tensors.items() if isinstance(value, Tensor)}
 
 
 def write_recorded_run(

@@ -1,5 +1,6 @@
 """A recorder for anybody's training loop: copies of the weights along it, measured when the training ends."""
 
+import operator
 import time
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch import nn
 
 from dimple.errors import DimpleError, UsageError
 from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
-from dimple.experiment.recorded_run import RecordedNetworks, write_recorded_run
+from dimple.experiment.recorded_run import RecordedNetworks, copy_state, write_recorded_run
 from dimple.experiment.run import Run
 from dimple.progress import show_progress
 from dimple.protocols import Progress
@@ -40,8 +41,9 @@ class Recorder:
     """A record of a training in a run folder, which every command opens: curves along the steps, a film of a slice.
 
     In the block, `record(step, model)` copies the weights into memory, at few of the steps. When the block ends, also
-    by an error of the training, the copies are measured by the probes at the samples; weights, tables, report and slice
-    are written. The model is never changed: neither its mode nor any random state.
+    by an error of the training, the network as it is then is copied too, as one step later if it changed since the last
+    call. The copies are measured by the probes at the samples; weights, tables, report and slice are written. The model
+    is never changed: neither its mode nor any random state.
 
     Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments are
     errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
@@ -117,49 +119,78 @@ class Recorder:
         self._force = force
         self._progress = progress
         self._out = out
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget what was recorded before."""
         self._networks: RecordedNetworks | None = None
         self._next = 0.0
-        self._last: tuple[int, nn.Module] | None = None
+        self._step = -1
+        self._last: tuple[nn.Module, list[int]] | None = None
         self._copying = 0.0
         self._started = time.perf_counter()
         self._left_out = 0
         self._failure = ""
+        self._is_disordered = False
         self.run: Run | None = None
 
     def __enter__(self) -> Self:
-        self._started = time.perf_counter()
+        self._begin()
         return self
 
     def __call__(self, step: int, model: nn.Module) -> None:
-        """Record the weights of a model at a step, if the step is due; steps increase."""
+        """Record the weights of a model at a step, if the step is due.
+
+        Steps are whole numbers that increase over all of the training; others are left out, with one warning.
+        """
         if self._failure or not _is_first_process():
             return
         try:
+            step = operator.index(step)
+            if step <= self._step:
+                self._warn_of_order(step)
+                return
+            self._step = step
             network = unwrap(model)
-            self._last = (step, network)
-            if step < self._next:
-                return
-            if self._is_over_budget():
-                self._left_out += 1
-                return
-            self._copy(step, network)
+            if not any(nn.parameter.is_lazy(parameter) for parameter in network.parameters()):
+                self._record(step, network)
         # Nothing here may end the training of somebody else.
         except Exception as error:
             self._fail(error)
 
-    def _is_over_budget(self) -> bool:
-        """Return whether the copies have taken more than their fraction of the time so far."""
-        elapsed = time.perf_counter() - self._started
-        taken = 0 if self._networks is None else len(self._networks)
-        return taken >= MIN_SNAPSHOTS and self._copying > self._max_overhead * elapsed
-
-    def _copy(self, step: int, network: nn.Module) -> None:
+    def _record(self, step: int, network: nn.Module) -> None:
+        """Copy the weights at a step that is due, if the time allows it."""
+        self._last = (network, _versions(network))
+        if step < self._next:
+            return
         started = time.perf_counter()
+        is_over = self._copying > self._max_overhead * (started - self._started)
+        if is_over and self._networks is not None and len(self._networks) >= MIN_SNAPSHOTS:
+            self._left_out += 1
+            return
         if self._networks is None:
             self._networks = RecordedNetworks(network)
-        self._networks.add(step, network)
+        self._networks.add(step, copy_state(network))
         self._next = max(step * LOG_FACTOR, step + 1) if self._every == "log" else step + self._every
         self._copying += time.perf_counter() - started
+
+    def _record_end(self) -> None:
+        """Copy the weights as they are when the block ends: one step later if they have changed since the last call."""
+        if self._networks is None or self._last is None or self._failure:
+            return
+        network, versions = self._last
+        step = self._step + (_versions(network) != versions)
+        if step > self._networks.steps[-1]:
+            self._networks.add(step, copy_state(network))
+
+    def _warn_of_order(self, step: int) -> None:
+        if not self._is_disordered:
+            self._is_disordered = True
+            warnings.warn(
+                f"record was called with step {step} after {self._step}; steps have to increase over all epochs, so "
+                "such calls are left out: count the updates of the training",
+                stacklevel=3,
+            )
 
     def _fail(self, error: Exception) -> None:
         """Warn once, and record nothing more."""
@@ -173,10 +204,7 @@ class Recorder:
         if not _is_first_process():
             return
         try:
-            if self._last is not None and not self._failure:
-                step, network = self._last
-                if self._networks is None or self._networks.steps[-1] < step:
-                    self._copy(step, network)
+            self._record_end()
             if self._networks is None:
                 if self._failure:
                     return
@@ -203,6 +231,11 @@ class Recorder:
         if self._logger is not None:
             for row in statistics:
                 self._logger.log({name: value for name, value in row.items() if name != "step"}, row["step"])
+
+
+def _versions(network: nn.Module) -> list[int]:
+    """Return how often each weight has been changed in place."""
+    return [parameter._version for parameter in network.parameters()]
 
 
 def unwrap(model: nn.Module) -> nn.Module:

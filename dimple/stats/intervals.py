@@ -70,20 +70,20 @@ def holm_levels(p_values: Sequence[float], level: float = 0.05) -> list[float]:
     return levels
 
 
-def replicas_to_decide(beyond: int, count: int, level: float = 0.05) -> int | None:
-    """Return how many values would decide, if the fraction on the larger side stayed as it is; None for over 1,000.
+def replicas_to_decide(beyond: int, count: int, level: float = 0.05, more_than: int = 0) -> int | None:
+    """Return how many values would decide, if the fraction beyond the threshold stayed as it is; None for over 1,000.
 
     Args:
         beyond: the number of values beyond the threshold.
         count: the number of all values.
         level: the level of the exact sign test.
+        more_than: a number of values that did not decide.
 
     Example:
         >>> replicas_to_decide(7, 8), replicas_to_decide(4, 8)
         (12, None)
     """
-    fraction = max(beyond, count - beyond) / count
-    for size in range(count + 1, 1001):
-        if 2 * float(binom.sf(math.floor(fraction * size) - 1, size, 0.5)) <= level:
+    for size in range(max(count, more_than) + 1, 1001):
+        if 2 * float(binom.sf(beyond * size // count - 1, size, 0.5)) <= level:
             return size
     return None

@@ -159,12 +159,22 @@ def test_verification_recomputes_verdicts_and_compares_thresholds(tmp_path: Path
     file.write_text(json.dumps(content))
     differences = recompute.find_differences(file)
     assert [sentence.partition(":")[0] for sentence in differences] == [
-        "known2026.later",
         "known2026.large",
         "known2026.near",
+        "known2026.later",
     ]
-    assert "is contradicted, and its rows give supported" in differences[1]
-    assert "estimate is 12.5, and its rows give 13.5" in differences[2]
+    assert "verdict is 'contradicted', and its rows and thresholds give 'supported'" in differences[0]
+    assert "estimate is 12.5, and its rows and thresholds give 13.5" in differences[1]
+    changes = {"statement": "The moon is cheese.", "n": 999, "null": 0.0, "estimate": None, "threshold": 0.1}
+    for key, value in changes.items():
+        changed = claims.to_json()
+        changed["leaves"][0][key] = value
+        file.write_text(json.dumps(changed))
+        assert any(f"known2026.large: {key} is" in sentence for sentence in recompute.find_differences(file)), key
+    dropped = claims.to_json()
+    del dropped["leaves"][0]
+    file.write_text(json.dumps(dropped))
+    assert recompute.find_differences(file) == ["known2026.large: has rows, and is not in the file"]
     RowStore(tmp_path).path(claims.leaves[0].experiment.key).unlink()
     assert any("without its rows" in sentence for sentence in recompute.find_differences(file))
     file.write_text("{}")
@@ -244,7 +254,7 @@ def test_the_command_prints_runs_and_verifies(
     assert run_command(monkeypatch, "--verify", str(file)) == 0
     file.write_text(file.read_text().replace('"verdict": "supported"', '"verdict": "contradicted"', 1))
     assert run_command(monkeypatch, "--verify", str(file)) == 5
-    assert "its rows give supported" in capsys.readouterr().err
+    assert "thresholds give 'supported'" in capsys.readouterr().err
     assert run_command(monkeypatch, "nothing") == 2
 
 

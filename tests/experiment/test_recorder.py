@@ -91,7 +91,7 @@ def test_a_short_training_leaves_five_snapshots_however_small_the_budget(tmp_pat
     with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1e-9) as record:
         train(make_network(), 120, record)
     assert record.run is not None
-    # The first five, and the last one.
+    # The first five, and the network at the end.
     assert record.run.steps == [0, 1, 2, 3, 4, 120]
     assert record.run.info["recorder"]["left_out"] > 0
 
@@ -196,3 +196,54 @@ def test_a_folder_that_holds_a_run_is_replaced_only_with_force(tmp_path: Path) -
         train(make_network(), 3, record)
     with pytest.raises(RunError):
         Run.open(tmp_path / "missing")
+
+
+def test_the_last_snapshot_has_the_weights_of_its_step(tmp_path: Path) -> None:
+    x, y = make_data()
+    network = nn.Linear(2, 2)
+    with torch.no_grad():
+        network.weight.zero_()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1.0) as record:
+        for step in range(23):
+            record(step, network)
+            with torch.no_grad():
+                network.weight[0, 0] += 1
+    run = Run.open(tmp_path / "run")
+    counted = {step: float(run.read_snapshot(step)[0]["weight"][0, 0]) for step in run.steps}
+    assert counted == {step: float(step) for step in run.steps} and run.steps[-1] == 23
+
+
+def test_steps_that_begin_again_in_each_epoch_are_one_warning(tmp_path: Path) -> None:
+    x, y = make_data()
+
+    def train_three_epochs() -> None:
+        with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1.0) as record:
+            for _epoch in range(3):
+                train(make_network(), 9, record)
+
+    with pytest.warns(UserWarning, match="step 0 after 9; steps have to increase over all epochs") as caught:
+        train_three_epochs()
+    assert len(caught) == 1
+    assert Run.open(tmp_path / "run").steps[-1] == 9
+
+
+class CountingCalls(nn.Linear):
+    """Its output depends on a buffer that no state dict holds."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+        self.register_buffer("scale", torch.ones(1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.scale
+
+
+def test_buffers_outside_the_state_dict_are_copied_too(tmp_path: Path) -> None:
+    x, y = make_data()
+    network = CountingCalls()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1.0) as record:
+        for step in range(3):
+            record(step, network)
+            network.scale += 1
+    scores = Run.open(tmp_path / "run").measurements.groupby("step")["logit_margin"].first()
+    assert np.allclose(scores[:3] / scores[0], [1, 2, 3])
