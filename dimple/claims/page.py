@@ -89,6 +89,8 @@ def _describe_judged(one: JudgedLeaf, films: Mapping[str, str]) -> dict[str, Any
                 "figure": draw_finding(finding, nulls) if len(finding.values) else "",
             }
         )
+    deciding = one.judgement.deciding
+    criterion = one.leaf.criteria[0] if deciding is None else deciding.criterion
     meanings = {entry.column: entry.meaning for entry in one.leaf.beside}
     return {
         "id": one.id,
@@ -101,8 +103,8 @@ def _describe_judged(one: JudgedLeaf, films: Mapping[str, str]) -> dict[str, Any
         "level": f"{100 * (1 - one.judgement.level):.3g} %",
         "n": len(one.rows),
         "estimate": format_estimate(one),
-        "threshold": one.leaf.criteria[0].describe_bounds(),
-        "null": findings[0]["null"] if findings else "-",
+        "threshold": criterion.describe_bounds(),
+        "null": "-" if deciding is None else format_number(deciding.null),
         "seconds": f"{one.seconds:.0f}",
         "findings": findings,
         "beside": [

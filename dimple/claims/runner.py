@@ -248,9 +248,11 @@ def hash_rows(rows: Replicas) -> str:
 
 
 def _leaf_to_json(one: JudgedLeaf) -> dict[str, Any]:
-    """Return a leaf in claims.json; its estimate, interval and threshold are those of the headline criterion."""
+    """Return a leaf in claims.json; its estimate, interval and threshold are those of the criterion that decided."""
     findings = one.judgement.findings
-    headline = _finding_to_json(findings[0]) if findings else {}
+    deciding = one.judgement.deciding
+    criterion = one.leaf.criteria[0] if deciding is None else deciding.criterion
+    headline = {} if deciding is None else _finding_to_json(deciding)
     return {
         "id": one.id,
         "paper": one.paper.id,
@@ -260,13 +262,13 @@ def _leaf_to_json(one: JudgedLeaf) -> dict[str, Any]:
         "estimate": headline.get("estimate"),
         "low": headline.get("low"),
         "high": headline.get("high"),
-        "threshold": one.leaf.criteria[0].threshold,
-        "comparison": one.leaf.criteria[0].comparison,
+        "threshold": criterion.threshold,
+        "comparison": criterion.comparison,
         "null": headline.get("null"),
         "seconds": round(one.seconds, 1),
         "statement": one.leaf.statement,
         "source": one.leaf.source,
-        "statistic": one.leaf.criteria[0].statistic,
+        "statistic": criterion.statistic,
         "reason": one.judgement.reason,
         "level": one.judgement.level,
         "criteria": [_finding_to_json(finding) for finding in findings],

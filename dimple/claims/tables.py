@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from dimple.claims.runner import JudgedClaims, JudgedLeaf
+from dimple.claims.verdicts import Finding
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -34,10 +35,10 @@ def format_number(value: float | None) -> str:
 
 
 def format_estimate(one: JudgedLeaf) -> str:
-    """Return the estimate of the headline with its 95 % interval; a dash where it was not run."""
-    if not one.judgement.findings:
+    """Return the estimate that decided with its 95 % interval; a dash where the leaf was not run."""
+    finding = one.judgement.deciding
+    if finding is None:
         return "-"
-    finding = one.judgement.findings[0]
     if not len(finding.values):
         return "undefined"
     return f"{format_number(finding.estimate)} [{format_number(finding.low)}, {format_number(finding.high)}]"
@@ -71,9 +72,9 @@ def _describe_leaf(one: JudgedLeaf, is_wide: bool) -> list[tuple[int, "Text"]]:
 
     verdict = one.judgement.verdict
     name = f"{one.leaf.id}{' *' if one.leaf.primary else ''}"
-    if not one.judgement.findings:
+    finding = one.judgement.deciding
+    if finding is None:
         return [(2, Text(f"{verdict:<13}{name}: {one.judgement.reason}", style="dim"))]
-    finding = one.judgement.findings[0]
     bound = finding.criterion.describe_bounds(signs=True)
     null = format_number(finding.null)
     seconds = f"{one.seconds:.0f}"
@@ -87,18 +88,13 @@ def _describe_leaf(one: JudgedLeaf, is_wide: bool) -> list[tuple[int, "Text"]]:
         numbers = [(6, Text(text))]
     head = Text(first)
     head.stylize(STYLES[verdict], 0, len(verdict))
-    return [(2, head), *numbers, (15 if is_wide else 6, Text(_describe(one), style="dim"))]
+    return [(2, head), *numbers, (15 if is_wide else 6, Text(_describe(finding, one), style="dim"))]
 
 
-def _describe(one: JudgedLeaf) -> str:
-    """Return the statistic; where another criterion decided, or none was measured, the reason."""
-    findings = one.judgement.findings
-    if not findings:
-        return one.judgement.reason
-    deciding = [finding for finding in findings if finding.verdict == one.judgement.verdict]
-    if one.judgement.verdict == "supported" or deciding[:1] == [findings[0]]:
-        return one.leaf.criteria[0].statistic
-    return f"{one.leaf.criteria[0].statistic}; decided by: {one.judgement.reason}"
+def _describe(finding: Finding, one: JudgedLeaf) -> str:
+    """Return the statistic that decided, and the parts that are the other way round."""
+    exceptions = one.judgement.reason.partition("; the other way round")
+    return finding.criterion.statistic + "".join(exceptions[1:])
 
 
 def count_verdicts(claims: JudgedClaims) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, TypeAlias, final
 
 import numpy as np
@@ -29,7 +29,8 @@ class Finding:
         criterion: the criterion.
         values: one for each replica, the median over its parts.
         low, high: the ends of the 95 % interval of their median.
-        judged_low, judged_high: those at the level of the verdict.
+        judged_low, judged_high: those at the level of the verdict: that of a contradiction, which several criteria
+            share, unless it is supported.
         verdict: of this criterion alone.
         null: the median of its null over the replicas; None where it names none.
         replicas_needed: how many replicas would decide; None where it is decided, or for over 1,000.
@@ -70,6 +71,12 @@ class Judgement:
     findings: tuple[Finding, ...] = ()
     beside: tuple[tuple[str, float, float, float], ...] = ()
 
+    @property
+    def deciding(self) -> Finding | None:
+        """The finding that decided: the first one with the verdict of the leaf; None if it was not run."""
+        same = [finding for finding in self.findings if finding.verdict == self.verdict]
+        return next(iter(same or self.findings), None)
+
 
 def judge_paper(paper: Paper, rows: Mapping[str, Replicas | str]) -> dict[str, Judgement]:
     """Return the judgement of each leaf of a paper.
@@ -100,7 +107,10 @@ def judge(leaf: Leaf, rows: Replicas | str, level: float = LEVEL) -> Judgement:
         for entry in leaf.beside
         if len(values := defined(replica_values(rows, entry.column)))
     )
-    return Judgement(verdict, _give_reason(findings, verdict, len(rows)), level, findings, beside)
+    judgement = Judgement(verdict, "", level, findings, beside)
+    assert judgement.deciding is not None
+    reason = _give_reason(judgement.deciding) + _name_exceptions(judgement.deciding, rows)
+    return dataclasses.replace(judgement, reason=reason)
 
 
 def replica_values(rows: Replicas, column: str) -> NDArray[np.float64]:
@@ -150,7 +160,8 @@ def _find(criterion: Criterion, rows: Replicas, level: float, criterion_count: i
     null = None
     if criterion.null_column is not None and len(nulls := defined(replica_values(rows, criterion.null_column))):
         null = median_of(nulls)
-    return Finding(criterion, known, *_interval(padded, LEVEL), *supported, verdict, null, needed)
+    judged = supported if verdict == "supported" else contradicted
+    return Finding(criterion, known, *_interval(padded, LEVEL), *judged, verdict, null, needed)
 
 
 def _widen(bound: float, side: int) -> float:
@@ -197,15 +208,31 @@ def _p_value(leaf: Leaf, rows: Replicas | str) -> float:
     return 1.0
 
 
-def _give_reason(findings: Sequence[Finding], verdict: Verdict, count: int) -> str:
+def _give_reason(finding: Finding) -> str:
     """Return the sentence about the criterion that decided, or failed to."""
-    finding = next((one for one in findings if one.verdict == verdict), findings[0])
     criterion = finding.criterion
+    bounds = f"has to be {criterion.describe_bounds()}"
+    if len(finding.values) == 0:
+        return f"{criterion.statistic}: no seed has a value; {bounds}"
     text = (
-        f"{criterion.statistic} {finding.estimate:.3g}" if len(finding.values) else f"{criterion.statistic} undefined"
+        f"{criterion.statistic} {finding.estimate:.3g} [{finding.judged_low:.3g}, {finding.judged_high:.3g}], {bounds}"
     )
-    text += f" [{finding.judged_low:.3g}, {finding.judged_high:.3g}], has to be {criterion.describe_bounds()}"
-    if verdict == "undecided":
+    if finding.verdict == "undecided":
         needed = finding.replicas_needed
-        text += f"; {f'about {needed}' if needed else 'over 1,000'} replicas would decide" if count else ""
+        text += f"; {f'about {needed}' if needed else 'over 1,000'} replicas would decide"
     return text
+
+
+def _name_exceptions(finding: Finding, rows: Replicas) -> str:
+    """Return the parts whose median over the seeds is on the other side of the bounds than the median of all."""
+    low, high = (_widen(bound, side) for bound, side in zip(finding.criterion.bounds, (-1, 1), strict=True))
+    column = finding.criterion.column
+    parts = next(iter(rows.values()))
+    if len(parts) < 2 or len(finding.values) == 0:
+        return ""
+    others = []
+    for part in parts:
+        middle = median_of(defined(np.array([row[part][column] for row in rows.values()])))
+        if (low <= middle <= high) != (low <= finding.estimate <= high):
+            others.append(f"{part} ({middle:.3g})")
+    return f"; the other way round in {', '.join(others)}" if others else ""
