@@ -31,6 +31,7 @@ def write_claims_page(claims: JudgedClaims, out: Path, films: Mapping[str, str] 
         RunError: if a file cannot be written.
     """
     write_bytes(out / CSV_FILE, to_csv(claims).encode())
+    content = claims.to_json()
     papers = dict.fromkeys(one.paper for one in claims.leaves)
     counts = f"{_count(len(claims.leaves), 'claim')} of {_count(len(papers), 'paper')}"
     values = {
@@ -40,10 +41,10 @@ def write_claims_page(claims: JudgedClaims, out: Path, films: Mapping[str, str] 
         "verdicts": VERDICTS,
         "cut": claims.mode == "quick",
         "environment": [
-            ("device", claims.device),
-            ("seconds", f"{claims.seconds:.0f}, and {_stored_seconds(claims):.0f} s of one core in all replicas"),
-            *claims.to_json()["versions"].items(),
-            ("hash of all thresholds", claims.to_json()["thresholds"]),
+            ("machine", f"{content['machine']}, device {claims.device}"),
+            ("hours", f"{content['core_hours']:.2f} of one core for all replicas; this run {claims.seconds:.0f} s"),
+            *content["versions"].items(),
+            ("hash of all thresholds", content["thresholds"]),
         ],
     }
     return write_page(out / PAGE_FILE, "claims.html", values)
@@ -51,11 +52,6 @@ def write_claims_page(claims: JudgedClaims, out: Path, films: Mapping[str, str] 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number != 1 else ''}"
-
-
-def _stored_seconds(claims: JudgedClaims) -> float:
-    """Return the seconds of all replicas; an experiment of several leaves counts once."""
-    return sum({one.experiment.key: one.seconds for one in claims.leaves}.values())
 
 
 def _describe_paper(paper: Paper, claims: JudgedClaims, films: Mapping[str, str]) -> dict[str, Any]:

@@ -47,6 +47,17 @@ class RowStore:
     def __init__(self, out: Path) -> None:
         self.folder = out / FOLDER
 
+    def make_folder(self) -> None:
+        """Make the folder of the rows.
+
+        Raises:
+            RunError: if it cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.folder}: cannot be made ({error.strerror}); choose another out=") from None
+
     def path(self, key: str) -> Path:
         """Return the file with the rows of an experiment."""
         return self.folder / f"{key}.parquet"
@@ -84,7 +95,7 @@ class RowStore:
 
     def add(self, experiment: Experiment, seed: int, parts: Mapping[str, Row], seconds: float) -> None:
         """Store the rows of one replica, all or none of them."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.make_folder()
         with _locked(self.folder / LOCK):
             self._add(experiment, seed, parts, seconds)
 

@@ -5,6 +5,8 @@ import functools
 import hashlib
 import json
 import math
+import os
+import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -88,7 +90,9 @@ class JudgedClaims:
             "mode": self.mode,
             "thresholds": thresholds_hash(load_papers()),
             "seconds": round(self.seconds, 1),
+            "core_hours": round(sum({one.experiment.key: one.seconds for one in self.leaves}.values()) / 3600, 3),
             "device": self.device,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
             "versions": versions(),
             "leaves": [one.to_json() for one in self.leaves],
         }
@@ -124,6 +128,7 @@ def run_claims(
     chosen = choose_leaves(tuple(names))
     resources = Resources(parse_locations(data), device or torch.device("cpu"))
     store = RowStore(out)
+    store.make_folder()
     reasons, is_interrupted = _run_missing(chosen, mode, store, resources, workers or Workers())
     asked = frozenset(leaf_id(paper, leaf) for paper, leaf in chosen)
     leaves = tuple(one for one in judge_stored(choose_leaves(), mode, store, reasons) if one.rows or one.id in asked)

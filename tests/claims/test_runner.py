@@ -294,3 +294,10 @@ def test_the_files_hold_what_is_stored_and_the_answer_what_was_asked(tmp_path: P
     first = runner.run_claims(["known2026.large"], out=tmp_path / "other")
     # Both leaves share the experiment, and with it its rows.
     assert [one.id for one in first.leaves] == ["known2026.large", "known2026.near"]
+
+
+def test_a_folder_that_cannot_be_made_is_answered_before_anything_is_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file/rows: cannot be made .*; choose another out="):
+        runner.run_claims(out=tmp_path / "file")
+    assert Known.runs == []
