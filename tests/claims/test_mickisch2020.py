@@ -257,3 +257,10 @@ def test_experiments_run_on_digits(kind: str, settings: dict[str, object]) -> No
     rows = EXPERIMENTS[kind](**settings).replicate(0, Resources())
     columns = {tuple(sorted(row)) for row in rows.values()}
     assert len(columns) == 1
+
+
+def test_variance_of_noise_is_explained_by_nothing() -> None:
+    random = np.random.Generator(np.random.PCG64(0))
+    rows = [explain_variance(np.exp(random.normal(size=(2, 3, 2, 12)))) for _ in range(400)]
+    for name in ("data", "architecture", "initial_scale", "epoch", "epoch_excess"):
+        assert abs(np.mean([row[name] for row in rows])) < 0.01, name

@@ -23,8 +23,9 @@ class MarginVariance(Experiment):
     """Trainings of every architecture from every initial scale on every data set, measured after each epoch.
 
     Columns: for each of `data`, `architecture`, `initial_scale` and `epoch` the fraction of the variance of the
-    logarithm of the mean DeepFool distance that its main effect explains; `rest`, what no main effect explains;
-    `epoch_excess`, the fraction of the epoch minus those of architecture and initial scale together.
+    logarithm of the mean DeepFool distance that its main effect explains, less what as many values explain by chance,
+    so that its mean is zero without an effect; `rest`, the others; `epoch_excess`, the fraction of the epoch minus
+    those of architecture and initial scale together.
 
     Args:
         scenes_by_data: a built-in scene and changes of its data, for each data set.
@@ -48,7 +49,7 @@ class MarginVariance(Experiment):
     images: Count = 100
     set: tuple[str, ...] = ()
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -93,9 +94,13 @@ def explain_variance(margins: NDArray[Any]) -> Row:
     if not (np.isfinite(total) and total > 0):
         return dict.fromkeys((*FACTORS, "rest", "epoch_excess"), math.nan)
     axes = range(len(FACTORS))
-    row = {
+    explained = {
         name: float(values.mean(axis=tuple(axis for axis in axes if axis != own)).var() / total)
         for own, name in enumerate(FACTORS)
     }
+    freedom = {name: values.shape[own] - 1 for own, name in enumerate(FACTORS)}
+    left = values.size - 1 - sum(freedom.values())
+    chance = max(0.0, 1 - sum(explained.values())) / left if left else 0.0
+    row = {name: value - freedom[name] * chance for name, value in explained.items()}
     excess = row["epoch"] - row["architecture"] - row["initial_scale"]
     return {**row, "rest": 1 - sum(row.values()), "epoch_excess": excess}

@@ -39,7 +39,7 @@ class LipschitzPenalty(Experiment):
     width: Count = 50
     max_epochs: Count = 40
     train_accuracy: Fraction = 0.99
-    weights: tuple[Positive, ...] = (0.1, 0.03, 0.01)
+    weights: tuple[Positive, ...] = (0.03, 0.01, 0.003, 0.001)
     images: Count = 50
 
     version: ClassVar[int] = 1
