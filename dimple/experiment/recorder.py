@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dimple.errors import DimpleError, UsageError
 from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
@@ -126,7 +126,10 @@ class Recorder:
         self._networks: RecordedNetworks | None = None
         self._next = 0.0
         self._step = -1
-        self._last: tuple[nn.Module, list[int]] | None = None
+        # The model of the last call, its weights, and how often each of them had been changed.
+        self._last: tuple[nn.Module, list[Tensor], list[int]] | None = None
+        self._network: nn.Module | None = None
+        self._is_first = _is_first_process()
         self._copying = 0.0
         self._started = time.perf_counter()
         self._left_out = 0
@@ -143,7 +146,7 @@ class Recorder:
 
         Steps are whole numbers that increase over all of the training; others are left out, with one warning.
         """
-        if self._failure or not _is_first_process():
+        if self._failure or not self._is_first:
             return
         try:
             step = operator.index(step)
@@ -151,8 +154,14 @@ class Recorder:
                 self._warn_of_order(step)
                 return
             self._step = step
+            # Calls between two copies cost next to nothing.
+            if self._last is not None and self._last[0] is model and step < self._next:
+                self._last = (model, self._last[1], _versions(self._last[1]))
+                return
             network = unwrap(model)
             if not any(nn.parameter.is_lazy(parameter) for parameter in network.parameters()):
+                self._last = (model, list(network.parameters()), _versions(list(network.parameters())))
+                self._network = network
                 self._record(step, network)
         # Nothing here may end the training of somebody else.
         except Exception as error:
@@ -160,7 +169,6 @@ class Recorder:
 
     def _record(self, step: int, network: nn.Module) -> None:
         """Copy the weights at a step that is due, if the time allows it."""
-        self._last = (network, _versions(network))
         if step < self._next:
             return
         started = time.perf_counter()
@@ -178,10 +186,10 @@ class Recorder:
         """Copy the weights as they are when the block ends: one step later if they have changed since the last call."""
         if self._networks is None or self._last is None or self._failure:
             return
-        network, versions = self._last
-        step = self._step + (_versions(network) != versions)
-        if step > self._networks.steps[-1]:
-            self._networks.add(step, copy_state(network))
+        _, parameters, versions = self._last
+        step = self._step + (_versions(parameters) != versions)
+        if step > self._networks.steps[-1] and self._network is not None:
+            self._networks.add(step, copy_state(self._network))
 
     def _warn_of_order(self, step: int) -> None:
         if not self._is_disordered:
@@ -233,9 +241,9 @@ class Recorder:
                 self._logger.log({name: value for name, value in row.items() if name != "step"}, row["step"])
 
 
-def _versions(network: nn.Module) -> list[int]:
+def _versions(parameters: Sequence[Tensor]) -> list[int]:
     """Return how often each weight has been changed in place."""
-    return [parameter._version for parameter in network.parameters()]
+    return [parameter._version for parameter in parameters]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
