@@ -60,8 +60,7 @@ class Criterion:
         """The interval in which the claim holds."""
         if self.within is not None:
             return self.within
-        low = -float("inf") if self.at_least is None else self.at_least
-        return low, float("inf") if self.at_most is None else self.at_most
+        return -math.inf if self.at_least is None else self.at_least, math.inf if self.at_most is None else self.at_most
 
     @property
     def comparison(self) -> str:
@@ -72,8 +71,9 @@ class Criterion:
     @property
     def threshold(self) -> float | tuple[float, float]:
         """The bound, or both."""
-        bounds = tuple(bound for bound in self.bounds if math.isfinite(bound))
-        return bounds[0] if self.within is None else self.within
+        if self.within is not None:
+            return self.within
+        return next(bound for bound in self.bounds if math.isfinite(bound))
 
     def describe_bounds(self, signs: bool = False) -> str:
         """Return the bounds in words, or with signs of comparison."""
@@ -134,7 +134,6 @@ class Leaf:
         full: the experiment of the full run; null for the same one.
         full_replicas: how many seeds the full run has.
         quick: whether the quick run includes it.
-        gpu: what it costs on a GPU, without which it is not run; null where it needs none.
     """
 
     id: str
@@ -152,7 +151,6 @@ class Leaf:
     full: Experiment | None = None
     full_replicas: Count = 20
     quick: Flag = True
-    gpu: str | None = None
 
     def __post_init__(self) -> None:
         if not self.criteria:
@@ -166,7 +164,7 @@ class Leaf:
             return self.experiment, self.replicas
         return self.experiment if self.full is None else self.full, self.full_replicas
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """A hash of all that is written down before the run."""
         return hashlib.sha256(dump(self, FAMILIES).encode()).hexdigest()[:16]
@@ -268,7 +266,6 @@ def describe_leaf(paper: Paper, leaf: Leaf) -> list[tuple[str, str]]:
         ("ours", leaf.ours),
         ("adjusted" if leaf.primary else "unadjusted", _correction(paper, leaf)),
         *(("experiment", text) for text in _experiments(leaf)),
-        ("needs a GPU", leaf.gpu or ""),
         ("hash", leaf.hash),
     ]
     return [(heading, text) for heading, text in rows if text]

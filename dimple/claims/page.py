@@ -1,5 +1,6 @@
 """The page of the claims: what was predicted, by whom, what was measured, and what would change the verdict."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def _describe_judged(one: JudgedLeaf, films: Mapping[str, str]) -> dict[str, Any
         "seconds": f"{one.seconds:.0f}",
         "findings": findings,
         "beside": [
-            (meanings[column], format_number(estimate), f"{format_number(low)} to {format_number(high)}")
+            (meanings[column], *_format_beside(estimate, low, high))
             for column, estimate, low, high in one.judgement.beside
         ],
         "references": [(entry.value, entry.of, entry.seen) for entry in one.leaf.references],
@@ -114,6 +115,12 @@ def _describe_judged(one: JudgedLeaf, films: Mapping[str, str]) -> dict[str, Any
         "rows": f"{FOLDER}/{one.experiment.key}.parquet" if one.rows else "",
         "films": [(name, films[name]) for name in one.experiment.scenes if name in films],
     }
+
+
+def _format_beside(estimate: float, low: float, high: float) -> tuple[str, str]:
+    if math.isnan(estimate):
+        return "undefined", "no seed has a value"
+    return format_number(estimate), f"{format_number(low)} to {format_number(high)}"
 
 
 def _describe_parts(one: JudgedLeaf) -> list[tuple[str, list[str]]]:

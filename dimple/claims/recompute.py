@@ -33,7 +33,7 @@ def find_differences(file: Path) -> list[str]:
     stated = {str(leaf["id"]): leaf for leaf in content["leaves"]}
     reasons = {name: str(leaf["reason"]) for name, leaf in stated.items() if leaf["verdict"] == "not run"}
     store = RowStore(file.parent)
-    for one in judge_stored(choose_leaves(), mode, store, reasons):
+    for one in judge_stored(mode, store, reasons):
         if one.id in stated:
             differences += _compare(one, stated[one.id], store.path(one.experiment.key))
         elif one.rows:

@@ -55,8 +55,35 @@ class JudgedLeaf:
         return leaf_id(self.paper, self.leaf)
 
     def to_json(self) -> dict[str, Any]:
-        """Return its entry in claims.json."""
-        return _leaf_to_json(self)
+        """Return its entry in claims.json; estimate, interval and threshold are those of the criterion that decided."""
+        deciding = self.judgement.deciding
+        criterion = self.leaf.criteria[0] if deciding is None else deciding.criterion
+        headline = {} if deciding is None else _finding_to_json(deciding)
+        return {
+            "id": self.id,
+            "paper": self.paper.id,
+            "primary": self.leaf.primary,
+            "verdict": self.judgement.verdict,
+            "n": len(self.rows),
+            **{key: headline.get(key) for key in ("estimate", "low", "high")},
+            "threshold": criterion.threshold,
+            "comparison": criterion.comparison,
+            "null": headline.get("null"),
+            "seconds": round(self.seconds, 1),
+            "statement": self.leaf.statement,
+            "source": self.leaf.source,
+            "statistic": criterion.statistic,
+            "reason": self.judgement.reason,
+            "level": self.judgement.level,
+            "criteria": [_finding_to_json(finding) for finding in self.judgement.findings],
+            "beside": [
+                {"column": column, "estimate": estimate, "low": low, "high": high}
+                for column, estimate, low, high in self.judgement.beside
+            ],
+            "rows": self.experiment.key,
+            "rows_hash": _hash_rows(self.rows) if self.rows else None,
+            "hash": self.leaf.hash,
+        }
 
 
 @final
@@ -131,7 +158,7 @@ def run_claims(
     store.make_folder()
     reasons, is_interrupted = _run_missing(chosen, mode, store, resources, workers or Workers())
     asked = frozenset(leaf_id(paper, leaf) for paper, leaf in chosen)
-    leaves = tuple(one for one in judge_stored(choose_leaves(), mode, store, reasons) if one.rows or one.id in asked)
+    leaves = tuple(one for one in judge_stored(mode, store, reasons) if one.rows or one.id in asked)
     seconds = time.monotonic() - started
     result = JudgedClaims(mode, leaves, asked, seconds, str(resources.device), is_interrupted)
     write_json(out / JSON_FILE, result.to_json())
@@ -151,20 +178,17 @@ def parse_locations(data: Sequence[str]) -> dict[str, str]:
     return {location.partition(":")[0]: location for location in data}
 
 
-def judge_stored(
-    chosen: Sequence[tuple[Paper, Leaf]], mode: Mode, store: RowStore, reasons: Mapping[str, str]
-) -> tuple[JudgedLeaf, ...]:
-    """Return the judgements of the chosen leaves; the others of their papers count as far as they are stored.
+def judge_stored(mode: Mode, store: RowStore, reasons: Mapping[str, str]) -> tuple[JudgedLeaf, ...]:
+    """Return the judgements of all leaves in the order of the papers; without all its seeds a leaf is not run.
 
     Args:
-        chosen: the leaves.
         mode: "quick" or "full".
         store: the rows.
         reasons: why leaves were not run, by name.
     """
     result = []
-    for paper in dict.fromkeys(paper for paper, _ in chosen):
-        rows: dict[str, Any] = {}
+    for paper in load_papers():
+        rows: dict[str, Replicas | str] = {}
         for leaf in paper.leaves:
             experiment, replicas = leaf.run_of(mode)
             stored = store.read(experiment.key)
@@ -172,12 +196,14 @@ def judge_stored(
             reason = reasons.get(leaf_id(paper, leaf), f"{len(complete)} of {replicas} seeds so far")
             rows[leaf.id] = complete if len(complete) == replicas else reason
         judgements = judge_paper(paper, rows)
-        for leaf in (leaf for one, leaf in chosen if one is paper):
+        for leaf in paper.leaves:
             experiment, _ = leaf.run_of(mode)
             found = rows[leaf.id]
-            is_run = not isinstance(found, str)
-            seconds = store.seconds(experiment.key) if is_run else 0.0
-            result.append(JudgedLeaf(paper, leaf, judgements[leaf.id], experiment, found if is_run else {}, seconds))
+            if isinstance(found, str):
+                result.append(JudgedLeaf(paper, leaf, judgements[leaf.id], experiment, {}, 0.0))
+            else:
+                seconds = store.seconds(experiment.key)
+                result.append(JudgedLeaf(paper, leaf, judgements[leaf.id], experiment, found, seconds))
     return tuple(result)
 
 
@@ -190,7 +216,7 @@ def _run_missing(
     wanted: dict[Experiment, int] = {}
     for paper, leaf in chosen:
         experiment, replicas = leaf.run_of(mode)
-        reason = _refuse(leaf, mode, resources) or experiment.missing(resources)
+        reason = experiment.missing(resources) if mode == "full" or leaf.quick else NOT_IN_QUICK
         if reason:
             reasons[leaf_id(paper, leaf)] = reason
             continue
@@ -210,15 +236,6 @@ def _run_missing(
     except KeyboardInterrupt:
         return reasons, True
     return reasons, False
-
-
-def _refuse(leaf: Leaf, mode: Mode, resources: Resources) -> str:
-    """Return why a leaf is not run in a mode on a device; "" where it is."""
-    if mode == "quick" and not leaf.quick:
-        return NOT_IN_QUICK
-    if leaf.gpu is not None and resources.device.type == "cpu":
-        return f"needs a GPU: {leaf.gpu}"
-    return ""
 
 
 @final
@@ -247,44 +264,9 @@ def _replicate(experiment: Experiment, seed: int, resources: Resources, advance:
     return _Replica(experiment, seed, parts, time.process_time() - started)
 
 
-def hash_rows(rows: Replicas) -> str:
+def _hash_rows(rows: Replicas) -> str:
     """Return a hash of the rows of all replicas."""
     return hashlib.sha256(json.dumps({seed: rows[seed] for seed in sorted(rows)}).encode()).hexdigest()[:16]
-
-
-def _leaf_to_json(one: JudgedLeaf) -> dict[str, Any]:
-    """Return a leaf in claims.json; its estimate, interval and threshold are those of the criterion that decided."""
-    findings = one.judgement.findings
-    deciding = one.judgement.deciding
-    criterion = one.leaf.criteria[0] if deciding is None else deciding.criterion
-    headline = {} if deciding is None else _finding_to_json(deciding)
-    return {
-        "id": one.id,
-        "paper": one.paper.id,
-        "primary": one.leaf.primary,
-        "verdict": one.judgement.verdict,
-        "n": len(one.rows),
-        "estimate": headline.get("estimate"),
-        "low": headline.get("low"),
-        "high": headline.get("high"),
-        "threshold": criterion.threshold,
-        "comparison": criterion.comparison,
-        "null": headline.get("null"),
-        "seconds": round(one.seconds, 1),
-        "statement": one.leaf.statement,
-        "source": one.leaf.source,
-        "statistic": criterion.statistic,
-        "reason": one.judgement.reason,
-        "level": one.judgement.level,
-        "criteria": [_finding_to_json(finding) for finding in findings],
-        "beside": [
-            {"column": column, "estimate": estimate, "low": low, "high": high}
-            for column, estimate, low, high in one.judgement.beside
-        ],
-        "rows": one.experiment.key,
-        "rows_hash": hash_rows(one.rows) if one.rows else None,
-        "hash": one.leaf.hash,
-    }
 
 
 def _finding_to_json(finding: Finding) -> dict[str, Any]:

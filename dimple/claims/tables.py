@@ -92,9 +92,9 @@ def _describe_leaf(one: JudgedLeaf, is_wide: bool) -> list[tuple[int, "Text"]]:
 
 
 def _describe(finding: Finding, one: JudgedLeaf) -> str:
-    """Return the statistic that decided, and the parts that are the other way round."""
-    exceptions = one.judgement.reason.partition("; the other way round")
-    return finding.criterion.statistic + "".join(exceptions[1:])
+    """Return the statistic that decided, with the remarks of the reason on parts and null."""
+    remarks = [text for text in one.judgement.reason.split("; ") if text.startswith(("the other way", "the null"))]
+    return "; ".join([finding.criterion.statistic, *remarks])
 
 
 def count_verdicts(claims: JudgedClaims) -> str:

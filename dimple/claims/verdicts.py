@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, final
 
 import numpy as np
@@ -62,7 +62,7 @@ class Judgement:
         reason: one sentence.
         level: the level of the verdict, after the correction for the other primary leaves of the paper.
         findings: one for each criterion; empty if it was not run.
-        beside: the median and the ends of the 95 % interval of each column beside.
+        beside: the median and the ends of the 95 % interval of each column beside; nan where no seed has a value.
     """
 
     verdict: Verdict
@@ -102,14 +102,13 @@ def judge(leaf: Leaf, rows: Replicas | str, level: float = LEVEL) -> Judgement:
     verdict: Verdict = "contradicted" if "contradicted" in verdicts else "undecided"
     if verdicts == {"supported"}:
         verdict = "supported"
-    beside = tuple(
-        (entry.column, median_of(values), *median_interval(values))
-        for entry in leaf.beside
-        if len(values := defined(replica_values(rows, entry.column)))
-    )
+    values = {entry.column: defined(replica_values(rows, entry.column)) for entry in leaf.beside}
+    beside = tuple((column, median_of(found), *median_interval(found)) for column, found in values.items())
     judgement = Judgement(verdict, "", level, findings, beside)
     assert judgement.deciding is not None
     reason = _give_reason(judgement.deciding) + _name_exceptions(judgement.deciding, rows)
+    if verdict == "supported":
+        reason += _name_passing_nulls(findings)
     return dataclasses.replace(judgement, reason=reason)
 
 
@@ -221,6 +220,16 @@ def _give_reason(finding: Finding) -> str:
         needed = finding.replicas_needed
         text += f"; {f'about {needed}' if needed else 'over 1,000'} replicas would decide"
     return text
+
+
+def _name_passing_nulls(findings: Sequence[Finding]) -> str:
+    """Return the nulls that meet the bounds as well, where the statistic alone tells nothing about the claim."""
+    passing = [
+        f"{finding.null:.3g}"
+        for finding in findings
+        if finding.null is not None and finding.criterion.bounds[0] <= finding.null <= finding.criterion.bounds[1]
+    ]
+    return f"; the null or control meets it too ({', '.join(passing)})" if passing else ""
 
 
 def _name_exceptions(finding: Finding, rows: Replicas) -> str:

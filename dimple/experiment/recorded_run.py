@@ -1,7 +1,7 @@
 """The run of a recorded training: weights, measurements along the steps, a report, and a slice with its film."""
 
 import copy
-import dataclasses
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +21,12 @@ from dimple.experiment.probing.measured_run import (
     write_report_of_measured_run,
 )
 from dimple.experiment.probing.measurement import Measurement
-from dimple.experiment.probing.sources import Sources
+from dimple.experiment.probing.sources import LabeledPoints, Sources
+from dimple.experiment.provenance import add_costs
 from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_sources
+from dimple.progress import silent_progress
 from dimple.protocols import Progress
 from dimple.runs.run import SLICE_FOLDER
 
@@ -117,11 +119,15 @@ def write_recorded_run(
     )
     started = time.perf_counter()
     for step, state in networks.states():
-        run.write_snapshot(step, dict(state), 0.0)
+        # The loss of somebody else's training is not known.
+        run.write_snapshot(step, dict(state), math.nan)
     measured: list[tuple[int, Measurement]] = []
-    for step, network in networks:
-        with arguments.task(network.to(device)) as task:
-            measured.append((step, measure_task(task, progress)))
+    with progress("measure", len(networks)) as advance:
+        for step, network in networks:
+            with arguments.task(network.to(device)) as task:
+                measured.append((step, measure_task(task, silent_progress)))
+            add_costs(run.info, measured[-1][1].costs)
+            advance()
     write_measurements(run, measured, STEP_UNIT)
     run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
     run.save()
@@ -140,7 +146,7 @@ def _write_slice(
     images = arguments.x.dim() > 2
     sources = Sources(
         _PreparedSeries(networks, arguments),
-        {"train": _MemorySamples(arguments.x, arguments.y)},
+        {"train": LabeledPoints(arguments.x, arguments.y)},
         arguments.bounds,
         tuple(run.info["classes"]),
         STEP_UNIT,
@@ -152,21 +158,6 @@ def _write_slice(
         split="train", images=tuple(plane), axes="points" if len(plane) >= PLANE_POINTS else "gradient"
     )
     slice_sources(config, sources, run.path / SLICE_FOLDER, arguments.x.device, True, progress, RECORDED)
-
-
-@final
-@dataclasses.dataclass(frozen=True)
-class _MemorySamples:
-    """Samples in memory with their labels."""
-
-    x: Tensor
-    y: Tensor
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        return self.x[indices], self.y[indices]
 
 
 @final

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, Self, final
 import torch
 from torch import Tensor, nn
 
-from dimple.errors import DimpleError, UsageError
+from dimple.errors import DimpleError, UsageError, describe_cause
 from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
 from dimple.experiment.recorded_run import RecordedNetworks, copy_state, write_recorded_run
 from dimple.experiment.run import Run
@@ -127,7 +127,7 @@ class Recorder:
         self._next = 0.0
         self._step = -1
         # The model of the last call, its weights, and how often each of them had been changed.
-        self._last: tuple[nn.Module, list[Tensor], list[int]] | None = None
+        self._last: tuple[nn.Module, Sequence[Tensor], list[int]] | None = None
         self._network: nn.Module | None = None
         self._is_first = _is_first_process()
         self._copying = 0.0
@@ -159,8 +159,10 @@ class Recorder:
                 self._last = (model, self._last[1], _versions(self._last[1]))
                 return
             network = unwrap(model)
-            if not any(nn.parameter.is_lazy(parameter) for parameter in network.parameters()):
-                self._last = (model, list(network.parameters()), _versions(list(network.parameters())))
+            parameters = list(network.parameters())
+            # A lazy network has no weights before its first call.
+            if not any(map(nn.parameter.is_lazy, parameters)):
+                self._last = (model, parameters, _versions(parameters))
                 self._network = network
                 self._record(step, network)
         # Nothing here may end the training of somebody else.
@@ -202,27 +204,23 @@ class Recorder:
 
     def _fail(self, error: Exception) -> None:
         """Warn once, and record nothing more."""
-        text = str(error) if isinstance(error, DimpleError) else f"{type(error).__name__}: {error}"
-        self._failure = text
-        warnings.warn(f"the recorder stops at this step, and the training goes on: {text}", stacklevel=3)
+        self._failure = _sentence(error)
+        warnings.warn(f"the recorder stops at this step, and the training goes on: {self._failure}", stacklevel=3)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not _is_first_process():
+        if not self._is_first:
             return
         try:
             self._record_end()
-            if self._networks is None:
-                if self._failure:
-                    return
+            if self._networks is not None:
+                self._write()
+            elif not self._failure:
                 warnings.warn("nothing was recorded: call record(step, model) in the block", stacklevel=2)
-                return
-            self._write()
         # An error of the training itself is not hidden by one of the record.
         except Exception as problem:
-            text = str(problem) if isinstance(problem, DimpleError) else f"{type(problem).__name__}: {problem}"
-            warnings.warn(f"the record could not be measured: {text}", stacklevel=2)
+            warnings.warn(f"the record could not be measured: {_sentence(problem)}", stacklevel=2)
 
     def _write(self) -> None:
         assert self._networks is not None
@@ -239,6 +237,10 @@ class Recorder:
         if self._logger is not None:
             for row in statistics:
                 self._logger.log({name: value for name, value in row.items() if name != "step"}, row["step"])
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, DimpleError) else describe_cause(error)
 
 
 def _versions(parameters: Sequence[Tensor]) -> list[int]:

@@ -233,7 +233,7 @@ class RunFolder:
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         (self.path / "snapshots").mkdir(exist_ok=True)
         path = self.path / "snapshots" / f"{step:08d}.safetensors"
-        write_bytes(path, _to_safetensors(arrays, {"loss": repr(loss)}))
+        write_bytes(path, _to_safetensors(arrays, {"loss": json.dumps(loss)}))
 
     def read_snapshot(self, step: int, replica: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Return the weights and the training loss of a snapshot.

@@ -1,6 +1,7 @@
 """A recorder in somebody's training: it changes nothing, never raises, and leaves a run that every command opens."""
 
 import dataclasses
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,9 @@ def test_what_goes_wrong_while_recording_is_one_warning(tmp_path: Path) -> None:
         with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
             train(Uncopied(2, 2), 10, record)
     sentences = [str(one.message) for one in caught]
-    assert sentences[0].endswith("and the training goes on: TypeError: holds a lock")
+    # With the place in the user's code.
+    assert "and the training goes on: TypeError: holds a lock (" in sentences[0]
+    assert re.search(r"test_recorder\.py, line \d+\)$", sentences[0])
     assert len([one for one in sentences if "holds a lock" in one]) == 1
 
 

@@ -129,9 +129,7 @@ def _print_catalogue(names: list[str], show: str | None) -> None:
         if paper is not shown:
             out.print(f"\n{paper.authors}: {paper.title}", style="bold", markup=False)
             shown = paper
-        marks = ", ".join(
-            [*(["primary"] if leaf.primary else []), "quick" if leaf.quick else "full", *(["GPU"] if leaf.gpu else [])]
-        )
+        marks = ", ".join([*(["primary"] if leaf.primary else []), "quick" if leaf.quick else "full"])
         out.print(f"  {paper.id}.{leaf.id} ({marks})", markup=False)
         out.print(Padding(Text(leaf.statement, style="dim"), (0, 0, 0, 4)))
 

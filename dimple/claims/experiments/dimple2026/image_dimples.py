@@ -29,7 +29,6 @@ class ImageDimples(Experiment):
 
     Args:
         scene: a built-in scene of images.
-        dataset: its data set, "" for the digits, which are always at hand.
         images: training and test images that are measured, as many of each.
         dim: dimension of the tangent spaces, from local principal components.
         neighbors: training images of each estimate.
@@ -41,7 +40,6 @@ class ImageDimples(Experiment):
     version: ClassVar[int] = 1
 
     scene: str = "digits"
-    dataset: str = ""
     images: Count = 60
     dim: Count = 8
     neighbors: Count = 30

@@ -32,13 +32,11 @@ class ConfidenceAndMargin(Experiment):
 
     Args:
         scene: a built-in scene.
-        dataset: that has to be on this machine; empty for digits.
         epochs: of training.
         set: further changes of the scene.
     """
 
     scene: str = "digits"
-    dataset: str = ""
     epochs: Count = 60
     set: tuple[str, ...] = ("data.subset=100", "training.batch_size=32")
 

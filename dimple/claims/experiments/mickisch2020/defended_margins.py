@@ -36,7 +36,6 @@ class DefendedMargins(Experiment):
 
     Args:
         scene: a built-in scene.
-        dataset: that has to be on this machine; empty for digits.
         epochs: of training.
         images: training images that are measured.
         eps_l2: radius of the adversarial training in l2.
@@ -46,7 +45,6 @@ class DefendedMargins(Experiment):
     """
 
     scene: str = "digits"
-    dataset: str = ""
     epochs: Count = 40
     images: Count = 200
     eps_l2: Positive = 0.5

@@ -42,7 +42,6 @@ class MarginCourse(Experiment):
 
     Args:
         scene: a built-in scene.
-        dataset: that has to be on this machine; empty for digits.
         epochs: of training, with a snapshot after each.
         images: of each split, measured at each snapshot that is compared.
         min_wrong: fewest wrong images that are compared.
@@ -51,7 +50,6 @@ class MarginCourse(Experiment):
     """
 
     scene: str = "digits"
-    dataset: str = ""
     epochs: Count = 60
     images: Count = 200
     min_wrong: Count = 100

@@ -12,6 +12,7 @@ from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.mickisch2020.defended_margins import train_arm
 from dimple.claims.experiments.mickisch2020.margins import deepfool_distances, epoch_changes
 from dimple.data import DataSplits
+from dimple.scene import load_scene
 from dimple.settings import Count, Positive, settings
 
 FACTORS = ("data", "architecture", "initial_scale", "epoch")
@@ -29,7 +30,6 @@ class MarginVariance(Experiment):
 
     Args:
         scenes_by_data: a built-in scene and changes of its data, for each data set.
-        data_sets: that have to be on this machine.
         architectures: changes of the network.
         initial_scales: factors of the initial weights.
         epochs: of training.
@@ -38,7 +38,6 @@ class MarginVariance(Experiment):
     """
 
     scenes_by_data: tuple[tuple[str, ...], ...] = (("digits",), ("digits", "data.classes=[0, 1, 2, 3, 4]"))
-    data_sets: tuple[str, ...] = ()
     architectures: tuple[str, ...] = (
         "network={kind: mlp, widths: [128]}",
         "network={kind: mlp, widths: [64, 64]}",
@@ -53,7 +52,8 @@ class MarginVariance(Experiment):
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return self.data_sets
+        found = (load_scene(scene, changes).data.dataset for scene, *changes in self.scenes_by_data)
+        return tuple(dict.fromkeys(dataset for dataset in found if dataset))
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         sizes = (len(self.scenes_by_data), len(self.architectures), len(self.initial_scales), self.epochs)

@@ -46,7 +46,6 @@ class ImageTangents(Experiment):
 
     Args:
         scene: a built-in scene of images.
-        dataset: its data set, "" for data that are always at hand.
         images: test images that are measured.
         dim: dimension of the tangent spaces.
         neighbors: training images of each local estimate.
@@ -60,7 +59,6 @@ class ImageTangents(Experiment):
     version: ClassVar[int] = 1
 
     scene: str = "digits"
-    dataset: str = ""
     images: Count = 40
     dim: Count = 8
     neighbors: Count = 30

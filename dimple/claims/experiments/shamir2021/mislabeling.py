@@ -98,7 +98,6 @@ class MislabeledImages(Experiment):
 
     Args:
         scene: a built-in scene of images.
-        dataset: its data set, "" for the digits, which are always at hand.
         eps: largest l2 norm of a perturbation, in pixels of [0, 1].
         steps: gradient steps of its search.
         error_epochs: epochs of the first network whose errors are learned.
@@ -108,7 +107,6 @@ class MislabeledImages(Experiment):
     version: ClassVar[int] = 1
 
     scene: str = "digits"
-    dataset: str = ""
     eps: Positive = 1.0
     steps: Count = 20
     error_epochs: Count = 1

@@ -31,7 +31,6 @@ class PerturbationParts(Experiment):
 
     Args:
         scene: a built-in scene of images.
-        dataset: its data set, "" for the digits, which are always at hand.
         images: test images that are measured.
         dim: dimension of the tangent spaces.
         neighbors: training images of each estimate.
@@ -42,7 +41,6 @@ class PerturbationParts(Experiment):
     version: ClassVar[int] = 1
 
     scene: str = "digits"
-    dataset: str = ""
     images: Count = 100
     dim: Count = 8
     neighbors: Count = 30

@@ -26,7 +26,6 @@ class DistortionTable(Experiment):
     of the linear networks; `found`, the smallest fraction of images for which a change is found.
 
     Args:
-        dataset: that has to be on this machine; empty for digits.
         set: changes of the scene `digits` that give the data.
         penalty: as in `table_networks`.
         epochs: as in `table_networks`.
@@ -36,7 +35,6 @@ class DistortionTable(Experiment):
         method: of the search.
     """
 
-    dataset: str = ""
     set: tuple[str, ...] = ()
     penalty: Penalty = "half"
     epochs: Count = 30
@@ -48,8 +46,8 @@ class DistortionTable(Experiment):
     version: ClassVar[int] = 1
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
+    def scenes(self) -> tuple[str, ...]:
+        return ("digits",)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         networks: dict[str, nn.Module] = {}

@@ -24,7 +24,6 @@ class LayerPools(Experiment):
     one of the first two; `input_over_decay`, and `all_over_input`.
 
     Args:
-        dataset: that has to be on this machine; empty for digits.
         set: changes of the scene `digits` that give the data.
         width: units of each hidden layer.
         epochs: of training.
@@ -34,7 +33,6 @@ class LayerPools(Experiment):
         dropout: fraction of the hidden units that are left out.
     """
 
-    dataset: str = ""
     set: tuple[str, ...] = ("data.subset=400",)
     width: Count = 50
     epochs: Count = 20
@@ -46,8 +44,8 @@ class LayerPools(Experiment):
     version: ClassVar[int] = 1
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
+    def scenes(self) -> tuple[str, ...]:
+        return ("digits",)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         networks: dict[str, nn.Module] = {}

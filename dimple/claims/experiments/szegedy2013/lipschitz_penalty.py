@@ -25,7 +25,6 @@ class LipschitzPenalty(Experiment):
     training accuracy.
 
     Args:
-        dataset: that has to be on this machine; empty for digits.
         set: changes of the scene `digits` that give the data.
         width: units of each hidden layer.
         max_epochs: of training.
@@ -34,7 +33,6 @@ class LipschitzPenalty(Experiment):
         images: test images that are distorted.
     """
 
-    dataset: str = ""
     set: tuple[str, ...] = ()
     width: Count = 50
     max_epochs: Count = 40
@@ -45,8 +43,8 @@ class LipschitzPenalty(Experiment):
     version: ClassVar[int] = 1
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
+    def scenes(self) -> tuple[str, ...]:
+        return ("digits",)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         arms = {

@@ -34,7 +34,6 @@ class NetworkTransfer(Experiment):
     of a linear one minus the reverse.
 
     Args:
-        dataset: that has to be on this machine; empty for digits.
         set: changes of the scene `digits` that give the data.
         epochs: as in `table_networks`.
         widths: as in `table_networks`.
@@ -44,7 +43,6 @@ class NetworkTransfer(Experiment):
         noise_draws: of the comparison.
     """
 
-    dataset: str = ""
     set: tuple[str, ...] = ()
     epochs: Count = 8
     widths: tuple[Count, Count] = (50, 100)
@@ -56,8 +54,8 @@ class NetworkTransfer(Experiment):
     version: ClassVar[int] = 1
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
+    def scenes(self) -> tuple[str, ...]:
+        return ("digits",)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         tables = table_networks("half", self.epochs, self.widths, self.units)

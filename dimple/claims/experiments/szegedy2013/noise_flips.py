@@ -32,7 +32,6 @@ class NoiseFlips(Experiment):
     median over the networks of the mean distortion.
 
     Args:
-        dataset: that has to be on this machine; empty for digits.
         set: changes of the scene `digits` that give the data.
         epochs: as in `table_networks`.
         widths: as in `table_networks`.
@@ -41,7 +40,6 @@ class NoiseFlips(Experiment):
         draws: of noise for each image.
     """
 
-    dataset: str = ""
     set: tuple[str, ...] = ()
     epochs: Count = 8
     widths: tuple[Count, Count] = (50, 100)
@@ -52,8 +50,8 @@ class NoiseFlips(Experiment):
     version: ClassVar[int] = 1
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        return (self.dataset,) if self.dataset else ()
+    def scenes(self) -> tuple[str, ...]:
+        return ("digits",)
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         networks: dict[str, nn.Module] = {}

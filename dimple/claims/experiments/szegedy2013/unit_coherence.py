@@ -31,12 +31,10 @@ class UnitCoherence(Experiment):
 
     Args:
         scene: a built-in scene.
-        dataset: that has to be on this machine; empty for digits.
         set: changes of the scene.
     """
 
     scene: str = "digits"
-    dataset: str = ""
     set: tuple[str, ...] = ("network={kind: convnet}", "training.epochs=20")
 
     version: ClassVar[int] = 1
