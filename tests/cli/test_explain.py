@@ -16,6 +16,8 @@ from dimple.scene.kinds import choose_kinds, describe_kind, scene_kinds
 from dimple.scene.scene import FAMILIES
 from dimple.scene.yaml_nodes import parse_yaml
 from dimple.settings import settings
+from dimple.stats.aggregate import is_comparison_column
+from dimple.views.content.labels import format_number
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -47,8 +49,13 @@ def test_every_number_of_a_run_is_explained(
     simulated = simulate(load_scene("circle_in_2d", changes), tmp_path / "run", film=False)
     code, out, _ = run(monkeypatch, capsys, "explain", str(tmp_path / "run"))
     assert code == 0 and out.startswith(f"verdict: {simulated.info['summary']['verdict']}")
-    missing = [name for name in simulated.info["summary"]["final"] if f"\n{name} = " not in out]
+    final = simulated.info["summary"]["final"]
+    missing = [name for name in final if not is_comparison_column(name, final) and f"\n{name} = " not in out]
     assert missing == []
+    # A comparison stands beside its number.
+    majority = final["train_majority_accuracy"]
+    assert f"\ntrain_accuracy = {final['train_accuracy']:.3f}".rstrip("0") in out
+    assert f"[fraction], comparison {format_number(majority)}: training accuracy" in out
 
 
 @pytest.mark.parametrize("key", [*scene_kinds()])

@@ -40,6 +40,7 @@ def _explain_quantity(name: str) -> None:
 
 def _explain_run(path: Path) -> None:
     from dimple.runs import RunFolder
+    from dimple.stats.aggregate import is_comparison_column
 
     run = RunFolder.open(path)
     summary: dict[str, Any] = run.info.get("summary", {})
@@ -49,8 +50,8 @@ def _explain_run(path: Path) -> None:
     units = _units(run)
     for name, value in row.items():
         entry = describe_column(name)
-        if entry.meaning and isinstance(value, int | float):
-            _print(name, entry, _format(value, units.get(name, "")))
+        if entry.meaning and isinstance(value, int | float) and not is_comparison_column(name, row):
+            _print(name, entry, _format(row, name, units.get(name, "")))
 
 
 def _units(run: "RunFolder") -> dict[str, str]:
@@ -58,10 +59,15 @@ def _units(run: "RunFolder") -> dict[str, str]:
     return {column: unit for name in names for column, unit in run.units(name).items()}
 
 
-def _format(value: float, unit: str) -> str:
-    from dimple.views.content.labels import format_number
+def _format(row: dict[str, Any], name: str, unit: str) -> str:
+    """Return a quantity with its unit and its comparison."""
+    from dimple.views.content.labels import format_null, format_statistic
 
-    return f" = {format_number(value)}{f' [{unit}]' if unit and unit != 'number' else ''}"
+    comparison = format_null(row, name)
+    return (
+        f" = {format_statistic(row, name)}{f' [{unit}]' if unit and unit != 'number' else ''}"
+        f"{comparison and f', comparison {comparison}'}"
+    )
 
 
 def _print(name: str, entry: ColumnMeaning, value: str) -> None:
