@@ -271,6 +271,14 @@ def describe_leaf(paper: Paper, leaf: Leaf) -> list[tuple[str, str]]:
     return [(heading, text) for heading, text in rows if text]
 
 
+def leaf_to_json(paper: Paper, leaf: Leaf) -> dict[str, Any]:
+    """Return what `describe_leaf` says, for a script: the texts of each heading, and the marks of the leaf."""
+    texts: dict[str, Any] = {}
+    for heading, text in describe_leaf(paper, leaf):
+        texts.setdefault(heading.replace(" ", "_").replace("'", ""), []).append(text)
+    return {"id": leaf_id(paper, leaf), "paper": paper.id, "primary": leaf.primary, "quick": leaf.quick, **texts}
+
+
 def _correction(paper: Paper, leaf: Leaf) -> str:
     if not leaf.primary:
         return "a secondary claim; its interval has 95 % alone"

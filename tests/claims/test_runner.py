@@ -241,6 +241,11 @@ def test_the_command_prints_runs_and_verifies(
     assert "known2026.large (primary, quick)" in capsys.readouterr().out
     assert run_command(monkeypatch, "--show", "known2026.near") == 0
     assert "It is near 10" in capsys.readouterr().out
+    assert run_command(monkeypatch, "--show", "known2026.near", "--json") == 0
+    assert "It is near 10" in json.loads(capsys.readouterr().out)["claim"][0]
+    assert run_command(monkeypatch, "--list", "--json") == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert json.loads(first)["id"] == "known2026.large"
     assert Known.runs == []
     assert run_command(monkeypatch, "known2026", "--out", str(tmp_path), "--jobs", "1", "--json") == 0
     (line,) = capsys.readouterr().out.splitlines()
@@ -253,6 +258,9 @@ def test_the_command_prints_runs_and_verifies(
     file = tmp_path / "claims.json"
     assert run_command(monkeypatch, "--verify", str(file)) == 0
     file.write_text(file.read_text().replace('"verdict": "supported"', '"verdict": "contradicted"', 1))
+    assert run_command(monkeypatch, "--verify", str(file), "--json") == 5
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out.splitlines()[-1])["differences"]) == 1 and "thresholds give 'supported'" in printed.err
     assert run_command(monkeypatch, "--verify", str(file)) == 5
     assert "thresholds give 'supported'" in capsys.readouterr().err
     assert run_command(monkeypatch, "nothing") == 2

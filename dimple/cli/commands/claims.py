@@ -61,10 +61,10 @@ def claims(
     replica after another; the same command continues an interrupted run.
     """
     if list_only or show is not None:
-        _print_catalogue(names or [], show)
+        _print_catalogue([*(names or []), *([] if show is None else [show])], show is not None, as_json)
         return
     if verify is not None:
-        _check_file(verify)
+        _check_file(verify, as_json)
         return
     result = _run(names or [], full, data or [], out, films, device, jobs)
     if as_json:
@@ -103,35 +103,40 @@ def _run(
     return result
 
 
-def _check_file(file: Path) -> None:
+def _check_file(file: Path, as_json: bool) -> None:
     from dimple.claims.recompute import find_differences
 
     differences = find_differences(file)
+    if as_json:
+        console.print_json({"file": str(file), "differences": differences})
     if differences:
         raise RunError(*(f"{file}: {sentence}" for sentence in differences))
-    typer.echo(f"{file}: every verdict follows from the stored rows, by the thresholds of this version")
+    if not as_json:
+        typer.echo(f"{file}: every verdict follows from the stored rows, by the thresholds of this version")
 
 
-def _print_catalogue(names: list[str], show: str | None) -> None:
+def _print_catalogue(names: list[str], whole: bool, as_json: bool) -> None:
+    """Print what is written down about claims: one line of JSON each, the whole text, or the statement."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
-    from dimple.claims.catalogue import choose_leaves
+    from dimple.claims.catalogue import choose_leaves, leaf_to_json
 
     out = Console(highlight=False)
-    if show is not None:
-        for paper, leaf in choose_leaves((show,)):
-            _print_leaf(out, paper, leaf)
-        return
     shown = None
     for paper, leaf in choose_leaves(tuple(names)):
-        if paper is not shown:
-            out.print(f"\n{paper.authors}: {paper.title}", style="bold", markup=False)
-            shown = paper
-        marks = ", ".join([*(["primary"] if leaf.primary else []), "quick" if leaf.quick else "full"])
-        out.print(f"  {paper.id}.{leaf.id} ({marks})", markup=False)
-        out.print(Padding(Text(leaf.statement, style="dim"), (0, 0, 0, 4)))
+        if as_json:
+            console.print_json(leaf_to_json(paper, leaf))
+        elif whole:
+            _print_leaf(out, paper, leaf)
+        else:
+            if paper is not shown:
+                out.print(f"\n{paper.authors}: {paper.title}", style="bold", markup=False)
+                shown = paper
+            marks = ", ".join([*(["primary"] if leaf.primary else []), "quick" if leaf.quick else "full"])
+            out.print(f"  {paper.id}.{leaf.id} ({marks})", markup=False)
+            out.print(Padding(Text(leaf.statement, style="dim"), (0, 0, 0, 4)))
 
 
 def _print_leaf(out: "Console", paper: "Paper", leaf: "Leaf") -> None:
