@@ -260,7 +260,10 @@ def test_the_command_prints_runs_and_verifies(
     file.write_text(file.read_text().replace('"verdict": "supported"', '"verdict": "contradicted"', 1))
     assert run_command(monkeypatch, "--verify", str(file), "--json") == 5
     printed = capsys.readouterr()
-    assert len(json.loads(printed.out.splitlines()[-1])["differences"]) == 1 and "thresholds give 'supported'" in printed.err
+    assert (
+        len(json.loads(printed.out.splitlines()[-1])["differences"]) == 1
+        and "thresholds give 'supported'" in printed.err
+    )
     assert run_command(monkeypatch, "--verify", str(file)) == 5
     assert "thresholds give 'supported'" in capsys.readouterr().err
     assert run_command(monkeypatch, "nothing") == 2

@@ -10,7 +10,7 @@ def view(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")],
     other: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN2", help="Second run, shown next to it at the same steps with the same camera."),
+        typer.Argument(metavar="RUN2", help="Second run, shown next to it at the same steps."),
     ] = None,
     fps: Annotated[int, typer.Option(metavar="NUMBER", help="Snapshots per second when they are played.")] = 8,
 ) -> None:

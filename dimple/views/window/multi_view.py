@@ -59,7 +59,7 @@ class ViewOptions:
 
 @final
 class MultiView:
-    """Runs side by side in one plotter, with a common camera, training step and legend.
+    """Runs side by side in one plotter, with a common training step and legend, and one camera or one each.
 
     Args:
         animations: of the runs, at least one, of scenes in the same space.
@@ -76,7 +76,6 @@ class MultiView:
         step: the training step that is shown.
         plotter: the plotter of all panels.
         panels: one for each run.
-        vtk_camera: the camera of all panels.
     """
 
     def __init__(
@@ -104,22 +103,21 @@ class MultiView:
             self.plotter.subplot(0, column)
             name = animation.run.path.name if has_duplicates else title
             self.panels.append(RunPanel(self.plotter, animation, name, scale))
-        self.vtk_camera: Any = self.panels[0].renderer.camera
-        for panel in self.panels[1:]:
-            panel.renderer.camera = self.vtk_camera
+        self.link_cameras(True)
+        combined = self._combined_drawing()
+        first_renderer = self.panels[0].renderer
+        shift = self._shift_plane_from_captions if animations[0].is_planar else self._shift_space_from_captions
+        self._shift_from_captions = functools.partial(shift, combined)
         # The clipping range must contain the boxes of all runs, because they share the camera, and the outlines of
         # points, which lie a little in front of the boxes.
-        combined = self._combined_drawing()
         padding = HIDDEN_OUTLINE_DEPTH * combined.longest_side
         bounds = [
             end
             for low, high in zip(combined.low, combined.high, strict=True)
             for end in (low - padding, high + padding)
         ]
-        first_renderer = self.panels[0].renderer
-        first_renderer.AddObserver("StartEvent", lambda *_: first_renderer.ResetCameraClippingRange(bounds))
-        shift = self._shift_plane_from_captions if animations[0].is_planar else self._shift_space_from_captions
-        self._shift_from_captions = functools.partial(shift, combined)
+        for panel in self.panels:
+            panel.renderer.AddObserver("StartEvent", functools.partial(_reset_clipping, panel.renderer, bounds))
         first_renderer.AddObserver("StartEvent", lambda *_: self._shift_from_captions())
         self._legend = Overlay(first_renderer, (0.0, 0.0), OVERLAY_PADDING * scale)
         self.reset_camera()
@@ -170,15 +168,24 @@ class MultiView:
 
     @property
     def camera(self) -> Camera:
-        """The common camera of all panels."""
-        return camera_from_vtk(self.vtk_camera)
+        """The camera of the first panel, and of all while they are linked."""
+        return camera_from_vtk(self.panels[0].renderer.camera)
+
+    @property
+    def cameras_linked(self) -> bool:
+        """Whether all panels have one camera."""
+        return all(panel.renderer.camera is self.panels[0].renderer.camera for panel in self.panels)
+
+    def link_cameras(self, linked: bool) -> None:
+        """Give all panels the camera of the first one, or each panel a camera of its own, which starts as a copy."""
+        first = self.panels[0].renderer.camera
+        for panel in self.panels[1:]:
+            panel.renderer.camera = first if linked else first.copy()
 
     def set_camera(self, camera: Camera) -> None:
-        """Move the common camera."""
-        self.vtk_camera.position = tuple(camera.position.tolist())
-        self.vtk_camera.focal_point = tuple(camera.focal_point.tolist())
-        self.vtk_camera.up = tuple(camera.up.tolist())
-        self.vtk_camera.view_angle = VIEW_ANGLE
+        """Move the cameras of all panels."""
+        for panel in self.panels:
+            _move_camera(panel, camera)
 
     def reset_camera(self) -> None:
         """Move the camera to its first position, from which the boxes of all runs are visible."""
@@ -212,7 +219,9 @@ class MultiView:
     def offscreen_copy(self, size: tuple[int, int], scale: int = 1) -> "MultiView":
         """Return the same view off the screen, without controls. Translucent surfaces are sorted by depth."""
         copy = MultiView(self.animations, (scale * size[0], scale * size[1]), self.options, scale=scale)
-        copy.set_camera(self.camera)
+        copy.link_cameras(self.cameras_linked)
+        for panel, copied in zip(self.panels, copy.panels, strict=True):
+            _move_camera(copied, camera_from_vtk(panel.renderer.camera))
         if self.options.translucent:
             for panel in copy.panels:
                 panel.renderer.enable_depth_peeling(4)
@@ -244,7 +253,7 @@ class MultiView:
                 needed = max(needed, covered_width + float(np.sqrt(radius**2 - above**2)))
         is_close_up = self.options.cut_direction is not None
         shift = 0.0 if is_close_up else max(0.0, min(needed - width / 2, width / 2 - radius))
-        self.vtk_camera.SetWindowCenter(-2 * shift / max(width, 1), 0.0)
+        self._set_window_center(-2 * shift / max(width, 1))
 
     def _shift_plane_from_captions(self, combined: Drawing) -> None:
         """Move a planar scene to the right of legend and captions, as far as it stays inside the image."""
@@ -254,7 +263,11 @@ class MultiView:
         covered_width = max(
             self._legend.size[0] + 2 * self._legend.padding, *(panel.caption_size[0] for panel in self.panels)
         )
-        self.vtk_camera.SetWindowCenter(-max(0.0, min(covered_width, free)) / max(width, 1), 0.0)
+        self._set_window_center(-max(0.0, min(covered_width, free)) / max(width, 1))
+
+    def _set_window_center(self, center: float) -> None:
+        for panel in self.panels:
+            panel.renderer.camera.SetWindowCenter(center, 0.0)
 
     def _combined_drawing(self) -> Drawing:
         """Return the first drawing with a box that contains those of all runs."""
@@ -271,6 +284,18 @@ class MultiView:
                 panel.surfaces.clip_by_plane(picked.position, self.options.cut_direction)
             else:
                 panel.surfaces.remove_clipping()
+
+
+def _move_camera(panel: RunPanel, camera: Camera) -> None:
+    moved = panel.renderer.camera
+    moved.position = tuple(camera.position.tolist())
+    moved.focal_point = tuple(camera.focal_point.tolist())
+    moved.up = tuple(camera.up.tolist())
+    moved.view_angle = VIEW_ANGLE
+
+
+def _reset_clipping(renderer: Any, bounds: list[float], *_: object) -> None:
+    renderer.ResetCameraClippingRange(bounds)
 
 
 def _make_plotter(columns: int, size: tuple[int, int], off_screen: bool, with_controls: bool) -> "pv.Plotter":

@@ -3,10 +3,12 @@
 import functools
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 from PIL import Image
 
 from dimple.views.content.camera import camera_from_vtk
 from dimple.views.content.frame import Frame
+from dimple.views.drawing.axes import draw_axes
 from dimple.views.drawing.info_panels import caption_content, draw_info_panel
 from dimple.views.style.markers import HIDDEN_OUTLINE_DEPTH
 from dimple.views.vtk.billboards import BillboardOverlay, make_billboards
@@ -60,6 +62,9 @@ class RunPanel:
         self._markers = Markers(plotter, first.points, HIDDEN_OUTLINE_DEPTH * first.longest_side, scale)
         self._caption = Overlay(self.renderer, (0.0, 1.0), OVERLAY_PADDING * scale)
         self._point_info = Overlay(self.renderer, (1.0, 1.0), OVERLAY_PADDING * scale, self._caption)
+        self._axes = Overlay(self.renderer, (1.0, 0.0), OVERLAY_PADDING * scale)
+        self._axes_view: bytes | None = None
+        self.renderer.AddObserver("StartEvent", lambda *_: self._show_axes())
         self._billboards = BillboardOverlay(self.renderer)
         self._caption_images: dict[int, Image.Image] = {}
 
@@ -82,6 +87,14 @@ class RunPanel:
         self._caption.show(self._caption_image(index))
         self._billboards.show(self.frame, make_billboards(self.frame, self._scale))
         self.pick(None if self.picked_point is None else self.picked_point.index)
+
+    def _show_axes(self) -> None:
+        """Draw axes and scale bar again if the camera or the height of the panel changed."""
+        camera, height = camera_from_vtk(self.renderer.camera), int(self.renderer.GetSize()[1])
+        view = np.concatenate([camera.position, camera.focal_point, camera.up, [height]]).tobytes()
+        if height > 0 and view != self._axes_view:
+            self._axes_view = view
+            self._axes.show(draw_axes(camera, height, self._scale))
 
     def _caption_image(self, index: int) -> Image.Image:
         if index not in self._caption_images:

@@ -106,7 +106,8 @@ class Viewer:
         self.plotter: Any = self.multi_view.plotter
         self.background_task = BackgroundTask(self._show_message)
         self._controls = Controls(self.plotter, len(self.steps), self._key_bindings(), self._on_slide, self.click)
-        self.show_index(0)
+        # As the page does, the window opens at the end of the training.
+        self.show_index(len(self.steps) - 1)
 
     @property
     def quantity(self) -> Quantity:
@@ -184,6 +185,13 @@ class Viewer:
         self.multi_view.reset_camera()
         self.plotter.render()
 
+    def toggle_linked_cameras(self) -> None:
+        """Give each run a camera of its own, or all of them that of the first one."""
+        linked = not self.multi_view.cameras_linked
+        self._leave_close_up()
+        self.multi_view.link_cameras(linked)
+        self._show_message("one camera for all runs" if linked else "each run has its own camera; l: one for all")
+
     def save_screenshot(self) -> None:
         """Write a screenshot next to the run folder."""
         try:
@@ -242,6 +250,11 @@ class Viewer:
             KeyBinding("z", "z", "zoom to the picked point and cut the scene open, or go back", self.toggle_close_up),
             KeyBinding("Escape", "Esc", "deselect the point", self.deselect_point),
             KeyBinding("r", "r", "reset the camera", self.reset_camera),
+            *(
+                [KeyBinding("l", "l", "give each run its own camera, or all the same", self.toggle_linked_cameras)]
+                if len(self.multi_view.panels) > 1
+                else []
+            ),
             KeyBinding("s", "s", "save a screenshot next to the run folder", self.save_screenshot),
             KeyBinding("f", "f", "record a film next to the run folder, or stop", self.toggle_recording),
             KeyBinding("h", "h", "show or hide this list", self._toggle_key_list),

@@ -40,7 +40,7 @@ def test_a_point_behind_the_boundary_is_an_outline(rendering: None, depth: float
     viewer.multi_view.render()
     image = np.asarray(viewer.multi_view.render())
     size = viewer.size
-    shift = viewer.multi_view.vtk_camera.GetWindowCenter()[0]
+    shift = viewer.multi_view.panels[0].renderer.camera.GetWindowCenter()[0]
     viewer.close()
     pixels, _ = camera.project(position, size)
     # The scene is beside the captions.

@@ -63,7 +63,7 @@ def test_names_move_to_visible_positions_when_the_camera_moves(viewer: Viewer) -
 
     before = inspect_names()
     assert sum(is_visible for is_visible, _ in before) >= len(NAMES)
-    viewer.multi_view.vtk_camera.Azimuth(180)
+    viewer.multi_view.panels[0].renderer.camera.Azimuth(180)
     assert inspect_names() != before
 
 

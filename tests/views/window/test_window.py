@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from dimple.errors import DeviceError, RunError
+from dimple.views.content.camera import camera_from_vtk
+from dimple.views.drawing.axes import draw_axes, scale_bar
 from dimple.views.drawing.info_panels import caption_content
 from dimple.views.window.animation import RunView
 from dimple.views.window.colorings import GRADIENT_NORM, MANIFOLD_DEPTH, MANIFOLD_DISTANCE, MOVEMENT, SIDE_CLASS
@@ -84,14 +86,16 @@ def finish(viewer: Viewer) -> None:
 
 
 def test_keys_step_and_stop_at_the_ends(viewer: Viewer) -> None:
-    indices = []
-    for key in ("Right", "Right", "Left", "End", "Right", "Home", "Left"):
+    # Like the page, the window opens at the end of the training.
+    indices = [viewer.index]
+    for key in ("Home", "Left", "Right", "Right", "Left", "End", "Right"):
         press(viewer, key)
         indices.append(viewer.index)
-    assert indices == [1, 2, 1, 3, 3, 0, 0]
+    assert indices == [3, 0, 0, 1, 2, 1, 3, 3]
 
 
 def test_space_plays_to_the_end_and_then_from_the_start(viewer: Viewer) -> None:
+    press(viewer, "Home")
     viewer.play_next()
     assert viewer.index == 0
     press(viewer, "space")
@@ -249,8 +253,8 @@ def test_a_close_up_shows_the_step_in_its_true_length_and_can_be_left(viewer: Vi
 
 def test_r_resets_the_camera(viewer: Viewer) -> None:
     before = viewer.multi_view.camera.position
-    viewer.multi_view.vtk_camera.zoom(3)
-    viewer.multi_view.vtk_camera.azimuth = 40
+    viewer.multi_view.panels[0].renderer.camera.zoom(3)
+    viewer.multi_view.panels[0].renderer.camera.azimuth = 40
     press(viewer, "r")
     assert viewer.multi_view.camera.position == pytest.approx(before)
 
@@ -279,7 +283,7 @@ def test_a_film_records_the_view_and_reports_progress(viewer: Viewer, tmp_path: 
     viewer._controls.show_message = messages.append
     press(viewer, "c")
     finish(viewer)
-    viewer.multi_view.vtk_camera.azimuth = 30
+    viewer.multi_view.panels[0].renderer.camera.azimuth = 30
     press(viewer, "f")
     finish(viewer)
     (film,) = viewer.written_files
@@ -346,6 +350,39 @@ def test_two_runs_share_slider_camera_legend_and_picked_points(rendering: None, 
         assert image.text["Seed"] == "3"
         assert image.text["Settings"] == "name: ball-0\n---\nname: ball-1"
     viewer.close()
+
+
+def test_l_gives_each_run_a_camera_of_its_own_and_back(rendering: None, tmp_path: Path) -> None:
+    runs = [ball_run_view(tmp_path / "ball-0"), ball_run_view(tmp_path / "ball-1")]
+    viewer = Viewer(runs, off_screen=True, size=(1500, 500))
+    first, second = viewer.multi_view.panels
+    start = viewer.multi_view.camera
+    press(viewer, "l")
+    second.renderer.camera.azimuth = 90
+    assert viewer.multi_view.camera.position == pytest.approx(start.position)
+    assert viewer.multi_view.camera.forward @ camera_from_vtk(second.renderer.camera).forward < 0.9
+    assert not np.array_equal(render(viewer)[100:300, 1200:1300], render(viewer)[100:300, 450:550])
+    press(viewer, "s")
+    with Image.open(viewer.written_files[0]) as image:
+        saved = np.asarray(image.convert("RGB"), dtype=int)
+    assert np.abs(saved - render(viewer)[:450]).mean() < 2.5
+    press(viewer, "l")
+    assert first.renderer.camera is second.renderer.camera
+    viewer.close()
+
+
+def test_the_scale_bar_is_as_long_as_it_says_in_the_middle_of_the_view(viewer: Viewer) -> None:
+    camera = viewer.multi_view.camera
+    for zoom in (1.0, 0.37):
+        near = dataclasses.replace(camera, position=camera.focal_point + zoom * (camera.position - camera.focal_point))
+        length, pixels = scale_bar(near, 360)
+        right = np.cross(near.forward, near.up)
+        ends = near.focal_point + np.outer([0, length], right / np.linalg.norm(right))
+        (left, _), (end, _) = near.project(ends, (560, 360))[0]
+        assert end - left == pytest.approx(pixels)
+        dark = np.asarray(draw_axes(near, 360).convert("L")) < 100
+        row = dark[dark.sum(axis=1).argmax()]
+        assert np.ptp(np.flatnonzero(row)) == pytest.approx(pixels, abs=2)
 
 
 def test_a_planar_scene_with_a_single_snapshot_can_be_shown(rendering: None) -> None:
