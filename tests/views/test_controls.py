@@ -191,6 +191,8 @@ def test_both_painters_paint_the_same_scene(
 @pytest.mark.parametrize("step", [STEPS[-1], STEPS[1]])
 def test_play_starts_at_the_end_and_in_the_middle(browser: Browser, written: Written, how: str, step: int) -> None:
     browser.open(written("plane"), f"step={step}")
+    # The page is painted once more when it comes to rest.
+    browser.wait("!view.moving && !waiting")
     # The time of a frame lies before that of the click where the frame was due before it.
     browser.run(
         "(() => { const now = performance.now.bind(performance); performance.now = () => now() + 50;"

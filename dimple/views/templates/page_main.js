@@ -192,6 +192,12 @@ function createTrack() {
   });
 }
 
+/** Selects the settings and copies them, which needs no permission of the browser. */
+function copySettings() {
+  getSelection().selectAllChildren(document.querySelector('#settings pre'));
+  byId('copy').textContent = document.execCommand('copy') ? 'copied' : 'selected';
+}
+
 /** Hides the marks under the track that would overlap; the first and the last stay visible. */
 function hideOverlappingMarks() {
   const marks = [...byId('marks').children], visible = [];
@@ -251,6 +257,7 @@ async function start() {
   charts = data.charts.map((chart) => new Chart(byId('charts'), chart, data, seek));
   if (data.drawing) await createScene().catch(reportFailure);
   restoreState();
+  byId('copy').addEventListener('click', copySettings);
   addEventListener('keydown', onKey);
   addEventListener('hashchange', () => { restoreState(); updateButtons(); refresh(); });
   updateButtons();

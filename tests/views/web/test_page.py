@@ -335,8 +335,12 @@ def test_the_settings_are_in_the_page(browser: Browser, space: Path) -> None:
     browser.open(space)
     assert browser.run("byId('settings').checkVisibility()") is False
     browser.run("document.querySelector('[popovertarget]').click()")
-    assert browser.run("byId('settings').innerText.trim()").startswith("name: <b>ball</b>")
+    assert browser.run("document.querySelector('#settings pre').innerText").startswith("name: <b>ball</b>")
     assert browser.run("getComputedStyle(byId('settings')).borderRadius") == "6px"
+    browser.run("byId('copy').click()")
+    assert browser.run("getSelection().toString()").startswith("name: <b>ball</b>")
+    browser.run("document.querySelector('#settings [popovertarget]').click()")
+    assert browser.run("byId('settings').checkVisibility()") is False
 
 
 @needs_browser
