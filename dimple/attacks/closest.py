@@ -18,6 +18,7 @@ from dimple.attacks.boundary_descent import STEP_COST, BoundaryDescent
 from dimple.attacks.cutting_planes import search_vertices
 from dimple.attacks.search import CHECK_PASSES, SearchProblem, SearchState, start_search
 from dimple.attacks.sphere_search import MAX_DIMENSION, SPHERE_SEARCH_PASSES, search_sphere
+from dimple.boundary.boundary import FORWARD_COST
 from dimple.tensors import generator
 
 # Below these numbers of passes a search linearizes one and two classes at its start, above them three.
@@ -56,6 +57,16 @@ WIDE_DESCENT_PASSES = 15.0
 # `SearchState.length_scale`.
 WIDE_POWERS = ((-1, 2), (-2, 5), (-10, 20))
 
+# The passes of the first descent of a search that has references: what a probe of 40 passes leaves to its search.
+FIRST_DESCENT_PASSES = 38.6 - CHECK_PASSES
+# Reference samples of other classes from which a sample is searched, at most.
+MAX_REFERENCES = 64
+# The forwards that find the crossing on the way to a reference sample, and the passes of the descent from there.
+CROSSING_FORWARDS = 5
+REFERENCE_PASSES = 20.0
+# After this number of reference samples a descent from the nearest point follows.
+REFERENCES_PER_DESCENT = 4
+
 
 def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: int | None = None) -> SearchState:
     """Search for the adversarial point nearest to each sample; its distance is an upper bound of the margin.
@@ -68,7 +79,8 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
         problem: the question.
         max_passes: the maximum number of passes for one sample, all descents and the refinement included.
         restarts: the number of descents, the first included, which share the passes; by default one above 64
-            dimensions, and below as many as can have 40 passes each, or the passes that the first one leaves.
+            dimensions, where reference samples of the boundary give further starts, and below as many as can have 40
+            passes each, or the passes that the first one leaves.
 
     Example:
         >>> from dimple.boundary import Boundary
@@ -81,6 +93,8 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
     state = start_search(problem, max_passes, refinement_forwards=0)
     total = float(state.limit[0])
     share = total if n > MAX_RESTART_DIMENSION else min(total, DESCENT_PASSES)
+    if n > MAX_RESTART_DIMENSION and problem.boundary.reference is not None:
+        share = min(total, FIRST_DESCENT_PASSES)
     if restarts is not None:
         share = total / restarts
     if share < STEP_COST:
@@ -97,6 +111,8 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
     if problem.norm == "l2":
         search_vertices(state, torch.nonzero(~state.found & state.has_scores).squeeze(1), MAX_VERTEX_STEPS)
     _search_widely(state)
+    if n > MAX_RESTART_DIMENSION and restarts is None:
+        _search_from_references(state)
     if n <= MAX_RESTART_DIMENSION or restarts is not None:
         _search_further(state, share, restarts)
     state.multiple_minima = state.distance < MULTIPLE_MINIMA_RATIO * first.distance
@@ -126,6 +142,38 @@ def _search_widely(state: SearchState) -> None:
     _descend_from_candidates(
         state, rows, known, state.remaining[rows].clamp(max=DESCENT_PASSES), is_first=True, is_free=True
     )
+
+
+def _search_from_references(state: SearchState) -> None:
+    """Descend from the crossings on the way to reference samples of other classes, the nearest samples first.
+
+    Every few samples a descent from the nearest point of all follows. No descent is cut short: a search with more
+    passes repeats one with fewer, and goes on, so that it is never farther.
+    """
+    cost = CROSSING_FORWARDS * FORWARD_COST + REFERENCE_PASSES
+    if len(state.affordable(state.problem.all_rows, cost)) == 0:
+        return
+    offsets = state.problem.reference_offsets(MAX_REFERENCES)
+    polished = state.distance.clone()
+    for number, offset in enumerate(offsets.unbind(1)):
+        rows = state.affordable(torch.nonzero(state.is_open & offset.any(1)).squeeze(1), cost)
+        if len(rows) == 0:
+            return
+        near = torch.zeros_like(state.distance[rows])
+        far = torch.ones_like(near)
+        for _ in range(CROSSING_FORWARDS):
+            middle = (near + far) / 2
+            is_far = state.query(rows, state.origin[rows] + middle[:, None] * offset[rows]) <= 0
+            near, far = torch.where(is_far, near, middle), torch.where(is_far, middle, far)
+        crossing = (far[:, None] * offset[rows])[:, None]
+        limit = torch.full_like(near, REFERENCE_PASSES)
+        _descend_from_candidates(state, rows, crossing, limit, is_first=True, is_free=True)
+        if number % REFERENCES_PER_DESCENT == REFERENCES_PER_DESCENT - 1:
+            rows = torch.nonzero(state.distance < polished).squeeze(1)
+            rows = state.affordable(rows, REFERENCE_PASSES)
+            limit = torch.full_like(state.distance[rows], REFERENCE_PASSES)
+            _descend_from_candidates(state, rows, (state.points - state.origin)[rows, None], limit)
+            polished = state.distance.clone()
 
 
 def _search_further(state: SearchState, share: float, restarts: int | None) -> None:

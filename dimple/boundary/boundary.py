@@ -1,5 +1,6 @@
 """The decision boundary of a classifier: scores, logit margins and gradients, with every pass counted."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, final
 
@@ -8,11 +9,13 @@ from torch import Tensor
 
 from dimple.errors import ShapeError
 from dimple.protocols import Classifier
-from dimple.tensors import BoundsLike, Box, as_box, flatten
+from dimple.tensors import BoundsLike, Box, as_box, chunks, flatten
 
 # The cost of a forward and of a backward evaluation of one sample, in passes: together they are one pass.
 FORWARD_COST = 0.4
 BACKWARD_COST = 0.6
+# Reference samples that are predicted together.
+PREDICTION_BATCH = 256
 
 
 @final
@@ -27,6 +30,8 @@ class Boundary:
         model: maps `(B, *shape)` to scores `(B, K)`, K >= 2.
         bounds: the range of the coordinates that a search may not leave: a box, two numbers such as `(0, 1)`, or two
             arrays that broadcast to one sample; None for the full space.
+        reference: `(N, *shape)`, other inputs of the same kind, such as training samples. A search with passes to spare
+            starts from the nearest ones of other classes too, which matters where gradients at the sample mislead it.
 
     Raises:
         UsageError: if the bounds are neither.
@@ -37,9 +42,10 @@ class Boundary:
         tensor([4.])
     """
 
-    def __init__(self, model: Classifier, bounds: BoundsLike = None) -> None:
+    def __init__(self, model: Classifier, bounds: BoundsLike = None, reference: Tensor | None = None) -> None:
         self.model = model
         self.bounds = as_box(bounds)
+        self.reference = reference
         self.forwards = 0
         self.backwards = 0
         self._class_count: int | None = None
@@ -64,6 +70,13 @@ class Boundary:
     def predict(self, x: Tensor) -> Tensor:
         """Return the class of the largest score, `(B,)`; of equal scores the lowest class."""
         return self.scores(x).argmax(1)
+
+    @functools.cached_property
+    def reference_classes(self) -> Tensor:
+        """The predicted classes of the reference samples, `(N,)`."""
+        assert self.reference is not None
+        parts = [self.predict(self.reference[part]) for part in chunks(len(self.reference), PREDICTION_BATCH)]
+        return torch.cat(parts)
 
     def logit_margin(self, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
         """Return `z_y - max_other z`, `(B,)`: positive where the class `y` wins, zero on its boundary.

@@ -66,8 +66,8 @@ def measure(
         preprocessing: mean and standard deviation, numbers or one for each channel; the model is applied to
             `(x - mean) / std`, so that bounds and distances are in the units of `x`.
         output: name or index of the scores in an output that is a dict, an object or a tuple.
-        reference: training samples `(N, *shape)`, from which tangent spaces are estimated; for class_pca a pair of
-            these and their labels `(N,)`.
+        reference: training samples `(N, *shape)`, from which tangent spaces are estimated, and from which a margin of
+            more than 40 passes is searched too; for class_pca a pair of these and their labels `(N,)`.
         tangents: a tangent field, or one of the names local_pca, class_pca and global_pca; for probes that separate
             on- and off-manifold directions.
         batch_size: the number of samples that are processed together; it is halved where the memory does not suffice.
@@ -112,6 +112,7 @@ class MeasurementArguments:
     y: Tensor
     probes: list[Probe]
     bounds: Box | None
+    reference: Tensor | None
     tangents: TangentField | None
     preprocessing: Normalization | None
     output: str | int | None
@@ -137,7 +138,8 @@ class MeasurementArguments:
                 model, samples, output=self.output, preprocessing=self.preprocessing, gradient_users=users
             )
             with context as classifier:
-                boundary = Boundary(classifier, self.bounds)
+                reference = None if self.reference is None else self.reference.to(samples)
+                boundary = Boundary(classifier, self.bounds, reference)
                 _require_classes(self.y, boundary.scores(samples[:1]).shape[1])
                 yield MeasurementTask(boundary, samples, self.y, self.probes, self.tangents, self.batch_size)
 
@@ -168,8 +170,9 @@ def check_arguments(
         box = as_box(bounds)
         samples = _as_samples(x, "x", box).to(place)
         labels = _as_labels(y, len(samples)).to(place)
-        field = _tangent_field(built, tangents, reference, samples, box)
-    return MeasurementArguments(samples, labels, built, box, field, preprocessing, output, batch_size)
+        cloud, cloud_labels = _as_reference(reference, samples, box)
+        field = _tangent_field(built, tangents, cloud, cloud_labels)
+    return MeasurementArguments(samples, labels, built, box, cloud, field, preprocessing, output, batch_size)
 
 
 def build_probes(probes: Any, seed: int = 0) -> list[Probe]:
@@ -280,8 +283,20 @@ def _require_classes(labels: Tensor, classes: int) -> None:
         )
 
 
+def _as_reference(reference: Any, samples: Tensor, box: Box | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return reference samples and their labels, where they are given."""
+    if reference is None:
+        return None, None
+    has_labels = isinstance(reference, tuple) and len(reference) == 2
+    cloud = _as_samples(reference[0] if has_labels else reference, "reference", box).to(samples)
+    if cloud.shape[1:] != samples.shape[1:]:
+        raise ShapeError(f"reference has samples {tuple(cloud.shape[1:])}, and x has {tuple(samples.shape[1:])}")
+    _warn_of_other_data(samples, cloud)
+    return cloud, _as_labels(reference[1], len(cloud)).to(cloud.device) if has_labels else None
+
+
 def _tangent_field(
-    probes: Sequence[Probe], tangents: TangentField | str | None, reference: Any, samples: Tensor, box: Box | None
+    probes: Sequence[Probe], tangents: TangentField | str | None, cloud: Tensor | None, labels: Tensor | None
 ) -> TangentField | None:
     needing = [type(probe).__name__ for probe in probes if probe.needs_tangents]
     if tangents is None:
@@ -298,27 +313,18 @@ def _tangent_field(
     if tangents not in TANGENT_NAMES:
         hint = suggest_word(tangents, TANGENT_NAMES, f"choose from {', '.join(TANGENT_NAMES)}, or give an object")
         raise UsageError(f"tangents is {tangents!r}; {hint}")
-    if reference is None:
+    if cloud is None:
         raise UsageError(
             f"tangents {tangents!r} are estimated from data: give reference=, training samples (N, *shape)"
         )
-    return _estimated_tangents(tangents, reference, samples, box)
-
-
-def _estimated_tangents(name: str, reference: Any, samples: Tensor, box: Box | None) -> TangentField:
-    has_labels = isinstance(reference, tuple) and len(reference) == 2
-    cloud = _as_samples(reference[0] if has_labels else reference, "reference", box).to(samples)
-    if cloud.shape[1:] != samples.shape[1:]:
-        raise ShapeError(f"reference has samples {tuple(cloud.shape[1:])}, and x has {tuple(samples.shape[1:])}")
-    _warn_of_other_data(samples, cloud)
-    if name == "local_pca":
+    if tangents == "local_pca":
         return LocalPCA(cloud, None)
     field = GlobalPCA(cloud, None)
-    if name == "global_pca":
+    if tangents == "global_pca":
         return field
-    if not has_labels:
+    if labels is None:
         raise UsageError("tangents 'class_pca' are estimated class by class: give reference=(samples, labels)")
-    return ClassPCA(cloud, _as_labels(reference[1], len(cloud)).to(cloud.device), field.dim)
+    return ClassPCA(cloud, labels, field.dim)
 
 
 def _warn_of_other_data(samples: Tensor, reference: Tensor) -> None:

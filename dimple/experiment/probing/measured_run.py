@@ -122,6 +122,7 @@ def describe_task(task: MeasurementTask) -> tuple[dict[str, Any], dict[str, Any]
             "x": _sha256(task.x),
             "y": _sha256(task.y),
             "scores": _sha256(scores),
+            "reference": None if task.boundary.reference is None else _sha256(task.boundary.reference),
             "tangents": None
             if field is None
             else map_chunks(lambda part: _sha256(field.tangent_basis(task.x[part])), len(task.x), task.batch_size),

@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
 from dimple.data import Images, load_images
-from dimple.errors import RunError
+from dimple.errors import DataError, RunError
 from dimple.experiment.probing.config import ProbeConfig
 from dimple.experiment.probing.models import UNTRAINED, load_trajectory
 from dimple.experiment.run import Run
 from dimple.manifolds import Manifold
+from dimple.probes import Margin
 from dimple.protocols import Progress, TangentField
 from dimple.runs import Checkpoints
 from dimple.scene import load_run_scene
-from dimple.tensors import Box
+from dimple.tensors import Box, generator
 
 # How the results of a search without gradients are read.
 DECISIONS_NOTE = "by decisions only (bisection), without gradients: margins are upper bounds, loose in many dimensions"
@@ -44,6 +45,10 @@ class NetworkSeries(Protocol):
     def __len__(self) -> int: ...
 
 
+# The number of training images from which searches may start.
+MAX_REFERENCE = 10_000
+
+
 @final
 @dataclasses.dataclass(frozen=True)
 class Sources:
@@ -60,6 +65,7 @@ class Sources:
         manifold: the manifold on which the samples lie; None for images.
         tangents: the exact tangent spaces at the samples, where they are known.
         image_dataset: the specification of the images; None for points.
+        reference: samples from which searches start too; None where the passes suffice for one descent alone.
     """
 
     networks: NetworkSeries
@@ -72,6 +78,7 @@ class Sources:
     manifold: Manifold | None = None
     tangents: TangentField | None = None
     image_dataset: str | None = None
+    reference: Tensor | None = None
 
     def training_samples(self) -> LabeledSamples:
         """Return the training samples, which are read where only test samples are measured."""
@@ -96,7 +103,8 @@ class Sources:
         x = samples.batch(torch.arange(min(TRIAL_SAMPLES, len(samples))))[0].to(device, dtype)
         # The networks are in eval mode before and after the trial.
         with prepare_classifier(self.place(network, device), x, gradient_users=gradient_users) as classifier:
-            return Boundary(classifier.unwrap(x), self.bounds)
+            reference = None if self.reference is None else self.reference.to(x)
+            return Boundary(classifier.unwrap(x), self.bounds, reference)
 
     def place(self, network: nn.Module, device: torch.device) -> nn.Module:
         """Return the network on the device: one of points in the precision of the samples, others in their own."""
@@ -130,6 +138,9 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         ("data", ", ".join(images.source for images in samples.values())),
         *([("samples", "only those that the last network classifies correctly")] if config.only == "correct" else []),
     ]
+    reference = _load_reference(config)
+    if reference is not None:
+        facts.append(("search", f"also from the nearest of {len(reference)} training images of other classes"))
     return Sources(
         networks,
         samples,
@@ -139,7 +150,20 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         facts,
         checksums,
         image_dataset=config.data,
+        reference=reference,
     )
+
+
+def _load_reference(config: ProbeConfig) -> Tensor | None:
+    """Return training images from which searches with more than one descent start; None where there are none."""
+    if config.max_passes is None or config.max_passes <= Margin().max_passes:
+        return None
+    try:
+        images = load_images(config.data, "train")
+    except DataError:
+        return None
+    rows = torch.randperm(len(images), generator=generator(config.seed, "reference"))[:MAX_REFERENCE]
+    return images.batch(rows)[0]
 
 
 def _describe_weights(config: ProbeConfig) -> str:

@@ -173,7 +173,7 @@ class MultiView:
 
     @property
     def cameras_linked(self) -> bool:
-        """Whether all panels have one camera."""
+        """True while all panels have one camera."""
         return all(panel.renderer.camera is self.panels[0].renderer.camera for panel in self.panels)
 
     def link_cameras(self, linked: bool) -> None:
