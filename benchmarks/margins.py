@@ -1,7 +1,7 @@
 """Distances to the decision boundary by passes and seconds, of dimple and of other libraries on the same images.
 
     python benchmarks/margins.py [--quick] [--samples N] [--model NAME --weights FILE --data SPEC] [--only TEXT]
-                                 [--json FILE [--add]]
+                                 [--passes N ...] [--json FILE [--add]]
 
 Without --model the networks are ResNet-20 on CIFAR-10 and an MNIST network trained against l-infinity attacks, if the
 files are in $DIMPLE_DATA or ../shared/data; else a small convnet trained on the digits of scikit-learn. peers.py
@@ -33,6 +33,7 @@ import torch
 from peers import PEERS, Attack, Method
 from torch import Tensor, nn
 
+from dimple.attacks.closest import FIRST_DESCENT_PASSES, REFERENCE_PASSES
 from dimple.attacks.projections import dual_norm
 from dimple.attacks.search import SearchProblem
 from dimple.boundary import Boundary
@@ -50,6 +51,8 @@ QUICK_PASS_LIMITS = (5, 15, 40)
 # L-BFGS works image by image, so it is measured on this number of images.
 LBFGS_SAMPLES = 8
 TOLERANCE = 1e-5
+# The training images from which searches with a reference may start.
+REFERENCE_COUNT = 10_000
 
 
 class BackwardCount(torch.autograd.Function):
@@ -83,15 +86,27 @@ class PassCounter(nn.Module):
         return self.network(BackwardCount.apply(x, self) if x.requires_grad else x)  # type: ignore[no-any-return]
 
 
-def dimple_methods(kind: str, pass_limits: tuple[int, ...], _scale: float) -> Iterator[Method]:
-    """Yield the searches of dimple: `closest`, the default, and published attacks."""
+def dimple_methods(
+    kind: str, pass_limits: tuple[int, ...], _scale: float, reference: Tensor, network: nn.Module
+) -> Iterator[Method]:
+    """Yield the searches of dimple: `closest`, the default, also with reference images, and published attacks."""
+    classes = Boundary(network, Box(), reference).reference_classes
 
-    def attack(name: str, max_passes: float, **settings: Any) -> Attack:
+    def attack(name: str, max_passes: float, starts: Tensor | None = None, **settings: Any) -> Attack:
         search = partial(METHODS[name], max_passes=float(max_passes), **settings)
-        return lambda model, x, y: search(SearchProblem(Boundary(model, Box()), x, y, kind)).points.reshape(x.shape)
+
+        def run(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+            boundary = Boundary(model, Box(), starts)
+            # The reference images are predicted once for all images, so that this is no cost of one of them.
+            boundary.__dict__["reference_classes"] = classes
+            return search(SearchProblem(boundary, x, y, kind)).points.reshape(x.shape)
+
+        return run
 
     for max_passes in pass_limits:
         yield f"closest({max_passes})", attack("closest", max_passes)
+        if max_passes > FIRST_DESCENT_PASSES + REFERENCE_PASSES:
+            yield f"closest({max_passes}, reference)", attack("closest", max_passes, reference)
     yield "deepfool", attack("deepfool", 100)
     for max_passes in pass_limits[1:]:
         yield f"fab({max_passes})", attack("fab", max_passes)
@@ -121,9 +136,11 @@ def measure(network: nn.Module, x: Tensor, y: Tensor, kind: str, attack: Attack)
     return {"passes": passes, "seconds": seconds}, torch.where(is_valid, length, torch.inf)
 
 
-def iterate_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> Iterator[tuple[str, str, Attack]]:
+def iterate_methods(
+    kind: str, pass_limits: tuple[int, ...], scale: float, own: Callable[..., Iterator[Method]]
+) -> Iterator[tuple[str, str, Attack]]:
     """Yield the methods of each installed library, those of dimple first."""
-    families: dict[str, Callable[[str, tuple[int, ...], float], Iterator[Method]]] = {"dimple": dimple_methods} | PEERS
+    families: dict[str, Callable[[str, tuple[int, ...], float], Iterator[Method]]] = {"dimple": own} | PEERS
     for library, family in families.items():
         try:
             yield from ((library, method, attack) for method, attack in family(kind, pass_limits, scale))
@@ -133,11 +150,12 @@ def iterate_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> It
 
 def measure_methods(case: Case, options: argparse.Namespace, known: dict[str, Tensor]) -> Iterator[Row]:
     """Yield one row for each method and norm, and add its distances to `known`."""
-    network, x, y = load_case(case, options.samples)
-    pass_limits = QUICK_PASS_LIMITS if options.quick else PASS_LIMITS
+    network, x, y, reference = load_case(case, options.samples)
+    pass_limits = tuple(options.passes or (QUICK_PASS_LIMITS if options.quick else PASS_LIMITS))
+    own = partial(dimple_methods, reference=reference, network=network)
     for kind in NORMS:
         scale = first_radius(network, x, y, kind)
-        for library, method, attack in iterate_methods(kind, pass_limits, scale):
+        for library, method, attack in iterate_methods(kind, pass_limits, scale, own):
             row: Row = {"case": case[0], "norm": kind, "method": method, "library": library}
             name = fronts.row_name(row)
             if options.only and not any(all(word in name for word in text.split()) for text in options.only):
@@ -154,8 +172,8 @@ def first_radius(network: nn.Module, x: Tensor, y: Tensor, kind: str) -> float:
     return float((margin / dual_norm(gradient.flatten(1), kind)).median())
 
 
-def load_case(case: Case, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return the network and the first images of the test split that it classifies correctly."""
+def load_case(case: Case, samples: int) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
+    """Return the network, the first images of the test split that it classifies correctly, and training images."""
     _, model, weights, data = case
     network = build_model(model, generator(0, "network"))
     if weights is not None:
@@ -168,7 +186,9 @@ def load_case(case: Case, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
     order = torch.randperm(len(images), generator=generator(0, "benchmark"))[: 3 * samples]
     x, y = images.batch(order)
     correct = torch.nonzero(Boundary(network).predict(x) == y).squeeze(1)[:samples]
-    return network, x[correct], y[correct]
+    train = load_images(data, "train")
+    chosen = torch.randperm(len(train), generator=generator(0, "reference"))[:REFERENCE_COUNT]
+    return network, x[correct], y[correct], train.batch(chosen)[0]
 
 
 def select_cases(options: argparse.Namespace) -> list[Case]:
@@ -196,6 +216,7 @@ def main() -> None:
     parser.add_argument("--model", help="a shipped architecture; see dimple probe --help")
     parser.add_argument("--weights")
     parser.add_argument("--data", default="digits")
+    parser.add_argument("--passes", type=int, nargs="+", help="numbers of passes instead of those of the documentation")
     parser.add_argument("--only", action="append", default=[], help="words of case, norm, library, method; repeatable")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--add", action="store_true", help="keep the methods that the files of --json hold already")
