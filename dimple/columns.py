@@ -18,53 +18,66 @@ class ColumnMeaning:
         meaning: one sentence: the quantity, and how to read it.
         comparison: the column of the values that it is compared with, where that is no null of random subspaces or
             permutations, such as the accuracy of always predicting the most frequent class.
+        comparison_label: a few words for that comparison.
         short_label: for captions and legends of films, which have less space.
+        is_exact: whether it is a count, a setting or a bound, which has no interval, and no statistic of samples.
     """
 
     label: str
     meaning: str
     comparison: str = ""
+    comparison_label: str = ""
     short_label: str = ""
+    is_exact: bool = False
 
 
 COLUMNS: dict[str, ColumnMeaning] = {
     "step": ColumnMeaning("step", "Updates of the weights so far, or the number of the checkpoint."),
     "split": ColumnMeaning("split", "The set that the sample is from: train, test, or heldout."),
     "index": ColumnMeaning("index", "The row of the sample in its split."),
-    "samples": ColumnMeaning("samples", "The number of samples."),
+    "samples": ColumnMeaning("samples", "The number of samples.", is_exact=True),
     "label": ColumnMeaning("label", "The class that the sample has by its label; -1 for unlabeled samples."),
     "prediction": ColumnMeaning("prediction", "The class of the largest score."),
     "correct": ColumnMeaning("correct", "Whether the predicted class is the label."),
     "confidence": ColumnMeaning(
-        "confidence", "The softmax of the predicted class, from 1 / K to 1.", comparison="confidence_test"
+        "confidence",
+        "The softmax of the predicted class, from 1 / K to 1.",
+        comparison="confidence_test",
+        comparison_label="test points",
     ),
     "logit_margin": ColumnMeaning(
         "logit margin", "The score of the label minus the largest other score; negative where the prediction is wrong."
     ),
-    "loss": ColumnMeaning("training loss", "The mean loss of the training points; log K by guessing among K classes."),
+    "loss": ColumnMeaning(
+        "training loss", "The mean loss of the training points; log K by guessing among K classes.", is_exact=True
+    ),
     "accuracy": ColumnMeaning(
         "accuracy",
         "The fraction of all samples whose predicted class is the label; compared with always predicting the most "
         "frequent class.",
         comparison="majority_accuracy",
+        comparison_label="largest class",
     ),
     "train_accuracy": ColumnMeaning(
         "training accuracy",
         "The fraction of training points whose predicted class is the label; compared with always predicting the most "
         "frequent class.",
         comparison="train_majority_accuracy",
+        comparison_label="largest class",
     ),
     "test_accuracy": ColumnMeaning(
         "test accuracy",
         "The fraction of new points whose predicted class is the label; compared with always predicting the most "
         "frequent class.",
         comparison="test_majority_accuracy",
+        comparison_label="largest class",
     ),
     "margin": ColumnMeaning(
         "margin",
         "The distance to the nearest input of another class that was found, within the bounds of the inputs; an upper "
         "bound of the true distance, negative where the prediction is wrong.",
         comparison="margin_test",
+        comparison_label="test points",
     ),
     "margin_unbounded": ColumnMeaning(
         "margin without bounds",
@@ -124,10 +137,12 @@ COLUMNS: dict[str, ColumnMeaning] = {
     "margin_on_ratio_change": ColumnMeaning(
         "change along the manifold with more search",
         "The relative change of the ratio with four times as many passes; above 2 % the search is not settled.",
+        is_exact=True,
     ),
     "margin_off_ratio_change": ColumnMeaning(
         "change off the manifold with more search",
         "The relative change of the ratio with four times as many passes; above 2 % the search is not settled.",
+        is_exact=True,
     ),
     "margin_pca_top": ColumnMeaning(
         "margin along the widest directions",
@@ -158,7 +173,9 @@ COLUMNS: dict[str, ColumnMeaning] = {
         short_label="off-manifold fraction",
     ),
     "gradient_off_manifold_fraction_stderr": ColumnMeaning(
-        "off-manifold fraction of the gradient, standard error", "The standard error of the mean over the points."
+        "off-manifold fraction of the gradient, standard error",
+        "The standard error of the mean over the points.",
+        is_exact=True,
     ),
     "tangent_plane_distance_ratio": ColumnMeaning(
         "data's distance from the estimated plane / margin (>1: plane unusable)",
@@ -200,7 +217,9 @@ COLUMNS: dict[str, ColumnMeaning] = {
         short_label="tilt",
     ),
     "search_limit": ColumnMeaning(
-        "limit of the search for the boundary", "The largest distance along the normal at which a crossing is searched."
+        "limit of the search for the boundary",
+        "The largest distance along the normal at which a crossing is searched.",
+        is_exact=True,
     ),
     "dimple_depth": ColumnMeaning(
         "dimple depth",
@@ -262,12 +281,20 @@ COLUMNS: dict[str, ColumnMeaning] = {
         "The attack that found the nearest adversarial example: 1 a search along the boundary, 2 Auto-PGD on the "
         "cross-entropy, 3 Auto-PGD towards each class; 0 where the prediction is wrong, -1 where none was found.",
     ),
+    "margin_exact": ColumnMeaning(
+        "exact margin",
+        "The distance to the nearest input of another class where it is proven, to a millionth; the median is over the "
+        "proven samples alone, often those near the boundary.",
+    ),
+    "margin_exact_found": ColumnMeaning(
+        "exact margins proven", "The fraction of samples whose exact margin is proven within the limits of the search."
+    ),
     "margin_exact_lower": ColumnMeaning(
-        "margin, proven lower bound", "The distance below which it is proven that no other class lies."
+        "exact margin, proven lower bound", "The distance below which it is proven that no other class lies."
     ),
     "margin_exact_upper": ColumnMeaning(
-        "margin, nearest point found",
-        "The distance of the nearest point of another class; the margin where the lower bound meets it.",
+        "exact margin, nearest point found",
+        "The distance of the nearest point of another class that was found; exact only where the lower bound meets it.",
     ),
     "curvature": ColumnMeaning(
         "curvature",
@@ -286,11 +313,13 @@ COLUMNS: dict[str, ColumnMeaning] = {
         "The mean difference between confidence and accuracy over bins of confidence; compared with that of a "
         "calibrated classifier with the same confidences.",
         comparison="calibration_error_calibrated",
+        comparison_label="calibrated",
     ),
     "calibration_error_adaptive": ColumnMeaning(
         "calibration error, bins of equal size",
         "The mean difference between confidence and accuracy over bins with as many samples each.",
         comparison="calibration_error_adaptive_calibrated",
+        comparison_label="calibrated",
     ),
     "spearman_confidence_margin": ColumnMeaning(
         "rank correlation of confidence and margin",
@@ -304,18 +333,25 @@ COLUMNS: dict[str, ColumnMeaning] = {
         "rank correlation of confidence and margin, wrong samples", "The same over the misclassified samples."
     ),
     "lipschitz_upper_bound": ColumnMeaning(
-        "Lipschitz constant, proven upper bound", "No score changes faster than this between any two inputs."
+        "Lipschitz constant, proven upper bound",
+        "No score changes faster than this between any two inputs.",
+        is_exact=True,
     ),
     "lipschitz_lower_bound": ColumnMeaning(
-        "Lipschitz constant, largest slope found", "The fastest change of the scores that was found at the samples."
+        "Lipschitz constant, largest slope found",
+        "The fastest change of the scores that was found at the samples.",
+        is_exact=True,
     ),
     "lipschitz_ratio": ColumnMeaning(
-        "Lipschitz bounds, upper / lower", "How far the two bounds are apart; 1 where the constant is known."
+        "Lipschitz bounds, upper / lower",
+        "How far the two bounds are apart; 1 where the constant is known.",
+        is_exact=True,
     ),
     "error": ColumnMeaning(
         "error",
         "The fraction of perturbed samples that are misclassified; compared with noise of the same size.",
         comparison="noise_error",
+        comparison_label="noise",
     ),
     "speed": ColumnMeaning(
         "speed of the boundary",
@@ -326,18 +362,21 @@ COLUMNS: dict[str, ColumnMeaning] = {
         "fraction of samples that the boundary leaves",
         "The fraction of samples from which the boundary moves away.",
         comparison="speed_positive_fraction_chance",
+        comparison_label="fair coin",
     ),
     "speed_sign_agreement_initial": ColumnMeaning(
         "sign agreement of speed and short motion",
         "The fraction of samples where the sign of the speed is that of the change of the margin over a hundredth of "
         "the step; a half by chance.",
         comparison="speed_sign_agreement_initial_chance",
+        comparison_label="fair coin",
     ),
     "speed_sign_agreement_full": ColumnMeaning(
         "sign agreement of speed and full motion",
         "The fraction of samples where the sign of the speed is that of the change of the margin over the step; a half "
         "by chance.",
         comparison="speed_sign_agreement_full_chance",
+        comparison_label="fair coin",
     ),
     "speed_rank_correlation_initial": ColumnMeaning(
         "rank correlation of speed and short motion",
@@ -397,6 +436,9 @@ _FAMILIES: tuple[tuple[re.Pattern[str], ColumnMeaning], ...] = (
 _COMPANIONS = {
     "_null_low": ("{0}, null, low end", "The low end of the band with 95 % of random subspaces or permutations."),
     "_null_high": ("{0}, null, high end", "The high end of the band with 95 % of random subspaces or permutations."),
+    "_samples": ("{0}: number", "The number of samples behind the statistic."),
+    "_low": ("{0}, low end", "The low end of the 95 % interval of the statistic, or of the band of its comparison."),
+    "_high": ("{0}, high end", "The high end of the 95 % interval of the statistic, or of the band of its comparison."),
     "_found_null": ("{0}: null found", "The fraction of samples for which the null found a boundary."),
     "_null": ("{0}, null", "The same in random subspaces of the same dimension, or with permuted values: chance."),
     "_analytic": ("{0}, isotropic", "The value for an isotropic gradient and a flat boundary, by formula."),

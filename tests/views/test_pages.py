@@ -16,7 +16,7 @@ from dimple.views.charts.charts_by_unit import charts_by_unit
 from dimple.views.charts.distributions import empirical_cdf
 from dimple.views.content.columns import spans_decades
 from dimple.views.content.frame import ChartCurve
-from dimple.views.content.labels import format_null, format_number
+from dimple.views.content.labels import format_comparison, format_number
 from dimple.views.report.measurement import PerturbedImage, pixels_to_image, series_charts, write_measurement_report
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.tables import statistic_rows
@@ -85,7 +85,10 @@ def test_the_report_of_a_run_has_its_results(tmp_path: Path) -> None:
     assert "Cling, then dimple: undecided. Training accuracy did not come to stay at 1." in text
     assert "clung 10 between 1 and 10 from here until the dimpling" in text
     assert "dimpled never" in text
-    assert "margin along the manifold / free margin 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
+    assert (
+        "margin along the manifold / free margin 2.50 not recorded – null 1.25 (1.00 to 1.50), isotropic 1.23 above"
+        in text
+    )
     assert run.settings_text.strip().splitlines()[1] in page.text
     assert "dimple simulate scene.yaml --seed 3 --out ball-again" in text
     assert "measure 2.0 s" in text
@@ -226,8 +229,8 @@ def test_a_table_has_each_statistic_once_with_its_null() -> None:
     rows = statistic_rows(row, {"x": "l2"})
     assert rows[0] == {
         "name": "x", "meaning": "",
-        "value": "1.00", "key": "1.0", "found": "", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0",
-        "verdict": "below", "unit": "l2",
+        "value": "1.00", "key": "1.0", "interval": "not recorded", "samples": "–", "found": "",
+        "null": "null 2.00 (1.50 to 3.00)", "null_key": "2.0", "verdict": "below its band", "unit": "l2",
     }  # fmt: skip
     assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")
     assert [r["value"] for r in rows] == ["1.00", "not measured"]
@@ -237,7 +240,7 @@ def test_the_fraction_of_found_samples_is_shown_with_its_statistic() -> None:
     row = {"margin_on": 1.0, "margin_on_null": 2.0, "margin_on_found": 0.75, "margin_on_found_null": 0.997}
     rows = statistic_rows(row | {"margin": 0.5, "margin_found": 1.0}, {})
     assert [(r["value"], r["found"], r["null"]) for r in rows] == [
-        ("1.00", "75% found", "2.00, 99.7% found"), ("0.500", "", "")
+        ("1.00", "75% found", "null 2.00, 99.7% found"), ("0.500", "", "–")
     ]  # fmt: skip
 
 
@@ -268,7 +271,7 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
 def test_only_nulls_of_existing_columns_are_comparisons() -> None:
     assert is_comparison_column("x_null_low", {"x": 1})
     assert not is_comparison_column("x_null", {"y": 1})
-    assert format_null({"x": 1.0}, "x") == ""
+    assert format_comparison({"x": 1.0}, "x") == ""
 
 
 def test_a_report_lists_the_conditions_of_the_verdict_and_all_phases(tmp_path: Path) -> None:

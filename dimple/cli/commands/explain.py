@@ -60,13 +60,15 @@ def _units(run: "RunFolder") -> dict[str, str]:
 
 
 def _format(row: dict[str, Any], name: str, unit: str) -> str:
-    """Return a quantity with its unit and its comparison."""
-    from dimple.views.content.labels import format_null, format_statistic
+    """Return a quantity with its unit, interval, number and comparison."""
+    from dimple.views.report.tables import statistic_cell
 
-    comparison = format_null(row, name)
-    return (
-        f" = {format_statistic(row, name)}{f' [{unit}]' if unit and unit != 'number' else ''}"
-        f"{comparison and f', comparison {comparison}'}"
+    cell = statistic_cell(row, name)
+    parts = [cell["null"]]
+    if f"{name}_low" in row:
+        parts = [f"95 % interval {cell['interval']} of {cell['samples']} samples", cell["null"]]
+    return " = " + ", ".join(
+        filter(None, [cell["value"] + (f" [{unit}]" if unit not in ("", "number") else ""), *parts])
     )
 
 

@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import FOUND_SUFFIX, NULL_SUFFIX, aggregate, is_comparison_column, lower_median
-from dimple.stats.binomial import ROBUST_PREFIX, robust_accuracies
+from dimple.stats.aggregate import (
+    FOUND_SUFFIX,
+    NULL_SUFFIX,
+    ROBUST_PREFIX,
+    SAMPLES_SUFFIX,
+    aggregate,
+    fraction_statistic,
+    is_comparison_column,
+    lower_median,
+    median_statistic,
+)
 
 Arrays = dict[str, NDArray[Any]]
 # The columns that identify a sample; the other columns are measured.
@@ -33,12 +42,12 @@ NEAR_CHANCE = 0.25
 
 
 def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the statistics of each step and split, in order.
+    """Return the statistics of each step and split, in order, each with its 95 % interval and number of samples.
 
     The accuracy, and the accuracy of the most frequent class alone with which it is compared, are over all samples
-    with a label; a sample without one counts as correctly classified. The robust accuracies are over all samples, with
-    their 95 % intervals. `margin_misclassified` is the median margin
-    (negative) of the misclassified samples; every other statistic is over the correctly classified ones.
+    with a label; a sample without one counts as correctly classified. The robust accuracies are over all samples.
+    `margin_misclassified` is the median margin (negative) of the misclassified samples; every other statistic is over
+    the correctly classified ones.
     """
     rows = [
         _summarize_split(table, split, units) for table in tables for split in dict.fromkeys(table["split"].tolist())
@@ -69,14 +78,16 @@ def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dic
         "samples": len(correct),
     }
     if labeled.any():
-        row["accuracy"] = float(correct[labeled].mean())
+        row |= fraction_statistic("accuracy", correct[labeled])
         row["majority_accuracy"] = float(np.bincount(columns["label"][labeled]).max() / labeled.sum())
-    row |= robust_accuracies(columns)
+    of_all = [name for name in columns if name.startswith(ROBUST_PREFIX)]
+    for name in of_all:
+        row |= fraction_statistic(name, columns[name])
     if correct.any():
-        left_out = (*IDENTIFIER_COLUMNS, *(name for name in columns if name.startswith(ROBUST_PREFIX)))
+        left_out = (*IDENTIFIER_COLUMNS, *of_all)
         row |= aggregate({n: v for n, v in columns.items() if n not in left_out}, units, correct)
     if "margin" in columns and not correct.all():
-        row["margin_misclassified"] = lower_median(columns["margin"][~correct])
+        row |= median_statistic("margin_misclassified", columns["margin"][~correct])
     return row
 
 
@@ -137,6 +148,7 @@ def compute_ratio_change(table: Arrays, refined: Mapping[str, NDArray[Any]]) -> 
         before, after = (_median_ratio(columns, direction) for columns in (table, refined))
         change = after / before - 1 if before > 0 and np.isfinite(before) else float("nan")
         row[f"margin_{direction}_ratio_change"] = change
+        row[f"margin_{direction}_ratio_change{SAMPLES_SUFFIX}"] = len(table["margin_on"])
         verdict = "settled" if abs(change) <= MAX_RATIO_CHANGE else "unsettled"
         row[f"margin_{direction}_ratio_change_verdict"] = "undefined" if math.isnan(change) else verdict
     return row

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dimple.experiment.simulation.dimple_shape import summarize_fall
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement
-from dimple.stats.null_bands import verdict
+from dimple.stats.aggregate import band_verdicts
 from dimple.stats.phases import Phases, detect_phases
 
 # The verdict of a training that did not learn, and the growth of the loss from which on it is one.
@@ -92,9 +92,5 @@ def summarize_metrics(
         }
     if (sentence := describe_divergence(steps, metrics["loss"])) and "verdict" in result:
         result |= {"verdict": DIVERGED, "verdict_reason": sentence}
-    for name in ("margin_on_ratio", "margin_off_ratio"):
-        if name in final_row:
-            result[f"{name}_verdict"] = verdict(
-                final_row[name], final_row[f"{name}_null_low"], final_row[f"{name}_null_high"]
-            )
+    result |= band_verdicts(final_row)
     return result | {"final": final_row}

@@ -240,11 +240,12 @@ class ControlDrawing:
 @final
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """One line of a caption: a name, a value as text, and the baseline to compare with; empty if there is none."""
+    """One line of a caption: name, value, the baseline to compare with and the interval; empty if there is none."""
 
     name: str
     value: str
     baseline: str = ""
+    interval: str = ""
 
 
 @final

@@ -8,13 +8,19 @@ from numpy.typing import NDArray
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import NULL_SUFFIX, comparison_column
+from dimple.stats.aggregate import LOW_SUFFIX, NULL_SUFFIX, comparison_column
 from dimple.views.content.color_scale import round_up
 from dimple.views.content.columns import make_curve
 from dimple.views.content.cross_section import build_cross_section, choose_plane
 from dimple.views.content.frame import Chart, CrossSectionPlane, Drawing, Fact, Frame, MeshLayer, PointSet, Timeline
 from dimple.views.content.from_slice import build_slice_timeline, frames_from_slice
-from dimple.views.content.labels import format_found_fraction, format_statistic, short_column_label
+from dimple.views.content.labels import (
+    format_found_fraction,
+    format_interval,
+    format_samples,
+    format_statistic,
+    short_column_label,
+)
 from dimple.views.content.manifold_depth import ManifoldProximity, subdivide_mesh
 from dimple.views.content.run_header import slice_note
 
@@ -111,7 +117,8 @@ def _make_fact(metrics: Columns, column: str, index: int) -> Fact:
     # The interval of a null is in the report; a caption has space for one number.
     baseline = format_statistic(row, column, NULL_SUFFIX) if comparison_column(column) in row else ""
     name = ", ".join(filter(None, (short_column_label(column), format_found_fraction(row, column))))
-    return Fact(name, format_statistic(row, column), baseline)
+    interval = f"{format_interval(row, column)}, n {format_samples(row, column)}" if column + LOW_SUFFIX in row else ""
+    return Fact(name, format_statistic(row, column), baseline, interval)
 
 
 def _predictions_by_step(points: Columns, steps: NDArray[np.int64], num_points: int) -> list[NDArray[np.int64] | None]:

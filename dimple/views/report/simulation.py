@@ -11,7 +11,7 @@ from dimple.stats.aggregate import VERDICT_SUFFIX, is_comparison_column
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.charts.replica_bands import replica_charts
 from dimple.views.content.from_run import build_timeline
-from dimple.views.content.labels import column_label, format_statistic
+from dimple.views.content.labels import NO_ENTRY, column_label, format_interval, format_statistic
 from dimple.views.content.run_header import (
     describe_conditions,
     describe_controls,
@@ -81,7 +81,11 @@ def _replica_rows(run: RunFolder, units: dict[str, str]) -> list[dict[str, str]]
     return [
         {
             "name": column_label(name),
-            **{end: "" if value is None else format_statistic({name: value}, name) for end, value in row.items()},
+            **{
+                end: NO_ENTRY if row[end] is None else format_statistic({name: row[end]}, name)
+                for end in ("median", "low", "high")
+            },
+            "interval": format_interval({f"{name}_{end}": row.get(f"median_{end}") for end in ("low", "high")}, name),
             "unit": units.get(name, ""),
         }
         for name, row in statistics.items()

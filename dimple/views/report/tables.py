@@ -4,26 +4,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from dimple.columns import describe_column
-from dimple.stats.aggregate import (
-    VERDICT_SUFFIX,
-    annotation,
-    comparison_column,
-    found_column,
-    is_comparison_column,
+from dimple.stats.aggregate import comparison_column, found_column, is_comparison_column
+from dimple.views.content.labels import (
+    NO_ENTRY,
+    column_label,
+    format_comparison,
+    format_found_fraction,
+    format_interval,
+    format_samples,
+    format_statistic,
+    format_verdict,
+    sorting_key,
 )
-from dimple.views.content.labels import column_label, format_found_fraction, format_null, format_statistic, sorting_key
 
-VERDICT_LABELS = {
-    "above": "above",
-    "below": "below",
-    "inside": "inside its band",
-    "settled": "settled, within 2\N{NO-BREAK SPACE}%",
-    "unsettled": "not settled: beyond 2\N{NO-BREAK SPACE}%",
-}
+
+def shown_columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row that are quantities of their own: not steps, verdicts, intervals or comparisons.
+
+    Example:
+        >>> shown_columns({"step": 3, "x": 2.0, "x_low": 1.0, "x_samples": 9, "x_null": 1.5, "x_verdict": "above"})
+        ['x']
+    """
+    found_columns = {found_column(column) for column in row}
+    return [
+        column
+        for column, value in row.items()
+        if column != "step"
+        and column not in found_columns
+        and (value is None or isinstance(value, int | float))
+        and not is_comparison_column(column, row)
+    ]
 
 
 def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the rows of a table of quantities: name, meaning, value, null, verdict where there is one, and unit.
+    """Return the rows of a table of quantities: name, meaning, value, interval, number, comparison, verdict and unit.
 
     A verdict comes with what makes it doubtful, and a distance with the fraction of samples on which it rests. `key` is
     the value as a number, by which the page sorts the table.
@@ -35,32 +49,34 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dic
     Example:
         >>> row = {"margin_on_ratio": 2.0, "margin_on_ratio_null": 1.5, "margin_on_ratio_verdict": "above"}
         >>> statistic_rows(row, {})[0]["verdict"]
-        'above'
+        'above its band'
     """
-    found_columns = {found_column(column) for column in row}
     return [
         {
             "name": column_label(column),
             "meaning": describe_column(column).meaning,
             **statistic_cell(row, column),
+            "null": format_comparison(row, column) or NO_ENTRY,
             "null_key": sorting_key(row.get(comparison_column(column))),
-            "verdict": annotation(VERDICT_LABELS.get(str(row.get(column + VERDICT_SUFFIX, "")), ""), row, column),
+            "verdict": format_verdict(row, column),
             "unit": units.get(column, ""),
         }
-        for column, value in row.items()
-        if column != "step"
-        and column not in found_columns
-        and (value is None or isinstance(value, int | float))
-        and not is_comparison_column(column, row)
+        for column in shown_columns(row)
     ]
 
 
 def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
-    """Return one quantity for a table: `value`, `found` and `null` as text, and the `key` by which it is sorted.
+    """Return one quantity for a table as text, and the `key` by which it is sorted.
 
     Example:
-        >>> statistic_cell({"x": 2.0, "x_null": 1.5}, "x")
-        {'value': '2.00', 'key': '2.0', 'found': '', 'null': '1.50'}
+        >>> statistic_cell({"x": 2.0, "x_low": 1.0, "x_high": 4.0, "x_samples": 9, "x_null": 1.5}, "x")
+        {'value': '2.00', 'key': '2.0', 'interval': '1.00 to 4.00', 'samples': '9', 'found': '', 'null': 'null 1.50'}
     """
-    texts = {"found": format_found_fraction(row, column), "null": format_null(row, column)}
-    return {"value": format_statistic(row, column), "key": sorting_key(row[column]), **texts}
+    return {
+        "value": format_statistic(row, column),
+        "key": sorting_key(row[column]),
+        "interval": format_interval(row, column),
+        "samples": format_samples(row, column),
+        "found": format_found_fraction(row, column),
+        "null": format_comparison(row, column),
+    }

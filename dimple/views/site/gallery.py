@@ -232,7 +232,7 @@ def _scene_entry(scene: GalleryScene) -> dict[str, Any]:
 def _statistic_entry(statistics: Mapping[str, float], column: str) -> dict[str, str]:
     """Return a quantity with its null; empty where it was not measured."""
     if column not in statistics:
-        return dict.fromkeys(("value", "key", "found", "null", "null_key"), "")
+        return dict.fromkeys(("value", "key", "found", "interval", "null", "null_key"), "")
     return {**statistic_cell(statistics, column), "null_key": sorting_key(statistics.get(comparison_column(column)))}
 
 

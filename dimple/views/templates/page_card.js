@@ -8,11 +8,13 @@ function put(element, text) {
 
 function createFactTable() {
   const table = byId('facts'), head = table.createTHead().insertRow(), body = table.createTBody();
-  for (const text of ['', '', 'comparison']) write(head, 'th', text);
+  for (const text of ['', '95 % interval', 'comparison']) write(head, 'th', text);
   for (const fact of data.facts[0]) {
     const row = body.insertRow();
     write(row, 'th', fact.name);
-    write(row, 'td', '', 'value');
+    const value = write(row, 'td', '', 'value');
+    write(value, 'span');
+    write(value, 'small');
     write(row, 'td', '', 'baseline');
   }
 }
@@ -28,7 +30,8 @@ function showMoment() {
   data.facts[at].forEach((fact, i) => {
     const [name, value, baseline] = byId('facts').tBodies[0].rows[i].cells;
     put(name, fact.name);
-    put(value, fact.value);
+    put(value.children[0], fact.value);
+    put(value.children[1], fact.interval || '');
     put(baseline, fact.baseline);
   });
   byId('time').setAttribute('aria-valuetext', `step ${data.steps[at]}`);

@@ -1,5 +1,6 @@
 """Data of the interactive page as plain values for JSON: facts, curves, points and their measurements."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,11 +34,7 @@ def page_data(run: RunFolder, frames: Sequence[Frame]) -> dict[str, Any]:
         "steps": timeline.steps.tolist(),
         "phases": [{"name": name, "step": step} for name, step in timeline.phases],
         "facts": [
-            [
-                {"name": fact.name, "value": fact.value, "baseline": fact.baseline}
-                for fact in build_facts(metrics, index)
-            ]
-            for index in range(len(timeline.steps))
+            [dataclasses.asdict(fact) for fact in build_facts(metrics, index)] for index in range(len(timeline.steps))
         ],
         "charts": charts_data(timeline),
         "classes": classes_data(),
