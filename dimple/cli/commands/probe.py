@@ -35,7 +35,7 @@ PROBE_MEANINGS = {
     "offset": "The distance to the boundary along the normal of a manifold, and the angle to it; with --run.",
     "curvature": "The principal curvatures of the boundary at its nearest point.",
     "certified": "The radius within which it is proven that no other class lies.",
-    "exact": "The margin with a proven lower bound, by branch and bound; small piecewise linear networks.",
+    "exact": "The margin with a proven lower bound, by branch and bound; small networks of ReLU type.",
     "robust": "Clean and robust accuracy over the radii --eps, by the strongest of several attacks.",
     "subspace": "The margins within frequency bands (--subspaces dct) or principal directions (pca).",
     "confidence": "Calibration, and the rank correlation of confidence and margin.",
@@ -91,6 +91,14 @@ def probe(
             metavar="NUMBER",
             help="Maximum number of passes of a search; a forward with its backward pass counts as one.",
         ),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Largest search tree of --probe exact at one sample.  [default: 2000]"),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Longest search of --probe exact at one sample.  [default: no limit]"),
     ] = None,
     along: Annotated[
         list[str] | None,
@@ -157,7 +165,8 @@ def probe(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
         run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
-        method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,
+        method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
+        along=tuple(along or ()), subspaces=subspaces, samples=samples,
         seed=seed, neighbors=neighbors,
         dim=dim, null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
