@@ -55,7 +55,7 @@ def test_every_number_of_a_run_is_explained(
     # A comparison stands beside its number.
     majority = final["train_majority_accuracy"]
     assert f"\ntrain_accuracy = {final['train_accuracy']:.3f}".rstrip("0") in out
-    assert f" of 12 samples, largest class {format_number(majority)}: training accuracy" in out
+    assert f" samples, largest class {format_number(majority)}: training accuracy" in out
 
 
 @pytest.mark.parametrize("key", [*scene_kinds()])

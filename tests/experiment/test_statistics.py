@@ -77,3 +77,14 @@ def test_a_measurement_in_memory_has_them_too() -> None:
     row = found.statistics
     assert all(f"{name}_samples" in row for name in shown_columns(row) if not describe_column(name).is_exact)
     assert " n " in found.summary() and "95 % interval" in found.summary()
+
+
+def test_every_column_of_every_table_has_its_entry(simulated: Run, measured: list[Run]) -> None:
+    """The columns come from the code that writes them: the tables and the summaries of runs with all probes."""
+    names = {name for row in rows_of(simulated, measured) for name in row}
+    for run in (simulated, *measured):
+        for table in run.path.glob("*.parquet"):
+            names |= set(run.read_table(table.stem)[0])
+    missing = {name for name in names if not (describe_column(name).meaning and describe_column(name).source)}
+    # Texts that name a row say what they are themselves.
+    assert missing - {"statistic", "unit", "size", "boundary", "source_model", "target_model", "name", "kind"} == set()

@@ -121,7 +121,7 @@ def test_the_exact_margin_is_given_only_where_the_bounds_meet() -> None:
         assert torch.equal(proven, found["margin_exact_lower"] >= found["margin_exact_upper"] * (1 - 1e-6))
         assert bool((found["margin_exact"].isnan() == ~proven).all())
         torch.testing.assert_close(found["margin_exact"][proven], full["margin_exact"][proven], rtol=2e-6, atol=0)
-    found = measure(boundary.model, x, y, [ExactMargin(nodes=60)], bounds=None)
+    found = measure(boundary.model.eval(), x, y, [ExactMargin(nodes=60)], bounds=None)
     assert f"proven for {int(found['margin_exact_found'].values.sum())} of 6" in found.summary()
 
 

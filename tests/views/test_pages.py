@@ -20,6 +20,7 @@ from dimple.views.content.labels import format_comparison, format_number
 from dimple.views.report.measurement import PerturbedImage, pixels_to_image, series_charts, write_measurement_report
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.tables import statistic_rows
+from dimple.views.web.page import write_web_page
 from tests.views.material import write_run
 
 NASTY = "</script><img src=x onerror=alert(1)>"
@@ -187,7 +188,10 @@ def test_the_probe_report_ranks_the_images_and_decomposes_their_perturbations(tm
     assert re.findall(r"([\d.]+) long in l2", page.text) == ["0.100", "0.200", "0.300", "0.400"]
     assert "may be shorter than the margin" in " ".join(page.text.split())
     # Five pictures for each of the four images, and one chart of distributions.
-    assert (page.tags.count("img"), page.labels) == (5 * 4, ["distributions [l2, input units]"])
+    assert (page.tags.count("img"), page.labels) == (
+        5 * 4,
+        ["distribution of margin and margin along the manifold [l2, input units]"],
+    )
     assert "below" in page.text
 
 
@@ -283,14 +287,27 @@ def test_a_report_lists_the_conditions_of_the_verdict_and_all_phases(tmp_path: P
         ],
         "conditions": [
             {"name": "a", "statement": "fall of the distance", "value": 15.62, "threshold": 5.0, "met": True},
-            {"name": "b", "statement": "excess over the null", "value": None, "threshold": 0.1, "met": None},
+            {
+                "name": "b",
+                "statement": "excess over the null",
+                "value": None,
+                "threshold": 0.1,
+                "met": None,
+                "decides": True,
+            },
             {"name": "c", "statement": "start", "value": 0.3, "threshold": 0, "met": True, "comparison": "above"},
         ],
     }
     run.save()
     text = " ".join(Page(write_simulation_report(run, run.path / "report.html")).text.split())
-    assert "fall of the distance 15.6 at least 5 met excess over the null unknown at least 0.1 not decided" in text
+    assert (
+        "fall of the distance 15.6 at least 5 met excess over the null unknown at least 0.1 not decided: decides"
+        in text
+    )
     assert "start 0.3 above 0 met" in text
+    # The page of the run has the same table.
+    page = " ".join(Page(write_web_page(run, [], run.path / "page.html")).text.split())
+    assert "condition of the verdict value has to be outcome fall of the distance 15.6 at least 5 met" in page
     assert "clung 10 between 1 and 100" in text and "so from 1 to 1, 10 to 100" in text
     assert "Controls" in text and "were not run" in text
 

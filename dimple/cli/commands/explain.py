@@ -75,6 +75,7 @@ def _format(row: dict[str, Any], name: str, unit: str) -> str:
 def _print(name: str, entry: ColumnMeaning, value: str) -> None:
     import textwrap
 
-    typer.echo(f"{name}{value}: {entry.label}")
-    text = entry.meaning + (f" (Column {entry.comparison}.)" if entry.comparison else "")
+    typer.echo(f"{name}{value}: {entry.label}" + ("" if value else f" [{entry.unit}]"))
+    text = entry.text + (f" Compared with {entry.comparison_label}: {entry.comparison}." if entry.comparison else "")
+    text += f" Source: {entry.source}."
     typer.echo(textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    "))

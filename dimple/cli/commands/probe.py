@@ -78,6 +78,12 @@ def probe(
         typer.Option("--list", help="Print the probes, and measure nothing.", callback=_list_probes, is_eager=True),
     ] = False,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
+    bounds: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Inputs to which distances are measured: data, those in range, or none, any."
+        ),
+    ] = "data",
     method: Annotated[
         str,
         typer.Option(
@@ -164,7 +170,7 @@ def probe(
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
-        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
+        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), bounds=bounds, norm=norm,
         method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
         along=tuple(along or ()), subspaces=subspaces, samples=samples,
         seed=seed, neighbors=neighbors,
@@ -182,18 +188,25 @@ def probe(
 def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
-    from dimple.views.report.measurement import reliability_warning
+    from dimple.experiment.probing.tables import describe_distances
+    from dimple.views.report.measurement import flat_curvature_note, reliability_warning
+    from dimple.views.report.tables import shown_columns
     from dimple.views.report.text_table import build_table
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
     units: dict[str, str] = run.info["summary"]["units"]
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    levels = run.info.get("pixel_levels")
+    if "bounds" in run.info:
+        out.print(describe_distances(shown_columns(rows[-1]), units, run.info["bounds"]), markup=False)
     for row in last:
         statistics = {name: value for name, value in row.items() if name not in ("step", "split")}
-        out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width))
+        out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width, levels=levels))
         if warning := reliability_warning(row):
             out.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
+        if note := flat_curvature_note(row):
+            out.print(note, markup=False)
     for note, style in _sample_notes(run, last):
         out.print(note, style=style, markup=False)
     if any("margin" in row for row in last):

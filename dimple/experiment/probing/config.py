@@ -46,6 +46,7 @@ class ProbeConfig:
             the correlation of confidence and margin), `spectra` (bounds on how fast the scores can change), `speed`
             (motion of the boundary from step to step of a series), `transfer` (error of each step of a series at the
             boundary points of the others).
+        bounds: `data`, the range of the images, or `none`: distances to any input.
         norm: of the margin; searches within subspaces always use l2.
         method: the search method of the margin, a name of its table of methods.
         max_passes: the largest number of passes of a search of one sample, in every probe that searches; None for the
@@ -80,6 +81,7 @@ class ProbeConfig:
     run: str | None = None
     split: Literal["test", "train", "both"] = "test"
     probes: tuple[str, ...] = ("margin", "onoff")
+    bounds: Literal["data", "none"] = "data"
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: str = "closest"
     max_passes: Positive | None = None

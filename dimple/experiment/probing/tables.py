@@ -1,13 +1,14 @@
 """Summaries of a table of measurements: statistics of every step and split, quantiles, and a check of the search."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dimple.stats.aggregate import (
+    DISTANCE_UNIT,
     FOUND_SUFFIX,
     NULL_SUFFIX,
     ROBUST_PREFIX,
@@ -33,6 +34,8 @@ SUMMARY_UNITS = {
     "margin_off_ratio_change": "relative, at 4x the passes",
 }
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+# The names of distances that are measured without bounds begin with these.
+UNBOUNDED_PREFIXES = ("margin_unbounded", "margin_on", "margin_off", "margin_pca", "margin_dct")
 # A ratio that changes by more with four times as many passes says more about the search than about the boundary.
 MAX_RATIO_CHANGE = 0.02
 # Fewer samples say too little about the accuracy.
@@ -47,7 +50,7 @@ def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[
     The accuracy, and the accuracy of the most frequent class alone with which it is compared, are over all samples
     with a label; a sample without one counts as correctly classified. The robust accuracies are over all samples.
     `margin_misclassified` is the median margin (negative) of the misclassified samples; every other statistic is over
-    the correctly classified ones.
+    the correctly classified ones. `margin_unbounded` is left out where it equals `margin` at every sample.
     """
     rows = [
         _summarize_split(table, split, units) for table in tables for split in dict.fromkeys(table["split"].tolist())
@@ -80,6 +83,11 @@ def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dic
     if labeled.any():
         row |= fraction_statistic("accuracy", correct[labeled])
         row["majority_accuracy"] = float(np.bincount(columns["label"][labeled]).max() / labeled.sum())
+    if "margin_unbounded" in columns and np.array_equal(
+        columns.get("margin", np.empty(0)), columns["margin_unbounded"], equal_nan=True
+    ):
+        # Without bounds, in l2, both are the same distance.
+        del columns["margin_unbounded"]
     of_all = [name for name in columns if name.startswith(ROBUST_PREFIX)]
     for name in of_all:
         row |= fraction_statistic(name, columns[name])
@@ -89,6 +97,28 @@ def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dic
     if "margin" in columns and not correct.all():
         row |= median_statistic("margin_misclassified", columns["margin"][~correct])
     return row
+
+
+def describe_distances(columns: Iterable[str], units: Mapping[str, str], bounds: str | None) -> str:
+    """Return the range of the inputs, the norms of the distances, and which of them are measured outside the range.
+
+    Args:
+        columns: the names of the measured columns.
+        units: their units.
+        bounds: the range in words; None where the inputs are unbounded.
+
+    Example:
+        >>> describe_distances(["margin", "margin_unbounded"], {"margin": "linf, input units"}, "0 to 1")
+        'inputs within 0 to 1; distances in linf; outside this range too: margin_unbounded, in l2'
+    """
+    names = list(columns)
+    outside = [name for name in names if name.startswith(UNBOUNDED_PREFIXES)]
+    norms = {units[name].split(",")[0] for name in names if units.get(name, "").endswith(f", {DISTANCE_UNIT}")}
+    text = "without bounds" if bounds is None else f"inputs within {bounds}"
+    text += f"; distances in {' and '.join(sorted(norms))}" if norms else ""
+    if bounds is not None and outside:
+        text += f"; outside this range too: {', '.join(outside)}, in l2"
+    return text
 
 
 def accuracy_warning(row: Mapping[str, Any]) -> str:

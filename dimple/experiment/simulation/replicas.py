@@ -15,7 +15,7 @@ from dimple.errors import SceneError
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
-from dimple.experiment.simulation.summary import DIVERGED
+from dimple.experiment.simulation.summary import DIVERGED, condition_rows
 from dimple.scene import Scene
 from dimple.stats.aggregate import SAMPLES_SUFFIX
 from dimple.stats.intervals import median_interval
@@ -189,6 +189,7 @@ def summarize_median(
     median = {
         "verdict": found.verdict,
         "verdict_reason": found.reason,
+        "conditions": condition_rows(found),
         "cling_step": found.cling_step,
         "dimple_step": found.dimple_step,
         "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
@@ -212,10 +213,9 @@ def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[i
     Returns:
         Number, seeds and the replica that is shown; `statistics` with the median over the replicas of each final
         number, its exact 95 % interval `median_low` and `median_high`, and the `low` and `high` ends of the central
-        95 % of the replicas; and where there is a verdict, the number of replicas
-        by verdict, the fraction that is supported with its 95 % interval (Wilson 1927), and the phases of each replica.
-        A step that a replica never reaches counts as infinitely late, and is null where it is
-        the median or an end.
+        95 % of the replicas; and where there is a verdict, the number of replicas by verdict, the verdict and the
+        reason of each, the fraction that is supported with its 95 % interval (Wilson 1927), and the phases of each.
+        A step that a replica never reaches counts as infinitely late, and is null where it is the median or an end.
     """
     final = summaries[0]["final"]
     names = [name for name in final if not name.endswith(SAMPLES_SUFFIX)]
@@ -237,6 +237,8 @@ def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[i
             for key in ("cling_step", "dimple_step")
         },
         "phases": [one["phases"] for one in summaries],
+        "verdict_of_each": [one["verdict"] for one in summaries],
+        "reason_of_each": [one["verdict_reason"] for one in summaries],
     }
 
 

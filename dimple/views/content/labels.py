@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dimple.columns import describe_column
 from dimple.stats.aggregate import (
     ANALYTIC_SUFFIX,
+    DISTANCE_UNIT,
     FOUND_SUFFIX,
     HIGH_SUFFIX,
     LOW_SUFFIX,
@@ -136,6 +137,23 @@ def format_samples(row: Mapping[str, Any], column: str) -> str:
     """
     samples = row.get(column + SAMPLES_SUFFIX)
     return NO_ENTRY if samples is None else f"{samples:,.0f}"
+
+
+def format_pixel_levels(value: float | None, unit: str, levels: int | None) -> str:
+    """Format a distance between images in the maximum norm in levels of a pixel, as is the custom; empty for others.
+
+    Args:
+        value: the distance, in units of the range of a pixel.
+        unit: its unit.
+        levels: the level of the brightest pixel, such as 255; None where the inputs are no such images.
+
+    Example:
+        >>> format_pixel_levels(8 / 255, "linf, input units", 255), format_pixel_levels(0.5, "l2, input units", 255)
+        ('8/255', '')
+    """
+    if levels is None or not unit.startswith(f"linf, {DISTANCE_UNIT}") or value is None or not math.isfinite(value):
+        return ""
+    return f"{levels * value:.3g}/{levels}"
 
 
 def sorting_key(value: float | None) -> str:

@@ -11,6 +11,7 @@ from dimple.views.content.labels import (
     format_comparison,
     format_found_fraction,
     format_interval,
+    format_pixel_levels,
     format_samples,
     format_statistic,
     format_verdict,
@@ -36,7 +37,7 @@ def shown_columns(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dict[str, Any]]:
+def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str], levels: int | None = None) -> list[dict[str, Any]]:
     """Return the rows of a table of quantities: name, meaning, value, interval, number, comparison, verdict and unit.
 
     A verdict comes with what makes it doubtful, and a distance with the fraction of samples on which it rests. `key` is
@@ -45,6 +46,7 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dic
     Args:
         row: numbers by column; `comparison_column` names the null of each, `x_verdict` is the verdict of `x`.
         units: the unit of each column.
+        levels: the level of the brightest pixel, where the inputs are images.
 
     Example:
         >>> row = {"margin_on_ratio": 2.0, "margin_on_ratio_null": 1.5, "margin_on_ratio_verdict": "above"}
@@ -54,8 +56,10 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str]) -> list[dic
     return [
         {
             "name": column_label(column),
-            "meaning": describe_column(column).meaning,
+            "meaning": describe_column(column).text,
+            "source": describe_column(column).source,
             **statistic_cell(row, column),
+            "pixels": format_pixel_levels(row[column], units.get(column, ""), levels),
             "null": format_comparison(row, column) or NO_ENTRY,
             "null_key": sorting_key(row.get(comparison_column(column))),
             "verdict": format_verdict(row, column),

@@ -1,11 +1,11 @@
 """Tables of statistics for the terminal: with the comparison and the verdict."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dimple.stats.aggregate import TANGENT_DEPENDENT_COLUMNS, VERDICT_SUFFIX, has_unreliable_tangents
-from dimple.views.content.labels import NO_ENTRY
+from dimple.views.content.labels import NO_ENTRY, format_pixel_levels
 from dimple.views.report.tables import shown_columns, statistic_cell
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def build_table(
     units: Mapping[str, str],
     format_name: Callable[[str], str] = str,
     width: int = WIDE_TERMINAL,
+    levels: int | None = None,
 ) -> "Table":
     """Return a table with one line for each statistic: value, 95 % interval, number, comparison, verdict and unit.
 
@@ -36,6 +37,7 @@ def build_table(
         units: by name.
         format_name: gives the label of a name.
         width: of the terminal, in characters.
+        levels: the level of the brightest pixel, where the inputs are images.
     """
     from rich.markup import escape
     from rich.table import Column, Table
@@ -44,11 +46,12 @@ def build_table(
     lines = []
     for name in shown_columns(row):
         cell = statistic_cell(row, name)
+        pixels = format_pixel_levels(row[name], units.get(name, ""), levels)
         star = " *" if is_doubtful and name in TANGENT_DEPENDENT_COLUMNS else ""
         lines.append(
             {
                 heading: format_name(name),
-                "value": "\n".join(filter(None, (cell["value"], cell["found"]))),
+                "value": "\n".join(filter(None, (cell["value"], pixels, cell["found"]))),
                 INTERVAL: cell["interval"],
                 "n": cell["samples"],
                 "comparison": (cell["null"] or NO_ENTRY).replace(" (", "\n(").replace(", ", "\n"),
@@ -70,6 +73,19 @@ def build_table(
     for line in lines:
         # Units in brackets are no markup.
         table.add_row(*[escape(line[column]) for column in columns])
+    return table
+
+
+def build_condition_table(conditions: Sequence[Mapping[str, str]]) -> "Table":
+    """Return the table of the conditions of a verdict, from `describe_conditions`: value, threshold and outcome."""
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    heads = ("condition of the verdict", "value", "has to be", "outcome")
+    columns = [Column(one, no_wrap=one != heads[0], justify="right" if one == "value" else "left") for one in heads]
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in conditions:
+        table.add_row(*[escape(row[key]) for key in ("statement", "value", "threshold", "met")])
     return table
 
 

@@ -12,10 +12,21 @@ function createFactTable() {
   for (const fact of data.facts[0]) {
     const row = body.insertRow();
     write(row, 'th', fact.name);
+    row.title = fact.meaning || '';
     const value = write(row, 'td', '', 'value');
     write(value, 'span');
     write(value, 'small');
     write(row, 'td', '', 'baseline');
+  }
+}
+
+/** Fills the glossary of the quantities with their meaning; the button is left out where none is known. */
+function createGlossary() {
+  const known = data.facts[0].filter((fact) => fact.meaning);
+  byId('meanings').hidden = known.length === 0;
+  for (const fact of known) {
+    write(byId('glossary'), 'dt', fact.name.split(',')[0]);
+    write(byId('glossary'), 'dd', fact.meaning);
   }
 }
 
@@ -26,7 +37,7 @@ function showMoment() {
   if (shownStep === at) return;
   shownStep = at;
   put(byId('step'), `step ${data.steps[at].toLocaleString('en')}`);
-  put(byId('phase'), data.phases.filter((p) => p.step <= data.steps[at]).sort((a, b) => a.step - b.step).map((p) => p.name).join(', then '));
+  put(byId('phase'), (data.now || [])[at] || '');
   data.facts[at].forEach((fact, i) => {
     const [name, value, baseline] = byId('facts').tBodies[0].rows[i].cells;
     put(name, fact.name);
