@@ -87,7 +87,7 @@ def test_the_report_of_a_run_has_its_results(tmp_path: Path) -> None:
     assert "clung 10 between 1 and 10 from here until the dimpling" in text
     assert "dimpled never" in text
     assert (
-        "margin along the manifold / free margin 2.50 not recorded – null 1.25 (1.00 to 1.50), isotropic 1.23 above"
+        "margin along the manifold / free margin 2.50 not recorded – null 1.25 (1.00 to 1.50) isotropic 1.23 above"
         in text
     )
     assert run.settings_text.strip().splitlines()[1] in page.text
@@ -190,7 +190,7 @@ def test_the_probe_report_ranks_the_images_and_decomposes_their_perturbations(tm
     # Five pictures for each of the four images, and one chart of distributions.
     assert (page.tags.count("img"), page.labels) == (
         5 * 4,
-        ["distribution of margin and margin along the manifold [l2, input units]"],
+        ["distribution of margin [l2, input units]"],
     )
     assert "below" in page.text
 
@@ -233,7 +233,8 @@ def test_a_table_has_each_statistic_once_with_its_null() -> None:
     rows = statistic_rows(row, {"x": "l2"})
     assert rows[0] == {
         "name": "x", "meaning": "",
-        "value": "1.00", "key": "1.0", "interval": "not recorded", "samples": "–", "found": "",
+        "value": "1.00", "key": "1.0", "interval": "not recorded", "samples": "–", "found": "", "pixels": "",
+        "source": "",
         "null": "null 2.00 (1.50 to 3.00)", "null_key": "2.0", "verdict": "below its band", "unit": "l2",
     }  # fmt: skip
     assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")

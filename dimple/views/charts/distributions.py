@@ -104,7 +104,7 @@ def format_cdf_axes(axes: "Axes", samples: Sequence[Column], title: str) -> None
     finite = np.concatenate([empirical_cdf(values)[0] for values in samples])
     magnitudes = np.abs(finite[finite != 0])
     if len(magnitudes) > 0 and np.quantile(magnitudes, 0.95) > 20 * np.quantile(magnitudes, 0.05):
-        title += ", " + set_log_axis(axes, [finite], horizontal=True)
+        title += set_log_axis(axes, [finite], horizontal=True)
     elif len(finite) and finite.min() < 0:
         axes.axvline(0, color=to_hex(GRID_LINE_COLOR), linewidth=0.8)
     axes.set_ylim(0, 1.02)

@@ -108,12 +108,14 @@ def set_chart_title(axes: "Axes", text: str) -> None:
     )
 
 
-def set_step_axis(axes: "Axes", steps: Sequence[int] | NDArray[Any]) -> None:
-    """Set the horizontal axis to the training steps that there are, and say where it is logarithmic.
+def set_step_axis(axes: "Axes", steps: Sequence[int] | NDArray[Any]) -> str:
+    """Set the horizontal axis to the training steps that there are, and return what the title says about it.
 
     From step 0 on it is linear up to 1, then logarithmic, like the snapshot schedule. From a later step on it is
     logarithmic where the steps span more than a factor of 20, and linear elsewhere.
     """
+    from matplotlib.ticker import MaxNLocator
+
     first, last = (float(end) for end in (min(steps), max(steps))) if len(steps) else (0.0, 1.0)
     is_linear = first > 0 and last <= MAX_LINEAR_RATIO * first
     if first <= 0:
@@ -122,7 +124,7 @@ def set_step_axis(axes: "Axes", steps: Sequence[int] | NDArray[Any]) -> None:
     elif is_linear:
         margin = max(0.02 * (last - first), 0.02 * first)
         axes.set_xlim(first - margin, last + margin)
-        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[union-attr]
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         axes.set_xscale("log")
         axes.set_xlim(first / 1.02, last * 1.02)
@@ -130,9 +132,10 @@ def set_step_axis(axes: "Axes", steps: Sequence[int] | NDArray[Any]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     # The label is to the left of the number of the first step, because the legend is below the numbers.
     axes.annotate(
-        "step" if is_linear else "log step", (0.0, 0.0), (-10, -6.5), xycoords="axes fraction",
-        textcoords="offset points", ha="right", va="top", fontsize=FONT_SIZE - 0.5, color=to_hex(MUTED_COLOR),
+        "step", (0.0, 0.0), (-10, -6.5), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
+        fontsize=FONT_SIZE - 0.5, color=to_hex(MUTED_COLOR),
     )  # fmt: skip
+    return "" if is_linear else ", log steps"
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -140,7 +143,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
     Example:
         >>> log_ticks(0.1, 3.0), log_ticks(0.02, 5000.0)
-        ([0.1, 0.2, 0.5, 1.0, 2.0], [0.1, 10.0, 1000.0])
+        ([0.1, 0.2, 0.5, 1.0, 2.0], [0.1, 1.0, 10.0, 100.0, 1000.0])
     """
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
 
@@ -168,7 +171,7 @@ def set_log_axis(axes: "Axes", values: Sequence[NDArray[np.float64]], horizontal
     axis = axes.xaxis if horizontal else axes.yaxis
     set_scale = axes.set_xscale if horizontal else axes.set_yscale
     finite = np.concatenate([array[np.isfinite(array)] for array in values])
-    text = "log axis"
+    text = ", log axis"
     if finite.min() > 0:
         set_scale("log")
         ticks = log_ticks(float(finite.min()), float(finite.max()))
@@ -183,7 +186,7 @@ def set_log_axis(axes: "Axes", values: Sequence[NDArray[np.float64]], horizontal
             largest = float((sign * finite).max())
             if largest > 0:
                 ticks += [sign * tick for tick in log_ticks(linear_limit, max(largest, linear_limit))]
-        text = f"log axis, linear up to {linear_limit:g}"
+        text = f", log axis, linear up to {linear_limit:g}"
     axis.set_ticks(ticks)
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     return text

@@ -92,10 +92,9 @@ def _make_fan_drawer(
             group["step"], magnitude("q50"), color=color, linewidth=1.8, marker="o" if is_single else "",
             label="median", clip_on=not is_single,
         )  # fmt: skip
-        set_step_axis(axes, steps)
-        scale = ""
+        scale = set_step_axis(axes, steps)
         if limits[1] > 20 * limits[0]:
-            scale = ", " + set_log_axis(axes, [np.array(limits)])
+            scale += set_log_axis(axes, [np.array(limits)])
             axes.set_ylim(*limits)
         else:
             axes.set_ylim(0, limits[1])

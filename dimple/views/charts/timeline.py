@@ -141,10 +141,9 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
         axes.plot(timeline.steps, curve.values, color=to_hex(color), linewidth=1.8, label=curve.name)
         if curve.baseline is not None:
             axes.plot(timeline.steps, curve.baseline, "--", color=to_hex(color), linewidth=1.1)
-    set_step_axis(axes, timeline.steps)
-    scale = ""
+    scale = set_step_axis(axes, timeline.steps)
     if chart.logarithmic:
-        scale = ", " + set_log_axis(axes, [curve.values for curve in chart.curves])
+        scale += set_log_axis(axes, [curve.values for curve in chart.curves])
     else:
         axes.set_ylim(*(chart.limits or _value_limits(chart)))
     curves = list(axes.lines)

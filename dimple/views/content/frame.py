@@ -369,7 +369,7 @@ class Frame:
 
     @property
     def phase_text(self) -> str:
-        """What is so at this step, with its first and last step."""
+        """A text with all that is so at this step, each with its first and last step."""
         return "; ".join(self.timeline.describe_step(self.step))
 
 

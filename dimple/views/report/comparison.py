@@ -153,12 +153,12 @@ def _curve_chart(runs: Sequence[_ComparedRun], split: str, name: str, unit: str)
             for key, filled in zip(PHASE_DESCRIPTIONS, ("none", color), strict=True):
                 at = np.flatnonzero(steps == one.summary.results.get(key, -1))
                 axes.plot(steps[at], values[at], "o", color=color, markersize=5, markerfacecolor=filled)
-        set_step_axis(axes, np.concatenate([steps for _, steps, _, _ in lines]))
         title = f"{column_label(name)} [{unit}]" if unit else column_label(name)
+        title += set_step_axis(axes, np.concatenate([steps for _, steps, _, _ in lines]))
         if unit == "fraction":
             axes.set_ylim(*FRACTION_LIMITS)
         elif spans_decades([ChartCurve(name, values) for _, _, values, _ in lines]):
-            title += ", " + set_log_axis(axes, [values for _, _, values, _ in lines])
+            title += set_log_axis(axes, [values for _, _, values, _ in lines])
         set_chart_title(axes, title)
         style_axes(axes)
         add_legend_below(axes)

@@ -143,7 +143,7 @@ def _scatter(a: NDArray[Any], b: NDArray[Any], first: str, second: str, name: st
         scale = ""
         if ends[0] > 0 and ends[1] / ends[0] > 10:
             set_log_axis(axes, [b[shown]])
-            scale = ", " + set_log_axis(axes, [a[shown]], horizontal=True).replace("axis", "axes")
+            scale = set_log_axis(axes, [a[shown]], horizontal=True).replace("axis", "axes")
         axes.set_xlabel(first, color=to_hex(MUTED_COLOR))
         axes.set_ylabel(second, color=to_hex(MUTED_COLOR))
         set_chart_title(axes, f"{column_label(name)}, one dot a sample{scale}")
