@@ -1,16 +1,28 @@
 """The table of columns: every column that a run or a measurement holds has its entry."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dimple.columns import COLUMNS, describe_column
+from dimple.columns.page import columns_page
 from dimple.stats.aggregate import comparison_column
 
 
-def test_every_entry_is_a_label_and_one_sentence() -> None:
+def test_every_entry_has_label_unit_meaning_reading_and_source() -> None:
     for name, entry in COLUMNS.items():
         assert entry.label and not entry.label.endswith("."), name
-        assert (entry.meaning.endswith((".", ".)")) and entry.meaning[0].isupper()) or entry.meaning[0].isdigit(), name
+        assert entry.unit and entry.source and not entry.source.endswith("."), name
+        assert entry.meaning.endswith(".") and (entry.meaning[0].isupper() or entry.meaning.startswith("log")), name
+        assert entry.meaning.count(". ") == 0 and entry.reading.endswith("."), name
+        assert bool(entry.comparison) <= bool(entry.comparison_label), name
+
+
+def test_the_page_of_the_columns_is_up_to_date_and_lists_all() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "columns.md").read_text()
+    assert page == columns_page()
+    assert all(f"| `{name}` |" in page for name in COLUMNS)
 
 
 @pytest.mark.parametrize("name", ["margin_dct_03", "margin_pca_0028", "margin_dct_03_null_low", "margin_on_ratio_null"])

@@ -82,7 +82,8 @@ class Run(RunFolder):
         columns, units = self.read_table(name)
         frame = pd.DataFrame(columns)
         frame.attrs["units"] = units
-        frame.attrs["meanings"] = {column: describe_column(column).meaning for column in columns}
+        frame.attrs["meanings"] = {column: describe_column(column).text for column in columns}
+        frame.attrs["sources"] = {column: describe_column(column).source for column in columns}
         return frame
 
     @functools.cached_property

@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar, final
 
 import torch
@@ -59,13 +60,25 @@ class ProbeResult:
         )
 
 
+def batch_limit(probes: Iterable["Probe"], batch_size: int) -> int:
+    """Return the number of samples that are measured together by probes: at most the limit of each.
+
+    Example:
+        >>> batch_limit([], 256)
+        256
+    """
+    return min([batch_size, *(probe.max_batch for probe in probes if probe.max_batch is not None)])
+
+
 class Probe(ABC):
     """The base class of probes; members are `@settings` classes with one method, `run`.
 
-    A probe measures any boundary at samples of any shape; with `needs_tangents` it needs a tangent field.
+    A probe measures any boundary at samples of any shape; with `needs_tangents` it needs a tangent field. A measurement
+    that keeps its finished parts gives it at most `max_batch` samples at once.
     """
 
     needs_tangents: ClassVar[bool] = False
+    max_batch: ClassVar[int | None] = None
 
     @property
     def needs_gradient(self) -> bool:

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from dimple.errors import ShapeError
-from dimple.stats.aggregate import comparison_column
-from dimple.stats.null_bands import prediction_interval, verdict
+from dimple.stats.aggregate import comparison_column, with_interval
+from dimple.stats.intervals import rank_correlation_interval
+from dimple.stats.null_bands import COVERAGE, judge, prediction_interval
 from dimple.tensors import generator
+
+BOOTSTRAP_DRAWS = 400
 
 
 @final
@@ -22,6 +25,7 @@ class NullComparison:
 
     Attributes:
         value: the statistic; nan if it is undefined.
+        interval: the ends of its 95 % interval over the samples.
         null: the median of the draws.
         low: the lower end of the 95 % prediction interval of the draws.
         high: its upper end.
@@ -29,6 +33,7 @@ class NullComparison:
     """
 
     value: float
+    interval: tuple[float, float]
     null: float
     low: float
     high: float
@@ -36,14 +41,14 @@ class NullComparison:
 
     @property
     def verdict(self) -> str:
-        """The position of the value relative to the interval: `above`, `inside`, `below` or `undefined`."""
-        return verdict(self.value, self.low, self.high)
+        """The position of the value relative to the band: `above`, `inside`, `below`; or why it is not judged."""
+        return judge(self.value, self.low, self.high, self.samples)
 
     def row(self, name: str) -> dict[str, float | str]:
-        """Return entries of a summary: `name`, its comparison column with `_low` and `_high`, and `name_verdict`."""
+        """Return entries of a summary: `name` with its interval, its comparison with its band, and `name_verdict`."""
         comparison = comparison_column(name)
         return {
-            name: self.value,
+            **with_interval(name, self.value, self.interval, self.samples),
             comparison: self.null,
             f"{comparison}_low": self.low,
             f"{comparison}_high": self.high,
@@ -84,8 +89,9 @@ def calibration_error(
     stream = generator(seed, "calibration", len(confidence))
     uniform = torch.rand(null_draws, len(confidence), generator=stream, dtype=torch.float64)
     calibrated = _calibration_errors(confidence, (uniform < confidence).double(), bin_indices)
-    value = _calibration_errors(confidence, correct.double().cpu()[None], bin_indices)
-    return _compare_with_null(float(value), calibrated, len(confidence))
+    excess = correct.double().cpu() - confidence
+    value = float(_calibration_errors(confidence, correct.double().cpu()[None], bin_indices))
+    return _compare_with_null(value, _error_interval(value, excess, bin_indices, seed), calibrated, len(confidence))
 
 
 def reliability_diagram(confidence: Tensor, correct: Tensor, bins: int = 15) -> dict[str, Tensor]:
@@ -124,7 +130,7 @@ def rank_correlation(a: Tensor, b: Tensor, *, null_draws: int = 39, seed: int = 
     shuffled = torch.stack([second[torch.randperm(len(a), generator=stream)] for _ in range(null_draws)])
     length = first.norm() * second.norm()
     value = float((first @ second / length).clamp(-1, 1)) if length > 0 else float("nan")
-    return _compare_with_null(value, shuffled @ first / length, len(a))
+    return _compare_with_null(value, rank_correlation_interval(value, len(a)), shuffled @ first / length, len(a))
 
 
 def confidence_summary(
@@ -167,14 +173,31 @@ def _bin_indices(confidence: Tensor, bins: int, adaptive: bool) -> Tensor:
 
 def _calibration_errors(confidence: Tensor, correct: Tensor, bin_indices: Tensor) -> Tensor:
     """Return the calibration error of each row of `correct` `(draws, B)`."""
-    excess = correct - confidence
+    return _sum_over_bins(correct - confidence, bin_indices)
+
+
+def _sum_over_bins(excess: Tensor, bin_indices: Tensor) -> Tensor:
+    """Return the sum over the bins of the absolute mean excess, for each row of `excess` `(draws, B)`."""
     sums = excess.new_zeros(len(excess), int(bin_indices.max()) + 1).index_add(1, bin_indices, excess)
-    return sums.abs().sum(1) / len(confidence)
+    return sums.abs().sum(1) / excess.shape[1]
 
 
-def _compare_with_null(value: float, draws: Tensor, samples: int) -> NullComparison:
+def _error_interval(value: float, excess: Tensor, bin_indices: Tensor, seed: int) -> tuple[float, float]:
+    """Return the basic bootstrap interval of a calibration error, which corrects the upward bias of resamples.
+
+    Reference: Davison and Hinkley 1997, Bootstrap methods and their application, section 5.2.
+    """
+    count = len(excess)
+    stream = generator(seed, "resampled calibration", count)
+    chosen = torch.randint(count, (BOOTSTRAP_DRAWS, count), generator=stream)
+    errors = torch.stack([_sum_over_bins(excess[rows][None], bin_indices[rows])[0] for rows in chosen])
+    low, high = errors.quantile(errors.new_tensor([(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])).tolist()
+    return max(2 * value - high, 0.0), min(max(2 * value - low, value), 1.0)
+
+
+def _compare_with_null(value: float, interval: tuple[float, float], draws: Tensor, samples: int) -> NullComparison:
     low, high = prediction_interval(draws)
-    return NullComparison(value, float(draws.median()), float(low), float(high), samples)
+    return NullComparison(value, interval, float(draws.median()), float(low), float(high), samples)
 
 
 def _require_columns(a: Tensor, b: Tensor) -> None:

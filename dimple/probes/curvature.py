@@ -67,7 +67,8 @@ class Curvature(Probe):
         predicted = boundary.predict(x)
         margin = Margin(max_passes=self.max_passes, restarts=self.restarts)(boundary, x, predicted, chunk_size=len(x))
         rows = torch.nonzero(margin.columns["margin_found"]).squeeze(1)
-        suffixes = ("", "_null", "_min", "_max", "_mean_abs", "_finite_difference", "_finite_difference_null")
+        # The finite difference comes first: it is meaningful for piecewise linear networks too.
+        suffixes = ("_finite_difference", "_finite_difference_null", "", "_null", "_min", "_max", "_mean_abs")
         columns = {
             f"curvature{suffix}": torch.full((len(x),), torch.nan, dtype=x.dtype, device=x.device)
             for suffix in suffixes

@@ -1,7 +1,7 @@
 """Exact margin of small networks of ReLU type, with a proof that no boundary point is closer."""
 
 import math
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -12,10 +12,10 @@ from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.certified import certified_radius
 from dimple.probes.margin import Margin
 from dimple.protocols import TangentField
-from dimple.settings import Count, settings
+from dimple.settings import Count, Positive, settings
 from dimple.tensors import flatten
 from dimple.tracing.affine_graph import trace_affine_graph
-from dimple.verification.branch_and_bound import BranchAndBound
+from dimple.verification.branch_and_bound import CONVERGENCE_TOLERANCE, BranchAndBound
 
 # The passes of the search for the point at which the proof starts: a nearer one saves many nodes.
 SEARCH_PASSES = 200.0
@@ -27,17 +27,20 @@ class ExactMargin(Probe):
     """The distance of each sample from the closest input of another class, proven by branch and bound.
 
     The search starts with the ball around the sample that reaches to the point found by `Margin`, and splits it by
-    units or, in few dimensions, by boxes, until bounds exclude every closer point of another class. If `nodes` nodes of
-    the search tree do not suffice, the lower bound is what is proven by then. The signs are those of `margin`: negative
-    where the sample is misclassified. The lower bound is proven in real arithmetic for the given weights, whatever the
-    precision of the network.
+    units or, in few dimensions, by boxes, until bounds exclude every closer point of another class. If the limits do
+    not suffice, the lower bound is what is proven by then. The signs are those of `margin`: negative where the sample
+    is misclassified. The lower bound is proven in real arithmetic for the given weights, whatever the precision of the
+    network.
 
-    Columns: `margin_exact_upper`, the distance of the closest known point of another class (`inf` without one), and
-    `margin_exact_lower`, the proven lower bound, which is within a millionth of the former where the search completed.
+    Columns: `margin_exact_upper`, the distance of the closest known point of another class (`inf` without one);
+    `margin_exact_lower`, the proven lower bound; `margin_exact`, the former where the two are within a millionth of
+    each other, nan elsewhere; and `margin_exact_found`, true there.
 
     Args:
         norm: the norm of the distance.
         nodes: the largest number of nodes of the search tree that are bounded for one sample.
+        seconds: the longest time of one sample, after which no further nodes are bounded; None for no such limit. With
+            it the bounds depend on the speed of the computer.
 
     Reference: Jordan, Lewis, Dimakis 2019, Provable certificates for adversarial examples, for the distance through
     the linear regions; the bounds are those of `dimple.verification.linear_bounds`.
@@ -50,8 +53,12 @@ class ExactMargin(Probe):
         True
     """
 
+    # The search of one sample takes long, so an interrupted measurement keeps each sample that is finished.
+    max_batch: ClassVar[int | None] = 1
+
     norm: Literal["l2", "linf"] = "l2"
     nodes: Count = 2000
+    seconds: Positive | None = None
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         graph = trace_affine_graph(boundary.model, x[0])
@@ -67,12 +74,16 @@ class ExactMargin(Probe):
                 search = BranchAndBound(
                     graph, flatten(x)[row], int(predicted[row]), float(start[row]), self.norm, boundary.row_bounds(x)
                 )
-                upper[row], lower[row] = search.search(self.nodes)
+                upper[row], lower[row] = search.search(self.nodes, math.inf if self.seconds is None else self.seconds)
             else:
                 one = slice(row, row + 1)
                 lower[one] = certified_radius(
                     graph, x[one], predicted[one], self.norm, boundary.row_bounds(x), 1e-3, slack[one]
                 )
         sign = torch.where(predicted == y, 1.0, -1.0).to(x)
-        columns = {"margin_exact_upper": sign * upper.to(x), "margin_exact_lower": sign * lower.to(x)}
-        return ProbeResult(columns, dict.fromkeys(columns, f"{self.norm}, input units"))
+        # Two infinite bounds meet too: no input within the bounds is of another class.
+        is_proven = (lower >= upper * (1 - CONVERGENCE_TOLERANCE)).to(x.device)
+        distances = {"": upper.where(is_proven, torch.nan), "_upper": upper, "_lower": lower}
+        columns = {f"margin_exact{end}": sign * values.to(x) for end, values in distances.items()}
+        units = dict.fromkeys(columns, f"{self.norm}, input units")
+        return ProbeResult(columns | {"margin_exact_found": is_proven}, units | {"margin_exact_found": "yes or no"})

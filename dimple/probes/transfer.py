@@ -11,7 +11,8 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.probes.margin import Margin
-from dimple.stats.null_bands import prediction_interval, verdict
+from dimple.stats.intervals import proportion_interval
+from dimple.stats.null_bands import judge, prediction_interval
 from dimple.tensors import Box, broadcast_per_sample, flatten, generator, norm, require_samples
 
 
@@ -54,18 +55,27 @@ class Transfer:
                 "target_model": target,
                 "samples": int(self.samples[i, j]),
                 "rms": float(self.rms[i]),
-                "error": float(self.error[i, j]),
+                **_error_entries(float(self.error[i, j]), int(self.samples[i, j])),
                 "noise_error": float(self.noise_error[i, j]),
                 "noise_error_low": float(self.noise_error_low[i, j]),
                 "noise_error_high": float(self.noise_error_high[i, j]),
-                "error_verdict": verdict(
-                    float(self.error[i, j]), float(self.noise_error_low[i, j]), float(self.noise_error_high[i, j])
+                "error_verdict": judge(
+                    float(self.error[i, j]),
+                    float(self.noise_error_low[i, j]),
+                    float(self.noise_error_high[i, j]),
+                    int(self.samples[i, j]),
                 ),
                 "noise_rms": float(self.noise_rms[i]),
             }
             for i, source in enumerate(self.models)
             for j, target in enumerate(self.models)
         ]
+
+
+def _error_entries(error: float, samples: int) -> dict[str, float]:
+    """Return an error with the ends of its exact 95 % interval."""
+    low, high = proportion_interval(round(error * samples), samples) if samples else (0.0, 1.0)
+    return {"error": error, "error_low": low, "error_high": high}
 
 
 def find_boundary_points(

@@ -13,6 +13,7 @@ from dimple.manifolds import Manifold
 from dimple.manifolds.embedding import IsometricEmbedding
 from dimple.probes import Margin
 from dimple.probes.null_comparison import MarginNullComparison, null_statistics
+from dimple.stats.aggregate import FRACTION_LIMITS, mean_statistic, median_statistic
 from dimple.tangents.random_subspace import RandomSubspace
 from dimple.tensors import generator, project_onto_span, squared_norm_fraction
 
@@ -113,7 +114,7 @@ def compute_slice_statistics(
     random_directions = [
         _off_manifold_directions(RandomSubspace(k - d, seed, draw).basis(n).to(x), basis) for draw in range(NULL_DRAWS)
     ]
-    draws = torch.stack([_median_margin(comparison, torch.cat([basis, off], dim=2)) for off in random_directions])
+    draws = torch.stack([_margins(comparison, torch.cat([basis, off], dim=2)).median() for off in random_directions])
     null = null_statistics("margin_in_slice_null", draws[None])
     _, gradient = boundary.logit_margin_and_gradient(x, comparison.predicted)
     off_gradient = gradient - project_onto_span(basis, gradient)
@@ -122,17 +123,16 @@ def compute_slice_statistics(
     boundary.forwards += comparison.unbounded_boundary.forwards
     boundary.backwards += comparison.unbounded_boundary.backwards
     return {
-        "margin_in_slice": float(_median_margin(comparison, axes)),
+        **median_statistic("margin_in_slice", _margins(comparison, axes).cpu().double().numpy()),
         **{name: float(values[0]) for name, values in null.items()},
-        "gradient_slice_fraction": float(fraction.nanmean()),
+        **mean_statistic("gradient_slice_fraction", fraction.cpu().double().numpy(), FRACTION_LIMITS),
         "gradient_slice_fraction_null": (k - d) / (n - d),
     }
 
 
-def _median_margin(comparison: MarginNullComparison, basis: Tensor) -> Tensor:
-    """Return the median distance to the boundary in the span of `basis`, `(n, k)` or, per sample, `(B, n, k)`."""
-    margin = comparison.constrained_margin("in_slice", SubspaceConstraint(basis))["margin_in_slice"]
-    return margin.abs().median()
+def _margins(comparison: MarginNullComparison, basis: Tensor) -> Tensor:
+    """Return the distances to the boundary `(B,)` in the span of `basis`, `(n, k)` or, per sample, `(B, n, k)`."""
+    return comparison.constrained_margin("in_slice", SubspaceConstraint(basis))["margin_in_slice"].abs()
 
 
 def _off_manifold_directions(columns: Tensor, basis: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Aggregates of columns over samples, with their comparison: the statistics that tables and curves show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,15 +8,20 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.columns import COLUMNS
-from dimple.stats.null_bands import prediction_interval, verdict
+from dimple.stats.intervals import mean_interval, median_interval, proportion_interval
+from dimple.stats.null_bands import judge, prediction_interval
 
 Arrays = Mapping[str, NDArray[Any]]
-# The null of a column `x` is `x_null`, with `x_null_low` and `x_null_high` as the ends of its prediction interval.
+# A statistic `x` has `x_low` and `x_high`, the ends of its 95 % interval, and `x_samples`, their number. Its null is
+# `x_null`, with `x_null_low` and `x_null_high` as the ends of the band of its draws.
+SAMPLES_SUFFIX = "_samples"
 NULL_SUFFIX = "_null"
 LOW_SUFFIX = "_low"
 HIGH_SUFFIX = "_high"
 # The analytic value of the null.
 ANALYTIC_SUFFIX = "_analytic"
+# The standard error of a mean.
+STDERR_SUFFIX = "_stderr"
 # The draws of the null, `(B, draws)`.
 DRAWS_SUFFIX = "_draws"
 # The fraction of samples for which the search of a distance found a point.
@@ -26,6 +31,9 @@ VERDICT_SUFFIX = "_verdict"
 # End of the unit of every distance.
 DISTANCE_UNIT = "input units"
 FRACTION_UNIT = "fraction"
+FRACTION_LIMITS = (0.0, 1.0)
+# The names of columns that are true where a sample is robust begin with this.
+ROBUST_PREFIX = "robust_at_"
 # Columns that are meaningful only with reliable tangents.
 TANGENT_DEPENDENT_COLUMNS = (
     "margin_on",
@@ -37,12 +45,14 @@ TANGENT_DEPENDENT_COLUMNS = (
     "boundary_angle",
 )
 RELIABLE_COLUMN = "tangent_reliable"
+# Comparisons that are statistics of other samples, with an interval instead of the band of a null.
+SAMPLE_COMPARISONS = ("margin_test", "confidence_test")
 # Fraction of samples with reliable tangents below which a statistic is annotated.
 MIN_RELIABLE_FRACTION = 0.5
 
 
 def aggregate(columns: Arrays, units: Mapping[str, str], mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Aggregate columns over the samples of a mask, with their comparison, prediction interval and verdict.
+    """Aggregate columns over the samples of a mask, with their interval, number, comparison, its band and a verdict.
 
     A column of real numbers becomes its median, or its mean where the unit is `fraction`; a boolean column becomes the
     fraction of true values. A distance also has the fraction of samples for which it was found. Columns of integers,
@@ -57,33 +67,94 @@ def aggregate(columns: Arrays, units: Mapping[str, str], mask: NDArray[np.bool_]
         The statistics by column.
 
     Example:
-        >>> columns = {"x": np.array([1.0, 5.0]), "x_null": np.array([2.0, 2.0]), "far": np.array([True, False])}
-        >>> aggregate(columns, {"x": "degrees"}, np.array([True, True]))
-        {'x': 1.0, 'x_null': 2.0, 'far': 0.5}
+        >>> columns = {"x": np.arange(1.0, 8.0), "x_null": np.full(7, 2.0)}
+        >>> aggregate(columns, {"x": "degrees"}, np.ones(7, dtype=bool))
+        {'x': 4.0, 'x_low': 1.0, 'x_high': 7.0, 'x_samples': 7, 'x_null': 2.0}
     """
     chosen = {name: values[mask] for name, values in columns.items()}
     row: dict[str, Any] = {}
     for name, values in chosen.items():
         if values.dtype == np.bool_:
-            row[name] = float(values.mean())
+            row |= fraction_statistic(name, values)
         elif np.issubdtype(values.dtype, np.floating) and not is_comparison_column(name, chosen):
             row |= statistic(name, chosen, units)
-            comparison = comparison_column(name)
-            if comparison + LOW_SUFFIX in row:
-                interval = (row[comparison + LOW_SUFFIX], row[comparison + HIGH_SUFFIX])
-                row[name + VERDICT_SUFFIX] = verdict(row[name], *interval)
-    return row
+    return row | band_verdicts(row)
 
 
-def aggregate_units(names: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
+def band_verdicts(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return `x_verdict` for each statistic `x` of a row whose null has a band: its position, or why there is none."""
+    verdicts = {}
+    for name, value in row.items():
+        band = null_band(row, name)
+        if band is not None:
+            verdicts[name + VERDICT_SUFFIX] = judge(value, *band, row.get(name + SAMPLES_SUFFIX))
+    return verdicts
+
+
+def null_band(row: Mapping[str, Any], name: str) -> tuple[Any, Any] | None:
+    """Return the ends of the band of the null of a column; None if it has none, or other samples as comparison.
+
+    Example:
+        >>> null_band({"margin_on_null_low": 1.0, "margin_on_null_high": 2.0, "margin_test_low": 1.0}, "margin_on")
+        (1.0, 2.0)
+    """
+    comparison = comparison_column(name)
+    if comparison + LOW_SUFFIX not in row or comparison in SAMPLE_COMPARISONS:
+        return None
+    return row[comparison + LOW_SUFFIX], row[comparison + HIGH_SUFFIX]
+
+
+def median_statistic(name: str, values: NDArray[Any]) -> dict[str, float]:
+    """Return the lower median of values as `name`, with its exact interval and the number of values; nan is left out.
+
+    Example:
+        >>> median_statistic("x", np.array([3.0, np.nan, np.inf]))
+        {'x': 3.0, 'x_low': -inf, 'x_high': inf, 'x_samples': 2}
+    """
+    defined = values[~np.isnan(values)]
+    value = lower_median(defined) if len(defined) else float("nan")
+    return with_interval(name, value, median_interval(defined), len(defined))
+
+
+def mean_statistic(
+    name: str, values: NDArray[Any], limits: tuple[float, float] = (-np.inf, np.inf)
+) -> dict[str, float]:
+    """Return the mean of values as `name`, with its interval and the number of values; nan is left out."""
+    defined = values[~np.isnan(values)]
+    value = float(defined.mean()) if len(defined) else float("nan")
+    return with_interval(name, value, mean_interval(defined, limits), len(defined))
+
+
+def fraction_statistic(name: str, mask: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the fraction of true values as `name`, with its exact interval and the number of values.
+
+    Example:
+        >>> fraction_statistic("far", np.array([False] * 10))["far_high"].__round__(4)
+        0.3085
+    """
+    count = len(mask)
+    value = float(mask.mean()) if count else float("nan")
+    return with_interval(name, value, proportion_interval(int(mask.sum()), count) if count else (0.0, 1.0), count)
+
+
+def with_interval(name: str, value: float, interval: tuple[float, float], samples: int) -> dict[str, float]:
+    """Return the entries of a statistic: its value, the ends of its interval and the number of samples under it."""
+    low, high = interval
+    return {name: value, name + LOW_SUFFIX: low, name + HIGH_SUFFIX: high, name + SAMPLES_SUFFIX: samples}
+
+
+def aggregate_units(names: Iterable[str], units: Mapping[str, str]) -> dict[str, str]:
     """Return the units of the statistics `names` of aggregated columns with the given units."""
-    fractions = {
-        name: FRACTION_UNIT
-        for name in names
-        if name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX))
-        or units.get(name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)) == "yes or no"
-    }
-    return {name: units[name] for name in names if name in units} | fractions
+    found = {}
+    for name in names:
+        stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
+        if name.endswith(SAMPLES_SUFFIX) and name not in units:
+            found[name] = "samples"
+        elif name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX)) or units.get(stem) == "yes or no":
+            found[name] = FRACTION_UNIT
+        elif name in units or stem in units:
+            found[name] = units.get(name, units.get(stem, ""))
+    return found
 
 
 def comparison_column(name: str) -> str:
@@ -99,7 +170,8 @@ def comparison_column(name: str) -> str:
 
 def is_comparison_column(name: str, columns: Mapping[str, Any]) -> bool:
     """Return whether a column is the comparison or the interval of one of `columns`, or part of its comparison."""
-    if any(name.endswith(end) and name.removesuffix(end) in columns for end in (ANALYTIC_SUFFIX, DRAWS_SUFFIX)):
+    ends = (ANALYTIC_SUFFIX, DRAWS_SUFFIX, SAMPLES_SUFFIX, STDERR_SUFFIX)
+    if any(name.endswith(end) and name.removesuffix(end) in columns for end in ends):
         return True
     stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
     if stem != name and stem in columns:
@@ -120,29 +192,29 @@ def found_column(name: str) -> str:
 
 
 def statistic(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str, float]:
-    """Aggregate one column together with its comparison, analytic value and found fraction.
+    """Aggregate one column together with its interval, comparison, analytic value and found fraction.
 
-    The null of a statistic is the median over the draws of the same statistic of each draw, and its interval is that of
+    The null of a statistic is the median over the draws of the same statistic of each draw, and its band is that of
     these values: they are the statistics that the samples together give by chance. Without draws the null is the
     statistic of the comparison column.
     """
     unit = units.get(name, "")
 
-    def summarize(values: NDArray[Any]) -> float:
-        defined = values[~np.isnan(values)]
-        if len(defined) == 0:
-            return float("nan")
-        return float(defined.mean()) if unit == FRACTION_UNIT else lower_median(defined)
+    def summarize(column: str, values: NDArray[Any]) -> dict[str, float]:
+        if unit == FRACTION_UNIT:
+            return mean_statistic(column, values, FRACTION_LIMITS)
+        return median_statistic(column, values)
 
-    row = {name: summarize(columns[name])}
+    row = summarize(name, columns[name])
     comparison = comparison_column(name)
     if name + DRAWS_SUFFIX in columns:
-        row |= summarize_null(comparison, np.array([summarize(draw) for draw in columns[name + DRAWS_SUFFIX].T]))
+        draws = np.array([summarize("", draw)[""] for draw in columns[name + DRAWS_SUFFIX].T])
+        row |= summarize_null(comparison, draws)
     else:
         names = [comparison + end for end in ("", LOW_SUFFIX, HIGH_SUFFIX)]
-        row |= {column: summarize(columns[column]) for column in names if column in columns}
+        row |= {column: summarize("", columns[column])[""] for column in names if column in columns}
     if name + ANALYTIC_SUFFIX in columns:
-        row[name + ANALYTIC_SUFFIX] = summarize(columns[name + ANALYTIC_SUFFIX])
+        row[name + ANALYTIC_SUFFIX] = summarize("", columns[name + ANALYTIC_SUFFIX])[""]
     if unit.endswith(DISTANCE_UNIT) and name + FOUND_SUFFIX not in columns:
         row[name + FOUND_SUFFIX] = float(np.isfinite(columns[name]).mean())
         if name + DRAWS_SUFFIX in columns:

@@ -1,19 +1,22 @@
-"""Exact intervals of a median from few values, infinite ones among them, and levels of several tests together."""
+"""Confidence intervals of medians, means and proportions, and levels of several tests together."""
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrc, betaincinv, stdtrit
+
+from dimple.stats.null_bands import COVERAGE
 
 
-def median_interval(values: ArrayLike, level: float = 0.05) -> tuple[float, float]:
+def median_interval(values: ArrayLike, level: float = 1 - COVERAGE) -> tuple[float, float]:
     """Return the narrowest pair of values, equally far from both ends of their order, that is an exact interval.
 
     The interval of the median of the population has a coverage of at least 1 - level, whatever the distribution, and
-    infinite values are as good as others. With too few values for the level it is the whole line. It consists of the
-    thresholds that the exact sign test does not reject.
+    infinite values are as good as others. With too few values for the level, five or fewer for 95 %, it is the whole
+    line. It consists of the thresholds that the exact sign test does not reject.
 
     Args:
         values: independent values; nan is refused by the caller.
@@ -25,12 +28,77 @@ def median_interval(values: ArrayLike, level: float = 0.05) -> tuple[float, floa
         >>> median_interval([1.0, 2.0, 3.0, 4.0, 5.0])
         (-inf, inf)
     """
-    result = (-math.inf, math.inf)
-    for error, low, high in nested_intervals(values):
-        if error > level:
-            break
-        result = (low, high)
-    return result
+    ordered: NDArray[np.float64] = np.sort(np.asarray(values, dtype=float))
+    outside = _values_outside(len(ordered), level)
+    if outside < 0:
+        return -math.inf, math.inf
+    return float(ordered[outside]), float(ordered[len(ordered) - 1 - outside])
+
+
+@functools.lru_cache(maxsize=1024)
+def _values_outside(count: int, level: float) -> int:
+    """Return the number of values beyond each end of the interval of the median; -1 where there is no interval."""
+    outside = np.arange(-1, (count + 1) // 2)
+    # The allowance keeps a probability that equals the level in spite of rounding.
+    return int(outside[2 * bdtr(outside, count, 0.5) <= level + 1e-12].max(initial=-1))
+
+
+def mean_interval(values: ArrayLike, limits: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of a population by Student's t, within limits that no value exceeds.
+
+    It is exact for normal values and approximate for others; of a single value it is all between the limits.
+
+    Example:
+        >>> low, high = mean_interval([1.0, 2.0, 3.0])
+        >>> round(low, 3), round(high, 3)
+        (-0.484, 4.484)
+        >>> mean_interval([0.5], (0.0, 1.0))
+        (0.0, 1.0)
+    """
+    array = np.asarray(values, dtype=float)
+    count = len(array)
+    if count < 2 or not np.isfinite(array).all():
+        return limits
+    half = float(stdtrit(count - 1, (1 + COVERAGE) / 2) * array.std(ddof=1) / math.sqrt(count))
+    mean = float(array.mean())
+    return max(mean - half, limits[0]), min(mean + half, limits[1])
+
+
+def proportion_interval(successes: int, count: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a probability after `successes` among `count` independent samples.
+
+    Reference: Clopper and Pearson 1934, The use of confidence or fiducial limits illustrated in the case of the
+    binomial.
+
+    Example:
+        >>> low, high = proportion_interval(0, 10)
+        >>> low, round(high, 4)
+        (0.0, 0.3085)
+    """
+    tail = (1 - COVERAGE) / 2
+    low = 0.0 if successes == 0 else float(betaincinv(successes, count - successes + 1, tail))
+    high = 1.0 if successes == count else float(betaincinv(successes + 1, count - successes, 1 - tail))
+    return low, high
+
+
+def rank_correlation_interval(coefficient: float, count: int) -> tuple[float, float]:
+    """Return the approximate 95 % interval of Spearman's coefficient; of fewer than four pairs it is -1 to 1.
+
+    Reference: Bonett and Wright 2000, Sample size requirements for estimating Pearson, Kendall and Spearman
+    correlations: the variance of the z-transform is (1 + r^2 / 2) / (n - 3).
+
+    Example:
+        >>> low, high = rank_correlation_interval(0.5, 28)
+        >>> round(low, 3), round(high, 3)
+        (0.133, 0.747)
+    """
+    if count < 4 or math.isnan(coefficient):
+        return -1.0, 1.0
+    # A perfect correlation has no finite z; it is taken just below one.
+    bounded = min(max(coefficient, -1 + 1e-12), 1 - 1e-12)
+    half = float(stdtrit(np.inf, (1 + COVERAGE) / 2)) * math.sqrt((1 + bounded**2 / 2) / (count - 3))
+    z = math.atanh(bounded)
+    return math.tanh(z - half), math.tanh(z + half)
 
 
 def nested_intervals(values: ArrayLike) -> Iterator[tuple[float, float, float]]:
@@ -43,7 +111,7 @@ def nested_intervals(values: ArrayLike) -> Iterator[tuple[float, float, float]]:
     ordered: NDArray[np.float64] = np.sort(np.asarray(values, dtype=float))
     count = len(ordered)
     for outside in range((count + 1) // 2):
-        error = min(1.0, 2 * float(binom.cdf(outside, count, 0.5)))
+        error = min(1.0, 2 * float(bdtr(outside, count, 0.5)))
         yield error, float(ordered[outside]), float(ordered[count - 1 - outside])
 
 
@@ -84,6 +152,6 @@ def replicas_to_decide(beyond: int, count: int, level: float = 0.05, more_than: 
         (12, None)
     """
     for size in range(max(count, more_than) + 1, 1001):
-        if 2 * float(binom.sf(beyond * size // count - 1, size, 0.5)) <= level:
+        if 2 * float(bdtrc(beyond * size // count - 1, size, 0.5)) <= level:
             return size
     return None

@@ -16,6 +16,9 @@ from torch import Tensor
 COVERAGE = 0.95
 # The smallest number of draws with a prediction interval of that coverage.
 DEFAULT_NULL_DRAWS = 39
+# A verdict rests on at least as many independent values: samples times replicas.
+MIN_JUDGED = 10
+NOT_JUDGED = "not judged"
 
 
 def isotropic_margin_ratio(n: int, d: int) -> float:
@@ -75,6 +78,26 @@ def _draws_outside(null_draws: int, coverage: float) -> int:
     """Return the number of draws beyond each end of the prediction interval."""
     # The summand 1e-9 keeps 39 draws sufficient in spite of rounding.
     return max(0, math.floor((null_draws + 1) * (1 - coverage) / 2 + 1e-9) - 1)
+
+
+def judge(value: float, low: float, high: float, samples: int | None) -> str:
+    """Return the verdict on a statistic against the band of its null; a sentence with the reason where there is none.
+
+    Args:
+        value: the statistic.
+        low, high: the ends of the band.
+        samples: the number of independent samples behind the statistic; None where it is unknown.
+
+    Example:
+        >>> judge(2.0, 0.5, 1.5, 20), judge(2.0, 0.5, 1.5, 3)
+        ('above', 'not judged: 3 samples, and a verdict needs 10')
+    """
+    word = verdict(value, low, high)
+    if word == "undefined":
+        return f"{NOT_JUDGED}: the value or its null is undefined"
+    if samples is not None and samples < MIN_JUDGED:
+        return f"{NOT_JUDGED}: {samples:g} sample{'' if samples == 1 else 's'}, and a verdict needs {MIN_JUDGED}"
+    return word
 
 
 def verdict(value: float, low: float, high: float) -> str:

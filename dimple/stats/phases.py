@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dimple.stats.distance_curve import LEAVING_FACTOR, DistanceCurve, FallFit, find_runs
+from dimple.stats.null_bands import MIN_JUDGED
 from dimple.stats.replica_curves import HELD_FRACTION, REACHED_ACCURACY, ReplicaCurves, Resample, find_correct
 
-# Fractions of random walks and of white noise to which a fall has to fit worse than to the distance.
-WALK_CONFIDENCE = 0.975
-NOISE_CONFIDENCE = 0.995
+# Fractions of random walks and of white noise to which a fall may fit as well as to the distance.
+MAX_WALK_PROBABILITY = 0.025
+MAX_NOISE_PROBABILITY = 0.005
 # Smallest excess of the off-manifold fraction over its null, as a fraction of the largest possible excess.
 MIN_EXCESS = 0.1
 BOOTSTRAP_QUANTILES = (0.025, 0.975)
@@ -51,7 +52,8 @@ class Condition:
         threshold: what the value has to reach.
         met: whether it does; None where the data do not decide.
         finding: what was found, in a sentence with its numbers.
-        comparison: `at least` or `above`, how the value has to compare with the threshold.
+        comparison: `at least`, `at most` or `above`, how the value has to compare with the threshold.
+        decides: whether the verdict rests on this condition; no single one decides where all are met.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Condition:
     met: bool | None
     finding: str
     comparison: str = "at least"
+    decides: bool = False
 
 
 @final
@@ -74,7 +77,8 @@ class Phases:
         best_reduction_factor: the largest ratio of the initial distance to the distance before `dimple_step`; nan
             where the initial distance is not positive and finite.
         phases: all phases, by name and first step.
-        conditions: the conditions of the verdict. The first two have to be met for any verdict but `undecided`.
+        conditions: the conditions of the verdict. The first ones, up to the initial distance, have to be met for any
+            verdict but `undecided`.
         verdict: `supported`, `contradicted` or `undecided`.
         reason: the finding of the condition that decided.
     """
@@ -98,6 +102,7 @@ def detect_phases(
     reduction_factor: float = 5.0,
     off_manifold_fraction_stderr: float = 0.0,
     found_fraction: float = 1.0,
+    points: int | None = None,
 ) -> Phases:
     """Find the phases of clinging and dimpling, and judge the prediction "first cling, then dimple, off the manifold".
 
@@ -107,8 +112,9 @@ def detect_phases(
     twofold from the median of themselves and their neighbors are replaced by it; those without a distance (nan) are
     left out.
 
-    The verdict is undecided if the accuracy does not hold or the initial distance is not positive and finite. Otherwise
-    it is contradicted if one of these conditions fails, supported if all are met, and undecided else:
+    The verdict is undecided if there are fewer than ten independent values, points times replicas, the accuracy does
+    not hold or the initial distance is not positive and finite. Otherwise it is contradicted if one of these conditions
+    fails, supported if all are met, and undecided else:
 
     - the distance falls by `reduction_factor` before the training points are correct. It is undecided where it does so
       between the same two snapshots, or only in some of the resamples;
@@ -137,6 +143,7 @@ def detect_phases(
             computed from their spread instead.
         found_fraction: the fraction of points whose initial distance is within the limit of the search. The others
             count with the limit itself, so that the reported reductions are lower bounds.
+        points: the number of points behind each distance, where the distances are means; None if it is not known.
 
     Raises:
         ShapeError: if a shape is not one of these.
@@ -154,13 +161,15 @@ def detect_phases(
     median_accuracy = replicas.median_accuracy
     index, held = find_correct(median_accuracy)
     dimple_step = None if index is None else int(steps[index])
-    conditions = [_judge_accuracy(index, held, float(median_accuracy[-1]))]
+    conditions = _judge_count(np.shape(distance), len(np.atleast_2d(accuracy)), points)
+    conditions.append(_judge_accuracy(index, held, float(median_accuracy[-1])))
     conditions.append(_judge_start(float(replicas.median_distance[0])))
+    required = len(conditions)
     phases: list[Phase] = []
     fall = math.nan
     cling_step = None
     corrects = []
-    if conditions[1].met:
+    if conditions[-1].met:
         curve = replicas.curve
         times = replicas.times
         resamples = replicas.resample()
@@ -183,22 +192,35 @@ def detect_phases(
     for first, last in find_runs(median_accuracy >= REACHED_ACCURACY):
         interval = _interval(steps, first, corrects if first == index else [])
         phases.append(Phase("correct", int(steps[first]), int(steps[last]), interval))
-    verdict, reason = _judge(conditions)
-    return Phases(cling_step, dimple_step, fall, tuple(phases), tuple(conditions), verdict, reason)
+    verdict, reason, deciding = _judge(conditions[:required], conditions[required:])
+    marked = tuple(dataclasses.replace(one, decides=one is deciding) for one in conditions)
+    return Phases(cling_step, dimple_step, fall, tuple(phases), marked, verdict, reason)
 
 
-def _judge(conditions: Sequence[Condition]) -> tuple[str, str]:
-    """Return the verdict, and the finding of the condition that decided, or of the fall and the fraction."""
-    required = conditions[:2]
-    others = conditions[2:]
+def _judge(required: Sequence[Condition], others: Sequence[Condition]) -> tuple[str, str, Condition | None]:
+    """Return the verdict, the finding of the condition that decided, or of the fall and the fraction, and that one."""
     for verdict, deciding in (
         ("undecided", [one for one in required if not one.met]),
         ("contradicted", [one for one in others if one.met is False]),
         ("undecided", [one for one in others if one.met is None]),
     ):
         if deciding:
-            return verdict, deciding[0].finding
-    return "supported", f"{others[1].finding}; {others[-1].finding}"
+            return verdict, deciding[0].finding, deciding[0]
+    return "supported", f"{others[1].finding}; {others[-1].finding}", None
+
+
+def _judge_count(shape: tuple[int, ...], replicas: int, points: int | None) -> list[Condition]:
+    """Return the condition that enough independent values were measured; empty where their number is not known."""
+    if len(shape) == 3:
+        points = shape[2]
+    if points is None:
+        return []
+    count = replicas * points
+    finding = f"{count} independent distances, of {points} points and {replicas} network{'s' if replicas > 1 else ''}"
+    if count < MIN_JUDGED:
+        finding += f"; a verdict needs {MIN_JUDGED}: raise data.heldout_points or replicas"
+    statement = "independent values of the distance, points times replicas"
+    return [Condition("independent_values", statement, count, MIN_JUDGED, count >= MIN_JUDGED, finding)]
 
 
 def _judge_accuracy(index: int | None, held: float, last: float) -> Condition:
@@ -231,63 +253,81 @@ def _judge_distance(
     end = "the end of training" if dimple_step is None else f"training points were correct at step {dimple_step}"
     finding = f"the distance fell {at_least}{curve.fall:.1f}-fold before {end}"
     has_fallen = _is_at_least(float(low), float(high), curve.factor)
+    shortfall = f", and {curve.factor:g}-fold is needed" if has_fallen is False else ""
     if curve.fall < curve.factor <= curve.fall_at_dimpling:
         has_fallen = None
         finding += f", and {curve.fall_at_dimpling:.1f}-fold by that step: more snapshots would show which came first"
     elif has_fallen is None:
-        finding += f", by {low:.1f} to {high:.1f} in 95 % of the resampled points"
+        finding += f", by {low:.1f} to {high:.1f} in 95 % of the resampled points, and {curve.factor:g} is needed"
     fall = Condition(
-        "distance_fall", "largest fall of the distance before that", curve.fall, curve.factor, has_fallen, finding
+        "distance_fall",
+        "largest fall of the distance before the training points were correct, how many fold",
+        curve.fall,
+        curve.factor,
+        has_fallen,
+        finding + (shortfall if "more snapshots" not in finding else ""),
     )
     is_near = curve.cling_step is not None
     stay = Condition(
         "stays_near",
-        f"fall that is left at the last snapshot before that, after one of {curve.factor:g}",
+        f"fall that is left at the last snapshot before that, after one of {curve.factor:g}, how many fold",
         curve.last_reduction,
         LEAVING_FACTOR,
         is_near if curve.fall >= curve.factor else None,
         f"{finding}, "
-        + (f"near the manifold from step {curve.cling_step} on" if is_near else "but did not stay small"),
+        + (
+            f"near the manifold from step {curve.cling_step} on"
+            if is_near
+            else f"but did not stay small: at the last snapshot before that, {curve.last_reduction:.1f}-fold was left"
+        ),
     )
     return fall, stay
 
 
 def _judge_shape(fit: FallFit) -> tuple[Condition, Condition]:
     """Judge whether a fall between two levels fits the distance better than random curves."""
-    walk = fit.probability("walk")
-    noise = fit.probability("noise")
     return (
-        _judge_random("distinct_fall", "random walks", 1 - walk, WALK_CONFIDENCE),
-        _judge_random("distinct_from_noise", "sequences of white noise", 1 - noise, NOISE_CONFIDENCE),
+        _judge_random("distinct_fall", "random walks", fit.probability("walk"), MAX_WALK_PROBABILITY),
+        _judge_random("distinct_from_noise", "sequences of noise", fit.probability("noise"), MAX_NOISE_PROBABILITY),
     )
 
 
-def _judge_random(name: str, curves: str, confidence: float, threshold: float) -> Condition:
+def _judge_random(name: str, curves: str, probability: float, threshold: float) -> Condition:
+    is_distinct = probability <= threshold
     return Condition(
         name,
-        f"fraction of {curves} to which a fall between two levels fits worse than to the distance",
-        confidence,
+        f"fraction of {curves} to which a fall between two levels fits as well as to the distance",
+        probability,
         threshold,
-        True if confidence >= threshold else None,
-        f"a fall between two levels fits a fraction of {1 - confidence:.2g} of {curves} as well as the distance",
+        True if is_distinct else None,
+        f"the distance does not show a distinct fall: one fits {100 * probability:.2g} % of {curves} as well, and at "
+        f"most {100 * threshold:g} % are allowed; more snapshots may show it",
+        "at most",
     )
 
 
 def _judge_fraction(fraction: float, null: float, stderr: float) -> Condition:
     excess = (fraction - null) / (1 - null)
     error = 2 * stderr / (1 - null)
+    needed = null + MIN_EXCESS * (1 - null)
+    is_above = _is_at_least(excess - error, excess + error, MIN_EXCESS)
     if math.isfinite(excess) and math.isfinite(error):
         text = f"{fraction:.2f}"
         # A smaller standard error is rounding.
         if stderr >= 1e-6:
             digits = max(2, -math.floor(math.log10(2 * stderr)))
             text = f"{fraction:.{digits}f} ± {2 * stderr:.{digits}f}"
-        finding = f"off-manifold fraction of the gradient {text}, null {null:.2f}"
+        chance = "no more than" if fraction >= null else "less than"
+        finding = {
+            True: "the gradient points off the manifold more than by chance",
+            False: f"the gradient points off the manifold {chance} by chance",
+            None: "whether the gradient points off the manifold more than by chance is open",
+        }[is_above]
+        finding += f": its off-manifold fraction is {text}, null {null:.2f}, and at least {needed:.2f} is needed"
     else:
         finding = "too few points have a gradient to estimate its off-manifold fraction: raise data.heldout_points"
-    statement = "excess of the off-manifold fraction over its null, as a fraction of the largest possible"
-    is_above = _is_at_least(excess - error, excess + error, MIN_EXCESS)
-    return Condition("off_manifold_excess", statement, excess, MIN_EXCESS, is_above, finding)
+    statement = f"off-manifold fraction of the gradient; by chance {null:.3g}, and a tenth of the rest more is needed"
+    return Condition("off_manifold_fraction", statement, fraction, needed, is_above, finding)
 
 
 def _is_at_least(low: float, high: float, threshold: float) -> bool | None:

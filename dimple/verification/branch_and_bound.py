@@ -4,6 +4,7 @@ import dataclasses
 import heapq
 import itertools
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -85,15 +86,17 @@ class BranchAndBound:
         self.tie_breaker = itertools.count()
         self.queue = [(0.0, next(self.tie_breaker), root)]
 
-    def search(self, max_nodes: int) -> tuple[float, float]:
+    def search(self, max_nodes: int, max_seconds: float = math.inf) -> tuple[float, float]:
         """Return the distance of the nearest point found, and a proven lower bound of the distance to the boundary.
 
-        The two are equal up to rounding if the search has ended before `max_nodes`.
+        The two are equal up to rounding if the search has ended before its limits.
 
         Args:
             max_nodes: the maximum number of nodes that are bounded.
+            max_seconds: the time after which no further nodes are bounded.
         """
-        while max_nodes > 0 and self._has_open_node():
+        started = time.monotonic()
+        while max_nodes > 0 and self._has_open_node() and time.monotonic() - started < max_seconds:
             batch: list[tuple[float, int, BranchNode]] = []
             while self._has_open_node() and len(batch) < min(NODES_PER_BATCH, max_nodes):
                 batch.append(heapq.heappop(self.queue))

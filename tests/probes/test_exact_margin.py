@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dimple import measure
 from dimple.boundary import Boundary
 from dimple.errors import ModelError
 from dimple.networks import MLP
@@ -105,6 +106,23 @@ def test_three_classes_and_clipped_units() -> None:
     closed = result["margin_exact_lower"] >= result["margin_exact_upper"] * (1 - 3e-6)
     assert bool((result["margin_exact_upper"] <= found * (1 + 1e-9))[torch.isfinite(found)].all())
     assert bool((closed | torch.isinf(found)).all())
+
+
+def test_the_exact_margin_is_given_only_where_the_bounds_meet() -> None:
+    boundary = Boundary(network(4, (16, 16)))
+    x = samples(4, 6)
+    y = boundary.predict(x)
+    full = ExactMargin(nodes=20_000)(boundary, x, y).columns
+    assert bool(full["margin_exact_found"].all())
+    for probe in (ExactMargin(nodes=60), ExactMargin(seconds=1e-9)):
+        found = probe(boundary, x, y).columns
+        proven = found["margin_exact_found"]
+        assert not bool(proven.all())
+        assert torch.equal(proven, found["margin_exact_lower"] >= found["margin_exact_upper"] * (1 - 1e-6))
+        assert bool((found["margin_exact"].isnan() == ~proven).all())
+        torch.testing.assert_close(found["margin_exact"][proven], full["margin_exact"][proven], rtol=2e-6, atol=0)
+    found = measure(boundary.model.eval(), x, y, [ExactMargin(nodes=60)], bounds=None)
+    assert f"proven for {int(found['margin_exact_found'].values.sum())} of 6" in found.summary()
 
 
 def test_an_incomplete_search_returns_its_proven_lower_bound() -> None:

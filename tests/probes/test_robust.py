@@ -15,7 +15,7 @@ from dimple.boundary import Boundary
 from dimple.cli.app import app
 from dimple.errors import SceneError
 from dimple.networks import MLP
-from dimple.stats.binomial import proportion_interval
+from dimple.stats.intervals import proportion_interval
 from dimple.tensors import generator
 
 EPS = (0.05, 0.1, 0.2)
@@ -97,7 +97,7 @@ def test_the_summary_is_over_all_samples_with_the_interval_of_clopper_and_pearso
     ends = [found.statistics[f"robust_at_0.05_{end}"] for end in ("low", "high")]
     assert ends == pytest.approx([interval.low, interval.high])
     text = found.summary()
-    assert f"({ends[0]:.3f} to {ends[1]:.3f})" in text
+    assert f" {ends[0]:.3f} to {ends[1]:.3f}  120 " in text
     assert "robust_at_0.05_low" not in text
     assert "robust accuracy within 0.05" in repr(found["robust_at_0.05"].label)
 

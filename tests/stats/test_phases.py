@@ -121,6 +121,38 @@ def test_planted_falls_with_noise_are_supported(count: int, noise: float, least:
     assert count_supported(curves, 0.8) >= least
 
 
+def test_every_verdict_names_one_condition_of_its_table_or_meets_all() -> None:
+    verdicts = {
+        "supported": judge(planted_distance()),
+        "contradicted": judge(planted_distance(), fraction=0.2, off_manifold_fraction_stderr=0.005),
+        "undecided": judge(planted_distance(), np.full(COUNT, 0.9)),
+    }
+    for word, found in verdicts.items():
+        assert found.verdict == word
+        deciding = [condition for condition in found.conditions if condition.decides]
+        assert [one.finding for one in deciding] == ([] if word == "supported" else [found.reason])
+        assert all(one.met for one in found.conditions) == (word == "supported")
+        compare = {"at least": np.greater_equal, "at most": np.less_equal, "above": np.greater}
+        for one in found.conditions:
+            # The value and the threshold of the table say the same as the outcome.
+            assert one.met is None or one.met == bool(compare[one.comparison](one.value, one.threshold)), one.name
+    # A large fraction below its null is no support, and the sentence says so first.
+    reason = judge(planted_distance(), fraction=0.2, off_manifold_fraction_stderr=0.005).reason
+    assert reason.startswith("the gradient points off the manifold less than by chance")
+
+
+def test_fewer_than_ten_independent_values_give_no_verdict() -> None:
+    points = np.repeat(planted_distance()[None, :, None], 9, axis=2)
+    accuracy = planted_accuracy()
+    for distances, points_of_means in ((points, None), (planted_distance()[None], 9)):
+        found = detect_phases(STEPS, distances, accuracy, 0.8, NULL, points=points_of_means)
+        assert found.verdict == "undecided" and found.reason.startswith("9 independent distances")
+        assert [one.name for one in found.conditions if one.decides] == ["independent_values"]
+    # Two replicas of nine points are eighteen.
+    both = np.repeat(points, 2, axis=0)
+    assert detect_phases(STEPS, both, np.stack([accuracy] * 2), 0.8, NULL).verdict == "supported"
+
+
 def test_an_effect_below_the_threshold_is_no_support() -> None:
     weak = judge(planted_distance(), fraction=0.355, off_manifold_fraction_stderr=0.005)
     assert weak.verdict == "contradicted" and "0.35 ± 0.01" in weak.reason
@@ -259,4 +291,7 @@ def test_distances_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     ],
 )
 def test_the_standard_error_determines_the_printed_digits(error: float, text: str) -> None:
-    assert f"gradient {text}" in judge(planted_distance(), fraction=0.9, off_manifold_fraction_stderr=error).reason
+    assert (
+        f"off-manifold fraction is {text}"
+        in judge(planted_distance(), fraction=0.9, off_manifold_fraction_stderr=error).reason
+    )

@@ -62,12 +62,15 @@ def sphere_points() -> PointSet:
     return PointSet(axes, labels, predictions)
 
 
+INTERVALS = (("near the manifold", 10, 100), ("training points right", 100, 100))
+
+
 def timeline() -> Timeline:
     """Return two charts over the steps with both phases; the first curve has a baseline and a missing value."""
     distance = ChartCurve("distance", np.array([np.nan, 0.2, 0.02, 0.02]), np.array([0.3, 0.3, 0.2, 0.2]))
     fraction = ChartCurve("fraction", np.array([0.2, 0.4, 0.6, 0.8]))
     charts = (Chart("distances", (distance,), "l2"), Chart("fractions", (fraction,), limits=(0.0, 1.0)))
-    return Timeline(np.array(STEPS, dtype=np.int64), charts, (("clung", 10), ("dimpled", 100)))
+    return Timeline(np.array(STEPS, dtype=np.int64), charts, (("clung", 10), ("dimpled", 100)), INTERVALS)
 
 
 def space_frames() -> list[Frame]:

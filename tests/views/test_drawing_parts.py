@@ -1,6 +1,7 @@
 """The parts of a picture: colors, markers, fonts and the timeline."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dimple.views.charts.timeline import LINE_COLORS, plot_timeline
+from dimple.views.charts.charts_by_unit import charts_by_unit
+from dimple.views.charts.timeline import LINE_COLORS, draw_chart, plot_timeline
 from dimple.views.content.frame import Chart, ChartCurve, Timeline
 from dimple.views.style.colors import BACKGROUND_COLOR, CLASS_COLORS, FOREGROUND_COLOR, depth_colors
 from dimple.views.style.fonts import font_file, load_font
@@ -107,6 +109,57 @@ def test_a_chart_contains_values_below_zero_and_of_several_decades() -> None:
         top, bottom = plotted.chart_spans[0]
         assert (plotted.curve_markers[0][0][:, 1] > top).all()
         assert (plotted.curve_markers[0][0][:, 1] < bottom).all()
+
+
+def draw(chart: Chart, steps: list[int]) -> Any:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    draw_chart(axes, chart, Timeline(np.array(steps, dtype=np.int64), (chart,)))
+    return axes
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([0.1, 0.5, 3.0], "log axis"), ([0.0, 0.2, 3.0], "linear up to"), ([-2.0, 0.1, 300.0], "log axis")],
+)
+def test_a_logarithmic_axis_says_so_and_has_ticks_where_the_data_lie(values: list[float], text: str) -> None:
+    chart = Chart("x", (ChartCurve("x", np.array(values)),), "l2", logarithmic=True)
+    axes = draw(chart, [0, 1, 100])
+    assert text in axes.get_title(loc="left").replace("\n", " ")
+    ticks = [tick for tick in axes.get_yticks() if min(values) <= tick <= max(values)]
+    assert len([tick for tick in ticks if tick > 0.5 * max(values) / 10]) >= 1 and len(ticks) >= 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "scale", "text"),
+    [([0, 1, 100], "symlog", "x, log steps"), ([1, 6, 12], "linear", "x"), ([10, 100, 5000], "log", "x, log steps")],
+)
+def test_curves_begin_at_the_first_step(steps: list[int], scale: str, text: str) -> None:
+    axes = draw(Chart("x", (ChartCurve("x", np.array([1.0, 2.0, 3.0])),)), steps)
+    low, high = axes.get_xlim()
+    width = axes.bbox.width
+    assert axes.get_xscale() == scale and low <= steps[0] and steps[-1] <= high
+    pixels = axes.transData.transform([(steps[0], 1.0), (steps[-1], 1.0)])[:, 0]
+    assert pixels[1] - pixels[0] > 0.9 * width
+    assert axes.get_title(loc="left") == text
+
+
+def test_intervals_and_bands_of_nulls_are_drawn_and_named_differently() -> None:
+    values = np.array([1.0, 2.0, 3.0])
+    curve = ChartCurve("x", values, values / 2, (values - 0.5, values + 0.5), (values / 4, values))
+    axes = draw(Chart("x", (curve,)), [0, 1, 2])
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    assert handles.keys() == {"x", "dashed: comparison", "dotted: band of the null", "area: 95 % interval"}
+    assert len(axes.collections) == 2 and sum(line.get_linestyle() == ":" for line in axes.lines) == 3
+
+
+def test_charts_of_a_table_have_titles_of_their_own_and_constants_come_last() -> None:
+    steps = np.arange(3)
+    columns = {"step": steps, "a": np.ones(3)} | dict.fromkeys("bcdefg", steps * 1.0) | {"h": np.zeros(3)}
+    charts = charts_by_unit(columns, dict.fromkeys("abcdefgh", "l2"))
+    assert len({chart.title for chart in charts}) == len(charts) == 2
+    assert [curve.name for chart in charts for curve in chart.curves] == [*"bcdefg", "a", "h"]
 
 
 def test_a_chart_without_a_finite_number_is_drawn_without_a_curve() -> None:

@@ -16,10 +16,11 @@ from dimple.views.charts.charts_by_unit import charts_by_unit
 from dimple.views.charts.distributions import empirical_cdf
 from dimple.views.content.columns import spans_decades
 from dimple.views.content.frame import ChartCurve
-from dimple.views.content.labels import format_null, format_number
+from dimple.views.content.labels import format_comparison, format_number
 from dimple.views.report.measurement import PerturbedImage, pixels_to_image, series_charts, write_measurement_report
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.tables import statistic_rows
+from dimple.views.web.page import write_web_page
 from tests.views.material import write_run
 
 NASTY = "</script><img src=x onerror=alert(1)>"
@@ -85,7 +86,10 @@ def test_the_report_of_a_run_has_its_results(tmp_path: Path) -> None:
     assert "Cling, then dimple: undecided. Training accuracy did not come to stay at 1." in text
     assert "clung 10 between 1 and 10 from here until the dimpling" in text
     assert "dimpled never" in text
-    assert "margin along the manifold / free margin 2.50 1.25 (1.00 to 1.50), isotropic 1.23 above" in text
+    assert (
+        "margin along the manifold / free margin 2.50 not recorded – null 1.25 (1.00 to 1.50) isotropic 1.23 above"
+        in text
+    )
     assert run.settings_text.strip().splitlines()[1] in page.text
     assert "dimple simulate scene.yaml --seed 3 --out ball-again" in text
     assert "measure 2.0 s" in text
@@ -184,7 +188,10 @@ def test_the_probe_report_ranks_the_images_and_decomposes_their_perturbations(tm
     assert re.findall(r"([\d.]+) long in l2", page.text) == ["0.100", "0.200", "0.300", "0.400"]
     assert "may be shorter than the margin" in " ".join(page.text.split())
     # Five pictures for each of the four images, and one chart of distributions.
-    assert (page.tags.count("img"), page.labels) == (5 * 4, ["distributions [l2, input units]"])
+    assert (page.tags.count("img"), page.labels) == (
+        5 * 4,
+        ["distribution of margin [l2, input units]"],
+    )
     assert "below" in page.text
 
 
@@ -226,8 +233,9 @@ def test_a_table_has_each_statistic_once_with_its_null() -> None:
     rows = statistic_rows(row, {"x": "l2"})
     assert rows[0] == {
         "name": "x", "meaning": "",
-        "value": "1.00", "key": "1.0", "found": "", "null": "2.00 (1.50 to 3.00)", "null_key": "2.0",
-        "verdict": "below", "unit": "l2",
+        "value": "1.00", "key": "1.0", "interval": "not recorded", "samples": "–", "found": "", "pixels": "",
+        "source": "",
+        "null": "null 2.00 (1.50 to 3.00)", "null_key": "2.0", "verdict": "below its band", "unit": "l2",
     }  # fmt: skip
     assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")
     assert [r["value"] for r in rows] == ["1.00", "not measured"]
@@ -237,7 +245,7 @@ def test_the_fraction_of_found_samples_is_shown_with_its_statistic() -> None:
     row = {"margin_on": 1.0, "margin_on_null": 2.0, "margin_on_found": 0.75, "margin_on_found_null": 0.997}
     rows = statistic_rows(row | {"margin": 0.5, "margin_found": 1.0}, {})
     assert [(r["value"], r["found"], r["null"]) for r in rows] == [
-        ("1.00", "75% found", "2.00, 99.7% found"), ("0.500", "", "")
+        ("1.00", "75% found", "null 2.00, 99.7% found"), ("0.500", "", "–")
     ]  # fmt: skip
 
 
@@ -268,7 +276,7 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
 def test_only_nulls_of_existing_columns_are_comparisons() -> None:
     assert is_comparison_column("x_null_low", {"x": 1})
     assert not is_comparison_column("x_null", {"y": 1})
-    assert format_null({"x": 1.0}, "x") == ""
+    assert format_comparison({"x": 1.0}, "x") == ""
 
 
 def test_a_report_lists_the_conditions_of_the_verdict_and_all_phases(tmp_path: Path) -> None:
@@ -280,14 +288,27 @@ def test_a_report_lists_the_conditions_of_the_verdict_and_all_phases(tmp_path: P
         ],
         "conditions": [
             {"name": "a", "statement": "fall of the distance", "value": 15.62, "threshold": 5.0, "met": True},
-            {"name": "b", "statement": "excess over the null", "value": None, "threshold": 0.1, "met": None},
+            {
+                "name": "b",
+                "statement": "excess over the null",
+                "value": None,
+                "threshold": 0.1,
+                "met": None,
+                "decides": True,
+            },
             {"name": "c", "statement": "start", "value": 0.3, "threshold": 0, "met": True, "comparison": "above"},
         ],
     }
     run.save()
     text = " ".join(Page(write_simulation_report(run, run.path / "report.html")).text.split())
-    assert "fall of the distance 15.6 at least 5 met excess over the null unknown at least 0.1 not decided" in text
+    assert (
+        "fall of the distance 15.6 at least 5 met excess over the null unknown at least 0.1 not decided: decides"
+        in text
+    )
     assert "start 0.3 above 0 met" in text
+    # The page of the run has the same table.
+    page = " ".join(Page(write_web_page(run, [], run.path / "page.html")).text.split())
+    assert "condition of the verdict value has to be outcome fall of the distance 15.6 at least 5 met" in page
     assert "clung 10 between 1 and 100" in text and "so from 1 to 1, 10 to 100" in text
     assert "Controls" in text and "were not run" in text
 

@@ -60,19 +60,22 @@ def _units(run: "RunFolder") -> dict[str, str]:
 
 
 def _format(row: dict[str, Any], name: str, unit: str) -> str:
-    """Return a quantity with its unit and its comparison."""
-    from dimple.views.content.labels import format_null, format_statistic
+    """Return a quantity with its unit, interval, number and comparison."""
+    from dimple.views.report.tables import statistic_cell
 
-    comparison = format_null(row, name)
-    return (
-        f" = {format_statistic(row, name)}{f' [{unit}]' if unit and unit != 'number' else ''}"
-        f"{comparison and f', comparison {comparison}'}"
+    cell = statistic_cell(row, name)
+    parts = [cell["null"]]
+    if f"{name}_low" in row:
+        parts = [f"95 % interval {cell['interval']} of {cell['samples']} samples", cell["null"]]
+    return " = " + ", ".join(
+        filter(None, [cell["value"] + (f" [{unit}]" if unit not in ("", "number") else ""), *parts])
     )
 
 
 def _print(name: str, entry: ColumnMeaning, value: str) -> None:
     import textwrap
 
-    typer.echo(f"{name}{value}: {entry.label}")
-    text = entry.meaning + (f" (Column {entry.comparison}.)" if entry.comparison else "")
+    typer.echo(f"{name}{value}: {entry.label}" + ("" if value else f" [{entry.unit}]"))
+    text = entry.text + (f" Compared with {entry.comparison_label}: {entry.comparison}." if entry.comparison else "")
+    text += f" Source: {entry.source}."
     typer.echo(textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    "))

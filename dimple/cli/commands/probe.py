@@ -35,7 +35,7 @@ PROBE_MEANINGS = {
     "offset": "The distance to the boundary along the normal of a manifold, and the angle to it; with --run.",
     "curvature": "The principal curvatures of the boundary at its nearest point.",
     "certified": "The radius within which it is proven that no other class lies.",
-    "exact": "The margin with a proven lower bound, by branch and bound; small piecewise linear networks.",
+    "exact": "The margin with a proven lower bound, by branch and bound; small networks of ReLU type.",
     "robust": "Clean and robust accuracy over the radii --eps, by the strongest of several attacks.",
     "subspace": "The margins within frequency bands (--subspaces dct) or principal directions (pca).",
     "confidence": "Calibration, and the rank correlation of confidence and margin.",
@@ -78,6 +78,12 @@ def probe(
         typer.Option("--list", help="Print the probes, and measure nothing.", callback=_list_probes, is_eager=True),
     ] = False,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
+    bounds: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Inputs to which distances are measured: data, those in range, or none, any."
+        ),
+    ] = "data",
     method: Annotated[
         str,
         typer.Option(
@@ -91,6 +97,14 @@ def probe(
             metavar="NUMBER",
             help="Maximum number of passes of a search; a forward with its backward pass counts as one.",
         ),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Largest search tree of --probe exact at one sample.  [default: 2000]"),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Longest search of --probe exact at one sample.  [default: no limit]"),
     ] = None,
     along: Annotated[
         list[str] | None,
@@ -156,8 +170,9 @@ def probe(
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
-        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
-        method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,
+        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), bounds=bounds, norm=norm,
+        method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
+        along=tuple(along or ()), subspaces=subspaces, samples=samples,
         seed=seed, neighbors=neighbors,
         dim=dim, null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
@@ -173,18 +188,25 @@ def probe(
 def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
-    from dimple.views.report.measurement import reliability_warning
+    from dimple.experiment.probing.tables import describe_distances
+    from dimple.views.report.measurement import flat_curvature_note, reliability_warning
+    from dimple.views.report.tables import shown_columns
     from dimple.views.report.text_table import build_table
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
     units: dict[str, str] = run.info["summary"]["units"]
     last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    levels = run.info.get("pixel_levels")
+    if "bounds" in run.info:
+        out.print(describe_distances(shown_columns(rows[-1]), units, run.info["bounds"]), markup=False)
     for row in last:
         statistics = {name: value for name, value in row.items() if name not in ("step", "split")}
-        out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width))
+        out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width, levels=levels))
         if warning := reliability_warning(row):
             out.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
+        if note := flat_curvature_note(row):
+            out.print(note, markup=False)
     for note, style in _sample_notes(run, last):
         out.print(note, style=style, markup=False)
     if any("margin" in row for row in last):

@@ -108,10 +108,13 @@ def _print_summary(run: "RunFolder") -> None:
     from dimple.views.content.run_header import (
         describe_conditions,
         describe_controls,
+        describe_depth,
         describe_fall,
+        describe_phases,
         describe_replicas,
+        describe_verdict,
     )
-    from dimple.views.report.text_table import build_table
+    from dimple.views.report.text_table import build_condition_table, build_table
 
     summary: dict[str, Any] = run.info["summary"]
     out = Console(highlight=False)
@@ -119,15 +122,15 @@ def _print_summary(run: "RunFolder") -> None:
         out.print(sentence, markup=False)
     if "verdict" in summary:
         out.print(f"cling, then dimple: {summary['verdict'].upper()}", style="bold", markup=False)
-        out.print(f"  {summary['verdict_reason']}", markup=False)
-        clung, dimpled = (
-            "never" if step is None else f"at step {step}" for step in (summary["cling_step"], summary["dimple_step"])
-        )
-        out.print(f"  clung {clung}, dimpled {dimpled}", markup=False)
-        for row in describe_conditions(summary):
-            out.print(f"  {row['met']}: {row['statement']}: {row['value']} ({row['threshold']})", markup=False)
-        for sentence in (describe_fall(summary), *describe_controls(summary)):
-            out.print(f"  {sentence}", markup=False)
+        verdict = describe_verdict(summary)
+        assert verdict is not None
+        out.print(verdict["reason"], markup=False)
+        for phase in describe_phases(summary, []):
+            out.print(f"{phase['name']} at step {phase['step']}: {phase['meaning']}", style="dim", markup=False)
+        out.print(build_condition_table(describe_conditions(summary)))
+        for sentence in (describe_depth(summary), describe_fall(summary), *describe_controls(summary)):
+            if sentence:
+                out.print(sentence, markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training samples, negative where the prediction is wrong"

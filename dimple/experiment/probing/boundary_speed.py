@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.experiment.probing.config import ALONG
 from dimple.probes import Margin, Speed, rank_correlation, speed_sign_fractions, weight_difference
-from dimple.stats.aggregate import comparison_column
-from dimple.stats.null_bands import verdict
+from dimple.stats.aggregate import band_verdicts, comparison_column, fraction_statistic, median_statistic
 
 Row = dict[str, Any]
 # The sharpness of the soft boundary.
@@ -90,8 +89,8 @@ def _copy_networks(networks: Iterable[tuple[int, nn.Module]]) -> Iterable[tuple[
 def _speed_statistics(rate: Tensor) -> Row:
     """Return the median speed, and the fraction of samples that the boundary moves away from, with its chance value."""
     known = rate[~rate.isnan()]
-    speed = float(known.nanmedian()) if len(known) else math.nan
-    return {"speed": speed, **fraction_with_chance("speed_positive_fraction", known > 0)}
+    speed = median_statistic("speed", known.cpu().double().numpy())
+    return {**speed, **fraction_with_chance("speed_positive_fraction", known > 0)}
 
 
 def _compare_rates(kind: str, rate: Tensor, change: Tensor) -> Row:
@@ -108,17 +107,10 @@ def _compare_rates(kind: str, rate: Tensor, change: Tensor) -> Row:
 def fraction_with_chance(name: str, mask: Tensor) -> Row:
     """Return the fraction of samples in `mask`, with the interval of a fair coin in which it lies by chance."""
     (coin,) = speed_sign_fractions(torch.zeros(len(mask)), torch.where(mask.cpu(), 1.0, -1.0), [0.0, 1.0])
-    value = coin["positive"]
-    low = coin["negative_low"]
-    high = coin["negative_high"]
     chance = comparison_column(name)
-    return {
-        name: value,
-        chance: 0.5,
-        f"{chance}_low": low,
-        f"{chance}_high": high,
-        f"{name}_verdict": verdict(value, low, high),
-    }
+    row = fraction_statistic(name, mask.cpu().numpy())
+    row |= {chance: 0.5, f"{chance}_low": coin["negative_low"], f"{chance}_high": coin["negative_high"]}
+    return row | band_verdicts(row)
 
 
 def quartile_edges(margin: Tensor) -> list[float]:

@@ -10,7 +10,8 @@ from torch import Tensor
 from dimple.errors import DataError, UsageError
 from dimple.experiment.probing.config import NETWORK_PROBES, SPECTRA, SPEED, SUBSPACE, TRANSFER, ProbeConfig
 from dimple.experiment.probing.sources import Sources
-from dimple.probes import PROBES, ExactMargin, Margin, Offset, OnOff, Probe
+from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
+from dimple.probes.base import batch_limit
 from dimple.probes.subspaces import OnOffWithControls, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
 from dimple.protocols import TangentField
 from dimple.tangents.local_pca import LocalPCA
@@ -19,8 +20,6 @@ from dimple.tensors import generator
 # Images are measured in small chunks, so that an interrupt loses little work.
 IMAGE_CHUNK_SIZE = 32
 POINT_CHUNK_SIZE = 4096
-# The exhaustive search takes long for every sample.
-EXACT_CHUNK_SIZE = 4
 # The principal directions hardly change with more images than this.
 MAX_PCA_IMAGES = 10_000
 # With more coordinates the eigenproblem of the principal directions would cost more than the searches.
@@ -77,9 +76,8 @@ class ProbeBuilder:
     @property
     def chunk_size(self) -> int:
         """The number of samples that are measured together."""
-        if any(isinstance(probe, ExactMargin) for probe in self.probes):
-            return EXACT_CHUNK_SIZE
-        return POINT_CHUNK_SIZE if self.sources.image_dataset is None else IMAGE_CHUNK_SIZE
+        size = POINT_CHUNK_SIZE if self.sources.image_dataset is None else IMAGE_CHUNK_SIZE
+        return batch_limit(self.probes, size)
 
     @property
     def margin_probe(self) -> Margin:
@@ -93,7 +91,11 @@ class ProbeBuilder:
         config = self.config
         manifold = self.sources.manifold
         values: dict[str, Any] = {"norm": config.norm, "null_draws": config.null_draws, "seed": config.seed}
-        values |= {name: value for name in ("max_passes", "eps") if (value := getattr(config, name)) is not None}
+        values |= {
+            name: value
+            for name in ("max_passes", "eps", "nodes", "seconds")
+            if (value := getattr(config, name)) is not None
+        }
         values |= {"method": config.method} if kind == "margin" else {}
         fields = [field.name for field in dataclasses.fields(PROBES[kind])]  # type: ignore[arg-type]
         probe = PROBES[kind](**{name: value for name, value in values.items() if name in fields})

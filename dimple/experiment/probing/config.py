@@ -46,10 +46,13 @@ class ProbeConfig:
             the correlation of confidence and margin), `spectra` (bounds on how fast the scores can change), `speed`
             (motion of the boundary from step to step of a series), `transfer` (error of each step of a series at the
             boundary points of the others).
+        bounds: `data`, the range of the images, or `none`: distances to any input.
         norm: of the margin; searches within subspaces always use l2.
         method: the search method of the margin, a name of its table of methods.
         max_passes: the largest number of passes of a search of one sample, in every probe that searches; None for the
             default of each probe.
+        nodes, seconds: of the probe `exact`: the largest number of nodes and the longest time of the search at one
+            sample; None for the defaults, 2,000 nodes and no limit of time.
         subspaces: of the probe `subspace`: `dct` for frequency bands of images, `pca` for blocks of principal
             directions.
         samples: the number of samples of each split, drawn by the seed; all of them where there are fewer.
@@ -78,9 +81,12 @@ class ProbeConfig:
     run: str | None = None
     split: Literal["test", "train", "both"] = "test"
     probes: tuple[str, ...] = ("margin", "onoff")
+    bounds: Literal["data", "none"] = "data"
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: str = "closest"
     max_passes: Positive | None = None
+    nodes: Count | None = None
+    seconds: Positive | None = None
     subspaces: Literal["dct", "pca"] = "dct"
     samples: Count = 200
     indices: tuple[Natural, ...] | None = None
@@ -139,6 +145,8 @@ class ProbeConfig:
             )
         if "exact" in self.probes and self.norm == "l1":
             raise UsageError("--norm is l1, and --probe exact proves l2 and linf distances; choose one of these")
+        if "exact" not in self.probes and not (self.nodes is None and self.seconds is None):
+            raise UsageError("--nodes and --seconds limit --probe exact; add it, or leave them out")
         if "robust" in self.probes and self.norm == "l1":
             raise UsageError("--norm is l1, and --probe robust attacks in l2 and linf; choose one of these")
         if self.eps is not None and "robust" not in self.probes and not self.along:

@@ -21,6 +21,7 @@ from dimple.experiment.probing.tables import SUMMARY_UNITS, quantile_table, summ
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.probes import PROBES, Cost, Probe, ProbeResult, run_probes
+from dimple.probes.base import batch_limit
 from dimple.protocols import Progress, TangentField
 from dimple.runs.atomic_io import write_table
 from dimple.stats.aggregate import aggregate_units
@@ -60,7 +61,8 @@ def probe_names(probes: Sequence[Probe]) -> list[str]:
 
 def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = None) -> Measurement:
     """Measure all samples; with a run, keep each finished batch there and continue with the first unfinished one."""
-    batches = list(chunks(len(task.x), task.batch_size))
+    size = batch_limit(task.probes, task.batch_size)
+    batches = list(chunks(len(task.x), size))
     parts: list[ProbeResult] = []
     info: dict[str, Any] = {} if run is None else run.info
     with progress("measure", len(batches)) as advance:
@@ -68,7 +70,7 @@ def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = No
             result = None if run is None else _read_part(run, part, task.x.device)
             if result is None:
                 result = run_probes(
-                    task.boundary, task.x[part], task.y[part], task.probes, task.tangents, chunk_size=task.batch_size
+                    task.boundary, task.x[part], task.y[part], task.probes, task.tangents, chunk_size=size
                 )
                 add_costs(info, dict(zip(task.names, result.costs, strict=True)))
                 if run is not None:

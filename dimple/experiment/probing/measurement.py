@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dimple.columns import describe_column
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.tables import SUMMARY_UNITS, accuracy_warning, summarize_steps
+from dimple.experiment.probing.tables import SUMMARY_UNITS, accuracy_warning, describe_distances, summarize_steps
 from dimple.experiment.run import Run
 from dimple.probes import Cost
 from dimple.runs.atomic_io import write_bytes
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from dimple.views.charts.notebook_figure import NotebookFigure
 
 FORMAT = "dimple measurement 1"
+# Axes of a batch of images, and the level of the brightest pixel.
+IMAGE_BATCH_DIMS = 4
+PIXEL_LEVELS = 255
 
 
 @final
@@ -134,7 +137,7 @@ class Measurement:
         null = comparison_column(name)
         comparisons = [self.table.get(null + end) for end in ("", LOW_SUFFIX, HIGH_SUFFIX)]
         unit = self.units.get(name, "")
-        return Column(name, self.table[name], unit, meaning.label, meaning.meaning, *comparisons)
+        return Column(name, self.table[name], unit, meaning.label, meaning.text, *comparisons)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -213,13 +216,14 @@ class Measurement:
         return first | {name: values.cpu().numpy() for name, values in (self.table | draws).items()}
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return all columns as a data frame, whose index is `index`; its `attrs` hold units and meanings by column."""
+        """Return all columns as a data frame, whose index is `index`; its `attrs` hold units, meanings, sources."""
         import pandas as pd
 
         values = {name: values.cpu().numpy() for name, values in self.table.items()}
         frame = pd.DataFrame(values, index=pd.Index(self.index.numpy(), name="index"))
         frame.attrs["units"] = dict(self.units)
-        frame.attrs["meanings"] = {name: describe_column(name).meaning for name in self.table}
+        frame.attrs["meanings"] = {name: describe_column(name).text for name in self.table}
+        frame.attrs["sources"] = {name: describe_column(name).source for name in self.table}
         return frame
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,13 +239,9 @@ class Measurement:
     @property
     def heading(self) -> str:
         """One line: the number of samples, the norms and the bounds of the distances."""
-        norms = sorted({unit.split(",")[0] for unit in self.units.values() if unit.endswith(", input units")})
-        box = "without bounds" if self.bounds is None else f"inputs within {self.bounds}"
-        text = f"{len(self)} sample{'' if len(self) == 1 else 's'}, {box}"
-        text += f"; distances in {' and '.join(norms)}" if norms else ""
-        if self.bounds is not None and "margin_unbounded" in self.table:
-            text += ", those compared along and off the manifold (margin_unbounded, _on, _off) outside the bounds too"
-        return text
+        bounds = None if self.bounds is None else str(self.bounds)
+        distances = describe_distances([n for n in self.statistics if n in self.columns], self.units, bounds)
+        return f"{len(self)} sample{'' if len(self) == 1 else 's'}, {distances}"
 
     def summary(self, width: int = 120) -> str:
         """Return the statistics as a table of text, as the program prints it."""
@@ -253,7 +253,9 @@ class Measurement:
         console = Console(width=width, color_system=None, highlight=False)
         with console.capture() as capture:
             console.print(self.heading, markup=False)
-            console.print(build_table("statistic", self.statistics, self._statistic_units, width=width))
+            console.print(
+                build_table("statistic", self.statistics, self._statistic_units, width=width, levels=self._levels)
+            )
             if warning := reliability_warning(self.statistics):
                 console.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
             for note in self._notes:
@@ -263,13 +265,23 @@ class Measurement:
     @property
     def _notes(self) -> list[str]:
         """Sentences below the statistics: on what they rest, and what makes them doubtful."""
+        from dimple.views.report.measurement import flat_curvature_note
+
         correct = int(self.table["correct"].sum())
         notes = [f"medians and means over the {correct} correctly classified of {len(self)} samples"]
         if correct == 0:
             notes = [f"none of the {len(self)} samples is classified correctly, so there are no medians over these"]
+        if note := flat_curvature_note(self.statistics):
+            notes.append(note)
         if "accuracy" in self.statistics and (warning := accuracy_warning(self.statistics)):
             notes.append(warning)
         return notes
+
+    @property
+    def _levels(self) -> int | None:
+        """255, the levels of a pixel, for samples of the shape of images with values from 0 to 1."""
+        is_image = self.x.dim() == IMAGE_BATCH_DIMS and self.bounds is not None and self.bounds.range == (0.0, 1.0)
+        return PIXEL_LEVELS if is_image else None
 
     @property
     def _statistic_units(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ NETWORK_UNITS = {
 }
 TRANSFER_UNITS = {
     "samples": "samples",
-    **dict.fromkeys(("error", "noise_error", "noise_error_low", "noise_error_high"), "fraction"),
+    **{f"{name}{end}": "fraction" for name in ("error", "noise_error") for end in ("", "_low", "_high")},
     **dict.fromkeys(("rms", "noise_rms"), "root mean square per coordinate"),
 }
 
@@ -109,7 +109,7 @@ def transfer_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
         scale = "of their own length" if size == "native" else f"scaled to {size.removeprefix('rms ')} per pixel"
         note = (
             "The fraction of samples that the network of the column misclassifies with the perturbations found for the "
-            "network of the row; in brackets the same for Gaussian noise of the same size."
+            "network of the row, with its 95 % interval; then the same for Gaussian noise of the same size."
         )
         heads = ["perturbations of", *(f"step {step}" for step in steps)]
         title = f"Transfer between steps, perturbations {scale}"
@@ -118,7 +118,10 @@ def transfer_tables(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _format_error(row: Row) -> str:
-    return f"{row['error']:.2f} ({row['noise_error']:.2f})" if row["samples"] else "no sample"
+    if not row["samples"]:
+        return "no sample"
+    interval = f" ({row['error_low']:.2f} to {row['error_high']:.2f})" if "error_low" in row else ""
+    return f"{row['error']:.2f}{interval}, noise {row['noise_error']:.2f}, {row['samples']} samples"
 
 
 def layer_table(layers: Sequence[Row]) -> dict[str, Any]:

@@ -100,6 +100,8 @@ def _measure_sources(
         "facts": sources.facts,
         "classes": sources.classes,
         "seed": config.seed,
+        "bounds": None if sources.bounds is None else str(sources.bounds),
+        "pixel_levels": sources.pixel_levels,
         "device": describe_device(device),
         "versions": versions(),
     }

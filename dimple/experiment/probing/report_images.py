@@ -45,6 +45,7 @@ def write_report_page(run: Run, sources: Sources, boundary: Boundary, probe_buil
         tables=_network_tables(run.info["summary"]),
         cost=run_cost(run),
         reproduce_command=probe_builder.config.command,
+        levels=run.info.get("pixel_levels"),
     )
 
 

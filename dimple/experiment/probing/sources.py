@@ -80,6 +80,12 @@ class Sources:
     image_dataset: str | None = None
     reference: Tensor | None = None
 
+    @property
+    def pixel_levels(self) -> int | None:
+        """The level of the brightest pixel, where the samples are images that were stored as such levels."""
+        images = next(iter(self.samples.values()))
+        return images.max_level if isinstance(images, Images) and images.max_level > 1 else None
+
     def training_samples(self) -> LabeledSamples:
         """Return the training samples, which are read where only test samples are measured."""
         if "train" in self.samples or self.image_dataset is None:
@@ -120,6 +126,11 @@ def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) 
     """
     run = config.run
     sources = _load_image_sources(config, device, progress) if run is None else _load_run_sources(run)
+    if config.bounds == "none":
+        sources = dataclasses.replace(sources, bounds=None)
+    if sources.image_dataset is not None:
+        within = "none, by --bounds none" if sources.bounds is None else str(sources.bounds)
+        sources.facts.append(("bounds of the inputs", within))
     if config.method == "bisection":
         sources.facts.append(("search", DECISIONS_NOTE))
     return sources

@@ -1,14 +1,24 @@
 """Summaries of a table of measurements: statistics of every step and split, quantiles, and a check of the search."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import FOUND_SUFFIX, NULL_SUFFIX, aggregate, is_comparison_column, lower_median
-from dimple.stats.binomial import ROBUST_PREFIX, robust_accuracies
+from dimple.stats.aggregate import (
+    DISTANCE_UNIT,
+    FOUND_SUFFIX,
+    NULL_SUFFIX,
+    ROBUST_PREFIX,
+    SAMPLES_SUFFIX,
+    aggregate,
+    fraction_statistic,
+    is_comparison_column,
+    lower_median,
+    median_statistic,
+)
 
 Arrays = dict[str, NDArray[Any]]
 # The columns that identify a sample; the other columns are measured.
@@ -24,6 +34,8 @@ SUMMARY_UNITS = {
     "margin_off_ratio_change": "relative, at 4x the passes",
 }
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+# The names of distances that are measured without bounds begin with these.
+UNBOUNDED_PREFIXES = ("margin_unbounded", "margin_on", "margin_off", "margin_pca", "margin_dct")
 # A ratio that changes by more with four times as many passes says more about the search than about the boundary.
 MAX_RATIO_CHANGE = 0.02
 # Fewer samples say too little about the accuracy.
@@ -33,12 +45,12 @@ NEAR_CHANCE = 0.25
 
 
 def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the statistics of each step and split, in order.
+    """Return the statistics of each step and split, in order, each with its 95 % interval and number of samples.
 
     The accuracy, and the accuracy of the most frequent class alone with which it is compared, are over all samples
-    with a label; a sample without one counts as correctly classified. The robust accuracies are over all samples, with
-    their 95 % intervals. `margin_misclassified` is the median margin
-    (negative) of the misclassified samples; every other statistic is over the correctly classified ones.
+    with a label; a sample without one counts as correctly classified. The robust accuracies are over all samples.
+    `margin_misclassified` is the median margin (negative) of the misclassified samples; every other statistic is over
+    the correctly classified ones. `margin_unbounded` is left out where it equals `margin` at every sample.
     """
     rows = [
         _summarize_split(table, split, units) for table in tables for split in dict.fromkeys(table["split"].tolist())
@@ -69,15 +81,44 @@ def _summarize_split(table: Arrays, split: str, units: Mapping[str, str]) -> dic
         "samples": len(correct),
     }
     if labeled.any():
-        row["accuracy"] = float(correct[labeled].mean())
+        row |= fraction_statistic("accuracy", correct[labeled])
         row["majority_accuracy"] = float(np.bincount(columns["label"][labeled]).max() / labeled.sum())
-    row |= robust_accuracies(columns)
+    if "margin_unbounded" in columns and np.array_equal(
+        columns.get("margin", np.empty(0)), columns["margin_unbounded"], equal_nan=True
+    ):
+        # Without bounds, in l2, both are the same distance.
+        del columns["margin_unbounded"]
+    of_all = [name for name in columns if name.startswith(ROBUST_PREFIX)]
+    for name in of_all:
+        row |= fraction_statistic(name, columns[name])
     if correct.any():
-        left_out = (*IDENTIFIER_COLUMNS, *(name for name in columns if name.startswith(ROBUST_PREFIX)))
+        left_out = (*IDENTIFIER_COLUMNS, *of_all)
         row |= aggregate({n: v for n, v in columns.items() if n not in left_out}, units, correct)
     if "margin" in columns and not correct.all():
-        row["margin_misclassified"] = lower_median(columns["margin"][~correct])
+        row |= median_statistic("margin_misclassified", columns["margin"][~correct])
     return row
+
+
+def describe_distances(columns: Iterable[str], units: Mapping[str, str], bounds: str | None) -> str:
+    """Return the range of the inputs, the norms of the distances, and which of them are measured outside the range.
+
+    Args:
+        columns: the names of the measured columns.
+        units: their units.
+        bounds: the range in words; None where the inputs are unbounded.
+
+    Example:
+        >>> describe_distances(["margin", "margin_unbounded"], {"margin": "linf, input units"}, "0 to 1")
+        'inputs within 0 to 1; distances in linf; outside this range too: margin_unbounded, in l2'
+    """
+    names = list(columns)
+    outside = [name for name in names if name.startswith(UNBOUNDED_PREFIXES)]
+    norms = {units[name].split(",")[0] for name in names if units.get(name, "").endswith(f", {DISTANCE_UNIT}")}
+    text = "without bounds" if bounds is None else f"inputs within {bounds}"
+    text += f"; distances in {' and '.join(sorted(norms))}" if norms else ""
+    if bounds is not None and outside:
+        text += f"; outside this range too: {', '.join(outside)}, in l2"
+    return text
 
 
 def accuracy_warning(row: Mapping[str, Any]) -> str:
@@ -137,6 +178,7 @@ def compute_ratio_change(table: Arrays, refined: Mapping[str, NDArray[Any]]) -> 
         before, after = (_median_ratio(columns, direction) for columns in (table, refined))
         change = after / before - 1 if before > 0 and np.isfinite(before) else float("nan")
         row[f"margin_{direction}_ratio_change"] = change
+        row[f"margin_{direction}_ratio_change{SAMPLES_SUFFIX}"] = len(table["margin_on"])
         verdict = "settled" if abs(change) <= MAX_RATIO_CHANGE else "unsettled"
         row[f"margin_{direction}_ratio_change_verdict"] = "undefined" if math.isnan(change) else verdict
     return row

@@ -10,7 +10,8 @@ from torch import Tensor
 from dimple.boundary import Boundary
 from dimple.data import DataSplits
 from dimple.manifolds import Manifold
-from dimple.stats.aggregate import lower_median, statistic
+from dimple.stats.aggregate import lower_median, median_statistic, statistic, with_interval
+from dimple.stats.intervals import mean_interval
 from dimple.tensors import norm, pairwise_distances, project_onto_span
 
 # Cells of a path along the manifold, each of which is tested for a change of class at its end, and bisections in one.
@@ -109,11 +110,18 @@ def summarize_position(columns: dict[str, NDArray[np.float64]], limit: float) ->
     """
     side = np.where(columns["prediction"] == 0, 1.0, -1.0)
     position = side * np.minimum(np.abs(columns["offset"]), limit)
+    low, high = mean_interval(position)
+    # Without its sign, a mean that may be zero may be as large as the farther end.
+    ends = (0.0 if low <= 0 <= high else min(abs(low), abs(high)), max(abs(low), abs(high)))
+    # Equal positions have a standard deviation of rounding.
+    squares = (position - position.mean()) ** 2 if np.ptp(position) > 0 else np.zeros(len(position))
+    variances = mean_interval(squares, (0.0, np.inf))
     return {
         **statistic("boundary_angle", columns, SHAPE_UNITS),
-        "boundary_translation": float(abs(position.mean())),
-        # Equal positions have a standard deviation of rounding.
-        "boundary_tilt": float(position.std()) if np.ptp(position) > 0 else 0.0,
+        **with_interval("boundary_translation", float(abs(position.mean())), ends, len(position)),
+        **with_interval(
+            "boundary_tilt", squares.mean() ** 0.5, (variances[0] ** 0.5, variances[1] ** 0.5), len(position)
+        ),
     }
 
 
@@ -152,12 +160,10 @@ def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[
         columns: those of `Offset` at training points, with the logit margin and `dimple_width`.
         spacing: the distance to the nearest training point of another label.
     """
-    row = {
-        "dimple_width": lower_median(columns["dimple_width"]),
-        "dimple_width_found": float(np.isfinite(columns["dimple_width"]).mean()),
-    }
+    row = median_statistic("dimple_width", columns["dimple_width"])
+    row["dimple_width_found"] = float(np.isfinite(columns["dimple_width"]).mean())
     with np.errstate(divide="ignore", invalid="ignore"):
         for name, size in (("spacing", spacing), ("logit", np.abs(columns["logit_margin"]))):
-            for end in ("", "_null"):
-                row[f"dimple_depth_over_{name}{end}"] = lower_median(columns[f"offset{end}"] / size)
+            row |= median_statistic(f"dimple_depth_over_{name}", columns["offset"] / size)
+            row[f"dimple_depth_over_{name}_null"] = lower_median(columns["offset_null"] / size)
     return row

@@ -15,8 +15,10 @@ from dimple.errors import SceneError
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
-from dimple.experiment.simulation.summary import DIVERGED
+from dimple.experiment.simulation.summary import DIVERGED, condition_rows
 from dimple.scene import Scene
+from dimple.stats.aggregate import SAMPLES_SUFFIX
+from dimple.stats.intervals import median_interval
 from dimple.stats.phases import detect_phases
 from dimple.training.loop import PrefixedCache
 from dimple.training.stacked.fit import can_stack, fit_replicas
@@ -187,6 +189,7 @@ def summarize_median(
     median = {
         "verdict": found.verdict,
         "verdict_reason": found.reason,
+        "conditions": condition_rows(found),
         "cling_step": found.cling_step,
         "dimple_step": found.dimple_step,
         "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
@@ -209,12 +212,14 @@ def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[i
 
     Returns:
         Number, seeds and the replica that is shown; `statistics` with the median over the replicas of each final
-        number, and the `low` and `high` ends of the central 95 %; and where there is a verdict, the number of replicas
-        by verdict, the fraction that is supported with its 95 % interval (Wilson 1927), and the phases of each replica.
-        A step that a replica never reaches counts as infinitely late, and is null where it is
-        the median or an end.
+        number, its exact 95 % interval `median_low` and `median_high`, and the `low` and `high` ends of the central
+        95 % of the replicas; and where there is a verdict, the number of replicas by verdict, the verdict and the
+        reason of each, the fraction that is supported with its 95 % interval (Wilson 1927), and the phases of each.
+        A step that a replica never reaches counts as infinitely late, and is null where it is the median or an end.
     """
-    statistics = {name: _range([float(one["final"][name]) for one in summaries]) for name in summaries[0]["final"]}
+    final = summaries[0]["final"]
+    names = [name for name in final if not name.endswith(SAMPLES_SUFFIX)]
+    statistics = {name: _range([float(one["final"][name]) for one in summaries]) for name in names}
     result: dict[str, Any] = {"count": len(seeds), "seeds": list(seeds), "shown": shown, "statistics": statistics}
     if "verdict" not in summaries[0]:
         return result
@@ -232,11 +237,17 @@ def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[i
             for key in ("cling_step", "dimple_step")
         },
         "phases": [one["phases"] for one in summaries],
+        "verdict_of_each": [one["verdict"] for one in summaries],
+        "reason_of_each": [one["verdict_reason"] for one in summaries],
     }
 
 
 def _range(values: list[float]) -> dict[str, float | None]:
-    """Return the median of the values and the ends of their central 95 %; None for a number that is not finite."""
+    """Return the median of the values with its exact interval, and the ends of their central 95 %.
+
+    A number that is not finite is None.
+    """
     ends = {"median": 0.5, "low": RANGE[0], "high": RANGE[1]}
     row = {name: float(_quantile(np.array(values), end)) for name, end in ends.items()}
+    row["median_low"], row["median_high"] = median_interval([one for one in values if not np.isnan(one)])
     return {name: value if np.isfinite(value) else None for name, value in row.items()}

@@ -21,8 +21,16 @@ from dimple.networks.wrappers import freeze
 from dimple.probes import Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.probes.closest_points import closest_points, use_closest_points
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
-from dimple.stats.aggregate import lower_median, statistic, summarize_null
-from dimple.stats.binomial import ROBUST_PREFIX
+from dimple.stats.aggregate import (
+    ROBUST_PREFIX,
+    aggregate_units,
+    fraction_statistic,
+    lower_median,
+    mean_statistic,
+    median_statistic,
+    statistic,
+    summarize_null,
+)
 
 # The number of samples that are measured together: small for images, whose searches take long, and so that their
 # memory is bounded.
@@ -120,6 +128,7 @@ class SnapshotMeasurer:
         units |= dict.fromkeys(("margin_test", "margin_correct", "margin_misclassified"), units.get("margin", ""))
         units |= {name: "fraction" for name in metrics if ROBUST_PREFIX in name}
         units |= METRIC_UNITS | SLICE_UNITS
+        units |= aggregate_units(metrics, units)
         return SnapshotMeasurement(metrics, self._stack_splits(step, columns), units, costs, closest_points)
 
     def _use_closest_points(self, boundary: Boundary, columns: Arrays, details: Arrays) -> NDArray[np.float64]:
@@ -194,10 +203,9 @@ class SnapshotMeasurer:
     def _summarize_correct(self, test: Arrays) -> dict[str, float]:
         """Return the median margins of the correct and of the misclassified test samples; nan where there are none."""
         correct = test["prediction"] == test["label"]
-        return {
-            name: lower_median(test["margin"][rows]) if rows.any() else np.nan
-            for name, rows in (("margin_correct", correct), ("margin_misclassified", ~correct))
-        }
+        return median_statistic("margin_correct", test["margin"][correct]) | median_statistic(
+            "margin_misclassified", test["margin"][~correct]
+        )
 
     def _accuracies(self, boundary: Boundary) -> dict[str, float]:
         """Return the accuracy on training and test points, and the accuracy of the most frequent class alone."""
@@ -209,7 +217,7 @@ class SnapshotMeasurer:
         ):
             parts = x.split(PREDICTION_CHUNK_SIZE)
             prediction = torch.cat([boundary.predict(part.float().to(self.device)).cpu() for part in parts])
-            row[f"{split}_accuracy"] = float((prediction == y).double().mean())
+            row |= fraction_statistic(f"{split}_accuracy", (prediction == y).numpy())
             row[f"{split}_majority_accuracy"] = int(y.bincount().max()) / len(y)
         return row
 
@@ -222,15 +230,14 @@ class SnapshotMeasurer:
             draws = details_by_split["heldout"]["offset_draws"]
             null_draws = np.minimum(draws, limit).mean(axis=0)
             row |= {
-                "boundary_distance": float(np.minimum(distance, limit).mean()),
+                **mean_statistic("boundary_distance", np.minimum(distance, limit), (0.0, limit)),
                 **summarize_null("boundary_distance_null", null_draws),
                 "search_limit": limit,
                 "boundary_distance_found": float(np.isfinite(distance).mean()),
                 "boundary_distance_found_null": float(np.isfinite(draws).mean()),
-                "gradient_off_manifold_fraction": _nan_mean(heldout["gradient_off_manifold_fraction"]),
-                "gradient_off_manifold_fraction_null": float(heldout["gradient_off_manifold_fraction_null"].mean()),
+                **statistic("gradient_off_manifold_fraction", heldout, METRIC_UNITS),
                 "gradient_off_manifold_fraction_stderr": _standard_error(heldout["gradient_off_manifold_fraction"]),
-                "dimple_depth": lower_median(train["offset"]),
+                **median_statistic("dimple_depth", train["offset"]),
                 "dimple_depth_null": lower_median(train["offset_null"]),
                 "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
                 "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
@@ -239,15 +246,15 @@ class SnapshotMeasurer:
             }
         if "margin" in train:
             row |= {
-                "margin": lower_median(train["margin"]),
-                "margin_test": lower_median(test["margin"]),
+                **median_statistic("margin", train["margin"]),
+                **median_statistic("margin_test", test["margin"]),
                 "margin_found": float(np.isfinite(train["margin"]).mean()),
             }
             if self.scene.manifold is None:
                 row |= self._summarize_correct(test)
         for split, table in (("train", train), ("test", test)):
-            robust = {name: values for name, values in table.items() if name.startswith(ROBUST_PREFIX)}
-            row |= {f"{split}_{name}": float(values.mean()) for name, values in robust.items()}
+            for name in [name for name in table if name.startswith(ROBUST_PREFIX)]:
+                row |= fraction_statistic(f"{split}_{name}", table[name].astype(bool))
         if "margin_unbounded" in train:
             for name in ("margin_on", "margin_on_ratio", "margin_off", "margin_off_ratio"):
                 row |= statistic(name, train | details_by_split["train"], METRIC_UNITS)
@@ -280,14 +287,8 @@ def _has_probe(split: str, probe: Probe) -> bool:
     return split == "train" or isinstance(probe, Margin | Robust if split == "test" else Offset)
 
 
-def _nan_mean(values: NDArray[Any]) -> float:
-    """Return the mean without nan, which marks a gradient of zero; nan if all values are nan."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
-
-
 def _standard_error(values: NDArray[Any]) -> float:
-    """Return the standard error of `_nan_mean`, with the points taken as independent."""
+    """Return the standard error of the mean without nan, which marks a gradient of zero, of independent points."""
     defined = values[~np.isnan(values)]
     return float(defined.std(ddof=1) / np.sqrt(len(defined))) if len(defined) > 1 else float("nan")
 

@@ -1,6 +1,7 @@
 """Summary of a simulation: its phases, its last row of statistics, and the verdicts that follow from them."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from dimple.experiment.simulation.dimple_shape import summarize_fall
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement
-from dimple.stats.null_bands import verdict
-from dimple.stats.phases import Phases, detect_phases
+from dimple.stats.aggregate import band_verdicts
+from dimple.stats.phases import Condition, Phases, detect_phases
 
 # The verdict of a training that did not learn, and the growth of the loss from which on it is one.
 DIVERGED = "diverged"
@@ -34,6 +35,28 @@ def describe_divergence(steps: Sequence[int], loss: NDArray[np.float64]) -> str:
         f"training diverged: the loss rose from {loss[0]:.3g} to {loss[-1]:.3g}, and is above its start from step "
         f"{since} on; lower training.lr"
     )
+
+
+def condition_rows(phases: Phases) -> list[dict[str, Any]]:
+    """Return the conditions of a verdict as entries of a summary."""
+    return [dataclasses.asdict(condition) for condition in phases.conditions]
+
+
+def _add_divergence(conditions: list[dict[str, Any]], loss: NDArray[np.float64], sentence: str) -> list[dict[str, Any]]:
+    """Return the conditions after the first one, that the training did not diverge; it decides where it is not met."""
+    growth = float(loss[-1] / loss[0]) if loss[0] > 0 else math.nan
+    first = Condition(
+        "loss_growth",
+        "final training loss over the first one",
+        growth,
+        DIVERGED_GROWTH,
+        not sentence,
+        sentence or "the training did not diverge",
+        "at most",
+        decides=bool(sentence),
+    )
+    others = [condition | {"decides": condition["decides"] and not sentence} for condition in conditions]
+    return [dataclasses.asdict(first), *others]
 
 
 def summarize_snapshots(snapshots: Sequence[SnapshotMeasurement]) -> dict[str, Any]:
@@ -79,6 +102,7 @@ def summarize_metrics(
             final_row["gradient_off_manifold_fraction_null"],
             off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
             found_fraction=float(metrics["boundary_distance_found"][0]),
+            points=int(metrics["boundary_distance_samples"][0]) if "boundary_distance_samples" in metrics else None,
         )
         result |= {
             "cling_step": found.cling_step,
@@ -87,14 +111,13 @@ def summarize_metrics(
             "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
             "verdict": found.verdict,
             "verdict_reason": found.reason,
-            "conditions": [dataclasses.asdict(condition) for condition in found.conditions],
+            "conditions": condition_rows(found),
             "fall": summarize_fall(metrics, found.dimple_step),
         }
-    if (sentence := describe_divergence(steps, metrics["loss"])) and "verdict" in result:
-        result |= {"verdict": DIVERGED, "verdict_reason": sentence}
-    for name in ("margin_on_ratio", "margin_off_ratio"):
-        if name in final_row:
-            result[f"{name}_verdict"] = verdict(
-                final_row[name], final_row[f"{name}_null_low"], final_row[f"{name}_null_high"]
-            )
+    if "verdict" in result:
+        sentence = describe_divergence(steps, metrics["loss"])
+        if sentence:
+            result |= {"verdict": DIVERGED, "verdict_reason": sentence}
+        result["conditions"] = _add_divergence(result["conditions"], metrics["loss"], sentence)
+    result |= band_verdicts(final_row)
     return result | {"final": final_row}

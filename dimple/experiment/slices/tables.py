@@ -9,13 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from dimple.experiment.slices.config import SliceConfig
-from dimple.stats.null_bands import absolute_distances, prediction_interval, verdict
+from dimple.stats.aggregate import aggregate_units, band_verdicts, with_interval
+from dimple.stats.intervals import median_interval
+from dimple.stats.null_bands import absolute_distances, prediction_interval
 
 Arrays = dict[str, NDArray[Any]]
 LENGTH_UNIT = "l2, input units"
 SIZE_UNITS = {2: LENGTH_UNIT, 3: f"square of {LENGTH_UNIT}"}
 IMAGE_COLUMNS = ("label", "prediction", "confidence")
 DISTANCE_COLUMNS = ("margin_unbounded", "margin_in_slice")
+# One slice gives no interval.
+ONE_SLICE = (-np.inf, np.inf)
 NULL_SUFFIXES = ("_null", "_null_low", "_null_high")
 
 
@@ -55,12 +59,15 @@ def _metrics_row(measurement: SliceMeasurement, valid_fractions: Sequence[float]
     samples = measurement.samples
     row: dict[str, float] = {"step": float(measurement.step)}
     for name, compute in (("classes", _count_classes), ("boundary_size", _boundary_size)):
-        row[name] = compute(measurement.slice_arrays)
+        row |= with_interval(name, compute(measurement.slice_arrays), ONE_SLICE, 1)
         row |= _null_statistics(name, [compute(arrays) for arrays in measurement.control_arrays])
     row |= {name: float(np.median(values)) for name, values in absolute_distances(samples, "margin_in_slice").items()}
-    row["margin_unbounded"] = float(np.median(np.abs(samples["margin_unbounded"])))
+    for name in ("margin_in_slice", "margin_unbounded"):
+        distance = np.abs(samples[name])
+        row |= with_interval(name, float(np.median(distance)), median_interval(distance), len(distance))
     if valid_fractions:
-        row |= {"valid_fraction": valid_fractions[0]} | _null_statistics("valid_fraction", list(valid_fractions[1:]))
+        row |= with_interval("valid_fraction", valid_fractions[0], ONE_SLICE, 1)
+        row |= _null_statistics("valid_fraction", list(valid_fractions[1:]))
     return row
 
 
@@ -91,7 +98,8 @@ def metric_units(dim: int) -> dict[str, str]:
         "valid_fraction": "fraction",
     }
     units |= {f"{name}{end}": unit for name, unit in units.items() for end in NULL_SUFFIXES}
-    return units | {"margin_unbounded": LENGTH_UNIT}
+    units |= {"margin_unbounded": LENGTH_UNIT}
+    return units | aggregate_units([f"{name}{end}" for name in units for end in ("_low", "_high", "_samples")], units)
 
 
 def build_slice_point_table(measurements: Sequence[SliceMeasurement], config: SliceConfig) -> Arrays:
@@ -127,11 +135,7 @@ def build_summary(
     sizes = zip(last.slice_arrays["class_pairs"].tolist(), last.slice_arrays["class_pair_sizes"].tolist(), strict=True)
     return {
         "final": final_row,
-        "verdicts": {
-            f"{name}_verdict": verdict(value, final_row[f"{name}_null_low"], final_row[f"{name}_null_high"])
-            for name, value in final_row.items()
-            if f"{name}_null" in final_row
-        },
+        "verdicts": band_verdicts(final_row),
         "class_fractions": [
             {"class": name, "fraction": float(fractions[k]), "fraction_null": float(control_fractions[k])}
             for k, name in enumerate(classes)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dimple.stats.aggregate import DISTANCE_UNIT, comparison_column, is_comparison_column
 from dimple.tensors import chunks
-from dimple.views.charts.charts_by_unit import MAX_CURVES_PER_CHART
+from dimple.views.charts.charts_by_unit import MAX_CURVES_PER_CHART, title_of
 from dimple.views.charts.matplotlib_svg import (
     BASELINE_LEGEND,
     LINE_COLORS,
@@ -41,7 +41,10 @@ def distribution_charts(columns: Columns, units: Mapping[str, str]) -> list[dict
         if is_distance(column, columns, units):
             groups.setdefault(units[column], []).append(column)
     return [
-        {"title": f"distributions [{unit}]", "svg": render_svg(make_cdf_drawer(columns, names[chunk], unit))}
+        {
+            "title": f"distribution of {title_of([column_label(name) for name in names[chunk]])} [{unit}]",
+            "svg": render_svg(make_cdf_drawer(columns, names[chunk], unit)),
+        }
         for unit, names in groups.items()
         for chunk in chunks(len(names), MAX_CURVES_PER_CHART)
     ]
@@ -101,7 +104,7 @@ def format_cdf_axes(axes: "Axes", samples: Sequence[Column], title: str) -> None
     finite = np.concatenate([empirical_cdf(values)[0] for values in samples])
     magnitudes = np.abs(finite[finite != 0])
     if len(magnitudes) > 0 and np.quantile(magnitudes, 0.95) > 20 * np.quantile(magnitudes, 0.05):
-        set_log_axis(axes, [finite], horizontal=True)
+        title += set_log_axis(axes, [finite], horizontal=True)
     elif len(finite) and finite.min() < 0:
         axes.axvline(0, color=to_hex(GRID_LINE_COLOR), linewidth=0.8)
     axes.set_ylim(0, 1.02)

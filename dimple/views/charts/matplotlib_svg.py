@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -30,6 +30,11 @@ FONT_SIZE = 8.5
 FIGURE_SIZE_INCHES = (4.6, 2.9)
 # Label of dashed lines, which show the values that the solid lines of the same color are compared with.
 BASELINE_LEGEND = f"dashed: {BASELINE_TITLE}"
+# Labels of areas and of dotted lines.
+INTERVAL_LEGEND = "area: 95 % interval"
+BAND_LEGEND = "dotted: band of the null"
+# Steps from a first one above zero are drawn on a linear axis up to this ratio of the last to the first.
+MAX_LINEAR_RATIO = 20.0
 # Colors of curves, distinguishable on a light and on a dark background. Blue and orange are reserved for the classes.
 LINE_COLORS = (
     FOREGROUND_COLOR,
@@ -103,41 +108,88 @@ def set_chart_title(axes: "Axes", text: str) -> None:
     )
 
 
-def set_step_axis(axes: "Axes", last_step: float) -> None:
-    """Set the horizontal axis to training steps: linear from 0 to 1, then logarithmic, like the snapshot schedule."""
-    axes.set_xscale("symlog", linthresh=1.0)
-    axes.set_xlim(0, max(last_step, 1.0) * 1.02)
+def set_step_axis(axes: "Axes", steps: Sequence[int] | NDArray[Any]) -> str:
+    """Set the horizontal axis to the training steps that there are, and return what the title says about it.
+
+    From step 0 on it is linear up to 1, then logarithmic, like the snapshot schedule. From a later step on it is
+    logarithmic where the steps span more than a factor of 20, and linear elsewhere.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    first, last = (float(end) for end in (min(steps), max(steps))) if len(steps) else (0.0, 1.0)
+    is_linear = first > 0 and last <= MAX_LINEAR_RATIO * first
+    if first <= 0:
+        axes.set_xscale("symlog", linthresh=1.0)
+        axes.set_xlim(0, max(last, 1.0) * 1.02)
+    elif is_linear:
+        margin = max(0.02 * (last - first), 0.02 * first)
+        axes.set_xlim(first - margin, last + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(first / 1.02, last * 1.02)
+        axes.set_xticks(log_ticks(first, last))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     # The label is to the left of the number of the first step, because the legend is below the numbers.
     axes.annotate(
         "step", (0.0, 0.0), (-10, -6.5), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
         fontsize=FONT_SIZE - 0.5, color=to_hex(MUTED_COLOR),
     )  # fmt: skip
+    return "" if is_linear else ", log steps"
 
 
-def set_log_axis(axes: "Axes", values: Sequence[NDArray[np.float64]], horizontal: bool = False) -> None:
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return ticks of a logarithmic axis where the data lie: powers of ten, or with 2 and 5 times where they are few.
+
+    Example:
+        >>> log_ticks(0.1, 3.0), log_ticks(0.02, 5000.0)
+        ([0.1, 0.2, 0.5, 1.0, 2.0], [0.1, 1.0, 10.0, 100.0, 1000.0])
+    """
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+
+    def within(factors: tuple[int, ...]) -> list[float]:
+        ticks = [float(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
+        return [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+
+    decades = within((1,))
+    if len(decades) > 3:
+        return decades[:: math.ceil(len(decades) / 5)]
+    return decades if len(decades) == 3 else within((1, 2, 5)) or [low, high]
+
+
+def set_log_axis(axes: "Axes", values: Sequence[NDArray[np.float64]], horizontal: bool = False) -> str:
     """Make an axis logarithmic; if some values are zero or negative, make it linear in a small interval around zero.
 
     Args:
         axes: matplotlib axes.
         values: the values on the axis.
         horizontal: if True, change the horizontal axis instead of the vertical one.
+
+    Returns:
+        What the title says about the axis.
     """
     axis = axes.xaxis if horizontal else axes.yaxis
     set_scale = axes.set_xscale if horizontal else axes.set_yscale
     finite = np.concatenate([array[np.isfinite(array)] for array in values])
+    text = ", log axis"
     if finite.min() > 0:
         set_scale("log")
+        ticks = log_ticks(float(finite.min()), float(finite.max()))
     else:
         magnitudes = np.abs(finite[finite != 0])
         # A power of ten, so that zero is as far from the mark of the first decade as the marks are from each other.
         linear_limit = 10.0 ** math.floor(math.log10(float(np.quantile(magnitudes, 0.1))))
         set_scale("symlog", linthresh=linear_limit)
         (axes.axvline if horizontal else axes.axhline)(0, color=to_hex(GRID_LINE_COLOR), linewidth=0.8)
-        decades = 10.0 ** np.arange(math.log10(linear_limit), math.log10(float(magnitudes.max())) + 0.5, 2)
-        low, high = axes.get_xlim() if horizontal else axes.get_ylim()
-        axis.set_ticks([v for v in (*-decades[::-1], 0.0, *decades) if low <= v <= high])
+        ticks = [0.0]
+        for sign in (-1.0, 1.0):
+            largest = float((sign * finite).max())
+            if largest > 0:
+                ticks += [sign * tick for tick in log_ticks(linear_limit, max(largest, linear_limit))]
+        text = f", log axis, linear up to {linear_limit:g}"
+    axis.set_ticks(ticks)
     axis.set_major_formatter(lambda value, _: f"{value:g}")
+    return text
 
 
 def add_legend(axes: "Axes", anchor: tuple[float, float], ncols: int) -> None:

@@ -54,7 +54,7 @@ def _quantile_fan_panels(quantiles: Mapping[str, Column]) -> list[dict[str, str]
     if len(finite) == 0:
         return []
     limits = (float(finite.min()) / 1.15, float(finite.max()) * 1.15)
-    last_step = int(quantiles["step"].max())
+    steps = np.unique(quantiles["step"])
     panels = []
     for split, correct in sorted(
         set(zip(quantiles["split"].tolist(), quantiles["correct"].tolist(), strict=True)), reverse=True
@@ -66,13 +66,13 @@ def _quantile_fan_panels(quantiles: Mapping[str, Column]) -> list[dict[str, str]
             continue  # All distances are zero or were not found.
         title = f"{split}, {'classified correctly' if correct else 'misclassified'}"
         color = to_hex(FOREGROUND_COLOR if correct else CLASS_COLORS[3])
-        svg = render_svg(_make_fan_drawer(group, title, color, limits, last_step), (3.4, 2.5))
+        svg = render_svg(_make_fan_drawer(group, title, color, limits, steps), (3.4, 2.5))
         panels.append({"title": title, "svg": svg})
     return panels
 
 
 def _make_fan_drawer(
-    group: Mapping[str, Column], title: str, color: str, limits: tuple[float, float], last_step: int
+    group: Mapping[str, Column], title: str, color: str, limits: tuple[float, float], steps: Column
 ) -> Any:
     """Return a function that draws the quantiles of one group of samples into matplotlib axes."""
 
@@ -92,13 +92,13 @@ def _make_fan_drawer(
             group["step"], magnitude("q50"), color=color, linewidth=1.8, marker="o" if is_single else "",
             label="median", clip_on=not is_single,
         )  # fmt: skip
-        set_step_axis(axes, last_step)
+        scale = set_step_axis(axes, steps)
         if limits[1] > 20 * limits[0]:
-            set_log_axis(axes, [np.array(limits)])
+            scale += set_log_axis(axes, [np.array(limits)])
             axes.set_ylim(*limits)
         else:
             axes.set_ylim(0, limits[1])
-        set_chart_title(axes, title)
+        set_chart_title(axes, title + scale)
         style_axes(axes)
         axes.legend(fontsize=FONT_SIZE - 1.5, frameon=False, loc="best", labelcolor=to_hex(FOREGROUND_COLOR))
 

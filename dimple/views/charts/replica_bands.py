@@ -65,10 +65,10 @@ def _make_drawer(steps: NDArray[Any], curves: NDArray[Any], name: str, unit: str
         axes.plot(steps, curves.T, color=color, linewidth=0.5, alpha=0.35)
         axes.fill_between(steps, low, high, color=color, alpha=0.2, linewidth=0)
         axes.plot(steps, median, color=color, linewidth=2.0)
-        set_step_axis(axes, float(steps[-1]))
+        title = column_label(name) + (f" [{unit}]" if unit else "") + set_step_axis(axes, steps)
         if spans_decades([ChartCurve(name, median)]):
-            set_log_axis(axes, list(curves))
-        set_chart_title(axes, column_label(name) + (f" [{unit}]" if unit else ""))
+            title += set_log_axis(axes, list(curves))
+        set_chart_title(axes, title)
         style_axes(axes)
 
     return draw

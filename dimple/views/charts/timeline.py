@@ -9,8 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dimple.views.charts.matplotlib_svg import (
+    BAND_LEGEND,
     BASELINE_LEGEND,
     FONT_SIZE,
+    INTERVAL_LEGEND,
     LINE_COLORS,
     add_legend,
     set_chart_title,
@@ -130,14 +132,18 @@ def _column_position(
 
 
 def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
-    """Draw a chart into matplotlib axes: solid curves, dashed baselines, and dotted lines with names for the phases."""
+    """Draw a chart into matplotlib axes: curves with interval, baseline and band, and lines with names for phases."""
     for curve, color in zip(chart.curves, LINE_COLORS, strict=False):
+        if curve.interval is not None:
+            axes.fill_between(timeline.steps, *curve.interval, color=to_hex(color), alpha=0.15, linewidth=0)
+        for end in curve.band or ():
+            axes.plot(timeline.steps, end, ":", color=to_hex(color), linewidth=0.9)
         axes.plot(timeline.steps, curve.values, color=to_hex(color), linewidth=1.8, label=curve.name)
         if curve.baseline is not None:
             axes.plot(timeline.steps, curve.baseline, "--", color=to_hex(color), linewidth=1.1)
-    set_step_axis(axes, float(timeline.steps[-1]) if len(timeline.steps) else 1.0)
+    scale = set_step_axis(axes, timeline.steps)
     if chart.logarithmic:
-        set_log_axis(axes, [curve.values for curve in chart.curves])
+        scale += set_log_axis(axes, [curve.values for curve in chart.curves])
     else:
         axes.set_ylim(*(chart.limits or _value_limits(chart)))
     curves = list(axes.lines)
@@ -150,10 +156,14 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
             fontsize=FONT_SIZE - 1, color=to_hex(MUTED_COLOR),
         )  # fmt: skip
     unit = f" [{chart.unit}]" if chart.unit else ""
-    set_chart_title(axes, chart.title + unit)
+    set_chart_title(axes, chart.title + unit + scale)
     style_axes(axes)
     if any(curve.baseline is not None for curve in chart.curves):
         axes.plot([], [], "--", color=to_hex(MUTED_COLOR), linewidth=1.1, label=BASELINE_LEGEND)
+    if any(curve.band is not None for curve in chart.curves):
+        axes.plot([], [], ":", color=to_hex(MUTED_COLOR), linewidth=0.9, label=BAND_LEGEND)
+    if any(curve.interval is not None for curve in chart.curves):
+        axes.fill_between([], [], color=to_hex(MUTED_COLOR), alpha=0.3, linewidth=0, label=INTERVAL_LEGEND)
 
 
 def _is_clear_at_bottom(axes: "Axes", curves: "Sequence[Line2D]", step: int) -> bool:

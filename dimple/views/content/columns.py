@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import comparison_column
+from dimple.stats.aggregate import HIGH_SUFFIX, LOW_SUFFIX, comparison_column, null_band
 from dimple.views.content.frame import ChartCurve
 from dimple.views.content.labels import finite_or_nan, short_column_label
 
@@ -43,10 +43,20 @@ def rows_to_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]
 
 
 def make_curve(columns: Mapping[str, NDArray[Any]], column: str) -> ChartCurve:
-    """Return a column as a curve with its short label; its comparison column, if there is one, is the baseline."""
+    """Return a column as a curve with its short label, interval, comparison as the baseline, and band of its null."""
     baseline = columns.get(comparison_column(column))
     values = finite_or_nan(columns[column])
-    return ChartCurve(short_column_label(column), values, None if baseline is None else finite_or_nan(baseline))
+    interval = None
+    if column + LOW_SUFFIX in columns:
+        interval = (finite_or_nan(columns[column + LOW_SUFFIX]), finite_or_nan(columns[column + HIGH_SUFFIX]))
+    band = null_band(columns, column)
+    return ChartCurve(
+        short_column_label(column),
+        values,
+        None if baseline is None else finite_or_nan(baseline),
+        interval,
+        None if band is None else (finite_or_nan(band[0]), finite_or_nan(band[1])),
+    )
 
 
 def spans_decades(curves: Sequence[ChartCurve]) -> bool:

@@ -240,21 +240,33 @@ class ControlDrawing:
 @final
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """One line of a caption: a name, a value as text, and the baseline to compare with; empty if there is none."""
+    """One line of a caption: name, value, the baseline to compare with, the interval and the meaning, where known."""
 
     name: str
     value: str
     baseline: str = ""
+    interval: str = ""
+    meaning: str = ""
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class ChartCurve:
-    """One quantity over the steps: values `(T,)`, drawn solid, and a baseline `(T,)` to compare with, drawn dashed."""
+    """One quantity over the steps `(T,)`.
+
+    Attributes:
+        name: for the legend.
+        values: drawn solid.
+        baseline: the values to compare with, drawn dashed.
+        interval: the ends of the 95 % interval of the values, drawn as an area.
+        band: the ends of the band of the null, drawn dotted.
+    """
 
     name: str
     values: FloatArray
     baseline: FloatArray | None = None
+    interval: tuple[FloatArray, FloatArray] | None = None
+    band: tuple[FloatArray, FloatArray] | None = None
 
 
 @final
@@ -280,11 +292,34 @@ class Chart:
 @final
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """The charts of a run over its steps `(T,)`, with the name of each phase and the step at which it was complete."""
+    """The charts of a run over its steps `(T,)`.
+
+    Attributes:
+        steps: the steps of the snapshots.
+        charts: the charts.
+        phases: the name of each phase of the prediction, and the step at which it was complete.
+        intervals: what was so in an interval of the training, in words, with its first and last step.
+    """
 
     steps: IntArray
     charts: tuple[Chart, ...]
     phases: tuple[tuple[str, int], ...] = ()
+    intervals: tuple[tuple[str, int, int], ...] = ()
+
+    def describe_step(self, step: int) -> list[str]:
+        """Return what is so at a step, each with its first and last step.
+
+        Example:
+            >>> steps = np.array([0, 8, 53, 161])
+            >>> intervals = (("near the manifold", 8, 53), ("all points right", 53, 161))
+            >>> Timeline(steps, (), intervals=intervals).describe_step(53)
+            ['near the manifold, steps 8 to 53', 'all points right, steps 53 to 161']
+        """
+        return [
+            f"{name}, " + (f"steps {first:,} to {last:,}" if first < last else f"step {first:,}")
+            for name, first, last in self.intervals
+            if first <= step <= last
+        ]
 
 
 @final
@@ -334,9 +369,8 @@ class Frame:
 
     @property
     def phase_text(self) -> str:
-        """The names of the phases that are complete at this step, in the order of their completion."""
-        complete = sorted((step, name) for name, step in self.timeline.phases if step <= self.step)
-        return ", then ".join(name for _, name in complete)
+        """A text with all that is so at this step, each with its first and last step."""
+        return "; ".join(self.timeline.describe_step(self.step))
 
 
 def control_frame(frame: Frame) -> Frame:

@@ -5,16 +5,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dimple.columns import describe_column
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import NULL_SUFFIX, comparison_column
+from dimple.stats.aggregate import LOW_SUFFIX, NULL_SUFFIX, comparison_column
 from dimple.views.content.color_scale import round_up
 from dimple.views.content.columns import make_curve
 from dimple.views.content.cross_section import build_cross_section, choose_plane
 from dimple.views.content.frame import Chart, CrossSectionPlane, Drawing, Fact, Frame, MeshLayer, PointSet, Timeline
 from dimple.views.content.from_slice import build_slice_timeline, frames_from_slice
-from dimple.views.content.labels import format_found_fraction, format_statistic, short_column_label
+from dimple.views.content.labels import (
+    format_found_fraction,
+    format_interval,
+    format_samples,
+    format_statistic,
+    short_column_label,
+)
 from dimple.views.content.manifold_depth import ManifoldProximity, subdivide_mesh
 from dimple.views.content.run_header import slice_note
 
@@ -28,6 +35,8 @@ FILM_CHARTS = (
     ("distance from manifold and points to the boundary", ("boundary_distance", "dimple_depth"), None),
     ("fractions", ("gradient_off_manifold_fraction", "train_accuracy"), (0.0, 1.04)),
 )
+# What is so in the phases of a run, for captions; those of a fall are short and are left to the curves.
+INTERVAL_NAMES = {"near": "near the manifold", "correct": "training points right"}
 # Lengths as fractions of the longest side of the box.
 CROSS_SECTION_TOLERANCE = 0.02
 MAX_MANIFOLD_EDGE = 1 / 150
@@ -92,7 +101,25 @@ def build_timeline(run: RunFolder) -> Timeline:
     summary = run.info.get("summary") or {}
     phase_steps = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
     phases = tuple((name, int(step)) for name, step in phase_steps if step is not None)
-    return Timeline(metrics["step"].astype(np.int64), tuple(charts), phases)
+    steps = metrics["step"].astype(np.int64)
+    return Timeline(steps, tuple(charts), phases, _intervals(summary, int(steps[-1])))
+
+
+def _intervals(summary: dict[str, Any], last_step: int) -> tuple[tuple[str, int, int], ...]:
+    """Return the phases of a summary in words, each with its first and last step.
+
+    A run without a list of phases has dates alone, from which on they last.
+    """
+    dated = [
+        {"name": name, "first_step": summary[key], "last_step": last_step}
+        for name, key in (("near", "cling_step"), ("correct", "dimple_step"))
+        if summary.get(key) is not None
+    ]
+    return tuple(
+        (INTERVAL_NAMES[phase["name"]], int(phase["first_step"]), int(phase["last_step"]))
+        for phase in summary.get("phases", dated)
+        if phase["name"] in INTERVAL_NAMES
+    )
 
 
 def build_facts(metrics: Columns, index: int) -> tuple[Fact, ...]:
@@ -110,8 +137,11 @@ def _make_fact(metrics: Columns, column: str, index: int) -> Fact:
     row = {name: float(values[index]) for name, values in metrics.items()}
     # The interval of a null is in the report; a caption has space for one number.
     baseline = format_statistic(row, column, NULL_SUFFIX) if comparison_column(column) in row else ""
-    name = ", ".join(filter(None, (short_column_label(column), format_found_fraction(row, column))))
-    return Fact(name, format_statistic(row, column), baseline)
+    name = ", ".join(
+        filter(None, (short_column_label(column), format_found_fraction(row, column).replace(" of ", "/")))
+    )
+    interval = f"{format_interval(row, column)}, n {format_samples(row, column)}" if column + LOW_SUFFIX in row else ""
+    return Fact(name, format_statistic(row, column), baseline, interval, describe_column(column).text)
 
 
 def _predictions_by_step(points: Columns, steps: NDArray[np.int64], num_points: int) -> list[NDArray[np.int64] | None]:

@@ -10,18 +10,38 @@ from numpy.typing import NDArray
 from dimple.columns import describe_column
 from dimple.stats.aggregate import (
     ANALYTIC_SUFFIX,
+    DISTANCE_UNIT,
+    FOUND_SUFFIX,
     HIGH_SUFFIX,
     LOW_SUFFIX,
     NULL_SUFFIX,
+    SAMPLES_SUFFIX,
+    VERDICT_SUFFIX,
+    annotation,
     comparison_column,
     found_column,
+    null_band,
 )
+from dimple.stats.null_bands import NOT_JUDGED
 
 # Means over points, of which those without a boundary count with the limit of the search.
 LIMITED_COLUMNS = ("boundary_distance",)
+# The distance that is given only where it is proven.
+PROVEN_COLUMN = "margin_exact"
 
 # Title of the column with the values that quantities are compared with: nulls, chance levels, test points.
 BASELINE_TITLE = "comparison"
+# The name of a comparison with random subspaces or permutations.
+NULL_LABEL = "null"
+# The text of a cell for which there is no entry.
+NO_ENTRY = "\N{EN DASH}"
+VERDICT_LABELS = {
+    "above": "above its band",
+    "below": "below its band",
+    "inside": "inside its band",
+    "settled": "settled, within 2\N{NO-BREAK SPACE}%",
+    "unsettled": "not settled: beyond 2\N{NO-BREAK SPACE}%",
+}
 
 
 def column_label(column: str) -> str:
@@ -65,7 +85,7 @@ def format_number(value: float | None) -> str:
 
 
 def format_statistic(row: Mapping[str, Any], column: str, suffix: str = "") -> str:
-    """Format a quantity of a row, with the sign of a lower bound where it is one, and with its interval if it has one.
+    """Format a quantity of a row, with the sign of a lower bound where it is one.
 
     Points without a boundary within the search limit count with the limit, so a mean over them is a lower bound. A
     median is infinite where fewer than half of the points have a boundary.
@@ -85,10 +105,55 @@ def format_statistic(row: Mapping[str, Any], column: str, suffix: str = "") -> s
     if found and value is not None and math.isinf(value):
         return "no median"
     is_lower_bound = column in LIMITED_COLUMNS and found is not None and found < 1
-    text = ("\N{GREATER-THAN OR EQUAL TO} " if is_lower_bound else "") + format_number(value)
-    if not suffix and column + LOW_SUFFIX in row and column + HIGH_SUFFIX in row:
-        text += f" ({format_number(row[column + LOW_SUFFIX])} to {format_number(row[column + HIGH_SUFFIX])})"
-    return text
+    return ("\N{GREATER-THAN OR EQUAL TO} " if is_lower_bound else "") + format_number(value)
+
+
+def format_interval(row: Mapping[str, Any], column: str) -> str:
+    """Format the 95 % interval of a quantity of a row, or why it has none; a dash for a count, a setting or a bound.
+
+    Example:
+        >>> format_interval({"x": 1.0, "x_low": 0.5, "x_high": math.inf, "x_samples": 6}, "x")
+        '0.500 to none found'
+        >>> format_interval({"x": 1.0, "x_low": None, "x_high": None, "x_samples": 3}, "x")
+        'too few samples'
+        >>> format_interval({"search_limit": 1.0}, "search_limit"), format_interval({"x": 1.0}, "x")
+        ('–', 'not recorded')
+    """
+    if column + LOW_SUFFIX not in row:
+        return NO_ENTRY if describe_column(column).is_exact else "not recorded"
+    ends = [row[column + LOW_SUFFIX], row[column + HIGH_SUFFIX]]
+    if all(end is None or not math.isfinite(end) for end in ends):
+        return "too few samples"
+    # Files of a run hold null for a number that is not finite.
+    return " to ".join("none found" if end is None else format_number(end) for end in ends)
+
+
+def format_samples(row: Mapping[str, Any], column: str) -> str:
+    """Format the number of samples behind a quantity of a row; a dash where there are none, as for a setting.
+
+    Example:
+        >>> format_samples({"x": 1.0, "x_samples": 20.0}, "x"), format_samples({"x": 1.0}, "x")
+        ('20', '–')
+    """
+    samples = row.get(column + SAMPLES_SUFFIX)
+    return NO_ENTRY if samples is None else f"{samples:,.0f}"
+
+
+def format_pixel_levels(value: float | None, unit: str, levels: int | None) -> str:
+    """Format a distance between images in the maximum norm in levels of a pixel, as is the custom; empty for others.
+
+    Args:
+        value: the distance, in units of the range of a pixel.
+        unit: its unit.
+        levels: the level of the brightest pixel, such as 255; None where the inputs are no such images.
+
+    Example:
+        >>> format_pixel_levels(8 / 255, "linf, input units", 255), format_pixel_levels(0.5, "l2, input units", 255)
+        ('8/255', '')
+    """
+    if levels is None or not unit.startswith(f"linf, {DISTANCE_UNIT}") or value is None or not math.isfinite(value):
+        return ""
+    return f"{levels * value:.3g}/{levels}"
 
 
 def sorting_key(value: float | None) -> str:
@@ -101,19 +166,22 @@ def sorting_key(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else repr(float(value)).replace("inf", "Infinity")
 
 
-def format_null(row: Mapping[str, Any], column: str) -> str:
-    """Format the null (or other comparison) of a column, with its interval and analytic value if the row has them.
+def format_comparison(row: Mapping[str, Any], column: str) -> str:
+    """Format what a column is compared with: its name, its value, and the band of a null or the interval of samples.
 
     The text is empty if the row has no such column.
 
     Example:
-        >>> format_null({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62}, "x")
-        '0.500 (0.400 to 0.620)'
+        >>> format_comparison({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62}, "x")
+        'null 0.500 (0.400 to 0.620)'
+        >>> format_comparison({"majority_accuracy": 0.15}, "accuracy"), format_comparison({}, "accuracy")
+        ('largest class 0.150', '')
     """
     null = comparison_column(column)
     if null not in row:
         return ""
-    text = format_statistic(row, column, NULL_SUFFIX)
+    label = describe_column(column).comparison_label or NULL_LABEL
+    text = f"{label} {format_statistic(row, column, NULL_SUFFIX)}"
     if null + LOW_SUFFIX in row and null + HIGH_SUFFIX in row:
         text += f" ({format_number(row[null + LOW_SUFFIX])} to {format_number(row[null + HIGH_SUFFIX])})"
     if column + ANALYTIC_SUFFIX in row:
@@ -121,8 +189,23 @@ def format_null(row: Mapping[str, Any], column: str) -> str:
     return ", ".join(filter(None, (text, format_found_fraction(row, column, NULL_SUFFIX))))
 
 
+def format_verdict(row: Mapping[str, Any], column: str) -> str:
+    """Format the verdict of a column against the band of its null, with what makes it doubtful.
+
+    Where there is no band there is a dash, and where an earlier run has a band without a verdict it says so.
+
+    Example:
+        >>> format_verdict({"x": 2.0, "x_verdict": "inside"}, "x"), format_verdict({"x": 2.0}, "x")
+        ('inside its band', '–')
+    """
+    word = str(row.get(column + VERDICT_SUFFIX) or "")
+    if not word and null_band(row, column) is not None:
+        word = f"{NOT_JUDGED}: recorded without a verdict"
+    return annotation(VERDICT_LABELS.get(word, word), row, column) or NO_ENTRY
+
+
 def format_found_fraction(row: Mapping[str, Any], column: str, suffix: str = "") -> str:
-    """Format the fraction of samples for which a quantity was found; empty if it is unknown, 0 or 1.
+    """Format the number of samples for which a quantity was found; empty if it is unknown, or none or all of them.
 
     Args:
         row: quantities by column.
@@ -132,9 +215,22 @@ def format_found_fraction(row: Mapping[str, Any], column: str, suffix: str = "")
     Example:
         >>> format_found_fraction({"margin_on": 0.05, "margin_on_found": 0.75}, "margin_on")
         '75% found'
+        >>> format_found_fraction({"margin_on": 0.05, "margin_on_found": 0.75, "margin_on_samples": 20}, "margin_on")
+        '15 of 20 found'
+        >>> row = {"margin_exact": 0.2, "margin_exact_found": 0.6, "margin_exact_found_samples": 20}
+        >>> format_found_fraction(row, "margin_exact")
+        'proven for 12 of 20'
     """
-    fraction = row.get(found_column(column) + suffix)
-    return "" if fraction is None or not 0 < fraction < 1 else f"{100 * fraction:.3g}% found"
+    name = found_column(column)
+    fraction = row.get(name + suffix)
+    if fraction is None or (not 0 < fraction < 1 and column != PROVEN_COLUMN):
+        return ""
+    # Samples without the quantity are not counted with it, but in the fraction.
+    samples = row.get(name + SAMPLES_SUFFIX, row.get(name.removesuffix(FOUND_SUFFIX) + SAMPLES_SUFFIX))
+    if suffix or samples is None:
+        return f"{100 * fraction:.3g}% found"
+    count = f"{fraction * samples:.0f} of {samples:.0f}"
+    return f"proven for {count}" if column == PROVEN_COLUMN else f"{count} found"
 
 
 def finite_or_nan(values: NDArray[Any]) -> NDArray[np.float64]:

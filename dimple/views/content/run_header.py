@@ -63,6 +63,16 @@ def describe_replicas(run: RunFolder) -> list[str]:
     return [first, verdicts, f"In the median over the replicas: {phases}."]
 
 
+def describe_verdicts_of_replicas(run: RunFolder) -> list[dict[str, str]]:
+    """Return seed, verdict and reason of each replica; an empty list without replicas or verdicts."""
+    replicas: dict[str, Any] = run.info.get("replicas", {})
+    rows = zip(replicas.get("verdict_of_each", []), replicas.get("reason_of_each", []), strict=True)
+    return [
+        {"seed": str(seed), "verdict": verdict, "reason": reason}
+        for seed, (verdict, reason) in zip(replicas.get("seeds", []), rows, strict=False)
+    ]
+
+
 def _step_range(steps: Mapping[str, float | None]) -> str:
     """Return the median over the replicas of a step, with its range.
 
@@ -134,10 +144,34 @@ def describe_conditions(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             "statement": str(condition["statement"]),
             "value": "unknown" if condition["value"] is None else f"{condition['value']:.3g}",
             "threshold": f"{condition.get('comparison', 'at least')} {condition['threshold']:.3g}",
-            "met": outcomes[condition["met"]],
+            "met": outcomes[condition["met"]] + (": decides" if condition.get("decides") else ""),
         }
         for condition in summary.get("conditions", [])
     ]
+
+
+def describe_depth(summary: Mapping[str, Any]) -> str:
+    """Return what it means that the points are right and no depth of the dimples was found; empty elsewhere.
+
+    Example:
+        >>> describe_depth({"dimple_step": 161, "final": {"dimple_depth": math.inf, "search_limit": 0.5}})[:41]
+        'Dimpled at step 161 means that the points'
+        >>> describe_depth({"dimple_step": 161, "final": {"dimple_depth": 0.1}})
+        ''
+    """
+    final = summary.get("final", {})
+    if summary.get("dimple_step") is None or "dimple_depth" not in final or _is_finite(final["dimple_depth"]):
+        return ""
+    return (
+        f"Dimpled at step {summary['dimple_step']:,} means that the points are classified correctly from then on. The "
+        "depth of the dimples is the distance from a point to the boundary along the normal; it has no median, because "
+        f"half of the points or more have no boundary within {final['search_limit']:.3g}, the limit of the search."
+    )
+
+
+def _is_finite(value: float | None) -> bool:
+    # Files of a run hold null for a number that is not finite.
+    return value is not None and math.isfinite(value)
 
 
 def describe_fall(summary: Mapping[str, Any]) -> str:

@@ -102,7 +102,7 @@ class LayoutCanvas:
 
 
 def write_facts(canvas: LayoutCanvas, frame: Frame, extent: tuple[int, int, int]) -> int:
-    """Write step, phases and facts of a frame.
+    """Write step, what is so at it, and facts of a frame.
 
     Args:
         canvas: the picture.
@@ -117,8 +117,8 @@ def write_facts(canvas: LayoutCanvas, frame: Frame, extent: tuple[int, int, int]
     if frame.step_text:
         canvas.text((left, top), frame.step_text, FOREGROUND_COLOR, 21, bold=True)
         y += 36
-    if frame.phase_text:
-        canvas.text((right, top + 4), frame.phase_text, MUTED_COLOR, 15, anchor="ra")
+    for number, line in enumerate(frame.timeline.describe_step(frame.step)):
+        canvas.text((right, top + 17 * number), line, MUTED_COLOR, 13, anchor="ra")
     columns = (left, right - 110, right)
     if any(fact.baseline for fact in frame.facts):
         canvas.text((columns[2], y), BASELINE_TITLE, MUTED_COLOR, 12, anchor="ra")

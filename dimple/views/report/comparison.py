@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from dimple.stats.aggregate import comparison_column, found_column, is_comparison_column
+from dimple.stats.aggregate import comparison_column
 from dimple.views.charts.charts_by_unit import FRACTION_LIMITS, UNCHARTED_COLUMNS
 from dimple.views.charts.distributions import draw_cdf, format_cdf_axes, is_distance
 from dimple.views.charts.matplotlib_svg import (
@@ -27,7 +27,7 @@ from dimple.views.content.run_header import PHASE_DESCRIPTIONS
 from dimple.views.report.html import passes_per_sample, write_page
 from dimple.views.report.paired import compare_paired
 from dimple.views.report.run_summary import RunSummary
-from dimple.views.report.tables import statistic_cell
+from dimple.views.report.tables import shown_columns, statistic_cell
 from dimple.views.style.colors import Color, to_hex
 
 if TYPE_CHECKING:
@@ -120,11 +120,7 @@ def _outcome_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
 def _split_content(runs: Sequence[_ComparedRun], split: str) -> dict[str, Any]:
     """Return the aggregates, the curves and the distributions of one split."""
     last = [one.summary.statistics.get(split, {}) for one in runs]
-    columns = [
-        name
-        for name in dict.fromkeys(name for row in last for name in row)
-        if name != "step" and any(_is_statistic(row, name) for row in last)
-    ]
+    columns = list(dict.fromkeys(name for row in last for name in shown_columns(row)))
     units = {name: unit for one in reversed(runs) for name, unit in one.summary.units.items()}
     rows = [
         (column_label(name), [statistic_cell(row, name) if name in row else _text_cell(MISSING_TEXT) for row in last])
@@ -136,11 +132,6 @@ def _split_content(runs: Sequence[_ComparedRun], split: str) -> dict[str, Any]:
         "charts": [chart for name in columns if (chart := _curve_chart(runs, split, name, units.get(name, "")))],
         "distributions": _distribution_charts(runs, split, units),
     }
-
-
-def _is_statistic(row: Mapping[str, Any], name: str) -> bool:
-    belongs_to_another = name in map(found_column, row) or is_comparison_column(name, row)
-    return name in row and isinstance(row[name], int | float | None) and not belongs_to_another
 
 
 def _curve_chart(runs: Sequence[_ComparedRun], split: str, name: str, unit: str) -> dict[str, Any] | None:
@@ -162,12 +153,13 @@ def _curve_chart(runs: Sequence[_ComparedRun], split: str, name: str, unit: str)
             for key, filled in zip(PHASE_DESCRIPTIONS, ("none", color), strict=True):
                 at = np.flatnonzero(steps == one.summary.results.get(key, -1))
                 axes.plot(steps[at], values[at], "o", color=color, markersize=5, markerfacecolor=filled)
-        set_step_axis(axes, float(max(steps[-1] for _, steps, _, _ in lines)))
+        title = f"{column_label(name)} [{unit}]" if unit else column_label(name)
+        title += set_step_axis(axes, np.concatenate([steps for _, steps, _, _ in lines]))
         if unit == "fraction":
             axes.set_ylim(*FRACTION_LIMITS)
         elif spans_decades([ChartCurve(name, values) for _, _, values, _ in lines]):
-            set_log_axis(axes, [values for _, _, values, _ in lines])
-        set_chart_title(axes, f"{column_label(name)} [{unit}]" if unit else column_label(name))
+            title += set_log_axis(axes, [values for _, _, values, _ in lines])
+        set_chart_title(axes, title)
         style_axes(axes)
         add_legend_below(axes)
 
@@ -233,7 +225,13 @@ def _cost_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
 
 def _text_cell(text: str, value: float | None = None) -> dict[str, str]:
     """Return a cell without a null; a number is sorted by its value, text alphabetically."""
-    return {"value": text, "key": text if value is None else sorting_key(value), "found": "", "null": ""}
+    return {
+        "value": text,
+        "key": text if value is None else sorting_key(value),
+        "found": "",
+        "interval": "",
+        "null": "",
+    }
 
 
 def _make_table(rows: Sequence[tuple[str, list[dict[str, str]]]], units: Sequence[str] = ()) -> dict[str, Any]:

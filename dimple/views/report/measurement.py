@@ -16,7 +16,7 @@ from dimple.views.charts.quantile_fans import quantile_fan_charts
 from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.frame import Timeline
 from dimple.views.content.from_slice import to_rgb_bytes
-from dimple.views.content.labels import format_number
+from dimple.views.content.labels import format_number, format_pixel_levels
 from dimple.views.report.html import png_data_uri, write_page
 from dimple.views.report.tables import statistic_rows
 
@@ -63,6 +63,7 @@ def write_measurement_report(
     tables: Sequence[Mapping[str, Any]] = (),
     cost: Mapping[str, Any] | None = None,
     reproduce_command: str = "",
+    levels: int | None = None,
 ) -> Path:
     """Write the report of a measurement as one HTML file that needs no other file and no network.
 
@@ -81,6 +82,7 @@ def write_measurement_report(
         tables: further tables, each with `title`, `note`, `heads` and `lines` of text.
         cost: the result of `run_cost`.
         reproduce_command: the command that measures it again.
+        levels: the level of the brightest pixel, where the inputs are images from 0 to 1.
 
     Returns:
         `path`.
@@ -94,10 +96,16 @@ def write_measurement_report(
     values = {
         "title": title,
         "facts": list(facts),
-        "splits": [_split_content(name, columns, units, rows) for name, rows in _group_by_split(summary_rows).items()],
+        "splits": [
+            _split_content(name, columns, units, rows, levels) for name, rows in _group_by_split(summary_rows).items()
+        ],
         "evolution": quantile_fan_charts(quantiles or {}),
         "grids": tables,
-        "groups": [{"title": name, "rows": [_image_row(p) for p in part]} for name, part in groups if part],
+        "groups": [
+            {"title": name, "rows": [_image_row(p, units.get("margin", ""), levels) for p in part]}
+            for name, part in groups
+            if part
+        ],
         "reproduce": reproduce_command,
         **(cost or {}),
     }
@@ -112,14 +120,18 @@ def _group_by_split(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping
 
 
 def _split_content(
-    name: str, columns: Mapping[str, Column], units: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+    name: str,
+    columns: Mapping[str, Column],
+    units: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]],
+    levels: int | None,
 ) -> dict[str, Any]:
     """Return the content of one split: its last aggregates, their distributions, and their curves."""
     mine = columns["split"] == name if "split" in columns else slice(None)
     return {
         "name": name,
-        "rows": statistic_rows(rows[-1], units),
-        "caution": reliability_warning(rows[-1]),
+        "rows": statistic_rows(rows[-1], units, levels),
+        "cautions": [one for one in (reliability_warning(rows[-1]), flat_curvature_note(rows[-1])) if one],
         "distributions": distribution_charts({column: values[mine] for column, values in columns.items()}, units),
         "charts": series_charts(rows, units),
     }
@@ -142,6 +154,22 @@ def reliability_warning(row: Mapping[str, Any]) -> str:
     )
 
 
+def flat_curvature_note(row: Mapping[str, Any]) -> str:
+    """Return what it means that every curvature is zero; empty where one is not, or none was measured.
+
+    Example:
+        >>> flat_curvature_note({"curvature": 0.0, "curvature_low": 0.0, "curvature_high": 0.0})[:41]
+        'The curvatures are zero, as expected of a'
+    """
+    ends = [row.get(f"curvature{end}") for end in ("", "_min", "_max", "_low", "_high")]
+    if row.get("curvature") is None or any(end for end in ends):
+        return ""
+    return (
+        "The curvatures are zero, as expected of a piecewise linear network, whose boundary is flat almost everywhere: "
+        "read curvature_finite_difference, the turn of the normal over a finite step."
+    )
+
+
 def series_charts(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> list[dict[str, str]]:
     """Return charts of the aggregates of several checkpoints along their steps; none for a single one."""
     if len(rows) < 2:
@@ -150,7 +178,7 @@ def series_charts(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -
     return render_charts(charts_by_unit(columns, units), Timeline(columns["step"], ()))
 
 
-def _image_row(image: PerturbedImage) -> dict[str, Any]:
+def _image_row(image: PerturbedImage, unit: str, levels: int | None) -> dict[str, Any]:
     strongest = float(np.abs(image.perturbation).max())
     factor = 0.5 / strongest if strongest > 0 else 1.0
     shown = [(image.image, "image"), (image.image + image.perturbation, "perturbed")]
@@ -169,7 +197,9 @@ def _image_row(image: PerturbedImage) -> dict[str, Any]:
         "index": image.index,
         "label": image.label,
         "prediction": image.prediction,
-        "margin": format_number(image.margin),
+        "margin": " = ".join(
+            filter(None, (format_number(image.margin), format_pixel_levels(image.margin, unit, levels)))
+        ),
         "note": note,
         "pictures": [(png_data_uri(pixels_to_image(pixels)), name) for pixels, name in shown],
     }

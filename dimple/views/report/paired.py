@@ -140,12 +140,13 @@ def _scatter(a: NDArray[Any], b: NDArray[Any], first: str, second: str, name: st
         axes.plot(a[shown], b[shown], "o", markersize=3.2, color=to_hex(FOREGROUND_COLOR), alpha=0.6, markeredgewidth=0)
         ends = [float(min(a[shown].min(), b[shown].min())), float(max(a[shown].max(), b[shown].max()))]
         axes.plot(ends, ends, "--", color=to_hex(MUTED_COLOR), linewidth=1.0)
+        scale = ""
         if ends[0] > 0 and ends[1] / ends[0] > 10:
             set_log_axis(axes, [b[shown]])
-            set_log_axis(axes, [a[shown]], horizontal=True)
+            scale = set_log_axis(axes, [a[shown]], horizontal=True).replace("axis", "axes")
         axes.set_xlabel(first, color=to_hex(MUTED_COLOR))
         axes.set_ylabel(second, color=to_hex(MUTED_COLOR))
-        set_chart_title(axes, f"{column_label(name)}, one dot a sample")
+        set_chart_title(axes, f"{column_label(name)}, one dot a sample{scale}")
         style_axes(axes)
 
     return render_svg(draw, SCATTER_SIZE_INCHES) if shown.any() else Markup("")

@@ -11,14 +11,16 @@ from dimple.stats.aggregate import VERDICT_SUFFIX, is_comparison_column
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.charts.replica_bands import replica_charts
 from dimple.views.content.from_run import build_timeline
-from dimple.views.content.labels import column_label, format_statistic
+from dimple.views.content.labels import NO_ENTRY, column_label, format_interval, format_statistic
 from dimple.views.content.run_header import (
     describe_conditions,
     describe_controls,
+    describe_depth,
     describe_fall,
     describe_phases,
     describe_replicas,
     describe_verdict,
+    describe_verdicts_of_replicas,
     run_subtitle,
     simulate_command,
 )
@@ -49,6 +51,7 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
     units = run.units("metrics")
     last: dict[str, Any] = {name: float(values[-1]) for name, values in metrics.items()}
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
+    median = run.info.get("replicas", {}).get("median", {})
     values = {
         "title": str(run.info.get("name", run.path.name)),
         "lead": run_subtitle(run, summary),
@@ -59,8 +62,10 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
         "is_points": len(run.sample_shape) == 1,
-        "fall": describe_fall(summary),
-        "controls": describe_controls(summary),
+        "notes": [one for one in (describe_depth(summary), describe_fall(summary), *describe_controls(summary)) if one],
+        "median": describe_verdict(median),
+        "median_conditions": describe_conditions(median),
+        "verdict_of_each": describe_verdicts_of_replicas(run),
         "phases": describe_phases(summary, metrics["step"].tolist()),
         "page": find_page_link(run, path),
         "film": _film_data_uri(run.views_path / "film.mp4"),
@@ -81,7 +86,11 @@ def _replica_rows(run: RunFolder, units: dict[str, str]) -> list[dict[str, str]]
     return [
         {
             "name": column_label(name),
-            **{end: "" if value is None else format_statistic({name: value}, name) for end, value in row.items()},
+            **{
+                end: NO_ENTRY if row[end] is None else format_statistic({name: row[end]}, name)
+                for end in ("median", "low", "high")
+            },
+            "interval": format_interval({f"{name}_{end}": row.get(f"median_{end}") for end in ("low", "high")}, name),
             "unit": units.get(name, ""),
         }
         for name, row in statistics.items()

@@ -1,7 +1,12 @@
 """Tables of statistics for the terminal: with the comparison and the verdict."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from dimple.stats.aggregate import TANGENT_DEPENDENT_COLUMNS, VERDICT_SUFFIX, has_unreliable_tangents
+from dimple.views.content.labels import NO_ENTRY, format_pixel_levels
+from dimple.views.report.tables import shown_columns, statistic_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -9,6 +14,8 @@ if TYPE_CHECKING:
 # Terminals narrower than this get names on two lines.
 WIDE_TERMINAL = 110
 MAX_NAME_WIDTH = 21
+INTERVAL = "95 % interval"
+NUMERIC = ("value", INTERVAL, f"value\n{INTERVAL}", "n")
 
 
 def build_table(
@@ -17,8 +24,9 @@ def build_table(
     units: Mapping[str, str],
     format_name: Callable[[str], str] = str,
     width: int = WIDE_TERMINAL,
+    levels: int | None = None,
 ) -> "Table":
-    """Return a table with one line for each statistic; a column that would be empty is left out.
+    """Return a table with one line for each statistic: value, 95 % interval, number, comparison, verdict and unit.
 
     The column `comparison` holds the null of a statistic, or the value that it is compared with instead. A star marks
     statistics that depend on unreliable tangents.
@@ -29,38 +37,67 @@ def build_table(
         units: by name.
         format_name: gives the label of a name.
         width: of the terminal, in characters.
+        levels: the level of the brightest pixel, where the inputs are images.
     """
+    from rich.markup import escape
     from rich.table import Column, Table
 
-    from dimple.stats.aggregate import (
-        TANGENT_DEPENDENT_COLUMNS,
-        VERDICT_SUFFIX,
-        found_column,
-        has_unreliable_tangents,
-        is_comparison_column,
-    )
-    from dimple.views.content.labels import format_found_fraction, format_null, format_statistic
-
-    found_columns = {found_column(name) for name in row}
     is_doubtful = has_unreliable_tangents(row)
-    lines = [
-        {
-            heading: format_name(name) if width >= WIDE_TERMINAL else _break_name(format_name(name)),
-            "value": format_statistic(row, name),
-            "found": format_found_fraction(row, name).removesuffix(" found"),
-            "comparison": format_null(row, name).replace(" (", "\n(").replace(", ", "\n"),
-            "verdict": row.get(name + VERDICT_SUFFIX, "")
-            + (" *" if is_doubtful and name in TANGENT_DEPENDENT_COLUMNS else ""),
-            "unit": units.get(name, ""),
-        }
-        for name in row
-        if name not in found_columns and not name.endswith(VERDICT_SUFFIX) and not is_comparison_column(name, row)
-    ]
-    columns = [column for column in lines[0] if any(line[column] for line in lines)]
-    table = Table(*[Column(column, no_wrap=column != "unit") for column in columns], box=None, pad_edge=False)
+    lines = []
+    for name in shown_columns(row):
+        cell = statistic_cell(row, name)
+        pixels = format_pixel_levels(row[name], units.get(name, ""), levels)
+        star = " *" if is_doubtful and name in TANGENT_DEPENDENT_COLUMNS else ""
+        lines.append(
+            {
+                heading: format_name(name),
+                "value": "\n".join(filter(None, (cell["value"], pixels, cell["found"]))),
+                INTERVAL: cell["interval"],
+                "n": cell["samples"],
+                "comparison": (cell["null"] or NO_ENTRY).replace(" (", "\n(").replace(", ", "\n"),
+                "verdict": re.sub("(?<=[:,]) ", "\n", str(row.get(name + VERDICT_SUFFIX, NO_ENTRY))) + star,
+                "unit": units.get(name, ""),
+            }
+        )
+    if width < WIDE_TERMINAL:
+        lines = [_narrow_line(heading, line) for line in lines]
+    columns = [column for column in lines[0] if any(line[column] not in ("", NO_ENTRY) for line in lines)]
+    table = Table(
+        *[
+            Column(one, no_wrap=one not in (heading, "unit"), justify="right" if one in NUMERIC else "left")
+            for one in columns
+        ],
+        box=None,
+        pad_edge=False,
+    )
     for line in lines:
-        table.add_row(*[line[column] for column in columns])
+        # Units in brackets are no markup.
+        table.add_row(*[escape(line[column]) for column in columns])
     return table
+
+
+def build_condition_table(conditions: Sequence[Mapping[str, str]]) -> "Table":
+    """Return the table of the conditions of a verdict, from `describe_conditions`: value, threshold and outcome."""
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    heads = ("condition of the verdict", "value", "has to be", "outcome")
+    columns = [Column(one, no_wrap=one != heads[0], justify="right" if one == "value" else "left") for one in heads]
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in conditions:
+        table.add_row(*[escape(row[key]) for key in ("statement", "value", "threshold", "met")])
+    return table
+
+
+def _narrow_line(heading: str, line: Mapping[str, str]) -> dict[str, str]:
+    """Return a line for a narrow terminal: the unit is below the name, and the interval below the value."""
+    unit = f"\n[{line['unit']}]" if line["unit"] else ""
+    interval = "" if line[INTERVAL] == NO_ENTRY else f"\n{line[INTERVAL]}"
+    return {
+        heading: _break_name(line[heading]) + unit,
+        f"value\n{INTERVAL}": line["value"] + interval,
+        **{name: line[name] for name in ("n", "comparison", "verdict")},
+    }
 
 
 def _break_name(name: str) -> str:

@@ -13,7 +13,7 @@ from dimple.stats.aggregate import ANALYTIC_SUFFIX, FOUND_SUFFIX, NULL_SUFFIX, V
 from dimple.views.charts.charts_by_unit import render_charts
 from dimple.views.content.from_run import build_timeline
 from dimple.views.content.labels import format_number, sorting_key
-from dimple.views.content.run_header import describe_verdict, run_subtitle
+from dimple.views.content.run_header import describe_conditions, describe_verdict, run_subtitle
 from dimple.views.film.thumbnail import MOVING_FILE, STILL_FILE
 from dimple.views.report.html import write_page
 from dimple.views.report.tables import statistic_cell, statistic_rows
@@ -113,6 +113,7 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
         "drawn": drawn,
         "charts": [] if drawn else render_charts(timeline.charts, timeline),
         "verdict": describe_verdict(summary),
+        "conditions": describe_conditions(summary),
         "rows": statistic_rows(scene.final_statistics | verdicts, run.units("metrics")),
         "settings": settings,
         "command": scene.command,
@@ -232,7 +233,7 @@ def _scene_entry(scene: GalleryScene) -> dict[str, Any]:
 def _statistic_entry(statistics: Mapping[str, float], column: str) -> dict[str, str]:
     """Return a quantity with its null; empty where it was not measured."""
     if column not in statistics:
-        return dict.fromkeys(("value", "key", "found", "null", "null_key"), "")
+        return dict.fromkeys(("value", "key", "found", "interval", "null", "null_key"), "")
     return {**statistic_cell(statistics, column), "null_key": sorting_key(statistics.get(comparison_column(column)))}
 
 

@@ -8,12 +8,25 @@ function put(element, text) {
 
 function createFactTable() {
   const table = byId('facts'), head = table.createTHead().insertRow(), body = table.createTBody();
-  for (const text of ['', '', 'comparison']) write(head, 'th', text);
+  for (const text of ['', '95 % interval', 'comparison']) write(head, 'th', text);
   for (const fact of data.facts[0]) {
     const row = body.insertRow();
     write(row, 'th', fact.name);
-    write(row, 'td', '', 'value');
+    row.title = fact.meaning || '';
+    const value = write(row, 'td', '', 'value');
+    write(value, 'span');
+    write(value, 'small');
     write(row, 'td', '', 'baseline');
+  }
+}
+
+/** Fills the glossary of the quantities with their meaning; the button is left out where none is known. */
+function createGlossary() {
+  const known = data.facts[0].filter((fact) => fact.meaning), list = document.querySelector('#glossary dl');
+  byId('meanings').hidden = known.length === 0;
+  for (const fact of known) {
+    write(list, 'dt', fact.name.split(',')[0]);
+    write(list, 'dd', fact.meaning);
   }
 }
 
@@ -24,11 +37,12 @@ function showMoment() {
   if (shownStep === at) return;
   shownStep = at;
   put(byId('step'), `step ${data.steps[at].toLocaleString('en')}`);
-  put(byId('phase'), data.phases.filter((p) => p.step <= data.steps[at]).sort((a, b) => a.step - b.step).map((p) => p.name).join(', then '));
+  put(byId('phase'), (data.now || [])[at] || '');
   data.facts[at].forEach((fact, i) => {
     const [name, value, baseline] = byId('facts').tBodies[0].rows[i].cells;
     put(name, fact.name);
-    put(value, fact.value);
+    put(value.children[0], fact.value);
+    put(value.children[1], fact.interval || '');
     put(baseline, fact.baseline);
   });
   byId('time').setAttribute('aria-valuetext', `step ${data.steps[at]}`);

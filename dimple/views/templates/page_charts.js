@@ -16,8 +16,9 @@ function write(parent, name, text, kind) {
   return parent.appendChild(element);
 }
 
-// Snapshots are dense at the beginning, where the boundary moves most.
-const abscissa = (step) => Math.log10(1 + step);
+// Snapshots are dense at the beginning, where the boundary moves most. A few steps after the first one are not.
+const isLinear = (steps) => steps[0] > 0 && steps[steps.length - 1] <= 20 * steps[0];
+const abscissa = (step, steps) => (isLinear(steps) ? step : Math.log10(1 + step));
 
 // The width of the name of a phase, in pixels.
 const LABEL = 46;
@@ -31,7 +32,9 @@ class Chart {
     const legend = write(figure, 'p');
     chart.curves.forEach((curve, k) => this.key(legend, curve.name, `curve k${k}`));
     if (chart.curves.some((curve) => curve.baseline)) this.key(legend, 'comparison', 'baseline');
+    if (chart.curves.some((curve) => curve.interval)) this.key(legend, '95 % interval', 'area');
     if (chart.unit) write(legend, 'span', `in ${chart.unit}`);
+    if (!isLinear(data.steps)) write(legend, 'span', 'log step axis');
     this.svg = draw(figure, 'svg', { role: 'img', 'aria-label': chart.title });
     const go = (event) => seek(this.timeAt(event.clientX - this.svg.getBoundingClientRect().left));
     this.svg.addEventListener('pointerdown', (event) => { this.svg.setPointerCapture(event.pointerId); go(event); });
@@ -55,6 +58,7 @@ class Chart {
     this.span = this.limits();
     this.axes();
     this.chart.curves.forEach((curve, k) => {
+      if (curve.interval) draw(this.svg, 'path', { d: this.area(...curve.interval), class: `area k${k}` });
       draw(this.svg, 'path', { d: this.path(curve.values), class: `curve k${k}` });
       if (curve.baseline) draw(this.svg, 'path', { d: this.path(curve.baseline), class: `baseline k${k}` });
     });
@@ -71,8 +75,8 @@ class Chart {
   }
 
   x(step) {
-    const last = this.data.steps[this.data.steps.length - 1];
-    return this.box.left + (this.box.right - this.box.left) * abscissa(step) / Math.max(abscissa(last), 1e-9);
+    const { steps } = this.data, first = abscissa(steps[0], steps), last = abscissa(steps[steps.length - 1], steps);
+    return this.box.left + (this.box.right - this.box.left) * (abscissa(step, steps) - first) / Math.max(last - first, 1e-9);
   }
 
   y(value) {
@@ -89,8 +93,16 @@ class Chart {
     }).join('');
   }
 
+  /** Returns the outline of the area between two curves, over the steps at which both ends are known. */
+  area(low, high) {
+    const at = this.data.steps.map((_, i) => i).filter((i) => low[i] !== null && high[i] !== null);
+    const inside = (value) => Math.min(Math.max(this.y(value), this.box.top), this.box.bottom).toFixed(1);
+    const point = (values) => (i) => `${this.x(this.data.steps[i]).toFixed(1)} ${inside(values[i])}`;
+    return at.length ? `M${[...at.map(point(low)), ...at.reverse().map(point(high))].join('L')}Z` : '';
+  }
+
   axes() {
-    const { left, right, top, bottom } = this.box, last = this.data.steps[this.data.steps.length - 1];
+    const { left, right, top, bottom } = this.box, { steps } = this.data, last = steps[steps.length - 1];
     draw(this.svg, 'path', { d: `M${left} ${top}V${bottom}H${right}`, class: 'axis', fill: 'none' });
     const rough = (this.span[1] - this.span[0]) / 4, power = 10 ** Math.floor(Math.log10(rough));
     const tick = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
@@ -100,11 +112,10 @@ class Chart {
       draw(this.svg, 'text', { x: left - 5, y: this.y(v) + 3.5, 'text-anchor': 'end' }, v.toFixed(digits));
     }
     draw(this.svg, 'text', { x: left - 12, y: bottom + 13, 'text-anchor': 'end' }, 'step');
-    let step = 0;
-    while (step <= last) {
+    const powers = [0, 1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7].filter((step) => step >= steps[0] && step <= last);
+    for (const step of powers.length > 1 && !isLinear(steps) ? powers : new Set([steps[0], steps[steps.length >> 1], last])) {
       const anchor = this.x(step) > right - 24 ? 'end' : 'middle';
       draw(this.svg, 'text', { x: this.x(step), y: bottom + 13, 'text-anchor': anchor }, step.toLocaleString('en'));
-      step = step === 0 ? 1 : 10 * step;
     }
     let before = -Infinity;
     for (const phase of [...this.data.phases].sort((a, b) => a.step - b.step)) {
@@ -133,7 +144,8 @@ class Chart {
   timeAt(pixel) {
     const { steps } = this.data, { left, right } = this.box;
     const fraction = Math.min(Math.max((pixel - left) / (right - left), 0), 1);
-    const step = 10 ** (fraction * abscissa(steps[steps.length - 1])) - 1;
+    const first = abscissa(steps[0], steps), last = abscissa(steps[steps.length - 1], steps);
+    const position = first + fraction * (last - first), step = isLinear(steps) ? position : 10 ** position - 1;
     const after = steps.findIndex((s) => s >= step - 1e-9);
     if (after <= 0) return Math.max(after, 0);
     return after - (steps[after] - step) / (steps[after] - steps[after - 1]);

@@ -253,6 +253,7 @@ function layOutForPaper(on) {
 
 async function start() {
   createFactTable();
+  createGlossary();
   createTrack();
   charts = data.charts.map((chart) => new Chart(byId('charts'), chart, data, seek));
   if (data.drawing) await createScene().catch(reportFailure);

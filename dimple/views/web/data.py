@@ -1,5 +1,6 @@
 """Data of the interactive page as plain values for JSON: facts, curves, points and their measurements."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,12 +33,9 @@ def page_data(run: RunFolder, frames: Sequence[Frame]) -> dict[str, Any]:
     data: dict[str, Any] = {
         "steps": timeline.steps.tolist(),
         "phases": [{"name": name, "step": step} for name, step in timeline.phases],
+        "now": ["; ".join(timeline.describe_step(step)) for step in timeline.steps.tolist()],
         "facts": [
-            [
-                {"name": fact.name, "value": fact.value, "baseline": fact.baseline}
-                for fact in build_facts(metrics, index)
-            ]
-            for index in range(len(timeline.steps))
+            [dataclasses.asdict(fact) for fact in build_facts(metrics, index)] for index in range(len(timeline.steps))
         ],
         "charts": charts_data(timeline),
         "classes": classes_data(),
@@ -65,6 +63,7 @@ def charts_data(timeline: Timeline) -> list[dict[str, Any]]:
                     "name": curve.name,
                     "values": round_for_json(curve.values),
                     "baseline": None if curve.baseline is None else round_for_json(curve.baseline),
+                    "interval": None if curve.interval is None else [round_for_json(end) for end in curve.interval],
                 }
                 for curve in chart.curves
             ],

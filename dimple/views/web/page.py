@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from dimple.runs.run import RunFolder
 from dimple.views.content.frame import Frame
-from dimple.views.content.run_header import describe_verdict, run_subtitle, slice_note
+from dimple.views.content.run_header import describe_conditions, describe_verdict, run_subtitle, slice_note
 from dimple.views.report.html import csp_hash, load_template_source, write_page
 from dimple.views.web.data import page_data
 from dimple.views.web.slice_page import slice_page_data
@@ -76,6 +76,7 @@ def write_web_page(run: RunFolder, frames: Sequence[Frame], path: Path | str) ->
         "title": str(run.info.get("name", run.path.name)),
         "lead": slice_note(run) if run.kind == "slice" else run_subtitle(run, run.info.get("summary") or {}),
         "verdict": describe_verdict(run.info.get("summary") or {}),
+        "conditions": describe_conditions(run.info.get("summary") or {}),
         "note": "" if frames else NO_LEVEL_SET_NOTE if dims <= 3 else TOO_MANY_DIMENSIONS_NOTE.format(dims=dims),
         "scene": run.settings_text,
         "style": style,

@@ -23,6 +23,7 @@ from dimple.experiment.probing.measurement import Measurement
 from dimple.manifolds import Sphere
 from dimple.networks import load_weights
 from dimple.probes import Margin, OnOff, Probe, ProbeResult, SubspaceMargin
+from dimple.probes.subspaces import Subspace
 from dimple.protocols import TangentField
 from dimple.runs import Checkpoints
 from dimple.tensors import generator, map_chunks
@@ -162,9 +163,39 @@ def test_the_notebook_table_explains_each_row(onoff: Measurement) -> None:
 def test_the_chart_draws_each_distance_beside_its_null(onoff: Measurement) -> None:
     figure = onoff.plot()
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels[:2] == ["margin", "margin without bounds"] and "dashed: comparison" in labels
+    assert labels[:2] == ["margin", "margin, outside the range of the inputs too"] and "dashed: comparison" in labels
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert len(onoff.plot(["margin"]).axes) == 1
+
+
+def test_the_free_margin_has_one_row_without_bounds_and_two_with(onoff: Measurement) -> None:
+    """Without bounds, in l2, both searches are the same one; within a range the heading names what leaves it."""
+    assert torch.equal(onoff["margin"].values, onoff["margin_unbounded"].values)
+    assert "margin_unbounded" not in onoff.statistics and "outside" not in onoff.heading
+    network = torch.nn.Linear(2, 2).eval()
+    x = torch.rand(12, 2, generator=generator(0))
+    bounded = measure(
+        network, x, None, ["margin", OnOff(null_draws=3)], bounds=(0, 1), tangents=Subspace(torch.eye(2)[:, :1])
+    )
+    assert "margin_unbounded" in bounded.statistics
+    assert bounded.heading.startswith("12 samples, inputs within 0 to 1; distances in l2; outside this range too: ")
+    assert "margin_unbounded, margin_on, " in bounded.heading
+
+
+def test_a_flat_boundary_says_that_its_curvature_is_expected_to_be_zero() -> None:
+    network = torch.nn.Linear(3, 2).eval()
+    found = measure(network, torch.rand(12, 3, generator=generator(0)), None, ["curvature"], bounds=None)
+    assert "as expected of a piecewise linear network" in found.summary()
+    names = [name for name in found.statistics if name.startswith("curvature")]
+    assert names[0] == "curvature_finite_difference"
+
+
+def test_distances_between_images_are_also_given_in_levels_of_a_pixel() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+    images = torch.rand(12, 1, 2, 2, generator=generator(0))
+    found = measure(network, images, None, [Margin(norm="linf")], bounds=(0, 1))
+    assert f"{255 * found.statistics['margin']:.3g}/255" in found.summary()
+    assert "/255" not in measure(network, images, None, ["margin"], bounds=(0, 1)).summary()
 
 
 def test_a_saved_measurement_comes_back(onoff: Measurement, tmp_path: Path) -> None:

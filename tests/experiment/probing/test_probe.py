@@ -24,6 +24,7 @@ from dimple.networks import build_model
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
 from dimple.tensors import generator
+from dimple.views.report.tables import statistic_cell
 from tests.experiment import linear_network
 
 SMALL = {"samples": 12, "null_draws": 4, "dim": 4, "neighbors": 12}
@@ -102,7 +103,7 @@ def test_an_interrupted_measurement_continues_with_the_next_chunk(
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-def test_an_exhaustive_search_reports_progress_in_small_chunks(tmp_path: Path) -> None:
+def test_an_exhaustive_search_reports_and_keeps_each_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = ["training.steps=5", "snapshots.count=1", "data.test_points=30", "data.heldout_points=10"]
     changes += ["network.widths=[8]", "levelset={kind: none}", "probes=[]"]
     run = simulate(load_scene("circle_in_2d", changes), tmp_path / "run", device="cpu", film=False)
@@ -113,13 +114,31 @@ def test_an_exhaustive_search_reports_progress_in_small_chunks(tmp_path: Path) -
         reports.append((stage, total))
         yield lambda: reports.append((stage, 1))
 
-    config = ProbeConfig(run=str(run.path), samples=10, probes=("exact",), max_passes=5.0)
+    config = ProbeConfig(run=str(run.path), samples=10, probes=("exact",), nodes=400)
+    measure_chunk = ProbeRunner._measure_chunk
+    done: list[slice] = []
+
+    def interrupt_fifth(self: ProbeRunner, boundary: object, split: str, rows: slice) -> object:
+        done.append(rows)
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        return measure_chunk(self, boundary, split, rows)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ProbeRunner, "_measure_chunk", interrupt_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        probe(config, tmp_path / "out", device="cpu")
     measured = probe(config, tmp_path / "out", device="cpu", progress=progress)
     steps = len(run.steps)
-    assert reports == [("probe", 3 * steps), *[("probe", 1)] * (3 * steps)]
+    assert reports == [("probe", 10 * steps), *[("probe", 1)] * (10 * steps)]
+    # The four finished samples are not measured again.
+    assert len(done) == 10 * steps + 1
     table, _ = read_table(measured.path / "measurements.parquet")
     assert len(table["margin_exact_upper"]) == 10 * steps
     assert (np.abs(table["margin_exact_lower"]) <= np.abs(table["margin_exact_upper"])).all()
+    row = measured.info["summary"]["rows"][-1]
+    proven = int(table["margin_exact_found"][(table["step"] == run.steps[-1]) & table["correct"]].sum())
+    assert row["margin_exact_found"] * row["margin_exact_found_samples"] == pytest.approx(proven)
+    assert statistic_cell(row, "margin_exact")["found"].startswith(f"proven for {proven} of ")
 
 
 def test_a_network_for_other_images_is_refused_before_any_work(tmp_path: Path) -> None:

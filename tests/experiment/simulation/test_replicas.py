@@ -67,7 +67,10 @@ def test_the_run_shows_one_replica_and_says_which(run: Run) -> None:
     assert f"the one with seed {3 + shown}" in describe_replicas(run)[0]
     report = (run.path / "report.html").read_text(encoding="utf-8")
     assert "3 replicas with the seeds 3 to 5" in report and f"seed {3 + shown} (the median one of 3 replicas)" in report
-    assert run.info["replicas"]["statistics"]["loss"].keys() == {"median", "low", "high"}
+    # Three replicas are too few for an interval of their median.
+    loss = run.info["replicas"]["statistics"]["loss"]
+    assert loss.keys() == {"median", "low", "high", "median_low", "median_high"}
+    assert loss["median_low"] is None and "95 % interval of the median" in report and "too few samples" in report
 
 
 def test_replicas_that_cannot_be_stacked_are_single_simulations_to_the_last_bit(tmp_path: Path) -> None:
@@ -150,7 +153,7 @@ def test_the_share_of_supported_seeds_has_the_interval_of_wilson() -> None:
     found = summarize_replicas(summaries, range(10), 2)
     assert found["verdicts"] == {"supported": 6, "contradicted": 4, "undecided": 0}
     np.testing.assert_allclose(found["supported_interval"], (0.3127, 0.8318), atol=1e-4)
-    assert found["cling_step"] == {"median": 14.0, "low": 10.0, "high": None}
+    assert found["cling_step"] == {"median": 14.0, "low": 10.0, "high": None, "median_low": 11.0, "median_high": None}
 
 
 def test_the_phases_of_the_median_have_intervals_over_points_and_replicas() -> None:

@@ -72,7 +72,7 @@ def test_a_distance_with_points_at_the_search_limit_is_a_lower_bound() -> None:
     assert [fact.value for fact in facts] == ["≥ 0.300", "≥ 0.250", "0.100"]
     assert [fact.baseline for fact in facts] == ["≥ 0.300", "0.250", "≥ 0.100"]
     row = {name: float(values[2]) for name, values in metrics.items()}
-    assert statistic_cell(row, "boundary_distance")["null"] == "≥ 0.100, 18% found"
+    assert statistic_cell(row, "boundary_distance")["null"] == "null ≥ 0.100, 18% found"
     assert [fact.name for fact in facts] == [
         "manifold to boundary", "manifold to boundary, 90% found", "manifold to boundary"
     ]  # fmt: skip

@@ -154,7 +154,7 @@ def test_captions_have_the_facts_with_their_baselines_and_explain_the_colors() -
     layout = make_run_layout(space_frames(), points_table())
     assert layout.captions[2].splitlines()[:3] == [
         "ball",
-        "step 10   clung",
+        "step 10   near the manifold, steps 10 to 100",
         "train accuracy 0.833  [comparison 0.500]",
     ]
     assert "in class 0 (blue) or class 1 (orange)" in layout.captions[2]

@@ -29,7 +29,7 @@ def test_a_page_shows_distributions_and_points_with_their_nulls(tmp_path: Path) 
     run.write_table("points", points, {"margin": "l2, input units", "margin_on": "l2, input units"})
     summary = summarize_robustness(run)
     assert [chart["title"] for chart in summary["charts"]] == [
-        "distributions [l2, input units]",
+        "distribution of margin and margin along the manifold [l2, input units]",
         "distribution of confidence",
     ]
     text = write_simulation_report(run, tmp_path / "report.html").read_text()

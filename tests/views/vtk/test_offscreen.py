@@ -132,5 +132,5 @@ def test_a_complete_frame_shows_step_phase_and_cross_section(frames: list[Frame]
     changes = [np.abs(a - b).mean() for a, b in itertools.pairwise(arrays)]
     assert min(changes) > 0.5
     assert frames[1].phase_text == ""
-    assert frames[2].phase_text == "clung"
-    assert frames[3].phase_text == "clung, then dimpled"
+    assert frames[2].phase_text == "near the manifold, steps 10 to 100"
+    assert frames[3].phase_text == "near the manifold, steps 10 to 100; training points right, step 100"

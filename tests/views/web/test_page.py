@@ -215,7 +215,7 @@ def test_both_phases_are_marked_on_the_track_and_in_every_chart(browser: Browser
         browser.run(f"[...document.querySelectorAll('.chart svg[role]')].map((chart) => {names})")
         == [["step", "clung", "dimpled"]] * 2
     )
-    assert browser.run("byId('phase').textContent") == "clung"
+    assert browser.run("byId('phase').textContent") == "near the manifold, steps 10 to 100"
 
 
 @needs_browser

@@ -14,7 +14,7 @@ from dimple.claims.experiments.szegedy2013.distortions import mean_found, measur
 from dimple.claims.experiments.szegedy2013.table_networks import table_networks
 from dimple.probes.transfer import scale_to_rms
 from dimple.settings import Count, settings
-from dimple.stats.binomial import proportion_interval
+from dimple.stats.intervals import proportion_interval
 from dimple.tensors import Box, generator
 
 STDDEVS = (0.1, 0.3, 1.0)
