@@ -19,10 +19,9 @@ The public names, by what they are for:
 They are imported on first use, so that the command line starts without torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dimple.renamed import missing_attribute
+from dimple.lazy import import_on_use
 
 if TYPE_CHECKING:
     from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
@@ -144,11 +143,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        return missing_attribute("dimple")(name)
-    value = globals()[name] = getattr(importlib.import_module(f"dimple.{_HOMES[name]}"), name)
-    return value
+__getattr__ = import_on_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

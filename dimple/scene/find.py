@@ -71,10 +71,15 @@ def parse_scene(
     return node
 
 
-def check_scene_names(name: str, overrides: Sequence[str] = ()) -> None:
+def check_scene_names(
+    name: str, overrides: Sequence[str] = (), seed: int | None = None, resolution: int | None = None
+) -> YamlNode:
     """Refuse a scene that is missing, that cannot be read, or that has unknown keys or kinds.
 
-    Values are checked by `load_scene`.
+    Values are checked by `load_scene`, which has the same arguments.
+
+    Returns:
+        The scene with the changes.
 
     Raises:
         SceneError: with one sentence for each mistake, as `load_scene` writes it.
@@ -86,9 +91,11 @@ def check_scene_names(name: str, overrides: Sequence[str] = ()) -> None:
     """
     path = find_scene(name)
     mistakes: list[str] = []
-    _check(parse_scene(read_text(path), path, overrides), _schema(), "", mistakes)
+    node = parse_scene(read_text(path), path, overrides, seed, resolution)
+    _check(node, _schema(), "", mistakes)
     if mistakes:
         raise SceneError(*mistakes)
+    return node
 
 
 @functools.cache

@@ -19,10 +19,10 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     StdOption,
     WeightsOption,
-    build_config,
     join_patterns,
     parse_numbers,
     parse_rows,
+    read_config,
 )
 
 if TYPE_CHECKING:
@@ -153,18 +153,15 @@ def probe(
     from dimple import experiment
 
     del list_probes
-    config = build_config(
-        experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
-        state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
-        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
+    config, folder = read_config(
+        experiment.ProbeConfig, out, device, force,
+        {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
+         "indices": (parse_rows, indices)},
+        model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
+        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
         method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,
-        seed=seed, neighbors=neighbors,
-        dim=dim, null_draws=null_draws, only=only, per_class=per_class,
-        indices=None if indices is None else parse_rows("--indices", indices),
-        eps=parse_numbers("--eps", eps),
+        seed=seed, neighbors=neighbors, dim=dim, null_draws=null_draws, only=only, per_class=per_class,
     )  # fmt: skip
-    name = config.model.replace(":", ".") if run is None else Path(run).name
-    folder = out or Path("runs") / f"probe-{name}-{seed}"
     with console.redirect_prints():
         finished = experiment.probe(config, folder, device=device, force=force)
     console.print_run(finished, as_json, _print_summary)

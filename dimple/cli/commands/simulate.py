@@ -57,11 +57,11 @@ def simulate(
     """
     import loky
 
-    from dimple.scene import check_scene_names
+    from dimple.experiment.simulation.check_inputs import check_inputs
     from dimple.workers import Workers, defer_interrupts
 
     changes = [*(overrides or ()), *([] if replicas is None else [f"replicas={replicas}"])]
-    check_scene_names(scene, changes)
+    check_inputs(scene, changes, out, seed=seed, resolution=resolution, data=data, device=device, force=force)
 
     job_count = min(8, loky.cpu_count()) if jobs is None else jobs
     # The other processes import what they need while this process does the same.

@@ -26,9 +26,9 @@ def train(
 
     Nothing is measured: dimple simulate into the same folder, or dimple probe --run, does that later.
     """
-    from dimple.scene import check_scene_names
+    from dimple.experiment.simulation.check_inputs import check_inputs
 
-    check_scene_names(scene, overrides or ())
+    check_inputs(scene, overrides or (), out, seed=seed, data=data, device=device, force=force)
     from dimple import experiment
     from dimple.scene import load_scene
 

@@ -16,6 +16,7 @@ from dimple.boundary import Boundary
 from dimple.errors import UsageError
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
 from dimple.experiment.probing.build_probes import ProbeBuilder
+from dimple.experiment.probing.check_inputs import check_inputs
 from dimple.experiment.probing.config import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeConfig
 from dimple.experiment.probing.network_level import (
     NETWORK_UNITS,
@@ -83,6 +84,7 @@ def probe(
     Raises:
         UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for the user.
     """
+    check_inputs(config, out, device, force)
     torch_device = resolve_device(device)
     sources = load_sources(config, torch_device, progress)
     _require_series(config, sources)

@@ -16,6 +16,7 @@ from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import DivergedError, SceneError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
+from dimple.experiment.simulation.check_inputs import default_folder
 from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.replicas import (
@@ -36,6 +37,7 @@ from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_network
 from dimple.levelsets.dense import NoLevelSet
 from dimple.levelsets.mesh import Mesh
+from dimple.locations import require_free_folder
 from dimple.networks.wrappers import freeze
 from dimple.progress import show_progress
 from dimple.protocols import Progress
@@ -131,6 +133,8 @@ def _start(
     workers: Workers,
 ) -> "Simulation":
     """Check a scene, and open its run folder."""
+    path = Path(out) if out is not None else default_folder(scene.name, scene.seed)
+    require_free_folder(path, force)
     torch_device = resolve_device(device)
     samples = scene.samples(data)
     if len(samples.classes) > 2:
@@ -140,7 +144,6 @@ def _start(
     prepared.require_fitting()
     if scene.is_drawable:
         scene.display_bounds(samples)
-    path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
     info = {"name": scene.name, "seed": scene.seed, "device": describe_device(torch_device), "versions": versions()}
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
