@@ -2,8 +2,8 @@
 
 The public names, by what they are for:
 
-- verbs: `measure` (a network in memory), `probe` (checkpoints on disk), `simulate` (a scene), `train`, `slice_network`,
-  `report`, `compare`, `export_run`, `pack`, `view`
+- verbs: `measure` (a network in memory), `probe` (checkpoints on disk; `estimate` says how long it takes), `simulate`
+  (a scene), `train`, `slice_network`, `report`, `compare`, `export_run`, `pack`, `view`
 - somebody's own training: `Recorder`
 - runs and results: `Run`, `Measurement`, `Column`
 - boundaries: `Boundary`, `Box`, `AffineSlice`, `restrict_to_slice`
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Run,
         SliceConfig,
         compare,
+        estimate,
         export_run,
         measure,
         pack,
@@ -71,8 +72,8 @@ _PUBLIC_NAMES = {
     "boundary": ("AffineSlice", "Boundary", "restrict_to_slice"),
     "data": ("SyntheticData", "load_images"),
     "experiment": (
-        "Column", "Measurement", "ProbeConfig", "Recorder", "Run", "SliceConfig", "compare", "export_run", "measure",
-        "pack", "probe", "report", "simulate", "slice_network", "train", "view",
+        "Column", "Measurement", "ProbeConfig", "Recorder", "Run", "SliceConfig", "compare", "estimate", "export_run",
+        "measure", "pack", "probe", "report", "simulate", "slice_network", "train", "view",
     ),
     "levelsets": ("Adaptive", "Dense", "Exact", "Mesh"),
     "networks": ("MLP", "build_model", "freeze", "load_model", "load_weights"),
@@ -123,6 +124,7 @@ __all__ = [
     "allow_code",
     "build_model",
     "compare",
+    "estimate",
     "export_run",
     "freeze",
     "load_images",

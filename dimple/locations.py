@@ -1,4 +1,4 @@
-"""What a user names: models, data sets, weights files, devices and run folders.
+"""Checks of what a user names: models, data sets, weights files, devices and run folders.
 
 Each function refuses what is not there. They need no torch and read no data, so that a mistake is answered in a moment.
 """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 import typer
 
 from dimple.errors import Mistakes, UsageError
+from dimple.names import MODELS
 
 if TYPE_CHECKING:
     from dimple.experiment.probing.config import ProbeConfig
@@ -19,24 +20,30 @@ MAX_ROWS = 1_000_000
 SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="Scene file, or the name of a built-in scene.")]
 OverridesOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Setting of the scene to change; repeatable."),
+    typer.Option(
+        "--set", metavar="KEY.PATH=VALUE", help="Setting of the scene to change; repeatable.  [default: none]"
+    ),
 ]
 ModelOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Model: resnet20, mnist_convnet, ... or package.module:factory for your own.  [default: digits_convnet]",
+        help=f"Model: {', '.join(MODELS)}, or package.module:factory for your own.  [default: digits_convnet]",
     ),
 ]
 RunOption = Annotated[
     str | None,
-    typer.Option(metavar="RUN", help="Simulated run to measure instead of a model and data, with all its snapshots."),
+    typer.Option(
+        metavar="RUN",
+        help="Simulated run to measure instead of a model and data, with all its snapshots.  [default: none]",
+    ),
 ]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Weights file, safetensors or torch; none for a network as its code builds it.",
+        help="Weights file, safetensors or torch; none for a network as its code builds it.  [default: those of the "
+        "digits network, trained on the digits; other models need a file]",
     ),
 ]
 FilesArgument = Annotated[
@@ -46,21 +53,27 @@ FilesArgument = Annotated[
 CheckpointsOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="TEXT", help="Pattern of weights files, in quotes: 'epochs/*.pt', or their folder; repeatable."
+        metavar="TEXT",
+        help="Pattern of weights files, in quotes: 'epochs/*.pt', or their folder; repeatable.  [default: none]",
     ),
 ]
 StateDictKeyOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.")
+    str | None,
+    typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.  [default: the only one]"),
 ]
 MeanOption = Annotated[
     str | None,
     typer.Option(
         metavar="NUMBERS",
-        help="Mean of the normalization the network was trained with, as 0.49,0.48,0.45, for images from 0 to 1.",
+        help="Mean of the normalization the network was trained with, as 0.49,0.48,0.45, for images from 0 to 1.  "
+        "[default: none]",
     ),
 ]
 StdOption = Annotated[
-    str | None, typer.Option(metavar="NUMBERS", help="Standard deviation of that normalization, as 0.25,0.24,0.26.")
+    str | None,
+    typer.Option(
+        metavar="NUMBERS", help="Standard deviation of that normalization, as 0.25,0.24,0.26.  [default: none]"
+    ),
 ]
 DataOption = Annotated[
     str | None,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dimple.experiment.outputs.report import compare, report
     from dimple.experiment.outputs.view import view
     from dimple.experiment.probing.config import ProbeConfig
+    from dimple.experiment.probing.estimate import estimate
     from dimple.experiment.probing.in_memory import measure
     from dimple.experiment.probing.measurement import Column, Measurement
     from dimple.experiment.probing.probe import probe
@@ -35,6 +36,7 @@ _HOMES = {
     "build_gallery": "outputs.gallery",
     "check_run_completeness": "simulation.completeness",
     "compare": "outputs.report",
+    "estimate": "probing.estimate",
     "export_run": "outputs.export",
     "measure": "probing.in_memory",
     "open_in_napari": "outputs.napari",
@@ -57,6 +59,7 @@ __all__ = [
     "build_gallery",
     "check_run_completeness",
     "compare",
+    "estimate",
     "export_run",
     "measure",
     "open_in_napari",

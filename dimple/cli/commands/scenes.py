@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dimple.cli import console
+from dimple.cli.commands.tangents import tangents
+from dimple.cli.examples import format_examples
 from dimple.cli.flags import JsonOption, OverridesOption, SceneArgument
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def list_scenes(context: typer.Context) -> None:
         list_built_in()
 
 
-@scenes.command("list")
+@scenes.command("list", epilog=format_examples("scenes list"))
 def list_built_in() -> None:
     """List the built-in scenes with one line each."""
     from dimple.scene import shipped_scenes
@@ -98,7 +100,7 @@ def format_columns(rows: Mapping[str, str], width: int | None) -> list[str]:
     return lines
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes kinds"))
 def kinds(
     family: Annotated[
         str | None, typer.Argument(metavar="FAMILY", help="Key of a scene, such as manifold, sampling or objective.")
@@ -122,7 +124,7 @@ def kinds(
                 typer.echo(textwrap.fill(line, 116, initial_indent="  ", subsequent_indent="      "))
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes show"))
 def show(
     scene: SceneArgument,
     overrides: OverridesOption = None,
@@ -200,7 +202,7 @@ def _print_geometry(geometry: "SceneGeometry") -> None:
         typer.echo(f"{name:<16}  {text}")
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes check"))
 def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     """Check that a scene can be simulated.
 
@@ -234,7 +236,7 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     )
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes schema"))
 def schema() -> None:
     """Print the JSON Schema of scene files.
 
@@ -246,7 +248,7 @@ def schema() -> None:
     typer.echo(json.dumps(schema_of(Scene, FAMILIES), indent=2))
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes new"))
 def new(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")] = Path("scene.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Permission to replace an existing file.")] = False,
@@ -259,3 +261,6 @@ def new(
         raise UsageError(f"{path}: already exists; choose another name or give --force")
     write_bytes(path, STARTER_SCENE.encode())
     typer.echo(path)
+
+
+scenes.command(epilog=format_examples("scenes tangents"))(tangents)

@@ -33,7 +33,10 @@ def slice_network(
     files: FilesArgument = None,
     images: Annotated[
         str | None,
-        typer.Option(metavar="I,J,K", help="Numbers of the images in the split, with commas; the first is the origin."),
+        typer.Option(
+            metavar="I,J,K",
+            help="Numbers of the images in the split, with commas; the first is the origin.  [default: 0]",
+        ),
     ] = None,
     model: ModelOption = None,
     run: RunOption = None,

@@ -20,7 +20,9 @@ def tangents(
     overrides: OverridesOption = None,
     points: Annotated[int, typer.Option(metavar="NUMBER", help="Number of points of the largest cloud.")] = 4000,
     neighbors: Annotated[int, typer.Option(metavar="NUMBER", help="Number of points in each estimate.")] = 20,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="PNG file for the curves.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="PNG file for the curves.  [default: none]")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare estimated tangent spaces with the exact ones.

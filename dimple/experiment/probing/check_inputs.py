@@ -24,6 +24,20 @@ def check_inputs(config: ProbeConfig, out: Path | str, device: str, force: bool)
         UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for each mistake.
     """
     mistakes = Mistakes()
+    with mistakes.collect():
+        check_names(config, device)
+    with mistakes.collect():
+        require_free_folder(out, force)
+    mistakes.raise_all()
+
+
+def check_names(config: ProbeConfig, device: str) -> None:
+    """Refuse models, data, weights, runs and devices that are not there, all of them at once.
+
+    Raises:
+        UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for each mistake.
+    """
+    mistakes = Mistakes()
     if config.run is not None:
         with mistakes.collect():
             require_run(config.run)
@@ -32,15 +46,13 @@ def check_inputs(config: ProbeConfig, out: Path | str, device: str, force: bool)
             require_model_name(config.model)
         with mistakes.collect():
             dataset_path(config.data)
-        with mistakes.collect():
-            _require_weight_files(config)
         if not mistakes:
             with mistakes.collect():
                 _require_match(config)
+        with mistakes.collect():
+            _require_weight_files(config)
     with mistakes.collect():
         require_device_name(device)
-    with mistakes.collect():
-        require_free_folder(out, force)
     mistakes.raise_all()
 
 

@@ -222,7 +222,7 @@ class Simulation:
     def train(self) -> None:
         """Train the network, or all replicas, and write a snapshot at every scheduled step."""
         if self.replicas is not None:
-            with self.progress("train", len(self.replicas.steps)) as advance:
+            with self.progress("train", self.replicas.steps[-1]) as advance:
                 self.replicas.train(self.run, self.workers, advance)
             self.run.clear_cache()
             return

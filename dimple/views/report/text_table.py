@@ -9,6 +9,17 @@ if TYPE_CHECKING:
 # Terminals narrower than this get names on two lines.
 WIDE_TERMINAL = 110
 MAX_NAME_WIDTH = 21
+# The statistics of a measurement that are shown first where the others are left out.
+HEADLINES = (
+    "margin",
+    "accuracy",
+    "samples",
+    "margin_on_ratio",
+    "margin_off_ratio",
+    "gradient_off_manifold_fraction",
+    "perturbation_on_manifold_fraction",
+    "tangent_reliable",
+)
 
 
 def build_table(
@@ -61,6 +72,28 @@ def build_table(
     for line in lines:
         table.add_row(*[line[column] for column in columns])
     return table
+
+
+def choose_rows(row: Mapping[str, Any], count: int) -> tuple[dict[str, Any], int]:
+    """Return at most `count` statistics of a row with their comparisons, headlines first, and the number left out.
+
+    Example:
+        >>> choose_rows({"confidence": 0.9, "margin_passes": 40, "margin": 0.5, "margin_null": 0.7}, 2)
+        ({'margin': 0.5, 'confidence': 0.9, 'margin_null': 0.7}, 1)
+    """
+    from dimple.stats.aggregate import VERDICT_SUFFIX, found_column, is_comparison_column
+
+    found = {found_column(name) for name in row}
+    names = [
+        name
+        for name in row
+        if name not in found and not name.endswith(VERDICT_SUFFIX) and not is_comparison_column(name, row)
+    ]
+    ordered = [*(name for name in HEADLINES if name in names), *(name for name in names if name not in HEADLINES)]
+    chosen = {name: row[name] for name in ordered[:count]}
+    belongs = {end for name in chosen for end in (found_column(name), name + VERDICT_SUFFIX)}
+    others = [name for name in row if name not in names and (name in belongs or is_comparison_column(name, chosen))]
+    return chosen | {name: row[name] for name in others}, len(ordered) - len(chosen)
 
 
 def _break_name(name: str) -> str:
