@@ -73,16 +73,19 @@ def _write_line(text: str) -> None:
 def _line_progress(stage: str, total: int) -> "Iterator[Advance]":
     started = time.monotonic()
     next_line = started + FIRST_LINE_SECONDS
-    done = 0
+    done = calls = 0
     has_line = False
 
     def advance(count: int = 1, note: str = "") -> None:
-        nonlocal done, next_line, has_line
+        nonlocal done, calls, next_line, has_line
         done += count
+        calls += 1
         now = time.monotonic()
-        if now < next_line or not 0 < done < total:
-            return
         seconds = now - started
+        # The first part of a stage often holds its warm-up, from which no time follows.
+        is_warm_up = calls == 1 and seconds < SHORT_STAGE_SECONDS
+        if now < next_line or is_warm_up or not 0 < done < total:
+            return
         left = seconds / done * (total - done)
         if has_line or seconds + left >= SHORT_STAGE_SECONDS:
             has_line = True

@@ -16,8 +16,8 @@ def test_the_log_of_a_job_begins_with_an_estimate_and_goes_on_once_a_minute(
             now += 1.0
             advance()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "dimple: probe 1 of 200, 1 s, about 199 s left"
-    assert [line.split()[2] for line in lines] == ["1", "61", "121", "181"]
+    assert lines[0] == "dimple: probe 2 of 200, 2 s, about 198 s left"
+    assert [line.split()[2] for line in lines] == ["2", "62", "122", "182"]
 
 
 def test_a_sentence_before_a_stage_is_written_where_progress_is(

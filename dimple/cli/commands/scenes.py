@@ -141,13 +141,17 @@ def show(
     """
     import dataclasses
 
+    from dimple.scene.find import check_scene_names, locate_mistakes
+
+    node = check_scene_names(scene, overrides or ())
     from dimple.experiment.simulation.manifold_geometry import compute_scene_geometry, write_picture
     from dimple.scene import load_scene
 
-    loaded = load_scene(scene, overrides or ())
-    geometry = compute_scene_geometry(loaded)
-    path = out or Path(f"{loaded.name}-geometry.png")
-    drawn = not no_picture and write_picture(loaded, path)
+    with locate_mistakes(node):
+        loaded = load_scene(scene, overrides or ())
+        geometry = compute_scene_geometry(loaded)
+        path = out or Path(f"{loaded.name}-geometry.png")
+        drawn = not no_picture and write_picture(loaded, path)
     if as_json:
         line = {"name": loaded.name, **dataclasses.asdict(geometry), "codim": geometry.codim}
         required = geometry.required_covering_radius
@@ -208,28 +212,31 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
 
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
+    from dimple.scene.find import check_scene_names, locate_mistakes
+
+    node = check_scene_names(file, overrides or ())
     import torch
 
     from dimple.errors import MissingDataError
-    from dimple.experiment.simulation.prepared_scene import PreparedScene
+    from dimple.experiment.simulation.simulate_scene import prepare
     from dimple.manifolds.geometry.closest_point import require_own_points
     from dimple.manifolds.geometry.reach import require_resolved_reach
     from dimple.scene import load_scene
 
     scene = load_scene(file, overrides or ())
-    try:
-        samples = scene.samples()
-    except MissingDataError as error:
-        typer.echo(f"{file}: valid; {error}")
-        return
-    PreparedScene(scene, samples, torch.device("cpu")).require_fitting()
-    if scene.manifold is None:
-        shape = " x ".join(map(str, samples.shape))
-        typer.echo(f"{file}: valid; {len(samples.train)} training images of {shape} in {len(samples.classes)} classes")
-        return
-    scene.display_bounds(samples)
-    require_own_points(scene.manifold, samples.heldout)
-    require_resolved_reach(scene.manifold, samples.heldout)
+    with locate_mistakes(node):
+        try:
+            samples = prepare(scene, None, torch.device("cpu"))[0].samples
+        except MissingDataError as error:
+            typer.echo(f"{file}: valid; {error}")
+            return
+        if scene.manifold is None:
+            shape = " x ".join(map(str, samples.shape))
+            count = f"{len(samples.train)} training images of {shape}"
+            typer.echo(f"{file}: valid; {count} in {len(samples.classes)} classes")
+            return
+        require_own_points(scene.manifold, samples.heldout)
+        require_resolved_reach(scene.manifold, samples.heldout)
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {scene.manifold.dim} "
         f"in R^{scene.manifold.ambient_dim}"

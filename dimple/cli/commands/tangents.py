@@ -32,12 +32,16 @@ def tangents(
     """
     import dataclasses
 
+    from dimple.scene.find import check_scene_names, locate_mistakes
+
+    node = check_scene_names(scene, overrides or ())
     from dimple.experiment.tangent_benchmark import benchmark_tangents
     from dimple.scene import load_scene
     from dimple.views.charts.error_sweeps import write_error_sweeps
 
-    loaded = load_scene(scene, overrides or ())
-    benchmark = benchmark_tangents(loaded, points, neighbors)
+    with locate_mistakes(node):
+        loaded = load_scene(scene, overrides or ())
+        benchmark = benchmark_tangents(loaded, points, neighbors)
     if out is not None:
         dimensions = f"dimension {benchmark.dim} in R^{benchmark.ambient_dim}"
         title = f"{loaded.name}: tangents from {points} points, {neighbors} neighbors; {dimensions}"

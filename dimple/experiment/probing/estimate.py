@@ -20,7 +20,7 @@ from dimple.tensors import resolve_device
 # Work that takes longer is announced before it starts.
 LONG_SECONDS = 60.0
 # The time of a search over that of its passes: it also projects, compares and records.
-SEARCH_OVERHEAD = 1.4
+SEARCH_OVERHEAD = 2.0
 # Passes of a sample in a probe that searches no boundary point.
 OTHER_PASSES = 5.0
 

@@ -8,6 +8,7 @@ from dimple.errors import Mistakes, UsageError
 from dimple.locations import dataset_path, locate_dataset, require_device_name, require_free_folder
 from dimple.names import DATASETS
 from dimple.scene.find import check_scene_names
+from dimple.scene.yaml_nodes import YamlNode
 
 
 def default_folder(name: object, seed: object) -> Path:
@@ -25,25 +26,31 @@ def check_inputs(
     data: str | None = None,
     device: str = "auto",
     force: bool = False,
-) -> None:
+) -> YamlNode:
     """Refuse a missing scene, unknown keys, and data, devices and folders that are not there, all of them at once.
+
+    Returns:
+        The scene with the changes, for `locate_mistakes`.
 
     Raises:
         SceneError, UsageError, DataError, DeviceError, RunError: with one sentence for each mistake.
     """
     mistakes = Mistakes()
+    node = YamlNode({}, scene)
     with mistakes.collect():
-        node = check_scene_names(scene, overrides, seed, resolution).to_python()
+        node = check_scene_names(scene, overrides, seed, resolution)
+        entries = node.to_python()
         with mistakes.collect():
-            _require_data(node.get("data"), data, node.get("name"))
+            _require_data(entries.get("data"), data, entries.get("name"))
         if out is None:
-            out = default_folder(node.get("name", "scene"), node.get("seed", 0))
+            out = default_folder(entries.get("name", "scene"), entries.get("seed", 0))
     with mistakes.collect():
         require_device_name(device)
     if out is not None:
         with mistakes.collect():
             require_free_folder(out, force)
     mistakes.raise_all()
+    return node
 
 
 def _require_data(settings: Any, location: str | None, scene: object) -> None:

@@ -123,6 +123,23 @@ def train(
     return simulation.run_stages(simulation.train_only, "trained")
 
 
+def prepare(scene: Scene, data: str | None, device: torch.device) -> tuple[PreparedScene, Replicas | None]:
+    """Return a scene with its samples, and its replicas where it has several, after all checks; nothing is written.
+
+    Raises:
+        UsageError, SceneError, DataError: with one sentence for the user.
+    """
+    samples = scene.samples(data)
+    if len(samples.classes) > 2:
+        # A mesh has two sides; a slice shows the regions of all classes.
+        scene = dataclasses.replace(scene, levelset=NoLevelSet())
+    prepared = PreparedScene(scene, samples, device)
+    prepared.require_fitting()
+    if scene.is_drawable:
+        scene.display_bounds(samples)
+    return prepared, Replicas(scene, data, device) if scene.replicas > 1 else None
+
+
 def _start(
     scene: Scene,
     out: Path | str | None,
@@ -136,18 +153,12 @@ def _start(
     path = Path(out) if out is not None else default_folder(scene.name, scene.seed)
     require_free_folder(path, force)
     torch_device = resolve_device(device)
-    samples = scene.samples(data)
-    if len(samples.classes) > 2:
-        # A mesh has two sides; a slice shows the regions of all classes.
-        scene = dataclasses.replace(scene, levelset=NoLevelSet())
-    prepared = PreparedScene(scene, samples, torch_device)
-    prepared.require_fitting()
-    if scene.is_drawable:
-        scene.display_bounds(samples)
+    prepared, replicas = prepare(scene, data, torch_device)
+    samples = prepared.samples
+    scene = prepared.scene
     info = {"name": scene.name, "seed": scene.seed, "device": describe_device(torch_device), "versions": versions()}
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
-    replicas = Replicas(scene, data, torch_device) if scene.replicas > 1 else None
     run = Run.create(path, info, scene_text(scene), force)
     return Simulation(prepared, run, progress, workers, replicas)
 
