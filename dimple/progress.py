@@ -90,7 +90,8 @@ def _line_progress(stage: str, total: int) -> "Iterator[Advance]":
         if has_line or seconds + left >= SHORT_STAGE_SECONDS:
             has_line = True
             next_line = now + LINE_INTERVAL_SECONDS
-            _write_line(f"{stage} {done} of {total}, {seconds:.0f} s, about {left:.0f} s left{note and f', {note}'}")
+            rest = "" if calls == 1 else f", about {left:.0f} s left"
+            _write_line(f"{stage} {done} of {total}, {seconds:.0f} s{rest}{note and f', {note}'}")
 
     yield advance
 

@@ -37,3 +37,15 @@ def test_short_jobs_and_calls_from_python_write_nothing(
         with progress.show_progress("probe", 3) as advance:
             advance()
     assert capsys.readouterr().err == ""
+
+
+def test_no_time_follows_from_the_first_part_of_a_stage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress, "_writes_lines", True)
+    with progress.show_progress("measure", 82) as advance:
+        now = 23.0
+        advance()
+    assert capsys.readouterr().err == "dimple: measure 1 of 82, 23 s\n"

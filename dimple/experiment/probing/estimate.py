@@ -130,4 +130,4 @@ def _advise(config: ProbeConfig, builder: ProbeBuilder, count: int) -> str:
         advice.append("--probe margin alone, fewer --samples or fewer --null-draws shorten it too")
     else:
         advice.append("fewer --samples shorten it too")
-    return ", ".join(advice)
+    return "; ".join(advice)
