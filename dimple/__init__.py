@@ -2,8 +2,8 @@
 
 The public names, by what they are for:
 
-- verbs: `measure` (a network in memory), `probe` (checkpoints on disk), `simulate` (a scene), `train`, `slice_network`,
-  `report`, `compare`, `export_run`, `pack`, `view`
+- verbs: `measure` (a network in memory), `probe` (checkpoints on disk; `estimate` says how long it takes), `simulate`
+  (a scene), `train`, `slice_network`, `report`, `compare`, `export_run`, `pack`, `view`
 - somebody's own training: `Recorder`
 - runs and results: `Run`, `Measurement`, `Column`
 - boundaries: `Boundary`, `Box`, `AffineSlice`, `restrict_to_slice`
@@ -19,10 +19,9 @@ The public names, by what they are for:
 They are imported on first use, so that the command line starts without torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dimple.renamed import missing_attribute
+from dimple.lazy import import_on_use
 
 if TYPE_CHECKING:
     from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         Run,
         SliceConfig,
         compare,
+        estimate,
         export_run,
         measure,
         pack,
@@ -72,8 +72,8 @@ _PUBLIC_NAMES = {
     "boundary": ("AffineSlice", "Boundary", "restrict_to_slice"),
     "data": ("SyntheticData", "load_images"),
     "experiment": (
-        "Column", "Measurement", "ProbeConfig", "Recorder", "Run", "SliceConfig", "compare", "export_run", "measure",
-        "pack", "probe", "report", "simulate", "slice_network", "train", "view",
+        "Column", "Measurement", "ProbeConfig", "Recorder", "Run", "SliceConfig", "compare", "estimate", "export_run",
+        "measure", "pack", "probe", "report", "simulate", "slice_network", "train", "view",
     ),
     "levelsets": ("Adaptive", "Dense", "Exact", "Mesh"),
     "networks": ("MLP", "build_model", "freeze", "load_model", "load_weights"),
@@ -124,6 +124,7 @@ __all__ = [
     "allow_code",
     "build_model",
     "compare",
+    "estimate",
     "export_run",
     "freeze",
     "load_images",
@@ -144,11 +145,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        return missing_attribute("dimple")(name)
-    value = globals()[name] = getattr(importlib.import_module(f"dimple.{_HOMES[name]}"), name)
-    return value
+__getattr__ = import_on_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,11 @@
 """The errors that a user can meet, each with its exit code on the command line."""
 
+import contextlib
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import final
 
 
 class DimpleError(Exception):
@@ -73,6 +76,45 @@ class DeviceError(DimpleError, RuntimeError):
     """A device, a system library or an optional package that is missing on this machine."""
 
     exit_code = 7
+
+
+@final
+class Mistakes:
+    """The errors of several checks, which are raised together.
+
+    Example:
+        >>> mistakes = Mistakes()
+        >>> for flag in ("--norm", "--probe"):
+        ...     with mistakes.collect():
+        ...         raise UsageError(f"{flag} is unknown")
+        >>> mistakes.raise_all()
+        Traceback (most recent call last):
+        dimple.errors.UsageError: --norm is unknown
+        --probe is unknown
+    """
+
+    def __init__(self) -> None:
+        self._errors: list[DimpleError] = []
+
+    @contextlib.contextmanager
+    def collect(self) -> Iterator[None]:
+        """Keep a `DimpleError` of the block, and go on after the block."""
+        try:
+            yield
+        except DimpleError as error:
+            self._errors.append(error)
+
+    def __len__(self) -> int:
+        """Return the number of errors so far."""
+        return len(self._errors)
+
+    def raise_all(self) -> None:
+        """Raise one error with the sentences of all, of the kind of the first; nothing where there is none."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            kind = next(cls for cls in type(self._errors[0]).__mro__ if DimpleError in cls.__bases__)
+            raise kind(*dict.fromkeys(str(sentence) for error in self._errors for sentence in error.args))
 
 
 def find_user_code(error: BaseException) -> str | None:

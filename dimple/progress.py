@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 # A drawing library loads bars that ask for a widget; those of this module need none.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
-# Seconds before the first line in the log of a job, so that short jobs write none, and between two lines.
-FIRST_LINE_SECONDS = 10.0
+# A stage that takes less has no line in the log of a job. The first line comes when this is known, after a second.
+SHORT_STAGE_SECONDS = 10.0
+FIRST_LINE_SECONDS = 1.0
 LINE_INTERVAL_SECONDS = 60.0
 # Seconds between two changes of a bar in a notebook; each change is a message to the browser.
 NOTEBOOK_INTERVAL = 0.2
@@ -51,23 +52,46 @@ def silent_progress(_stage: str, _total: int, /) -> "Iterator[Advance]":
     yield lambda _count=1, _note="": None
 
 
+def announce(stage: str, sentence: str) -> None:
+    """Say something about a stage before it starts, where its progress is shown.
+
+    Example:
+        >>> announce("probe", "about 3 min")
+    """
+    if (display := _notebook_display()) is not None:
+        display(f"{stage}: {sentence}")
+    elif sys.stderr.isatty() or _writes_lines:
+        _write_line(f"{stage}: {sentence}")
+
+
+def _write_line(text: str) -> None:
+    sys.stderr.write(f"dimple: {text}\n")
+    sys.stderr.flush()
+
+
 @contextlib.contextmanager
 def _line_progress(stage: str, total: int) -> "Iterator[Advance]":
     started = time.monotonic()
     next_line = started + FIRST_LINE_SECONDS
-    done = 0
+    done = calls = 0
+    has_line = False
 
     def advance(count: int = 1, note: str = "") -> None:
-        nonlocal done, next_line
+        nonlocal done, calls, next_line, has_line
         done += count
-        if time.monotonic() >= next_line and done < total:
-            next_line = time.monotonic() + LINE_INTERVAL_SECONDS
-            seconds = time.monotonic() - started
-            left = seconds / done * (total - done)
-            sys.stderr.write(
-                f"dimple: {stage} {done} of {total}, {seconds:.0f} s, about {left:.0f} s left{note and f', {note}'}\n"
-            )
-            sys.stderr.flush()
+        calls += 1
+        now = time.monotonic()
+        seconds = now - started
+        # The first part of a stage often holds its warm-up, from which no time follows.
+        is_warm_up = calls == 1 and seconds < SHORT_STAGE_SECONDS
+        if now < next_line or is_warm_up or not 0 < done < total:
+            return
+        left = seconds / done * (total - done)
+        if has_line or seconds + left >= SHORT_STAGE_SECONDS:
+            has_line = True
+            next_line = now + LINE_INTERVAL_SECONDS
+            rest = "" if calls == 1 else f", about {left:.0f} s left"
+            _write_line(f"{stage} {done} of {total}, {seconds:.0f} s{rest}{note and f', {note}'}")
 
     yield advance
 

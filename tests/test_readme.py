@@ -15,7 +15,12 @@ from dimple.scene import load_scene
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 README = (CHECKOUT / "README.md").read_text()
-PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+DOCS = CHECKOUT / "docs"
+PAGES = [
+    CHECKOUT / "README.md",
+    CHECKOUT / "CONTRIBUTING.md",
+    *sorted([*DOCS.glob("*.md"), *DOCS.glob("how_to_read/*.md")]),
+]
 TEXT = "\n".join(page.read_text() for page in PAGES)
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,8 @@ def test_an_old_value_of_a_scene_file_is_answered_with_the_sentence(section: str
         with pytest.raises(SceneError) as caught:
             read_scene(text)
         line = 1 if section == "manifold" else 2
-        assert str(caught.value) == f"x.yaml:{line}: {path}: {old!r} has been called {new!r} since version 0.2"
+        sentence = f"{path}: {old!r} has been called {new!r} since version 0.2"
+        assert re.fullmatch(rf"x\.yaml:{line}:\d+: " + re.escape(sentence), str(caught.value))
 
 
 def test_an_old_name_is_used_if_a_class_still_has_it() -> None:
@@ -154,10 +156,10 @@ def test_an_old_kind_and_its_old_keys_are_answered_together() -> None:
     with pytest.raises(SceneError) as caught:
         read_scene("levelset: {kind: grid, cells: 8}\ndata:\n  sampling: {kind: spread}\n  labels: {kind: given}\n")
     assert caught.value.args == (
-        "x.yaml:4: data.sampling.kind: 'spread' has been called 'farthest_point' since version 0.2",
-        "x.yaml:5: data.labels.kind: 'given' has been called 'explicit' since version 0.2",
-        "x.yaml:2: levelset.kind: 'grid' has been called 'dense' since version 0.2",
-        "x.yaml:2: levelset.cells has been called levelset.resolution since version 0.2",
+        "x.yaml:4:14: data.sampling.kind: 'spread' has been called 'farthest_point' since version 0.2",
+        "x.yaml:5:12: data.labels.kind: 'given' has been called 'explicit' since version 0.2",
+        "x.yaml:2:12: levelset.kind: 'grid' has been called 'dense' since version 0.2",
+        "x.yaml:2:24: levelset.cells has been called levelset.resolution since version 0.2",
     )
 
 
@@ -165,7 +167,7 @@ def test_an_old_key_that_another_kind_has_is_answered_with_that_kind() -> None:
     with pytest.raises(SceneError) as caught:
         read_scene("levelset: {kind: adaptive, certified: 8}")
     assert str(caught.value) == (
-        "x.yaml:2: levelset.certified has been called levelset.completeness_resolution since version 0.2; "
+        "x.yaml:2:28: levelset.certified has been called levelset.completeness_resolution since version 0.2; "
         "it is a key of kind auto (known here: kind, resolution, refine_vertices, low, high)"
     )
 

@@ -254,6 +254,11 @@ class _Precision(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.tolerance = min(SCORE_TOLERANCE.values())
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return false, because the compiler of torch, which is not used, takes seconds to load."""
+        return False
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         found = result if isinstance(result, tuple | list) else [result]

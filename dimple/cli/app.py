@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
@@ -24,9 +25,9 @@ from dimple.cli.commands.report import report
 from dimple.cli.commands.scenes import scenes
 from dimple.cli.commands.simulate import simulate
 from dimple.cli.commands.slice import slice_network
-from dimple.cli.commands.tangents import tangents
 from dimple.cli.commands.train import train
 from dimple.cli.commands.view import view
+from dimple.cli.examples import format_examples
 from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
 from dimple.memory import configure_memory
 from dimple.progress import write_progress_lines
@@ -38,25 +39,29 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog=format_examples(""),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(simulate)
-app.command()(train)
-app.command()(view)
-app.command()(export)
-app.command()(probe)
-app.command("slice")(slice_network)
-app.command()(report)
-app.command()(compare)
-app.command()(explain)
-app.command()(claims)
-app.command()(gallery)
-app.command()(napari)
-app.command()(pack)
-app.command()(completeness)
-scenes.command()(tangents)
-app.add_typer(scenes, name="scenes")
-app.command()(docs)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "simulate": simulate,
+    "train": train,
+    "view": view,
+    "export": export,
+    "probe": probe,
+    "slice": slice_network,
+    "report": report,
+    "compare": compare,
+    "explain": explain,
+    "claims": claims,
+    "gallery": gallery,
+    "napari": napari,
+    "pack": pack,
+    "completeness": completeness,
+    "docs": docs,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, epilog=format_examples(_name))(_command)
+app.add_typer(scenes, name="scenes", epilog=format_examples("scenes"))
 
 
 def _print_version(requested: bool) -> None:
@@ -70,7 +75,11 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Traceback of an error.")] = False,
     allow_code: Annotated[
         list[str] | None,
-        typer.Option("--allow-code", metavar="FILE", help="File of Python code to run, whose classes scenes may name."),
+        typer.Option(
+            "--allow-code",
+            metavar="FILE",
+            help="File of Python code to run, whose classes scenes may name.  [default: none]",
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Version of dimple.", callback=_print_version, is_eager=True)

@@ -1,37 +1,49 @@
 """Arguments and options of several commands, and configurations whose errors name the flag."""
 
+import contextlib
 import re
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from dimple.errors import UsageError
+from dimple.errors import Mistakes, UsageError
+from dimple.names import MODELS
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from dimple.experiment.probing.config import ProbeConfig
+
 # The length of the longest range of rows.
 MAX_ROWS = 1_000_000
 
 SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="Scene file, or the name of a built-in scene.")]
 OverridesOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Setting of the scene to change; repeatable."),
+    typer.Option(
+        "--set", metavar="KEY.PATH=VALUE", help="Setting of the scene to change; repeatable.  [default: none]"
+    ),
 ]
 ModelOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Model: resnet20, mnist_convnet, ... or package.module:factory for your own.  [default: digits_convnet]",
+        help=f"Model: {', '.join(MODELS)}, or package.module:factory for your own.  [default: digits_convnet]",
     ),
 ]
 RunOption = Annotated[
     str | None,
-    typer.Option(metavar="RUN", help="Simulated run to measure instead of a model and data, with all its snapshots."),
+    typer.Option(
+        metavar="RUN",
+        help="Simulated run to measure instead of a model and data, with all its snapshots.  [default: none]",
+    ),
 ]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Weights file, safetensors or torch; none for a network as its code builds it.",
+        help="Weights file, safetensors or torch; none for a network as its code builds it.  [default: those of the "
+        "digits network, trained on the digits; other models need a file]",
     ),
 ]
 FilesArgument = Annotated[
@@ -41,21 +53,27 @@ FilesArgument = Annotated[
 CheckpointsOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="TEXT", help="Pattern of weights files, in quotes: 'epochs/*.pt', or their folder; repeatable."
+        metavar="TEXT",
+        help="Pattern of weights files, in quotes: 'epochs/*.pt', or their folder; repeatable.  [default: none]",
     ),
 ]
 StateDictKeyOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.")
+    str | None,
+    typer.Option(metavar="TEXT", help="Key of the state dict, where a file holds several.  [default: the only one]"),
 ]
 MeanOption = Annotated[
     str | None,
     typer.Option(
         metavar="NUMBERS",
-        help="Mean of the normalization the network was trained with, as 0.49,0.48,0.45, for images from 0 to 1.",
+        help="Mean of the normalization the network was trained with, as 0.49,0.48,0.45, for images from 0 to 1.  "
+        "[default: none]",
     ),
 ]
 StdOption = Annotated[
-    str | None, typer.Option(metavar="NUMBERS", help="Standard deviation of that normalization, as 0.25,0.24,0.26.")
+    str | None,
+    typer.Option(
+        metavar="NUMBERS", help="Standard deviation of that normalization, as 0.25,0.24,0.26.  [default: none]"
+    ),
 ]
 DataOption = Annotated[
     str | None,
@@ -76,23 +94,93 @@ ForceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Results as one line of JSON on stdout.")]
 
 
-def build_config(config_type: type[T], **settings: Any) -> T:
-    """Build a configuration from the settings that are not None; the others keep their default value.
+class NetworkConfig(Protocol):
+    """Settings of a command that measures a network."""
+
+    @property
+    def default_out(self) -> Path: ...
+
+    @property
+    def probe_config(self) -> "ProbeConfig": ...
+
+
+ConfigT = TypeVar("ConfigT", bound=NetworkConfig)
+
+
+def read_config(
+    config_type: type[ConfigT],
+    out: Path | None,
+    device: str,
+    force: bool,
+    lists: Mapping[str, tuple[Callable[[str, str], object], str | None]],
+    **settings: Any,
+) -> tuple[ConfigT, Path]:
+    """Return a configuration from the settings that are not None, and the folder of the run.
+
+    Args:
+        config_type: the class; settings that are None keep their default value.
+        out: the folder; None for that of the configuration.
+        device, force: of the command.
+        lists: the settings that are written as lists, each with its reader and its text.
+        settings: the other settings.
 
     Raises:
-        UsageError: if a value breaks its rule; the message names the flag.
+        DimpleError: with one sentence for each mistake: a value that breaks its rule, settings that contradict each
+            other, and names of networks, data, files and folders that are not there.
     """
-    from dimple.experiment.probing.config import MODEL_FIELDS, reject_model_fields
+    from dimple.experiment.probing.check_inputs import check_inputs
+    from dimple.experiment.probing.config import MODEL_FIELDS, model_field_problems
+    from dimple.settings import field_types, validate_field
+
+    mistakes = Mistakes()
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name, (read, text) in lists.items():
+        if text is not None:
+            with mistakes.collect():
+                given[name] = read(f"--{name}", text)
+    # The configuration cannot tell a default value that was typed from one that was not.
+    if "run" in given and (problems := [*model_field_problems(name for name in MODEL_FIELDS if name in given)]):
+        raise UsageError(*problems)
+    valid = {}
+    for name, value in given.items():
+        with mistakes.collect(), _name_flag():
+            valid[name] = validate_field("", name, field_types(config_type)[name], value)
+    config, folder = None, Path()
+    with mistakes.collect(), _name_flag():
+        config = config_type(**valid)
+        folder = config.default_out if out is None else out
+        check_inputs(config.probe_config, folder, device, force)
+    mistakes.raise_all()
+    assert config is not None
+    return config, folder
+
+
+def require_runs(*paths: Path | None) -> None:
+    """Refuse paths where no run is, all of them at once, before torch is loaded.
+
+    Raises:
+        RunError: with one sentence for each.
+    """
+    from dimple.locations import require_run
+
+    mistakes = Mistakes()
+    for path in paths:
+        if path is not None:
+            with mistakes.collect():
+                require_run(path)
+    mistakes.raise_all()
+
+
+@contextlib.contextmanager
+def _name_flag() -> Iterator[None]:
+    """Name the flag in the error of a setting."""
     from dimple.settings import SettingError
 
-    given = {name: value for name, value in settings.items() if value is not None}
-    if "run" in given:
-        # The configuration cannot tell a default value that was typed from one that was not.
-        reject_model_fields(name for name in MODEL_FIELDS if name in given)
     try:
-        return config_type(**given)
+        yield
     except SettingError as error:
-        raise UsageError(f"--{error.field.replace('_', '-')} {error.problem}") from None
+        name = {"probes": "probe"}.get(error.field, error.field)
+        raise UsageError(f"--{name.replace('_', '-')} {error.problem}") from None
 
 
 def join_patterns(*given: list[str] | None) -> str | tuple[str, ...] | None:
@@ -106,7 +194,7 @@ def join_patterns(*given: list[str] | None) -> str | tuple[str, ...] | None:
     return patterns if len(patterns) > 1 else (patterns[0] if patterns else None)
 
 
-def parse_numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
+def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
     """Return the numbers in a list such as `0.49,0.48,0.45`.
 
     Raises:
@@ -116,8 +204,6 @@ def parse_numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
         >>> parse_numbers("--mean", "0.49, 0.48")
         (0.49, 0.48)
     """
-    if text is None:
-        return None
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dimple.data.images import Images, load_images
-from dimple.data.locate import locate_dataset
 from dimple.data.source import DataSource, DataSplits, choose_balanced_rows, require_several_classes
 from dimple.errors import SceneError
+from dimple.locations import locate_dataset
 from dimple.manifolds import Manifold
 from dimple.settings import Count, Natural, settings
 from dimple.tensors import generator

@@ -1,6 +1,7 @@
 """Labeled images of a data set, which is named by a short specification such as `mnist:DIR`."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, final
@@ -15,7 +16,8 @@ from dimple.data.readers.mnist import read_fashion_mnist, read_mnist
 from dimple.data.readers.npz import read_npz
 from dimple.data.readers.pixels import RawImages, check_brightness
 from dimple.errors import DataError, UsageError
-from dimple.settings import expand_home, format_value, suggest_word
+from dimple.locations import dataset_path
+from dimple.settings import format_value
 from dimple.tensors import Box
 
 Split = Literal["train", "test"]
@@ -108,22 +110,12 @@ def load_images(spec: str, split: Split) -> Images:
         >>> len(images), images.shape, images.classes[:3]
         (1442, (1, 8, 8), ('0', '1', '2'))
     """
-    kind, _, name = spec.partition(":")
     if split not in ("train", "test"):
         raise UsageError(f"split is {format_value(split)}; choose train or test")
-    if kind == "digits" and not name:
+    kind, path = dataset_path(spec)
+    if path is None:
         return _make_images(_load_digits(split), f"{spec} {split}", max_level=16)
-    if kind not in READERS:
-        hint = suggest_word(kind, ["digits", *READERS], f"choose digits, {':PATH, '.join(READERS)}:PATH")
-        raise UsageError(f"data {format_value(spec)} names no data set; {hint}")
-    if not name:
-        raise UsageError(f"data {format_value(spec)} names no path; write {kind}:PATH")
-    path = expand_home(name)
     try:
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder; check the path in {spec!r}")
-        if not (path.is_file() or path.is_dir()):
-            raise DataError(f"{path}: is neither a regular file nor a folder; check the path in {spec!r}")
         images = READERS[kind](path, split)
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
@@ -139,15 +131,16 @@ def _make_images(images: RawImages, source: str, max_level: int) -> Images:
 
 def _load_digits(split: str) -> RawImages:
     """Return a split of the digits: every fifth image of each class, in the order of the data set, is a test image."""
-    from sklearn.datasets import load_digits  # takes 2 s, and no other data set needs it
-
-    bunch = load_digits()
-    labels = bunch.target.astype(np.int64)
+    # A row has 64 pixels and the class. The import of scikit-learn for its own reader takes as long as that of torch.
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None and package.origin is not None
+    table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", np.int64, delimiter=",")
+    labels = table[:, -1]
     rank = np.zeros(len(labels), dtype=np.int64)
     for number in range(10):
         rank[labels == number] = np.arange(int((labels == number).sum()))
     selected = (rank % 5 == 4) == (split == "test")
-    values = bunch.images[selected].astype(np.uint8)[:, None]
+    values = table[selected, :-1].astype(np.uint8).reshape(-1, 1, 8, 8)
     return RawImages(values, labels[selected], tuple("0123456789"))
 
 

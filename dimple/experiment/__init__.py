@@ -1,22 +1,53 @@
-"""Verbs of the package: the functions behind the commands of the program, for scripts and notebooks too."""
+"""Verbs of the package: the functions behind the commands of the program, for scripts and notebooks too.
 
-from dimple.experiment.outputs.archive import pack
-from dimple.experiment.outputs.export import export_run
-from dimple.experiment.outputs.gallery import build_gallery
-from dimple.experiment.outputs.napari import open_in_napari
-from dimple.experiment.outputs.report import compare, report
-from dimple.experiment.outputs.view import view
-from dimple.experiment.probing.config import ProbeConfig
-from dimple.experiment.probing.in_memory import measure
-from dimple.experiment.probing.measurement import Column, Measurement
-from dimple.experiment.probing.probe import probe
-from dimple.experiment.recorder import Recorder
-from dimple.experiment.run import Run
-from dimple.experiment.simulation.completeness import check_run_completeness
-from dimple.experiment.simulation.simulate_scene import simulate, train
-from dimple.experiment.slices.config import SliceConfig
-from dimple.experiment.slices.slice_network import slice_network
-from dimple.renamed import missing_attribute
+The names are imported on first use: the settings of a verb and the check of its inputs need no torch.
+"""
+
+from typing import TYPE_CHECKING
+
+from dimple.lazy import import_on_use
+
+if TYPE_CHECKING:
+    from dimple.experiment.outputs.archive import pack
+    from dimple.experiment.outputs.export import export_run
+    from dimple.experiment.outputs.gallery import build_gallery
+    from dimple.experiment.outputs.napari import open_in_napari
+    from dimple.experiment.outputs.report import compare, report
+    from dimple.experiment.outputs.view import view
+    from dimple.experiment.probing.config import ProbeConfig
+    from dimple.experiment.probing.estimate import estimate
+    from dimple.experiment.probing.in_memory import measure
+    from dimple.experiment.probing.measurement import Column, Measurement
+    from dimple.experiment.probing.probe import probe
+    from dimple.experiment.recorder import Recorder
+    from dimple.experiment.run import Run
+    from dimple.experiment.simulation.completeness import check_run_completeness
+    from dimple.experiment.simulation.simulate_scene import simulate, train
+    from dimple.experiment.slices.config import SliceConfig
+    from dimple.experiment.slices.slice_network import slice_network
+
+_HOMES = {
+    "Column": "probing.measurement",
+    "Measurement": "probing.measurement",
+    "ProbeConfig": "probing.config",
+    "Recorder": "recorder",
+    "Run": "run",
+    "SliceConfig": "slices.config",
+    "build_gallery": "outputs.gallery",
+    "check_run_completeness": "simulation.completeness",
+    "compare": "outputs.report",
+    "estimate": "probing.estimate",
+    "export_run": "outputs.export",
+    "measure": "probing.in_memory",
+    "open_in_napari": "outputs.napari",
+    "pack": "outputs.archive",
+    "probe": "probing.probe",
+    "report": "outputs.report",
+    "simulate": "simulation.simulate_scene",
+    "slice_network": "slices.slice_network",
+    "train": "simulation.simulate_scene",
+    "view": "outputs.view",
+}
 
 __all__ = [
     "Column",
@@ -28,6 +59,7 @@ __all__ = [
     "build_gallery",
     "check_run_completeness",
     "compare",
+    "estimate",
     "export_run",
     "measure",
     "open_in_napari",
@@ -40,4 +72,4 @@ __all__ = [
     "view",
 ]
 
-__getattr__ = missing_attribute(__name__)
+__getattr__ = import_on_use(__name__, _HOMES)

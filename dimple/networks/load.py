@@ -13,12 +13,13 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from dimple.errors import ModelError, UsageError, describe_cause
+from dimple.locations import require_model_name, require_shape
 from dimple.networks.architecture import Architecture
 from dimple.networks.convnet import ConvNet
 from dimple.networks.resnet import ResNet
 from dimple.networks.weights import load_weights
 from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze, remove_compilation
-from dimple.settings import format_value, suggest_word
+from dimple.settings import format_value
 from dimple.tensors import generator as make_generator
 from dimple.tensors import run_eagerly
 
@@ -79,11 +80,9 @@ def build_model(name: str, generator: torch.Generator | None = None) -> nn.Modul
         >>> build_model("mnist_convnet")(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])
     """
+    require_model_name(name)
     if ":" in name:
         return _import_model(name)
-    if name not in MODELS:
-        hint = suggest_word(name, MODELS, f"choose {', '.join(MODELS)}")
-        raise UsageError(f"model {format_value(name)} is unknown; {hint} (your own code is package.module:factory)")
     model = MODELS[name]
     stream = generator or make_generator(0, "network", name)
     network = model.architecture.build(model.shape, stream, model.classes)
@@ -124,11 +123,7 @@ def check_compatible(network: nn.Module, shape: Sequence[int], classes: int, nam
         ModelError: if the shapes or the numbers of classes differ.
     """
     size = " x ".join(str(side) for side in shape)
-    expected = MODELS[name].shape if name in MODELS else tuple(shape)
-    if expected != tuple(shape):
-        suitable = [other for other, model in MODELS.items() if model.shape == tuple(shape)]
-        hint = f"choose {' or '.join(suitable)}" if suitable else "write your own package.module:factory"
-        raise ModelError(f"{name} takes {' x '.join(map(str, expected))} images, {data} has {size}; {hint}")
+    require_shape(name, shape, data)
     parameters = (tensor for tensor in network.parameters() if tensor.is_floating_point() and not is_lazy(tensor))
     first = next(parameters, torch.zeros(1))
     sample = torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
@@ -163,13 +158,6 @@ def _initialize_lazy(network: nn.Module, sample: torch.Tensor) -> None:
 def _import_model(name: str) -> nn.Module:
     """Return the module that the user's `package.module:attribute` is or returns."""
     module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise UsageError(f"model {format_value(name)} is incomplete; write package.module:factory")
-    if module_name.endswith(".py") or "/" in module_name or module_name.startswith("."):
-        stem = Path(module_name).stem
-        raise UsageError(
-            f"model {format_value(name)} begins with a path; write {stem}:{attribute}, and run in that folder"
-        )
     with _search_working_folder():
         try:
             value: Any = importlib.import_module(module_name)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dimple.errors import ModelError
+from dimple.locations import require_weights_file
 from dimple.networks.fit_names import fit_names, remove_wrappers
 from dimple.networks.weights_format import detect_weights_format, find_first_global
 from dimple.networks.wrappers import NormalizedModel, unwrap
@@ -102,9 +103,7 @@ def read_file(path: Path) -> bytes:
         ModelError: if it is missing, not a regular file, not readable, or larger than 4 GiB.
     """
     try:
-        if not path.is_file():
-            kind = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
-            raise ModelError(f"{path}: {kind}; name a readable weights file, .safetensors or .pt")
+        require_weights_file(path)
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path}: has {path.stat().st_size} bytes; weights files have at most {MAX_BYTES}")
         return path.read_bytes()

@@ -1,6 +1,5 @@
 """A series of checkpoint files as a trajectory, like the snapshots of a run."""
 
-import glob
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -10,12 +9,12 @@ from typing import Self, final
 from torch import nn
 
 from dimple.errors import ModelError
+from dimple.locations import list_weights
 from dimple.networks.load import build_model
 from dimple.networks.weights import load_weights
 from dimple.networks.wrappers import freeze
 from dimple.settings import expand_home
 
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin")
 # A whole number in a file name; not a number before a letter, as in a hash, and not one with decimals, such as 0.85.
 _STEP_NUMBER_PATTERN = re.compile(r"(?<!\d)(?<!\d\.)\d+(?!\.?\d)(?![A-Za-z])")
 
@@ -60,9 +59,7 @@ class Checkpoints:
         Raises:
             ModelError: if no file matches one of the patterns.
         """
-        listed = [patterns] if isinstance(patterns, str) else patterns
-        paths = dict.fromkeys(path for pattern in listed for path in _match_files(pattern))
-        return cls(list(paths), model, state_dict_key)
+        return cls(list_weights(patterns), model, state_dict_key)
 
     def __len__(self) -> int:
         """Return the number of files."""
@@ -78,21 +75,6 @@ class Checkpoints:
             network = freeze(self._network)
             load_weights(network, path, self._state_dict_key)
             yield step, network
-
-
-def _match_files(pattern: str) -> list[str]:
-    """Return the files that match a pattern, or the weights files in a folder."""
-    folder = expand_home(pattern)
-    if folder.is_dir():
-        found = [str(path) for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file()]
-        if not found:
-            raise ModelError(f"{pattern}: holds no weights files ({', '.join(WEIGHTS_SUFFIXES)}); name another folder")
-        return found
-    matches = glob.glob(str(folder), recursive=True)  # noqa: PTH207 (Path.glob refuses an absolute pattern)
-    paths = [path for path in matches if Path(path).is_file()]
-    if not paths:
-        raise ModelError(f"no file matches the pattern {pattern!r}; check it, and put it in quotes for the shell")
-    return paths
 
 
 def natural_sort_key(path: Path) -> list[tuple[int, str]]:

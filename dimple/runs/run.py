@@ -19,6 +19,7 @@ from torch import Tensor
 from dimple.boundary.affine_slice import AffineSlice
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
+from dimple.locations import require_free_folder, require_run, run_path
 from dimple.renamed import (
     ARRAYS,
     new_column,
@@ -31,7 +32,6 @@ from dimple.renamed import (
 from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
 from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
-from dimple.settings import expand_home, format_value
 
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
@@ -82,16 +82,13 @@ class RunFolder:
             RunError: if the folder is missing, is not a run or has a newer format, or if the file is damaged or is not
                 a packed run.
         """
-        path = _expand(path)
+        path = run_path(path)
+        require_run(path)
         archive_path = path if path.is_file() else None
         if archive_path is not None:
             path = unpack(archive_path, RUN_FILES_PATTERN)
-        if not path.is_dir():
-            raise RunError(f"{path}: no such run folder; make one with dimple simulate SCENE --out {path}")
         try:
             info = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"{path}: holds no run.json, so it is not a run of dimple; name a run folder") from None
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{path / 'run.json'}: cannot be read ({error}); make the run again with force=True"
@@ -133,13 +130,10 @@ class RunFolder:
         Raises:
             RunError: if the folder holds a finished run, a run with other settings, or other files.
         """
-        path = _expand(path)
-        if path.is_file():
-            raise RunError(f"{path}: is a file, but a run is a folder; choose another out=")
+        path = run_path(path)
+        require_free_folder(path, force)
         try:
             if path.exists() and any(path.iterdir()):
-                if not (path / "run.json").exists():
-                    raise RunError(f"{path}: is not empty and holds no run; choose another out=")
                 existing = cls.open(path)
                 if not force:
                     return existing._resume(info, settings_text)
@@ -155,10 +149,6 @@ class RunFolder:
         return run
 
     def _resume(self, info: dict[str, Any], settings_text: str) -> Self:
-        if self.info.get("status") == "complete":
-            raise RunError(
-                f"{self.path}: already holds a finished run; choose another out=, or force=True to replace it"
-            )
         if self._is_old:
             raise RunError(
                 f"{self.path}: holds an unfinished run of dimple 0.1, which cannot be continued; {CHOOSE_ANOTHER}"
@@ -458,17 +448,3 @@ def _read_only(arrays: Arrays) -> Arrays:
     for array in arrays.values():
         array.flags.writeable = False
     return arrays
-
-
-def _expand(path: Path | str) -> Path:
-    """Return a path with the home folder for a leading tilde.
-
-    Raises:
-        RunError: if a name in the path is too long for the file system.
-    """
-    path = expand_home(path)
-    try:
-        path.exists()
-    except OSError as error:
-        raise RunError(f"{format_value(str(path))}: cannot be used ({error.strerror}); choose another path") from None
-    return path

@@ -3,8 +3,9 @@
 The names are imported on first use: finding a scene and checking its keys needs no torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dimple.lazy import import_on_use
 
 if TYPE_CHECKING:
     from dimple.scene.find import check_scene_names, find_scene, shipped_scenes
@@ -35,7 +36,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"dimple.scene.{_HOMES[name]}"), name)
+__getattr__ = import_on_use(__name__, _HOMES)

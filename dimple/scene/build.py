@@ -1,4 +1,4 @@
-"""Construction of settings objects from the nodes of a scene file, with errors that give file and line."""
+"""Construction of settings objects from the nodes of a scene file, with errors that give file, line and column."""
 
 import contextlib
 import dataclasses
@@ -30,8 +30,8 @@ def build(node: YamlNode, cls: type[T], families: Families) -> T:
         families: the base class of each family with the table of its members.
 
     Raises:
-        SceneError: with the file, the line, the dotted key, its value and the violated rule; one sentence for each
-            mistake.
+        SceneError: with the file, line and column, the dotted key, its value and the violated rule; one sentence for
+            each mistake.
 
     Example:
         >>> from dimple.manifolds import MANIFOLDS, Manifold
@@ -46,7 +46,7 @@ def build(node: YamlNode, cls: type[T], families: Families) -> T:
         Sketch(manifold=Sphere(dim=2, radius=0.3), seed=0)
         >>> build(parse_yaml("manifold: {kind: spere}", "a.yaml"), Sketch, families)
         Traceback (most recent call last):
-        dimple.errors.SceneError: a.yaml:1: manifold.kind is 'spere'; did you mean 'sphere'?
+        dimple.errors.SceneError: a.yaml:1:12: manifold.kind is 'spere'; did you mean 'sphere'?
     """
     return _build_object(node, NestedField(cls), "", None, families)  # type: ignore[no-any-return]
 
@@ -55,7 +55,7 @@ def _build_field(node: YamlNode, annotation: Any, path: str, default: Any, famil
     """Return the value of one field: a plain value, an object or a tuple of objects."""
     form = parse_annotation(annotation, families)
     if form is None:
-        return _build_value(node, annotation, path)
+        return build_value(node, annotation, path)
     if form.is_optional and node.content is None:
         return None
     if not form.is_list:
@@ -75,7 +75,7 @@ def _build_field(node: YamlNode, annotation: Any, path: str, default: Any, famil
     return tuple(items)
 
 
-def _build_value(node: YamlNode, annotation: Any, path: str) -> Any:
+def build_value(node: YamlNode, annotation: Any, path: str) -> Any:
     """Return a value without fields after a check against its annotation."""
     try:
         return validate_field("", path, annotation, node.to_python())

@@ -3,15 +3,20 @@
 Nothing here imports torch, so that a mistake in a name is answered in a moment.
 """
 
+import contextlib
 import functools
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Union
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import AllowInfNan, Strict
 
 import dimple
-from dimple.errors import SceneError
-from dimple.scene.build import unknown_key_message, unknown_kind_message
+from dimple.errors import DivergedError, SceneError
+from dimple.scene.build import build_value, unknown_key_message, unknown_kind_message
 from dimple.scene.overrides import override
 from dimple.scene.yaml_nodes import YamlNode, join_path, parse_yaml
 from dimple.scene.yaml_text import read_text
@@ -20,6 +25,20 @@ from dimple.settings import expand_home, suggest_word
 # The JSON Schema of scene files, exported from the classes.
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 Schema = dict[str, Any]
+# The types and the rules of plain values by their names in the schema.
+PLAIN_TYPES: dict[str, Any] = {
+    "boolean": bool, "integer": int, "number": Annotated[float, AllowInfNan(False)], "string": str,
+}  # fmt: skip
+RULES: dict[str, Callable[[Any], Any]] = {
+    "exclusiveMaximum": Lt,
+    "exclusiveMinimum": Gt,
+    "maxItems": MaxLen,
+    "maxLength": MaxLen,
+    "maximum": Le,
+    "minItems": MinLen,
+    "minLength": MinLen,
+    "minimum": Ge,
+}
 
 
 def shipped_scenes() -> dict[str, Path]:
@@ -71,10 +90,15 @@ def parse_scene(
     return node
 
 
-def check_scene_names(name: str, overrides: Sequence[str] = ()) -> None:
-    """Refuse a scene that is missing, that cannot be read, or that has unknown keys or kinds.
+def check_scene_names(
+    name: str, overrides: Sequence[str] = (), seed: int | None = None, resolution: int | None = None
+) -> YamlNode:
+    """Refuse a scene that is missing, that cannot be read, or that has unknown keys or kinds, or values out of range.
 
-    Values are checked by `load_scene`.
+    Rules about several values are checked by `load_scene`, which has the same arguments.
+
+    Returns:
+        The scene with the changes.
 
     Raises:
         SceneError: with one sentence for each mistake, as `load_scene` writes it.
@@ -86,9 +110,36 @@ def check_scene_names(name: str, overrides: Sequence[str] = ()) -> None:
     """
     path = find_scene(name)
     mistakes: list[str] = []
-    _check(parse_scene(read_text(path), path, overrides), _schema(), "", mistakes)
+    node = parse_scene(read_text(path), path, overrides, seed, resolution)
+    _check(node, _schema(), "", mistakes)
     if mistakes:
         raise SceneError(*mistakes)
+    return node
+
+
+@contextlib.contextmanager
+def locate_mistakes(node: YamlNode) -> Iterator[None]:
+    r"""Give the errors of a block about a scene the place of the key that they begin with, or else of the scene.
+
+    Example:
+        >>> with locate_mistakes(parse_yaml("seed: 1\nlevelset: {kind: dense}", "a.yaml")):
+        ...     raise SceneError("levelset: this manifold has no mesh")
+        Traceback (most recent call last):
+        dimple.errors.SceneError: a.yaml:2:1: levelset: this manifold has no mesh
+    """
+    try:
+        yield
+    except (SceneError, DivergedError) as error:
+        kind = DivergedError if isinstance(error, DivergedError) else SceneError
+        raise kind(*(_with_place(str(sentence), node) for sentence in error.args)) from error
+
+
+def _with_place(sentence: str, node: YamlNode) -> str:
+    first = sentence.partition(" ")[0]
+    if first.startswith("--") or re.search(r":\d+:\d+:$", first):
+        return sentence
+    keys = [int(key) if key.isdecimal() else key for key in re.findall(r"\w+", first)]
+    return f"{node.resolve(keys, '')[0].source_location}: {sentence}"
 
 
 @functools.cache
@@ -98,7 +149,17 @@ def _schema() -> Schema:
 
 
 def _check(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> None:
-    """Append a sentence for each unknown key and kind of a node."""
+    """Append a sentence for each unknown key and kind of a node, and for each value that breaks its rule."""
+    annotation = _annotation(schema)
+    if annotation is not None:
+        try:
+            build_value(node, annotation, path)
+        except SceneError as error:
+            mistakes.extend(error.args)
+        return
+    word = node.content
+    if "enum" in schema and isinstance(word, str) and word not in schema["enum"] and ":" not in word:
+        mistakes.append(unknown_kind_message(node, path, word, schema["enum"]))
     if isinstance(node.content, list) and "items" in schema:
         for index, item in enumerate(node.content):
             _check(item, schema["items"], join_path(path, index), mistakes)
@@ -113,6 +174,38 @@ def _check(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> No
         elif properties:
             known = {kind: [*member["properties"]] for kind, member in members.items()}
             mistakes.append(unknown_key_message(child, key, path, [*properties], known))
+
+
+def _annotation(schema: Schema) -> Any:
+    """Return the annotation of a plain value, from which its schema was made; None for other values."""
+    kind = schema.get("type")
+    found: Any
+    if "anyOf" in schema:
+        options = [_annotation(option) for option in schema["anyOf"]]
+        found = None if None in options else Union[tuple(options)]  # noqa: UP007 (the options are computed)
+    elif "enum" in schema:
+        found = None if kind is None else Literal[tuple(schema["enum"])]
+    elif kind == "array":
+        found = _tuple_annotation(schema)
+    elif kind == "null":
+        found = type(None)
+    else:
+        found = Annotated[PLAIN_TYPES[kind], Strict(), *_rules(schema)] if kind in PLAIN_TYPES else None
+    return found
+
+
+def _tuple_annotation(schema: Schema) -> Any:
+    items = [_annotation(item) for item in schema.get("prefixItems", [schema.get("items", {})])]
+    if None in items:
+        return None
+    if "prefixItems" in schema:
+        return tuple[tuple(items)]  # type: ignore[misc]
+    rules = _rules(schema)
+    return Annotated[tuple[items[0], ...], *rules] if rules else tuple[items[0], ...]  # type: ignore[valid-type]
+
+
+def _rules(schema: Schema) -> list[Any]:
+    return [rule(schema[key]) for key, rule in RULES.items() if key in schema]
 
 
 def _pick(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> tuple[Schema, dict[str, Schema]]:

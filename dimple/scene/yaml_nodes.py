@@ -21,6 +21,9 @@ from dimple.settings import format_value
 Scalar: TypeAlias = str | int | float | bool | None
 Content: TypeAlias = "Scalar | dict[str, YamlNode] | list[YamlNode]"
 
+# Line and column.
+Place: TypeAlias = tuple[int, int]
+
 MAX_DEPTH = 32
 MAX_INTEGER_DIGITS = 100
 NULL_PATTERN = re.compile(r"~|null|Null|NULL|")
@@ -36,7 +39,8 @@ class YamlNode:
 
     Attributes:
         content: a scalar, a dict from key to node or a list of nodes.
-        source_location: `scenes/torus.yaml:4`, or `--set training.steps` for a value from the command line.
+        source_location: `scenes/torus.yaml:4:3` (line and column of the key), or `--set training.steps` for a value
+            from the command line.
     """
 
     content: Content
@@ -92,14 +96,14 @@ def parse_yaml(text: str, file: str) -> YamlNode:
     r"""Parse the text of the scene file `file`, which holds one mapping.
 
     Raises:
-        SceneError: if the text uses more of YAML than scenes may, with the file and the line.
+        SceneError: if the text uses more of YAML than scenes may, with the file, the line and the column.
 
     Example:
         >>> parse_yaml("seed: 1\nseed: 2", "x.yaml")
         Traceback (most recent call last):
-        dimple.errors.SceneError: x.yaml:2: duplicate key seed (lines 1 and 2); keep one of them
+        dimple.errors.SceneError: x.yaml:2:1: duplicate key seed (lines 1 and 2); keep one of them
     """
-    node = _YamlParser(text, file, show_lines=True).parse_document()
+    node = _YamlParser(text, file, show_places=True).parse_document()
     if not isinstance(node.content, dict):
         found = {list: "a list", type(None): "nothing"}.get(type(node.content), "a single value")
         raise SceneError(f"{node.source_location}: expected one mapping with keys such as `manifold:`, found {found}")
@@ -113,8 +117,8 @@ def parse_value(text: str, source_location: str) -> YamlNode:
         >>> parse_value("[1, 2.5]", "--set film.size").to_python()
         [1, 2.5]
     """
-    require_printable(text, lambda _: source_location)
-    return _YamlParser(text, source_location, show_lines=False).parse_document()
+    require_printable(text, lambda _, column: f"{source_location}, column {column}")
+    return _YamlParser(text, source_location, show_places=False).parse_document()
 
 
 def parse_scalar(text: str) -> Scalar:
@@ -135,17 +139,24 @@ def parse_scalar(text: str) -> Scalar:
     return text
 
 
+def _place(mark: Any) -> Place | None:
+    """Return the line and the column of a mark, both counted from 1."""
+    return None if mark is None else (mark.line + 1, mark.column + 1)
+
+
 class _YamlParser:
     """A parser of one document; it reads the flat event stream of PyYAML, so it can limit the nesting depth."""
 
-    def __init__(self, text: str, source: str, *, show_lines: bool) -> None:
+    def __init__(self, text: str, source: str, *, show_places: bool) -> None:
         self.source = source
-        self.show_lines = show_lines
-        self.line = 1
+        self.show_places = show_places
+        # Line and column.
+        self.place = (1, 1)
         self.events = self._read_events(text)
 
-    def source_location(self, line: int | None = None) -> str:
-        return f"{self.source}:{line or self.line}" if self.show_lines else self.source
+    def source_location(self, place: Place | None = None) -> str:
+        line, column = place or self.place
+        return f"{self.source}:{line}:{column}" if self.show_places else self.source
 
     def parse_document(self) -> YamlNode:
         """Parse the only document of the text; an empty text is null."""
@@ -162,13 +173,12 @@ class _YamlParser:
     def _read_events(self, text: str) -> Iterator[yaml.Event]:
         try:
             for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                self.line = event.start_mark.line + 1 if event.start_mark else self.line
+                self.place = _place(event.start_mark) or self.place
                 yield event
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            line = 1 if mark is None else mark.line + 1
-            column = 1 if mark is None else mark.column + 1
-            raise SceneError(f"{self.source_location(line)}: is not YAML at column {column}: {error.problem}") from None
+            place = _place(error.problem_mark) or (1, 1)
+            location = self.source_location(place) if self.show_places else f"{self.source}, column {place[1]}"
+            raise SceneError(f"{location}: is not YAML: {error.problem}") from None
         except (ValueError, OverflowError):
             # PyYAML converts the digits of \U escapes and %YAML directives without a check.
             raise SceneError(
@@ -212,23 +222,20 @@ class _YamlParser:
 
     def _read_mapping(self, path: str, depth: int) -> dict[str, YamlNode]:
         entries: dict[str, YamlNode] = {}
-        lines: dict[str, int] = {}
+        places: dict[str, Place] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            line = self.line
+            place = self.place
             key = self._read_key(event, path, depth)
             if key in entries:
-                numbers = f" (lines {lines[key]} and {line})" if self.show_lines and lines[key] != line else ""
+                lines = (places[key][0], place[0])
+                numbers = f" (lines {lines[0]} and {lines[1]})" if self.show_places and lines[0] != lines[1] else ""
                 raise SceneError(
-                    f"{self.source_location(line)}: duplicate key {join_path(path, key)}{numbers}; keep one of them"
+                    f"{self.source_location(place)}: duplicate key {join_path(path, key)}{numbers}; keep one of them"
                 )
             value = self._read_node(next(self.events), join_path(path, key), depth + 1)
-            # An error about a nested mapping gives the line of its key and not of its first entry.
-            entries[key] = (
-                value
-                if self.source_location(line) == value.source_location
-                else replace(value, source_location=self.source_location(line))
-            )
-            lines[key] = line
+            # An error about a value gives the place of its key, also where the value begins on a later line.
+            entries[key] = replace(value, source_location=self.source_location(place))
+            places[key] = place
         return entries
 
     def _read_key(self, event: yaml.Event, path: str, depth: int) -> str:

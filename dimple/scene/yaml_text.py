@@ -48,25 +48,25 @@ def decode(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         line, column = _line_and_column(data[: error.start].decode("utf-8"))
         raise SceneError(
-            f"{file}:{line}: column {column} holds the byte 0x{data[error.start]:02x}, which is not UTF-8; "
+            f"{file}:{line}:{column}: holds the byte 0x{data[error.start]:02x}, which is not UTF-8; "
             "save the file as UTF-8"
         ) from None
-    require_printable(text, lambda line: f"{file}:{line}")
+    require_printable(text, lambda line, column: f"{file}:{line}:{column}")
     return text
 
 
-def require_printable(text: str, source_location: Callable[[int], str]) -> None:
+def require_printable(text: str, source_location: Callable[[int, int], str]) -> None:
     """Refuse control characters, which an editor may hide, and tabs in the indentation, which YAML forbids."""
     control = Reader.NON_PRINTABLE.search(text)
     if control:
         line, column = _line_and_column(text[: control.start()])
         raise SceneError(
-            f"{source_location(line)}: column {column} holds the control character {control.group()!r}; remove it, "
+            f"{source_location(line, column)}: holds the control character {control.group()!r}; remove it, "
             'or write it as an escape in "double quotes"'
         )
     for number, line_text in enumerate(text.split("\n"), start=1):
         if "\t" in line_text[: len(line_text) - len(line_text.lstrip())]:
-            raise SceneError(f"{source_location(number)}: is indented with a tab; YAML is indented with spaces")
+            raise SceneError(f"{source_location(number, 1)}: is indented with a tab; YAML is indented with spaces")
 
 
 def _line_and_column(prefix: str) -> tuple[int, int]:

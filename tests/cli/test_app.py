@@ -32,7 +32,7 @@ def test_json_is_one_line_and_the_only_thing_on_stdout(
 ) -> None:
     out = tmp_path / "run"
     code, stdout, stderr = run(monkeypatch, capsys, "simulate", "line_in_2d", "--out", str(out), "--json", *SHORT)
-    assert (code, stderr) == (0, "")
+    assert code == 0, stderr
     assert stdout.count("\n") == 1
     line = json.loads(stdout)
     assert line["run"] == str(out) and line["steps"] == 5
@@ -77,7 +77,8 @@ def test_an_invalid_scene_gives_one_line_with_its_position(
     code, stdout, stderr = run(monkeypatch, capsys, "simulate", "x.yaml")
     assert (code, stdout) == (3, "")
     assert stderr.startswith("dimple: ") and stderr.count("\n") == 1
-    assert message in stderr
+    assert re.search(r"x\.yaml:\d+:\d+: ", stderr)
+    assert message in re.sub(r"(x\.yaml:\d+):\d+", r"\1", stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.yaml"]
 
 
@@ -89,8 +90,8 @@ def test_all_mistakes_of_a_scene_are_reported_together(
     code, stdout, stderr = run(monkeypatch, capsys, "scenes", "check", "x.yaml")
     assert (code, stdout) == (3, "")
     lines = stderr.splitlines()
-    assert [line[: line.index(" ", 8)] for line in lines] == [f"dimple: x.yaml:{n}:" for n in (2, 1, 5, 4)]
-    assert "seed is -1" in lines[0] and "manifold.raduis" in lines[1] and "training.lr is 'fast'" in lines[2]
+    assert [line.split()[1] for line in lines] == ["x.yaml:1:26:", "x.yaml:2:1:", "x.yaml:4:3:", "x.yaml:5:3:"]
+    assert "seed is -1" in lines[1] and "manifold.raduis" in lines[0] and "training.lr is 'fast'" in lines[3]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,6 @@ def test_all_mistakes_of_a_scene_are_reported_together(
         (["simulate", "sphere_in_3d", "--jobs", "0"], 2, "--jobs is 0"),
         (["view", "nowhere"], 5, "nowhere: no such run folder"),
         (["report", "nowhere"], 5, "nowhere: no such run folder"),
-        (["report", "nowhere", "elsewhere"], 5, "nowhere: no such run folder"),
         (["probe", "--model", "resnet21"], 2, "did you mean 'resnet"),
         (["probe", "--probe", "margn"], 2, "--probe is margn; did you mean 'margin'? (choose from"),
         (["probe", "--probe", "xyz"], 2, "--probe is xyz; choose from"),
@@ -126,10 +126,10 @@ def test_all_mistakes_of_a_scene_are_reported_together(
         (["slice", "--run", "r", "--model", "digits_convnet"], 2, "leave out --model"),
         (["probe", "--model", "resnet20"], 4, "resnet20"),
         (["probe", "--model", "code/zoo.py:net"], 2, "begins with a path; write zoo:net, and run in that folder"),
-        (["probe", "--data", "npz:empty"], 4, "empty: is a folder, not an .npz file"),
+        (["probe", "--data", "npz:empty", "--weights", "none"], 4, "empty: is a folder, not an .npz file"),
         (["probe", "--weights", "none.pt"], 4, "none.pt"),
         (["probe", "--weights", "empty.pt"], 4, "empty.pt"),
-        (["probe", "--data", "cifar10:empty", "--model", "resnet20"], 4, "empty"),
+        (["probe", "--data", "cifar10:empty", "--model", "resnet20", "--weights", "none"], 4, "empty"),
         (["probe", "--data", "imagenet:x"], 2, "imagenet"),
         (["probe", "--probe", "margins"], 2, "margins"),
         (["probe", "--norm", "l3"], 2, "--norm is 'l3'"),
@@ -184,7 +184,7 @@ def test_a_terminal_of_80_columns_shows_every_summary_in_full(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     code, stdout, _ = run(monkeypatch, capsys, *words, "--help")
-    summaries = stdout.partition("Commands:\n")[2].splitlines()
+    summaries = stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert code == 0 and len(summaries) >= 5
     assert all(summary.startswith("  ") and summary.endswith(".") for summary in summaries)
     assert not any(summary.endswith("...") for summary in summaries)

@@ -139,7 +139,7 @@ def test_a_compiled_network_is_measured(monkeypatch: pytest.MonkeyPatch, capsys:
         words = (*PROBE, "--probe", "curvature", "--force", "--model", f"dimple_cli_networks:{name}", "--json")
         code, _, stderr = run(monkeypatch, capsys, *words)
         assert (code, stderr) == (0, "")
-    code, _, stderr = run(monkeypatch, capsys, *PROBE, "--model", "dimple_cli_networks:scripted")
+    code, _, stderr = run(monkeypatch, capsys, *PROBE, "--force", "--model", "dimple_cli_networks:scripted")
     assert code == 4 and "is a TorchScript program; give the nn.Module that it was made of" in stderr
 
 

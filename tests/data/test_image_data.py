@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from dimple.data import CIFAR10, MNIST, Digits, ImageArrays, load_images
-from dimple.data.locate import locate_dataset
 from dimple.data.source import choose_balanced_rows
 from dimple.errors import MissingDataError, SceneError, UsageError
+from dimple.locations import locate_dataset
 
 
 def test_all_images_are_those_of_the_data_set() -> None:

@@ -92,11 +92,11 @@ MISTAKES = {
     "backdrop.corners.0=1": "--set backdrop.corners[0]: backdrop.corners is not in the scene file "
     "and has no list item 0; give the full value, as in --set 'backdrop.corners=...'",
     "seed.low=1": "--set seed.low: seed is 0 and has no key low; give the full value, as in --set 'seed=...'",
-    "seed=[1": "--set seed: is not YAML at column 3: expected ',' or ']', but got '<stream end>'",
+    "seed=[1": "--set seed, column 3: is not YAML: expected ',' or ']', but got '<stream end>'",
     "seed=!!int 1": "--set seed: tags are not allowed ('tag:yaml.org,2002:int'); write the plain value",
     "film={spin: true, spin: false}": "--set film: duplicate key spin; keep one of them",
     "seed=" + "1" * 5000: "--set seed: the value is a number of 5000 digits; it must have at most 100",
-    "name=\x1b[31m": "--set name: column 1 holds the control character '\\x1b'; remove it, or write it as an "
+    "name=\x1b[31m": "--set name, column 1: holds the control character '\\x1b'; remove it, or write it as an "
     'escape in "double quotes"',
 }
 

@@ -15,91 +15,91 @@ from dimple.scene.yaml_nodes import MAX_DEPTH, parse_scalar, parse_value, parse_
 LAUGHS = "a: &a [x, x]\n" + "\n".join(f"k{i}: &k{i} [*a, *a]" for i in range(40))
 
 REFUSED = {
-    "duplicate key": ("seed: 1\nseed: 2", "x.yaml:2: duplicate key seed (lines 1 and 2); keep one of them"),
+    "duplicate key": ("seed: 1\nseed: 2", "x.yaml:2:1: duplicate key seed (lines 1 and 2); keep one of them"),
     "nested duplicate": (
         "film:\n  spin: true\n  size: [1, 2]\n  spin: false",
-        "x.yaml:4: duplicate key film.spin (lines 2 and 4); keep one of them",
+        "x.yaml:4:3: duplicate key film.spin (lines 2 and 4); keep one of them",
     ),
-    "duplicate in one line": ("{a: 1, b: 2, a: 3}", "x.yaml:1: duplicate key a; keep one of them"),
+    "duplicate in one line": ("{a: 1, b: 2, a: 3}", "x.yaml:1:14: duplicate key a; keep one of them"),
     "quoted duplicate": (
         "seed: 1\n'seed': 2",
-        "x.yaml:2: duplicate key seed (lines 1 and 2); keep one of them",
+        "x.yaml:2:1: duplicate key seed (lines 1 and 2); keep one of them",
     ),
     "python tag": (
         "seed: 1\nname: !!python/object/apply:posix ['true']",
-        "x.yaml:2: tags are not allowed ('tag:yaml.org,2002:python/object/apply:posix'); write the plain value",
+        "x.yaml:2:7: tags are not allowed ('tag:yaml.org,2002:python/object/apply:posix'); write the plain value",
     ),
     "harmless tag": (
         "name: !!str 5",
-        "x.yaml:1: tags are not allowed ('tag:yaml.org,2002:str'); write the plain value",
+        "x.yaml:1:7: tags are not allowed ('tag:yaml.org,2002:str'); write the plain value",
     ),
     "own tag": (
         "a: 1\nname: !mine {b: 1}",
-        "x.yaml:2: tags are not allowed ('!mine'); write the plain value",
+        "x.yaml:2:7: tags are not allowed ('!mine'); write the plain value",
     ),
-    "anchor": ("a: &b 1", "x.yaml:1: aliases are not allowed (&b); write the value out where it is used"),
+    "anchor": ("a: &b 1", "x.yaml:1:4: aliases are not allowed (&b); write the value out where it is used"),
     "recursive alias": (
         "a: &b [*b]",
-        "x.yaml:1: aliases are not allowed (&b); write the value out where it is used",
+        "x.yaml:1:4: aliases are not allowed (&b); write the value out where it is used",
     ),
     "unknown alias": (
         "a: *b",
-        "x.yaml:1: aliases are not allowed (&b); write the value out where it is used",
+        "x.yaml:1:4: aliases are not allowed (&b); write the value out where it is used",
     ),
     "billion laughs": (
         LAUGHS,
-        "x.yaml:1: aliases are not allowed (&a); write the value out where it is used",
+        "x.yaml:1:4: aliases are not allowed (&a); write the value out where it is used",
     ),
     "merge key": (
         "film:\n  <<: {spin: true}",
-        "x.yaml:2: merge keys (<<) are not allowed; write the keys out where they are used",
+        "x.yaml:2:3: merge keys (<<) are not allowed; write the keys out where they are used",
     ),
-    "empty": ("", "x.yaml:1: expected one mapping with keys such as `manifold:`, found nothing"),
+    "empty": ("", "x.yaml:1:1: expected one mapping with keys such as `manifold:`, found nothing"),
     "comments only": (
         "# nothing\n",
-        "x.yaml:2: expected one mapping with keys such as `manifold:`, found nothing",
+        "x.yaml:2:1: expected one mapping with keys such as `manifold:`, found nothing",
     ),
     "scalar root": (
         "torus",
-        "x.yaml:1: expected one mapping with keys such as `manifold:`, found a single value",
+        "x.yaml:1:1: expected one mapping with keys such as `manifold:`, found a single value",
     ),
-    "list root": ("\n- a\n- b", "x.yaml:2: expected one mapping with keys such as `manifold:`, found a list"),
+    "list root": ("\n- a\n- b", "x.yaml:2:1: expected one mapping with keys such as `manifold:`, found a list"),
     "two documents": (
         "a: 1\n---\nb: 2",
-        "x.yaml:2: a second document begins here; a scene file holds one mapping",
+        "x.yaml:2:1: a second document begins here; a scene file holds one mapping",
     ),
-    "number key": ("a: 1\n3: 2", "x.yaml:2: the key 3 is not a string; keys are strings"),
-    "truth key": ("true: 2", "x.yaml:1: the key True is not a string; keys are strings"),
-    "null key": ("~: 2", "x.yaml:1: the key None is not a string; keys are strings"),
-    "list key": ("? [a, b]\n: 2", "x.yaml:1: a list or a mapping cannot be a key; keys are strings"),
-    "deep lists": ("a: " + "[" * 2000, "x.yaml:1: is nested too deep; a scene has at most 32 levels"),
+    "number key": ("a: 1\n3: 2", "x.yaml:2:1: the key 3 is not a string; keys are strings"),
+    "truth key": ("true: 2", "x.yaml:1:1: the key True is not a string; keys are strings"),
+    "null key": ("~: 2", "x.yaml:1:1: the key None is not a string; keys are strings"),
+    "list key": ("? [a, b]\n: 2", "x.yaml:1:3: a list or a mapping cannot be a key; keys are strings"),
+    "deep lists": ("a: " + "[" * 2000, "x.yaml:1:35: is nested too deep; a scene has at most 32 levels"),
     "deep mappings": (
         "\n".join("  " * level + "a:" for level in range(2000)),
-        "x.yaml:33: is nested too deep; a scene has at most 32 levels",
+        "x.yaml:33:65: is nested too deep; a scene has at most 32 levels",
     ),
     "5000 digits": (
         "a:\n  seed: " + "7" * 5000,
-        "x.yaml:2: a.seed is a number of 5000 digits; it must have at most 100",
+        "x.yaml:2:9: a.seed is a number of 5000 digits; it must have at most 100",
     ),
     "hex digits": (
         "b: [1, 0x" + "f" * 9000 + "]",
-        "x.yaml:1: b[1] is a number of 9002 digits; it must have at most 100",
+        "x.yaml:1:8: b[1] is a number of 9002 digits; it must have at most 100",
     ),
     "unclosed list": (
         "a: 1\nb: [1, 2\n",
-        "x.yaml:3: is not YAML at column 1: expected ',' or ']', but got '<stream end>'",
+        "x.yaml:3:1: is not YAML: expected ',' or ']', but got '<stream end>'",
     ),
     "colon in value": (
         "name: a: b",
-        "x.yaml:1: is not YAML at column 8: mapping values are not allowed here",
+        "x.yaml:1:8: is not YAML: mapping values are not allowed here",
     ),
     "tab before value": (
         "a: 1\nb:\t@",
-        "x.yaml:2: is not YAML at column 3: found character '\\t' that cannot start any token",
+        "x.yaml:2:3: is not YAML: found character '\\t' that cannot start any token",
     ),
     "beyond unicode": (
         'a: 1\nb: "\\UFFFFFFFF"',
-        "x.yaml:2: an escape from this line on is not a character; remove it",
+        "x.yaml:2:1: an escape from this line on is not a character; remove it",
     ),
 }
 
@@ -154,7 +154,7 @@ def test_quotes_and_blocks_make_strings() -> None:
     assert node.to_python() == {"a": "1", "b": "noA", "c": "12\n", "d": "1 2"}
 
 
-def test_locations_are_the_lines_of_keys_and_items() -> None:
+def test_locations_are_the_places_of_keys_and_items() -> None:
     node = parse_yaml("---\na:\n  b:\n    7\nc: [1,\n    2]\nd:\n- {e: 3}\n...\n", "x.yaml")
     found = {
         path: node.resolve(keys, "")[0].source_location
@@ -166,7 +166,7 @@ def test_locations_are_the_lines_of_keys_and_items() -> None:
         ]
         if node.resolve(keys, "")[1] == path
     }
-    assert found == {"a": "x.yaml:2", "a.b": "x.yaml:3", "c[1]": "x.yaml:6", "d[0].e": "x.yaml:8"}
+    assert found == {"a": "x.yaml:2:1", "a.b": "x.yaml:3:3", "c[1]": "x.yaml:6:5", "d[0].e": "x.yaml:8:4"}
 
 
 def test_a_value_from_the_command_line_has_its_flag_as_location() -> None:

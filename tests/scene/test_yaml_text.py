@@ -12,21 +12,21 @@ REMEDY = 'remove it, or write it as an escape in "double quotes"'
 BAD_BYTES = {
     "not utf-8": (
         b"name: a\nnote: caf\xe9\n",
-        ":2: column 10 holds the byte 0xe9, which is not UTF-8; save the file as UTF-8",
+        ":2:10: holds the byte 0xe9, which is not UTF-8; save the file as UTF-8",
     ),
     "utf-16": ("name: a".encode("utf-16"), ": is UTF-16; save it as UTF-8"),
     "nul": (
         b"name: a\n\nseed: 1\x00\n",
-        ":3: column 8 holds the control character '\\x00'; " + REMEDY,
+        ":3:8: holds the control character '\\x00'; " + REMEDY,
     ),
     "escape sequence": (
         b"name: \x1b[31mred\n",
-        ":1: column 7 holds the control character '\\x1b'; " + REMEDY,
+        ":1:7: holds the control character '\\x1b'; " + REMEDY,
     ),
-    "tab": (b"film:\n\tspin: true\n", ":2: is indented with a tab; YAML is indented with spaces"),
+    "tab": (b"film:\n\tspin: true\n", ":2:1: is indented with a tab; YAML is indented with spaces"),
     "tab after spaces": (
         b"a: 1\nfilm:\n  \tspin: true\n",
-        ":3: is indented with a tab; YAML is indented with spaces",
+        ":3:1: is indented with a tab; YAML is indented with spaces",
     ),
     "huge": (
         b"#" * 1_000_001,

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeAlias, final
 
 import torch
 
-from dimple.data.locate import locate_dataset
 from dimple.errors import MissingDataError
+from dimple.locations import locate_dataset
 from dimple.scene import load_scene
 
 Row: TypeAlias = dict[str, float]

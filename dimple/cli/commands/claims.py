@@ -27,12 +27,16 @@ def claims(
     ] = None,
     list_only: Annotated[bool, typer.Option("--list", help="Print the claims, and run nothing.")] = False,
     show: Annotated[
-        str | None, typer.Option(metavar="CLAIM", help="Print all that is written down about a claim, and run nothing.")
+        str | None,
+        typer.Option(
+            metavar="CLAIM", help="Print all that is written down about a claim, and run nothing.  [default: none]"
+        ),
     ] = None,
     verify: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Recompute the verdicts of a claims.json from its rows; exits 5 if they differ."
+            metavar="FILE",
+            help="Recompute the verdicts of a claims.json from its rows; exits 5 if they differ.  [default: none]",
         ),
     ] = None,
     full: Annotated[

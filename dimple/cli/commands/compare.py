@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dimple.cli.flags import require_runs
+
 
 def compare(
     runs: Annotated[
@@ -16,6 +18,7 @@ def compare(
 
     The page has their differences, all statistics and the distributions, and needs no other file.
     """
+    require_runs(*runs)
     from dimple import experiment
 
     typer.echo(str(experiment.compare(runs, out)))

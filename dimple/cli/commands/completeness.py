@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dimple.cli import console
-from dimple.cli.flags import JsonOption
+from dimple.cli.flags import JsonOption, require_runs
 
 
 def completeness(
@@ -25,6 +25,7 @@ def completeness(
 
     Where the proof does not succeed, the command prints how much of the box is undecided.
     """
+    require_runs(run)
     import torch
 
     from dimple import experiment

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dimple.cli.flags import require_runs
 from dimple.errors import UsageError
 
 
@@ -30,11 +31,12 @@ def export(
     The suffix of each file decides its format, for example .png for a sheet of key frames. Two runs are drawn side by
     side, with one camera and one time axis.
     """
-    from dimple import experiment
-
     sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if sides is None:
         raise UsageError(f"--size is {size!r}; write it as width x height in pixels, such as 1280x720")
+    require_runs(run, other)
+    from dimple import experiment
+
     paths = experiment.export_run(run, out or (), fps, (int(sides[1]), int(sides[2])), other=other)
     for path in paths:
         typer.echo(str(path))

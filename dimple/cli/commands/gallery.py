@@ -20,7 +20,9 @@ def gallery(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Setting to change in every scene; repeatable."),
+        typer.Option(
+            "--set", metavar="KEY.PATH=VALUE", help="Setting to change in every scene; repeatable.  [default: none]"
+        ),
     ] = None,
     device: DeviceOption = "auto",
     jobs: Annotated[

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dimple.cli.flags import require_runs
+
 
 def pack(
     run: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a finished run.")],
@@ -19,6 +21,7 @@ def pack(
 
     Every command takes the file instead of the folder, and napari opens it.
     """
+    require_runs(run)
     from dimple import experiment
 
     typer.echo(str(experiment.pack(run, out)))

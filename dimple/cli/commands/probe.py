@@ -1,5 +1,6 @@
 """`dimple probe`: measurement of a network on your own data, of checkpoints, or of a run."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,15 +20,17 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     StdOption,
     WeightsOption,
-    build_config,
     join_patterns,
     parse_numbers,
     parse_rows,
+    read_config,
 )
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
 
+# The largest number of rows of the printed table.
+MAX_ROWS = 10
 # A sentence about each probe, for `--list`.
 PROBE_MEANINGS = {
     "margin": "The distance to the nearest boundary point, an upper bound of the true distance.",
@@ -95,7 +98,8 @@ def probe(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Maximum number of passes of a search; a forward with its backward pass counts as one.",
+            help="Maximum number of passes of a search; a forward with its backward pass counts as one.  [default: "
+            "that of each probe; 15 with --quick]",
         ),
     ] = None,
     nodes: Annotated[
@@ -112,29 +116,46 @@ def probe(
             "--along",
             metavar="NAME",
             help="Objective along whose gradient --probe speed moves the weights: clean, adversarial, trades or "
-            "boundary_aware; repeatable.",
+            "boundary_aware; repeatable.  [default: none, the motion from step to step]",
         ),
     ] = None,
     eps: Annotated[
         str | None,
         typer.Option(
             metavar="E,E",
-            help="Radii of --probe robust, or the training radius of --along, in input units, such as 0.1,0.2,0.3.",
+            help="Radii of --probe robust, or the training radius of --along, in input units, such as 0.1,0.2,0.3.  "
+            "[default: those of robust]",
         ),
     ] = None,
     subspaces: Annotated[
         str, typer.Option(metavar="NAME", help="Kind of subspaces that --probe subspace measures: dct or pca.")
     ] = "dct",
     split: Annotated[str, typer.Option(metavar="NAME", help="Split of the samples: test, train or both.")] = "test",
-    samples: Annotated[int, typer.Option(metavar="NUMBER", help="Number of samples of each split.")] = 200,
+    samples: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Number of samples of each split.  [default: 200; 10 with --quick]"),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Coarse look: 10 samples, 5 random subspaces and 15 passes a search, too few for a verdict."
+        ),
+    ] = False,
     indices: Annotated[
-        str | None, typer.Option(metavar="I,J,K-L", help="Rows of each split to measure, instead of a random choice.")
+        str | None,
+        typer.Option(
+            metavar="I,J,K-L",
+            help="Rows of each split to measure, instead of a random choice.  [default: a random choice]",
+        ),
     ] = None,
     only: Annotated[
         str, typer.Option(metavar="NAME", help="Samples to choose from: all, or correct (by the last network).")
     ] = "all",
     per_class: Annotated[
-        int | None, typer.Option(metavar="NUMBER", help="Number of samples of each class, instead of --samples.")
+        int | None,
+        typer.Option(
+            metavar="NUMBER", help="Number of samples of each class, instead of --samples.  [default: as drawn]"
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", help="Seed of the choice of samples and of the random subspaces.")
@@ -146,17 +167,22 @@ def probe(
         int, typer.Option(metavar="NUMBER", help="Number of training images in each estimate of a tangent space.")
     ] = 50,
     null_draws: Annotated[
-        int,
+        int | None,
         typer.Option(
-            metavar="NUMBER", help="Number of random subspaces of each null; 39 give a 95 % band, and most of the cost."
+            metavar="NUMBER",
+            help="Number of random subspaces of each null; 39 give a 95 % band, and most of the cost.  [default: 39; "
+            "5 with --quick]",
         ),
-    ] = 39,
+    ] = None,
     device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="Run folder.  [default: runs/probe-<model>-<seed>]"),
     ] = None,
     force: ForceOption = False,
+    print_all: Annotated[
+        bool, typer.Option("--all", help="Print all statistics, instead of ten with the headline first.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the decision boundary of a network at its data.
@@ -165,33 +191,36 @@ def probe(
     of a run, gives every statistic along training.
     """
     from dimple import experiment
+    from dimple.experiment.probing.config import QUICK, describe_quick
 
     del list_probes
-    config = build_config(
-        experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
-        state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
-        run=run, split=split, probes=tuple(probes or ("margin", "onoff")), bounds=bounds, norm=norm,
-        method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
-        along=tuple(along or ()), subspaces=subspaces, samples=samples,
-        seed=seed, neighbors=neighbors,
-        dim=dim, null_draws=null_draws, only=only, per_class=per_class,
-        indices=None if indices is None else parse_rows("--indices", indices),
-        eps=parse_numbers("--eps", eps),
+    if quick:
+        samples = QUICK["samples"] if samples is None else samples
+        null_draws = QUICK["null_draws"] if null_draws is None else null_draws
+        max_passes = QUICK["max_passes"] if max_passes is None else max_passes
+    config, folder = read_config(
+        experiment.ProbeConfig, out, device, force,
+        {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
+         "indices": (parse_rows, indices)},
+        model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
+        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), bounds=bounds, norm=norm,
+        method=method, max_passes=max_passes, nodes=nodes, seconds=seconds, along=tuple(along or ()), subspaces=subspaces, samples=samples,
+        seed=seed, neighbors=neighbors, dim=dim, null_draws=null_draws, only=only, per_class=per_class,
     )  # fmt: skip
-    name = config.model.replace(":", ".") if run is None else Path(run).name
-    folder = out or Path("runs") / f"probe-{name}-{seed}"
     with console.redirect_prints():
         finished = experiment.probe(config, folder, device=device, force=force)
-    console.print_run(finished, as_json, _print_summary)
+    console.print_run(finished, as_json, functools.partial(_print_summary, print_all))
+    if quick:
+        console.print_note(f"dimple: {describe_quick(config)}")
 
 
-def _print_summary(run: "RunFolder") -> None:
+def _print_summary(print_all: bool, run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.experiment.probing.tables import describe_distances
     from dimple.views.report.measurement import flat_curvature_note, reliability_warning
     from dimple.views.report.tables import shown_columns
-    from dimple.views.report.text_table import build_table
+    from dimple.views.report.text_table import build_table, choose_rows
 
     out = Console(highlight=False)
     rows: list[dict[str, Any]] = run.info["summary"]["rows"]
@@ -202,7 +231,10 @@ def _print_summary(run: "RunFolder") -> None:
         out.print(describe_distances(shown_columns(rows[-1]), units, run.info["bounds"]), markup=False)
     for row in last:
         statistics = {name: value for name, value in row.items() if name not in ("step", "split")}
-        out.print(build_table(f"step {row['step']}, {row['split']}", statistics, units, width=out.width, levels=levels))
+        chosen, left_out = (statistics, 0) if print_all else choose_rows(statistics, MAX_ROWS)
+        out.print(build_table(f"step {row['step']}, {row['split']}", chosen, units, width=out.width, levels=levels))
+        if left_out:
+            out.print(f"{left_out} more statistics: --all, the report, or dimple explain {run.path}", style="dim")
         if warning := reliability_warning(row):
             out.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
         if note := flat_curvature_note(row):

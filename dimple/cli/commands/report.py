@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dimple.cli.flags import require_runs
 from dimple.errors import UsageError
 
 
@@ -24,15 +25,10 @@ def report(
 
     The report is one page that needs no other file.
     """
-    from dimple import experiment
-    from dimple.runs import RunFolder
-
-    if len(runs) == 1:
-        path = experiment.report(runs[0], out)
-    elif out is None:
-        for run in runs:
-            RunFolder.open(run)
+    require_runs(*runs)
+    if len(runs) > 1 and out is None:
         raise UsageError(f"{len(runs)} runs have no common folder for their page; name a file with -o")
-    else:
-        path = experiment.compare(runs, out)
+    from dimple import experiment
+
+    path = experiment.compare(runs, out) if out is not None and len(runs) > 1 else experiment.report(runs[0], out)
     typer.echo(str(path))

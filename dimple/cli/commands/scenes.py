@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dimple.cli import console
+from dimple.cli.commands.tangents import tangents
+from dimple.cli.examples import format_examples
 from dimple.cli.flags import JsonOption, OverridesOption, SceneArgument
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def list_scenes(context: typer.Context) -> None:
         list_built_in()
 
 
-@scenes.command("list")
+@scenes.command("list", epilog=format_examples("scenes list"))
 def list_built_in() -> None:
     """List the built-in scenes with one line each."""
     from dimple.scene import shipped_scenes
@@ -98,7 +100,7 @@ def format_columns(rows: Mapping[str, str], width: int | None) -> list[str]:
     return lines
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes kinds"))
 def kinds(
     family: Annotated[
         str | None, typer.Argument(metavar="FAMILY", help="Key of a scene, such as manifold, sampling or objective.")
@@ -122,7 +124,7 @@ def kinds(
                 typer.echo(textwrap.fill(line, 116, initial_indent="  ", subsequent_indent="      "))
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes show"))
 def show(
     scene: SceneArgument,
     overrides: OverridesOption = None,
@@ -139,13 +141,17 @@ def show(
     """
     import dataclasses
 
+    from dimple.scene.find import check_scene_names, locate_mistakes
+
+    node = check_scene_names(scene, overrides or ())
     from dimple.experiment.simulation.manifold_geometry import compute_scene_geometry, write_picture
     from dimple.scene import load_scene
 
-    loaded = load_scene(scene, overrides or ())
-    geometry = compute_scene_geometry(loaded)
-    path = out or Path(f"{loaded.name}-geometry.png")
-    drawn = not no_picture and write_picture(loaded, path)
+    with locate_mistakes(node):
+        loaded = load_scene(scene, overrides or ())
+        geometry = compute_scene_geometry(loaded)
+        path = out or Path(f"{loaded.name}-geometry.png")
+        drawn = not no_picture and write_picture(loaded, path)
     if as_json:
         line = {"name": loaded.name, **dataclasses.asdict(geometry), "codim": geometry.codim}
         required = geometry.required_covering_radius
@@ -200,41 +206,44 @@ def _print_geometry(geometry: "SceneGeometry") -> None:
         typer.echo(f"{name:<16}  {text}")
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes check"))
 def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     """Check that a scene can be simulated.
 
     The check reads the scene, samples its points and builds its network. It writes no file.
     """
+    from dimple.scene.find import check_scene_names, locate_mistakes
+
+    node = check_scene_names(file, overrides or ())
     import torch
 
     from dimple.errors import MissingDataError
-    from dimple.experiment.simulation.prepared_scene import PreparedScene
+    from dimple.experiment.simulation.simulate_scene import prepare
     from dimple.manifolds.geometry.closest_point import require_own_points
     from dimple.manifolds.geometry.reach import require_resolved_reach
     from dimple.scene import load_scene
 
     scene = load_scene(file, overrides or ())
-    try:
-        samples = scene.samples()
-    except MissingDataError as error:
-        typer.echo(f"{file}: valid; {error}")
-        return
-    PreparedScene(scene, samples, torch.device("cpu")).require_fitting()
-    if scene.manifold is None:
-        shape = " x ".join(map(str, samples.shape))
-        typer.echo(f"{file}: valid; {len(samples.train)} training images of {shape} in {len(samples.classes)} classes")
-        return
-    scene.display_bounds(samples)
-    require_own_points(scene.manifold, samples.heldout)
-    require_resolved_reach(scene.manifold, samples.heldout)
+    with locate_mistakes(node):
+        try:
+            samples = prepare(scene, None, torch.device("cpu"))[0].samples
+        except MissingDataError as error:
+            typer.echo(f"{file}: valid; {error}")
+            return
+        if scene.manifold is None:
+            shape = " x ".join(map(str, samples.shape))
+            count = f"{len(samples.train)} training images of {shape}"
+            typer.echo(f"{file}: valid; {count} in {len(samples.classes)} classes")
+            return
+        require_own_points(scene.manifold, samples.heldout)
+        require_resolved_reach(scene.manifold, samples.heldout)
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {scene.manifold.dim} "
         f"in R^{scene.manifold.ambient_dim}"
     )
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes schema"))
 def schema() -> None:
     """Print the JSON Schema of scene files.
 
@@ -246,7 +255,7 @@ def schema() -> None:
     typer.echo(json.dumps(schema_of(Scene, FAMILIES), indent=2))
 
 
-@scenes.command()
+@scenes.command(epilog=format_examples("scenes new"))
 def new(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")] = Path("scene.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Permission to replace an existing file.")] = False,
@@ -259,3 +268,6 @@ def new(
         raise UsageError(f"{path}: already exists; choose another name or give --force")
     write_bytes(path, STARTER_SCENE.encode())
     typer.echo(path)
+
+
+scenes.command(epilog=format_examples("scenes tangents"))(tangents)

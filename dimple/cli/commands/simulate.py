@@ -57,15 +57,16 @@ def simulate(
     """
     import loky
 
-    from dimple.scene import check_scene_names
+    from dimple.experiment.simulation.check_inputs import check_inputs
+    from dimple.scene.find import locate_mistakes
     from dimple.workers import Workers, defer_interrupts
 
     changes = [*(overrides or ()), *([] if replicas is None else [f"replicas={replicas}"])]
-    check_scene_names(scene, changes)
+    node = check_inputs(scene, changes, out, seed=seed, resolution=resolution, data=data, device=device, force=force)
 
     job_count = min(8, loky.cpu_count()) if jobs is None else jobs
     # The other processes import what they need while this process does the same.
-    with Workers(job_count, 1, functools.partial(_preload, not no_film)) as workers:
+    with locate_mistakes(node), Workers(job_count, 1, functools.partial(_preload, not no_film)) as workers:
         # An interrupt during the import would end in an error message of torch.
         with defer_interrupts():
             import torch

@@ -19,10 +19,10 @@ from dimple.cli.flags import (
     StateDictKeyOption,
     StdOption,
     WeightsOption,
-    build_config,
     join_patterns,
     parse_numbers,
     parse_rows,
+    read_config,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def slice_network(
     files: FilesArgument = None,
     images: Annotated[
         str | None,
-        typer.Option(metavar="I,J,K", help="Numbers of the images in the split, with commas; the first is the origin."),
+        typer.Option(
+            metavar="I,J,K",
+            help="Numbers of the images in the split, with commas; the first is the origin.  [default: 0]",
+        ),
     ] = None,
     model: ModelOption = None,
     run: RunOption = None,
@@ -87,15 +90,13 @@ def slice_network(
     """
     from dimple import experiment
 
-    config = build_config(
-        experiment.SliceConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
-        state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean),
-        std=parse_numbers("--std", std), run=run, split=split, axes=axes, dim=dim, resolution=resolution,
+    config, folder = read_config(
+        experiment.SliceConfig, out, device, force,
+        {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "images": (parse_rows, images)},
+        model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
+        state_dict_key=state_dict_key, run=run, split=split, axes=axes, dim=dim, resolution=resolution,
         levelset=levelset, radius=radius, null_draws=null_draws, seed=seed,
-        **({} if images is None else {"images": parse_rows("--images", images)}),
     )  # fmt: skip
-    name = config.model.replace(":", ".") if run is None else Path(run).name
-    folder = out or Path("runs") / f"slice-{name}-{'-'.join(map(str, config.images))}"
     with console.redirect_prints():
         finished = experiment.slice_network(config, folder, device=device, force=force)
     console.print_run(finished, as_json, _print_summary)

@@ -20,7 +20,9 @@ def tangents(
     overrides: OverridesOption = None,
     points: Annotated[int, typer.Option(metavar="NUMBER", help="Number of points of the largest cloud.")] = 4000,
     neighbors: Annotated[int, typer.Option(metavar="NUMBER", help="Number of points in each estimate.")] = 20,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="PNG file for the curves.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="PNG file for the curves.  [default: none]")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare estimated tangent spaces with the exact ones.
@@ -30,12 +32,16 @@ def tangents(
     """
     import dataclasses
 
+    from dimple.scene.find import check_scene_names, locate_mistakes
+
+    node = check_scene_names(scene, overrides or ())
     from dimple.experiment.tangent_benchmark import benchmark_tangents
     from dimple.scene import load_scene
     from dimple.views.charts.error_sweeps import write_error_sweeps
 
-    loaded = load_scene(scene, overrides or ())
-    benchmark = benchmark_tangents(loaded, points, neighbors)
+    with locate_mistakes(node):
+        loaded = load_scene(scene, overrides or ())
+        benchmark = benchmark_tangents(loaded, points, neighbors)
     if out is not None:
         dimensions = f"dimension {benchmark.dim} in R^{benchmark.ambient_dim}"
         title = f"{loaded.name}: tangents from {points} points, {neighbors} neighbors; {dimensions}"

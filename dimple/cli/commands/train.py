@@ -26,13 +26,15 @@ def train(
 
     Nothing is measured: dimple simulate into the same folder, or dimple probe --run, does that later.
     """
-    from dimple.scene import check_scene_names
+    from dimple.experiment.simulation.check_inputs import check_inputs
+    from dimple.scene.find import locate_mistakes
 
-    check_scene_names(scene, overrides or ())
+    node = check_inputs(scene, overrides or (), out, seed=seed, data=data, device=device, force=force)
     from dimple import experiment
     from dimple.scene import load_scene
 
-    run = experiment.train(load_scene(scene, overrides or (), seed), out, data=data, device=device, force=force)
+    with locate_mistakes(node):
+        run = experiment.train(load_scene(scene, overrides or (), seed), out, data=data, device=device, force=force)
     losses = [run.read_snapshot(step)[1] for step in run.steps]
     if as_json:
         line = {"run": str(run.path), "steps": run.steps, "loss": losses, "seconds": run.info["seconds"]}

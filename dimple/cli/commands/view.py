@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dimple.cli.flags import require_runs
+
 
 def view(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run, as a folder or packed.")],
@@ -18,6 +20,7 @@ def view(
 
     Turn the view, play the training, or click a point to see its shortest perturbation.
     """
+    require_runs(run, other)
     from dimple import experiment
 
     for path in experiment.view(run, other, fps):

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from dimple.data.locate import locate_dataset
 from dimple.errors import MissingDataError, RunError, UsageError
 from dimple.experiment.outputs.export import is_drawable
 from dimple.experiment.provenance import describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.simulate_scene import simulate
+from dimple.locations import locate_dataset
 from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.scene import Scene, find_scene, load_scene, scene_text, shipped_scenes

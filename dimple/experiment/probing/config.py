@@ -2,12 +2,12 @@
 
 import dataclasses
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, final
 
 from dimple.errors import UsageError
-from dimple.probes import PROBES
-from dimple.probes.margin import METHODS
+from dimple.names import DIGITS, DIGITS_MODEL, METHODS, SAMPLE_PROBES
 from dimple.settings import Count, Finite, Natural, Positive, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
@@ -17,10 +17,14 @@ CONFIDENCE = "confidence"
 SPECTRA = "spectra"
 SPEED = "speed"
 TRANSFER = "transfer"
+# The value of `weights` for a network as its code builds it: untrained, or trained by that code.
+UNTRAINED = "none"
+# The settings of a coarse look. Fewer than 39 random subspaces give no band of 95 %.
+QUICK: dict[str, Any] = {"samples": 10, "null_draws": 5, "max_passes": 15.0}
 # The objectives along whose gradients the speed is measured.
 ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
-PROBE_KINDS = (*PROBES, SUBSPACE, *NETWORK_PROBES)
+PROBE_KINDS = (*SAMPLE_PROBES, SUBSPACE, *NETWORK_PROBES)
 # Settings that a run replaces, so that they cannot be given with it.
 MODEL_FIELDS = ("model", "data", "weights", "checkpoints", "state_dict_key", "mean", "std")
 
@@ -71,8 +75,8 @@ class ProbeConfig:
         SettingError: if a value breaks the rule of its field.
     """
 
-    model: str = "digits_convnet"
-    data: str = "digits"
+    model: str = DIGITS_MODEL
+    data: str = DIGITS
     weights: str | None = None
     checkpoints: str | tuple[str, ...] | None = None
     state_dict_key: str | None = None
@@ -100,57 +104,60 @@ class ProbeConfig:
     eps: tuple[Positive, ...] | None = None
 
     def __post_init__(self) -> None:
-        unknown = [kind for kind in self.probes if kind not in PROBE_KINDS]
-        if unknown or not self.probes:
-            raise UsageError(_unknown_choice_message("--probe", unknown[0] if unknown else "empty", PROBE_KINDS))
-        if self.method not in METHODS:
-            raise UsageError(_unknown_choice_message("--method", self.method, tuple(METHODS)))
+        problems = [*self._unknown_names(), *self._contradictions(), *self._norm_problems(), *self._along_problems()]
+        if problems:
+            raise UsageError(*problems)
+
+    def _unknown_names(self) -> Iterator[str]:
+        if not self.probes:
+            yield _unknown_choice_message("--probe", "empty", PROBE_KINDS)
+        for flag, words, choices in (
+            ("--probe", self.probes, PROBE_KINDS),
+            ("--method", (self.method,), METHODS),
+            ("--along", self.along, ALONG),
+        ):
+            yield from (_unknown_choice_message(flag, word, choices) for word in words if word not in choices)
+
+    def _contradictions(self) -> Iterator[str]:
         if self.weights is not None and self.checkpoints is not None:
-            raise UsageError("--weights and --checkpoints exclude each other; name one file or one series")
+            yield "--weights and --checkpoints exclude each other; name one file or one series"
         if len(self.mean or ()) != len(self.std or ()):
-            raise UsageError("--mean and --std belong together; give both, with as many numbers")
-        self._require_norm()
-        self._require_along()
+            yield "--mean and --std belong together; give both, with as many numbers"
         for kind in self.series_probes:
             if self.checkpoints is None and self.run is None:
-                raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
+                yield f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run"
         if self.indices is not None and (not self.indices or self.per_class is not None):
-            raise UsageError("--indices names the samples: give at least one, and leave out --per-class")
+            yield "--indices names the samples: give at least one, and leave out --per-class"
         if self.dim >= self.neighbors:
-            raise UsageError(f"--dim is {self.dim} with --neighbors {self.neighbors}; dim must be smaller")
+            yield f"--dim is {self.dim} with --neighbors {self.neighbors}; dim must be smaller"
         if self.run is not None:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
-            reject_model_fields(name for name in MODEL_FIELDS if getattr(self, name) != defaults[name])
+            yield from model_field_problems(name for name in MODEL_FIELDS if getattr(self, name) != defaults[name])
 
     @property
     def series_probes(self) -> tuple[str, ...]:
         """The probes that compare the steps of a series."""
         return tuple(kind for kind in self.probes if kind == TRANSFER or (kind == SPEED and not self.along))
 
-    def _require_along(self) -> None:
-        """Refuse unknown objectives, and those without the probe or the radius that they need."""
-        for kind in self.along:
-            if kind not in ALONG:
-                raise UsageError(_unknown_choice_message("--along", kind, ALONG))
+    def _along_problems(self) -> Iterator[str]:
+        """Yield what the objectives lack: the probe or the radius that they need."""
         if self.along and (SPEED not in self.probes or self.eps is None or len(self.eps) != 1):
-            raise UsageError("--along belongs to --probe speed and needs --eps, the training radius, such as --eps 0.1")
+            yield "--along belongs to --probe speed and needs --eps, the training radius, such as --eps 0.1"
         if self.along and self.norm == "l1":
-            raise UsageError("--norm is l1, and the objectives of --along have l2 and linf; choose one of these")
+            yield "--norm is l1, and the objectives of --along have l2 and linf; choose one of these"
 
-    def _require_norm(self) -> None:
-        """Refuse a norm that the method or a probe does not support."""
+    def _norm_problems(self) -> Iterator[str]:
+        """Yield where the method or a probe does not support the norm."""
         if self.method == "lbfgs" and self.norm != "l2":
-            raise UsageError(
-                f"--norm is {self.norm}, and --method lbfgs minimizes l2; choose --norm l2 or --method fab"
-            )
+            yield f"--norm is {self.norm}, and --method lbfgs minimizes l2; choose --norm l2 or --method fab"
         if "exact" in self.probes and self.norm == "l1":
-            raise UsageError("--norm is l1, and --probe exact proves l2 and linf distances; choose one of these")
+            yield "--norm is l1, and --probe exact proves l2 and linf distances; choose one of these"
         if "exact" not in self.probes and not (self.nodes is None and self.seconds is None):
-            raise UsageError("--nodes and --seconds limit --probe exact; add it, or leave them out")
+            yield "--nodes and --seconds limit --probe exact; add it, or leave them out"
         if "robust" in self.probes and self.norm == "l1":
-            raise UsageError("--norm is l1, and --probe robust attacks in l2 and linf; choose one of these")
+            yield "--norm is l1, and --probe robust attacks in l2 and linf; choose one of these"
         if self.eps is not None and "robust" not in self.probes and not self.along:
-            raise UsageError("--eps gives the radii of --probe robust, or that of --along; add one, or leave out --eps")
+            yield "--eps gives the radii of --probe robust, or that of --along; add one, or leave out --eps"
 
     @property
     def command(self) -> str:
@@ -163,9 +170,32 @@ class ProbeConfig:
         return format_command("probe", self).replace("--probes", "--probe")
 
     @property
+    def default_out(self) -> Path:
+        """The folder of the run where none is given."""
+        return Path("runs") / f"probe-{network_name(self)}-{self.seed}"
+
+    @property
+    def probe_config(self) -> "ProbeConfig":
+        """The settings themselves, as those of a slice have them too."""
+        return self
+
+    @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:
         """The names of the splits, training first."""
         return ("train", "test") if self.split == "both" else (self.split,)
+
+
+def describe_quick(config: ProbeConfig) -> str:
+    """Return what is coarse about a quick measurement."""
+    return (
+        f"quick: {config.samples} samples of each split, {config.null_draws} random subspaces, "
+        f"at most {config.max_passes:g} passes a search; coarse, and too few for a verdict: leave out --quick for one"
+    )
+
+
+def network_name(config: Any) -> str:
+    """Return the name of the model, or of the run, as a part of the name of a folder."""
+    return config.model.replace(":", ".") if config.run is None else Path(config.run).name
 
 
 def _unknown_choice_message(flag: str, word: str, choices: tuple[str, ...]) -> str:
@@ -174,14 +204,9 @@ def _unknown_choice_message(flag: str, word: str, choices: tuple[str, ...]) -> s
     return f"{flag} is {word}; {hint if hint == listed else f'{hint} ({listed})'}"
 
 
-def reject_model_fields(names: Iterable[str]) -> None:
-    """Refuse the settings `names`, which exclude a run.
-
-    Raises:
-        UsageError: if there is a name; it gives the flag of the first one.
-    """
-    for name in names:
-        raise UsageError(f"--run brings its own networks and data; leave out --{name.replace('_', '-')}")
+def model_field_problems(names: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each of the settings `names`, which exclude a run."""
+    return (f"--run brings its own networks and data; leave out --{name.replace('_', '-')}" for name in names)
 
 
 def format_command(verb: str, config: Any) -> str:

@@ -1,22 +1,28 @@
 """Networks to be measured: one network, or a series of its checkpoints, checked against the images."""
 
+import contextlib
+import hashlib
 from collections.abc import Iterator
 from typing import final
 
 import torch
+from safetensors.numpy import save as save_arrays
 from torch import nn
 
+import dimple
 from dimple.data import Images, load_images
-from dimple.errors import UsageError
-from dimple.experiment.probing.config import ProbeConfig
+from dimple.errors import ModelError, UsageError
+from dimple.experiment.probing.config import UNTRAINED, ProbeConfig
+from dimple.experiment.provenance import describe_device
+from dimple.locations import cache_folder
+from dimple.names import DIGITS_MODEL
 from dimple.networks import NormalizedModel, build_model, check_compatible, freeze, load_weights
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
+from dimple.runs.atomic_io import write_bytes
 from dimple.tensors import generator
 from dimple.training import Adam, Stop, Training
 
-# The value of `weights` for a network as its code builds it: untrained, or trained by that code.
-UNTRAINED = "none"
 DIGITS_TRAINING = Training(optimizer=Adam(lr=3e-3), stop=Stop(steps=150))
 
 
@@ -40,8 +46,7 @@ def load_trajectory(
     """Return the frozen networks that a configuration names, checked against the images.
 
     Raises:
-        UsageError: if the configuration names no weights, and the network is not the digits network on the digits,
-            which is trained here.
+        UsageError: if a normalization does not fit.
         ModelError: if the network cannot take these images, or has another number of classes.
     """
 
@@ -57,13 +62,8 @@ def load_trajectory(
         return SingleNetwork(freeze(network))
     if config.weights is not None:
         load_weights(network, config.weights, config.state_dict_key)
-    elif config.model == "digits_convnet" and config.data == "digits":
-        train_digits(network.to(device), progress)
     else:
-        raise UsageError(
-            f"--model {config.model} has no weights of its own; name a file with --weights, a series with "
-            f"--checkpoints, or give --weights {UNTRAINED} to measure the network as it is built"
-        )
+        load_digits_network(network.to(device), progress)
     return SingleNetwork(freeze(network))
 
 
@@ -76,6 +76,27 @@ def normalize(network: nn.Module, config: ProbeConfig, channels: int) -> nn.Modu
     if len(mean) not in (1, channels):
         raise UsageError(f"--mean has {len(mean)} numbers, and the images have {channels} channels; give one for each")
     return NormalizedModel(mean, std, network)
+
+
+def load_digits_network(network: nn.Module, progress: Progress) -> None:
+    """Give the digits network its weights: those in the user's cache, or else trained ones, which are then kept there.
+
+    The file is that of these initial weights, this training, device and version, so that the numbers are the same.
+    """
+    device = next(network.parameters()).device
+    initial = save_arrays({name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()})
+    facts = (repr(DIGITS_TRAINING), describe_device(device), dimple.__version__, torch.__version__)
+    key = hashlib.sha256("\n".join(facts).encode() + initial).hexdigest()[:24]
+    file = cache_folder() / "networks" / f"{DIGITS_MODEL}-{key}.safetensors"
+    with contextlib.suppress(ModelError):
+        load_weights(network, file)
+        return
+    train_digits(network, progress)
+    trained = save_arrays({name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()})
+    # A cache that cannot be written only costs the next training.
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, trained)
 
 
 def train_digits(network: nn.Module, progress: Progress) -> None:

@@ -16,7 +16,9 @@ from dimple.boundary import Boundary
 from dimple.errors import UsageError
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
 from dimple.experiment.probing.build_probes import ProbeBuilder
+from dimple.experiment.probing.check_inputs import check_inputs
 from dimple.experiment.probing.config import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeConfig
+from dimple.experiment.probing.estimate import estimate_work
 from dimple.experiment.probing.network_level import (
     NETWORK_UNITS,
     TRANSFER_UNITS,
@@ -40,7 +42,7 @@ from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.probes import run_probes
-from dimple.progress import show_progress
+from dimple.progress import SHORT_STAGE_SECONDS, announce, show_progress
 from dimple.protocols import Progress
 from dimple.runs.atomic_io import write_table
 from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units
@@ -83,6 +85,7 @@ def probe(
     Raises:
         UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for the user.
     """
+    check_inputs(config, out, device, force)
     torch_device = resolve_device(device)
     sources = load_sources(config, torch_device, progress)
     _require_series(config, sources)
@@ -110,6 +113,12 @@ def _measure_sources(
     started = time.perf_counter()
     try:
         runner = ProbeRunner(config, sources, indices, run, device)
+        if progress is show_progress:
+            _, network = next(iter(sources.networks))
+            boundary = runner.make_boundary(network)
+            work = estimate_work(config, sources, runner.probe_builder, boundary, indices)
+            if work.seconds >= SHORT_STAGE_SECONDS:
+                announce("probe", str(work))
         with progress("probe", len(sources.networks) * runner.chunk_count) as advance:
             tables = [runner.measure_network(step, network, advance) for step, network in sources.networks]
         *_, (_, last_network) = sources.networks

@@ -13,8 +13,8 @@ from dimple.boundary import Boundary
 from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
 from dimple.data import Images, load_images
 from dimple.errors import DataError, RunError
-from dimple.experiment.probing.config import ProbeConfig
-from dimple.experiment.probing.models import UNTRAINED, load_trajectory
+from dimple.experiment.probing.config import UNTRAINED, ProbeConfig
+from dimple.experiment.probing.models import load_trajectory
 from dimple.experiment.run import Run
 from dimple.manifolds import Manifold
 from dimple.probes import Margin

@@ -16,6 +16,7 @@ from dimple.experiment.run import Run
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.snapshot_measures import SnapshotMeasurement, SnapshotMeasurer
 from dimple.experiment.simulation.summary import DIVERGED, condition_rows
+from dimple.protocols import Advance as StepAdvance
 from dimple.scene import Scene
 from dimple.stats.aggregate import SAMPLES_SUFFIX
 from dimple.stats.intervals import median_interval
@@ -62,17 +63,23 @@ class Replicas:
                 f"replicas is {scene.replicas}; their seeds give {found}; choose data of which every seed gives as many"
             )
 
-    def train(self, run: Run, workers: Workers, advance: Advance) -> None:
-        """Train all replicas, stacked or else one in each process, and write all into one snapshot for each step."""
+    def train(self, run: Run, workers: Workers, advance: StepAdvance) -> None:
+        """Train all replicas, stacked or else one in each process, and write all into one snapshot for each step.
+
+        The progress counts steps, up to the last one.
+        """
         networks = [one.build_network() for one in self.all]
         x = [one.samples.train.float() for one in self.all]
         training = self.all[0].scene.training
         device = self.all[0].device
         if can_stack(training, networks, x):
+            reached = 0
 
             def record(step: int, parameters: dict[str, Tensor], losses: Tensor) -> None:
+                nonlocal reached
                 run.write_snapshot(step, parameters, losses.tolist())
-                advance()
+                advance(step - reached)
+                reached = step
 
             fit_replicas(
                 training, networks, torch.stack(x).to(device),
@@ -82,7 +89,7 @@ class Replicas:
             )  # fmt: skip
             return
         tasks: list[Task[None]] = [functools.partial(self._train_single, run, index) for index in range(len(networks))]
-        for _ in workers.run_unordered(tasks, advance):
+        for _ in workers.run_unordered(tasks, lambda: advance(self.steps[-1] // len(tasks))):
             pass
         trained = [_cached_snapshots(run, index) for index in range(len(networks))]
         for step, states, losses in _stack_snapshots(trained, self.steps):

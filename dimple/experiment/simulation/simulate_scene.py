@@ -16,6 +16,7 @@ from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import DivergedError, SceneError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
+from dimple.experiment.simulation.check_inputs import default_folder
 from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.experiment.simulation.replicas import (
@@ -36,6 +37,7 @@ from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_network
 from dimple.levelsets.dense import NoLevelSet
 from dimple.levelsets.mesh import Mesh
+from dimple.locations import require_free_folder
 from dimple.networks.wrappers import freeze
 from dimple.progress import show_progress
 from dimple.protocols import Progress
@@ -121,6 +123,23 @@ def train(
     return simulation.run_stages(simulation.train_only, "trained")
 
 
+def prepare(scene: Scene, data: str | None, device: torch.device) -> tuple[PreparedScene, Replicas | None]:
+    """Return a scene with its samples, and its replicas where it has several, after all checks; nothing is written.
+
+    Raises:
+        UsageError, SceneError, DataError: with one sentence for the user.
+    """
+    samples = scene.samples(data)
+    if len(samples.classes) > 2:
+        # A mesh has two sides; a slice shows the regions of all classes.
+        scene = dataclasses.replace(scene, levelset=NoLevelSet())
+    prepared = PreparedScene(scene, samples, device)
+    prepared.require_fitting()
+    if scene.is_drawable:
+        scene.display_bounds(samples)
+    return prepared, Replicas(scene, data, device) if scene.replicas > 1 else None
+
+
 def _start(
     scene: Scene,
     out: Path | str | None,
@@ -131,20 +150,15 @@ def _start(
     workers: Workers,
 ) -> "Simulation":
     """Check a scene, and open its run folder."""
+    path = Path(out) if out is not None else default_folder(scene.name, scene.seed)
+    require_free_folder(path, force)
     torch_device = resolve_device(device)
-    samples = scene.samples(data)
-    if len(samples.classes) > 2:
-        # A mesh has two sides; a slice shows the regions of all classes.
-        scene = dataclasses.replace(scene, levelset=NoLevelSet())
-    prepared = PreparedScene(scene, samples, torch_device)
-    prepared.require_fitting()
-    if scene.is_drawable:
-        scene.display_bounds(samples)
-    path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
+    prepared, replicas = prepare(scene, data, torch_device)
+    samples = prepared.samples
+    scene = prepared.scene
     info = {"name": scene.name, "seed": scene.seed, "device": describe_device(torch_device), "versions": versions()}
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
     info |= {"code": code} if (code := register_code(scene)) else {}
-    replicas = Replicas(scene, data, torch_device) if scene.replicas > 1 else None
     run = Run.create(path, info, scene_text(scene), force)
     return Simulation(prepared, run, progress, workers, replicas)
 
@@ -219,7 +233,7 @@ class Simulation:
     def train(self) -> None:
         """Train the network, or all replicas, and write a snapshot at every scheduled step."""
         if self.replicas is not None:
-            with self.progress("train", len(self.replicas.steps)) as advance:
+            with self.progress("train", self.replicas.steps[-1]) as advance:
                 self.replicas.train(self.run, self.workers, advance)
             self.run.clear_cache()
             return

@@ -1,10 +1,12 @@
 """Settings of `dimple slice`: the network, the images, the axes and the resolution."""
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal, final
 
-from dimple.errors import UsageError
-from dimple.experiment.probing.config import MODEL_FIELDS, ProbeConfig, format_command
+from dimple.errors import Mistakes, UsageError
+from dimple.experiment.probing.config import MODEL_FIELDS, ProbeConfig, format_command, network_name
 from dimple.settings import Count, Finite, Natural, Positive, Seed, settings
 
 # Grid cells along each axis by default and at most, by the dimension of the slice: the scores at all corners are in
@@ -60,23 +62,31 @@ class SliceConfig:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        mistakes = Mistakes()
+        if problems := [*self._problems()]:
+            with mistakes.collect():
+                raise UsageError(*problems)
+        # Checks the settings that both commands have.
+        with mistakes.collect():
+            _ = self.probe_config
+        mistakes.raise_all()
+
+    def _problems(self) -> Iterator[str]:
         if not self.images:
-            raise UsageError("--images is empty; give numbers of images in the split, such as 3,17,42")
-        for image in self.images:
+            yield "--images is empty; give numbers of images in the split, such as 3,17,42"
+        for image in dict.fromkeys(self.images):
             if self.images.count(image) > 1:
-                raise UsageError(f"--images names {image} twice; a slice needs images that differ")
+                yield f"--images names {image} twice; a slice needs images that differ"
         if self.axes_kind == "points" and len(self.images) > self.dim + 1:
-            raise UsageError(
+            yield (
                 f"--images names {len(self.images)}, and a slice of dimension {self.dim} holds {self.dim + 1}; "
                 "name fewer, or --dim 3"
             )
         if not 8 <= self.grid_resolution <= MAX_RESOLUTION[self.dim]:
-            raise UsageError(
+            yield (
                 f"--resolution is {self.grid_resolution}; in {self.dim} dimensions give a number from 8 to "
                 f"{MAX_RESOLUTION[self.dim]}"
             )
-        # Checks the settings that both commands have.
-        _ = self.probe_config
 
     @property
     def axes_kind(self) -> str:
@@ -99,6 +109,11 @@ class SliceConfig:
         rows = ",".join(map(str, self.images))
         others = format_command("slice", dataclasses.replace(self, images=(0,)))
         return others.replace("dimple slice", f"dimple slice --images {rows}", 1)
+
+    @property
+    def default_out(self) -> Path:
+        """The folder of the run where none is given."""
+        return Path("runs") / f"slice-{network_name(self)}-{'-'.join(map(str, self.images))}"
 
     @property
     def probe_config(self) -> ProbeConfig:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
 from dimple.boundary.root_finding import refine_to_boundary
 from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
+from dimple.experiment.probing.check_inputs import check_inputs
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.provenance import describe_device, versions
 from dimple.experiment.run import Run
@@ -91,6 +92,7 @@ def slice_network(
     Raises:
         UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for the user.
     """
+    check_inputs(config.probe_config, out, device, force)
     torch_device = resolve_device(device)
     sources = load_sources(config.probe_config, torch_device, progress)
     # A network that is compiled somewhere is known as such only now that its code is imported.

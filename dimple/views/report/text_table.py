@@ -16,6 +16,17 @@ WIDE_TERMINAL = 110
 MAX_NAME_WIDTH = 21
 INTERVAL = "95 % interval"
 NUMERIC = ("value", INTERVAL, f"value\n{INTERVAL}", "n")
+# The statistics of a measurement that are shown first where the others are left out.
+HEADLINES = (
+    "margin",
+    "accuracy",
+    "samples",
+    "margin_on_ratio",
+    "margin_off_ratio",
+    "gradient_off_manifold_fraction",
+    "perturbation_on_manifold_fraction",
+    "tangent_reliable",
+)
 
 
 def build_table(
@@ -98,6 +109,21 @@ def _narrow_line(heading: str, line: Mapping[str, str]) -> dict[str, str]:
         f"value\n{INTERVAL}": line["value"] + interval,
         **{name: line[name] for name in ("n", "comparison", "verdict")},
     }
+
+
+def choose_rows(row: Mapping[str, Any], count: int) -> tuple[dict[str, Any], int]:
+    """Return at most `count` statistics of a row with their comparisons, headlines first, and the number left out.
+
+    Example:
+        >>> choose_rows({"confidence": 0.9, "margin_passes": 40, "margin": 0.5, "margin_null": 0.7}, 2)
+        ({'margin': 0.5, 'confidence': 0.9, 'margin_null': 0.7}, 1)
+    """
+    names = shown_columns(row)
+    ordered = [*(name for name in HEADLINES if name in names), *(name for name in names if name not in HEADLINES)]
+    chosen = {name: row[name] for name in ordered[:count]}
+    # What is no statistic of its own beside those that are chosen belongs to them.
+    others = [name for name in row if name not in names and name not in shown_columns({**chosen, name: row[name]})]
+    return chosen | {name: row[name] for name in others}, len(ordered) - len(chosen)
 
 
 def _break_name(name: str) -> str:

@@ -1,0 +1,133 @@
+"""The time that a measurement will take, from one timed pass and the largest number of passes of its searches."""
+
+import dataclasses
+import time
+from typing import final
+
+import torch
+
+from dimple.boundary import Boundary
+from dimple.experiment.probing.build_probes import ProbeBuilder
+from dimple.experiment.probing.check_inputs import check_names
+from dimple.experiment.probing.config import QUICK, ProbeConfig
+from dimple.experiment.probing.sample_choice import choose_samples
+from dimple.experiment.probing.sources import Sources, load_sources
+from dimple.probes import ExactMargin, OnOff, Probe
+from dimple.probes.subspaces import OnOffWithControls, SubspaceMargin
+from dimple.progress import silent_progress
+from dimple.tensors import resolve_device
+
+# Work that takes longer is announced before it starts.
+LONG_SECONDS = 60.0
+# The time of a search over that of its passes: it also projects, compares and records.
+SEARCH_OVERHEAD = 2.0
+# Passes of a sample in a probe that searches no boundary point.
+OTHER_PASSES = 5.0
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """The work of a measurement.
+
+    Attributes:
+        seconds: about how long it takes on this machine; of the probe `exact`, whose time no formula gives, only that
+            of its first search is part of it.
+        passes: the largest number of passes of all samples and networks together.
+        advice: the flags that make it shorter; empty where it takes less than a minute.
+    """
+
+    seconds: float
+    passes: float
+    advice: str
+
+    def __str__(self) -> str:
+        return f"about {format_duration(self.seconds)}{self.advice and f'; {self.advice}'}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Example:
+        >>> format_duration(40), format_duration(600), format_duration(9000)
+        ('40 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def estimate(config: ProbeConfig, *, device: str = "auto") -> Estimate:
+    """Estimate how long `probe` takes with these settings, by one pass at the samples; nothing is measured.
+
+    Raises:
+        UsageError, DataError, ModelError, RunError, DeviceError: as `probe` does.
+
+    Example:
+        >>> bool(estimate(ProbeConfig(probes=("margin",), samples=8)).passes)
+        True
+    """
+    check_names(config, device)
+    torch_device = resolve_device(device)
+    sources = load_sources(config, torch_device, silent_progress)
+    builder = ProbeBuilder(config, sources, torch_device)
+    _, network = next(iter(sources.networks))
+    boundary = sources.make_boundary(network, torch_device, builder.gradient_users)
+    return estimate_work(config, sources, builder, boundary, choose_samples(config, sources, torch_device))
+
+
+def estimate_work(
+    config: ProbeConfig,
+    sources: Sources,
+    builder: ProbeBuilder,
+    boundary: Boundary,
+    indices: dict[str, torch.Tensor],
+) -> Estimate:
+    """Estimate the work of a measurement whose networks and samples are at hand."""
+    per_sample = sum(map(passes_per_sample, builder.probes))
+    count = sum(map(len, indices.values()))
+    split, rows = next(iter(indices.items()))
+    timed = rows[: builder.chunk_size]
+    x, _ = sources.samples[split].batch(timed)
+    x = x.to(builder.device, sources.dtype(builder.device))
+    seconds = min(_time_pass(boundary, x, bool(builder.gradient_users)) for _ in range(2)) / len(timed)
+    passes = per_sample * count * len(sources.networks)
+    total = passes * seconds * SEARCH_OVERHEAD
+    return Estimate(total, passes, _advise(config, builder, count) if total > LONG_SECONDS else "")
+
+
+def passes_per_sample(probe: Probe) -> float:
+    """Return the largest number of passes of one sample in a probe."""
+    if isinstance(probe, OnOffWithControls):
+        return passes_per_sample(probe.on_off) + len(probe.controls) * probe.on_off.max_passes
+    if isinstance(probe, OnOff):
+        return probe.max_passes * (3 + 2 * probe.null_draws)
+    if isinstance(probe, SubspaceMargin):
+        return probe.margin.max_passes * (1 + len(probe.subspaces) * (1 + probe.null_draws))
+    return float(getattr(probe, "max_passes", OTHER_PASSES))
+
+
+def _time_pass(boundary: Boundary, x: torch.Tensor, has_gradient: bool) -> float:
+    """Return the seconds of one forward and one backward pass at all samples."""
+    started = time.perf_counter()
+    if has_gradient:
+        boundary.logit_margin_and_gradient(x, boundary.predict(x))
+    else:
+        boundary.predict(x)
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter() - started
+
+
+def _advise(config: ProbeConfig, builder: ProbeBuilder, count: int) -> str:
+    """Return the flags that shorten a measurement, with the time that is left."""
+    advice = []
+    if any(isinstance(probe, ExactMargin) for probe in builder.probes):
+        advice.append("--probe exact may take much longer: start with --samples 3")
+    quick = min(1.0, QUICK["samples"] / count * len(config.splits))
+    advice.append(f"--quick takes less than {max(1, round(100 * quick))} % of it")
+    if any(isinstance(probe, OnOff | OnOffWithControls) for probe in builder.probes) and config.null_draws > 1:
+        advice.append("--probe margin alone, fewer --samples or fewer --null-draws shorten it too")
+    else:
+        advice.append("fewer --samples shorten it too")
+    return "; ".join(advice)
