@@ -18,7 +18,7 @@ from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
 from dimple.cli.commands.napari import napari
-from dimple.cli.commands.pack import pack
+from dimple.cli.commands.pack import check, pack
 from dimple.cli.commands.probe import probe
 from dimple.cli.commands.report import report
 from dimple.cli.commands.scenes import scenes
@@ -53,6 +53,7 @@ app.command()(claims)
 app.command()(gallery)
 app.command()(napari)
 app.command()(pack)
+app.command()(check)
 app.command()(completeness)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")

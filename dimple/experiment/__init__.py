@@ -1,6 +1,6 @@
 """Verbs of the package: the functions behind the commands of the program, for scripts and notebooks too."""
 
-from dimple.experiment.outputs.archive import pack
+from dimple.experiment.outputs.archive import check, pack
 from dimple.experiment.outputs.export import export_run
 from dimple.experiment.outputs.gallery import build_gallery
 from dimple.experiment.outputs.napari import open_in_napari
@@ -26,6 +26,7 @@ __all__ = [
     "Run",
     "SliceConfig",
     "build_gallery",
+    "check",
     "check_run_completeness",
     "compare",
     "export_run",
