@@ -4,6 +4,7 @@ import collections
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -187,10 +188,22 @@ def _remove_abandoned_semaphores() -> None:
     """Remove the semaphores of pools whose processes were all killed at once; Linux shows them as files."""
     for file in Path("/dev/shm").glob("sem.loky-*-*"):  # noqa: S108
         with contextlib.suppress(OSError, ValueError):
-            try:
-                os.kill(int(file.name.split("-")[1]), 0)
-            except ProcessLookupError:
+            if not is_running(int(file.name.split("-")[1])):
                 file.unlink()
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs on this machine; on Windows, where asking would end it, True."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # It belongs to somebody else.
+        pass
+    return True
 
 
 def _exit_with_parent(parent_pid: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from dimple.errors import RunError
 from dimple.runs.atomic_io import atomic_replace
 from dimple.runs.files import RUN_FILES_PATTERN, TEMPORARY_PATTERN, iter_run_files, require_whole
-from dimple.runs.lock import lock_folder, remove_abandoned
+from dimple.runs.lock import owner_mark, remove_abandoned
 
 ARCHIVE_SUFFIX = ".dimple"
 # A file in the run folder or in one of its subfolders.
@@ -64,8 +64,7 @@ def unpack(path: Path) -> Path:
 def _extract(path: Path, _modified: int, size: int) -> Path:
     """Unpack a file; the cache avoids a second time unless the file has changed."""
     remove_abandoned(Path(tempfile.gettempdir()).glob("dimple-*"))
-    temporary = Path(tempfile.mkdtemp(prefix="dimple-"))
-    lock_folder(temporary)
+    temporary = Path(tempfile.mkdtemp(prefix=f"dimple-{owner_mark()}"))
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     folder = temporary / path.name
     try:

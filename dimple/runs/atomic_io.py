@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dimple.errors import RunError
-from dimple.runs.lock import remove_abandoned, try_lock
+from dimple.runs.lock import owner_mark, remove_abandoned
 from dimple.runs.manifest import Checksum, append_checksum, find_manifest
 
 TEMPORARY_PREFIX = ".dimple-tmp-"
@@ -43,9 +43,9 @@ def atomic_replace(path: Path) -> Iterator[Path]:
         if manifest is None:
             # A run removes the files of a killed process when it is continued.
             remove_abandoned(path.parent.glob(f"{TEMPORARY_PREFIX}*{glob.escape(ending)}"))
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=ending, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX + owner_mark(), suffix=ending, dir=path.parent)
+        os.close(handle)
         temporary = Path(name)
-        try_lock(handle)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb+") as stream:
@@ -68,7 +68,6 @@ def atomic_replace(path: Path) -> Iterator[Path]:
             # A file that cannot be deleted now is deleted when the run is continued.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            os.close(handle)
 
 
 def make_folder(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import final
 
 from dimple.errors import RunError
-from dimple.runs.atomic_io import TEMPORARY_PREFIX, write_bytes
+from dimple.runs.atomic_io import TEMPORARY_PREFIX, remove_file, write_bytes
 from dimple.runs.lock import LOCK
 from dimple.runs.manifest import MANIFEST, WAY_OUT, Checksum, Manifest, is_manifest, manifest_text
 
@@ -83,7 +83,7 @@ def _is_finished(folder: Path) -> bool:
         info = json.loads((folder / "run.json").read_bytes())
         return bool(info["status"] != "running")
     except FileNotFoundError:
-        return False
+        return not is_started(folder)
     except (OSError, ValueError, TypeError, KeyError):
         return True
 
@@ -139,10 +139,13 @@ def renew_manifest(folder: Path, may_miss: bool) -> None:
 
 
 def is_started(folder: Path) -> bool:
-    """Return whether a process was killed while it began a run in a folder, or removed one."""
-    names = [entry.name for entry in folder.iterdir()]
-    has_only_temporary = all(name.startswith(".dimple-") for name in names)
-    return has_only_temporary or (is_manifest(folder / MANIFEST) and not (folder / "run.json").exists())
+    """Return whether a process was killed while it began a run in a folder, or while it removed one."""
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".dimple-")}
+    if not names:
+        return True
+    if "run.json" in names or not is_manifest(folder / MANIFEST):
+        return False
+    return names <= {MANIFEST, "scene.yaml", "config.yaml"} or Manifest(folder).is_removed("run.json")
 
 
 def clear_folder(folder: Path) -> None:
@@ -156,8 +159,11 @@ def clear_folder(folder: Path) -> None:
     if other_files or not (is_started(folder) or _is_run(folder)):
         reason = f"also holds {other_files[0]!r}" if other_files else "has a run.json of another program"
         raise RunError(f"{folder}: {reason}, so it is not replaced; choose another out=")
-    # A folder without run.json and with a manifest is one that can be cleared.
-    for name in sorted(names, key=lambda name: (name != "run.json", name == MANIFEST)):
+    # A process that is killed here leaves a folder that is taken for a start.
+    remove_file(folder / "run.json")
+    for name in sorted(names, key=lambda name: name == MANIFEST):
+        if name == "run.json":
+            continue
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)
         elif name != LOCK:

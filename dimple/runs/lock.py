@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from dimple.errors import RunError
+from dimple.workers import is_running
 
 try:
     import fcntl
@@ -18,8 +19,6 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".dimple-lock"
-# What is younger is never taken for something that a killed process left.
-SECONDS_UNTIL_LOCKED = 2.0
 # The open lock file of each folder that this process has locked.
 _held: dict[Path, int] = {}
 
@@ -40,7 +39,7 @@ def lock_folder(folder: Path) -> None:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not try_lock(descriptor):
+            if not _try_lock(descriptor):
                 holder = _describe_holder(descriptor)
                 raise RunError(f"{folder}: is being written by {holder}; wait for it, or choose another out=")
             # The process that had the lock removes the file at its end, perhaps after it was opened here.
@@ -66,33 +65,34 @@ def unlock_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def try_lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed, also by the end of this process; False if another process has locked it.
-
-    Where the platform or the file system has no locks, nothing is locked.
-    """
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed, also by the end of this process; False if another process has locked it."""
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
+        # A file system without locks, on which a second writer is not noticed.
         pass
     return True
 
 
+def owner_mark() -> str:
+    """Return the part of a name of something temporary that says which process it belongs to."""
+    return f"{socket.gethostname()}-{os.getpid()}-"
+
+
 def remove_abandoned(paths: Iterable[Path]) -> None:
-    """Remove those of temporary files, or of folders with a lock file, whose process has been killed."""
-    if fcntl is None:
-        return
+    """Remove those files and folders with an owner mark in their names whose process on this machine has ended."""
     for path in paths:
-        # A younger one may not be locked yet.
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > SECONDS_UNTIL_LOCKED:
-                is_folder = path.is_dir()
-                with (path / LOCK if is_folder else path).open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path) if is_folder else path.unlink()
+        found = re.search(rf"{re.escape(socket.gethostname())}-(\d+)-", path.name)
+        if found is not None and not is_running(int(found[1])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def _describe_holder(descriptor: int) -> str:

@@ -119,6 +119,10 @@ class Manifest:
                 raise RunError(f"{path}: {problem}; {WAY_OUT}")
         return content
 
+    def is_removed(self, name: str) -> bool:
+        """Return whether the last line about a file says that it was removed."""
+        return self._read().get(name, [Checksum(0, "")])[-1] is None
+
     def check(self, files: Iterable[Path]) -> tuple[dict[str, Checksum], dict[str, str]]:
         """Compare files of the run with the manifest.
 

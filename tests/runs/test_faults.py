@@ -1,4 +1,4 @@
-"""Runs are whole or continued, whatever call fails: a walk over the faults of a simulation, a measurement and a pack."""
+"""Runs are whole or continued, whatever call fails: a walk over faults of a simulation, a measurement and a pack."""
 
 import os
 import shutil

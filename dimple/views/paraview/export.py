@@ -125,9 +125,19 @@ def write_vtkhdf(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metada
         writer.SetOverwrite(True)
         writer.SetWriteAllTimeSteps(True)
         writer.SetCompressionLevel(COMPRESSION_LEVEL)
-        if not writer.Write():
+        if not (writer.Write() and _is_closed_hdf(temporary)):
             raise RunError(f"{path}: VTK could not write it; free disk space or choose another folder")
     return path
+
+
+def _is_closed_hdf(path: Path) -> bool:
+    """Return whether an HDF5 file was closed and has the length in its header; VTK hides errors of the last writes.
+
+    Reference: HDF5 File Format Specification 3.0, section II.A, superblock of version 0.
+    """
+    with path.open("rb") as file:
+        header = file.read(48)
+    return header[20:24] == bytes(4) and int.from_bytes(header[40:48], "little") == path.stat().st_size
 
 
 def _make_time_series_source(blocks: "Sequence[Mapping[str, pv.PolyData]]", steps: Sequence[int]) -> Any:

@@ -18,7 +18,6 @@ from pathlib import Path
 from dimple.errors import DimpleError
 from dimple.experiment import ProbeConfig, check, pack, probe, simulate
 from dimple.progress import silent_progress
-from dimple.runs import lock
 from dimple.scene import load_scene
 from dimple.views.report import simulation
 
@@ -26,8 +25,6 @@ KINDS = {"full": errno.ENOSPC, "error": errno.EIO, "kill": 0}
 # Files whose bytes do not depend on wall time.
 FIXED = ("metrics.parquet", "points.parquet", "measurements.parquet", "quantiles.parquet", "geometry.safetensors")
 SCENE = ["training.steps=3", "snapshots.count=3", "data.test_points=4", "data.heldout_points=4", "probes=[]"]
-# Files of a killed process are taken for abandoned at once.
-lock.SECONDS_UNTIL_LOCKED = -1.0
 simulation.report_charts = lambda run: []
 library = ctypes.CDLL(None)
 
