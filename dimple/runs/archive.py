@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dimple.errors import RunError
 from dimple.runs.atomic_io import atomic_replace
-from dimple.runs.files import RUN_FILES_PATTERN, TEMPORARY_PATTERN, iter_run_files, require_whole
+from dimple.runs.files import RUN_FILES_PATTERN, TEMPORARY_PATTERN, iter_run_files, require_unchanged
 from dimple.runs.lock import owner_mark, remove_abandoned
 
 ARCHIVE_SUFFIX = ".dimple"
@@ -33,7 +33,7 @@ def pack_folder(folder: Path, path: Path) -> Path:
     Raises:
         RunError: if a file is not as the run wrote it, or cannot be read or written.
     """
-    require_whole(folder)
+    require_unchanged(folder)
     with atomic_replace(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for file in iter_run_files(folder):
             if TEMPORARY_PATTERN.fullmatch(file.relative_to(folder).parts[0]):

@@ -39,7 +39,7 @@ def iter_run_files(folder: Path) -> Iterator[Path]:
 @final
 @dataclasses.dataclass(frozen=True)
 class FilesCheck:
-    """How the files of a run compare with its manifest.
+    """The comparison of the files of a run with its manifest.
 
     Attributes:
         files: the number of files that are as the run wrote them.
@@ -88,7 +88,7 @@ def _is_finished(folder: Path) -> bool:
         return True
 
 
-def require_whole(folder: Path) -> None:
+def require_unchanged(folder: Path) -> None:
     """Raise a RunError that names the first file that is not as the run wrote it; do nothing without a manifest."""
     if is_manifest(folder / MANIFEST):
         for name, problem in check_files(folder).problems.items():
@@ -120,10 +120,6 @@ def renew_manifest(folder: Path, may_miss: bool) -> None:
     Raises:
         RunError: if another file is not as the run wrote it.
     """
-    # Files of a process that was killed while it wrote them.
-    for unfinished in folder.glob(f"**/{TEMPORARY_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
     if is_manifest(folder / MANIFEST):
         checksums, problems = _compare(folder)
     else:
@@ -136,6 +132,13 @@ def renew_manifest(folder: Path, may_miss: bool) -> None:
         elif not (is_missing and may_miss):
             raise RunError(f"{folder / name}: {problem}; make the run again with force=True")
     write_bytes(folder / MANIFEST, manifest_text(checksums).encode())
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the files of a process that was killed while it wrote them; this process has locked the folder."""
+    for unfinished in folder.glob(f"**/{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
 
 
 def is_started(folder: Path) -> bool:

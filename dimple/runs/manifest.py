@@ -72,7 +72,7 @@ def append_checksum(manifest: Path, path: Path, checksum: Checksum | None) -> No
 
 @final
 class Manifest:
-    """What the manifest of a run says about its files, read when it is first needed.
+    """The lines of a manifest, which are read when they are first needed.
 
     Args:
         folder: the run folder.
@@ -85,7 +85,7 @@ class Manifest:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a manifest; versions of dimple before it wrote none."""
+        """True if there is a manifest, which older versions of dimple did not write."""
         return is_manifest(self.folder / MANIFEST)
 
     def _read(self) -> dict[str, list[Checksum | None]]:

@@ -29,6 +29,7 @@ from dimple.runs.files import (
     SLICE_FOLDER,
     clear_folder,
     is_started,
+    remove_temporary_files,
     renew_manifest,
 )
 from dimple.runs.lock import lock_folder, unlock_folder
@@ -48,8 +49,7 @@ class RunFolder:
     """The files of one experiment.
 
     Every file is written atomically, its check sum stands in `manifest.jsonl`, and no file is a pickle. A run of
-    version 0.1 (format 1) is read with the present names of columns, arrays, keys and settings; its files are not
-    changed.
+    version 0.1 (format 1) is read with the present names of columns, arrays, keys and settings, and never changed.
 
     Each file is read once, and checked; what was read stays in memory until it is written again.
 
@@ -139,6 +139,7 @@ class RunFolder:
                 raise RunError(f"{path}: is not empty and holds no run; choose another out=")
             path.mkdir(parents=True, exist_ok=True)
             lock_folder(path)
+            remove_temporary_files(path)
             return cls._create(path, info, settings_text, force, settings_file)
         except BaseException as error:
             unlock_folder(path)

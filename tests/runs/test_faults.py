@@ -24,22 +24,32 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def walk(library: Path, job: str, folder: Path, stride: int) -> list[str]:
+def walk(library: Path, job: str, folder: Path, *way: object) -> list[str]:
     environment = os.environ | {"LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(FAULTS / "walk.py"), job, str(folder), "1", str(stride), "full", "error", "kill"]
+    command = [sys.executable, str(FAULTS / "walk.py"), job, str(folder), *map(str, way)]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
-    return answer.stdout.splitlines()
+    *fallen, numbers = answer.stdout.splitlines()
+    print(numbers)
+    return fallen
 
 
 @pytest.mark.parametrize("job", STRIDES)
 def test_a_fault_leaves_the_old_or_the_new_state(library: Path, job: str, tmp_path: Path) -> None:
-    *fallen, numbers = walk(library, job, tmp_path, STRIDES[job])
-    assert fallen == [], numbers
+    assert walk(library, job, tmp_path, "calls", 1, STRIDES[job]) == []
+
+
+def test_a_simulation_killed_at_a_random_moment_continues_to_the_same_bytes(library: Path, tmp_path: Path) -> None:
+    assert walk(library, "simulate", tmp_path, "moments", 5) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("job", STRIDES)
 def test_every_fault_leaves_the_old_or_the_new_state(library: Path, job: str, tmp_path: Path) -> None:
-    *fallen, numbers = walk(library, job, tmp_path, 1)
-    assert fallen == [], numbers
+    assert walk(library, job, tmp_path, "calls", 1, 1) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["simulate", "simulate_pool", "probe", "pack"])
+def test_jobs_killed_at_random_moments_continue_to_the_same_bytes(library: Path, job: str, tmp_path: Path) -> None:
+    assert walk(library, job, tmp_path, "moments", 50) == []

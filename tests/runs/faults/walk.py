@@ -1,25 +1,31 @@
 """A walk over all faults of one job: each call that changes a file fails, or ends the process; then the job continues.
 
-Run as a program, with faults.so loaded before the library of C: walk.py JOB FOLDER FIRST STRIDE KINDS. It forks a
-process for each fault, so that nothing has to be imported again, and prints one line for each fault that fell, and a
-last line with the numbers of faults and of calls.
+Run as a program, with faults.so loaded before the library of C: `walk.py JOB FOLDER calls FIRST STRIDE` for calls that
+fail, and `walk.py JOB FOLDER moments COUNT` for kills at random moments. It forks a process for each fault, so that
+nothing has to be imported again, and prints one line for each fault that fell, and a last line with their numbers.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
 import shutil
 import signal
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import torch
 
 from dimple.errors import DimpleError
 from dimple.experiment import ProbeConfig, check, pack, probe, simulate
 from dimple.progress import silent_progress
 from dimple.scene import load_scene
+from dimple.tensors import generator
 from dimple.views.report import simulation
+from dimple.workers import Workers, is_running
 
 KINDS = {"full": errno.ENOSPC, "error": errno.EIO, "kill": 0}
 # Files whose bytes do not depend on wall time.
@@ -43,7 +49,18 @@ def pack_short(folder: Path) -> None:
     pack(folder.parent / "base", folder / "run.dimple")
 
 
-JOBS: dict[str, Callable[[Path], None]] = {"simulate": simulate_short, "probe": probe_short, "pack": pack_short}
+def simulate_in_pool(folder: Path) -> None:
+    scene = load_scene("line_in_2d", [*SCENE, "levelset.resolution=8"])
+    with Workers(2) as workers:
+        simulate(scene, folder / "run", device="cpu", film=False, progress=silent_progress, workers=workers)
+
+
+JOBS: dict[str, Callable[[Path], None]] = {
+    "simulate": simulate_short,
+    "simulate_pool": simulate_in_pool,
+    "probe": probe_short,
+    "pack": pack_short,
+}
 
 
 def run_apart(job: Callable[[Path], None], folder: Path, number: int = 0, error: int = 0) -> tuple[str, int]:
@@ -97,34 +114,74 @@ def find_problem(job: str, folder: Path, ended: str, kind: str, expected: dict[s
     return f"leaves {left}" if left else ""
 
 
-def main() -> None:
-    job, place, first, stride, *kinds = sys.argv[1:]
-    warnings.simplefilter("ignore")
-    root = Path(place)
-    if job != "simulate":
-        simulate_short(root)
-        (root / "run").rename(root / "base")
-    whole = root / "whole"
-    whole.mkdir()
-    # What is imported and drawn once here costs no time in the processes of the faults.
-    JOBS[job](whole)
-    expected = content(whole)
+def kill_at(job: Callable[[Path], None], folder: Path, delay: float) -> bool:
+    """Kill a job, with all its processes, after some seconds; return whether it still ran."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        job(folder)
+        os._exit(0)
+    time.sleep(delay)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+
+
+def walk_over_calls(job: str, root: Path, expected: dict[str, bytes], first: int, stride: int) -> Iterator[str | None]:
+    """Yield what is wrong after each fault, None if nothing is: of the calls from the first on, in steps."""
     (root / "count").mkdir()
     _, calls = run_apart(JOBS[job], root / "count")
-    tried = fallen = 0
-    for offset, kind in enumerate(kinds):
-        for number in range(int(first) + offset, calls + 1, int(stride)):
+    for offset, (kind, error) in enumerate(KINDS.items()):
+        for number in range(first + offset, calls + 1, stride):
             folder = root / f"{kind}-{number}"
             folder.mkdir()
-            ended, _ = run_apart(JOBS[job], folder, number, KINDS[kind])
+            ended, _ = run_apart(JOBS[job], folder, number, error)
             problem = find_problem(job, folder, ended, kind, expected)
-            tried += 1
-            if problem:
-                fallen += 1
-                print(f"{job}: {kind} at call {number}: {problem}", flush=True)
-            else:
-                shutil.rmtree(folder)
-    print(f"{job}: {tried} faults tried, {fallen} fell, {calls} calls", flush=True)
+            yield f"{kind} at call {number}: {problem}" if problem else None
+            shutil.rmtree(folder)
+
+
+def walk_over_moments(
+    job: str, root: Path, expected: dict[str, bytes], count: int, seconds: float
+) -> Iterator[str | None]:
+    """Yield what is wrong after each kill at a random moment, None if nothing is."""
+    moments = torch.rand(count, generator=generator(0, "moments")).tolist()
+    for number, moment in enumerate(moments):
+        folder = root / f"moment-{number}"
+        folder.mkdir()
+        ended = "killed" if kill_at(JOBS[job], folder, moment * seconds) else "done"
+        problem = find_problem(job, folder, ended, "kill", expected)
+        left = [
+            file.name for file in Path("/dev/shm").glob("sem.loky-*") if not is_running(int(file.name.split("-")[1]))
+        ]
+        problem = problem or (f"leaves {left}" if left and "pool" in job else "")
+        yield f"kill after {moment * seconds:.3f} s: {problem}" if problem else None
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    job, place, way, *numbers = sys.argv[1:]
+    warnings.simplefilter("ignore")
+    root = Path(place)
+    if job not in ("simulate", "simulate_pool"):
+        simulate_short(root)
+        (root / "run").rename(root / "base")
+    whole, again = root / "whole", root / "again"
+    whole.mkdir()
+    again.mkdir()
+    # What is imported and drawn once here costs no time in the processes of the faults. A pool has one process more.
+    JOBS[job.removesuffix("_pool")](whole)
+    expected = content(whole)
+    started = time.monotonic()
+    assert run_apart(JOBS[job], again)[0] == "done"
+    seconds = time.monotonic() - started
+    if way == "calls":
+        problems = list(walk_over_calls(job, root, expected, *map(int, numbers)))
+    else:
+        problems = list(walk_over_moments(job, root, expected, int(numbers[0]), seconds))
+    for problem in filter(None, problems):
+        print(problem)
+    print(f"{job}: {len(problems)} faults tried, {len(problems) - problems.count(None)} fell", flush=True)
 
 
 if __name__ == "__main__":
