@@ -229,12 +229,14 @@ def require_free_folder(path: Path | str, force: bool = False) -> None:
     if path.is_file():
         raise RunError(f"{path}: is a file, but a run is a folder; choose another out=")
     try:
-        is_filled = path.exists() and any(path.iterdir())
+        names = {entry.name for entry in path.iterdir()} if path.exists() else set()
+        is_filled = any(not name.startswith(".dimple-") for name in names)
     except OSError as error:
         raise _cannot_make(path, error.strerror or str(error)) from None
-    if is_filled and not (path / "run.json").exists():
+    # A manifest alone is what a killed start leaves, which the run decides about.
+    if is_filled and not names & {"run.json", "manifest.jsonl"}:
         raise RunError(f"{path}: is not empty and holds no run; choose another out=")
-    if is_filled and not force and _status(path / "run.json") == "complete":
+    if "run.json" in names and not force and _status(path / "run.json") == "complete":
         raise RunError(f"{path}: already holds a finished run; choose another out=, or force=True to replace it")
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not parent.is_dir():

@@ -4,11 +4,13 @@ import collections
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, final
 
@@ -93,6 +95,7 @@ class Workers:
                 initializer=_initialize_process,
                 initargs=(threads, self._progress_queue, self._prepare),
             )
+            _remove_abandoned_semaphores()
             # The first task starts the processes. It would also start the resource tracker, which unblocks SIGINT.
             # Windows has neither.
             if hasattr(signal, "pthread_sigmask"):
@@ -181,10 +184,32 @@ def defer_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
+def _remove_abandoned_semaphores() -> None:
+    """Remove the semaphores of pools whose processes were all killed at once; Linux shows them as files."""
+    for file in Path("/dev/shm").glob("sem.loky-*-*"):  # noqa: S108
+        with contextlib.suppress(OSError, ValueError):
+            if not is_running(int(file.name.split("-")[1])):
+                file.unlink()
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs on this machine; on Windows, where asking would end it, True."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # It belongs to somebody else.
+        pass
+    return True
+
+
 def _exit_with_parent(parent_pid: int) -> None:
     """End this process soon after its parent process has ended."""
     while os.getppid() == parent_pid:
-        time.sleep(1)
+        time.sleep(0.2)
     os._exit(1)
 
 

@@ -19,7 +19,7 @@ from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
 from dimple.cli.commands.napari import napari
-from dimple.cli.commands.pack import pack
+from dimple.cli.commands.pack import check, pack
 from dimple.cli.commands.probe import probe
 from dimple.cli.commands.report import report
 from dimple.cli.commands.scenes import scenes
@@ -56,6 +56,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "gallery": gallery,
     "napari": napari,
     "pack": pack,
+    "check": check,
     "completeness": completeness,
     "docs": docs,
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dimple.lazy import import_on_use
 
 if TYPE_CHECKING:
-    from dimple.experiment.outputs.archive import pack
+    from dimple.experiment.outputs.archive import check, pack
     from dimple.experiment.outputs.export import export_run
     from dimple.experiment.outputs.gallery import build_gallery
     from dimple.experiment.outputs.napari import open_in_napari
@@ -34,6 +34,7 @@ _HOMES = {
     "Run": "run",
     "SliceConfig": "slices.config",
     "build_gallery": "outputs.gallery",
+    "check": "outputs.archive",
     "check_run_completeness": "simulation.completeness",
     "compare": "outputs.report",
     "estimate": "probing.estimate",
@@ -57,6 +58,7 @@ __all__ = [
     "Run",
     "SliceConfig",
     "build_gallery",
+    "check",
     "check_run_completeness",
     "compare",
     "estimate",

@@ -28,7 +28,7 @@ from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_sources
 from dimple.progress import silent_progress
 from dimple.protocols import Progress
-from dimple.runs.run import SLICE_FOLDER
+from dimple.runs.files import SLICE_FOLDER
 
 STEP_UNIT = "updates"
 # A plane has this many rows of the samples, and axes through all of them.
@@ -118,24 +118,25 @@ def write_recorded_run(
         out, info | {"recorder": dict(facts)}, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml"
     )
     started = time.perf_counter()
-    for step, state in networks.states():
-        # The loss of somebody else's training is not known.
-        run.write_snapshot(step, dict(state), math.nan)
-    measured: list[tuple[int, Measurement]] = []
-    with progress("measure", len(networks)) as advance:
-        for step, network in networks:
-            with arguments.task(network.to(device)) as task:
-                measured.append((step, measure_task(task, silent_progress)))
-            add_costs(run.info, measured[-1][1].costs)
-            advance()
-    write_measurements(run, measured, STEP_UNIT)
-    run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
-    run.save()
-    if plane is not None:
-        _write_slice(arguments, networks, run, plane, progress)
-    write_report_of_measured_run(run, run.path / "report.html")
-    run.info["status"] = "complete"
-    run.save()
+    with run.finishing():
+        for step, state in networks.states():
+            # The loss of somebody else's training is not known.
+            run.write_snapshot(step, dict(state), math.nan)
+        measured: list[tuple[int, Measurement]] = []
+        costs: dict[str, Any] = {}
+        with progress("measure", len(networks)) as advance:
+            for step, network in networks:
+                with arguments.task(network.to(device)) as task:
+                    measured.append((step, measure_task(task, silent_progress)))
+                add_costs(costs, measured[-1][1].costs)
+                advance()
+        run.info |= costs
+        write_measurements(run, measured, STEP_UNIT)
+        run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
+        run.save()
+        if plane is not None:
+            _write_slice(arguments, networks, run, plane, progress)
+        write_report_of_measured_run(run, run.path / "report.html")
     return run, run.info["summary"]["rows"]
 
 

@@ -148,7 +148,7 @@ class Run(RunFolder):
         """
         for file in (self.views_path / "page.html", self.path / "report.html"):
             if file.is_file():
-                return RunPage(file, height)
+                return RunPage(file, self.read_bytes(file).decode(), height)
         raise RunError(f"{self.path}: has neither page.html nor report.html; dimple report {self.path} writes one")
 
     def __repr__(self) -> str:
@@ -179,17 +179,19 @@ class RunPage:
 
     Args:
         path: the HTML file, which needs no other file.
+        text: what it holds.
         height: in pixels.
     """
 
-    def __init__(self, path: Path, height: int) -> None:
+    def __init__(self, path: Path, text: str, height: int) -> None:
         self.path = path
+        self.text = text
         self.height = height
 
     def __repr__(self) -> str:
         return f"<page {self.path}: open it in a browser>"
 
     def _repr_html_(self) -> str:
-        content = html.escape(self.path.read_text(encoding="utf-8"))
+        content = html.escape(self.text)
         style = f"width: 100%; height: {self.height}px; border: 0"
         return f'<iframe srcdoc="{content}" style="{style}" title="{html.escape(self.path.parent.name)}"></iframe>'

@@ -9,48 +9,42 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from dimple.errors import RunError
 from dimple.runs.atomic_io import atomic_replace
+from dimple.runs.files import RUN_FILES_PATTERN, TEMPORARY_PATTERN, iter_run_files, require_unchanged
+from dimple.runs.lock import owner_mark, remove_abandoned
 
 ARCHIVE_SUFFIX = ".dimple"
-# Files that are not packed: intermediate results (`parts` in version 0.1) and unfinished files.
-TEMPORARY_PATTERN = re.compile(r"cache|parts|\.dimple-tmp-.*")
 # A file in the run folder or in one of its subfolders.
 ENTRY_NAME_PATTERN = re.compile(r"([\w-][\w.-]*)(/[\w-][\w.-]*)?")
 # The date of every entry, so that the same run always gives the same file; it is the oldest date of the zip format.
 ENTRY_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def pack_folder(folder: Path, path: Path, run_files: re.Pattern[str]) -> Path:
-    """Write the files of a run folder into one zip archive.
+def pack_folder(folder: Path, path: Path) -> Path:
+    """Write the files of a run folder into one zip archive, without other files in the folder.
 
     Args:
         folder: the run folder.
         path: the archive.
-        run_files: a pattern that matches the names in the folder that belong to a run; other files are left out.
 
     Raises:
-        RunError: if a file cannot be read or written.
+        RunError: if a file is not as the run wrote it, or cannot be read or written.
     """
+    require_unchanged(folder)
     with atomic_replace(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for file in _iter_run_files(folder, run_files):
+        for file in iter_run_files(folder):
+            if TEMPORARY_PATTERN.fullmatch(file.relative_to(folder).parts[0]):
+                continue
             entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), ENTRY_DATE)
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                 shutil.copyfileobj(source, target)
     return path
 
 
-def _iter_run_files(folder: Path, run_files: re.Pattern[str]) -> Iterator[Path]:
-    for file in sorted(folder.rglob("*")):
-        first = file.relative_to(folder).parts[0]
-        if file.is_file() and run_files.fullmatch(first) and not TEMPORARY_PATTERN.fullmatch(first):
-            yield file
-
-
-def unpack(path: Path, run_files: re.Pattern[str]) -> Path:
+def unpack(path: Path) -> Path:
     """Unpack a packed run into a temporary folder, which exists until this process ends, and return the folder.
 
     The file may come from an untrusted source: entries that do not belong to a run or claim to be larger than the
@@ -58,24 +52,24 @@ def unpack(path: Path, run_files: re.Pattern[str]) -> Path:
 
     Args:
         path: the archive.
-        run_files: a pattern that matches the names that belong to a run.
 
     Raises:
         RunError: if the file is not a packed run or is damaged, or if the disk is full.
     """
     status = path.stat()
-    return _extract(path.absolute(), run_files, status.st_mtime_ns, status.st_size)
+    return _extract(path.absolute(), status.st_mtime_ns, status.st_size)
 
 
 @functools.cache
-def _extract(path: Path, run_files: re.Pattern[str], _modified: int, size: int) -> Path:
+def _extract(path: Path, _modified: int, size: int) -> Path:
     """Unpack a file; the cache avoids a second time unless the file has changed."""
-    temporary = Path(tempfile.mkdtemp(prefix="dimple-"))
+    remove_abandoned(Path(tempfile.gettempdir()).glob("dimple-*"))
+    temporary = Path(tempfile.mkdtemp(prefix=f"dimple-{owner_mark()}"))
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     folder = temporary / path.name
     try:
         with zipfile.ZipFile(path) as archive:
-            for entry in _check_entries(archive, path, size, run_files):
+            for entry in _check_entries(archive, path, size):
                 target = folder / entry.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, target.open("wb") as output:
@@ -90,13 +84,11 @@ def _extract(path: Path, run_files: re.Pattern[str], _modified: int, size: int) 
     return folder
 
 
-def _check_entries(
-    archive: zipfile.ZipFile, path: Path, size: int, run_files: re.Pattern[str]
-) -> list[zipfile.ZipInfo]:
+def _check_entries(archive: zipfile.ZipFile, path: Path, size: int) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     for entry in entries:
         found = ENTRY_NAME_PATTERN.fullmatch(entry.filename)
-        if found is None or not run_files.fullmatch(found[1]) or TEMPORARY_PATTERN.fullmatch(found[1]):
+        if found is None or not RUN_FILES_PATTERN.fullmatch(found[1]) or TEMPORARY_PATTERN.fullmatch(found[1]):
             raise RunError(
                 f"{path}: holds {entry.filename!r}, which is not a file of a run, so dimple pack did not write it"
             )

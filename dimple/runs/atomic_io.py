@@ -1,11 +1,12 @@
 """Atomic writing of files: a reader finds the old or the new content, never a part of it."""
 
 import contextlib
+import glob
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dimple.errors import RunError
+from dimple.runs.lock import owner_mark, remove_abandoned
+from dimple.runs.manifest import Checksum, append_checksum, find_manifest
+
+TEMPORARY_PREFIX = ".dimple-tmp-"
+# The characters of a name that its temporary file shares at most; the full name could be too long.
+MAX_ENDING = 100
 
 
 @contextlib.contextmanager
 def atomic_replace(path: Path) -> Iterator[Path]:
     """Yield a temporary file in the folder of `path`, which replaces `path` if the block ends without an exception.
 
-    The temporary file has the suffix of `path`. After an exception it is deleted.
+    The temporary file has the suffix of `path`. After an exception it is deleted. The check sum of a file of a run is
+    added to the manifest of the run.
 
     Raises:
         RunError: if the file cannot be written; the old file is then unchanged.
@@ -30,13 +38,20 @@ def atomic_replace(path: Path) -> Iterator[Path]:
     try:
         if path.exists() and not path.is_file():
             raise RunError(f"{path}: is not a regular file; choose another path")
-        handle, name = tempfile.mkstemp(prefix=".dimple-tmp-", suffix=path.suffix, dir=path.parent)
+        manifest = find_manifest(path)
+        ending = f"-{path.name[-MAX_ENDING:]}"
+        if manifest is None:
+            # A run removes the files of a killed process when it is continued.
+            remove_abandoned(path.parent.glob(f"{TEMPORARY_PREFIX}*{glob.escape(ending)}"))
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX + owner_mark(), suffix=ending, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+        if manifest is not None:
+            append_checksum(manifest, path, Checksum.of(temporary))
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, RunError):
@@ -50,7 +65,36 @@ def atomic_replace(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            # A file that cannot be deleted now is deleted when the run is continued.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, with those above it, unless it exists; return it.
+
+    Raises:
+        RunError: if it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another path") from None
+    return path
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, and note in the manifest of its run that it was removed.
+
+    Raises:
+        RunError: if it cannot be removed.
+    """
+    try:
+        if (manifest := find_manifest(path)) is not None:
+            append_checksum(manifest, path, None)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be removed ({error.strerror or error}); choose another path") from error
 
 
 def _umask() -> int:
@@ -129,15 +173,23 @@ def _to_numpy(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def read_table(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def read_table(
+    path: Path, read: Callable[[Path], bytes] = Path.read_bytes
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the columns of a table from `write_table`, and their units.
+
+    Args:
+        path: the file.
+        read: returns the content of the file.
 
     Raises:
         RunError: if the file is missing or damaged.
     """
     try:
         # pq.read_table loads pandas, which takes half a second.
-        table = pq.ParquetFile(path).read()
+        table = pq.ParquetFile(pa.BufferReader(read(path))).read()
+    except RunError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{path}: is not a readable table ({error}); make the run again with force=True") from error
     columns = {name: _to_numpy(table.column(name)) for name in table.column_names}

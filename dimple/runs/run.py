@@ -1,60 +1,56 @@
 """A run folder: the settings, the snapshots, the measurements, and the progress of one experiment."""
 
+import contextlib
 import json
-import re
 import shutil
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
 from dimple.boundary.affine_slice import AffineSlice
-from dimple.errors import RunError
+from dimple.errors import DivergedError, RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.locations import require_free_folder, require_run, run_path
 from dimple.renamed import (
     ARRAYS,
-    new_column,
-    new_value,
-    upgrade_config,
     upgrade_info,
-    upgrade_scene,
-    upgrade_units,
 )
 from dimple.runs.archive import pack_folder, unpack
-from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
+from dimple.runs.atomic_io import make_folder, read_table, write_bytes, write_json, write_table
+from dimple.runs.files import (
+    CACHE_FOLDER,
+    SLICE_FOLDER,
+    clear_folder,
+    remove_temporary_files,
+    renew_manifest,
+)
+from dimple.runs.lock import lock_folder, unlock_folder
+from dimple.runs.manifest import MANIFEST, Manifest, is_manifest, manifest_text
 from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
+from dimple.runs.old_format import MAKE_AGAIN, upgrade_settings, upgrade_table
+from dimple.runs.safetensors_io import read_metadata, to_safetensors
 
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
-MAKE_AGAIN = "make the run again with force=True"
-# The folder of the slice in a run.
-SLICE_FOLDER = "slice"
 # The format of version 0.1, which is read with the present names.
 OLD_FORMAT = 1
-# The names of all files and folders of a run, including those of version 0.1.
-RUN_FILES_PATTERN = re.compile(
-    r"((scene|config)\.yaml|run\.json|slice|snapshots|cache|parts|stills|(geometry|images|pictures)\.safetensors"
-    r"|(metrics|replicas|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
-    r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-tmp-.*)"
-)
 
 
 class RunFolder:
     """The files of one experiment.
 
-    Every file is written atomically, and no file is a pickle. A run of version 0.1 (format 1) is read with the present
-    names of columns, arrays, keys and settings; its files are not changed.
+    Every file is written atomically, its check sum stands in `manifest.jsonl`, and no file is a pickle. A run of
+    version 0.1 (format 1) is read with the present names of columns, arrays, keys and settings, and never changed.
 
-    Each file is read once; what was read stays in memory until it is written again.
+    Each file is read once, and checked; what was read stays in memory until it is written again.
 
     A run is written in stages. A stage with an entry in `info["seconds"]` is finished, and is not repeated when the
     same scene is simulated into the same folder.
@@ -69,6 +65,7 @@ class RunFolder:
         self.path = path
         self.info = info
         self.archive_path = archive_path
+        self._manifest = Manifest(path)
         self._tables: dict[str, tuple[Arrays, dict[str, str]]] = {}
         self._arrays: dict[Path, Arrays] = {}
 
@@ -86,13 +83,13 @@ class RunFolder:
         require_run(path)
         archive_path = path if path.is_file() else None
         if archive_path is not None:
-            path = unpack(archive_path, RUN_FILES_PATTERN)
+            path = unpack(archive_path)
         try:
-            info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            info = json.loads(Manifest(path).read_bytes(path / "run.json"))
+        except RunError:
+            raise
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path / 'run.json'}: cannot be read ({error}); make the run again with force=True"
-            ) from None
+            raise RunError(f"{path / 'run.json'}: cannot be read ({error}); {MAKE_AGAIN}") from None
         version = info.get("format") if isinstance(info, dict) else None
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise RunError(
@@ -133,17 +130,33 @@ class RunFolder:
         path = run_path(path)
         require_free_folder(path, force)
         try:
-            if path.exists() and any(path.iterdir()):
+            if path.exists() and not (path / "run.json").exists() and not is_started(path):
+                raise RunError(f"{path}: is not empty and holds no run; choose another out=")
+            path.mkdir(parents=True, exist_ok=True)
+            lock_folder(path)
+            remove_temporary_files(path)
+            return cls._create(path, info, settings_text, force, settings_file)
+        except BaseException as error:
+            unlock_folder(path)
+            if isinstance(error, RunError) or not isinstance(error, OSError):
+                raise
+            raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another out=") from None
+
+    @classmethod
+    def _create(cls, path: Path, info: dict[str, Any], settings_text: str, force: bool, settings_file: str) -> Self:
+        """Begin or continue a run in a folder that this process has locked."""
+        if (path / "run.json").exists():
+            try:
                 existing = cls.open(path)
                 if not force:
                     return existing._resume(info, settings_text)
-                existing.clear()
-            path.mkdir(parents=True, exist_ok=True)
-        except RunError:
-            raise
-        except OSError as error:
-            raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another out=") from None
+            except RunError:
+                # A damaged run can be replaced.
+                if not (force and is_manifest(path / MANIFEST)):
+                    raise
+        clear_folder(path)
         run = cls(path, {"format": FORMAT_VERSION, **info, "status": "running", "seconds": {}})
+        write_bytes(path / MANIFEST, manifest_text({}).encode())
         write_bytes(path / settings_file, settings_text.encode())
         run.save()
         return run
@@ -161,12 +174,29 @@ class RunFolder:
             raise RunError(
                 f"{self.path}: was started with other versions or on another device; force=True starts again"
             )
-        # Files of a process that was killed while it wrote them.
-        for unfinished in self.path.glob("**/.dimple-tmp-*"):
-            unfinished.unlink(missing_ok=True)
+        renew_manifest(self.path, may_miss=True)
         self.info["status"] = "running"
         self.save()
         return self
+
+    @contextlib.contextmanager
+    def finishing(self, status: str = "complete") -> Iterator[None]:
+        """Record how the block ends in run.json, with `status` or as interrupted or diverged, and unlock the folder."""
+        try:
+            yield
+            self._end(status)
+        except (KeyboardInterrupt, DivergedError) as error:
+            self._end("diverged" if isinstance(error, DivergedError) else "interrupted")
+            raise
+        finally:
+            unlock_folder(self.path)
+
+    def _end(self, status: str) -> None:
+        self.info["status"] = status
+        self.save()
+        if status == "complete":
+            self.clear_cache()
+        renew_manifest(self.path, may_miss=False)
 
     def clear(self) -> None:
         """Delete the run folder.
@@ -174,15 +204,13 @@ class RunFolder:
         Raises:
             RunError: if the folder holds other files, or is not a run of dimple; then nothing is deleted.
         """
-        other_files = [entry.name for entry in self.path.iterdir() if not RUN_FILES_PATTERN.fullmatch(entry.name)]
-        if other_files or not {"status", "seconds"} <= self.info.keys():
-            reason = f"also holds {sorted(other_files)[0]!r}" if other_files else "has a run.json of another program"
-            raise RunError(f"{self.path}: {reason}, so it is not replaced; choose another out=")
-        shutil.rmtree(self.path)
+        clear_folder(self.path)
+        unlock_folder(self.path)
+        self.path.rmdir()
 
     def pack(self, path: Path) -> Path:
         """Write the run into one file, which `RunFolder.open` accepts like the folder, and return its path."""
-        return pack_folder(self.path, path, RUN_FILES_PATTERN)
+        return pack_folder(self.path, path)
 
     def default_output_path(self, name: str) -> Path:
         """Return the default path of an output file: in the run folder, or next to the packed file."""
@@ -194,6 +222,16 @@ class RunFolder:
         """Write `info` to run.json."""
         write_json(self.path / "run.json", self.info)
 
+    def read_bytes(self, path: Path) -> bytes:
+        """Return the content of a file of the run.
+
+        Raises:
+            RunError: if it is not as the run wrote it.
+            OSError: if it cannot be read.
+        """
+        inner = self.path / SLICE_FOLDER
+        return (Manifest(inner) if path.is_relative_to(inner) else self._manifest).read_bytes(path)
+
     @property
     def settings_path(self) -> Path:
         """The file with all settings: config.yaml of a measurement, scene.yaml of a simulation."""
@@ -203,8 +241,8 @@ class RunFolder:
     @property
     def settings_text(self) -> str:
         """The settings as YAML, with the present names."""
-        text = self.settings_path.read_text(encoding="utf-8")
-        return _upgrade_settings(text, self.settings_path) if self._is_old else text
+        text = self.read_bytes(self.settings_path).decode()
+        return upgrade_settings(text, self.settings_path) if self._is_old else text
 
     @property
     def _is_old(self) -> bool:
@@ -221,9 +259,8 @@ class RunFolder:
         Those of replicas are the stacked weights `(R, *shape)` and a list of R losses.
         """
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-        (self.path / "snapshots").mkdir(exist_ok=True)
-        path = self.path / "snapshots" / f"{step:08d}.safetensors"
-        write_bytes(path, _to_safetensors(arrays, {"loss": json.dumps(loss)}))
+        path = make_folder(self.path / "snapshots") / f"{step:08d}.safetensors"
+        write_bytes(path, to_safetensors(arrays, {"loss": json.dumps(loss)}))
 
     def read_snapshot(self, step: int, replica: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Return the weights and the training loss of a snapshot.
@@ -236,11 +273,10 @@ class RunFolder:
             RunError: if the snapshot is missing or damaged.
         """
         path = self.path / "snapshots" / f"{step:08d}.safetensors"
-        content = path.read_bytes() if path.is_file() else b""
+        content = self.read_bytes(path) if path.is_file() else b""
         try:
             arrays = load_arrays(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            loss = json.loads(header["__metadata__"]["loss"])
+            loss = json.loads(read_metadata(content)["loss"])
         except (SafetensorError, ValueError, KeyError) as error:
             raise RunError(f"{path}: is not a readable snapshot ({error}); {MAKE_AGAIN}") from None
         if isinstance(loss, list):
@@ -279,18 +315,14 @@ class RunFolder:
             if not path.exists():
                 held = ", ".join(sorted(file.stem for file in self.path.glob("*.parquet"))) or "none yet"
                 raise RunError(f"{path}: is missing; the tables of this {self.kind} are: {held}")
-            self._tables[name] = self._with_present_names(*read_table(path))
+            columns, units = read_table(path, self.read_bytes)
+            if self._is_old:
+                columns, units = upgrade_table(columns, units)
+            for values in columns.values():
+                values.flags.writeable = False
+            self._tables[name] = columns, units
         columns, units = self._tables[name]
         return dict(columns), dict(units)
-
-    def _with_present_names(self, columns: Arrays, units: dict[str, str]) -> tuple[Arrays, dict[str, str]]:
-        if self._is_old:
-            columns = {new_column(column): values for column, values in columns.items()}
-            for column in {"split", "statistic", "unit"} & columns.keys():
-                values = [new_value(column, value) for value in columns[column].tolist()]
-                columns[column] = np.array(values, dtype=object)
-            units = upgrade_units(units)
-        return _read_only(columns), units
 
     def columns(self, name: str) -> Arrays:
         """Return the columns of a table, such as metrics, points or measurements."""
@@ -300,22 +332,40 @@ class RunFolder:
         """Return the unit of each column of a table."""
         return self.read_table(name)[1]
 
-    def write_cache(self, name: str, arrays: Arrays) -> None:
-        """Write an intermediate result, so that an interrupted run need not compute it again."""
-        (self.path / "cache").mkdir(exist_ok=True)
-        write_bytes(self.path / "cache" / f"{name}.safetensors", _to_safetensors(arrays))
+    def write_cache(self, name: str, arrays: Arrays, about: Mapping[str, Any] = {}) -> None:
+        """Write an intermediate result, so that an interrupted run need not compute it again.
+
+        Args:
+            name: the name of the result.
+            arrays: the result, which `read_cache` returns in the same order.
+            about: what else belongs to it, as JSON has it, for `read_cache_entry`.
+        """
+        # One entry, since several have no fixed order.
+        metadata = {"about": json.dumps({"order": list(arrays), **about})}
+        make_folder(self.path / CACHE_FOLDER)
+        write_bytes(self._cache_path(name), to_safetensors(arrays, metadata))
 
     def read_cache(self, name: str) -> Arrays | None:
-        """Return an intermediate result, or None if it does not exist."""
-        path = self.path / "cache" / f"{name}.safetensors"
+        """Return an intermediate result, or None if it does not exist or is damaged."""
+        entry = self.read_cache_entry(name)
+        return None if entry is None else entry[0]
+
+    def read_cache_entry(self, name: str) -> tuple[Arrays, dict[str, Any]] | None:
+        """Return an intermediate result and what belongs to it, or None if it does not exist or is damaged."""
         try:
-            return load_arrays(path.read_bytes())
-        except (OSError, SafetensorError):
+            content = self.read_bytes(self._cache_path(name))
+            arrays = load_arrays(content)
+            about = json.loads(read_metadata(content)["about"])
+            return {name: arrays[name] for name in about["order"]}, about
+        except (OSError, SafetensorError, ValueError, KeyError):
             return None
+
+    def _cache_path(self, name: str) -> Path:
+        return self.path / CACHE_FOLDER / f"{name}.safetensors"
 
     def clear_cache(self) -> None:
         """Delete all intermediate results, after the final result has been written."""
-        shutil.rmtree(self.path / "cache", ignore_errors=True)
+        shutil.rmtree(self.path / CACHE_FOLDER, ignore_errors=True)
 
     def write_geometry(self, arrays: Arrays) -> None:
         """Write the arrays for drawing: `train`, `labels`, `low`, `high`, the meshes of manifold and boundary.
@@ -338,13 +388,15 @@ class RunFolder:
         return self._read_arrays(self._images_path)
 
     def _write_arrays(self, path: Path, arrays: Arrays) -> None:
-        write_bytes(path, _to_safetensors(arrays))
+        write_bytes(path, to_safetensors(arrays))
         self._arrays.pop(path, None)
 
     def _read_arrays(self, path: Path) -> Arrays:
         if path not in self._arrays:
             try:
-                self._arrays[path] = load_arrays(path.read_bytes())
+                self._arrays[path] = load_arrays(self.read_bytes(path))
+            except RunError:
+                raise
             except (OSError, SafetensorError) as error:
                 raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
         return dict(self._arrays[path])
@@ -423,28 +475,3 @@ class RunFolder:
                 f"{self.path}: holds no mesh of the boundary, which was not extracted (levelset.kind is none)"
             )
         return mesh
-
-
-def _to_safetensors(arrays: Arrays, metadata: dict[str, str] | None = None) -> bytes:
-    """Return the arrays as a safetensors file."""
-    # safetensors writes the bytes in memory order, so the arrays must be in C order.
-    return save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
-
-
-def _upgrade_settings(text: str, path: Path) -> str:
-    """Return the settings of a run of version 0.1 as YAML with the present names."""
-    try:
-        # Version 0.1 wrote no aliases, by which a short text can grow without limit.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise yaml.YAMLError("it has aliases")
-        settings = yaml.safe_load(text)
-        upgraded = upgrade_scene(settings) if "manifold" in settings else upgrade_config(settings)
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
-    return str(yaml.safe_dump(upgraded, sort_keys=False))
-
-
-def _read_only(arrays: Arrays) -> Arrays:
-    for array in arrays.values():
-        array.flags.writeable = False
-    return arrays

@@ -141,5 +141,7 @@ def test_a_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(RunError, match=r"00000003\.safetensors: is not a readable snapshot"):
+    with pytest.raises(
+        RunError, match=r"00000003\.safetensors: (is not a readable snapshot|has 107 bytes, and the run wrote 112)"
+    ):
         run.read_snapshot(3)

@@ -1,11 +1,13 @@
-"""`dimple pack`: a run in one file."""
+"""`dimple pack`: a run in one file; `dimple check`: whether the files of runs are as they were written."""
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dimple.cli.flags import require_runs
+from dimple.cli import console
+from dimple.cli.flags import JsonOption, require_runs
 
 
 def pack(
@@ -25,3 +27,34 @@ def pack(
     from dimple import experiment
 
     typer.echo(str(experiment.pack(run, out)))
+
+
+def check(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs to check, folders or packed.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check that the files of runs are as they were written.
+
+    Every file is compared with its check sum in the manifest of the run. The exit code is 5 if a file was changed, is
+    torn or is missing, and for a run without a manifest.
+    """
+    from dimple import experiment
+    from dimple.errors import RunError
+
+    results: list[dict[str, Any]] = []
+    for run in runs:
+        try:
+            found = experiment.check(run)
+            results.append({"run": str(run), **dataclasses.asdict(found)})
+        except RunError as error:
+            results.append({"run": str(run), "files": 0, "problems": {"": str(error)}, "is_finished": None})
+    if as_json:
+        console.print_json({"results": results})
+    for result in [] if as_json else results:
+        for name, problem in result["problems"].items():
+            typer.echo(f"{result['run']}/{name}: {problem}" if name else problem)
+        if not result["problems"]:
+            state = "" if result["is_finished"] else "; the run is not finished"
+            typer.echo(f"{result['run']}: whole, {result['files']} files{state}")
+    if any(result["problems"] for result in results):
+        raise typer.Exit(RunError.exit_code)

@@ -203,8 +203,9 @@ def probe(
         {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
          "indices": (parse_rows, indices)},
         model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
-        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")), bounds=bounds, norm=norm,
-        method=method, max_passes=max_passes, nodes=nodes, seconds=seconds, along=tuple(along or ()), subspaces=subspaces, samples=samples,
+        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
+        bounds=bounds, norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
+        along=tuple(along or ()), subspaces=subspaces, samples=samples,
         seed=seed, neighbors=neighbors, dim=dim, null_draws=null_draws, only=only, per_class=per_class,
     )  # fmt: skip
     with console.redirect_prints():

@@ -104,7 +104,7 @@ def _preload(film: bool) -> None:
 def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
-    from dimple.runs.run import SLICE_FOLDER
+    from dimple.runs.files import SLICE_FOLDER
     from dimple.stats.aggregate import VERDICT_SUFFIX
     from dimple.views.content.run_header import (
         describe_conditions,

@@ -1,10 +1,11 @@
-"""The verb `pack`: a finished run in one file, which every other verb takes instead of its folder."""
+"""The verbs `pack`, a finished run in one file, and `check`, whether the files are as the run wrote them."""
 
 from pathlib import Path
 
 from dimple.errors import RunError, UsageError
 from dimple.experiment.run import Run
-from dimple.runs.archive import ARCHIVE_SUFFIX
+from dimple.runs.archive import ARCHIVE_SUFFIX, unpack
+from dimple.runs.files import FilesCheck, check_files
 from dimple.settings import expand_home
 
 
@@ -32,3 +33,23 @@ def pack(path: Path | str, out: Path | str | None = None) -> Path:
     if target.suffix != ARCHIVE_SUFFIX:
         raise UsageError(f"{target}: the suffix is {target.suffix or 'missing'}; a packed run ends in {ARCHIVE_SUFFIX}")
     return run.pack(target)
+
+
+def check(path: Path | str) -> FilesCheck:
+    """Compare the files of a run with the check sums in its manifest.
+
+    Args:
+        path: the run, a folder or packed.
+
+    Returns:
+        The number of files that are as the run wrote them, and a problem for each other file.
+
+    Raises:
+        RunError: if there is no run, a packed run is damaged, or the run has no manifest.
+    """
+    path = expand_home(path)
+    if path.is_file():
+        return check_files(unpack(path))
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run; name the folder of a run, or a packed run")
+    return check_files(path)

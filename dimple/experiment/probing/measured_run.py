@@ -64,7 +64,7 @@ def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = No
     size = batch_limit(task.probes, task.batch_size)
     batches = list(chunks(len(task.x), size))
     parts: list[ProbeResult] = []
-    info: dict[str, Any] = {} if run is None else run.info
+    costs: dict[str, Any] = {}
     with progress("measure", len(batches)) as advance:
         for part in batches:
             result = None if run is None else _read_part(run, part, task.x.device)
@@ -72,34 +72,35 @@ def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = No
                 result = run_probes(
                     task.boundary, task.x[part], task.y[part], task.probes, task.tangents, chunk_size=size
                 )
-                add_costs(info, dict(zip(task.names, result.costs, strict=True)))
                 if run is not None:
                     _write_part(run, part, result)
+            add_costs(costs, dict(zip(task.names, result.costs, strict=True)))
             parts.append(result)
             advance()
     joined = ProbeResult.concatenate(parts)
+    if run is not None:
+        run.info |= costs
     rows = torch.arange(len(task.x))
-    costs = {name: Cost(**counts) for name, counts in info.get("passes", {}).items()}
-    return Measurement(joined.columns, joined.units, joined.details, task.x, task.boundary.bounds, costs, rows, run)
+    passes = {name: Cost(**counts) for name, counts in costs.get("passes", {}).items()}
+    return Measurement(joined.columns, joined.units, joined.details, task.x, task.boundary.bounds, passes, rows, run)
 
 
 def _read_part(run: Run, part: slice, device: torch.device) -> ProbeResult | None:
-    arrays = run.read_cache(f"{part.start:08d}")
-    # A process that was killed after its first part has not saved the units.
-    if arrays is None or "units" not in run.info:
+    entry = run.read_cache_entry(f"{part.start:08d}")
+    if entry is None:
         return None
+    arrays, about = entry
     tensors = {name: torch.from_numpy(values.copy()).to(device) for name, values in arrays.items()}
     details = {name.removeprefix("details/"): tensors[name] for name in tensors if name.startswith("details/")}
-    # Files do not keep an order.
-    return ProbeResult({name: tensors[name] for name in run.info["units"]}, run.info["units"], details)
+    costs = tuple(Cost(**counts) for counts in about["costs"])
+    return ProbeResult({name: tensors[name] for name in about["units"]}, about["units"], details, costs)
 
 
 def _write_part(run: Run, part: slice, result: ProbeResult) -> None:
     arrays = {name: values.cpu().numpy() for name, values in result.columns.items()}
     arrays |= {f"details/{name}": values.cpu().numpy() for name, values in result.details.items()}
-    run.info["units"] = result.units
-    run.write_cache(f"{part.start:08d}", arrays)
-    run.save()
+    costs = [dataclasses.asdict(cost) for cost in result.costs]
+    run.write_cache(f"{part.start:08d}", arrays, {"units": result.units, "costs": costs})
 
 
 def describe_task(task: MeasurementTask) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -150,19 +151,12 @@ def measure_into_run(task: MeasurementTask, out: Path | str, force: bool, progre
     info, settings = describe_task(task)
     run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     started = time.perf_counter()
-    try:
+    with run.finishing():
         measurement = measure_task(task, progress, run)
-    except KeyboardInterrupt:
-        run.info["status"] = "interrupted"
+        write_measurements(run, [(0, measurement)])
+        run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
         run.save()
-        raise
-    write_measurements(run, [(0, measurement)])
-    run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
-    run.save()
-    write_report_of_measured_run(run, run.path / "report.html")
-    run.clear_cache()
-    run.info["status"] = "complete"
-    run.save()
+        write_report_of_measured_run(run, run.path / "report.html")
     return measurement
 
 

@@ -41,7 +41,7 @@ from dimple.experiment.probing.speed_along import (
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
-from dimple.probes import run_probes
+from dimple.probes import Cost, run_probes
 from dimple.progress import SHORT_STAGE_SECONDS, announce, show_progress
 from dimple.protocols import Progress
 from dimple.runs.atomic_io import write_table
@@ -111,7 +111,7 @@ def _measure_sources(
     settings = dataclasses.asdict(config) | {"checksums": sources.checksums}
     run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
     started = time.perf_counter()
-    try:
+    with run.finishing():
         runner = ProbeRunner(config, sources, indices, run, device)
         if progress is show_progress:
             _, network = next(iter(sources.networks))
@@ -124,16 +124,9 @@ def _measure_sources(
         *_, (_, last_network) = sources.networks
         runner.write_tables(tables, last_network, progress)
         runner.write_images()
-    except KeyboardInterrupt:
-        run.info["status"] = "interrupted"
-        run.save()
-        raise
-    run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
-    boundary = runner.make_boundary(last_network)
-    write_report_page(run, sources, boundary, runner.probe_builder, run.path / "report.html")
-    run.clear_cache()
-    run.info["status"] = "complete"
-    run.save()
+        run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
+        boundary = runner.make_boundary(last_network)
+        write_report_page(run, sources, boundary, runner.probe_builder, run.path / "report.html")
     return run
 
 
@@ -162,6 +155,9 @@ class ProbeRunner:
         self.dtype = sources.dtype(device)
         self.chunk_size = self.probe_builder.chunk_size
         self.indices = indices
+        # What follows from the chunks: the units of their columns, and the costs of the probes.
+        self.units: dict[str, str] = {}
+        self.costs: dict[str, Any] = {}
 
     @property
     def chunk_count(self) -> int:
@@ -176,13 +172,15 @@ class ProbeRunner:
             chunk_tables = []
             for number, rows in enumerate(chunks(len(indices), self.chunk_size)):
                 name = f"{step:08d}-{split}-{number:05d}"
-                table = self.run.read_cache(name)
-                if table is None:
+                entry = self.run.read_cache_entry(name)
+                if entry is None:
                     boundary = self.make_boundary(network) if boundary is None else boundary
-                    table = self._measure_chunk(boundary, split, rows)
-                    self.run.write_cache(name, table)
-                    self.run.save()
+                    entry = self._measure_chunk(boundary, split, rows)
+                    self.run.write_cache(name, *entry)
+                table, about = entry
                 chunk_tables.append(table)
+                self.units = {"step": self.sources.step_unit} | SUMMARY_UNITS | about["units"]
+                add_costs(self.costs, {kind: Cost(**counts) for kind, counts in about["costs"].items()})
                 advance()
             columns = _concatenate_tables(chunk_tables)
             count = len(indices)
@@ -202,13 +200,12 @@ class ProbeRunner:
         x, y = self.sources.samples[split].batch(indices)
         return x.to(self.device, self.dtype), y.to(self.device)
 
-    def _measure_chunk(self, boundary: Boundary, split: str, chunk_rows: slice) -> Arrays:
+    def _measure_chunk(self, boundary: Boundary, split: str, chunk_rows: slice) -> tuple[Arrays, dict[str, Any]]:
+        """Return the columns at a chunk of samples, with their units and the costs of the probes; write its images."""
         indices = self.indices[split]
         x, y = self.load_batch(split, indices[chunk_rows])
         builder = self.probe_builder
         result = run_probes(boundary, x, y, builder.probes, builder.tangents, chunk_size=self.chunk_size)
-        self.run.info["units"] = {"step": self.sources.step_unit} | SUMMARY_UNITS | result.units
-        add_costs(self.run.info, dict(zip(builder.kinds, result.costs, strict=True)))
         if self.sources.image_dataset is not None:
             # Each network overwrites the images of the one before it, so that those of the last one remain.
             image_rows = select_image_rows(len(indices), chunk_rows, x)
@@ -216,7 +213,9 @@ class ProbeRunner:
             self.run.write_cache(_image_chunk_name(split, chunk_rows), images)
         arrays: Arrays = {"index": indices[chunk_rows].numpy()}
         arrays |= {name: values.cpu().numpy() for name, values in result.columns.items()}
-        return arrays | {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS_SUFFIX)}
+        arrays |= {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS_SUFFIX)}
+        costs = {kind: dataclasses.asdict(cost) for kind, cost in zip(builder.kinds, result.costs, strict=True)}
+        return arrays, {"units": result.units, "costs": costs}
 
     def write_images(self) -> None:
         """Write the selected images with their perturbations under the last network."""
@@ -234,7 +233,8 @@ class ProbeRunner:
         """Write measurements.parquet, the summary, and quantiles.parquet of a series."""
         names = [name for name in tables[0] if not name.endswith(DRAWS_SUFFIX)]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in names}
-        units = self.run.info["units"]
+        units = self.units
+        self.run.info |= self.costs | {"units": units}
         write_table(self.run.path / "measurements.parquet", joined, units)
         rows = summarize_steps(tables, units)
         rows[-1] |= self._check_search(tables[-1], last_network)

@@ -197,8 +197,8 @@ def _load_run_sources(folder: str) -> Sources:
         "test": LabeledPoints(splits.test, splits.test_labels),
     }
     files = sorted((run.path / "snapshots").glob("*.safetensors"))
-    checksums = {file.name: _sha256(file.read_bytes()) for file in files}
-    checksums["scene.yaml"] = _sha256(run.settings_path.read_bytes())
+    checksums = {file.name: _sha256(run.read_bytes(file)) for file in files}
+    checksums["scene.yaml"] = _sha256(run.read_bytes(run.settings_path))
     facts = [("scene", scene.name), ("run", folder), ("snapshots", str(len(files)))]
     return Sources(
         RunSnapshots(run, splits.train.dtype),

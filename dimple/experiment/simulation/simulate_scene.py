@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from dimple.boundary import Boundary, restrict_to_slice
-from dimple.errors import DivergedError, SceneError
+from dimple.errors import SceneError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.check_inputs import default_folder
@@ -41,8 +41,8 @@ from dimple.locations import require_free_folder
 from dimple.networks.wrappers import freeze
 from dimple.progress import show_progress
 from dimple.protocols import Progress
+from dimple.runs.files import SLICE_FOLDER
 from dimple.runs.mesh_arrays import mesh_to_arrays
-from dimple.runs.run import SLICE_FOLDER
 from dimple.scene import Scene, scene_text
 from dimple.scene.display_slice import DisplaySlice, build_display_slice
 from dimple.scene.own_code import register_code
@@ -186,23 +186,19 @@ class Simulation:
 
     def run_stages(self, stages: Callable[[], None], status: str) -> Run:
         """Run stages, and record how they ended: with `status`, or interrupted or diverged."""
-        try:
-            stages()
-        except (KeyboardInterrupt, DivergedError) as error:
-            self.run.info["status"] = "diverged" if isinstance(error, DivergedError) else "interrupted"
-            self.run.save()
-            raise
-        except SceneError:
-            if not self.run.steps:
-                self.run.clear()
-            raise
-        self.run.info["status"] = status
-        self.run.save()
+        with self.run.finishing(status):
+            try:
+                stages()
+            except SceneError:
+                if not self.run.steps:
+                    self.run.clear()
+                raise
         return self.run
 
     def train_only(self) -> None:
         """Train, unless that is done."""
         self._run_stage("train", self.train)
+        self.run.clear_cache()
 
     def simulate(self, film: bool, controls: bool) -> None:
         """Run the stages that are not finished yet, in order."""
@@ -235,7 +231,6 @@ class Simulation:
         if self.replicas is not None:
             with self.progress("train", self.replicas.steps[-1]) as advance:
                 self.replicas.train(self.run, self.workers, advance)
-            self.run.clear_cache()
             return
         with self.progress("train", self.prepared.snapshot_steps[-1]) as advance:
 
@@ -244,7 +239,6 @@ class Simulation:
 
             network = self.prepared.initial_network()
             self.prepared.fit(network, record, cache=self.run, warn=self._warn, advance=advance)
-        self.run.clear_cache()
 
     def _warn(self, sentence: str) -> None:
         """Show a warning, and keep it in run.json; a continued training may give it again."""

@@ -129,20 +129,13 @@ def slice_sources(
         "images": lambda: draw_slice(run, progress),
         "report": lambda: _write_pages(run, command or config.command),
     }
-    try:
+    with run.finishing():
         for name, stage in stages.items():
             if name not in run.info["seconds"]:
                 started = time.perf_counter()
                 stage()
                 run.info["seconds"][name] = round(time.perf_counter() - started, 3)
                 run.save()
-    except KeyboardInterrupt:
-        run.info["status"] = "interrupted"
-        run.save()
-        raise
-    run.clear_cache()
-    run.info["status"] = "complete"
-    run.save()
     return run
 
 

@@ -3,18 +3,17 @@
 import collections
 import contextlib
 import itertools
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from dimple.errors import DeviceError, RunError
-from dimple.runs.atomic_io import atomic_replace
+from dimple.errors import RunError
+from dimple.runs.atomic_io import atomic_replace, make_folder, remove_file
 from dimple.views.charts.matplotlib_svg import LINE_COLORS
 from dimple.views.content.frame import Frame
-from dimple.views.content.metadata import NO_METADATA, Metadata, ffmpeg_metadata_arguments, gif_comment, png_metadata
+from dimple.views.content.metadata import NO_METADATA, Metadata, gif_comment, png_metadata
+from dimple.views.film.encoder import open_encoder
 from dimple.views.film.layout import FRAME_SIZE, FrameRenderer
 from dimple.views.film.pair import PairFrame, PairRenderer
 from dimple.views.film.settings import Film
@@ -135,6 +134,7 @@ def key_frames(frames: Sequence[Frame] | Sequence[PairFrame]) -> list[int]:
     represented evenly.
 
     Example:
+        >>> import numpy as np
         >>> from dimple.views.content.frame import Drawing, PointSet, Timeline
         >>> steps = np.array([0, 1, 2, 4, 8, 16, 32], dtype=np.int64)
         >>> blank = Drawing((), PointSet(np.zeros((0, 2)), np.zeros(0, dtype=np.int64)), (0.0, 0.0), (1.0, 1.0))
@@ -154,47 +154,6 @@ def repeat_count(frames: Sequence[Frame] | Sequence[PairFrame], index: int, film
     """Return the number of pictures of the film for which a snapshot is shown."""
     is_held = index in (0, len(frames) - 1) or index in _phase_frame_indices(frames)
     return max(1, round(film.hold * film.fps)) if is_held else 1
-
-
-@contextlib.contextmanager
-def open_encoder(
-    path: Path, film: Film, size: tuple[int, int] = FRAME_SIZE, metadata: Metadata = NO_METADATA
-) -> Iterator[Callable[[Image.Image, int], None]]:
-    """Open an H.264 film for writing; the file appears at `path` when the block ends.
-
-    Yields:
-        A function that appends a picture and the number of times it is shown.
-
-    Raises:
-        DeviceError: if there is no encoder.
-        RunError: if the file cannot be written.
-    """
-    import imageio_ffmpeg
-
-    try:
-        imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError:
-        raise DeviceError(
-            "no ffmpeg for the film was found; pip install imageio-ffmpeg, or simulate --no-film"
-        ) from None
-    with atomic_replace(path) as temporary:
-        options = ["-crf", str(film.quality), "-preset", "veryfast", "-movflags", "+faststart", "-threads", "1"]
-        options += ffmpeg_metadata_arguments(metadata)
-        writer = imageio_ffmpeg.write_frames(
-            str(temporary), size, fps=film.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
-            quality=None, output_params=options, macro_block_size=2, ffmpeg_log_level="error",
-        )  # fmt: skip
-        writer.send(None)
-
-        def add(picture: Image.Image, count: int) -> None:
-            pixels = np.ascontiguousarray(picture)
-            for _ in range(count):
-                writer.send(pixels)
-
-        try:
-            yield add
-        finally:
-            writer.close()
 
 
 def encode(
@@ -225,19 +184,18 @@ def encode(
 
 
 def write_stills(stills: dict[int, Image.Image], folder: Path, metadata: Metadata = NO_METADATA) -> None:
-    """Write one picture for each step into a folder, in place of its earlier content.
+    """Write one picture for each step into a folder, in place of the pictures of other steps.
 
     Raises:
-        RunError: if the folder cannot be created.
+        RunError: if the folder cannot be made.
     """
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be created ({error.strerror}); choose another folder") from None
-    for step, picture in stills.items():
-        with atomic_replace(folder / f"step_{step:08d}.png") as temporary:
+    make_folder(folder)
+    files = {folder / f"step_{step:08d}.png": picture for step, picture in stills.items()}
+    for file, picture in files.items():
+        with atomic_replace(file) as temporary:
             picture.save(temporary, pnginfo=png_metadata(metadata))
+    for file in {*folder.glob("step_*.png")} - files.keys():
+        remove_file(file)
 
 
 def write_sheet(images: Sequence[Image.Image], path: Path, metadata: Metadata = NO_METADATA) -> None:

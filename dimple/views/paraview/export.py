@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
-from dimple.runs.atomic_io import atomic_replace, write_bytes
+from dimple.runs.atomic_io import atomic_replace, make_folder, write_bytes
 from dimple.views.content.frame import FloatArray, MeshLayer, PointSet
 from dimple.views.content.metadata import NO_METADATA, Metadata, add_vtk_metadata
 
@@ -78,7 +78,7 @@ def write_pvd(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metadata:
         'run.pvd'
     """
     path = Path(path)
-    folder = _make_folder(path.with_name(f"{path.stem}_steps"))
+    folder = make_folder(path.with_name(f"{path.stem}_steps"))
     root = ElementTree.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     collection = ElementTree.SubElement(root, "Collection")
     for snapshot in snapshots:
@@ -87,8 +87,7 @@ def write_pvd(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metadata:
             parts["_points"] = _make_points_polydata(snapshot, metadata)
         for number, (suffix, polydata) in enumerate(parts.items()):
             name = f"{snapshot.step:08d}{suffix}.vtp"
-            with atomic_replace(folder / name) as temporary:
-                polydata.save(temporary)
+            write_bytes(folder / name, _to_vtp(polydata))
             entry = {"timestep": str(snapshot.step), "group": "", "part": str(number), "file": f"{folder.name}/{name}"}
             ElementTree.SubElement(collection, "DataSet", entry)
     ElementTree.indent(root)
@@ -111,7 +110,7 @@ def write_vtkhdf(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metada
     from vtkmodules.vtkIOHDF import vtkHDFWriter
 
     path = Path(path)
-    _make_folder(path.parent)
+    make_folder(path.parent)
     blocks = [
         {BOUNDARY_BLOCK: _make_boundary_polydata(_replace_empty_boundary(snapshot), metadata)} for snapshot in snapshots
     ]
@@ -126,9 +125,19 @@ def write_vtkhdf(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metada
         writer.SetOverwrite(True)
         writer.SetWriteAllTimeSteps(True)
         writer.SetCompressionLevel(COMPRESSION_LEVEL)
-        if not writer.Write():
+        if not (writer.Write() and _is_closed_hdf(temporary)):
             raise RunError(f"{path}: VTK could not write it; free disk space or choose another folder")
     return path
+
+
+def _is_closed_hdf(path: Path) -> bool:
+    """Return whether an HDF5 file was closed and has the length in its header; VTK hides errors of the last writes.
+
+    Reference: HDF5 File Format Specification 3.0, section II.A, superblock of version 0.
+    """
+    with path.open("rb") as file:
+        header = file.read(48)
+    return header[20:24] == bytes(4) and int.from_bytes(header[40:48], "little") == path.stat().st_size
 
 
 def _make_time_series_source(blocks: "Sequence[Mapping[str, pv.PolyData]]", steps: Sequence[int]) -> Any:
@@ -184,12 +193,15 @@ def _replace_empty_boundary(snapshot: ParaViewSnapshot) -> ParaViewSnapshot:
     )
 
 
-def _make_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
-    return folder
+def _to_vtp(polydata: "pv.PolyData") -> bytes:
+    """Return a mesh as a .vtp file; a writer of VTK that writes it itself does not say that the disk is full."""
+    from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
+
+    writer = vtkXMLPolyDataWriter()
+    writer.SetInputData(polydata)
+    writer.WriteToOutputStringOn()
+    writer.Write()
+    return str(writer.GetOutputString()).encode()
 
 
 def _make_boundary_polydata(snapshot: ParaViewSnapshot, metadata: Metadata) -> "pv.PolyData":

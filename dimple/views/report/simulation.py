@@ -1,5 +1,6 @@
 """Report of a simulated run: verdict, phases, pictures, and every quantity with its null."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         "verdict_of_each": describe_verdicts_of_replicas(run),
         "phases": describe_phases(summary, metrics["step"].tolist()),
         "page": find_page_link(run, path),
-        "film": _film_data_uri(run.views_path / "film.mp4"),
+        "film": _film_data_uri(run),
         "stills": load_stills(run),
         "rows": statistic_rows(last | verdicts, units),
         "charts": report_charts(run) if charts is None else charts,
@@ -113,10 +114,11 @@ def find_page_link(run: RunFolder, path: Path | str) -> str:
     return page.relative_to(run.path).as_posix() if page.is_file() and is_beside else ""
 
 
-def _film_data_uri(path: Path) -> str:
+def _film_data_uri(run: RunFolder) -> str:
+    path = run.views_path / "film.mp4"
     if not path.is_file() or path.stat().st_size > MAX_FILM_BYTES:
         return ""
-    return data_uri(path.read_bytes(), "video/mp4")
+    return data_uri(run.read_bytes(path), "video/mp4")
 
 
 def load_stills(run: RunFolder, last_only: bool = False) -> list[dict[str, str]]:
@@ -126,6 +128,6 @@ def load_stills(run: RunFolder, last_only: bool = False) -> list[dict[str, str]]
     for file in sorted((run.views_path / "stills").glob("step_*.png"))[-1 if last_only else 0 :]:
         step = int(file.stem.removeprefix("step_"))
         caption = f"step {step:,}" + (f": {phases[step]}" if step in phases else "")
-        with Image.open(file) as picture:
+        with Image.open(io.BytesIO(run.read_bytes(file))) as picture:
             stills.append({"source": jpeg_data_uri(picture), "caption": caption})
     return stills

@@ -93,7 +93,7 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
     for name in RUN_FILES:
         source = (scene.run.path if name == "report.html" else scene.run.views_path) / name
         if source.is_file():
-            write_bytes(folder / name, source.read_bytes())
+            write_bytes(folder / name, scene.run.read_bytes(source))
     names = [other.name for other in scenes]
     at = names.index(scene.name)
     first, notes, settings = split_scene_comment(scene.scene_text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dimple.runs.atomic_io import atomic_replace
 from dimple.views.content.metadata import Metadata, png_metadata
-from dimple.views.film.film import open_encoder
+from dimple.views.film.encoder import open_encoder
 from dimple.views.film.settings import Film
 from dimple.views.window.multi_view import MultiView
 

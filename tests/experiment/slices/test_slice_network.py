@@ -164,8 +164,8 @@ def test_every_output_takes_a_series(series: Run, rendering: None, tmp_path: Pat
     for text in ("the plane through images 0, 1 and 2", "random directions", "margin in the slice", "0</bdi> and "):
         assert text in page
     assert load_run_view(series).point_table["margin"].shape == (9,)
-    names = "film.mp4 film.png geometry.safetensors metrics.parquet page.html points.parquet report.html run.json"
-    assert sorted(path.name for path in series.path.iterdir()) == ["config.yaml", *names.split(), "stills"]
+    names = "film.mp4 film.png geometry.safetensors manifest.jsonl metrics.parquet page.html points.parquet report.html"
+    assert sorted(path.name for path in series.path.iterdir()) == ["config.yaml", *names.split(), "run.json", "stills"]
 
 
 def test_the_files_for_paraview_hold_the_classes_that_meet(series: Run, rendering: None, tmp_path: Path) -> None:
