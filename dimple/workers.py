@@ -157,7 +157,7 @@ _progress_queue: "SimpleQueue[None] | None" = None
 
 def _initialize_process(threads: int, progress_queue: "SimpleQueue[None]", prepare: Advance) -> None:
     """Set up a worker process."""
-    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
     configure_memory()
     import torch
 
@@ -181,7 +181,7 @@ def defer_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
-def _exit_with_parent(parent_pid: int) -> None:
+def exit_with_parent(parent_pid: int) -> None:
     """End this process soon after its parent process has ended."""
     while os.getppid() == parent_pid:
         time.sleep(1)

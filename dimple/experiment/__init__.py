@@ -1,5 +1,6 @@
 """Verbs of the package: the functions behind the commands of the program, for scripts and notebooks too."""
 
+from dimple.experiment.callbacks import LightningCallback, TransformersCallback
 from dimple.experiment.outputs.archive import pack
 from dimple.experiment.outputs.export import export_run
 from dimple.experiment.outputs.gallery import build_gallery
@@ -20,11 +21,13 @@ from dimple.renamed import missing_attribute
 
 __all__ = [
     "Column",
+    "LightningCallback",
     "Measurement",
     "ProbeConfig",
     "Recorder",
     "Run",
     "SliceConfig",
+    "TransformersCallback",
     "build_gallery",
     "check_run_completeness",
     "compare",
