@@ -70,7 +70,7 @@ def probe(
             "--probe",
             metavar="NAME",
             help="Probe: margin, onoff, offset, curvature, certified, exact, robust, subspace, confidence, spectra, "
-            "speed or transfer; repeatable.  [default: margin, onoff]",
+            "speed, transfer, or your own as my_file.py:NAME, which is run; repeatable.  [default: margin, onoff]",
         ),
     ] = None,
     list_probes: Annotated[
@@ -150,9 +150,11 @@ def probe(
     The probes measure margins, and their parts on and off the data manifold. A series of checkpoints, or the snapshots
     of a run, gives every statistic along training.
     """
-    from dimple import experiment
+    from dimple import allow_code, experiment
 
     del list_probes
+    for file in dict.fromkeys(name.partition(":")[0] for name in probes or () if ".py:" in name):
+        allow_code(file)
     config = build_config(
         experiment.ProbeConfig, model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),

@@ -10,9 +10,11 @@ from torch import Tensor
 from dimple.errors import DataError, UsageError
 from dimple.experiment.probing.config import NETWORK_PROBES, SPECTRA, SPEED, SUBSPACE, TRANSFER, ProbeConfig
 from dimple.experiment.probing.sources import Sources
-from dimple.probes import PROBES, ExactMargin, Margin, Offset, OnOff, Probe
+from dimple.probes import ExactMargin, Margin, Offset, OnOff, Probe
 from dimple.probes.subspaces import OnOffWithControls, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
 from dimple.protocols import TangentField
+from dimple.scene.plugins import canonical_kind, not_allowed_message
+from dimple.scene.scene import FAMILIES
 from dimple.tangents.local_pca import LocalPCA
 from dimple.tensors import generator
 
@@ -25,6 +27,18 @@ EXACT_CHUNK_SIZE = 4
 MAX_PCA_IMAGES = 10_000
 # With more coordinates the eigenproblem of the principal directions would cost more than the searches.
 MAX_PCA_COORDINATES = 4096
+
+
+def find_probe(kind: str) -> type:
+    """Return the class of a probe: of the table, of an installed package, or of code that was allowed.
+
+    Raises:
+        UsageError: if it is none of these.
+    """
+    members = FAMILIES[Probe]
+    if (known := canonical_kind(kind)) not in members:
+        raise UsageError(f"--probe is {kind}; {not_allowed_message(kind, members)}")
+    return members[known]
 
 
 @final
@@ -95,8 +109,9 @@ class ProbeBuilder:
         values: dict[str, Any] = {"norm": config.norm, "null_draws": config.null_draws, "seed": config.seed}
         values |= {name: value for name in ("max_passes", "eps") if (value := getattr(config, name)) is not None}
         values |= {"method": config.method} if kind == "margin" else {}
-        fields = [field.name for field in dataclasses.fields(PROBES[kind])]  # type: ignore[arg-type]
-        probe = PROBES[kind](**{name: value for name, value in values.items() if name in fields})
+        cls = find_probe(kind)
+        fields = [field.name for field in dataclasses.fields(cls)]
+        probe: Probe = cls(**{name: value for name, value in values.items() if name in fields})
         if isinstance(probe, Offset) and manifold is not None:
             return dataclasses.replace(probe, limit=min(probe.limit, manifold.reach))
         return probe

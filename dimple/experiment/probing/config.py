@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any, Literal, final
 
 from dimple.errors import UsageError
-from dimple.probes import PROBES
+from dimple.probes import Probe
 from dimple.probes.margin import METHODS
+from dimple.scene.scene import FAMILIES
 from dimple.settings import Count, Finite, Natural, Positive, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
@@ -20,7 +21,7 @@ TRANSFER = "transfer"
 # The objectives along whose gradients the speed is measured.
 ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
-PROBE_KINDS = (*PROBES, SUBSPACE, *NETWORK_PROBES)
+PROBE_KINDS = (*FAMILIES[Probe], SUBSPACE, *NETWORK_PROBES)
 # Settings that a run replaces, so that they cannot be given with it.
 MODEL_FIELDS = ("model", "data", "weights", "checkpoints", "state_dict_key", "mean", "std")
 
@@ -42,10 +43,10 @@ class ProbeConfig:
             of images from 0 to 1; the network is applied to `(x - mean) / std`.
         run: the folder of a simulated run instead of all of these, with its snapshots, samples and exact tangents.
         split: the samples: of the test set, of the training set, or of both.
-        probes: names of the table of probes, `subspace`, or probes of the full network: `confidence` (calibration, and
-            the correlation of confidence and margin), `spectra` (bounds on how fast the scores can change), `speed`
-            (motion of the boundary from step to step of a series), `transfer` (error of each step of a series at the
-            boundary points of the others).
+        probes: names of the table of probes, `my_file.py:NAME` of code that was allowed, `subspace`, or probes of the
+            full network: `confidence` (calibration, and the correlation of confidence and margin), `spectra` (bounds on
+            how fast the scores can change), `speed` (motion of the boundary from step to step of a series), `transfer`
+            (error of each step of a series at the boundary points of the others).
         norm: of the margin; searches within subspaces always use l2.
         method: the search method of the margin, a name of its table of methods.
         max_passes: the largest number of passes of a search of one sample, in every probe that searches; None for the
@@ -94,7 +95,7 @@ class ProbeConfig:
     eps: tuple[Positive, ...] | None = None
 
     def __post_init__(self) -> None:
-        unknown = [kind for kind in self.probes if kind not in PROBE_KINDS]
+        unknown = [kind for kind in self.probes if kind not in PROBE_KINDS and ":" not in kind]
         if unknown or not self.probes:
             raise UsageError(_unknown_choice_message("--probe", unknown[0] if unknown else "empty", PROBE_KINDS))
         if self.method not in METHODS:
