@@ -14,6 +14,7 @@ from dimple.cli.commands.claims import claims
 from dimple.cli.commands.compare import compare
 from dimple.cli.commands.completeness import completeness
 from dimple.cli.commands.docs import docs
+from dimple.cli.commands.doctor import doctor
 from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
@@ -57,6 +58,7 @@ app.command()(completeness)
 scenes.command()(tangents)
 app.add_typer(scenes, name="scenes")
 app.command()(docs)
+app.command()(doctor)
 
 
 def _print_version(requested: bool) -> None:

@@ -25,7 +25,7 @@ def locate_dataset(name: str, location: str | None = None) -> str:
         if not location.startswith(f"{name}:"):
             raise UsageError(f"data {format_value(location)} is not what the scene needs; write {name}:PATH")
         return location
-    for folder in _data_folders():
+    for folder in data_folders():
         if (folder / name).exists():
             return f"{name}:{(folder / name).resolve()}"
     raise MissingDataError(
@@ -33,6 +33,7 @@ def locate_dataset(name: str, location: str | None = None) -> str:
     )
 
 
-def _data_folders() -> list[Path]:
+def data_folders() -> list[Path]:
+    """Return the folders in which data sets are looked for, in this order."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dimple"
     return [*([Path(given)] if (given := os.environ.get("DIMPLE_DATA")) else []), cache]

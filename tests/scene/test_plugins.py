@@ -166,7 +166,7 @@ def test_an_own_probe_is_named_on_the_command_line(code: Path, tmp_path: Path) -
             "Sharp has no settings; write @settings above it",
         ),
         (
-            "@settings\nclass Odd(Objective):\n    when: object = None\n    def loss(self, network, batch):\n        ...",
+            "@settings\nclass Odd(Objective):\n    when: object = None\n    def loss(self, network, batch): ...",
             "Odd.when is a <class 'object'>, which no scene file can hold",
         ),
     ],
