@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def require_libraries(sources: Iterable[str]) -> None:
     """Skip a tutorial about libraries of the extra `test` where they are missing; their own warnings do not matter."""
     for source in sources:
-        for library in re.findall(r"^import (lightning|polars|transformers|xarray)$", source, re.MULTILINE):
+        for library in re.findall(r"^import (foolbox|lightning|polars|transformers|xarray)$", source, re.MULTILINE):
             warnings.simplefilter("ignore")
             pytest.importorskip(library)
 

@@ -3,6 +3,7 @@
 from dimple.experiment.callbacks import LightningCallback, TransformersCallback
 from dimple.experiment.outputs.archive import pack
 from dimple.experiment.outputs.export import export_run
+from dimple.experiment.outputs.figures import write_figures
 from dimple.experiment.outputs.gallery import build_gallery
 from dimple.experiment.outputs.napari import open_in_napari
 from dimple.experiment.outputs.report import compare, report
@@ -41,6 +42,7 @@ __all__ = [
     "slice_network",
     "train",
     "view",
+    "write_figures",
 ]
 
 __getattr__ = missing_attribute(__name__)
