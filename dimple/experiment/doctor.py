@@ -35,8 +35,8 @@ KNOWN_MARGIN = 2.0
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Finding:
-    """What one check has found.
+class Diagnosis:
+    """The result of one check.
 
     Attributes:
         name: of the check.
@@ -53,7 +53,7 @@ class Finding:
     is_needed: bool = True
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Diagnosis]:
     """Return what this installation and this machine have, with a self-test of some seconds.
 
     Example:
@@ -62,8 +62,8 @@ def examine() -> list[Finding]:
         (['versions', 'system', 'device'], [True])
     """
     return [
-        Finding("versions", True, ", ".join(f"{name} {number}" for name, number in versions().items())),
-        Finding("system", True, f"{platform.platform()}, {os.cpu_count()} cores"),
+        Diagnosis("versions", True, ", ".join(f"{name} {number}" for name, number in versions().items())),
+        Diagnosis("system", True, f"{platform.platform()}, {os.cpu_count()} cores"),
         _device(),
         _threads(),
         *(_try(name, check) for name, check in CHECKS.items()),
@@ -72,53 +72,53 @@ def examine() -> list[Finding]:
     ]
 
 
-def _device() -> Finding:
+def _device() -> Diagnosis:
     if torch.cuda.is_available():
-        return Finding("device", True, f"{describe_device(torch.device('cuda'))}; --device cuda")
+        return Diagnosis("device", True, f"{describe_device(torch.device('cuda'))}; --device cuda")
     if torch.backends.mps.is_available():
-        return Finding("device", True, "mps, Apple silicon, not tested; --device mps")
-    return Finding("device", True, "cpu only")
+        return Diagnosis("device", True, "mps, Apple silicon, not tested; --device mps")
+    return Diagnosis("device", True, "cpu only")
 
 
-def _threads() -> Finding:
+def _threads() -> Diagnosis:
     count = torch.get_num_threads()
     chosen = ", ".join(
         f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY") if name in os.environ
     )
-    return Finding("threads", True, f"{count} of torch{f' ({chosen})' if chosen else ''}")
+    return Diagnosis("threads", True, f"{count} of torch{f' ({chosen})' if chosen else ''}")
 
 
-def _try(name: str, check: Callable[[str], Finding]) -> Finding:
+def _try(name: str, check: Callable[[str], Diagnosis]) -> Diagnosis:
     """Return the finding of a check, or its error as a finding."""
     try:
         return check(name)
     except Exception as error:
-        return Finding(name, False, describe_cause(error), "reinstall dimple with the versions of constraints.txt")
+        return Diagnosis(name, False, describe_cause(error), "reinstall dimple with the versions of constraints.txt")
 
 
-def _opengl(name: str) -> Finding:
+def _opengl(name: str) -> Diagnosis:
     from dimple.views.vtk.opengl import SYSTEM_PACKAGES, find_window_class, has_display
 
     found = find_window_class()
     where = "windows and files" if found and has_display() else "files only, no display"
-    return Finding(name, bool(found), f"{found or 'no library draws'} ({where})", SYSTEM_PACKAGES)
+    return Diagnosis(name, bool(found), f"{found or 'no library draws'} ({where})", SYSTEM_PACKAGES)
 
 
-def _ffmpeg(name: str) -> Finding:
+def _ffmpeg(name: str) -> Diagnosis:
     import imageio_ffmpeg
 
     try:
-        return Finding(name, True, f"{imageio_ffmpeg.get_ffmpeg_version()}, {imageio_ffmpeg.get_ffmpeg_exe()}")
+        return Diagnosis(name, True, f"{imageio_ffmpeg.get_ffmpeg_version()}, {imageio_ffmpeg.get_ffmpeg_exe()}")
     except RuntimeError:
-        return Finding(name, False, "no program for films", "pip install --force-reinstall imageio-ffmpeg")
+        return Diagnosis(name, False, "no program for films", "pip install --force-reinstall imageio-ffmpeg")
 
 
-def _data_folders(name: str) -> Finding:
+def _data_folders(name: str) -> Diagnosis:
     found = [f"{folder}{'' if folder.is_dir() else ' (not there)'}" for folder in data_folders()]
-    return Finding(name, True, ", ".join(found), is_needed=False)
+    return Diagnosis(name, True, ", ".join(found), is_needed=False)
 
 
-def _compiled_code(name: str) -> Finding:
+def _compiled_code(name: str) -> Diagnosis:
     import numba
 
     from dimple.jit import jit_compile
@@ -127,29 +127,29 @@ def _compiled_code(name: str) -> Finding:
     works = kernel(1) == 2
     cached = getattr(getattr(kernel, "stats", None), "cache_path", None)
     detail = f"numba {numba.__version__}, cached in {cached}" if cached else f"numba {numba.__version__}, not cached"
-    return Finding(name, works, detail, "set NUMBA_CACHE_DIR to a folder that can be written")
+    return Diagnosis(name, works, detail, "set NUMBA_CACHE_DIR to a folder that can be written")
 
 
 def _add_one(x: int) -> int:
     return x + 1
 
 
-def _documentation(name: str) -> Finding:
+def _documentation(name: str) -> Diagnosis:
     import dimple
 
     index = Path(dimple.__file__).parent / "site" / "index.html"
-    return Finding(name, index.is_file(), str(index), "python3 dev.py docs, in the checkout", is_needed=False)
+    return Diagnosis(name, index.is_file(), str(index), "python3 dev.py docs, in the checkout", is_needed=False)
 
 
-def _optional(module: str) -> Finding:
+def _optional(module: str) -> Diagnosis:
     purpose, remedy = OPTIONAL[module]
     if importlib.util.find_spec(module) is None:
-        return Finding(module, False, f"missing: {purpose}", remedy, is_needed=False)
+        return Diagnosis(module, False, f"missing: {purpose}", remedy, is_needed=False)
     distribution = {"PySide6": "PySide6-Essentials"}.get(module, module)
-    return Finding(module, True, f"{version(distribution)}: {purpose}", is_needed=False)
+    return Diagnosis(module, True, f"{version(distribution)}: {purpose}", is_needed=False)
 
 
-def _self_test(name: str) -> Finding:
+def _self_test(name: str) -> Diagnosis:
     """Measure margins that are known, and write and read them."""
     from dimple.experiment.probing.in_memory import measure
     from dimple.experiment.probing.measurement import Measurement
@@ -166,12 +166,12 @@ def _self_test(name: str) -> Finding:
     works = all(abs(margin - KNOWN_MARGIN) < 1e-3 for margin in found)
     seconds = time.perf_counter() - started
     detail = f"margins {', '.join(f'{margin:.4f}' for margin in found)} of {KNOWN_MARGIN:g}, written and read"
-    return Finding(
+    return Diagnosis(
         name, works, f"{detail}, {seconds:.1f} s", f"report this, with {sys.executable} -m dimple doctor --json"
     )
 
 
-CHECKS: dict[str, Callable[[str], Finding]] = {
+CHECKS: dict[str, Callable[[str], Diagnosis]] = {
     "OpenGL": _opengl,
     "ffmpeg": _ffmpeg,
     "compiled code": _compiled_code,

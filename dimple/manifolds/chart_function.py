@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from dimple.errors import ShapeError, describe_cause
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.geometry.derivatives import chart_jacobian
 from dimple.manifolds.parametrized import ParametrizedManifold
-from dimple.settings import settings_from_function
+from dimple.settings import field_types, settings_from_function
 
 # Points at which a chart is tried.
 TRIAL_POINTS = 8
@@ -49,23 +49,31 @@ def chart_manifold(
         raise ShapeError(f"chart_manifold: low {lows}, high {highs} and periodic {flags} have different lengths")
 
     def decorate(function: Callable[..., Tensor]) -> type[ParametrizedManifold]:
-        def chart(self: Any, z: Tensor) -> Tensor:
-            return function(z, **{name: getattr(self, name) for name in fields})
-
-        ambient_dim = cached_property(lambda self: int(self.chart(source.grid_points(2)).shape[1]))
-        ambient_dim.__set_name__(ParametrizedManifold, "ambient_dim")
-        body = {
-            "source": property(lambda _: source),
-            "chart": chart,
-            "ambient_dim": ambient_dim,
-            "__post_init__": _try_chart,
-        }
-        cls, fields = settings_from_function(function, 1, ParametrizedManifold, body)
+        body = {"_function": staticmethod(function), "_source": source, "__post_init__": _try_chart}
+        cls, _ = settings_from_function(function, 1, _FunctionChart, body)
         cls()
         own: type[ParametrizedManifold] = cls
         return own
 
     return decorate
+
+
+class _FunctionChart(ParametrizedManifold):
+    """A manifold whose class holds its chart and its source."""
+
+    _function: ClassVar[Callable[..., Tensor]]
+    _source: ClassVar[ParameterDomain]
+
+    @property
+    def source(self) -> ParameterDomain:
+        return self._source
+
+    @cached_property
+    def ambient_dim(self) -> int:  # type: ignore[override]
+        return int(self.chart(self.source.grid_points(2)).shape[1])
+
+    def chart(self, z: Tensor) -> Tensor:
+        return self._function(z, **{name: getattr(self, name) for name in field_types(type(self))})
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What a law raises where it is broken."""
+"""The error of a broken law, and comparisons that raise it."""
 
 from torch import Tensor
 

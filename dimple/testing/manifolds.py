@@ -138,7 +138,7 @@ def coordinates_stay_in_the_chart(manifold: Manifold) -> None:
     )
 
 
-def type_is_kept(manifold: Manifold) -> None:
+def dtype_is_preserved(manifold: Manifold) -> None:
     """Results have the type of the points, and single precision changes them by rounding only."""
     y = points_near(manifold, 5)[1].float()
     for name in (
@@ -171,7 +171,7 @@ MANIFOLD_LAWS: tuple[ManifoldLaw, ...] = (
     curvature_is_the_rotation_of_the_tangent_space,
     no_curvature_exceeds_one_over_the_reach,
     coordinates_stay_in_the_chart,
-    type_is_kept,
+    dtype_is_preserved,
     other_points_do_not_matter,
 )
 

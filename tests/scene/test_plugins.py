@@ -142,7 +142,9 @@ def test_plug_ins_are_used_by_name_in_scenes(code: Path, tmp_path: Path) -> None
     run = simulate(load_scene("circle_in_2d", [*SHORT, *own]), tmp_path / "run", film=False)
     assert run.scene == load_scene("circle_in_2d", [*SHORT, *own]) and "linear_margin" in run.points
     words = [word for change in [*SHORT, *own] for word in ("--set", change)]
-    again = dimple("simulate", "circle_in_2d", *words, "--no-film", "-o", tmp_path / "again", "--allow-code", code)
+    again = dimple(
+        "simulate", "circle_in_2d", *words, "--no-film", "--jobs", 2, "-o", tmp_path / "again", "--allow-code", code
+    )
     assert again.returncode == 0, again.stderr
     assert Run.open(tmp_path / "again").metrics.equals(run.metrics)
 

@@ -126,14 +126,14 @@ def _fit(axes: "Axes") -> None:
     size = float(rcParams["font.size"])
     if (drawn := axes.get_legend()) is not None:
         drawn.remove()
-    for text in axes.findobj(Text):
-        text.set_fontsize(text.get_fontsize() * size / FONT_SIZE)
+    for text in axes.findobj(lambda artist: isinstance(artist, Text)):
+        text.set_fontsize(text.get_fontsize() * size / FONT_SIZE)  # type: ignore[attr-defined]
     for line in axes.lines:
         line.set_linewidth(line.get_linewidth() * size / FONT_SIZE)
     handles, labels = axes.get_legend_handles_labels()
     # Curves alone in their chart have its title.
     if drawn is not None or len(labels) > 1:
         # A letter is about .6 of the font size wide, and a handle as wide as six.
-        letters = figure.get_figwidth() * 72 / (0.6 * size)
+        letters = figure.bbox.width / figure.dpi * 72 / (0.6 * size)
         columns = max(1, int(letters / (max(map(len, labels)) + 6)))
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=size)

@@ -7,7 +7,7 @@ import typer
 
 from dimple.cli.commands.doctor import doctor
 from dimple.experiment import doctor as module
-from dimple.experiment.doctor import Finding, examine
+from dimple.experiment.doctor import Diagnosis, examine
 
 
 def test_this_installation_passes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,8 +22,8 @@ def test_this_installation_passes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_missing_has_its_remedy(
     is_needed: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    missing = Finding("OpenGL", False, "no library draws", "apt-get install libegl1", is_needed)
-    monkeypatch.setattr(module, "examine", lambda: [Finding("system", True, "Linux"), missing])
+    missing = Diagnosis("OpenGL", False, "no library draws", "apt-get install libegl1", is_needed)
+    monkeypatch.setattr(module, "examine", lambda: [Diagnosis("system", True, "Linux"), missing])
     found = 0
     try:
         doctor(as_json=False)
@@ -37,7 +37,7 @@ def test_what_is_missing_has_its_remedy(
 def test_a_check_that_fails_is_a_finding_and_json_holds_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(name: str) -> Finding:
+    def broken(name: str) -> Diagnosis:
         raise OSError("libGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr(module, "CHECKS", {"OpenGL": broken})
