@@ -69,7 +69,7 @@ class _FunctionChart(ParametrizedManifold):
         return self._source
 
     @cached_property
-    def ambient_dim(self) -> int:  # type: ignore[override]
+    def ambient_dim(self) -> int:
         return int(self.chart(self.source.grid_points(2)).shape[1])
 
     def chart(self, z: Tensor) -> Tensor:

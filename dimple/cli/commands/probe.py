@@ -24,6 +24,7 @@ from dimple.cli.flags import (
     parse_numbers,
     parse_rows,
 )
+from dimple.errors import UsageError
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
@@ -125,9 +126,13 @@ def probe(
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", help="Seed of the choice of samples and of the random subspaces.")
     ] = 0,
+    tangents: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Estimate of the tangent spaces: local_pca, class_pca or global_pca."),
+    ] = "local_pca",
     dim: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Dimension of the tangent spaces that local PCA estimates.")
-    ] = 16,
+        str, typer.Option(metavar="NUMBER", help="Dimension of the tangent spaces, or auto to estimate it (TwoNN).")
+    ] = "16",
     neighbors: Annotated[
         int, typer.Option(metavar="NUMBER", help="Number of training images in each estimate of a tangent space.")
     ] = 50,
@@ -160,8 +165,8 @@ def probe(
         state_dict_key=state_dict_key, mean=parse_numbers("--mean", mean), std=parse_numbers("--std", std),
         run=run, split=split, probes=tuple(probes or ("margin", "onoff")), norm=norm,
         method=method, max_passes=max_passes, along=tuple(along or ()), subspaces=subspaces, samples=samples,
-        seed=seed, neighbors=neighbors,
-        dim=dim, null_draws=null_draws, only=only, per_class=per_class,
+        seed=seed, tangents=tangents, neighbors=neighbors,
+        dim=_parse_dim(dim), null_draws=null_draws, only=only, per_class=per_class,
         indices=None if indices is None else parse_rows("--indices", indices),
         eps=parse_numbers("--eps", eps),
     )  # fmt: skip
@@ -170,6 +175,12 @@ def probe(
     with console.redirect_prints():
         finished = experiment.probe(config, folder, device=device, force=force)
     console.print_run(finished, as_json, _print_summary)
+
+
+def _parse_dim(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise UsageError(f"--dim is {text}; give a number, or auto")
+    return text if text == "auto" else int(text)
 
 
 def _print_summary(run: "RunFolder") -> None:

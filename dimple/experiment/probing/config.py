@@ -59,7 +59,10 @@ class ProbeConfig:
         per_class: the number of samples of each class, instead of `samples` in all.
         along: of the probe `speed`: objectives down whose gradients the weights of each step would move (`clean`,
             `adversarial`, `trades`, `boundary_aware`), instead of the motion from step to step.
-        neighbors, dim: of the local PCA over the training images that estimates the tangent spaces.
+        tangents: the estimate of the tangent spaces from the training images: `local_pca`, of the `neighbors` nearest;
+            `class_pca`, of the class of the nearest; `global_pca`, of all.
+        dim: the dimension of the tangent spaces; `auto` for the estimate of TwoNN, rounded.
+        neighbors: the number of training images of local PCA.
         null_draws: the number of random subspaces of each null.
         eps: the radii of the probe `robust`, or the one radius of the objectives of `along`, in units of which margins
             are then grouped; None for the default of `robust`.
@@ -89,8 +92,9 @@ class ProbeConfig:
     per_class: Count | None = None
     seed: Seed = 0
     along: tuple[str, ...] = ()
+    tangents: Literal["class_pca", "global_pca", "local_pca"] = "local_pca"
     neighbors: Count = 50
-    dim: Count = 16
+    dim: Count | Literal["auto"] = 16
     null_draws: Count = 39
     eps: tuple[Positive, ...] | None = None
 
@@ -111,8 +115,7 @@ class ProbeConfig:
                 raise UsageError(f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run")
         if self.indices is not None and (not self.indices or self.per_class is not None):
             raise UsageError("--indices names the samples: give at least one, and leave out --per-class")
-        if self.dim >= self.neighbors:
-            raise UsageError(f"--dim is {self.dim} with --neighbors {self.neighbors}; dim must be smaller")
+        self._require_tangents()
         if self.run is not None:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
             reject_model_fields(name for name in MODEL_FIELDS if getattr(self, name) != defaults[name])
@@ -121,6 +124,13 @@ class ProbeConfig:
     def series_probes(self) -> tuple[str, ...]:
         """The probes that compare the steps of a series."""
         return tuple(kind for kind in self.probes if kind == TRANSFER or (kind == SPEED and not self.along))
+
+    def _require_tangents(self) -> None:
+        """Refuse an estimate for a run, which knows its tangent spaces, and more dimensions than neighbors."""
+        if self.run is not None and self.tangents != "local_pca":
+            raise UsageError("--run brings its own tangent spaces; leave out --tangents")
+        if self.dim != "auto" and self.dim >= self.neighbors and self.tangents == "local_pca":
+            raise UsageError(f"--dim is {self.dim} with --neighbors {self.neighbors}; dim must be smaller")
 
     def _require_along(self) -> None:
         """Refuse unknown objectives, and those without the probe or the radius that they need."""
