@@ -4,7 +4,7 @@ The public names, by what they are for:
 
 - verbs: `measure` (a network in memory), `probe` (checkpoints on disk; `estimate` says how long it takes), `simulate`
   (a scene), `train`, `slice_network`, `report`, `compare`, `export_run`, `pack`, `view`
-- somebody's own training: `Recorder`
+- somebody's own training: `Recorder`, `LightningCallback`, `TransformersCallback`
 - runs and results: `Run`, `Measurement`, `Column`
 - boundaries: `Boundary`, `Box`, `AffineSlice`, `restrict_to_slice`
 - probes: `Margin`, `OnOff`, `Offset`, `Curvature`, `CertifiedRadius`, `ExactMargin`, `Robust`, `SubspaceMargin`,
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from dimple.data import SyntheticData, load_images
     from dimple.experiment import (
         Column,
+        LightningCallback,
         Measurement,
         ProbeConfig,
         Recorder,
         Run,
         SliceConfig,
+        TransformersCallback,
         compare,
         estimate,
         export_run,
@@ -72,8 +74,9 @@ _PUBLIC_NAMES = {
     "boundary": ("AffineSlice", "Boundary", "restrict_to_slice"),
     "data": ("SyntheticData", "load_images"),
     "experiment": (
-        "Column", "Measurement", "ProbeConfig", "Recorder", "Run", "SliceConfig", "compare", "estimate", "export_run",
-        "measure", "pack", "probe", "report", "simulate", "slice_network", "train", "view",
+        "Column", "LightningCallback", "Measurement", "ProbeConfig", "Recorder", "Run", "SliceConfig",
+        "TransformersCallback", "compare", "estimate", "export_run", "measure", "pack", "probe", "report", "simulate",
+        "slice_network", "train", "view",
     ),
     "levelsets": ("Adaptive", "Dense", "Exact", "Mesh"),
     "networks": ("MLP", "build_model", "freeze", "load_model", "load_weights"),
@@ -104,6 +107,7 @@ __all__ = [
     "Exact",
     "ExactMargin",
     "GlobalPCA",
+    "LightningCallback",
     "LocalPCA",
     "Margin",
     "Measurement",
@@ -121,6 +125,7 @@ __all__ = [
     "SubspaceMargin",
     "SyntheticData",
     "Training",
+    "TransformersCallback",
     "allow_code",
     "build_model",
     "compare",

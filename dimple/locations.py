@@ -131,13 +131,18 @@ def locate_dataset(name: str, location: str | None = None) -> str:
         if not location.startswith(f"{name}:"):
             raise UsageError(f"data {format_value(location)} is not what the scene needs; write {name}:PATH")
         return location
-    given = os.environ.get("DIMPLE_DATA")
-    for folder in (*([Path(given)] if given else []), cache_folder()):
+    for folder in data_folders():
         if (folder / name).exists():
             return f"{name}:{(folder / name).resolve()}"
     raise MissingDataError(
         name, f"needs {name}, which is not on this machine; give --data {name}:PATH, or set DIMPLE_DATA to its parent"
     )
+
+
+def data_folders() -> list[Path]:
+    """Return the folders in which data sets are looked for, in this order."""
+    given = os.environ.get("DIMPLE_DATA")
+    return [*([Path(given)] if given else []), cache_folder()]
 
 
 def require_weights_file(path: Path | str) -> None:

@@ -3,6 +3,8 @@
 Tests keep the tables equal to those of the classes.
 """
 
+from importlib.metadata import entry_points
+
 # The networks of `--model`, each with the shape of its images, (C, H, W).
 MODELS = {
     "cifar_convnet": (3, 32, 32),
@@ -26,3 +28,8 @@ METHODS = ("bisection", "closest", "deepfool", "fab", "lbfgs", "pgd")
 DATASETS = ("cifar10", "fashion_mnist", "folder", "mnist", "npz")
 # The suffixes of weights files.
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin")
+
+
+def installed_probes() -> tuple[str, ...]:
+    """Return the names of probes that installed packages add; none of them is loaded."""
+    return tuple(entry.name for entry in entry_points(group="dimple.probes"))

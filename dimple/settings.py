@@ -8,17 +8,19 @@ of scene files is generated from the same annotations.
 import dataclasses
 import difflib
 import functools
+import inspect
 import math
 import os
 import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Gt, Interval
 from pydantic import AllowInfNan, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 
 from dimple.errors import SceneError
 from dimple.renamed import new_field, sentence
@@ -33,6 +35,8 @@ Count = Annotated[int, Strict(), Interval(ge=1, le=10**9)]
 Natural = Annotated[int, Strict(), Interval(ge=0, le=10**9)]
 Seed = Annotated[int, Strict(), Interval(ge=0, lt=2**63)]
 Flag = Annotated[bool, Strict()]
+# A function, in Python only: a scene file cannot hold code, and its schema does not mention it.
+Code = SkipJsonSchema[Callable[..., Any]]
 
 
 class SettingError(SceneError):
@@ -93,6 +97,43 @@ def settings(cls: type[T]) -> type[T]:
     return checked_class
 
 
+def settings_from_function(
+    function: Callable[..., Any],
+    skip: int,
+    base: type,
+    body: Mapping[str, Any],
+    leave_out: Sequence[str] = (),
+) -> tuple[Any, list[str]]:
+    """Make a settings class of the name and documentation of a function, whose arguments with defaults are its fields.
+
+    Args:
+        function: what a method of the class will call.
+        skip: the number of leading arguments that are no fields.
+        base: the class to derive from.
+        body: the attributes and methods of the class.
+        leave_out: further arguments that are no fields.
+
+    Returns:
+        The class, and the names of its fields.
+
+    Raises:
+        SceneError: if an argument has no annotation or no default.
+    """
+    arguments = [*inspect.signature(function).parameters.values()][skip:]
+    fields = {argument.name: argument for argument in arguments if argument.name not in leave_out}
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name, argument in fields.items():
+        if name not in hints or argument.default is argument.empty:
+            raise SceneError(
+                f"{function.__name__}: write the argument {name} as a setting, such as {name}: float = 1.0"
+            )
+    about = {name: getattr(function, name) for name in ("__doc__", "__module__", "__qualname__")}
+    defaults = {name: argument.default for name, argument in fields.items()}
+    annotations = {"__annotations__": {name: hints[name] for name in fields}}
+    cls = type(function.__name__, (base,), {**body, **defaults, **about, **annotations})
+    return settings(cls), [*fields]
+
+
 def field_types(cls: type) -> dict[str, Any]:
     """Return the annotations of the fields of a settings class, in order, including their constraints."""
     return _field_types(cls)
@@ -131,6 +172,8 @@ def _type_adapter(annotation: Any) -> TypeAdapter[Any] | None:
 def is_plain_annotation(annotation: Any) -> bool:
     """Return whether a field holds numbers, strings, booleans or collections of them, not objects with fields."""
     origin = typing.get_origin(annotation)
+    if annotation == Code:
+        return True
     if origin is Annotated:
         return is_plain_annotation(typing.get_args(annotation)[0])
     if origin is typing.Literal:

@@ -160,7 +160,7 @@ _progress_queue: "SimpleQueue[None] | None" = None
 
 def _initialize_process(threads: int, progress_queue: "SimpleQueue[None]", prepare: Advance) -> None:
     """Set up a worker process."""
-    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
     configure_memory()
     import torch
 
@@ -206,7 +206,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def _exit_with_parent(parent_pid: int) -> None:
+def exit_with_parent(parent_pid: int) -> None:
     """End this process soon after its parent process has ended."""
     while os.getppid() == parent_pid:
         time.sleep(0.2)

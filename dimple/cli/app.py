@@ -15,6 +15,7 @@ from dimple.cli.commands.claims import claims
 from dimple.cli.commands.compare import compare
 from dimple.cli.commands.completeness import completeness
 from dimple.cli.commands.docs import docs
+from dimple.cli.commands.doctor import doctor
 from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
@@ -59,6 +60,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "check": check,
     "completeness": completeness,
     "docs": docs,
+    "doctor": doctor,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, epilog=format_examples(_name))(_command)

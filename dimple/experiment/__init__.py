@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from dimple.lazy import import_on_use
 
 if TYPE_CHECKING:
+    from dimple.experiment.callbacks import LightningCallback, TransformersCallback
     from dimple.experiment.outputs.archive import check, pack
     from dimple.experiment.outputs.export import export_run
+    from dimple.experiment.outputs.figures import write_figures
     from dimple.experiment.outputs.gallery import build_gallery
     from dimple.experiment.outputs.napari import open_in_napari
     from dimple.experiment.outputs.report import compare, report
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Column": "probing.measurement",
+    "LightningCallback": "callbacks",
     "Measurement": "probing.measurement",
     "ProbeConfig": "probing.config",
     "Recorder": "recorder",
     "Run": "run",
     "SliceConfig": "slices.config",
+    "TransformersCallback": "callbacks",
     "build_gallery": "outputs.gallery",
     "check": "outputs.archive",
     "check_run_completeness": "simulation.completeness",
@@ -48,15 +52,18 @@ _HOMES = {
     "slice_network": "slices.slice_network",
     "train": "simulation.simulate_scene",
     "view": "outputs.view",
+    "write_figures": "outputs.figures",
 }
 
 __all__ = [
     "Column",
+    "LightningCallback",
     "Measurement",
     "ProbeConfig",
     "Recorder",
     "Run",
     "SliceConfig",
+    "TransformersCallback",
     "build_gallery",
     "check",
     "check_run_completeness",
@@ -72,6 +79,7 @@ __all__ = [
     "slice_network",
     "train",
     "view",
+    "write_figures",
 ]
 
 __getattr__ = import_on_use(__name__, _HOMES)

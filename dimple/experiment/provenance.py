@@ -2,14 +2,14 @@
 
 import dataclasses
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
 import dimple
-from dimple.probes import Cost
+from dimple.probes import PROBES, Cost, Probe
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyvista", "safetensors", "pyarrow")
 
@@ -43,3 +43,9 @@ def add_costs(info: dict[str, Any], *costs: Mapping[str, Cost]) -> None:
         for name, cost in cost_by_probe.items():
             total[name] = total.get(name, Cost()) + cost
     info["passes"] = {name: dataclasses.asdict(cost) for name, cost in total.items()}
+
+
+def probe_names(probes: Sequence[Probe]) -> list[str]:
+    """Return the names of probes; a probe of somebody else has that of its class."""
+    names = {cls: name for name, cls in PROBES.items()}
+    return [names.get(type(probe), type(probe).__name__) for probe in probes]

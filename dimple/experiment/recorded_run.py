@@ -31,6 +31,7 @@ from dimple.protocols import Progress
 from dimple.runs.files import SLICE_FOLDER
 
 STEP_UNIT = "updates"
+HALF_PRECISION = (torch.float16, torch.bfloat16)
 # A plane has this many rows of the samples, and axes through all of them.
 PLANE_POINTS = 3
 
@@ -40,11 +41,13 @@ class RecordedNetworks:
     """A network at several steps of its training: one copy of the network, and its weights at each step, on the CPU.
 
     Args:
-        network: the network, of which a copy in eval mode is made.
+        network: the network, of which a copy in eval mode is made; one of half precision is measured in single.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self._template = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        if any(parameter.dtype in HALF_PRECISION for parameter in self._template.parameters()):
+            self._template.float()
         self._states: list[dict[str, Tensor]] = []
         self.steps: list[int] = []
 
@@ -53,16 +56,20 @@ class RecordedNetworks:
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
         for step, state in zip(self.steps, self._states, strict=True):
-            yield step, self._load(state)
+            yield step, self.load(state)
 
     def add(self, step: int, state: dict[str, Tensor]) -> None:
         """Keep the weights and buffers of the network at a step, from `copy_state`; the first ones are tried."""
         if not self._states:
-            self._load(state)
+            self.load(state)
         self._states.append(state)
         self.steps.append(step)
 
-    def _load(self, state: Mapping[str, Tensor]) -> nn.Module:
+    def without_states(self) -> "RecordedNetworks":
+        """Return the same template without any states."""
+        return RecordedNetworks(self._template)
+
+    def load(self, state: Mapping[str, Tensor]) -> nn.Module:
         """Return a copy of the network with these weights and buffers."""
         network = copy.deepcopy(self._template)
         kept = network.state_dict().keys()
@@ -81,28 +88,36 @@ class RecordedNetworks:
 def copy_state(network: nn.Module) -> dict[str, Tensor]:
     """Return copies of all weights and buffers on the CPU, with the buffers that a state dict leaves out.
 
+    Those in half precision are copied to single precision, which represents them exactly.
+
     Example:
         >>> [*copy_state(nn.Linear(1, 1))]
         ['weight', 'bias']
     """
     tensors = dict(network.named_buffers()) | network.state_dict()
-    return {name: value.detach().cpu().clone() for name, value in tensors.items() if isinstance(value, Tensor)}
+    return {name: _copy(value.detach().cpu()) for name, value in tensors.items() if isinstance(value, Tensor)}
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.float() if value.dtype in HALF_PRECISION else value.clone()
 
 
 def write_recorded_run(
     arguments: MeasurementArguments,
     networks: RecordedNetworks,
+    measured: dict[int, Measurement],
     out: Path | str,
     plane: Sequence[int] | None,
     facts: Mapping[str, Any],
     force: bool,
     progress: Progress,
-) -> tuple[Run, list[dict[str, Any]]]:
-    """Measure the recorded networks, write the run, and return it with the statistics of each step.
+) -> Run:
+    """Measure the recorded networks, write the run, and return it.
 
     Args:
         arguments: of the measurement.
         networks: what was recorded.
+        measured: the measurements that were made beside the training, by step; the others are added.
         out: the run folder.
         plane: rows of the samples for the slice; None for none.
         facts: how the recording went, for `run.info["recorder"]`.
@@ -122,22 +137,22 @@ def write_recorded_run(
         for step, state in networks.states():
             # The loss of somebody else's training is not known.
             run.write_snapshot(step, dict(state), math.nan)
-        measured: list[tuple[int, Measurement]] = []
         costs: dict[str, Any] = {}
         with progress("measure", len(networks)) as advance:
             for step, network in networks:
-                with arguments.task(network.to(device)) as task:
-                    measured.append((step, measure_task(task, silent_progress)))
-                add_costs(costs, measured[-1][1].costs)
+                if step not in measured:
+                    with arguments.task(network.to(device)) as task:
+                        measured[step] = measure_task(task, silent_progress)
+                add_costs(costs, measured[step].costs)
                 advance()
         run.info |= costs
-        write_measurements(run, measured, STEP_UNIT)
+        write_measurements(run, sorted(measured.items()), STEP_UNIT)
         run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
         run.save()
         if plane is not None:
             _write_slice(arguments, networks, run, plane, progress)
         write_report_of_measured_run(run, run.path / "report.html")
-    return run, run.info["summary"]["rows"]
+    return run
 
 
 def _write_slice(

@@ -6,15 +6,18 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, final
+from typing import Any, Literal, Self, final
 
 import torch
 from torch import Tensor, nn
 
 from dimple.errors import DimpleError, UsageError, describe_cause
+from dimple.experiment.live_measurement import LiveMeasurement
 from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
+from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.recorded_run import RecordedNetworks, copy_state, write_recorded_run
 from dimple.experiment.run import Run
+from dimple.experiment.trackers import build_tracker, tracked_numbers
 from dimple.progress import show_progress
 from dimple.protocols import Progress
 
@@ -23,17 +26,20 @@ LOG_FACTOR = 1.2
 # Snapshots that are kept however little time the training takes.
 MIN_SNAPSHOTS = 5
 # Wrappers of a network, by the attribute in which they hold it.
-WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "AveragedModel": "module"}
-COMPILED = "_orig_mod"
+WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "DeepSpeedEngine": "module",
+    "OptimizedModule": "_orig_mod",
+    # Averages of the weights: of torch, timm and ema-pytorch.
+    "AveragedModel": "module",
+    "ModelEmaV2": "module",
+    "ModelEmaV3": "module",
+    "EMA": "ema_model",
+}
 SHARDED = ("FullyShardedDataParallel", "FSDPModule")
-
-
-class Logger(Protocol):
-    """Anything that takes numbers at a step, such as a run of a tracker."""
-
-    def log(self, data: dict[str, Any], step: int) -> Any:
-        """Take the statistics of a step."""
-        ...
+# Classes and attributes of weights of which each process has a part: of torch, and of DeepSpeed's third stage.
+SHARDED_WEIGHTS = ("DTensor", "ds_id")
 
 
 @final
@@ -47,7 +53,8 @@ class Recorder:
 
     Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments are
     errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
-    Wrappers (DataParallel, DistributedDataParallel, compiled modules, averaged models) are taken off.
+    Wrappers (DataParallel, DistributedDataParallel, compiled modules, averaged models) are taken off, and networks in
+    half precision are measured in single precision.
 
     Args:
         out: the run folder.
@@ -60,13 +67,17 @@ class Recorder:
             but for the first five, and `run.info["recorder"]` says how many.
         plane: rows of `x`: the plane through the first, in the directions of the others or, where fewer than three are
             given, of the gradients, whose class regions are filmed; None for no film.
-        log: something with `log(dict, step)`, which gets the statistics of each step when the block ends.
+        live: measure beside the training, in a process of its own on the CPU with one thread and low priority; what is
+            not measured when the block ends is measured then.
+        log: an experiment tracker, which gets the statistics of each step as soon as they are measured: TensorBoard's
+            SummaryWriter, a run of Weights & Biases, the module mlflow, or anything with `log(dict, step)`.
         force: replace a run that is already in the folder.
         progress: how the measurement shows its progress.
         measured: further arguments of `measure`: preprocessing, output, reference, tangents, batch_size, seed, device.
 
     Attributes:
         run: the finished run, after the block.
+        is_open: true within the block.
 
     Raises:
         UsageError, ShapeError, RunError: as `measure`, from the constructor.
@@ -98,7 +109,8 @@ class Recorder:
         every: Literal["log"] | int = "log",
         max_overhead: float = 0.05,
         plane: Sequence[int] | None = None,
-        log: Logger | None = None,
+        live: bool = False,
+        log: Any = None,
         force: bool = False,
         progress: Progress = show_progress,
         **measured: Any,
@@ -107,15 +119,16 @@ class Recorder:
             raise UsageError(f"every is {every!r}; give 'log' or a number of steps")
         if not 0 < max_overhead <= 1:
             raise UsageError(f"max_overhead is {max_overhead!r}; give a fraction of the training time, such as 0.05")
-        if log is not None and not callable(getattr(log, "log", None)):
-            raise UsageError(f"log is {log!r}; give an object with a method log(dict, step)")
+        self._track = None if log is None else build_tracker(log)
         self._arguments: MeasurementArguments = check_arguments(x, y, probes, bounds=bounds, **measured)
         self._plane = None if plane is None else tuple(plane)
         if self._plane is not None and not all(0 <= row < len(self._arguments.x) for row in self._plane):
             raise UsageError(f"plane is {self._plane}; give rows of x, from 0 to {len(self._arguments.x) - 1}")
+        if live and self._arguments.x.device.type != "cpu":
+            raise UsageError("live=True measures on the CPU, beside the training; leave out device=")
+        self._is_live = live
         self._every = every
         self._max_overhead = max_overhead
-        self._logger = log
         self._force = force
         self._progress = progress
         self._out = out
@@ -129,16 +142,25 @@ class Recorder:
         # The model of the last call, its weights, and how often each of them had been changed.
         self._last: tuple[nn.Module, Sequence[Tensor], list[int]] | None = None
         self._network: nn.Module | None = None
+        self._live: LiveMeasurement | None = None
+        self._measured: dict[int, Measurement] = {}
+        self._tracked: set[int] = set()
         self._is_first = _is_first_process()
         self._copying = 0.0
         self._started = time.perf_counter()
         self._left_out = 0
         self._failure = ""
         self._is_disordered = False
+        self.is_open = False
         self.run: Run | None = None
 
     def __enter__(self) -> Self:
         self._begin()
+        self.is_open = True
+        if self._is_live and _is_first_process():
+            self._live = LiveMeasurement(self._arguments)
+            # Its start is no part of the training.
+            self._started = time.perf_counter()
         return self
 
     def __call__(self, step: int, model: nn.Module) -> None:
@@ -146,6 +168,8 @@ class Recorder:
 
         Steps are whole numbers that increase over all of the training; others are left out, with one warning.
         """
+        # A process group may begin after the block.
+        self._is_first = self._is_first and _is_first_process()
         if self._failure or not self._is_first:
             return
         try:
@@ -154,6 +178,7 @@ class Recorder:
                 self._warn_of_order(step)
                 return
             self._step = step
+            self._poll_live()
             # Calls between two copies cost next to nothing.
             if self._last is not None and self._last[0] is model and step < self._next:
                 self._last = (model, self._last[1], _versions(self._last[1]))
@@ -180,9 +205,42 @@ class Recorder:
             return
         if self._networks is None:
             self._networks = RecordedNetworks(network)
-        self._networks.add(step, copy_state(network))
+        state = copy_state(network)
+        self._networks.add(step, state)
+        if self._live is not None:
+            self._live.submit(step, state, self._networks)
         self._next = max(step * LOG_FACTOR, step + 1) if self._every == "log" else step + self._every
         self._copying += time.perf_counter() - started
+
+    def _poll_live(self) -> None:
+        """Take what has been measured beside the training, and give it to the tracker."""
+        if self._live is None:
+            return
+        try:
+            finished = self._live.poll()
+        except Exception as error:
+            self._stop_live()
+            warnings.warn(
+                f"the measurement beside the training stops, and the rest is measured at its end: {_sentence(error)}",
+                stacklevel=4,
+            )
+            return
+        if finished is not None:
+            self._measured[finished[0]] = finished[1]
+            self._track_measured()
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _track_measured(self) -> None:
+        """Give the statistics of steps to the tracker, of which it has not got any."""
+        if self._track is None:
+            return
+        for step in sorted(self._measured.keys() - self._tracked):
+            self._tracked.add(step)
+            self._track(tracked_numbers(self._measured[step].statistics), step)
 
     def _record_end(self) -> None:
         """Copy the weights as they are when the block ends: one step later if they have changed since the last call."""
@@ -210,9 +268,11 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.is_open = False
         if not self._is_first:
             return
         try:
+            self._poll_live()
             self._record_end()
             if self._networks is not None:
                 self._write()
@@ -221,6 +281,8 @@ class Recorder:
         # An error of the training itself is not hidden by one of the record.
         except Exception as problem:
             warnings.warn(f"the record could not be measured: {_sentence(problem)}", stacklevel=2)
+        finally:
+            self._stop_live()
 
     def _write(self) -> None:
         assert self._networks is not None
@@ -230,13 +292,13 @@ class Recorder:
             "left_out": self._left_out,
             "overhead": round(self._copying / max(elapsed, 1e-9), 4),
             "failure": self._failure,
+            "measured_live": len(self._measured),
         }
-        self.run, statistics = write_recorded_run(
-            self._arguments, self._networks, self._out, self._plane, facts, self._force, self._progress
+        self._stop_live()
+        self.run = write_recorded_run(
+            self._arguments, self._networks, self._measured, self._out, self._plane, facts, self._force, self._progress
         )
-        if self._logger is not None:
-            for row in statistics:
-                self._logger.log({name: value for name, value in row.items() if name != "step"}, row["step"])
+        self._track_measured()
 
 
 def _sentence(error: Exception) -> str:
@@ -261,15 +323,18 @@ def unwrap(model: nn.Module) -> nn.Module:
     """
     while True:
         names = {cls.__name__ for cls in type(model).__mro__}
-        if names & set(SHARDED):
+        if names & set(SHARDED) or _is_sharded(model):
             raise UsageError("the weights are sharded over processes, so no process can copy them; gather them first")
-        inner = getattr(model, COMPILED, None)
-        for name, attribute in WRAPPERS.items():
-            if name in names:
-                inner = getattr(model, attribute)
+        inner = next((getattr(model, attribute) for name, attribute in WRAPPERS.items() if name in names), None)
         if not isinstance(inner, nn.Module):
             return model
         model = inner
+
+
+def _is_sharded(model: nn.Module) -> bool:
+    weight = next(model.parameters(), None)
+    cls, attribute = SHARDED_WEIGHTS
+    return type(weight).__name__ == cls or getattr(weight, attribute, None) is not None
 
 
 def _is_first_process() -> bool:

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import yaml
 from torch import nn
 
 from dimple.columns import describe_column
 from dimple.data import DataSplits
-from dimple.errors import DataError, RunError
+from dimple.errors import DataError, DeviceError, RunError
 from dimple.networks.wrappers import freeze
 from dimple.runs import RunFolder
 from dimple.scene import Scene, load_run_scene
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 PAGE_HEIGHT = 820
 
@@ -66,6 +68,42 @@ class Run(RunFolder):
             RunError: if the run is none.
         """
         return self._frame("measurements")
+
+    def to_xarray(self) -> "xr.Dataset":
+        """Return `points` or `measurements` as a data set with the dimensions `snapshot` and `point`.
+
+        Every column is a variable with its unit and meaning; `step` is the coordinate of `snapshot`, the split and the
+        index of a sample are those of `point`.
+
+        Raises:
+            RunError: if the steps have different samples.
+            DeviceError: if xarray is missing.
+        """
+        try:
+            import xarray as xr
+        except ImportError:
+            raise DeviceError("xarray is missing; pip install xarray") from None
+
+        columns, units = self.read_table("measurements" if self.kind == "measurement" else "points")
+        steps = np.unique(columns.pop("step"))
+        points = len(next(iter(columns.values()))) // len(steps)
+        names = [name for name in ("split", "index") if name in columns]
+        if any(len(values) != points * len(steps) for values in columns.values()):
+            raise RunError(f"{self.path}: its steps have different samples; run.measurements has every row")
+        blocks = {name: values.reshape(len(steps), points, *values.shape[1:]) for name, values in columns.items()}
+        if any(bool((blocks[name] != blocks[name][:1]).any()) for name in names):
+            raise RunError(f"{self.path}: its steps have different samples; run.measurements has every row")
+        variables = {
+            name: (
+                ("snapshot", "point"),
+                values,
+                {"units": units.get(name, ""), "long_name": describe_column(name).meaning},
+            )
+            for name, values in blocks.items()
+            if name not in names and values.ndim == 2
+        }
+        coordinates = {"step": ("snapshot", steps)} | {name: ("point", blocks[name][0]) for name in names}
+        return xr.Dataset(variables, coordinates, {"name": str(self.info.get("name", ""))})
 
     @functools.cached_property
     def replicas(self) -> "pd.DataFrame":

@@ -2,6 +2,7 @@
 
 from dimple.manifolds.affine import Flat, Plane, Segment
 from dimple.manifolds.base import Manifold
+from dimple.manifolds.chart_function import chart_manifold
 from dimple.manifolds.curves import Arc, Ellipse, Helix, Spiral
 from dimple.manifolds.decoder import DecoderManifold
 from dimple.manifolds.diffeomorphism import Warp
@@ -76,6 +77,7 @@ __all__ = [
     "Torus",
     "Warp",
     "Waves",
+    "chart_manifold",
 ]  # fmt: skip
 
 __getattr__ = missing_attribute(__name__)

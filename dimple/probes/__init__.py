@@ -5,6 +5,7 @@ from dimple.probes.calibration import calibration_error, confidence_summary, ran
 from dimple.probes.certified import CertifiedRadius
 from dimple.probes.curvature import Curvature
 from dimple.probes.exact_margin import ExactMargin
+from dimple.probes.function_probe import function_probe
 from dimple.probes.margin import Margin
 from dimple.probes.offset import Offset
 from dimple.probes.on_off import OnOff
@@ -54,6 +55,7 @@ __all__ = [
     "confidence_summary",
     "descent_direction",
     "find_boundary_points",
+    "function_probe",
     "gradient_descent_direction",
     "move_weights",
     "random_direction",

@@ -19,7 +19,7 @@ from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, comp
 from dimple.errors import ShapeError
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
-from dimple.settings import Count, Natural, Positive, settings
+from dimple.settings import Code, Count, Natural, Positive, settings
 from dimple.tensors import broadcast_per_sample, flatten, unit_vectors
 
 # The search methods by the name in `Margin.method`.
@@ -64,7 +64,8 @@ class Margin(Probe):
             crossing; `fab` crosses the boundary repeatedly and steps back towards the sample; `pgd` descends the logit
             margin within `radius` of the sample; `lbfgs` minimizes distance and loss sample by sample (l2 only; it
             needs hundreds of passes); `bisection` needs decisions only, no gradient: an upper bound, loose in
-            many dimensions, without angle and normal.
+            many dimensions, without angle and normal. In Python also an attack of another library, from
+            `dimple.attacks.from_foolbox` or `from_adv_lib`, which `max_passes` does not limit.
         max_passes: the largest number of passes spent on one sample, all restarts, the refinement and the check of the
             boundary point included. With fewer than two nothing is found.
         restarts: the number of descents of `closest`, the first included, which share the passes; None takes as many
@@ -84,7 +85,7 @@ class Margin(Probe):
     """
 
     norm: Literal["l1", "l2", "linf"] = "l2"
-    method: Literal["bisection", "closest", "deepfool", "fab", "lbfgs", "pgd"] = "closest"
+    method: Literal["bisection", "closest", "deepfool", "fab", "lbfgs", "pgd"] | Code = "closest"
     max_passes: Positive = 40.0
     restarts: Count | None = None
     radius: Positive | None = None
@@ -177,6 +178,9 @@ class Margin(Probe):
         return self._search(SearchProblem(boundary, x, predicted, self.norm, constraint), self.max_passes)
 
     def _search(self, problem: SearchProblem, max_passes: float) -> SearchState:
+        if callable(self.method):
+            found: SearchState = self.method(problem, max_passes)
+            return found
         attack = METHODS[self.method]
         if self.method == "closest":
             attack = partial(closest_point, restarts=self.restarts)

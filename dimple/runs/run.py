@@ -29,6 +29,7 @@ from dimple.runs.files import (
     CACHE_FOLDER,
     SLICE_FOLDER,
     clear_folder,
+    is_started,
     remove_temporary_files,
     renew_manifest,
 )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from dimple.errors import SceneError
 from dimple.renamed import new_scene_key, new_scene_value, sentence
 from dimple.scene.field_types import Families, NestedField, allowed_keys, field_default, parse_annotation
+from dimple.scene.plugins import canonical_kind, not_allowed_message
 from dimple.scene.short_forms import expand_short_forms
 from dimple.scene.yaml_nodes import YamlNode, join_path
 from dimple.settings import SettingError, field_types, format_value, suggest_word, validate_field
@@ -145,6 +146,8 @@ def unknown_kind_message(kind: YamlNode, path: str, word: object, members: Colle
     new = new_scene_value(path.removesuffix(".kind"), word, members)
     if new is not None:
         return f"{kind.source_location}: {path}: {sentence(repr(word), repr(new))}"
+    if isinstance(word, str) and ":" in word:
+        return f"{kind.source_location}: {path} is {format_value(word)}; {not_allowed_message(word, members)}"
     hint = suggest_word(word if isinstance(word, str) else "", members, f"it must be one of {', '.join(members)}")
     return f"{kind.source_location}: {path} is {format_value(word)}; {hint}"
 
@@ -170,8 +173,8 @@ def _pick_class(node: YamlNode, members: Mapping[str, type], path: str, default:
             raise SceneError(f"{node.source_location}: {kind_path} is missing; it must be one of {', '.join(members)}")
         return type(default)
     word = kind.to_python()
-    if isinstance(word, str) and word in members:
-        return members[word]
+    if isinstance(word, str) and (known := canonical_kind(word)) in members:
+        return members[known]
     message = unknown_kind_message(kind, kind_path, word, members)
     new = new_scene_value(path, word, members)
     if new is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from dimple.errors import SceneError
 from dimple.scene.field_types import Families, NestedField, parse_annotation
 from dimple.scene.yaml_nodes import BOOL_PATTERN, FLOAT_PATTERN, INT_PATTERN, NULL_PATTERN
 from dimple.settings import field_types
@@ -16,6 +17,9 @@ def dump(scene: object, families: Families) -> str:
 
     `build` makes an equal object from this text. The class of a user that is in no table is written as
     `kind: module:Class`. This is for readers only, since a scene file cannot import code.
+
+    Raises:
+        SceneError: for a function, which a scene file cannot hold.
 
     Example:
         >>> from dimple.manifolds import Flat
@@ -34,7 +38,17 @@ def _to_mapping(member: Any, members: Mapping[str, type] | None, families: Famil
     """Return one object as a dict of plain values, lists and dicts."""
     mapping: dict[str, Any] = {} if members is None else {"kind": _find_kind(type(member), members)}
     for name, annotation in field_types(type(member)).items():
-        mapping[name] = _to_plain(getattr(member, name), parse_annotation(annotation, families), families)
+        value = getattr(member, name)
+        try:
+            form = parse_annotation(annotation, families)
+        except TypeError:
+            form = None
+        if form is None and callable(value):
+            raise SceneError(
+                f"{type(member).__name__}.{name} is code, which a scene file cannot hold; write it into a file of your "
+                "own: a chart or a decoder as a function below @chart_manifold"
+            )
+        mapping[name] = _to_plain(value, form, families)
     return mapping
 
 

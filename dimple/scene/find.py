@@ -18,6 +18,7 @@ import dimple
 from dimple.errors import DivergedError, SceneError
 from dimple.scene.build import build_value, unknown_key_message, unknown_kind_message
 from dimple.scene.overrides import override
+from dimple.scene.plugins import plugin_names
 from dimple.scene.yaml_nodes import YamlNode, join_path, parse_yaml
 from dimple.scene.yaml_text import read_text
 from dimple.settings import expand_home, suggest_word
@@ -223,7 +224,7 @@ def _pick(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> tup
         defaults = [member for member in members.values() if "kind" not in member["required"]]
         return (defaults[0] if len(defaults) == 1 else {}), members
     word = kind.to_python()
-    if not isinstance(word, str) or (word not in members and ":" not in word):
+    if not isinstance(word, str) or (word not in members and ":" not in word and word not in plugin_names()):
         mistakes.append(unknown_kind_message(kind, kind_path, word, members))
     return (members.get(word, {}) if isinstance(word, str) else {}), members
 

@@ -15,6 +15,7 @@ import dimple
 from dimple.errors import SceneError
 from dimple.networks.module_network import FACTORIES, ModuleNetwork
 from dimple.runs.run import RunFolder
+from dimple.scene.plugins import require_member
 from dimple.scene.scene import FAMILIES, Scene
 from dimple.settings import expand_home
 
@@ -54,6 +55,10 @@ def allow_code(path: Path | str) -> list[str]:
     module = _import_file(file)
     _allowed[file.stem] = hashlib.sha256(content).hexdigest()
     own = [cls for cls in vars(module).values() if inspect.isclass(cls) and cls.__module__ == module.__name__]
+    for cls in own:
+        # What others derive from need not be complete.
+        if not any(other is not cls and issubclass(other, cls) for other in own):
+            require_member(cls, FAMILIES, str(path))
     kinds = [kind for cls in own for kind in _register(cls, file.stem)]
     public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     factories = {f"{file.stem}:{name}": value for name, value in public.items() if _is_factory(value, module)}
@@ -61,8 +66,8 @@ def allow_code(path: Path | str) -> list[str]:
     if not kinds and not factories:
         families = ", ".join(base.__name__ for base in FAMILIES)
         raise SceneError(
-            f"{path}: holds no class that a scene can use; derive one from {families}, or write a function without "
-            "arguments that returns a network"
+            f"{path}: holds no class that a scene can use; derive one from {families}, or write a function below "
+            "@chart_manifold or @function_probe, or one without arguments that returns a network"
         )
     return [*kinds, *factories]
 
@@ -112,7 +117,7 @@ def register_code(scene: Scene) -> dict[str, CodeFile]:
         if isinstance(value, ModuleNetwork) and value.module is not None:
             module = value.module
             source = _existing_file(getattr(sys.modules.get(module), "__file__", None))
-        elif source is not None and source.is_relative_to(package):
+        elif (source is not None and source.is_relative_to(package)) or _is_installed(cls):
             continue
         else:
             _register(cls, module)
@@ -120,6 +125,11 @@ def register_code(scene: Scene) -> dict[str, CodeFile]:
         _allowed[module] = content_sum
         files[module] = {"file": module if source is None else source.name, "sha256": content_sum}
     return files
+
+
+def _is_installed(cls: type) -> bool:
+    """Return whether a class has a kind without a file: that of an installed package."""
+    return any(member is cls and ":" not in kind for table in FAMILIES.values() for kind, member in table.items())
 
 
 def _source_of(cls: type) -> Path | None:

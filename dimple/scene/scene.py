@@ -19,6 +19,7 @@ from dimple.manifolds import MANIFOLDS, Manifold
 from dimple.networks import ARCHITECTURES, MLP, Architecture
 from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
 from dimple.scene.display_slice import require_display_slice
+from dimple.scene.plugins import add_plugins
 from dimple.settings import Count, Natural, Positive, Seed, settings
 from dimple.tangents.estimators import TANGENT_ESTIMATORS, TangentEstimator
 from dimple.tensors import generator
@@ -57,6 +58,7 @@ FAMILIES: dict[type, dict[str, type]] = {
     Schedule: dict(SCHEDULES),
     TangentEstimator: dict(TANGENT_ESTIMATORS),
 }
+add_plugins(FAMILIES)
 
 
 @final

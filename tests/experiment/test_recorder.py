@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_the_run_has_the_curves_of_the_training_and_every_command_opens_it(tmp_p
     assert network.training
     expected = measure(network.eval(), x, y, PROBES, bounds=(0, 1))
     assert np.allclose(last["margin"], expected["margin"].values, equal_nan=True)
-    assert logged[-1][1]["accuracy"] == float(np.mean(last["correct"]))
+    assert logged[-1][1]["dimple/accuracy"] == float(np.mean(last["correct"]))
     assert report(tmp_path / "run", tmp_path / "again.html").is_file()
     assert compare([tmp_path / "run", tmp_path / "run"], tmp_path / "both.html").is_file()
     slice_run = Run.open(tmp_path / "run" / "slice")
@@ -153,9 +154,7 @@ def test_wrappers_are_taken_off_and_sharded_weights_are_refused(tmp_path: Path) 
     averaged = torch.optim.swa_utils.AveragedModel(network)
     assert module.unwrap(nn.DataParallel(network)) is network
     assert isinstance(module.unwrap(averaged), nn.Linear)
-    compiled = nn.Module()
-    compiled._orig_mod = network
-    assert module.unwrap(compiled) is network
+    assert module.unwrap(torch.compile(network, backend="eager")) is network
 
     class FSDPModule(nn.Linear):
         pass
@@ -250,3 +249,85 @@ def test_buffers_outside_the_state_dict_are_copied_too(tmp_path: Path) -> None:
             network.scale += 1
     scores = Run.open(tmp_path / "run").measurements.groupby("step")["logit_margin"].first()
     assert np.allclose(scores[:3] / scores[0], [1, 2, 3])
+
+
+def test_probes_beside_the_training_measure_the_same_and_are_logged_in_order(tmp_path: Path) -> None:
+    x, y = make_data()
+    logged: list[int] = []
+
+    class Tracker:
+        def log(self, data: dict[str, Any], step: int) -> None:
+            logged.append(step)
+
+    bare = train(make_network(), 40)
+    with Recorder(tmp_path / "plain", x, y, PROBES, bounds=(0, 1), max_overhead=1.0, every=10) as record:
+        train(make_network(), 40, record)
+    recorder = Recorder(
+        tmp_path / "live", x, y, PROBES, bounds=(0, 1), max_overhead=1.0, every=10, live=True, log=Tracker()
+    )
+    with recorder as record:
+        recorded = train(make_network(), 40, record)
+        # A training that takes longer than the measurements: calls of a step that is left out only look for them.
+        deadline = time.monotonic() + 60
+        step = 40
+        while len(logged) < 4 and time.monotonic() < deadline:
+            step += 1
+            record._next = torch.inf
+            record(step, record._network)
+            time.sleep(0.05)
+    assert all(torch.equal(bare[name], recorded[name]) for name in bare)
+    assert logged == sorted(logged) and logged[:5] == [0, 10, 20, 30, 40]
+    plain, live = (Run.open(tmp_path / name) for name in ("plain", "live"))
+    assert live.info["recorder"]["measured_live"] >= 4
+    for step in (0, 40):
+        first, second = (run.measurements[run.measurements["step"] == step]["margin"] for run in (plain, live))
+        assert np.allclose(first, second, rtol=1e-5)
+
+
+def test_a_worker_that_dies_is_a_warning_and_its_steps_are_measured_at_the_end(tmp_path: Path) -> None:
+    x, y = make_data()
+    record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1.0, live=True)
+
+    def train_and_kill() -> None:
+        with record:
+            record(0, network := nn.Linear(2, 2))
+            assert record._live is not None
+            record._live.stop()
+            deadline = time.monotonic() + 60
+            step = 0
+            while record._live is not None and time.monotonic() < deadline:
+                step += 1
+                record(step, network)
+                time.sleep(0.01)
+
+    with pytest.warns(UserWarning, match="beside the training stops, and the rest is measured at its end"):
+        train_and_kill()
+    assert record.run is not None and record.run.steps[:2] == [0, 1]
+
+
+def test_networks_in_half_precision_are_measured_in_single(tmp_path: Path) -> None:
+    x, y = make_data()
+    network = nn.Linear(2, 2).bfloat16()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
+        record(0, network)
+    assert record.run is not None and network.weight.dtype == torch.bfloat16
+    expected = measure(network.float().eval(), x, y, PROBES, bounds=None)
+    assert np.allclose(record.run.measurements["margin"], expected["margin"].values)
+
+
+@pytest.mark.parametrize("attribute", ["module", "ema_model"])
+def test_averages_of_other_libraries_are_taken_off(attribute: str) -> None:
+    network = nn.Linear(2, 2)
+    name = {"module": "ModelEmaV3", "ema_model": "EMA"}[attribute]
+    wrapper = type(name, (nn.Module,), {})()
+    setattr(wrapper, attribute, network)
+    assert module.unwrap(wrapper) is network
+
+
+def test_a_distributed_wrapper_of_torch_is_taken_off(tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        network = nn.Linear(2, 2)
+        assert module.unwrap(torch.compile(nn.parallel.DistributedDataParallel(network), backend="eager")) is network
+    finally:
+        torch.distributed.destroy_process_group()

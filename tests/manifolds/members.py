@@ -19,7 +19,6 @@ from dimple.manifolds import (
     Torus,
     Warp,
 )
-from dimple.tensors import generator
 
 
 def wave_decoder(z: torch.Tensor) -> torch.Tensor:
@@ -48,18 +47,3 @@ def members() -> dict[str, Manifold]:
 
 
 NAMES = sorted(members())
-
-
-def points_near(manifold: Manifold, count: int = 24, fraction: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return points of the manifold, and points at up to `fraction` of the reach from it."""
-    x = manifold.sample(count, generator(1, "on"))
-    direction = torch.randn(x.shape, generator=generator(2, "away"), dtype=torch.float64)
-    length = fraction * min(manifold.reach, 1.0) * torch.rand(count, 1, generator=generator(3), dtype=torch.float64)
-    return x, x + length * direction / direction.norm(dim=1, keepdim=True)
-
-
-def interior_points(manifold: Manifold, count: int = 12, edge: float = 0.02) -> torch.Tensor:
-    """Return points of the manifold whose chart coordinates have at least the distance `edge` from 0 and 1."""
-    x = manifold.sample(3 * count, generator(4, "inner"))
-    unit = manifold.coordinates(x)
-    return x[((unit > edge) & (unit < 1 - edge)).all(1)][:count]

@@ -10,8 +10,10 @@ from dimple.boundary import Boundary
 from dimple.errors import ShapeError
 from dimple.networks import MLP
 from dimple.probes import PROBES, Margin, Probe, ProbeResult
-from dimple.tangents import LocalPCA, RandomSubspace
+from dimple.tangents import RandomSubspace
 from dimple.tensors import dot, generator, project_onto_span
+from dimple.testing import PROBE_LAWS
+from dimple.testing.probes import ProbeLaw, follows_the_scale_of_the_inputs
 
 pytestmark = pytest.mark.usefixtures("double")
 KINDS = sorted(PROBES)
@@ -39,37 +41,22 @@ def probe_of(kind: str) -> Probe:
     return PROBES[kind](nodes=20) if kind == "exact" else PROBES[kind]()  # type: ignore[call-arg]
 
 
-def assert_same(a: ProbeResult, b: ProbeResult, scale: float = 1.0, tolerance: float = 1e-6) -> None:
-    assert a.columns.keys() == b.columns.keys()
+def assert_same(a: ProbeResult, b: ProbeResult) -> None:
     for name, values in a.columns.items():
-        unit = a.units[name]
-        if unit == "passes":  # rounding changes the number of refinement steps
-            continue
-        power = 1 if unit.endswith("input units") else -1 if unit.endswith("per input unit") else 0
-        expected = values * scale**power if power else values
-        torch.testing.assert_close(b.columns[name], expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+        if a.units[name] != "passes":  # rounding changes the number of refinement steps
+            torch.testing.assert_close(b.columns[name], values, rtol=1e-6, atol=1e-6, equal_nan=True)
+
+
+@pytest.mark.parametrize("law", PROBE_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_probe_obeys_the_laws(kind: str, law: ProbeLaw) -> None:
+    law(probe_of(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_results_do_not_depend_on_chunks_order_and_other_samples(kind: str) -> None:
-    boundary = Boundary(network())
-    x, y = samples()
-    full = probe_of(kind)(boundary, x, y, TANGENTS)
-    assert_same(full, probe_of(kind)(boundary, x, y, TANGENTS, chunk_size=5))
-    order = torch.randperm(len(x), generator=generator(2, "order"))
-    shuffled = probe_of(kind)(boundary, x[order], y[order], TANGENTS)
-    inverse = order.argsort()
-    assert_same(full, ProbeResult({name: v[inverse] for name, v in shuffled.columns.items()}, full.units))
-    alone = probe_of(kind)(boundary, x[3:4], y[3:4], TANGENTS)
-    assert_same(ProbeResult({name: v[3:4] for name, v in full.columns.items()}, full.units), alone)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_results_do_not_depend_on_the_scale_of_the_scores(kind: str) -> None:
-    net = network()
-    x, y = samples()
-    plain = probe_of(kind)(Boundary(net), x, y, TANGENTS)
-    assert_same(plain, probe_of(kind)(Boundary(lambda z: 50 * net(z)), x, y, TANGENTS))
+def test_scaling_the_input_scales_columns_in_input_units(kind: str) -> None:
+    probe = probe_of(kind)
+    follows_the_scale_of_the_inputs(probe, PROBES[kind](**WIDE[kind]) if kind in WIDE else probe)
 
 
 @pytest.mark.parametrize("power", [-80, -66, 66, 100])
@@ -81,39 +68,6 @@ def test_scores_whose_squares_overflow_or_vanish_give_the_same_results_to_the_la
     scaled = probe_of(kind)(Boundary(lambda z: 2.0**power * net(z)), x.float(), y, TANGENTS)
     for name, values in plain.columns.items():
         torch.testing.assert_close(scaled.columns[name], values, rtol=0, atol=0, equal_nan=True)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_scaling_the_input_scales_columns_in_input_units(kind: str) -> None:
-    net = network()
-    x, y = samples()
-    probe = probe_of(kind)
-    wide = PROBES[kind](**WIDE[kind]) if kind in WIDE else probe
-    plain = probe(Boundary(net), x, y, TANGENTS)
-    result = wide(Boundary(lambda z: net(z / 3)), 3 * x, y, TANGENTS)
-    # The names of robust accuracies contain their radii.
-    columns = dict(zip(plain.columns, result.columns.values(), strict=True))
-    assert_same(plain, ProbeResult(columns, result.units), scale=3.0)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_points_and_images_of_the_same_values_have_the_same_results(kind: str) -> None:
-    net = network()
-    x, y = samples()
-    cloud = torch.randn(80, 12, generator=generator(5, "cloud"))
-    rows = probe_of(kind)(Boundary(net), x, y, LocalPCA(cloud, dim=3, neighbors=20))
-    tangents = LocalPCA(cloud.reshape(80, 3, 2, 2), dim=3, neighbors=20)
-    images = probe_of(kind)(Boundary(lambda z: net(z.flatten(1))), x.reshape(24, 3, 2, 2), y, tangents)
-    for name, values in rows.columns.items():
-        assert torch.equal(values.nan_to_num(), images.columns[name].nan_to_num()), name
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_column_has_a_unit(kind: str) -> None:
-    x, y = samples()
-    result = probe_of(kind)(Boundary(network()), x, y, TANGENTS)
-    assert set(result.columns) == set(result.units)
-    assert all(values.shape == (len(x),) for values in result.columns.values())
 
 
 def test_l2_margins_are_invariant_under_rotation_of_input_and_classifier() -> None:

@@ -25,6 +25,7 @@ from dimple.cli.flags import (
     parse_rows,
     read_config,
 )
+from dimple.errors import UsageError
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
@@ -73,7 +74,7 @@ def probe(
             "--probe",
             metavar="NAME",
             help="Probe: margin, onoff, offset, curvature, certified, exact, robust, subspace, confidence, spectra, "
-            "speed or transfer; repeatable.  [default: margin, onoff]",
+            "speed, transfer, or your own as my_file.py:NAME, which is run; repeatable.  [default: margin, onoff]",
         ),
     ] = None,
     list_probes: Annotated[
@@ -160,9 +161,13 @@ def probe(
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", help="Seed of the choice of samples and of the random subspaces.")
     ] = 0,
+    tangents: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Estimate of the tangent spaces: local_pca, class_pca or global_pca."),
+    ] = "local_pca",
     dim: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Dimension of the tangent spaces that local PCA estimates.")
-    ] = 16,
+        str, typer.Option(metavar="NUMBER", help="Dimension of the tangent spaces, or auto to estimate it (TwoNN).")
+    ] = "16",
     neighbors: Annotated[
         int, typer.Option(metavar="NUMBER", help="Number of training images in each estimate of a tangent space.")
     ] = 50,
@@ -190,10 +195,12 @@ def probe(
     The probes measure margins, and their parts on and off the data manifold. A series of checkpoints, or the snapshots
     of a run, gives every statistic along training.
     """
-    from dimple import experiment
+    from dimple import allow_code, experiment
     from dimple.experiment.probing.config import QUICK, describe_quick
 
     del list_probes
+    for file in dict.fromkeys(name.partition(":")[0] for name in probes or () if ".py:" in name):
+        allow_code(file)
     if quick:
         samples = QUICK["samples"] if samples is None else samples
         null_draws = QUICK["null_draws"] if null_draws is None else null_draws
@@ -201,18 +208,24 @@ def probe(
     config, folder = read_config(
         experiment.ProbeConfig, out, device, force,
         {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
-         "indices": (parse_rows, indices)},
+         "indices": (parse_rows, indices), "dim": (_parse_dim, dim)},
         model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
         bounds=bounds, norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
         along=tuple(along or ()), subspaces=subspaces, samples=samples,
-        seed=seed, neighbors=neighbors, dim=dim, null_draws=null_draws, only=only, per_class=per_class,
+        seed=seed, tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
     )  # fmt: skip
     with console.redirect_prints():
         finished = experiment.probe(config, folder, device=device, force=force)
     console.print_run(finished, as_json, functools.partial(_print_summary, print_all))
     if quick:
         console.print_note(f"dimple: {describe_quick(config)}")
+
+
+def _parse_dim(flag: str, text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise UsageError(f"{flag} is {text}; give a number, or auto")
+    return text if text == "auto" else int(text)
 
 
 def _print_summary(print_all: bool, run: "RunFolder") -> None:

@@ -1,6 +1,7 @@
 """Construction of the probes that a configuration names, with the tangent spaces that they need."""
 
 import dataclasses
+import functools
 import math
 from typing import Any, final
 
@@ -10,11 +11,13 @@ from torch import Tensor
 from dimple.errors import DataError, UsageError
 from dimple.experiment.probing.config import NETWORK_PROBES, SPECTRA, SPEED, SUBSPACE, TRANSFER, ProbeConfig
 from dimple.experiment.probing.sources import Sources
-from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
+from dimple.probes import Margin, Offset, OnOff, Probe
 from dimple.probes.base import batch_limit
 from dimple.probes.subspaces import OnOffWithControls, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
 from dimple.protocols import TangentField
-from dimple.tangents.local_pca import LocalPCA
+from dimple.scene.plugins import canonical_kind, not_allowed_message
+from dimple.scene.scene import FAMILIES
+from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA, intrinsic_dimension
 from dimple.tensors import generator
 
 # Images are measured in small chunks, so that an interrupt loses little work.
@@ -24,6 +27,18 @@ POINT_CHUNK_SIZE = 4096
 MAX_PCA_IMAGES = 10_000
 # With more coordinates the eigenproblem of the principal directions would cost more than the searches.
 MAX_PCA_COORDINATES = 4096
+
+
+def find_probe(kind: str) -> type:
+    """Return the class of a probe: of the table, of an installed package, or of code that was allowed.
+
+    Raises:
+        UsageError: if it is none of these.
+    """
+    members = FAMILIES[Probe]
+    if (known := canonical_kind(kind)) not in members:
+        raise UsageError(f"--probe is {kind}; {not_allowed_message(kind, members)}")
+    return members[known]
 
 
 @final
@@ -97,8 +112,9 @@ class ProbeBuilder:
             if (value := getattr(config, name)) is not None
         }
         values |= {"method": config.method} if kind == "margin" else {}
-        fields = [field.name for field in dataclasses.fields(PROBES[kind])]  # type: ignore[arg-type]
-        probe = PROBES[kind](**{name: value for name, value in values.items() if name in fields})
+        cls = find_probe(kind)
+        fields = [field.name for field in dataclasses.fields(cls)]
+        probe: Probe = cls(**{name: value for name, value in values.items() if name in fields})
         if isinstance(probe, Offset) and manifold is not None:
             return dataclasses.replace(probe, limit=min(probe.limit, manifold.reach))
         return probe
@@ -115,27 +131,44 @@ class ProbeBuilder:
                     f"--subspaces pca takes at most {MAX_PCA_COORDINATES} coordinates, not {self._coordinate_count}; "
                     "choose --subspaces dct"
                 )
-            bands = pca_bands(self._principal_axes(), min(config.dim, self._coordinate_count))
+            bands = pca_bands(self._principal_axes(), min(self.dim, self._coordinate_count))
         max_passes = OnOff().max_passes if config.max_passes is None else config.max_passes
         return SubspaceMargin(bands, null_draws=config.null_draws, max_passes=max_passes, seed=config.seed)
 
     def _pca_controls(self) -> dict[str, TangentField]:
         """Return the widest and the narrowest directions of the data, as many as the tangent spaces have dimensions."""
         axes = self._principal_axes()
-        dim = self.config.dim
+        dim = self.dim
         return {"pca_top": Subspace(axes[:, :dim]), "pca_bottom": Subspace(axes[:, -dim:])}
 
     def _build_tangent_field(self) -> TangentField:
         if self.sources.tangents is not None:
             return self.sources.tangents
         cloud = self._load_training_images()
+        if (self.config.tangents, self.config.dim) != (ProbeConfig.tangents, ProbeConfig.dim):
+            chosen = f"{self.config.tangents}, {self.dim} dimensions"
+            self.sources.facts.append(("tangent spaces", chosen + (" (TwoNN)" if self.config.dim == "auto" else "")))
+        if self.config.tangents == "global_pca":
+            return GlobalPCA(cloud, self.dim)
+        if self.config.tangents == "class_pca":
+            training = self.sources.training_samples()
+            return ClassPCA(cloud, training.batch(torch.arange(len(training)))[1].to(self.device), self.dim)
         neighbors = self.config.neighbors
         if len(cloud) <= neighbors:
             raise DataError(
                 f"{self.config.data}: --neighbors is {neighbors}, and there are {len(cloud)} training images; "
                 "give a smaller number"
             )
-        return LocalPCA(cloud, self.config.dim, neighbors)
+        return LocalPCA(cloud, self.dim, neighbors)
+
+    @functools.cached_property
+    def dim(self) -> int:
+        """The dimension of the estimated tangent spaces, given or estimated from the training images."""
+        if self.config.dim != "auto":
+            return self.config.dim
+        cloud = self._load_training_images()
+        estimate = intrinsic_dimension(cloud)["two_nn"]
+        return max(1, min(round(estimate), self.config.neighbors - 1, self._coordinate_count - 1))
 
     def _principal_axes(self) -> Tensor:
         if self._cached_axes is None:

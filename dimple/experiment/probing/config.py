@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from dimple.errors import UsageError
-from dimple.names import DIGITS, DIGITS_MODEL, METHODS, SAMPLE_PROBES
+from dimple.names import DIGITS, DIGITS_MODEL, METHODS, SAMPLE_PROBES, installed_probes
 from dimple.settings import Count, Finite, Natural, Positive, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
@@ -46,10 +46,10 @@ class ProbeConfig:
             of images from 0 to 1; the network is applied to `(x - mean) / std`.
         run: the folder of a simulated run instead of all of these, with its snapshots, samples and exact tangents.
         split: the samples: of the test set, of the training set, or of both.
-        probes: names of the table of probes, `subspace`, or probes of the full network: `confidence` (calibration, and
-            the correlation of confidence and margin), `spectra` (bounds on how fast the scores can change), `speed`
-            (motion of the boundary from step to step of a series), `transfer` (error of each step of a series at the
-            boundary points of the others).
+        probes: names of the table of probes, `my_file.py:NAME` of code that was allowed, `subspace`, or probes of the
+            full network: `confidence` (calibration, and the correlation of confidence and margin), `spectra` (bounds on
+            how fast the scores can change), `speed` (motion of the boundary from step to step of a series), `transfer`
+            (error of each step of a series at the boundary points of the others).
         bounds: `data`, the range of the images, or `none`: distances to any input.
         norm: of the margin; searches within subspaces always use l2.
         method: the search method of the margin, a name of its table of methods.
@@ -65,7 +65,10 @@ class ProbeConfig:
         per_class: the number of samples of each class, instead of `samples` in all.
         along: of the probe `speed`: objectives down whose gradients the weights of each step would move (`clean`,
             `adversarial`, `trades`, `boundary_aware`), instead of the motion from step to step.
-        neighbors, dim: of the local PCA over the training images that estimates the tangent spaces.
+        tangents: the estimate of the tangent spaces from the training images: `local_pca`, of the `neighbors` nearest;
+            `class_pca`, of the class of the nearest; `global_pca`, of all.
+        dim: the dimension of the tangent spaces; `auto` for the estimate of TwoNN, rounded.
+        neighbors: the number of training images of local PCA.
         null_draws: the number of random subspaces of each null.
         eps: the radii of the probe `robust`, or the one radius of the objectives of `along`, in units of which margins
             are then grouped; None for the default of `robust`.
@@ -98,8 +101,9 @@ class ProbeConfig:
     per_class: Count | None = None
     seed: Seed = 0
     along: tuple[str, ...] = ()
+    tangents: Literal["class_pca", "global_pca", "local_pca"] = "local_pca"
     neighbors: Count = 50
-    dim: Count = 16
+    dim: Count | Literal["auto"] = 16
     null_draws: Count = 39
     eps: tuple[Positive, ...] | None = None
 
@@ -112,7 +116,7 @@ class ProbeConfig:
         if not self.probes:
             yield _unknown_choice_message("--probe", "empty", PROBE_KINDS)
         for flag, words, choices in (
-            ("--probe", self.probes, PROBE_KINDS),
+            ("--probe", [kind for kind in self.probes if ":" not in kind], (*PROBE_KINDS, *installed_probes())),
             ("--method", (self.method,), METHODS),
             ("--along", self.along, ALONG),
         ):
@@ -128,7 +132,9 @@ class ProbeConfig:
                 yield f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run"
         if self.indices is not None and (not self.indices or self.per_class is not None):
             yield "--indices names the samples: give at least one, and leave out --per-class"
-        if self.dim >= self.neighbors:
+        if self.run is not None and self.tangents != "local_pca":
+            yield "--run brings its own tangent spaces; leave out --tangents"
+        if self.dim != "auto" and self.dim >= self.neighbors and self.tangents == "local_pca":
             yield f"--dim is {self.dim} with --neighbors {self.neighbors}; dim must be smaller"
         if self.run is not None:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}

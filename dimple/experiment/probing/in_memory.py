@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
 from dimple.errors import ShapeError, UsageError
-from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task, probe_names
+from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task
 from dimple.experiment.probing.measurement import Measurement
-from dimple.probes import PROBES, Probe
+from dimple.experiment.provenance import probe_names
+from dimple.probes import Probe
 from dimple.progress import show_progress
 from dimple.protocols import Progress, TangentField
+from dimple.scene.scene import FAMILIES
 from dimple.settings import field_types, suggest_word
 from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA
 from dimple.tensors import BoundsLike, Box, as_box, flatten, generator, pairwise_distances, resolve_device
@@ -181,7 +183,7 @@ def build_probes(probes: Any, seed: int = 0) -> list[Probe]:
     Raises:
         UsageError: naming an unknown probe and the closest known one.
     """
-    choices = f"choose from {', '.join(PROBES)}, or give an object"
+    choices = f"choose from {', '.join(FAMILIES[Probe])}, or give an object"
     listed = list(probes) if isinstance(probes, Iterable) and not isinstance(probes, str) else [probes]
     norms = {probe.norm for probe in listed if isinstance(probe, Probe) and hasattr(probe, "norm")}
     shared: dict[str, Any] = {"seed": seed} | ({"norm": norms.pop()} if len(norms) == 1 else {})
@@ -197,10 +199,11 @@ def build_probes(probes: Any, seed: int = 0) -> list[Probe]:
 def _build_probe(probe: str | Probe, shared: dict[str, Any], choices: str) -> Probe:
     if isinstance(probe, Probe):
         return probe
-    if probe not in PROBES:
-        raise UsageError(f"probes contains {probe!r}; {suggest_word(str(probe), PROBES, choices)}")
-    cls = PROBES[probe]
-    return cls(**{name: value for name, value in shared.items() if name in field_types(cls)})
+    if probe not in FAMILIES[Probe]:
+        raise UsageError(f"probes contains {probe!r}; {suggest_word(str(probe), FAMILIES[Probe], choices)}")
+    cls: type[Any] = FAMILIES[Probe][probe]
+    built: Probe = cls(**{name: value for name, value in shared.items() if name in field_types(cls)})
+    return built
 
 
 def _as_samples(x: Any, name: str, box: Box | None) -> Tensor:

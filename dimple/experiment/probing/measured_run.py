@@ -18,9 +18,9 @@ from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.probing.report_images import select_extreme_rows
 from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, select_image_rows
 from dimple.experiment.probing.tables import SUMMARY_UNITS, quantile_table, summarize_steps
-from dimple.experiment.provenance import add_costs, describe_device, versions
+from dimple.experiment.provenance import add_costs, describe_device, probe_names, versions
 from dimple.experiment.run import Run
-from dimple.probes import PROBES, Cost, Probe, ProbeResult, run_probes
+from dimple.probes import Cost, Probe, ProbeResult, run_probes
 from dimple.probes.base import batch_limit
 from dimple.protocols import Progress, TangentField
 from dimple.runs.atomic_io import write_table
@@ -51,12 +51,6 @@ class MeasurementTask:
     def names(self) -> list[str]:
         """The names of the probes."""
         return probe_names(self.probes)
-
-
-def probe_names(probes: Sequence[Probe]) -> list[str]:
-    """Return the names of probes; a probe of somebody else has that of its class."""
-    names = {cls: name for name, cls in PROBES.items()}
-    return [names.get(type(probe), type(probe).__name__) for probe in probes]
 
 
 def measure_task(task: MeasurementTask, progress: Progress, run: Run | None = None) -> Measurement:

@@ -226,6 +226,10 @@ class Measurement:
         frame.attrs["sources"] = {name: describe_column(name).source for name in self.table}
         return frame
 
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Hand all columns to libraries that speak Arrow, with the column `index`: `polars.DataFrame(measurement)`."""
+        return self.to_pandas().reset_index().__arrow_c_stream__(requested_schema)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but samples and details as plain Python values: statistics, columns, units and costs."""
         return {

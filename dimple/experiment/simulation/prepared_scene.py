@@ -11,15 +11,13 @@ from torch import nn
 
 from dimple.data import DataSplits
 from dimple.errors import SceneError, ShapeError, UsageError
+from dimple.experiment.provenance import probe_names
 from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
-from dimple.probes import PROBES
 from dimple.protocols import Advance, TangentField
 from dimple.scene.scene import Scene
 from dimple.tensors import generator
 from dimple.training.loop import RecordCallback, StateCache
-
-PROBE_NAMES = {kind: name for name, kind in PROBES.items()}
 
 
 @final
@@ -64,7 +62,7 @@ class PreparedScene:
         scene = self.scene
         if self.tangents is None:
             needing = [
-                f"probes lists {PROBE_NAMES[type(probe)]}, which" for probe in scene.probes if probe.needs_tangents
+                f"probes lists {probe_names([probe])[0]}, which" for probe in scene.probes if probe.needs_tangents
             ]
             needing += ["training.objective"] if scene.training.objective.needs_tangents else []
             if needing:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dimple.boundary import Boundary
+from dimple.experiment.provenance import probe_names
 from dimple.experiment.simulation.dimple_shape import (
     SHAPE_UNITS,
     measure_widths,
@@ -16,7 +17,7 @@ from dimple.experiment.simulation.dimple_shape import (
     summarize_dimples,
     summarize_position,
 )
-from dimple.experiment.simulation.prepared_scene import PROBE_NAMES, PreparedScene
+from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.networks.wrappers import freeze
 from dimple.probes import Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.probes.closest_points import closest_points, use_closest_points
@@ -197,7 +198,7 @@ class SnapshotMeasurer:
                     for split, rows in zip(splits, values.cpu().split(sizes), strict=True):
                         by_split[split][name] = (rows.double() if rows.is_floating_point() else rows).numpy()
             units |= result.units
-            costs |= {PROBE_NAMES[type(probe)]: cost for probe, cost in zip(probes, result.costs, strict=True)}
+            costs |= dict(zip(probe_names(probes), result.costs, strict=True))
         return columns, details, units, costs
 
     def _summarize_correct(self, test: Arrays) -> dict[str, float]:
