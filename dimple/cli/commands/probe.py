@@ -195,12 +195,15 @@ def probe(
     The probes measure margins, and their parts on and off the data manifold. A series of checkpoints, or the snapshots
     of a run, gives every statistic along training.
     """
-    from dimple import allow_code, experiment
+    from dimple import experiment
     from dimple.experiment.probing.config import QUICK, describe_quick
 
     del list_probes
-    for file in dict.fromkeys(name.partition(":")[0] for name in probes or () if ".py:" in name):
-        allow_code(file)
+    if files_of_probes := dict.fromkeys(name.partition(":")[0] for name in probes or () if ".py:" in name):
+        from dimple import allow_code
+
+        for file in files_of_probes:
+            allow_code(file)
     if quick:
         samples = QUICK["samples"] if samples is None else samples
         null_draws = QUICK["null_draws"] if null_draws is None else null_draws
