@@ -52,6 +52,15 @@ FAMILIES: tuple[tuple[re.Pattern[str], str, ColumnMeaning], ...] = (
             CONTROL,
         ),
     ),
+    (
+        re.compile(r"q(\d\d)"),
+        "qN",
+        ColumnMeaning(
+            "quantile, {0} %", "that of the row",
+            "The value below which this percentage of the samples of the group lies.",
+            "Always the value of a sample, so that distances that were not found need no arithmetic.", DEFINITION,
+        ),
+    ),
     *(
         (
             re.compile(prefix + r"robust_at_([\d.e+-]+)"),

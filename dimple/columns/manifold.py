@@ -42,13 +42,13 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
         "on-manifold fraction of the shortest perturbation", FRACTION,
         "The fraction of the squared length of the shortest perturbation that lies along the manifold.",
         "Chance is d/n, of a random direction; above it perturbations stay on the data.", SHAMIR,
-        comparison_label="formula d/n",
+        comparison_label="d/n",
     ),
     "gradient_off_manifold_fraction": ColumnMeaning(
         "off-manifold fraction of the gradient", FRACTION,
         "The fraction of the squared length of the logit margin's gradient that points off the manifold.",
         "Chance is 1 - d/n, near 1 in high dimension: .82 is less than chance where the formula gives .98.", SHAMIR,
-        comparison_label="formula 1 - d/n", short_label="off-manifold fraction",
+        comparison_label="1 - d/n", short_label="off-manifold fraction",
     ),
     "gradient_off_manifold_fraction_stderr": ColumnMeaning(
         "off-manifold fraction of the gradient, standard error", FRACTION,

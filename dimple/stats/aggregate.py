@@ -119,8 +119,14 @@ def median_statistic(name: str, values: NDArray[Any]) -> dict[str, float]:
 def mean_statistic(
     name: str, values: NDArray[Any], limits: tuple[float, float] = (-np.inf, np.inf)
 ) -> dict[str, float]:
-    """Return the mean of values as `name`, with its interval and the number of values; nan is left out."""
-    defined = values[~np.isnan(values)]
+    """Return the mean of values as `name`, with its interval and the number of values; nan is left out.
+
+    Example:
+        >>> mean_statistic("x", np.array([0.5, 1.0 + 1e-7]), (0.0, 1.0))["x_high"]
+        1.0
+    """
+    # Rounding can leave a value a little outside the limits.
+    defined = np.clip(values[~np.isnan(values)].astype(float), *limits)
     value = float(defined.mean()) if len(defined) else float("nan")
     return with_interval(name, value, mean_interval(defined, limits), len(defined))
 

@@ -94,11 +94,12 @@ def rank_correlation_interval(coefficient: float, count: int) -> tuple[float, fl
     """
     if count < 4 or math.isnan(coefficient):
         return -1.0, 1.0
-    # A perfect correlation has no finite z; it is taken just below one.
-    bounded = min(max(coefficient, -1 + 1e-12), 1 - 1e-12)
+    # A perfect correlation has no finite z; it counts as that of ranks of which two neighbors are exchanged.
+    largest = 1 - 12 / (count * (count**2 - 1))
+    bounded = min(max(coefficient, -largest), largest)
     half = float(stdtrit(np.inf, (1 + COVERAGE) / 2)) * math.sqrt((1 + bounded**2 / 2) / (count - 3))
     z = math.atanh(bounded)
-    return math.tanh(z - half), math.tanh(z + half)
+    return min(math.tanh(z - half), coefficient), max(math.tanh(z + half), coefficient)
 
 
 def nested_intervals(values: ArrayLike) -> Iterator[tuple[float, float, float]]:

@@ -90,13 +90,13 @@ def judge(value: float, low: float, high: float, samples: int | None) -> str:
 
     Example:
         >>> judge(2.0, 0.5, 1.5, 20), judge(2.0, 0.5, 1.5, 3)
-        ('above', 'not judged: 3 samples, and a verdict needs 10')
+        ('above', 'not judged: 3 samples, 10 needed')
     """
     word = verdict(value, low, high)
     if word == "undefined":
         return f"{NOT_JUDGED}: the value or its null is undefined"
     if samples is not None and samples < MIN_JUDGED:
-        return f"{NOT_JUDGED}: {samples:g} sample{'' if samples == 1 else 's'}, and a verdict needs {MIN_JUDGED}"
+        return f"{NOT_JUDGED}: {samples:g} sample{'' if samples == 1 else 's'}, {MIN_JUDGED} needed"
     return word
 
 

@@ -41,7 +41,7 @@ def test_only_masked_rows_count_and_integers_are_left_out() -> None:
     assert aggregate_units(row, units) == expected
 
 
-@pytest.mark.parametrize(("samples", "verdict"), [(9, "not judged: 9 samples, and a verdict needs 10"), (10, "above")])
+@pytest.mark.parametrize(("samples", "verdict"), [(9, "not judged: 9 samples, 10 needed"), (10, "above")])
 def test_a_band_adds_a_verdict_of_at_least_ten_samples(samples: int, verdict: str) -> None:
     columns = {
         "x": np.full(samples, 9.0),

@@ -127,7 +127,7 @@ def _print_summary(run: "RunFolder") -> None:
         assert verdict is not None
         out.print(verdict["reason"], markup=False)
         for phase in describe_phases(summary, []):
-            out.print(f"{phase['name']} at step {phase['step']}: {phase['meaning']}", style="dim", markup=False)
+            out.print(f"{phase['name']}: {phase['step']} ({phase['meaning']})", style="dim", markup=False)
         out.print(build_condition_table(describe_conditions(summary)))
         for sentence in (describe_depth(summary), describe_fall(summary), *describe_controls(summary)):
             if sentence:

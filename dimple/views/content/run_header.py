@@ -142,12 +142,17 @@ def describe_conditions(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "statement": str(condition["statement"]),
-            "value": "unknown" if condition["value"] is None else f"{condition['value']:.3g}",
+            "value": "unknown" if condition["value"] is None else _format_value(condition["value"]),
             "threshold": f"{condition.get('comparison', 'at least')} {condition['threshold']:.3g}",
             "met": outcomes[condition["met"]] + (": decides" if condition.get("decides") else ""),
         }
         for condition in summary.get("conditions", [])
     ]
+
+
+def _format_value(value: float) -> str:
+    """Format a number with three significant digits, without an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def describe_depth(summary: Mapping[str, Any]) -> str:

@@ -38,14 +38,14 @@ class Heading:
 
 
 def caption_content(frame: Frame, name: str) -> tuple[Heading, list[FactRow]]:
-    """Return the content of the caption of a frame: a name, note, step and phases, and the facts.
+    """Return the content of the caption of a frame: a name, note, step, what is so at it, and the facts.
 
     Args:
         frame: the frame.
         name: the title of the caption.
     """
-    step_line = "   ".join(filter(None, (frame.step_text, frame.phase_text)))
-    note = "\n".join(filter(None, [*textwrap.wrap(frame.note, NOTE_WIDTH), step_line]))
+    now = frame.timeline.describe_step(frame.step)
+    note = "\n".join(filter(None, [*textwrap.wrap(frame.note, NOTE_WIDTH), frame.step_text, *now]))
     return Heading(name, note), [(fact, None) for fact in frame.facts]
 
 

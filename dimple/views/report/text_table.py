@@ -75,7 +75,12 @@ def build_table(
     columns = [column for column in lines[0] if any(line[column] not in ("", NO_ENTRY) for line in lines)]
     table = Table(
         *[
-            Column(one, no_wrap=one not in (heading, "unit"), justify="right" if one in NUMERIC else "left")
+            Column(
+                one,
+                no_wrap=one not in (heading, "unit"),
+                min_width=MAX_NAME_WIDTH if one == heading else None,
+                justify="right" if one in NUMERIC else "left",
+            )
             for one in columns
         ],
         box=None,

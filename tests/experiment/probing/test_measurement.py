@@ -168,11 +168,24 @@ def test_the_chart_draws_each_distance_beside_its_null(onoff: Measurement) -> No
     assert len(onoff.plot(["margin"]).axes) == 1
 
 
+def linear(inputs: int) -> nn.Linear:
+    """A linear network whose boundary passes the middle of the unit cube."""
+    network = nn.Linear(inputs, 2, bias=False).eval()
+    weight = torch.linspace(-1, 1, inputs) + 0.1
+    with torch.no_grad():
+        network.weight.copy_(torch.stack([weight - weight.mean(), -weight + weight.mean()]))
+    return network
+
+
 def test_the_free_margin_has_one_row_without_bounds_and_two_with(onoff: Measurement) -> None:
     """Without bounds, in l2, both searches are the same one; within a range the heading names what leaves it."""
     assert torch.equal(onoff["margin"].values, onoff["margin_unbounded"].values)
     assert "margin_unbounded" not in onoff.statistics and "outside" not in onoff.heading
-    network = torch.nn.Linear(2, 2).eval()
+    # Along the normal the range ends before the boundary.
+    network = linear(2)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([[1.0, 0.1], [-1.0, -0.1]]))
+        network.bias = nn.Parameter(torch.tensor([-1.08, 1.08]))
     x = torch.rand(12, 2, generator=generator(0))
     bounded = measure(
         network, x, None, ["margin", OnOff(null_draws=3)], bounds=(0, 1), tangents=Subspace(torch.eye(2)[:, :1])
@@ -183,7 +196,7 @@ def test_the_free_margin_has_one_row_without_bounds_and_two_with(onoff: Measurem
 
 
 def test_a_flat_boundary_says_that_its_curvature_is_expected_to_be_zero() -> None:
-    network = torch.nn.Linear(3, 2).eval()
+    network = linear(3)
     found = measure(network, torch.rand(12, 3, generator=generator(0)), None, ["curvature"], bounds=None)
     assert "as expected of a piecewise linear network" in found.summary()
     names = [name for name in found.statistics if name.startswith("curvature")]
@@ -191,7 +204,7 @@ def test_a_flat_boundary_says_that_its_curvature_is_expected_to_be_zero() -> Non
 
 
 def test_distances_between_images_are_also_given_in_levels_of_a_pixel() -> None:
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+    network = torch.nn.Sequential(torch.nn.Flatten(), linear(4)).eval()
     images = torch.rand(12, 1, 2, 2, generator=generator(0))
     found = measure(network, images, None, [Margin(norm="linf")], bounds=(0, 1))
     assert f"{255 * found.statistics['margin']:.3g}/255" in found.summary()

@@ -83,7 +83,7 @@ def test_the_index_groups_by_dimension_and_then_by_verdict(tmp_path: Path) -> No
     text = write_index_page(sort_scenes(scenes), [], tmp_path / "index.html").read_text()
     assert re.findall(r"<h3>(.*?)</h3>", text) == ["In the plane", "In more dimensions"]
     assert re.findall(r'class="card" href="scenes/(\w+)/', text) == ["c", "a", "b", "far", "four"]
-    assert text.count("15.0-fold") == 5 and text.count(">0.333<") == 5
+    assert text.count("15.0-fold") == 5 and text.count(">1 - d/n 0.333<") == 5
 
 
 def test_a_scene_without_a_verdict_has_a_card(tmp_path: Path) -> None:

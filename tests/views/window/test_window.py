@@ -405,7 +405,7 @@ def test_a_planar_scene_with_a_single_snapshot_can_be_shown(rendering: None) -> 
 
 def test_the_caption_has_the_facts_and_their_baselines() -> None:
     heading, rows = caption_content(space_frames()[2], "ball")
-    assert (heading.title, heading.note) == ("ball", "step 10   near the manifold, steps 10 to 100")
+    assert (heading.title, heading.note) == ("ball", "step 10\nnear the manifold, steps 10 to 100")
     assert [(fact.name, fact.value, fact.baseline) for fact, _ in rows] == [
         ("train accuracy", "0.833", "0.500"),
         ("loss", "0.1", ""),
