@@ -21,6 +21,7 @@ main()
 
 
 def test_a_missing_extra_gives_exit_code_7(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_NAPARI, str(tmp_path)], capture_output=True, text=True, check=False
     )
