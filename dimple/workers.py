@@ -32,6 +32,8 @@ Advance: TypeAlias = Callable[[], None]
 QUEUED_TASKS_PER_PROCESS = 2
 # Seconds between two checks of the progress of the other processes.
 POLL_SECONDS = 0.1
+# The signals with which batch systems announce the end of a job.
+STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
 # Environment variables that numerical libraries read when they are loaded; torch gets its number of threads later.
 THREAD_COUNT_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -160,6 +162,10 @@ _progress_queue: "SimpleQueue[None] | None" = None
 
 def _initialize_process(threads: int, progress_queue: "SimpleQueue[None]", prepare: Advance) -> None:
     """Set up a worker process."""
+    for name in STOP_SIGNALS:
+        # A batch system sends them to all processes; the one that started this one ends it.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
     configure_memory()
     import torch

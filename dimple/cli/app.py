@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -32,8 +34,11 @@ from dimple.cli.examples import format_examples
 from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
 from dimple.memory import configure_memory
 from dimple.progress import write_progress_lines
+from dimple.workers import STOP_SIGNALS
 
 INTERRUPT_EXIT_CODE = 130
+# "Try again", for the scripts of batch systems.
+STOPPED_EXIT_CODE = 75
 
 app = typer.Typer(
     name="dimple",
@@ -142,12 +147,27 @@ def _exit_with_other_error(error: Exception) -> NoReturn:
     raise SystemExit(1)
 
 
+def _interrupt_at_signals() -> list[int]:
+    """Turn the signals with which batch systems end a job into an interrupt; the returned list gets those that came."""
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for name in STOP_SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)
+    return received
+
+
 def main() -> None:
     """Run the program, and exit with 0, or with one line on stderr and the exit code of the error."""
     console.configure_threads()
     configure_memory()
     console.print_warnings_as_notes()
     write_progress_lines()
+    received = _interrupt_at_signals()
     debug = "--debug" in sys.argv
     sys.argv[1:] = [_expand_home(word) for word in _options_of_the_program_first(sys.argv[1:])]
     try:
@@ -155,6 +175,10 @@ def main() -> None:
         app()
     except SystemExit as stop:
         # The command-line library turns an interrupt into this exit code without a message.
+        if stop.code == INTERRUPT_EXIT_CODE and received:
+            name = signal.Signals(received[0]).name
+            console.print_note(f"dimple: stopped by {name}; the same command continues an unfinished run")
+            raise SystemExit(STOPPED_EXIT_CODE) from None
         if stop.code == INTERRUPT_EXIT_CODE:
             console.print_note("dimple: interrupted; the same command continues an unfinished run")
         raise

@@ -152,7 +152,6 @@ class RunFolder:
                 if not force:
                     return existing._resume(info, settings_text)
             except RunError:
-                # A damaged run can be replaced.
                 if not (force and is_manifest(path / MANIFEST)):
                     raise
         clear_folder(path)
@@ -197,7 +196,8 @@ class RunFolder:
         self.save()
         if status == "complete":
             self.clear_cache()
-        renew_manifest(self.path, may_miss=False)
+        # An interrupt may come between the line about a file and the file.
+        renew_manifest(self.path, may_miss=status == "interrupted")
 
     def clear(self) -> None:
         """Delete the run folder.

@@ -57,6 +57,24 @@ def test_an_error_frees_the_folder(tmp_path: Path) -> None:
     assert not (run.path / LOCK).exists()
 
 
+def test_an_interrupt_between_the_line_and_the_file_leaves_a_run_that_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    run = RunFolder.create(tmp_path / "run", INFO, "seed: 0\n")
+    replace = Path.replace
+    monkeypatch.setattr(
+        Path, "replace", lambda path, target: (interrupt if "parquet" in path.name else replace)(path, target)
+    )
+    with pytest.raises(KeyboardInterrupt), run.finishing():
+        write_bytes(run.path / "metrics.parquet", b"table")
+    assert run.info["status"] == "interrupted"
+    assert RunFolder.create(run.path, INFO, "seed: 0\n").info["status"] == "running"
+    unlock_folder(run.path)
+
+
 def test_a_lock_file_that_its_holder_removed_locks_nothing(tmp_path: Path) -> None:
     lock_folder(tmp_path)
     (tmp_path / LOCK).unlink()
