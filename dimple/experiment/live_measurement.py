@@ -75,7 +75,7 @@ class LiveMeasurement:
 
     def stop(self) -> None:
         """End the worker, whatever it is doing."""
-        self._pool.shutdown(wait=False, kill_workers=True)
+        self._pool.shutdown(kill_workers=True)
 
 
 # What the worker measures; set in the worker process only.

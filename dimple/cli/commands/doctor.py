@@ -11,7 +11,9 @@ MISSING_EXIT_CODE = 7
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Show versions, device, drawing libraries and folders, test the installation, and say what to install.
+    """Show what this installation has, and what to install.
+
+    Versions, device, drawing libraries and folders are listed, and the installation is tested in some seconds.
 
     The exit code is 7 where something that dimple needs is missing; optional libraries do not count.
     """

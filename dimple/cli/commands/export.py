@@ -38,7 +38,7 @@ def export(
     fps: Annotated[int, typer.Option(metavar="NUMBER", help="Snapshots per second.")] = 8,
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the pictures in pixels.")] = "1280x720",
 ) -> None:  # fmt: skip
-    """Write a run as a film, as a web page, for ParaView, or its charts as figures for a paper.
+    """Write a run as a film, a page, or figures for a paper.
 
     The suffix of each file decides its format, for example .png for a sheet of key frames. Two runs are drawn side by
     side, with one camera and one time axis.
