@@ -15,16 +15,19 @@ def print_table(row: dict[str, object], units: dict[str, str]) -> list[list[str]
 
 def test_empty_columns_are_left_out() -> None:
     assert print_table({"loss": 0.5, "margin": 0.25}, {"loss": "nats"}) == [
-        ["now", "value", "unit"], ["loss", "0.500", "nats"], ["margin", "0.250"]
+        ["now", "value", "95", "%", "interval", "unit"],
+        ["loss", "0.500", "–", "nats"],
+        ["margin", "0.250", "not", "recorded"],
     ]  # fmt: skip
 
 
 def test_a_comparison_that_is_not_a_null_is_printed() -> None:
-    row = {"accuracy": 0.9, "majority_accuracy": 0.5, "margin": 2.0, "margin_test": 1.5}
+    row = {"accuracy": 0.9, "accuracy_low": 0.7, "accuracy_high": 0.97, "accuracy_samples": 20}
+    row |= {"majority_accuracy": 0.5, "margin": 2.0, "margin_test": 1.5}
     assert print_table(row, {}) == [  # type: ignore[arg-type]
-        ["now", "value", "comparison"],
-        ["accuracy", "0.900", "0.500"],
-        ["margin", "2.00", "1.50"],
+        ["now", "value", "95", "%", "interval", "n", "comparison"],
+        ["accuracy", "0.900", "0.700", "to", "0.970", "20", "largest", "class", "0.500"],
+        ["margin", "2.00", "not", "recorded", "–", "test", "points", "1.50"],
     ]
 
 
@@ -32,11 +35,12 @@ def test_the_fraction_of_samples_found_is_printed() -> None:
     row = {"margin_on": 0.05, "margin_on_null": 0.02, "margin_on_found": 0.75, "margin_on_found_null": 0.9}
     row |= {"margin_on_ratio": 2.5, "margin_on_ratio_verdict": "above", "margin": 0.02, "margin_found": 1.0}  # type: ignore[dict-item]
     assert print_table(row, {}) == [  # type: ignore[arg-type]
-        ["now", "value", "found", "comparison", "verdict"],
-        ["margin_on", "0.0500", "75%", "0.0200"],
-        ["90%", "found"],
-        ["margin_on_ratio", "2.50", "75%", "above"],
-        ["margin", "0.0200"],
+        ["now", "value", "95", "%", "interval", "comparison", "verdict"],
+        ["margin_on", "0.0500", "not", "recorded", "null", "0.0200", "–"],
+        ["75%", "found", "90%", "found"],
+        ["margin_on_ratio", "2.50", "not", "recorded", "–", "above"],
+        ["75%", "found"],
+        ["margin", "0.0200", "not", "recorded", "–", "–"],
     ]
 
 
@@ -49,8 +53,8 @@ def test_statistics_of_unreliable_tangents_have_a_star() -> None:
         "tangent_reliable": 0.1,
     }
     assert print_table(row, {})[2:4] == [
-        ["perturbation_on_manifold_fraction", "0.500", "*"],
-        ["margin_on_ratio", "2.00", "above", "*"],
+        ["perturbation_on_manifold_fraction", "0.500", "not", "recorded", "–", "*"],
+        ["margin_on_ratio", "2.00", "not", "recorded", "above", "*"],
     ]
 
 
@@ -65,4 +69,4 @@ def test_a_narrow_terminal_shows_every_number_whole() -> None:
         )
     text = capture.get()
     assert "…" not in text
-    assert {"0.832", "(0.301", "0.365)", "0.00831", "75%", "above", "fraction"} <= set(text.split())
+    assert {"0.832", "(0.301", "0.365)", "75%", "above", "[fraction]"} <= set(text.split())

@@ -27,7 +27,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Vector figure for a paper, COLUMN.pdf or .svg with its data as .csv; or a folder for every chart.",
+            help="Vector figure for a paper, COLUMN.pdf or .svg with its data as .csv; or a folder for every chart.  "
+            "[default: none]",
         ),
     ] = None,
     columns: Annotated[

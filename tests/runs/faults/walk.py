@@ -22,6 +22,7 @@ import torch
 from dimple.errors import DimpleError
 from dimple.experiment import ProbeConfig, check, pack, probe, simulate
 from dimple.progress import silent_progress
+from dimple.runs.lock import LOCK
 from dimple.scene import load_scene
 from dimple.tensors import generator
 from dimple.views.report import simulation
@@ -110,7 +111,8 @@ def find_problem(job: str, folder: Path, ended: str, kind: str, expected: dict[s
         return "continues to other bytes"
     if run.is_dir() and (problems := check(run).problems):
         return f"continues to {problems}"
-    left = [file.name for file in folder.rglob(".dimple-*")]
+    # A process that was killed after its last file leaves its lock, which keeps no one out.
+    left = [file.name for file in folder.rglob(".dimple-*") if again == "done" or file.name != LOCK]
     return f"leaves {left}" if left else ""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dimple.runs.atomic_io import write_bytes
 from dimple.scene import shipped_scenes
 from dimple.views.site.gallery import (
     GalleryScene,
@@ -63,7 +64,7 @@ def test_a_page_describes_its_scene_and_its_text_is_never_markup(tmp_path: Path)
 def test_the_film_page_is_embedded_where_there_is_a_film(tmp_path: Path) -> None:
     ball = scene(tmp_path, "ball")
     for name in ("film.mp4", "film.png", "page.html", "report.html"):
-        (ball.run.path / name).write_text(name)
+        write_bytes(ball.run.path / name, name.encode())
     (tmp_path / "ball").mkdir()
     text = write_scene_page(ball, [ball], [], tmp_path / "ball").read_text()
     assert '<iframe src="page.html"' in text and "frame-src 'self' file:" in text
