@@ -37,6 +37,9 @@ STORAGE_DTYPES: dict[str, torch.dtype] = {
     "torch.HalfStorage": torch.float16,
     "torch.IntStorage": torch.int32,
     "torch.LongStorage": torch.int64,
+    "torch.QInt32Storage": torch.qint32,
+    "torch.QInt8Storage": torch.qint8,
+    "torch.QUInt8Storage": torch.quint8,
     "torch.ShortStorage": torch.int16,
     "torch.storage.UntypedStorage": torch.uint8,
 }
@@ -46,7 +49,7 @@ IGNORED_NAMES = frozenset(
     for module, names in {
         "_codecs": ("encode",),
         "argparse": ("Namespace",),
-        "builtins": ("bytearray", "complex", "frozenset", "getattr", "set", "slice"),
+        "builtins": ("bytearray", "complex", "frozenset", "set", "slice"),
         "__builtin__": ("bytearray", "complex", "frozenset", "set", "slice"),
         "collections": ("Counter", "defaultdict", "deque"),
         "datetime": ("datetime", "timedelta"),
@@ -63,6 +66,8 @@ IGNORED_NAMES = frozenset(
     }.items()
     for name in names
 )
+# Names of types of tensors and of quantization.
+_IGNORED_PATTERN = re.compile(r"torch\.(cuda\.)?(sparse\.)?\w+Tensor|torch\.per_\w+")
 # Tensors that are not an array of numbers.
 SPECIAL_TENSORS = frozenset(
     f"torch._utils.{name}"
@@ -327,7 +332,7 @@ class _Interpreter:
             self.stack.append(DTYPES[name])
         elif name in _CONSTRUCTORS:
             self.stack.append(_CONSTRUCTORS[name])
-        elif name in IGNORED_NAMES:
+        elif name in IGNORED_NAMES or _IGNORED_PATTERN.fullmatch(name):
             self.stack.append(None)
         else:
             raise UnknownNameError(format_value(name)[1:-1])
@@ -361,6 +366,13 @@ def _make_parameter(arguments: tuple[Any, ...]) -> Any:
     return arguments[0] if isinstance(arguments[0], StoredTensor) else None
 
 
+def _make_with_attributes(arguments: tuple[Any, ...]) -> Any:
+    """Return a tensor without the attributes that somebody gave it."""
+    rebuild, _kind, inner, *_ = arguments
+    is_known = rebuild in (_make_tensor, _make_parameter, _make_special) and isinstance(inner, tuple)
+    return rebuild(inner) if is_known else None
+
+
 def _make_special(_: tuple[Any, ...]) -> StoredTensor:
     return StoredTensor(torch.float32, (0,))
 
@@ -377,6 +389,7 @@ def _make_size(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 _CONSTRUCTORS: Mapping[str, _Constructor] = {
     "collections.OrderedDict": _make_dict,
     "torch.Size": _make_size,
+    "torch._tensor._rebuild_from_type_v2": _make_with_attributes,
     "torch._utils._rebuild_parameter": _make_parameter,
     "torch._utils._rebuild_parameter_with_state": _make_parameter,
     "torch._utils._rebuild_tensor": _make_tensor,

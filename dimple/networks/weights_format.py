@@ -7,6 +7,7 @@ from typing import Literal
 
 from dimple.errors import ModelError
 from dimple.settings import format_value
+from dimple.zip_files import open_zip
 
 WeightsFormat = Literal["torch", "safetensors"]
 # First bytes of a file of torch.save without a zip archive.
@@ -16,8 +17,6 @@ MAX_HEADER_BYTES = 2**40
 # Of an entry of a zip archive: the start of its header, and what may follow its content.
 LOCAL_HEADER_BYTES = 30
 MAX_DESCRIPTOR_BYTES = 24
-# Of a zip archive: the tensors of a network, of its averages and of its optimizer.
-MAX_ENTRIES = 100_000
 DOWNLOAD_AGAIN_HINT = "get it from its source again"
 
 
@@ -55,9 +54,7 @@ def _check_zip(content: bytes, location: str) -> None:
     A compressed entry may expand a thousandfold, and torch does not compare checksums.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if len(archive.infolist()) > MAX_ENTRIES:
-                raise ModelError(f"{location}: has {len(archive.infolist())} entries; weights files have fewer")
+        with open_zip(io.BytesIO(content)) as archive:
             _check_program(archive, location)
             _check_hidden(archive, content, location)
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):

@@ -159,7 +159,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "20,000 tensors": (lambda: many_tensors(20_000), ""),
     "200,000 names": (lambda: many_names(200_000), "has a header of"),
     "30,000 names": (lambda: many_names(30_000), "at most 20000"),
-    "200,000 entries of a zip": (lambda: many_entries(200_000), "has 200002 entries"),
+    "200,000 entries of a zip": (lambda: many_entries(200_000), "its directory has"),
     "nested tensor": (nested, "sparse, nested, quantized"),
     "float64 that is inf in float32": (lambda: saved({"w": torch.full((2,), 1e300, dtype=torch.float64)}), ""),
     "tuples 200,000 deep": (lambda: zip_file(HEADER + b")" + b"\x85" * 200_000 + b"."), "nested too deep"),
