@@ -14,7 +14,7 @@ from dimple.data.readers.folder import read_folder
 from dimple.data.readers.mnist import read_fashion_mnist, read_mnist
 from dimple.data.readers.npz import read_npz
 from dimple.data.readers.pixels import RawImages, check_brightness
-from dimple.errors import DataError, UsageError
+from dimple.errors import DataError, UsageError, printable
 from dimple.settings import expand_home, format_value, suggest_word
 from dimple.tensors import Box
 
@@ -134,7 +134,7 @@ def load_images(spec: str, split: Split) -> Images:
 
 def _make_images(images: RawImages, source: str, max_level: int) -> Images:
     pixels = torch.from_numpy(np.require(images.values, requirements=["C", "W"]))
-    return Images(pixels, torch.from_numpy(images.labels), images.classes, source, max_level)
+    return Images(pixels, torch.from_numpy(images.labels), tuple(map(printable, images.classes)), source, max_level)
 
 
 def _load_digits(split: str) -> RawImages:
