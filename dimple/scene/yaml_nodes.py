@@ -22,6 +22,9 @@ Scalar: TypeAlias = str | int | float | bool | None
 Content: TypeAlias = "Scalar | dict[str, YamlNode] | list[YamlNode]"
 
 MAX_DEPTH = 32
+# Of one mapping, since no class has so many settings; and of all mappings and lists, which take a second.
+MAX_KEYS = 500
+MAX_VALUES = 50_000
 MAX_INTEGER_DIGITS = 100
 NULL_PATTERN = re.compile(r"~|null|Null|NULL|")
 BOOL_PATTERN = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -161,14 +164,21 @@ class _YamlParser:
 
     def _read_events(self, text: str) -> Iterator[yaml.Event]:
         try:
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
                 self.line = event.start_mark.line + 1 if event.start_mark else self.line
+                if count > MAX_VALUES:
+                    raise SceneError(f"{self.source_location()}: has more than {MAX_VALUES} values; a scene has fewer")
                 yield event
+        except SceneError:
+            raise
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             line = 1 if mark is None else mark.line + 1
             column = 1 if mark is None else mark.column + 1
             raise SceneError(f"{self.source_location(line)}: is not YAML at column {column}: {error.problem}") from None
+        except yaml.YAMLError as error:
+            cause = " ".join(str(error).split())
+            raise SceneError(f"{self.source_location()}: is not YAML ({cause})") from None
         except (ValueError, OverflowError):
             # PyYAML converts the digits of \U escapes and %YAML directives without a check.
             raise SceneError(
@@ -216,6 +226,8 @@ class _YamlParser:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             line = self.line
             key = self._read_key(event, path, depth)
+            if len(entries) == MAX_KEYS:
+                raise SceneError(f"{self.source_location(line)}: {path or 'the scene'} has more than {MAX_KEYS} keys")
             if key in entries:
                 numbers = f" (lines {lines[key]} and {line})" if self.show_lines and lines[key] != line else ""
                 raise SceneError(

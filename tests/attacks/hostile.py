@@ -1,4 +1,4 @@
-"""What the tests of hostile files share: attempts in a measured process, and random changes of files."""
+"""Attempts in a measured process, and random changes of files, for the tests of hostile files."""
 
 import dataclasses
 import multiprocessing
@@ -25,7 +25,7 @@ STOP_SECONDS = 30.0
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """What came of a call: `answer` is the text of a DimpleError, `read`, or what fell."""
+    """The outcome of a call: `answer` is `read`, the text of a DimpleError, or another error."""
 
     answer: str
     megabytes: float

@@ -209,25 +209,19 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
     import torch
 
     from dimple.errors import MissingDataError
-    from dimple.experiment.simulation.prepared_scene import PreparedScene
-    from dimple.manifolds.geometry.closest_point import require_own_points
-    from dimple.manifolds.geometry.reach import require_resolved_reach
+    from dimple.experiment.simulation.prepared_scene import prepare_scene
     from dimple.scene import load_scene
 
     scene = load_scene(file, overrides or ())
     try:
-        samples = scene.samples()
+        samples = prepare_scene(scene, None, torch.device("cpu")).samples
     except MissingDataError as error:
         typer.echo(f"{file}: valid; {error}")
         return
-    PreparedScene(scene, samples, torch.device("cpu")).require_fitting()
     if scene.manifold is None:
         shape = " x ".join(map(str, samples.shape))
         typer.echo(f"{file}: valid; {len(samples.train)} training images of {shape} in {len(samples.classes)} classes")
         return
-    scene.display_bounds(samples)
-    require_own_points(scene.manifold, samples.heldout)
-    require_resolved_reach(scene.manifold, samples.heldout)
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {scene.manifold.dim} "
         f"in R^{scene.manifold.ambient_dim}"

@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 from dimple.errors import UsageError
 from dimple.probes import PROBES
 from dimple.probes.margin import METHODS
-from dimple.settings import Count, Finite, Natural, Positive, Seed, settings, suggest_word
+from dimple.settings import Count, Dimension, Finite, Natural, Passes, Positive, Repeats, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
 SUBSPACE = "subspace"
@@ -80,7 +80,7 @@ class ProbeConfig:
     probes: tuple[str, ...] = ("margin", "onoff")
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: str = "closest"
-    max_passes: Positive | None = None
+    max_passes: Passes | None = None
     subspaces: Literal["dct", "pca"] = "dct"
     samples: Count = 200
     indices: tuple[Natural, ...] | None = None
@@ -89,8 +89,8 @@ class ProbeConfig:
     seed: Seed = 0
     along: tuple[str, ...] = ()
     neighbors: Count = 50
-    dim: Count = 16
-    null_draws: Count = 39
+    dim: Dimension = 16
+    null_draws: Repeats = 39
     eps: tuple[Positive, ...] | None = None
 
     def __post_init__(self) -> None:

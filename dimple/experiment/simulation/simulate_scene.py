@@ -17,7 +17,7 @@ from dimple.errors import DivergedError, SceneError
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
-from dimple.experiment.simulation.prepared_scene import PreparedScene
+from dimple.experiment.simulation.prepared_scene import PreparedScene, prepare_scene
 from dimple.experiment.simulation.replicas import (
     Replicas,
     choose_shown,
@@ -34,7 +34,6 @@ from dimple.experiment.simulation.summary import (
 )
 from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_network
-from dimple.levelsets.dense import NoLevelSet
 from dimple.levelsets.mesh import Mesh
 from dimple.networks.wrappers import freeze
 from dimple.progress import show_progress
@@ -132,14 +131,8 @@ def _start(
 ) -> "Simulation":
     """Check a scene, and open its run folder."""
     torch_device = resolve_device(device)
-    samples = scene.samples(data)
-    if len(samples.classes) > 2:
-        # A mesh has two sides; a slice shows the regions of all classes.
-        scene = dataclasses.replace(scene, levelset=NoLevelSet())
-    prepared = PreparedScene(scene, samples, torch_device)
-    prepared.require_fitting()
-    if scene.is_drawable:
-        scene.display_bounds(samples)
+    prepared = prepare_scene(scene, data, torch_device)
+    scene, samples = prepared.scene, prepared.samples
     path = Path(out) if out is not None else Path("runs") / f"{scene.name}-{scene.seed}"
     info = {"name": scene.name, "seed": scene.seed, "device": describe_device(torch_device), "versions": versions()}
     info["samples"] = {"shape": list(samples.shape), "classes": list(samples.classes), "source": samples.source}
