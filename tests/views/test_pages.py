@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from dimple.errors import RunError
+from dimple.runs.atomic_io import atomic_replace, write_bytes
 from dimple.stats.aggregate import is_comparison_column
 from dimple.views.charts.charts_by_unit import charts_by_unit
 from dimple.views.charts.distributions import empirical_cdf
@@ -107,9 +108,10 @@ def test_the_report_has_the_film_and_its_stills_if_they_exist(tmp_path: Path) ->
     run = write_run(tmp_path / "run")
     without = Page(write_simulation_report(run, run.path / "report.html"))
     assert "video" not in without.tags
-    (run.path / "film.mp4").write_bytes(b"film")
+    write_bytes(run.path / "film.mp4", b"film")
     (run.path / "stills").mkdir()
-    Image.new("RGB", (64, 36), "red").save(run.path / "stills" / "step_00000010.png")
+    with atomic_replace(run.path / "stills" / "step_00000010.png") as still:
+        Image.new("RGB", (64, 36), "red").save(still)
     page = Page(write_simulation_report(run, run.path / "report.html"))
     assert is_self_contained(page)
     assert "data:video/mp4;base64," + base64.b64encode(b"film").decode() in page.addresses
