@@ -112,7 +112,8 @@ FORMS = {
     "torus: {kind: xyz}": "torus.kind is 'xyz'; it must be one of torus, plane",
     "torus: {kind: 5}": "torus.kind is 5; it must be one of torus, plane",
     "torus: {kind: [torus]}": "torus.kind is ['torus']; it must be one of torus, plane",
-    "torus: {kind: 'os:system'}": "torus.kind is 'os:system'; it must be one of torus, plane",
+    "torus: {kind: 'os:system'}": "torus.kind is 'os:system'; this is code that was not "
+    "allowed; to trust and run it, give --allow-code os.py, or call dimple.allow_code('os.py')",
     "torus: {kind: plane}": "the key torus.offset is missing; add a line `offset: ...`",
     "backdrop: {}": "the key backdrop.offset is missing; add a line `offset: ...`",
     "film: {szie: [1, 2]}": f"unknown key film.szie; did you mean 'size'? {FILM_KEYS}",

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dimple import experiment
 from dimple.experiment import SliceConfig
+from dimple.runs.atomic_io import atomic_replace, write_bytes
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.film.thumbnail import write_thumbnails
 from dimple.views.report.comparison import write_comparison
@@ -73,9 +74,10 @@ def write_gallery(folder: Path) -> Path:
     """Write the index of a gallery, and the page of its scene in the subfolder `scenes/ball`."""
     run = write_run(folder / "run", name="ball")
     run.info["summary"]["distance_fall"] = 15.0
-    (run.path / "film.mp4").write_bytes(b"")
-    (run.path / "report.html").write_text("a report")
-    Image.new("RGB", (64, 36), "red").save(run.path / "film.png")
+    write_bytes(run.path / "film.mp4", b"")
+    write_bytes(run.path / "report.html", b"a report")
+    with atomic_replace(run.path / "film.png") as picture:
+        Image.new("RGB", (64, 36), "red").save(picture)
     write_web_page(run, frames_from_run(run), run.path / "page.html")
     (folder / "scenes" / "ball").mkdir(parents=True)
     write_thumbnails(run, [], folder / "scenes" / "ball")
