@@ -20,7 +20,7 @@ from dimple.errors import DataError, SceneError
 from dimple.manifolds import Manifold
 from dimple.manifolds.base import to_double
 from dimple.manifolds.embedding import IsometricEmbedding
-from dimple.settings import Cells, Positive, Repeats, Seed, format_value, settings
+from dimple.settings import Cells, Positive, Repeats, Seed, settings
 from dimple.tensors import generator, pairwise_distances
 
 Fractions = Annotated[tuple[Positive, ...], MinLen(2)]
@@ -206,7 +206,7 @@ class ImageLabels(ManifoldLabels):
 
     def _pixel_classes(self) -> Tensor:
         """Return the class of each pixel, `(height, width)` int64."""
-        name = f"data.labels.file is {format_value(self.file)}"
+        name = f"data.labels.file is {self.file!r}"
         try:
             gray = decode_image(read_image_file(Path(self.file)), name, convert=True)
         except OSError as error:

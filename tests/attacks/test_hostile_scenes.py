@@ -123,7 +123,8 @@ def test_enormous_settings_are_answered_in_bounded_memory_and_time(kind: str, tm
     else:
         assert found.answer == "read"
     started = attempt(start, tmp_path, BASE, *changes)
-    assert started.answer == found.answer
+    # The check of a file adds the place of a value.
+    assert found.answer.endswith(started.answer.removeprefix("refused: "))
 
 
 def keys(count: int) -> str:
