@@ -7,17 +7,45 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
+# Of a message: a file of a stranger may hold a hundred thousand mistakes, or a word of a million letters.
+MAX_SENTENCES = 20
+MAX_LETTERS = 2000
+
 
 class DimpleError(Exception):
     """An error that the user can correct.
 
-    Each argument is one sentence with the location, the value and the way out; several mistakes have a sentence each.
+    Each argument is one sentence with the location, the value and the way out; several mistakes have a sentence each,
+    of which the first twenty are kept.
     """
 
     exit_code = 1
 
+    def __init__(self, *sentences: object) -> None:
+        kept = [_shorten(str(sentence)) for sentence in sentences[:MAX_SENTENCES]]
+        if len(sentences) > MAX_SENTENCES:
+            kept[-1] = f"and {len(sentences) - MAX_SENTENCES + 1} more mistakes"
+        super().__init__(*kept)
+
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
+
+
+def printable(text: str) -> str:
+    """Return a text with a question mark for every character that could control a terminal or turn the reading order.
+
+    Example:
+        >>> printable("red" + chr(27) + "[0m")
+        'red?[0m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
+def _shorten(sentence: str) -> str:
+    sentence = printable(sentence)
+    return sentence if len(sentence) <= MAX_LETTERS else f"{sentence[: MAX_LETTERS - 300]} ... {sentence[-290:]}"
 
 
 class UsageError(DimpleError, ValueError):

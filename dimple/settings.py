@@ -19,20 +19,42 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Gt, Interval
-from pydantic import AllowInfNan, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AllowInfNan, ConfigDict, Strict, TypeAdapter, ValidationError
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from dimple.errors import SceneError
 from dimple.renamed import new_field, sentence
 
 T = TypeVar("T")
+# The folders of an absolute path, up to its last name; an address of the network is none.
+_FOLDERS_PATTERN = re.compile(r"(?<![\w./~-])(?:/|~/|[A-Za-z]:\\)(?!/)(?:[^/\\\s'\",;:<>]+[/\\])+")
 
-Finite = Annotated[float, Strict(), AllowInfNan(False)]
-Positive = Annotated[float, Strict(), AllowInfNan(False), Gt(0)]
-NonNegative = Annotated[float, Strict(), AllowInfNan(False), Ge(0)]
+# Numbers beyond these, other than 0, overflow or vanish in the computations with them.
+SMALLEST = 1e-12
+LARGEST = 1e12
+
+
+def _require_usual_size(value: float) -> float:
+    if value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+        raise PydanticCustomError("size", f"must be 0, or between {SMALLEST:g} and {LARGEST:g} in size")
+    return value
+
+
+Finite = Annotated[float, Strict(), AllowInfNan(False), AfterValidator(_require_usual_size)]
+Positive = Annotated[float, Strict(), AllowInfNan(False), Gt(0), AfterValidator(_require_usual_size)]
+NonNegative = Annotated[float, Strict(), AllowInfNan(False), Ge(0), AfterValidator(_require_usual_size)]
 Fraction = Annotated[float, Strict(), AllowInfNan(False), Interval(ge=0, le=1)]
-Count = Annotated[int, Strict(), Interval(ge=1, le=10**9)]
-Natural = Annotated[int, Strict(), Interval(ge=0, le=10**9)]
+Count = Annotated[int, Strict(), Interval(ge=1, le=10**7)]
+Natural = Annotated[int, Strict(), Interval(ge=0, le=10**7)]
+# Of random draws, starts of a search, steps within a step, and layers.
+Repeats = Annotated[int, Strict(), Interval(ge=1, le=10**4)]
+# Along each axis of a grid.
+Cells = Annotated[int, Strict(), Interval(ge=1, le=4096)]
+# Of a manifold and of its space.
+Dimension = Annotated[int, Strict(), Interval(ge=1, le=10**5)]
+# Of a search: forward passes with their backward passes.
+Passes = Annotated[float, Strict(), AllowInfNan(False), Interval(gt=0, le=10**6)]
 Seed = Annotated[int, Strict(), Interval(ge=0, lt=2**63)]
 Flag = Annotated[bool, Strict()]
 # A function, in Python only: a scene file cannot hold code, and its schema does not mention it.
@@ -198,6 +220,13 @@ def _describe_problem(value: Any, error: ValidationError) -> str:
     return f"is {format_value(invalid)}; it {rule if rule.startswith('must') else 'must hold: ' + rule}"
 
 
+def describe_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the place of the first mistake in a value, such as `summary.steps`, and a sentence about it."""
+    first = error.errors(include_url=False)[0]
+    place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"]).removeprefix(".")
+    return format_value(place)[1:-1], _describe_problem(first["input"], error)
+
+
 def format_value(value: object) -> str:
     """Return `value` as text for an error: one line of at most 80 characters without control characters.
 
@@ -222,6 +251,16 @@ def closest_word(word: str, known: Iterable[str]) -> str | None:
 def expand_home(path: Path | str) -> Path:
     """Return a path with the home folder for a leading tilde, which only a shell would replace."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
+
+
+def without_folders(text: str) -> str:
+    """Return a text with the last name of each absolute path, whose folders are nobody else's business.
+
+    Example:
+        >>> without_folders("dimple probe --data npz:/home/me/data/x.npz --out runs/x")
+        'dimple probe --data npz:x.npz --out runs/x'
+    """
+    return _FOLDERS_PATTERN.sub("", text)
 
 
 def suggest_word(word: str, known: Iterable[str], otherwise: str) -> str:

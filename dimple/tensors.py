@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dimple.errors import DeviceError, ShapeError, UsageError
+from dimple.limits import require_memory
 
 T = TypeVar("T")
 # An l2 norm is plain between the roots of the smallest and the largest number, this factor away from both.
@@ -263,6 +264,7 @@ def pairwise_distances(a: Tensor, b: Tensor) -> Tensor:
         >>> pairwise_distances(torch.tensor([[1e8, 0.0]]), torch.tensor([[1e8, 3.0]]))
         tensor([[3.]])
     """
+    require_memory(8.0 * len(a) * len(b), f"points: have {len(a)} x {len(b)} distances", ShapeError)
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 

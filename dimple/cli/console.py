@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from rich.console import Console
 
-from dimple.errors import DimpleError, ModelError
+from dimple.errors import DimpleError, ModelError, printable
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
@@ -91,7 +91,7 @@ def print_warnings_as_notes() -> None:
     """Print each warning as one line on stderr, without its position in the code."""
 
     def print_warning(message: Warning | str, *_args: Any, **_kwargs: Any) -> None:
-        print_note(f"dimple: {replace_control_characters(str(message))}")
+        print_note(f"dimple: {printable(str(message))}")
 
     warnings.showwarning = print_warning
 
@@ -99,7 +99,7 @@ def print_warnings_as_notes() -> None:
 def exit_with_error(error: DimpleError) -> NoReturn:
     """Print one line for each sentence of an error, and exit with its exit code."""
     for sentence in error.args:
-        line = " ".join(replace_control_characters(str(sentence)).split())
+        line = " ".join(printable(str(sentence)).split())
         print_note(f"dimple: {name_flags(line)}")
     raise SystemExit(error.exit_code)
 
@@ -116,11 +116,6 @@ def name_flags(sentence: str) -> str:
     first = rf"^({'|'.join(ARGUMENTS_THAT_ARE_FLAGS)})(?= is )"
     anywhere = rf"\b({'|'.join(ARGUMENTS_THAT_ARE_FLAGS)})=(?:True\b|(?=[\s,;.]|$))"
     return re.sub(f"{first}|{anywhere}", lambda match: f"--{(match[1] or match[2]).replace('_', '-')}", sentence)
-
-
-def replace_control_characters(text: str) -> str:
-    """Return the text with a question mark for every character that could control the terminal."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
 
 
 def configure_threads() -> None:

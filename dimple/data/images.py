@@ -15,7 +15,7 @@ from dimple.data.readers.folder import read_folder
 from dimple.data.readers.mnist import read_fashion_mnist, read_mnist
 from dimple.data.readers.npz import read_npz
 from dimple.data.readers.pixels import RawImages, check_brightness
-from dimple.errors import DataError, UsageError
+from dimple.errors import DataError, UsageError, printable
 from dimple.locations import dataset_path
 from dimple.settings import format_value
 from dimple.tensors import Box
@@ -126,7 +126,7 @@ def load_images(spec: str, split: Split) -> Images:
 
 def _make_images(images: RawImages, source: str, max_level: int) -> Images:
     pixels = torch.from_numpy(np.require(images.values, requirements=["C", "W"]))
-    return Images(pixels, torch.from_numpy(images.labels), images.classes, source, max_level)
+    return Images(pixels, torch.from_numpy(images.labels), tuple(map(printable, images.classes)), source, max_level)
 
 
 def _load_digits(split: str) -> RawImages:

@@ -4,22 +4,23 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, final
 
 import numpy as np
 import torch
 from annotated_types import Interval, MinLen
-from PIL import Image, UnidentifiedImageError
 from pydantic import Strict
 from scipy.special import eval_gegenbauer
 from torch import Tensor
 
 from dimple.data.label_base import LabelRule, PointwiseLabels
+from dimple.data.readers.pixels import decode_image, read_image_file
 from dimple.errors import DataError, SceneError
 from dimple.manifolds import Manifold
 from dimple.manifolds.base import to_double
 from dimple.manifolds.embedding import IsometricEmbedding
-from dimple.settings import Count, Positive, Seed, settings
+from dimple.settings import Cells, Positive, Repeats, Seed, settings
 from dimple.tensors import generator, pairwise_distances
 
 Fractions = Annotated[tuple[Positive, ...], MinLen(2)]
@@ -62,7 +63,7 @@ class ManifoldLabels(LabelRule):
 class ChartCheckerboardLabels(ManifoldLabels):
     """A checkerboard in the chart of the manifold, with `cells` cells along each coordinate."""
 
-    cells: Count = 4
+    cells: Cells = 4
 
     def bind(self, manifold: Manifold) -> LabelRule:
         return FunctionLabels(lambda x: _cell_index(manifold.coordinates(x), self.cells).sum(1) % 2)
@@ -105,7 +106,7 @@ class HarmonicLabels(ManifoldLabels):
     Reference: the addition theorem, by which zonal harmonics around random poles span all harmonics of one degree.
     """
 
-    degree: Count = 3
+    degree: Repeats = 3
     fractions: Fractions = (0.5, 0.5)
     seed: Seed = 0
 
@@ -181,7 +182,7 @@ class ImageLabels(ManifoldLabels):
     The first chart coordinate runs from the left to the right of the image, the second from the bottom to the top.
 
     Args:
-        file: an image file in any format that Pillow reads.
+        file: a PNG or JPEG file.
     """
 
     file: str = ""
@@ -205,13 +206,12 @@ class ImageLabels(ManifoldLabels):
 
     def _pixel_classes(self) -> Tensor:
         """Return the class of each pixel, `(height, width)` int64."""
+        name = f"data.labels.file is {self.file!r}"
         try:
-            with Image.open(self.file) as image:
-                gray = np.asarray(image.convert("L"), dtype=np.int64)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else "it is not a readable image"
-            raise DataError(f"data.labels.file is {self.file!r}: {reason}; name a PNG or JPEG file") from None
-        return torch.from_numpy(gray * self.classes // 256)
+            gray = decode_image(read_image_file(Path(self.file)), name, convert=True)
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read ({error.strerror}); name a PNG or JPEG file") from None
+        return torch.from_numpy(gray[0].astype(np.int64) * self.classes // 256)
 
 
 def _cell_index(unit: Tensor, count: int) -> Tensor:

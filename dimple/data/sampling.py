@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from dimple.errors import SceneError
+from dimple.limits import require_time
 from dimple.manifolds import Manifold
 from dimple.renamed import missing_attribute
-from dimple.settings import Count, Finite, Positive, settings
+from dimple.settings import Cells, Count, Finite, Positive, settings
 from dimple.tensors import generator as stream
 
 
@@ -21,6 +22,10 @@ class Sampling(ABC):
     def sample(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         """Return the training points."""
 
+    def draw_count(self, manifold: Manifold) -> int:
+        """Return the number of points that are drawn at once, of which the training points may be a part."""
+        return 1
+
 
 @final
 @settings
@@ -28,6 +33,9 @@ class UniformSampling(Sampling):
     """`count` independent points, uniform in the volume of the manifold."""
 
     count: Count = 60
+
+    def draw_count(self, manifold: Manifold) -> int:
+        return self.count
 
     def sample(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         return manifold.sample(self.count, generator)
@@ -47,6 +55,15 @@ class FarthestPointSampling(Sampling):
     count: Count = 60
     oversample: Count = 20
 
+    def draw_count(self, manifold: Manifold) -> int:
+        # Each point is compared with all candidates.
+        require_time(
+            float(self.count) ** 2 * self.oversample * manifold.ambient_dim,
+            f"data.sampling.count is {self.count}",
+            SceneError,
+        )
+        return self.count * self.oversample
+
     def sample(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         candidates = manifold.sample(self.count * self.oversample, generator)
         chosen = [0]
@@ -62,7 +79,10 @@ class FarthestPointSampling(Sampling):
 class GridSampling(Sampling):
     """A regular grid in the chart of the manifold, `per_side` points along each coordinate, including the ends."""
 
-    per_side: Count = 5
+    per_side: Cells = 5
+
+    def draw_count(self, manifold: Manifold) -> int:
+        return int(min(self.per_side**manifold.dim, 10**18)) if manifold.dim < 100 else 10**18
 
     def sample(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         points = manifold.regular_grid(self.per_side)
@@ -87,6 +107,9 @@ class DensityGradientSampling(Sampling):
     count: Count = 60
     ratio: Positive = 10.0
     direction: tuple[Finite, ...] = ()
+
+    def draw_count(self, manifold: Manifold) -> int:
+        return 4 * self.count
 
     def sample(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         along = self._unit_direction(manifold)
@@ -121,6 +144,9 @@ class ImbalancedSampling(Sampling):
     count: Count = 60
     fractions: tuple[Positive, ...] = (0.9, 0.1)
 
+    def draw_count(self, manifold: Manifold) -> int:
+        return self.count
+
     def sample(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         components = manifold.components
         if len(self.fractions) != len(components):
@@ -148,6 +174,10 @@ class ClusteredSampling(Sampling):
     count: Count = 60
     clusters: Count = 6
     width: Positive = 0.05
+
+    def draw_count(self, manifold: Manifold) -> int:
+        # Each point gets the basis of its center.
+        return (self.count + self.clusters) * (1 + manifold.dim)
 
     def sample(self, manifold: Manifold, generator: torch.Generator) -> Tensor:
         centers = manifold.sample(self.clusters, generator)

@@ -10,6 +10,7 @@ from dimple.data.labels import AlternatingLabels
 from dimple.data.sampling import FarthestPointSampling, Sampling
 from dimple.data.source import DataSource, DataSplits, require_several_classes
 from dimple.errors import SceneError
+from dimple.limits import require_memory
 from dimple.manifolds import Manifold
 from dimple.settings import Count, NonNegative, settings
 from dimple.tensors import generator
@@ -45,6 +46,7 @@ class SyntheticData(DataSource):
         """
         if manifold is None:
             raise SceneError("manifold is missing; synthetic data lie on one")
+        self._require_affordable(manifold)
         train = self.sampling.sample(manifold, generator(seed, "train points"))
         rule = self.labels.bind(manifold)
         labels = rule.label_training_points(train, generator(seed, "train labels"))
@@ -65,6 +67,20 @@ class SyntheticData(DataSource):
             tuple(str(number) for number in range(count)),
             tangents=manifold,
         )
+
+    def _require_affordable(self, manifold: Manifold) -> None:
+        """Refuse so many points, or so large a space, that the memory or the time of a computer does not suffice."""
+        n = manifold.ambient_dim
+        drawn = self.sampling.draw_count(manifold)
+        for key, count in (
+            ("data.sampling draws", drawn),
+            ("data.test_points is", self.test_points),
+            ("data.heldout_points is", self.heldout_points),
+        ):
+            # The coordinates, and two intermediate results of this size.
+            require_memory(24.0 * n * count, f"{key} {count} in R^{n}", SceneError)
+        # A basis of the tangent space, and the intermediate results of its computation.
+        require_memory(32.0 * n * manifold.dim, f"manifold has dimension {manifold.dim} in R^{n}", SceneError)
 
 
 def _gaussian(x: Tensor, seed: int, name: str) -> Tensor:

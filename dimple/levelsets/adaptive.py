@@ -13,7 +13,7 @@ from dimple.levelsets.base import LevelSet, empty_mesh, level_function, require_
 from dimple.levelsets.edge_roots import find_edge_roots
 from dimple.levelsets.mesh import Mesh
 from dimple.levelsets.seed_cells import EvaluationGrid, bisect_edges, find_seed_edges
-from dimple.settings import Count, Finite, Flag, settings
+from dimple.settings import Cells, Finite, Flag, settings
 
 # Evaluations of the level for one vertex, at most.
 MAX_REFINEMENT_STEPS = 6
@@ -66,7 +66,7 @@ class Adaptive(LevelSet):
         0.999
     """
 
-    resolution: Count = 128
+    resolution: Cells = 128
     refine_vertices: Flag = True
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None

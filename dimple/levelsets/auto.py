@@ -1,11 +1,13 @@
 """Choice of the level set by the network: exact for piecewise linear networks, adaptive for all others."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from numpy.typing import NDArray
+from pydantic import Strict
 
 from dimple.boundary.boundary import Boundary
 from dimple.errors import SceneError
@@ -16,7 +18,7 @@ from dimple.levelsets.edge_roots import find_edge_roots
 from dimple.levelsets.exact import Exact
 from dimple.levelsets.mesh import Mesh, components
 from dimple.levelsets.seed_cells import EvaluationGrid, empty_edges
-from dimple.settings import Count, Finite, Natural, settings
+from dimple.settings import Cells, Finite, settings
 from dimple.tracing.piecewise_linear import is_piecewise_linear
 
 
@@ -38,8 +40,8 @@ class Auto(LevelSet):
         3
     """
 
-    resolution: Count = 128
-    completeness_resolution: Natural = 0
+    resolution: Cells = 128
+    completeness_resolution: Annotated[int, Strict(), Interval(ge=0, le=1024)] = 0
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None
 

@@ -18,7 +18,7 @@ from dimple.levelsets.base import (
     require_resolvable,
 )
 from dimple.levelsets.mesh import Mesh
-from dimple.settings import Count, Finite, Positive, settings
+from dimple.settings import Cells, Finite, Positive, settings
 from dimple.tensors import chunks
 
 # Memory for the value at a corner and for the contouring, estimated.
@@ -45,7 +45,7 @@ class Dense(LevelSet):
         6.28
     """
 
-    resolution: Count = 64
+    resolution: Cells = 64
     memory: Positive = 4.0
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None

@@ -21,7 +21,7 @@ from dimple.levelsets.base import (
 from dimple.levelsets.edge_roots import find_edge_roots
 from dimple.levelsets.mesh import Mesh
 from dimple.levelsets.seed_cells import EvaluationGrid, bisect_edges, find_seed_edges
-from dimple.settings import Count, Finite, settings
+from dimple.settings import Cells, Count, Finite, settings
 from dimple.tensors import generator
 from dimple.tracing.piecewise_linear import PiecewiseLinearNet, read_piecewise_linear
 
@@ -133,7 +133,7 @@ class Exact(LevelSet):
         0
     """
 
-    resolution: Count = 32
+    resolution: Cells = 32
     max_polygons: Count = 2_000_000
     low: tuple[Finite, ...] | None = None
     high: tuple[Finite, ...] | None = None

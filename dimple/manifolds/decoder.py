@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dimple.errors import ShapeError
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.parametrized import ParametrizedManifold
-from dimple.settings import Count, Finite, settings
+from dimple.settings import Dimension, Finite, settings
 from dimple.tensors import flatten
 
 
@@ -31,7 +31,7 @@ class DecoderManifold(ParametrizedManifold):
     """
 
     module: Callable[[Tensor], Tensor]
-    dim: Count = 2
+    dim: Dimension = 2
     low: Finite = -2.0
     high: Finite = 2.0
 

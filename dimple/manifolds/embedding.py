@@ -12,7 +12,7 @@ from dimple.manifolds.base import ChartMap, Manifold
 from dimple.manifolds.medial_axis import rescale_medial_axis_distance
 from dimple.manifolds.sphere import Sphere
 from dimple.manifolds.triangulations import VerticesAndFaces
-from dimple.settings import Count, Finite, Seed, settings
+from dimple.settings import Dimension, Finite, Seed, settings
 from dimple.tensors import generator
 
 
@@ -129,7 +129,7 @@ class Embedding(IsometricEmbedding):
     """
 
     base: Manifold = Sphere()
-    ambient_dim: Count = 10
+    ambient_dim: Dimension = 10
     frame: Literal["random", "axes"] = "random"
     offset: tuple[Finite, ...] = ()
     seed: Seed = 0

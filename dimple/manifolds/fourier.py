@@ -16,7 +16,7 @@ from dimple.manifolds.curves import ParametrizedCurve
 from dimple.manifolds.geometry.derivatives import chart_jacobian
 from dimple.manifolds.geometry.reach import estimate_reach
 from dimple.manifolds.parametrized import ParametrizedManifold
-from dimple.settings import Count, NonNegative, Positive, Seed, settings
+from dimple.settings import Dimension, NonNegative, Positive, Repeats, Seed, settings
 from dimple.tensors import generator
 
 SmallCount = Annotated[int, Strict(), Interval(ge=1, le=4)]
@@ -40,10 +40,10 @@ class FourierCurve(ParametrizedCurve):
         True
     """
 
-    ambient_dim: Count = 3
+    ambient_dim: Dimension = 3
     radius: Positive = 1.0
     amplitude: NonNegative = 0.3
-    frequency: Count = 3
+    frequency: Repeats = 3
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class RandomSurface(ParametrizedManifold):
     """
 
     dim: SmallCount = 2
-    ambient_dim: Count = 10
+    ambient_dim: Dimension = 10
     topology: Literal["torus", "cube"] = "torus"
     size: Positive = 1.0
     amplitude: NonNegative = 0.05

@@ -11,7 +11,7 @@ from torch import Tensor
 from dimple.manifolds.affine import ParameterDomain
 from dimple.manifolds.base import ChartMap, Manifold, power_of_two, scaled_norm
 from dimple.manifolds.triangulations import VerticesAndFaces, icosphere, regular_polygon
-from dimple.settings import Count, Positive, settings
+from dimple.settings import Dimension, Positive, settings
 
 # A point outside of a surface by at most this many machine epsilons counts as on it.
 TOLERANCE_IN_EPS = 8
@@ -140,7 +140,7 @@ class Sphere(RoundSphere):
         tensor([1.5000])
     """
 
-    dim: Count = 2
+    dim: Dimension = 2
     radius: Positive = 1.0
 
     @property

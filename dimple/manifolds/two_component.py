@@ -15,7 +15,7 @@ from dimple.manifolds.geometry.reach import estimate_separation
 from dimple.manifolds.rolls import SwissRoll
 from dimple.manifolds.sphere import Circle, Sphere
 from dimple.manifolds.union import DisjointUnion
-from dimple.settings import Count, Finite, Positive, settings
+from dimple.settings import Dimension, Finite, Positive, Repeats, settings
 
 
 @final
@@ -28,7 +28,7 @@ class ConcentricSpheres(DisjointUnion):
         0.25
     """
 
-    dim: Count = 2
+    dim: Dimension = 2
     radii: Annotated[tuple[Positive, ...], MinLen(2)] = (0.5, 1.0)
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class IntertwinedRolls(DisjointUnion):
         2
     """
 
-    rolls: Count = 2
+    rolls: Repeats = 2
     inner: Positive = 0.25
     outer: Positive = 1.0
     turns: Positive = 1.5

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.errors import SceneError
+from dimple.limits import require_memory
 from dimple.settings import Positive
 
 # A factor of the initial weights and biases of all layers, or one for each layer in order.
@@ -46,8 +47,15 @@ class Architecture(ABC):
 def initialize(network: nn.Module, generator: torch.Generator) -> None:
     """Give the linear and convolutional layers PyTorch's default random weights, U(+-1/sqrt(fan_in)), on the CPU.
 
-    The layers are best made on the meta device, so that torch draws no weights from its global stream.
+    The layers are best made on the meta device, so that torch draws no weights from its global stream, and takes no
+    memory before the size of the network has been checked.
+
+    Raises:
+        SceneError: if the network needs more memory than the limit.
     """
+    count = sum(parameter.numel() for parameter in network.parameters())
+    # The weights, their gradients and two moments, and a copy in double precision.
+    require_memory(24 * count, f"network: has {count} weights", SceneError)
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(module.weight[0].numel())

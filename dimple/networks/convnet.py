@@ -1,8 +1,9 @@
 """Small convolutional networks for gray digits and for CIFAR-10."""
 
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 import torch
+from annotated_types import MaxLen
 from torch import nn
 
 from dimple.errors import SceneError
@@ -39,7 +40,7 @@ class ConvNet(Architecture):
         166406
     """
 
-    channels: tuple[Count, ...] = (16, 32)
+    channels: Annotated[tuple[Count, ...], MaxLen(100)] = (16, 32)
     hidden: Count = 100
     norm: Literal["none", "batch", "group"] = "none"
     init_scale: InitScale = 1.0

@@ -207,6 +207,11 @@ class _Fit:
                 raise ModelError(
                     f"{self.location}: {name} holds nan or inf; use weights from before the training diverged"
                 )
+            if expected.is_floating_point() and bool((tensor.isfinite() & ~tensor.to(expected.dtype).isfinite()).any()):
+                raise ModelError(
+                    f"{self.location}: {name} holds {float(tensor.abs().max()):.3g}, more than {expected.dtype} can; "
+                    "use weights from before the training diverged"
+                )
             for alias in self.names[name]:
                 if not torch.equal(found[alias], tensor):
                     raise ModelError(

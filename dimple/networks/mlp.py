@@ -4,7 +4,7 @@ import itertools
 from typing import Annotated, Literal, final
 
 import torch
-from annotated_types import Interval
+from annotated_types import Interval, MaxLen
 from pydantic import Strict
 from torch import nn
 
@@ -53,7 +53,7 @@ class MLP(Architecture):
         9
     """
 
-    widths: tuple[Count, ...] = (128, 128)
+    widths: Annotated[tuple[Count, ...], MaxLen(1000)] = (128, 128)
     activation: Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "softplus", "swish"] = "relu"
     first_layer_weight_scale: Positive | tuple[NonNegative, ...] = 1.0
     bias_scale: NonNegative = 1.0

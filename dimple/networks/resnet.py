@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from dimple.errors import SceneError
 from dimple.networks.architecture import Architecture, initialize, require_image
-from dimple.settings import Count, settings
+from dimple.settings import Repeats, settings
 
 # Channels of the three stages.
 STAGE_WIDTHS = (16, 32, 64)
@@ -30,7 +30,7 @@ class ResNet(Architecture):
         269722
     """
 
-    depth: Count = 20
+    depth: Repeats = 20
 
     def __post_init__(self) -> None:
         if self.depth < 8 or self.depth % 6 != 2:

@@ -1,11 +1,11 @@
 """Reader of weights files, safetensors or torch, that never executes code in them."""
 
 import io
-import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -15,7 +15,16 @@ from torch import Tensor, nn
 from dimple.errors import ModelError
 from dimple.locations import require_weights_file
 from dimple.networks.fit_names import fit_names, remove_wrappers
-from dimple.networks.weights_format import detect_weights_format, find_first_global
+from dimple.networks.torch_file import (
+    FREE_BYTES,
+    MAX_GROWTH,
+    ParsedFile,
+    StoredTensor,
+    UnknownNameError,
+    parse_legacy_torch,
+    parse_torch_zip,
+)
+from dimple.networks.weights_format import DOWNLOAD_AGAIN_HINT, detect_weights_format
 from dimple.networks.wrappers import NormalizedModel, unwrap
 from dimple.settings import expand_home, format_value
 
@@ -23,7 +32,11 @@ from dimple.settings import expand_home, format_value
 MAX_BYTES = 2**32
 # Of the containers around a state dict.
 MAX_DEPTH = 8
-MAX_CONTAINERS = 100_000
+# Of a state dict, and of one of its names.
+MAX_TENSORS = 20_000
+MAX_NAME_LENGTH = 1000
+# Of the description of the tensors at the start of a safetensors file.
+MAX_HEADER_BYTES = 2**22
 SUPPORTED_DTYPES = (
     torch.float32,
     torch.float64,
@@ -38,38 +51,6 @@ SUPPORTED_DTYPES = (
 )
 # The last part of the name of what is not a tensor in a state dict.
 EXTRA_STATE = "_extra_state"
-# Name of a Python object in the error messages of torch's restricted unpickler.
-_GLOBAL_PATTERN = re.compile(r"(?:GLOBAL|class|function) ([A-Za-z_][\w.]*\.[\w.<>]+)")
-
-
-@final
-class IgnoredObject:
-    """An object of another library in a weights file, of which nothing is kept and no code runs."""
-
-    def __init__(self, *_args: Any) -> None: ...
-
-    def __setstate__(self, state: Any) -> None: ...
-
-    def __setitem__(self, key: Any, value: Any) -> None: ...
-
-
-# Names of objects that training programs save beside the weights: settings, paths, dates and numbers of numpy.
-HARMLESS_NAMES = (
-    "argparse.Namespace",
-    "datetime.datetime",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    "types.SimpleNamespace",
-)
-_HARMLESS: list[Any] = [(IgnoredObject, name) for name in HARMLESS_NAMES]
 
 
 def read_weights(path: Path | str, state_dict_key: str | None = None) -> dict[str, Tensor]:
@@ -115,21 +96,40 @@ def _read_state_dict(path: Path, state_dict_key: str | None) -> tuple[dict[str, 
     """Return the tensors of a file by their names in it, and the prefix of names that `state_dict_key` ends with."""
     location = str(path)
     content = read_file(path)
-    loaded = (
-        _parse_torch(content, location)
-        if detect_weights_format(content, location) == "torch"
-        else _parse_safetensors(content, location)
-    )
-    candidates = dict(_find_state_dicts(loaded, location))
+    if detect_weights_format(content, location) == "torch":
+        file = _parse_torch(content, location)
+    else:
+        file = ParsedFile(_parse_safetensors(content, location))
+    candidates = dict(_find_state_dicts(file.root, location))
     path_in_file, prefix = _choose_state_dict(candidates, location, state_dict_key)
-    weights = {n: tensor for n, tensor in candidates[path_in_file].items() if not n.endswith(EXTRA_STATE)}
+    chosen = {name: tensor for name, tensor in candidates[path_in_file].items() if not name.endswith(EXTRA_STATE)}
+    if len(chosen) > MAX_TENSORS or max(map(len, chosen), default=0) > MAX_NAME_LENGTH:
+        raise ModelError(
+            f"{location}: has {len(chosen)} tensors, or names of more than {MAX_NAME_LENGTH} letters; weights files "
+            f"have at most {MAX_TENSORS} tensors"
+        )
     total = 0
-    for name, tensor in weights.items():
+    for name, tensor in chosen.items():
         _check_tensor(name, tensor, location)
-        total += tensor.numel() * tensor.element_size()
-    if total > MAX_BYTES:
-        raise ModelError(f"{location}: its tensors have {total} bytes together; the limit is {MAX_BYTES}")
-    return {name: tensor.detach().contiguous() for name, tensor in weights.items()}, prefix
+        total += tensor.nbytes
+    # The tensors of a file may share numbers, as tied weights do, but not grow without limit.
+    if total > min(MAX_BYTES, MAX_GROWTH * len(content) + FREE_BYTES):
+        raise ModelError(
+            f"{location}: its tensors have {total} bytes together, and the file {len(content)}; save contiguous tensors"
+        )
+    return _load(chosen, file, location), prefix
+
+
+def _load(tensors: Mapping[str, Tensor | StoredTensor], file: ParsedFile, location: str) -> dict[str, Tensor]:
+    """Return the tensors with their numbers, which those of a torch file do not have yet."""
+    buffers: dict[str, bytearray] = {}
+    try:
+        return {
+            name: file.load(tensor, buffers) if isinstance(tensor, StoredTensor) else tensor
+            for name, tensor in tensors.items()
+        }
+    except (ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{location}: is a damaged or unsafe torch file ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
 
 def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None = None) -> None:
@@ -169,39 +169,46 @@ def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None
 
 
 def _parse_safetensors(content: bytes, location: str) -> dict[str, Tensor]:
+    if (length := int.from_bytes(content[:8], "little")) > MAX_HEADER_BYTES:
+        raise ModelError(
+            f"{location}: is a damaged safetensors file, or has a header of {length} bytes, which has at most "
+            f"{MAX_HEADER_BYTES} for {MAX_TENSORS} tensors; {DOWNLOAD_AGAIN_HINT}"
+        )
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{location}: is a damaged safetensors file ({error}); get it from its source again") from None
+        raise ModelError(f"{location}: is a damaged safetensors file ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
 
-def _parse_torch(content: bytes, location: str) -> Any:
-    """Load the file by torch's restricted unpickler; every error becomes a ModelError."""
+def _parse_torch(content: bytes, location: str) -> ParsedFile:
+    """Parse the pickle of a torch file, of which no code runs; every error becomes a ModelError."""
     try:
-        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_HARMLESS):
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:
-        match = _GLOBAL_PATTERN.search(str(error))
-        global_name = match[1] if match else find_first_global(content)
-        if global_name:
-            raise ModelError(
-                f"{location}: imports the Python object {global_name}, which could run code, and was not opened; "
-                "save model.state_dict() instead, or a safetensors file"
-            ) from None
+        if content.startswith(b"PK"):
+            return parse_torch_zip(zipfile.ZipFile(io.BytesIO(content)))
+        return parse_legacy_torch(content)
+    except UnknownNameError as error:
         raise ModelError(
-            f"{location}: is a damaged or unsafe torch file ({type(error).__name__}); get it from its source again"
+            f"{location}: imports the Python object {error.name}, which could run code, and was not opened; "
+            "save model.state_dict() instead, or a safetensors file"
         ) from None
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{location}: is a damaged or unsafe torch file ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
 
-def _find_state_dicts(root: Any, location: str) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """Yield every state dict in the loaded structure with its path; without recursion, since nesting may be endless."""
+def _find_state_dicts(root: Any, location: str) -> Iterator[tuple[str, Mapping[str, Tensor | StoredTensor]]]:
+    """Yield every state dict in the loaded structure with its first path, without recursion, as nesting may be endless.
+
+    Each container is visited once, since a short file may hold the same one in very many places.
+    """
     stack: list[tuple[str, Any, int]] = [("", root, 0)]
-    visited = 0
+    visited: set[int] = set()
     while stack:
         path, value, depth = stack.pop()
-        visited += 1
-        if visited > MAX_CONTAINERS or depth > MAX_DEPTH:
-            raise ModelError(f"{location}: is nested too deep or too large for a weights file; save model.state_dict()")
+        if id(value) in visited:
+            continue
+        visited.add(id(value))
+        if depth > MAX_DEPTH:
+            raise ModelError(f"{location}: is nested too deep for a weights file; save model.state_dict()")
         if isinstance(value, Mapping) and _is_state_dict(value):
             yield path, value
         elif isinstance(value, Mapping | list | tuple):
@@ -226,16 +233,16 @@ def _is_state_dict(value: Mapping[Any, Any]) -> bool:
 
     The integer tensors of random generator states are not weights.
     """
-    tensors = [item for item in value.values() if isinstance(item, Tensor)]
+    tensors = [item for item in value.values() if isinstance(item, Tensor | StoredTensor)]
     return (
         all(isinstance(name, str) for name in value)
-        and all(isinstance(item, Tensor) or name.endswith(EXTRA_STATE) for name, item in value.items())
-        and any(item.dim() > 0 and (item.is_floating_point() or item.is_complex()) for item in tensors)
+        and all(isinstance(item, Tensor | StoredTensor) or name.endswith(EXTRA_STATE) for name, item in value.items())
+        and any(item.dim() > 0 and (item.dtype.is_floating_point or item.dtype.is_complex) for item in tensors)
     )
 
 
 def _choose_state_dict(
-    candidates: Mapping[str, Mapping[str, Tensor]], location: str, state_dict_key: str | None
+    candidates: Mapping[str, Mapping[str, Tensor | StoredTensor]], location: str, state_dict_key: str | None
 ) -> tuple[str, str]:
     """Return the path of the state dict that `state_dict_key` names, or of the only one, and a prefix of its names."""
     if not candidates:
@@ -260,16 +267,17 @@ def _choose_state_dict(
     )
 
 
-def _check_tensor(name: str, tensor: Tensor, location: str) -> None:
+def _check_tensor(name: str, tensor: Tensor | StoredTensor, location: str) -> None:
     """Raise a ModelError unless the tensor is dense, of a supported dtype, and not larger than its storage.
 
     A stride of zero could expand a few bytes to terabytes.
     """
     name = f"{location}: {format_value(name)}"
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        raise ModelError(f"{name} is sparse, quantized or without data; save dense tensors")
+    if isinstance(tensor, StoredTensor) and tensor.storage is None:
+        raise ModelError(f"{name} is sparse, nested, quantized or without data; save dense tensors")
     if tensor.dtype not in SUPPORTED_DTYPES:
         kinds = ", ".join(str(dtype).removeprefix("torch.") for dtype in SUPPORTED_DTYPES)
         raise ModelError(f"{name} is {tensor.dtype}; weights have one of the dtypes {kinds}")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ModelError(f"{name} is a tensor larger than its storage, {tuple(tensor.shape)}; save contiguous tensors")
+    if isinstance(tensor, StoredTensor) and not tensor.is_within_storage:
+        shape = format_value(tuple(tensor.shape))
+        raise ModelError(f"{name} is a tensor larger than its storage, {shape}; save contiguous tensors")

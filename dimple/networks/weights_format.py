@@ -1,19 +1,22 @@
 """Detection of the format of a weights file from its first bytes, and the check of zip archives."""
 
 import io
-import pickletools
 import zipfile
 import zlib
 from typing import Literal
 
 from dimple.errors import ModelError
 from dimple.settings import format_value
+from dimple.zip_files import open_zip
 
 WeightsFormat = Literal["torch", "safetensors"]
 # First bytes of a file of torch.save without a zip archive.
 LEGACY_TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 # Length above which the first eight bytes are not that of a safetensors header.
 MAX_HEADER_BYTES = 2**40
+# Of an entry of a zip archive: the start of its header, and what may follow its content.
+LOCAL_HEADER_BYTES = 30
+MAX_DESCRIPTOR_BYTES = 24
 DOWNLOAD_AGAIN_HINT = "get it from its source again"
 
 
@@ -51,12 +54,11 @@ def _check_zip(content: bytes, location: str) -> None:
     A compressed entry may expand a thousandfold, and torch does not compare checksums.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with open_zip(io.BytesIO(content)) as archive:
             _check_program(archive, location)
+            _check_hidden(archive, content, location)
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
                 raise ModelError(f"{location}: has compressed entries, which torch.save never writes; save it again")
-            if sum(info.file_size for info in archive.infolist()) > len(content):
-                raise ModelError(f"{location}: its entries overlap or have wrong sizes; save it again")
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
         if isinstance(error, ModelError):
@@ -66,25 +68,24 @@ def _check_zip(content: bytes, location: str) -> None:
         raise ModelError(f"{location}: the checksum (CRC) of {format_value(damaged)} is wrong; {DOWNLOAD_AGAIN_HINT}")
 
 
+def _check_hidden(archive: zipfile.ZipFile, content: bytes, location: str) -> None:
+    """Raise a ModelError for bytes that belong to no entry: those of a second directory would be read elsewhere."""
+    end = 0
+    for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+        header = content[info.header_offset : info.header_offset + LOCAL_HEADER_BYTES]
+        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        if not 0 <= info.header_offset - end <= MAX_DESCRIPTOR_BYTES:
+            break
+        end = info.header_offset + LOCAL_HEADER_BYTES + lengths + info.compress_size
+    else:
+        if 0 <= archive.start_dir - end <= MAX_DESCRIPTOR_BYTES:
+            return
+    raise ModelError(f"{location}: has entries that overlap, or bytes between them; save it again with torch.save")
+
+
 def _check_program(archive: zipfile.ZipFile, location: str) -> None:
     names = [name.split("/") for name in archive.namelist()]
     if any(name[-1] in ("archive_format", "constants.pkl") or "code" in name[:-1] for name in names):
         raise ModelError(f"{location}: is a TorchScript or exported program, which runs code; save model.state_dict()")
     if not any(name[-1] == "data.pkl" for name in names):
         raise ModelError(f"{location}: is a zip file without torch weights; save model.state_dict() with torch.save")
-
-
-def find_first_global(content: bytes) -> str | None:
-    """Return the first Python object that a pickle imports, found in its opcodes, none of which is executed."""
-    strings: list[str] = []
-    try:
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name == "GLOBAL":
-                return format_value(str(argument).replace(" ", "."))[1:-1]
-            if opcode.name == "STACK_GLOBAL":
-                return format_value(".".join(strings[-2:]))[1:-1]
-            if isinstance(argument, str):
-                strings.append(argument)
-    except (ValueError, UnicodeError):
-        return None
-    return None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dimple.errors import SceneError
 from dimple.networks.architecture import Architecture, initialize, require_image
 from dimple.networks.layers import ACTIVATIONS, ImageNorm, PreActivationBlock, image_norm
-from dimple.settings import Count, settings
+from dimple.settings import Count, Repeats, settings
 
 
 @final
@@ -31,7 +31,7 @@ class WideResNet(Architecture):
         torch.Size([2, 10])
     """
 
-    depth: Count = 28
+    depth: Repeats = 28
     width: Count = 10
     norm: ImageNorm = "batch"
     activation: Literal["relu", "swish"] = "relu"

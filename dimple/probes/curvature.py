@@ -11,7 +11,7 @@ from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.probes.shape_operator import ShapeOperator, tangent_component
 from dimple.protocols import TangentField
-from dimple.settings import Count, Positive, Seed, settings
+from dimple.settings import Passes, Positive, Repeats, Seed, settings
 from dimple.tensors import flatten, generator, unit_vectors
 
 
@@ -56,11 +56,11 @@ class Curvature(Probe):
         tensor([0.5000])
     """
 
-    max_passes: Positive = 40.0
-    restarts: Count | None = None
-    steps: Count = 16
+    max_passes: Passes = 40.0
+    restarts: Repeats | None = None
+    steps: Repeats = 16
     radius: Positive = 0.1
-    null_draws: Count = 5
+    null_draws: Repeats = 5
     seed: Seed = 0
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:

@@ -19,7 +19,7 @@ from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, comp
 from dimple.errors import ShapeError
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
-from dimple.settings import Code, Count, Natural, Positive, settings
+from dimple.settings import Code, Natural, Passes, Positive, Repeats, settings
 from dimple.tensors import broadcast_per_sample, flatten, unit_vectors
 
 # The search methods by the name in `Margin.method`.
@@ -86,8 +86,8 @@ class Margin(Probe):
 
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: Literal["bisection", "closest", "deepfool", "fab", "lbfgs", "pgd"] | Code = "closest"
-    max_passes: Positive = 40.0
-    restarts: Count | None = None
+    max_passes: Passes = 40.0
+    restarts: Repeats | None = None
     radius: Positive | None = None
     adversarial_class: Literal["any", "each"] | Natural = "any"
 

@@ -10,7 +10,7 @@ from dimple.boundary.boundary import Boundary
 from dimple.boundary.root_finding import refine_to_boundary
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
-from dimple.settings import Count, Positive, Seed, settings
+from dimple.settings import Cells, Positive, Repeats, Seed, settings
 from dimple.stats.null_bands import isotropic_angle, isotropic_fraction
 from dimple.tangents.random_subspace import RandomSubspace
 from dimple.tensors import (
@@ -69,8 +69,8 @@ class Offset(Probe):
     needs_tangents: ClassVar[bool] = True
 
     limit: Positive = 1.0
-    resolution: Count = 32
-    null_draws: Count = 5
+    resolution: Cells = 32
+    null_draws: Repeats = 5
     seed: Seed = 0
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:

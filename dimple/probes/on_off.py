@@ -13,7 +13,7 @@ from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.probes.null_comparison import MarginNullComparison
 from dimple.protocols import TangentField
-from dimple.settings import Count, Positive, Seed, settings
+from dimple.settings import Passes, Repeats, Seed, settings
 from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
 from dimple.tangents.base import tangent_basis_and_estimate, tangent_reliability
 from dimple.tangents.decomposition import decompose_by_basis
@@ -51,10 +51,10 @@ class OnOff(Probe):
 
     needs_tangents: ClassVar[bool] = True
 
-    null_draws: Count = DEFAULT_NULL_DRAWS
+    null_draws: Repeats = DEFAULT_NULL_DRAWS
     method: Literal["closest", "deepfool"] = "closest"
-    max_passes: Positive = 15.0
-    restarts: Count | None = None
+    max_passes: Passes = 15.0
+    restarts: Repeats | None = None
     seed: Seed = 0
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:

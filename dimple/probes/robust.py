@@ -12,7 +12,7 @@ from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.protocols import TangentField
-from dimple.settings import Count, Positive, Seed, SettingError, settings
+from dimple.settings import Count, Passes, Positive, Repeats, Seed, SettingError, settings
 
 AttackName = Literal["margin", "apgd_ce", "apgd_targeted"]
 # The values of `robust_attack`.
@@ -63,10 +63,10 @@ class Robust(Probe):
     norm: Literal["l2", "linf"] = "l2"
     eps: Annotated[tuple[Positive, ...], MinLen(1)] = (0.1, 0.2, 0.3)
     attacks: Annotated[tuple[AttackName, ...], MinLen(1)] = ("margin", "apgd_ce", "apgd_targeted")
-    steps: Count = 100
-    restarts: Count = 1
+    steps: Repeats = 100
+    restarts: Repeats = 1
     classes: Count = 9
-    max_passes: Positive = 500.0
+    max_passes: Passes = 500.0
     seed: Seed = 0
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from dimple.networks import ARCHITECTURES, MLP, Architecture
 from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
 from dimple.scene.display_slice import require_display_slice
 from dimple.scene.plugins import add_plugins
-from dimple.settings import Count, Natural, Positive, Seed, settings
+from dimple.settings import Cells, Natural, Positive, Repeats, Seed, settings
 from dimple.tangents.estimators import TANGENT_ESTIMATORS, TangentEstimator
 from dimple.tensors import generator
 from dimple.training import (
@@ -80,7 +80,7 @@ class SceneSlice:
     split: Literal["test", "train"] = "train"
     axes: Literal["points", "gradient", "pca", "random"] = "gradient"
     dim: Literal[2, 3] = 2
-    resolution: Count | None = None
+    resolution: Cells | None = None
     radius: Positive | None = None
 
 
@@ -118,7 +118,7 @@ class Scene:
     data: DataSource = SyntheticData()
     network: Architecture = MLP()
     training: Training = Training()
-    replicas: Count = 1
+    replicas: Repeats = 1
     snapshots: SnapshotSchedule = SnapshotSchedule()
     probes: tuple[Probe, ...] = MANIFOLD_PROBES
     tangents: TangentEstimator | None = None

@@ -25,6 +25,9 @@ Content: TypeAlias = "Scalar | dict[str, YamlNode] | list[YamlNode]"
 Place: TypeAlias = tuple[int, int]
 
 MAX_DEPTH = 32
+# Of one mapping, since no class has so many settings; and of all mappings and lists, which take a second.
+MAX_KEYS = 500
+MAX_VALUES = 50_000
 MAX_INTEGER_DIGITS = 100
 NULL_PATTERN = re.compile(r"~|null|Null|NULL|")
 BOOL_PATTERN = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -172,13 +175,20 @@ class _YamlParser:
 
     def _read_events(self, text: str) -> Iterator[yaml.Event]:
         try:
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
                 self.place = _place(event.start_mark) or self.place
+                if count > MAX_VALUES:
+                    raise SceneError(f"{self.source_location()}: has more than {MAX_VALUES} values; a scene has fewer")
                 yield event
+        except SceneError:
+            raise
         except yaml.MarkedYAMLError as error:
             place = _place(error.problem_mark) or (1, 1)
             location = self.source_location(place) if self.show_places else f"{self.source}, column {place[1]}"
             raise SceneError(f"{location}: is not YAML: {error.problem}") from None
+        except yaml.YAMLError as error:
+            cause = " ".join(str(error).split())
+            raise SceneError(f"{self.source_location()}: is not YAML ({cause})") from None
         except (ValueError, OverflowError):
             # PyYAML converts the digits of \U escapes and %YAML directives without a check.
             raise SceneError(
@@ -226,6 +236,8 @@ class _YamlParser:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             place = self.place
             key = self._read_key(event, path, depth)
+            if len(entries) == MAX_KEYS:
+                raise SceneError(f"{self.source_location(place)}: {path or 'the scene'} has more than {MAX_KEYS} keys")
             if key in entries:
                 lines = (places[key][0], place[0])
                 numbers = f" (lines {lines[0]} and {lines[1]})" if self.show_places and lines[0] != lines[1] else ""

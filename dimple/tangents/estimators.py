@@ -6,7 +6,7 @@ from typing import final
 from torch import Tensor
 
 from dimple.protocols import TangentField
-from dimple.settings import Count, settings
+from dimple.settings import Count, Dimension, settings
 from dimple.tangents.global_pca import ClassPCA, GlobalPCA
 from dimple.tangents.local_pca import LocalPCA
 
@@ -33,7 +33,7 @@ class LocalPCAEstimator(TangentEstimator):
         neighbors: number of nearest samples.
     """
 
-    dim: Count | None = 10
+    dim: Dimension | None = 10
     neighbors: Count = 50
 
     def fit(self, x: Tensor, y: Tensor) -> LocalPCA:
@@ -45,7 +45,7 @@ class LocalPCAEstimator(TangentEstimator):
 class GlobalPCAEstimator(TangentEstimator):
     """The `dim` widest directions of all training samples, the same everywhere; null for the widest eigengap."""
 
-    dim: Count | None = 10
+    dim: Dimension | None = 10
 
     def fit(self, x: Tensor, y: Tensor) -> GlobalPCA:
         return GlobalPCA(x, self.dim)
@@ -56,7 +56,7 @@ class GlobalPCAEstimator(TangentEstimator):
 class ClassPCAEstimator(TangentEstimator):
     """The `dim` widest directions of the training samples of one class, that of the nearest training sample."""
 
-    dim: Count = 10
+    dim: Dimension = 10
 
     def fit(self, x: Tensor, y: Tensor) -> ClassPCA:
         return ClassPCA(x, y, self.dim)

@@ -75,12 +75,25 @@ class RunsCommand:
         return os.system, (f"touch {self.marker}",)
 
 
+def with_attribute(kind: type[Tensor]) -> dict[str, Tensor]:
+    """Return a state dict of tensors to which a program has given an attribute."""
+    tensors = {name: nn.Parameter(value) if kind is nn.Parameter else value for name, value in linear_state().items()}
+    for tensor in tensors.values():
+        tensor.note = "mine"  # type: ignore[attr-defined]
+    return tensors
+
+
 READABLE: dict[str, Callable[[], bytes]] = {
     "zip": lambda: torch_file(linear_state()),
     "legacy": lambda: torch_file(linear_state(), zipped=False),
     "safetensors": lambda: safetensors.torch.save(linear_state()),
     "ordered": lambda: torch_file(OrderedDict(linear_state())),
     "parameters": lambda: torch_file({name: nn.Parameter(tensor) for name, tensor in linear_state().items()}),
+    "tensors with attributes": lambda: torch_file(with_attribute(Tensor)),
+    "parameters with attributes": lambda: torch_file(with_attribute(nn.Parameter)),
+    "views of one storage": lambda: torch_file(
+        {"weight": linear_state()["weight"].T.contiguous().T, "bias": linear_state()["bias"].repeat(2)[2:]}
+    ),
     "nested": lambda: torch_file({"epoch": 3, "model": {"state_dict": linear_state()}, "note": "x", "best": 0.5}),
     "listed": lambda: torch_file({"state_dict": [linear_state()], "order": list(range(200_000))}),
     "parallel": lambda: torch_file({f"module.{name}": tensor for name, tensor in linear_state().items()}),
@@ -185,7 +198,7 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "stride 0": (lambda: torch_file({"w": torch.zeros(1).expand(10**6, 10**6)}), "larger than its storage"),
     "deep": (lambda: deep_list(200_000), "too deep"),
-    "billion laughs": (billion_laughs, "too deep or too large"),
+    "billion laughs": (billion_laughs, "holds no state dict"),
     "no tensors": (lambda: torch_file({"epoch": 3}), "holds no state dict"),
     "one tensor": (lambda: torch_file(torch.ones(3)), "holds no state dict"),
     "complex": (lambda: torch_file({"w": torch.zeros(2, dtype=torch.complex64)}), "is torch.complex64"),

@@ -85,7 +85,7 @@ VALUES = {
     "film: {caption: 5}": "film.caption is 5; it must be a string",
     "film: {size: [640, 0]}": "film.size[1] is 0; it must be greater than or equal to 1",
     "film: {size: [640, 3.5]}": "film.size[1] is 3.5; it must be an integer",
-    "film: {size: [640, 10000000000]}": ("film.size[1] is 10000000000; it must be less than or equal to 1000000000"),
+    "film: {size: [640, 10000000000]}": ("film.size[1] is 10000000000; it must be less than or equal to 10000000"),
     "film: {size: [640]}": "film.size is [640]; it must have at least 2 items",
     "film: {size: [1, 2, 3]}": "film.size is [1, 2, 3]; it must have at most 2 items, not 3",
     "film: {size: 640}": "film.size is 640; it must be a tuple",

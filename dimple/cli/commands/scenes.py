@@ -219,8 +219,6 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
 
     from dimple.errors import MissingDataError
     from dimple.experiment.simulation.simulate_scene import prepare
-    from dimple.manifolds.geometry.closest_point import require_own_points
-    from dimple.manifolds.geometry.reach import require_resolved_reach
     from dimple.scene import load_scene
 
     scene = load_scene(file, overrides or ())
@@ -235,8 +233,6 @@ def check(file: SceneArgument, overrides: OverridesOption = None) -> None:
             count = f"{len(samples.train)} training images of {shape}"
             typer.echo(f"{file}: valid; {count} in {len(samples.classes)} classes")
             return
-        require_own_points(scene.manifold, samples.heldout)
-        require_resolved_reach(scene.manifold, samples.heldout)
     typer.echo(
         f"{file}: valid; {len(samples.train)} training points on a manifold of dimension {scene.manifold.dim} "
         f"in R^{scene.manifold.ambient_dim}"

@@ -9,6 +9,7 @@ from dimple.data.readers.folder import SPLITS, read_folder
 from dimple.data.readers.pixels import RawImages
 from dimple.data.readers.tar import iterate_members
 from dimple.errors import DataError
+from dimple.limits import require_memory
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORD_FILES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
@@ -47,7 +48,9 @@ def _read_directory(path: Path, split: str) -> RawImages:
         return read_folder(path, split, CLASS_NAMES)
     for folder in (path, path / RECORD_FOLDER):
         if any((folder / name).is_file() for names in RECORD_FILES.values() for name in names):
-            contents = {name: (folder / name).read_bytes() for name in RECORD_FILES[split] if (folder / name).is_file()}
+            files = [folder / name for name in RECORD_FILES[split] if (folder / name).is_file()]
+            require_memory(2 * sum(file.stat().st_size for file in files), f"{folder}: has large files", DataError)
+            contents = {file.name: file.read_bytes() for file in files}
             return _parse_records(contents, split, str(folder))
     if (path / "data_batch_1").exists() or (path / PICKLE_FOLDER).exists():
         raise _pickle_error(path)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dimple.data.readers.pixels import RawImages, decode_image, is_turned, stack_images
-from dimple.data.readers.tar import MAX_MEMBER_BYTES, iterate_members
+from dimple.data.readers.pixels import RawImages, decode_image, is_turned, read_image_file, stack_images
+from dimple.data.readers.tar import iterate_members
 from dimple.errors import DataError
+from dimple.limits import require_memory
 from dimple.settings import format_value
 
 SPLITS = ("train", "test")
@@ -61,6 +62,7 @@ class _Listing:
         self.has_images: dict[str, bool] = {}
         self.left_out: Counter[str] = Counter()
         self.turned: list[str] = []
+        self.size = 0
 
     def add_class(self, name: str) -> str:
         """Register a class, and return its name in the form in which another system writes the same letters."""
@@ -80,6 +82,9 @@ class _Listing:
     def decode(self, content: bytes, location: str) -> NDArray[np.uint8]:
         """Decode an image of the split, and register it where it is stored turned."""
         values = decode_image(content, location)
+        # The images are held one by one, and then as one array.
+        self.size += 2 * values.nbytes
+        require_memory(self.size, f"{location} is one of many large images,", DataError)
         if is_turned(content):
             self.turned.append(location)
         return values
@@ -135,7 +140,7 @@ def _iterate_folder(root: Path, listing: _Listing) -> Iterator[NamedImage]:
                 if path.is_dir():
                     listing.left_out["in a subfolder"] += split == listing.split
                 elif listing.select(split, label, path.name):
-                    yield label, path.name, listing.decode(_read_bytes(path), str(path))
+                    yield label, path.name, listing.decode(read_image_file(path), str(path))
 
 
 def _iterate_archive(path: Path, listing: _Listing) -> Iterator[NamedImage]:
@@ -151,12 +156,3 @@ def _iterate_archive(path: Path, listing: _Listing) -> Iterator[NamedImage]:
                 yield label, parts[-1], listing.decode(member.read(), member.location)
         elif listing.split in parts[:-1] and not parts[-1].startswith("."):
             listing.left_out["in a subfolder" if len(parts) > 3 else "outside a class folder"] += 1
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_MEMBER_BYTES:
-            raise DataError(f"{path}: is not a regular file of at most {MAX_MEMBER_BYTES} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,8 +1,12 @@
 """Reader of MNIST, and of other data sets in the form of four IDX files."""
 
+import contextlib
 import gzip
+import io
+import math
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from numpy.typing import NDArray
 
 from dimple.data.readers.pixels import RawImages, name_classes
 from dimple.errors import DataError
+from dimple.limits import require_memory
 from dimple.settings import format_value
 
 CLASS_NAMES = tuple("0123456789")
@@ -29,7 +34,6 @@ TYPES = {
     13: "32-bit floats",
     14: "64-bit floats",
 }
-MAX_BYTES = 2**32
 DOWNLOAD_AGAIN_HINT = "get the file from its source again"
 
 
@@ -48,10 +52,11 @@ def read_mnist(path: Path, split: str, class_names: tuple[str, ...] = CLASS_NAME
         raise DataError(f"{path}: is not a folder; name the folder with {FILE_PREFIXES[split]}-images-idx3-ubyte.gz")
     images_path = _require_file(path, f"{FILE_PREFIXES[split]}-images", 3)
     labels_path = _require_file(path, f"{FILE_PREFIXES[split]}-labels", 1)
-    images = read_idx(images_path, 3)
+    count = read_idx_shape(images_path, 3)[0]
     labels = read_idx(labels_path, 1)
-    if len(images) != len(labels):
-        raise DataError(f"{images_path}: has {len(images)} images for {len(labels)} labels; get the four files again")
+    if count != len(labels):
+        raise DataError(f"{images_path}: has {count} images for {len(labels)} labels; get the four files again")
+    images = read_idx(images_path, 3)
     if not images.size:
         raise DataError(f"{images_path}: holds no images")
     label_files = [_find_file(path, f"{prefix}-labels", 1) for prefix in FILE_PREFIXES.values()]
@@ -100,24 +105,42 @@ def read_idx(path: Path, axes: int) -> NDArray[Any]:
     Raises:
         DataError: if the file has another format, or its length differs from the header.
     """
-    try:
-        with path.open("rb") as raw:
-            gzipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if gzipped else path.open("rb") as file:
-            header = file.read(4 + 4 * axes)
-            if len(header) < 4 + 4 * axes or header[:4] != bytes((0, 0, UNSIGNED_BYTE_CODE, axes)):
-                raise _other_format_error(path, header, axes)
-            shape = struct.unpack(f">{axes}I", header[4:])
-            expected = int(np.prod(shape, dtype=object))
-            if expected > MAX_BYTES:
-                raise DataError(f"{path}: its header claims {expected} bytes; the limit is {MAX_BYTES}")
-            content = file.read(expected + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); {DOWNLOAD_AGAIN_HINT}") from None
+    shape = read_idx_shape(path, axes)
+    expected = math.prod(shape)
+    with _open_idx(path) as file:
+        file.read(4 + 4 * axes)
+        content = file.read(expected + 1)
     if len(content) != expected:
         found = "more" if len(content) > expected else f"only {len(content)}"
         raise DataError(f"{path}: its header claims {expected} bytes and {found} follow; {DOWNLOAD_AGAIN_HINT}")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def read_idx_shape(path: Path, axes: int) -> tuple[int, ...]:
+    """Return the lengths of the axes of an IDX file of unsigned bytes, from its header alone.
+
+    Raises:
+        DataError: if the file has another format, or needs more memory than the limit.
+    """
+    with _open_idx(path) as file:
+        header = file.read(4 + 4 * axes)
+    if len(header) < 4 + 4 * axes or header[:4] != bytes((0, 0, UNSIGNED_BYTE_CODE, axes)):
+        raise _other_format_error(path, header, axes)
+    shape = struct.unpack(f">{axes}I", header[4:])
+    require_memory(2.0 * math.prod(shape), f"{path}: its header claims {math.prod(shape)} bytes", DataError)
+    return shape
+
+
+@contextlib.contextmanager
+def _open_idx(path: Path) -> Iterator[gzip.GzipFile | io.BufferedReader]:
+    """Open a file that may be gzipped; an error in it names the file."""
+    try:
+        with path.open("rb") as raw:
+            gzipped = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if gzipped else path.open("rb") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
 
 def _other_format_error(path: Path, header: bytes, axes: int) -> DataError:

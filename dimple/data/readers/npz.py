@@ -1,20 +1,29 @@
 """Reader of NumPy archives with the arrays x_train, y_train, x_test and y_test."""
 
 import io
+import math
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from dimple.data.readers.pixels import RawImages, name_classes, to_channels_first
+from dimple.data.readers.pixels import MAX_CLASSES, RawImages, name_classes, to_channels_first
 from dimple.errors import DataError
+from dimple.limits import require_memory
+from dimple.settings import format_value
+from dimple.zip_files import open_zip
 
-MAX_BYTES = 2**34
+# Of the header of an array, and of the name of a class.
+MAX_HEADER_BYTES = 10_000
+MAX_NAME_BYTES = 1000
+# Of one axis.
+MAX_SIDE = 2**31
+SUPPORTED_KINDS = "buifcSU"
 SPLITS = ("train", "test")
 # An optional array with the names of all classes.
 CLASSES = "classes"
@@ -43,27 +52,21 @@ def read_npz(path: Path, split: str) -> RawImages:
         if file.read(6) == npy.MAGIC_PREFIX:
             raise DataError(f"{path}: is one array; save x_{split} and y_{split} together with numpy.savez")
     try:
-        with zipfile.ZipFile(path) as archive:
-            values = _read_array(archive, f"x_{split}", str(path))
+        with path.open("rb") as file, open_zip(file) as archive:
+            header = _read_header(archive, f"x_{split}", str(path))
+            _check_images(header, str(path), split)
             names = [f"y_{name}" for name in SPLITS if name == split or f"y_{name}.npy" in archive.namelist()]
             labels = {name: _read_labels(archive, name, str(path)) for name in names}
+            _check_counts(header.shape, labels[f"y_{split}"], str(path), split)
             has_classes = f"{CLASSES}.npy" in archive.namelist()
             classes = _read_classes(archive, str(path)) if has_classes else ()
             layout = _read_layout(archive, str(path)) if f"{LAYOUT}.npy" in archive.namelist() else None
+            values = _read_values(archive, header)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path}: is not a readable .npz file ({error}); write it again with numpy.savez") from None
     y = labels[f"y_{split}"]
-    if values.ndim not in (3, 4) or not values.size:
-        hint = f": save x_{split}.reshape(N, C, H, W)" if values.ndim == 2 else ""
-        raise DataError(
-            f"{path}: x_{split} has shape {values.shape}; images are (N, C, H, W), (N, H, W, C) or (N, H, W), N >= 1"
-            f"{hint}"
-        )
-    if len(values) != len(y):
-        hint = ": move the last axis to the front" if values.shape[-1] == len(y) else ""
-        raise DataError(
-            f"{path}: x_{split} has {len(values)} images and y_{split} {len(y)} labels; give one each{hint}"
-        )
     class_names = name_classes({name: array for name, array in labels.items() if len(array)}, str(path), classes)
     location = f"{path}: x_{split}"
     levels = _to_levels(values, location)
@@ -74,55 +77,130 @@ def read_npz(path: Path, split: str) -> RawImages:
     return RawImages(levels, y.astype(np.int64), class_names)
 
 
+class _Header(NamedTuple):
+    """The header of an array in an archive, whose size agrees with that of the file.
+
+    Attributes:
+        location: the archive and the array in errors.
+        member: the file in the archive.
+        offset: the number of bytes before the values.
+        shape, is_fortran, dtype: those of the array.
+    """
+
+    location: str
+    member: zipfile.ZipInfo
+    offset: int
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
+
+
+def _read_header(archive: zipfile.ZipFile, name: str, path: str) -> _Header:
+    """Read the header of an array, and compare it with the size of the archive member."""
+    location = f"{path}: {name}"
+    if f"{name}.npy" not in archive.namelist():
+        raise DataError(f"{location} is missing; the file holds {_list_names(archive) or 'nothing'}")
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        # The mark of the format, its version, the length of the header, and the header.
+        start = file.read(MAX_HEADER_BYTES + 12)
+    try:
+        stream = io.BytesIO(start)
+        version = npy.read_magic(stream)
+        length = int.from_bytes(start[8 : 10 if version == (1, 0) else 12], "little")
+        if length > MAX_HEADER_BYTES:
+            raise ValueError(f"its header claims {length} bytes")
+        shape, is_fortran, dtype = HEADER_READERS[version](stream)
+    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        cause = f"{error}".partition("\n")[0][:200]
+        raise DataError(f"{location} is not an .npy array ({cause}); write it with numpy.savez") from None
+    if dtype.hasobject:
+        raise DataError(f"{location} holds Python objects; save numbers, or names as numpy strings")
+    if dtype.kind not in SUPPORTED_KINDS or not dtype.itemsize:
+        raise DataError(f"{location} has dtype {format_value(str(dtype))}; save numbers, or names as numpy strings")
+    expected = math.prod(shape) * dtype.itemsize
+    is_shape = all(type(side) is int and 0 <= side < MAX_SIDE for side in shape)
+    if not is_shape or stream.tell() + expected != info.file_size:
+        raise DataError(
+            f"{location} has a header for shape {format_value(shape)} of {dtype} but {info.file_size} bytes; "
+            "write it again"
+        )
+    return _Header(location, info, stream.tell(), shape, is_fortran, dtype)
+
+
+def _list_names(archive: zipfile.ZipFile) -> str:
+    return ", ".join(format_value(name)[1:-1] for name in archive.namelist()[:10])
+
+
+def _check_images(header: _Header, path: str, split: str) -> None:
+    """Refuse what are no images, before their values are read."""
+    shape = header.shape
+    if len(shape) not in (3, 4) or 0 in shape:
+        hint = f": save x_{split}.reshape(N, C, H, W)" if len(shape) == 2 else ""
+        raise DataError(
+            f"{path}: x_{split} has shape {shape}; images are (N, C, H, W), (N, H, W, C) or (N, H, W), N >= 1{hint}"
+        )
+    if header.dtype.kind not in "buif":
+        raise DataError(f"{header.location} has dtype {header.dtype}; images are uint8, or floats in [0, 1]")
+    # Floats are compared with both bounds, and converted.
+    size = math.prod(shape) * (header.dtype.itemsize if header.dtype == np.uint8 else header.dtype.itemsize + 7)
+    require_memory(size, f"{header.location} has shape {shape} of {header.dtype}", DataError)
+
+
+def _check_counts(shape: tuple[int, ...], labels: NDArray[Any], path: str, split: str) -> None:
+    if shape[0] != len(labels):
+        hint = ": move the last axis to the front" if shape[-1] == len(labels) else ""
+        raise DataError(
+            f"{path}: x_{split} has {shape[0]} images and y_{split} {len(labels)} labels; give one each{hint}"
+        )
+
+
 def _read_labels(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
-    labels = _read_array(archive, name, path)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        return labels[:, 0]
-    if labels.ndim != 1:
-        hint = f": save {name}.argmax(1)" if labels.ndim == 2 and len(labels) > 1 else ""
-        raise DataError(f"{path}: {name} has shape {labels.shape}; labels are (N,){hint}")
-    return labels
+    header = _read_header(archive, name, path)
+    if len(header.shape) == 2 and header.shape[1] == 1:
+        return _read_values(archive, header)[:, 0]
+    if len(header.shape) != 1:
+        hint = f": save {name}.argmax(1)" if len(header.shape) == 2 and header.shape[0] > 1 else ""
+        raise DataError(f"{path}: {name} has shape {header.shape}; labels are (N,){hint}")
+    return _read_values(archive, header)
 
 
 def _read_classes(archive: zipfile.ZipFile, path: str) -> tuple[str, ...]:
-    names = _read_array(archive, CLASSES, path)
-    if names.ndim != 1 or len(names) < 2 or names.dtype.kind not in "SUiu":
-        raise DataError(
-            f"{path}: {CLASSES} has shape {names.shape} and dtype {names.dtype}; it is a list of names, one a class"
-        )
-    return tuple(map(str, names.astype(str)))
+    header = _read_header(archive, CLASSES, path)
+    shape, dtype = header.shape, header.dtype
+    if len(shape) != 1 or not 2 <= shape[0] <= MAX_CLASSES or dtype.kind not in "SUiu":
+        raise DataError(f"{path}: {CLASSES} has shape {shape} and dtype {dtype}; it is a list of names, one a class")
+    if dtype.itemsize > MAX_NAME_BYTES:
+        raise DataError(f"{path}: {CLASSES} has dtype {dtype}; names have at most {MAX_NAME_BYTES} bytes")
+    try:
+        return tuple(map(str, _read_values(archive, header).astype(str)))
+    except (UnicodeError, ValueError):
+        raise DataError(f"{path}: {CLASSES} has names that are no text; save them as numpy strings") from None
 
 
 def _read_layout(archive: zipfile.ZipFile, path: str) -> str:
-    layout = _read_array(archive, LAYOUT, path)
-    text = str(layout.reshape(-1)[0]) if layout.size == 1 and layout.dtype.kind == "U" else ""
+    header = _read_header(archive, LAYOUT, path)
+    is_word = math.prod(header.shape) == 1 and header.dtype.kind == "U" and header.dtype.itemsize <= MAX_NAME_BYTES
+    text = str(_read_values(archive, header).reshape(-1)[0]) if is_word else ""
     if text not in LAYOUTS:
         raise DataError(f"{path}: {LAYOUT} is not 'NCHW' or 'NHWC'; save one of these words, or leave it out")
     return text
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]:
-    """Read one array, after a comparison of its header with the size of the archive member."""
-    location = f"{path}: {name}"
-    if f"{name}.npy" not in archive.namelist():
-        raise DataError(f"{location} is missing; the file holds {', '.join(archive.namelist()[:10]) or 'nothing'}")
-    info = archive.getinfo(f"{name}.npy")
-    if info.file_size > MAX_BYTES:
-        raise DataError(f"{location} has {info.file_size} bytes; the limit is {MAX_BYTES}")
-    with archive.open(info) as file:
-        try:
-            shape, fortran, dtype = HEADER_READERS[npy.read_magic(file)](file)
-        except (ValueError, KeyError, SyntaxError, tokenize.TokenError) as error:
-            raise DataError(f"{location} is not an .npy array ({error}); write it with numpy.savez") from None
-        if dtype.hasobject:
-            raise DataError(f"{location} holds Python objects; save numbers, or names as numpy strings")
-        expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        if any(side < 0 for side in shape) or file.tell() + expected != info.file_size:
-            raise DataError(
-                f"{location} has a header for shape {shape} of {dtype} but {info.file_size} bytes; write it again"
-            )
-        content = io.BytesIO(file.read())
-    return np.frombuffer(content.getbuffer(), dtype=dtype).reshape(shape, order="F" if fortran else "C")
+def _read_values(archive: zipfile.ZipFile, header: _Header) -> NDArray[Any]:
+    """Read the values of an array."""
+    size = header.member.file_size - header.offset
+    require_memory(size, f"{header.location} has {size} bytes", DataError)
+    values = np.empty(size, dtype=np.uint8)
+    end = 0
+    with archive.open(header.member) as file:
+        file.read(header.offset)
+        while part := file.read(2**20):
+            values[end : end + len(part)] = np.frombuffer(part, dtype=np.uint8)
+            end += len(part)
+    if end != size:
+        raise DataError(f"{header.location} is cut short; write it again")
+    return values.view(header.dtype).reshape(header.shape, order="F" if header.is_fortran else "C")
 
 
 def _to_levels(values: NDArray[Any], location: str) -> NDArray[Any]:
@@ -131,8 +209,6 @@ def _to_levels(values: NDArray[Any], location: str) -> NDArray[Any]:
         return values
     if values.dtype == np.bool_:
         return values.astype(np.float32)
-    if values.dtype.kind not in "iuf":
-        raise DataError(f"{location} has dtype {values.dtype}; images are uint8, or floats in [0, 1]")
     if values.dtype.kind != "f":
         advice = _advise_on_integers(int(values.min()), int(values.max()))
         raise DataError(f"{location} has dtype {values.dtype}; images are uint8, or floats in [0, 1]: {advice}")

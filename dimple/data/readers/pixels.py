@@ -1,8 +1,12 @@
 """Images as arrays: the result of every reader, and the decoding of one image file."""
 
+import contextlib
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +17,14 @@ from dimple.errors import DataError
 from dimple.settings import format_value
 
 MAX_SIDE_PIXELS = 4096
+MAX_FILE_BYTES = 64 * 2**20
 IMAGE_FORMATS = ("JPEG", "PNG")
 SUPPORTED_MODES = {"L": "8-bit gray", "RGB": "8-bit RGB"}
 MAX_CLASSES = 10_000
+# Of a progressive JPEG image, which usually has ten; each may take as long as a whole image.
+MAX_SCANS = 100
+# The last bytes of a complete PNG image.
+PNG_END = b"IEND\xaeB`\x82"
 # The longest side of an image that may also be its channels, in doubt.
 MAX_UNCLEAR_SIDE = 4
 # The label -1 as an unsigned byte.
@@ -40,7 +49,20 @@ class RawImages(NamedTuple):
     classes: tuple[str, ...]
 
 
-def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
+def read_image_file(path: Path) -> bytes:
+    """Return the content of an image file.
+
+    Raises:
+        DataError: if it is not a regular file, or too large for an image.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: is not a regular file; name a JPEG or PNG file")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise DataError(f"{path}: has {path.stat().st_size} bytes; images have at most {MAX_FILE_BYTES}")
+    return path.read_bytes()
+
+
+def decode_image(content: bytes, location: str, *, convert: bool = False) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG image to `(C, H, W)` uint8, with one channel for gray and three for RGB.
 
     Palettes, CMYK, transparency and 16-bit images are refused, since each can be converted in more than one way.
@@ -48,6 +70,7 @@ def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
     Args:
         content: the bytes of the file.
         location: the name of the file in errors.
+        convert: convert an image of any kind to gray.
 
     Raises:
         DataError: if the image has another format, is damaged, or has a side longer than 4096 pixels.
@@ -59,6 +82,12 @@ def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
                     f"{location}: is {image.width} x {image.height} pixels; "
                     f"images have at most {MAX_SIDE_PIXELS} per side"
                 )
+            if content.count(b"\xff\xda") > MAX_SCANS and image.format == "JPEG":
+                raise DataError(f"{location}: has more than {MAX_SCANS} scans; save it as a JPEG image of one")
+            if image.format == "PNG" and PNG_END not in content:
+                raise ValueError("it is cut short")
+            if convert:
+                return np.asarray(image.convert("L"))[None]
             if image.mode not in SUPPORTED_MODES:
                 raise DataError(
                     f"{location}: its mode is {image.mode}; save it as {' or '.join(SUPPORTED_MODES.values())}"
@@ -66,7 +95,7 @@ def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
             values = np.asarray(image)
     except Image.DecompressionBombError:
         raise DataError(f"{location}: has too many pixels; images have at most {MAX_SIDE_PIXELS} per side") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
@@ -77,8 +106,14 @@ def decode_image(content: bytes, location: str) -> NDArray[np.uint8]:
 
 def is_turned(content: bytes) -> bool:
     """Return whether the EXIF data of a readable image ask for it to be shown turned or mirrored."""
-    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+    # Damaged data ask for nothing.
+    with (
+        contextlib.suppress(Exception),
+        warnings.catch_warnings(action="ignore"),
+        Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image,
+    ):
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    return False
 
 
 def stack_images(images: Iterable[tuple[str, NDArray[np.uint8]]], location: str) -> NDArray[np.uint8]:

@@ -1,9 +1,11 @@
 """Reader of tar archives, member by member from the start, without unpacking to disk."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,6 +16,13 @@ from dimple.errors import DataError
 from dimple.settings import format_value
 
 MAX_MEMBER_BYTES = 64 * 2**20
+# Of what tarfile reads at once before a member: its long name, and other properties.
+MAX_HEADER_BYTES = 2**16
+# Of the decompressed archive: beyond the first bytes, a multiple of its size.
+MAX_GROWTH = 20
+FREE_BYTES = 2**28
+# Digits that are no property of a member, on whose rows tarfile takes a time that grows with the square.
+LONG_NUMBER_PATTERN = re.compile(rb"\d{32}")
 DOWNLOAD_AGAIN_HINT = "get the archive from its source again"
 _READ_ERRORS = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError)
 
@@ -22,12 +31,13 @@ _READ_ERRORS = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError,
 class TarMember:
     """A member of an archive; call `read` before the iteration moves to the next member."""
 
-    def __init__(self, archive: Path, info: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
+    def __init__(self, archive: Path, info: tarfile.TarInfo, tar: tarfile.TarFile, blocks: "_Blocks") -> None:
         self.parts = tuple(part for part in info.name.split("/") if part not in ("", "."))
         self.location = f"{archive}: {format_value(info.name)}"
         self.is_folder = info.isdir()
         self._info = info
         self._tar = tar
+        self._blocks = blocks
 
     def read(self) -> bytes:
         """Return the content.
@@ -41,7 +51,8 @@ class TarMember:
             raise DataError(f"{self.location} has {self._info.size} bytes; the limit is {MAX_MEMBER_BYTES}")
         try:
             content = self._tar.extractfile(self._info)
-            return content.read() if content is not None else b""
+            with self._blocks.unlimited():
+                return content.read() if content is not None else b""
         except _READ_ERRORS as error:
             raise DataError(f"{self.location} cannot be read ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
@@ -58,11 +69,13 @@ def iterate_members(path: Path) -> Iterator[TarMember]:
     names: set[str] = set()
     try:
         with path.open("rb") as file, _open_decompressed(file) as stream:
-            blocks = _LastBlockStream(stream)
+            blocks = _Blocks(stream, path)
             with tarfile.open(fileobj=blocks, mode="r:") as tar:  # type: ignore[call-overload]
-                for info in tar:
+                while (info := tar.next()) is not None:
                     _check_name(path, info.name, names)
-                    yield TarMember(path, info, tar)
+                    yield TarMember(path, info, tar, blocks)
+                    # A long archive would fill the memory.
+                    tar.members.clear()
             _check_end(path, blocks)
     except DataError:
         raise
@@ -95,28 +108,52 @@ def _check_name(path: Path, name: str, names: set[str]) -> None:
     names.add(name)
 
 
-def _check_end(path: Path, stream: "_LastBlockStream") -> None:
+def _check_end(path: Path, stream: "_Blocks") -> None:
     """Require the block of zeros at the end of an archive; tarfile accepts any unreadable header as the end."""
     if stream.last_block.count(0) != 512:
         raise DataError(f"{path}: ends too early or is damaged; {DOWNLOAD_AGAIN_HINT}")
-    while stream.read(2**20):
+    while stream.read(MAX_HEADER_BYTES):
         continue
 
 
 @final
-class _LastBlockStream:
-    """A stream that stores the last block read from it."""
+class _Blocks:
+    """A decompressed stream that stores the last block read from it, and ends an archive that grows without limit."""
 
-    def __init__(self, stream: io.BufferedIOBase) -> None:
+    def __init__(self, stream: io.BufferedIOBase, path: Path) -> None:
         self._stream = stream
+        self._path = path
+        self._max_position = MAX_GROWTH * path.stat().st_size + FREE_BYTES
+        self._is_header = True
         self.last_block = b""
 
+    @contextlib.contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Read the content of a member, whose size has been checked."""
+        self._is_header = False
+        try:
+            yield
+        finally:
+            self._is_header = True
+
     def read(self, size: int = -1) -> bytes:
+        if self._is_header and size > MAX_HEADER_BYTES:
+            raise DataError(f"{self._path}: has a member with a header of {size} bytes; {DOWNLOAD_AGAIN_HINT}")
         self.last_block = self._stream.read(size)
+        if self._is_header and size > tarfile.BLOCKSIZE and LONG_NUMBER_PATTERN.search(self.last_block):
+            raise DataError(f"{self._path}: has a member with a damaged header; {DOWNLOAD_AGAIN_HINT}")
+        self._check_position(self._stream.tell())
         return self.last_block
 
     def seek(self, position: int, whence: int = 0) -> int:
+        self._check_position(position)
         return self._stream.seek(position, whence)
 
     def tell(self) -> int:
         return self._stream.tell()
+
+    def _check_position(self, position: int) -> None:
+        if position > self._max_position:
+            raise DataError(
+                f"{self._path}: grows to more than {MAX_GROWTH} times its size; unpack it, and name the folder"
+            )

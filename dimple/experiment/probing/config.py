@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 
 from dimple.errors import UsageError
 from dimple.names import DIGITS, DIGITS_MODEL, METHODS, SAMPLE_PROBES, installed_probes
-from dimple.settings import Count, Finite, Natural, Positive, Seed, settings, suggest_word
+from dimple.settings import Count, Dimension, Finite, Natural, Passes, Positive, Repeats, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
 SUBSPACE = "subspace"
@@ -91,7 +91,7 @@ class ProbeConfig:
     bounds: Literal["data", "none"] = "data"
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: str = "closest"
-    max_passes: Positive | None = None
+    max_passes: Passes | None = None
     nodes: Count | None = None
     seconds: Positive | None = None
     subspaces: Literal["dct", "pca"] = "dct"
@@ -103,8 +103,8 @@ class ProbeConfig:
     along: tuple[str, ...] = ()
     tangents: Literal["class_pca", "global_pca", "local_pca"] = "local_pca"
     neighbors: Count = 50
-    dim: Count | Literal["auto"] = 16
-    null_draws: Count = 39
+    dim: Dimension | Literal["auto"] = 16
+    null_draws: Repeats = 39
     eps: tuple[Positive, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -14,10 +14,39 @@ from dimple.errors import SceneError, ShapeError, UsageError
 from dimple.experiment.provenance import probe_names
 from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
+from dimple.levelsets.dense import NoLevelSet
+from dimple.limits import require_memory, require_time
+from dimple.manifolds.geometry.closest_point import require_own_points
+from dimple.manifolds.geometry.reach import require_resolved_reach
 from dimple.protocols import Advance, TangentField
 from dimple.scene.scene import Scene
 from dimple.tensors import generator
 from dimple.training.loop import RecordCallback, StateCache
+
+
+def prepare_scene(scene: Scene, data: str | None, device: torch.device) -> "PreparedScene":
+    """Return a scene with its samples, after all checks that need no training.
+
+    Args:
+        scene: the scene.
+        data: the data set as `NAME:PATH`; None to look for it.
+        device: of training and measurements.
+
+    Raises:
+        UsageError, SceneError, DataError: if it cannot be simulated, with the way out.
+    """
+    samples = scene.samples(data)
+    if len(samples.classes) > 2:
+        # A mesh has two sides; a slice shows the regions of all classes.
+        scene = dataclasses.replace(scene, levelset=NoLevelSet())
+    prepared = PreparedScene(scene, samples, device)
+    prepared.require_fitting()
+    if scene.is_drawable:
+        scene.display_bounds(samples)
+    if scene.manifold is not None:
+        require_own_points(scene.manifold, samples.heldout)
+        require_resolved_reach(scene.manifold, samples.heldout)
+    return prepared
 
 
 @final
@@ -53,12 +82,14 @@ class PreparedScene:
         return self.scene.snapshots.steps(self.scene.training.last_step(len(self.samples.train)))
 
     def require_fitting(self) -> None:
-        """Refuse a scene whose network, tangent spaces or slice do not fit its samples, before anything is written.
+        """Refuse a scene whose network, tangent spaces or slice do not fit its samples, or that would never end.
+
+        Nothing is written before.
 
         Raises:
             SceneError: with the way out.
         """
-        self.build_network()
+        self._require_affordable(sum(parameter.numel() for parameter in self.build_network().parameters()))
         scene = self.scene
         if self.tangents is None:
             needing = [
@@ -68,6 +99,29 @@ class PreparedScene:
             if needing:
                 raise SceneError(f"{needing[0]} needs tangent spaces; add tangents: {{kind: local_pca}}")
         self._require_slice()
+
+    def _require_affordable(self, weights: int) -> None:
+        """Refuse a training or measurements that take longer than the limit, by a rough estimate."""
+        scene = self.scene
+        training = scene.training
+        count = len(self.samples.train)
+        steps = training.last_step(count)
+        # A pass forward and backward multiplies each weight three times.
+        cost = 3.0 * weights * scene.replicas
+        passes = 1 + getattr(training.objective, "steps", 0) + getattr(training.objective, "max_passes", 0)
+        work = steps * min(training.batch_size or count, count) * passes * cost
+        require_time(
+            work, f"training: has {steps} steps for {weights} weights and {scene.replicas} replicas", SceneError
+        )
+        snapshots = min(scene.snapshots.count, steps + 1)
+        require_memory(4.0 * weights * scene.replicas * snapshots, f"snapshots: are {snapshots}", SceneError)
+        rows = len(self.samples.train_rows) + len(self.samples.test_rows) + len(self.samples.heldout)
+        for probe in scene.probes:
+            settings = vars(probe)
+            starts = (1 + settings.get("null_draws", 0)) * (settings.get("restarts") or 1)
+            work = snapshots * rows * starts * settings.get("max_passes", settings.get("nodes", 1)) * cost
+            (name,) = probe_names([probe])
+            require_time(work, f"probes: {name} measures {rows} points {snapshots} times", SceneError)
 
     def _require_slice(self) -> None:
         """Refuse a slice through samples that do not exist, or that give no slice."""

@@ -18,7 +18,7 @@ from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.check_inputs import default_folder
 from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
-from dimple.experiment.simulation.prepared_scene import PreparedScene
+from dimple.experiment.simulation.prepared_scene import PreparedScene, prepare_scene
 from dimple.experiment.simulation.replicas import (
     Replicas,
     choose_shown,
@@ -35,7 +35,6 @@ from dimple.experiment.simulation.summary import (
 )
 from dimple.experiment.slices.config import SliceConfig
 from dimple.experiment.slices.slice_network import slice_network
-from dimple.levelsets.dense import NoLevelSet
 from dimple.levelsets.mesh import Mesh
 from dimple.locations import require_free_folder
 from dimple.networks.wrappers import freeze
@@ -129,14 +128,8 @@ def prepare(scene: Scene, data: str | None, device: torch.device) -> tuple[Prepa
     Raises:
         UsageError, SceneError, DataError: with one sentence for the user.
     """
-    samples = scene.samples(data)
-    if len(samples.classes) > 2:
-        # A mesh has two sides; a slice shows the regions of all classes.
-        scene = dataclasses.replace(scene, levelset=NoLevelSet())
-    prepared = PreparedScene(scene, samples, device)
-    prepared.require_fitting()
-    if scene.is_drawable:
-        scene.display_bounds(samples)
+    prepared = prepare_scene(scene, data, device)
+    scene = prepared.scene
     return prepared, Replicas(scene, data, device) if scene.replicas > 1 else None
 
 

@@ -7,7 +7,7 @@ from typing import Literal, final
 
 from dimple.errors import Mistakes, UsageError
 from dimple.experiment.probing.config import MODEL_FIELDS, ProbeConfig, format_command, network_name
-from dimple.settings import Count, Finite, Natural, Positive, Seed, settings
+from dimple.settings import Cells, Finite, Natural, Positive, Repeats, Seed, settings
 
 # Grid cells along each axis by default and at most, by the dimension of the slice: the scores at all corners are in
 # memory.
@@ -55,10 +55,10 @@ class SliceConfig:
     images: tuple[Natural, ...] = (0,)
     axes: Literal["points", "gradient", "pca", "random"] | None = None
     dim: Literal[2, 3] = 2
-    resolution: Count | None = None
+    resolution: Cells | None = None
     levelset: Literal["adaptive", "dense"] = "adaptive"
     radius: Positive | None = None
-    null_draws: Count = 5
+    null_draws: Repeats = 5
     seed: Seed = 0
 
     def __post_init__(self) -> None:

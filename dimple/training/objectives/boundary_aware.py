@@ -11,7 +11,7 @@ from dimple.attacks.closest import closest_point
 from dimple.attacks.projections import margin_per_logit_margin, stationarity_angle
 from dimple.attacks.search import SearchProblem
 from dimple.boundary.boundary import Boundary, compute_logit_margin, soft_logit_margin
-from dimple.settings import Flag, NonNegative, Positive, settings
+from dimple.settings import Flag, NonNegative, Passes, Positive, settings
 from dimple.tensors import norm as norm_of
 from dimple.training.objectives.base import Batch, FirstTraining, Objective, evaluation_mode
 from dimple.training.objectives.losses import mean_loss
@@ -60,7 +60,7 @@ class BoundaryAware(Objective):
     cutoff: Positive | None = None
     beta: Positive | None = 5.0
     divide_by_gradient: Flag = True
-    max_passes: Positive = 20.0
+    max_passes: Passes = 20.0
     max_angle: Positive = 30.0
     burn_in: Stop | None = None
 

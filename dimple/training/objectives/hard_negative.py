@@ -11,7 +11,7 @@ from dimple.attacks.deepfool import deepfool
 from dimple.attacks.search import SearchProblem
 from dimple.boundary import Boundary
 from dimple.errors import SceneError
-from dimple.settings import Count, NonNegative, Positive, settings
+from dimple.settings import Count, NonNegative, Passes, settings
 from dimple.tensors import broadcast_per_sample
 from dimple.training.objectives.base import Batch, FirstTraining, Objective, evaluation_mode
 from dimple.training.objectives.losses import LossName, mean_loss
@@ -45,7 +45,7 @@ class HardNegative(Objective):
     pool_size: Count = 1000
     refreshed: Count = 10
     weight: NonNegative = 1.0
-    max_passes: Positive = 20.0
+    max_passes: Passes = 20.0
     loss_function: LossName = "cross_entropy"
 
     def prepare(self, network: nn.Module, data: Batch, train_first: FirstTraining) -> Batch:

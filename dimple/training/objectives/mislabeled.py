@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.errors import SceneError
-from dimple.settings import Count, Flag, settings
+from dimple.settings import Flag, Repeats, settings
 from dimple.tensors import chunks
 from dimple.training.objectives.base import Batch, FirstTraining, Objective, count_classes, evaluation_mode
 from dimple.training.objectives.losses import LOSSES, mean_loss
@@ -48,7 +48,7 @@ class Mislabeled(PerturbedObjective):
     et al. 2024 (`noise`).
     """
 
-    steps: Count = 100
+    steps: Repeats = 100
     random_start: Flag = False
     targets: Literal["random", "next"] = "random"
     start: Literal["data", "noise", "errors"] = "data"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple.attacks.subspace_constraint import SubspaceConstraint
-from dimple.settings import Count, Flag, Positive, settings
+from dimple.settings import Flag, Positive, Repeats, settings
 from dimple.tensors import broadcast_per_sample, norm
 from dimple.training.objectives.base import Batch, Objective
 
@@ -32,7 +32,7 @@ class PerturbedObjective(Objective, ABC):
 
     norm: Literal["l2", "linf"] = "l2"
     eps: Positive = 0.1
-    steps: Count = 7
+    steps: Repeats = 7
     step_size: Positive | None = None
     random_start: Flag = True
     restrict: Literal["none", "on", "off"] = "none"

@@ -5,7 +5,7 @@ from typing import Annotated, final
 from annotated_types import Interval
 from pydantic import Strict
 
-from dimple.settings import Count, Finite, Flag, NonNegative, settings
+from dimple.settings import Finite, Flag, settings
 
 
 @final
@@ -22,8 +22,8 @@ class Film:
         gif: if True, also write a gif of half the width and height.
     """
 
-    fps: Count = 8
-    hold: NonNegative = 1.0
+    fps: Annotated[int, Strict(), Interval(ge=1, le=240)] = 8
+    hold: Annotated[float, Strict(), Interval(ge=0, le=600)] = 1.0
     turn: Finite = 24.0
     quality: Annotated[int, Strict(), Interval(ge=0, le=51)] = 20
     gif: Flag = False
