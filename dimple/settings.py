@@ -31,8 +31,8 @@ T = TypeVar("T")
 _FOLDERS_PATTERN = re.compile(r"(?<![\w./~-])(?:/|~/|[A-Za-z]:\\)(?!/)(?:[^/\\\s'\",;:<>]+[/\\])+")
 
 # Numbers beyond these, other than 0, overflow or vanish in the computations with them.
-SMALLEST = 1e-12
-LARGEST = 1e12
+SMALLEST = 1e-30
+LARGEST = 1e30
 
 
 def _require_usual_size(value: float) -> float:

@@ -127,7 +127,7 @@ def text_of(page: Path) -> str:
 
 def test_signatures_have_short_annotations(site: Path) -> None:
     probes, meshes = (text_of(site / "api" / f"dimple.{name}.html") for name in ("probes", "levelsets"))
-    assert "max_passes: Positive = 40.0" in probes
+    assert "max_passes: Passes = 40.0" in probes
     assert "vertices: NDArray[float64], faces: NDArray[int64]" in meshes
     assert not any("Annotated[" in text_of(path) for path in (site / "api").glob("*.html"))
 

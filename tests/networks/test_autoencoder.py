@@ -40,5 +40,6 @@ def test_the_fit_depends_on_the_seed_but_not_on_units_and_shapes() -> None:
 def test_equal_points_and_divergent_steps_are_refused() -> None:
     with pytest.raises(ModelError, match="points that differ"):
         Autoencoder().fit(torch.ones(5, 3), generator(0, "a"))
+    points = torch.randn(20, 3, generator=generator(0, "x"), dtype=torch.float32)
     with pytest.raises(DivergedError, match="lower lr"):
-        Autoencoder(lr=1e300, steps=20).fit(torch.randn(20, 3, generator=generator(0, "x")), generator(0, "a"))
+        Autoencoder(lr=1e30, steps=20).fit(points, generator(0, "a"))
