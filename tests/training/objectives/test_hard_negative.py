@@ -28,7 +28,10 @@ def make_batch(classes: int = 2, n: int = 5, count: int = 30) -> Batch:
 
 def mlp(classes: int = 3) -> nn.Sequential:
     hidden = MLP(widths=(16, 8)).build(5, generator(0, "network"))[:4]
-    return nn.Sequential(*hidden, nn.Linear(8, classes)).double()
+    head = nn.Linear(8, classes)
+    for number, parameter in enumerate(head.parameters()):
+        parameter.data = torch.randn(parameter.shape, generator=generator(number, "head")) / 3
+    return nn.Sequential(*hidden, head).double()
 
 
 def test_of_a_linear_network_the_entries_are_the_projections_onto_its_boundary() -> None:
