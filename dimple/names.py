@@ -3,7 +3,8 @@
 Tests keep the tables equal to those of the classes.
 """
 
-from importlib.metadata import entry_points
+import functools
+from importlib.metadata import EntryPoint, entry_points
 
 # The networks of `--model`, each with the shape of its images, (C, H, W).
 MODELS = {
@@ -22,6 +23,8 @@ DIGITS = "digits"
 DIGITS_SHAPE = (1, 8, 8)
 # The probes that a scene file can name too, and those of `dimple probe` alone.
 SAMPLE_PROBES = ("certified", "curvature", "exact", "margin", "offset", "onoff", "robust")
+# The group of entry points by which installed packages add probes.
+PROBE_PLUGINS = "dimple.probes"
 # The search methods of the margin.
 METHODS = ("bisection", "closest", "deepfool", "fab", "lbfgs", "pgd")
 # The data sets of images that are read from a path: `NAME:PATH`.
@@ -30,6 +33,7 @@ DATASETS = ("cifar10", "fashion_mnist", "folder", "mnist", "npz")
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin")
 
 
-def installed_probes() -> tuple[str, ...]:
-    """Return the names of probes that installed packages add; none of them is loaded."""
-    return tuple(entry.name for entry in entry_points(group="dimple.probes"))
+@functools.cache
+def installed_plugins(group: str) -> dict[str, EntryPoint]:
+    """Return what installed packages add to a group such as `dimple.probes`, by name; none of it is loaded."""
+    return {entry.name: entry for entry in entry_points(group=group)}

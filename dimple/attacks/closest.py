@@ -64,8 +64,14 @@ MAX_REFERENCES = 64
 # The forwards that find the crossing on the way to a reference sample, and the passes of the descent from there.
 CROSSING_FORWARDS = 5
 REFERENCE_PASSES = 20.0
+REFERENCE_COST = CROSSING_FORWARDS * FORWARD_COST + REFERENCE_PASSES
 # After this number of reference samples a descent from the nearest point follows.
 REFERENCES_PER_DESCENT = 4
+
+
+def takes_references(n: int, max_passes: float) -> bool:
+    """Return whether a search in n dimensions has passes for reference samples after its first descent."""
+    return n > MAX_RESTART_DIMENSION and max_passes >= FIRST_DESCENT_PASSES + CHECK_PASSES + REFERENCE_COST
 
 
 def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: int | None = None) -> SearchState:
@@ -150,13 +156,12 @@ def _search_from_references(state: SearchState) -> None:
     Every few samples a descent from the nearest point of all follows. No descent is cut short: a search with more
     passes repeats one with fewer, and goes on, so that it is never farther.
     """
-    cost = CROSSING_FORWARDS * FORWARD_COST + REFERENCE_PASSES
-    if len(state.affordable(state.problem.all_rows, cost)) == 0:
+    if len(state.affordable(state.problem.all_rows, REFERENCE_COST)) == 0:
         return
     offsets = state.problem.reference_offsets(MAX_REFERENCES)
     polished = state.distance.clone()
     for number, offset in enumerate(offsets.unbind(1)):
-        rows = state.affordable(torch.nonzero(state.is_open & offset.any(1)).squeeze(1), cost)
+        rows = state.affordable(torch.nonzero(state.is_open & offset.any(1)).squeeze(1), REFERENCE_COST)
         if len(rows) == 0:
             return
         near = torch.zeros_like(state.distance[rows])

@@ -60,6 +60,10 @@ class ProbeResult:
         )
 
 
+# Passes of a sample in a probe that searches no boundary point.
+PASSES_WITHOUT_SEARCH = 5.0
+
+
 def batch_limit(probes: Iterable["Probe"], batch_size: int) -> int:
     """Return the number of samples that are measured together by probes: at most the limit of each.
 
@@ -84,6 +88,11 @@ class Probe(ABC):
     def needs_gradient(self) -> bool:
         """True if the scores need a gradient with respect to the samples."""
         return True
+
+    @property
+    def passes_per_sample(self) -> float:
+        """About the largest number of passes that one sample takes; estimates of the time rest on it."""
+        return float(getattr(self, "max_passes", PASSES_WITHOUT_SEARCH))
 
     @final
     def __call__(

@@ -60,6 +60,11 @@ class ExactMargin(Probe):
     nodes: Count = 2000
     seconds: Positive | None = None
 
+    @property
+    def passes_per_sample(self) -> float:
+        # A node of the search tree takes longer than a pass, by how much depends on the widths.
+        return SEARCH_PASSES + self.nodes
+
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         graph = trace_affine_graph(boundary.model, x[0])
         if not all(activation.is_piecewise_linear for activation in graph.activations):

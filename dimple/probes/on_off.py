@@ -57,6 +57,10 @@ class OnOff(Probe):
     restarts: Repeats | None = None
     seed: Seed = 0
 
+    @property
+    def passes_per_sample(self) -> float:
+        return self.max_passes * (3 + 2 * self.null_draws)
+
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         assert tangents is not None
         return self.run_with_controls(boundary, x, y, tangents, {})

@@ -190,6 +190,10 @@ class SubspaceMargin(Probe):
         self.seed = seed
         self.margin = Margin(max_passes=max_passes, restarts=restarts)
 
+    @property
+    def passes_per_sample(self) -> float:
+        return self.margin.max_passes * (1 + len(self.subspaces) * (1 + self.null_draws))
+
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         comparison = MarginNullComparison(boundary, x, y, self.margin, self.null_draws, self.seed)
         constraints = {
@@ -227,6 +231,10 @@ class OnOffWithControls(Probe):
     def __init__(self, on_off: OnOff, controls: Mapping[str, TangentField]) -> None:
         self.on_off = on_off
         self.controls = dict(controls)
+
+    @property
+    def passes_per_sample(self) -> float:
+        return self.on_off.passes_per_sample + len(self.controls) * self.on_off.max_passes
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         assert tangents is not None

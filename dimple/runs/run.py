@@ -139,9 +139,10 @@ class RunFolder:
             return cls._create(path, info, settings_text, force, settings_file)
         except BaseException as error:
             unlock_folder(path)
-            if isinstance(error, RunError) or not isinstance(error, OSError):
-                raise
-            raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another out=") from None
+            # A sentence of ours is a RunError, which is an OSError too.
+            if isinstance(error, OSError) and not isinstance(error, RunError):
+                raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another out=") from None
+            raise
 
     @classmethod
     def _create(cls, path: Path, info: dict[str, Any], settings_text: str, force: bool, settings_file: str) -> Self:

@@ -1,17 +1,16 @@
 """Members of families from other code: installed packages by their entry points, files of the user by their names."""
 
-import functools
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 
 from dimple.errors import SceneError, describe_cause
+from dimple.names import PROBE_PLUGINS, installed_plugins
 from dimple.scene.field_types import parse_annotation
 from dimple.settings import field_types, suggest_word
 
 # The groups of entry points by the name of the base class of a family; the name of an entry is the value of `kind`.
-GROUPS = {"Manifold": "dimple.manifolds", "Objective": "dimple.objectives", "Probe": "dimple.probes"}
+GROUPS = {"Manifold": "dimple.manifolds", "Objective": "dimple.objectives", "Probe": PROBE_PLUGINS}
 # A shorter way to a member of a family than its class.
 SHORT_WAYS = {
     "Manifold": ", or only its chart, a function below @chart_manifold",
@@ -19,20 +18,15 @@ SHORT_WAYS = {
 }
 
 
-@functools.cache
-def _entries(group: str) -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=group)}
-
-
 def plugin_names() -> set[str]:
     """Return the kinds that installed packages add; none of them is loaded."""
-    return {name for group in GROUPS.values() for name in _entries(group)}
+    return {name for group in GROUPS.values() for name in installed_plugins(group)}
 
 
 def add_plugins(families: Mapping[type, dict[str, type]]) -> None:
     """Add the members of installed packages to the tables of their families; one that does not fit is a warning."""
     for base, table in families.items():
-        for name, entry in _entries(GROUPS.get(base.__name__, "")).items():
+        for name, entry in installed_plugins(GROUPS.get(base.__name__, "")).items():
             place = f"the plug-in {entry.value} of {entry.group}"
             try:
                 if name in table:

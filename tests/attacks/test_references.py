@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,9 +11,11 @@ from dimple.attacks.closest import closest_point
 from dimple.attacks.search import SearchProblem, SearchState
 from dimple.boundary import Boundary
 from dimple.data import load_images
-from dimple.experiment import measure
+from dimple.experiment import ProbeConfig, measure
+from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.networks import MLP, load_model
 from dimple.probes import Margin
+from dimple.progress import silent_progress
 from dimple.tensors import generator
 
 DIM = 80
@@ -89,3 +92,27 @@ def test_margins_of_networks_that_hide_their_gradients_shrink(shared_data: Path,
     )
     assert float(helped["margin"].abs().mean()) < 0.95 * float(alone["margin"].abs().mean())
     assert float(helped["margin_multiple_minima"].float().mean()) > 0.25
+
+
+def load(data: str, max_passes: float | None, method: str = "closest") -> Sources:
+    model, weights = ("digits_convnet", None) if data == "digits" else ("mnist_convnet", "none")
+    config = ProbeConfig(model=model, weights=weights, data=data, max_passes=max_passes, method=method, samples=2)
+    return load_sources(config, torch.device("cpu"), silent_progress)
+
+
+def test_a_measurement_of_images_says_from_where_its_searches_start(tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, (30, 28, 28), generator=generator(0, "pixels"), dtype=torch.uint8).numpy()
+    labels = np.arange(30) % 10
+    np.savez(tmp_path / "both.npz", x_train=pixels, y_train=labels, x_test=pixels[:10], y_test=labels[:10])
+    np.savez(tmp_path / "test.npz", x_test=pixels[:10], y_test=labels[:10])
+    both = load(f"npz:{tmp_path}/both.npz", 100.0)
+    assert both.reference is not None and both.reference.shape == (30, 1, 28, 28)
+    assert ("search", "also from the nearest of 30 training images of other classes") in both.facts
+    assert "reference images" in both.checksums
+    alone = load(f"npz:{tmp_path}/test.npz", 100.0)
+    assert alone.reference is None
+    assert any(name == "search" and "without training images" in text for name, text in alone.facts)
+    # Too few passes, another search, and few dimensions take no references, and say nothing of them.
+    for sources in (load(f"npz:{tmp_path}/both.npz", None), load(f"npz:{tmp_path}/both.npz", 100.0, "fab")):
+        assert sources.reference is None and all(name != "search" for name, _ in sources.facts)
+    assert load("digits", 400.0).reference is None

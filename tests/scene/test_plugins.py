@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dimple import Run, load_scene, measure, simulate
+from dimple import Run, load_scene, measure, names, simulate
 from dimple.errors import ModelError, SceneError, ShapeError, UsageError
 from dimple.experiment.probing.build_probes import find_probe
 from dimple.manifolds import Circle, chart_manifold
+from dimple.names import installed_plugins
 from dimple.probes import function_probe
 from dimple.scene import allow_code, own_code, plugins
 from dimple.scene.scene import FAMILIES
@@ -201,11 +202,11 @@ def test_installed_packages_add_kinds(code: Path, monkeypatch: pytest.MonkeyPatc
     ring = sys.modules["my_plugins"].ring
     entries = [Entry("ring", ring), Entry("sphere", ring), Entry("broken", ImportError("no torch")), Entry("odd", int)]
     monkeypatch.setattr(
-        plugins,
+        names,
         "entry_points",
         lambda group: entries if group == "dimple.manifolds" else importlib.metadata.EntryPoints(),
     )
-    plugins._entries.cache_clear()
+    installed_plugins.cache_clear()
     for table in FAMILIES.values():
         for kind in [kind for kind in table if ":" in kind]:
             del table[kind]
@@ -221,7 +222,7 @@ def test_installed_packages_add_kinds(code: Path, monkeypatch: pytest.MonkeyPatc
     run = simulate(load_scene("circle_in_2d", [*SHORT, "manifold={kind: ring}"]), tmp_path / "run", film=False)
     # No file has to be allowed for it.
     assert "code" not in run.info and Run.open(run.path).scene.manifold == ring()
-    plugins._entries.cache_clear()
+    installed_plugins.cache_clear()
 
 
 def test_a_decoder_object_in_a_scene_is_answered_with_a_sentence(tmp_path: Path) -> None:

@@ -44,13 +44,14 @@ def export(
     The suffix of each file decides its format, for example .png for a sheet of key frames. Two runs are drawn side by
     side, with one camera and one time axis.
     """
-    from dimple import experiment
-
+    require_runs(run, other)
     if figure is None and columns:
         raise UsageError("--column names what --figure draws; add --figure FILE.pdf")
     if figure is not None:
         if other is not None:
             raise UsageError("--figure draws the charts of one run; leave out the second one")
+        from dimple import experiment
+
         for path in experiment.write_figures(run, figure, columns or (), width):
             typer.echo(str(path))
         if not out:
@@ -59,7 +60,6 @@ def export(
     sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if sides is None:
         raise UsageError(f"--size is {size!r}; write it as width x height in pixels, such as 1280x720")
-    require_runs(run, other)
     from dimple import experiment
 
     paths = experiment.export_run(run, out or (), fps, (int(sides[1]), int(sides[2])), other=other)

@@ -139,7 +139,7 @@ def probe(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Coarse look: 10 samples, 5 random subspaces and 15 passes a search, too few for a verdict."
+            "--quick", help="Coarse look, to conclude nothing from: 10 samples, 5 random subspaces, 15 passes."
         ),
     ] = False,
     indices: Annotated[

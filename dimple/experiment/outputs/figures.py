@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dimple.errors import RunError, UsageError
+from dimple.errors import UsageError
 from dimple.experiment.run import Run
+from dimple.runs.atomic_io import make_folder
 from dimple.settings import expand_home
 from dimple.views.charts.figures import SUFFIXES, WIDTHS, FigureSource, write_figure
 from dimple.views.content.columns import rows_to_columns
@@ -39,21 +40,14 @@ def write_figures(path: Path | str, out: Path | str, columns: Sequence[str] = ()
     source = _figure_source(Run.open(path))
     target = expand_home(out)
     if target.suffix == "" and not columns:
-        _make_folder(target)
+        make_folder(target)
         files = [target / f"{name}{SUFFIXES[0]}" for name in source.names]
         return [file for one in files for file in write_figure(source.figure([one.stem]), one, width)]
     if target.suffix not in SUFFIXES:
         raise UsageError(f"--figure is {out}; name a file {' or '.join(SUFFIXES)}, or a folder for every chart")
     figure = source.figure(columns or [target.stem])
-    _make_folder(target.parent)
+    make_folder(target.parent)
     return write_figure(figure, target, width)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: {error.strerror or error}; choose another path") from None
 
 
 def _figure_source(run: Run) -> FigureSource:

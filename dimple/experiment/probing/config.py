@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from dimple.errors import UsageError
-from dimple.names import DIGITS, DIGITS_MODEL, METHODS, SAMPLE_PROBES, installed_probes
+from dimple.names import DIGITS, DIGITS_MODEL, METHODS, PROBE_PLUGINS, SAMPLE_PROBES, installed_plugins
 from dimple.settings import Count, Dimension, Finite, Natural, Passes, Positive, Repeats, Seed, settings, suggest_word
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
@@ -115,8 +115,9 @@ class ProbeConfig:
     def _unknown_names(self) -> Iterator[str]:
         if not self.probes:
             yield _unknown_choice_message("--probe", "empty", PROBE_KINDS)
+        known_probes = (*PROBE_KINDS, *installed_plugins(PROBE_PLUGINS))
         for flag, words, choices in (
-            ("--probe", [kind for kind in self.probes if ":" not in kind], (*PROBE_KINDS, *installed_probes())),
+            ("--probe", [kind for kind in self.probes if ":" not in kind], known_probes),
             ("--method", (self.method,), METHODS),
             ("--along", self.along, ALONG),
         ):
@@ -193,9 +194,13 @@ class ProbeConfig:
 
 def describe_quick(config: ProbeConfig) -> str:
     """Return what is coarse about a quick measurement."""
+    # Needs torch, which the settings alone do without.
+    from dimple.stats.null_bands import interval_coverage
+
     return (
-        f"quick: {config.samples} samples of each split, {config.null_draws} random subspaces, "
-        f"at most {config.max_passes:g} passes a search; coarse, and too few for a verdict: leave out --quick for one"
+        f"quick, a coarse look: {config.samples} samples of each split, at most {config.max_passes:g} passes a search, "
+        f"and {config.null_draws} random subspaces, whose band holds {interval_coverage(config.null_draws):.0%} of "
+        "further ones: leave out --quick before you conclude"
     )
 
 

@@ -12,8 +12,8 @@ from dimple.experiment.probing.check_inputs import check_names
 from dimple.experiment.probing.config import QUICK, ProbeConfig
 from dimple.experiment.probing.sample_choice import choose_samples
 from dimple.experiment.probing.sources import Sources, load_sources
-from dimple.probes import ExactMargin, OnOff, Probe
-from dimple.probes.subspaces import OnOffWithControls, SubspaceMargin
+from dimple.probes import ExactMargin, OnOff
+from dimple.probes.subspaces import OnOffWithControls
 from dimple.progress import silent_progress
 from dimple.tensors import resolve_device
 
@@ -21,8 +21,6 @@ from dimple.tensors import resolve_device
 LONG_SECONDS = 60.0
 # The time of a search over that of its passes: it also projects, compares and records.
 SEARCH_OVERHEAD = 2.0
-# Passes of a sample in a probe that searches no boundary point.
-OTHER_PASSES = 5.0
 
 
 @final
@@ -31,8 +29,8 @@ class Estimate:
     """The work of a measurement.
 
     Attributes:
-        seconds: about how long it takes on this machine; of the probe `exact`, whose time no formula gives, only that
-            of its first search is part of it.
+        seconds: about how long it takes on this machine; a node of the probe `exact` counts as one pass, and takes
+            longer.
         passes: the largest number of passes of all samples and networks together.
         advice: the flags that make it shorter; empty where it takes less than a minute.
     """
@@ -84,7 +82,7 @@ def estimate_work(
     indices: dict[str, torch.Tensor],
 ) -> Estimate:
     """Estimate the work of a measurement whose networks and samples are at hand."""
-    per_sample = sum(map(passes_per_sample, builder.probes))
+    per_sample = sum(probe.passes_per_sample for probe in builder.probes)
     count = sum(map(len, indices.values()))
     split, rows = next(iter(indices.items()))
     timed = rows[: builder.chunk_size]
@@ -94,17 +92,6 @@ def estimate_work(
     passes = per_sample * count * len(sources.networks)
     total = passes * seconds * SEARCH_OVERHEAD
     return Estimate(total, passes, _advise(config, builder, count) if total > LONG_SECONDS else "")
-
-
-def passes_per_sample(probe: Probe) -> float:
-    """Return the largest number of passes of one sample in a probe."""
-    if isinstance(probe, OnOffWithControls):
-        return passes_per_sample(probe.on_off) + len(probe.controls) * probe.on_off.max_passes
-    if isinstance(probe, OnOff):
-        return probe.max_passes * (3 + 2 * probe.null_draws)
-    if isinstance(probe, SubspaceMargin):
-        return probe.margin.max_passes * (1 + len(probe.subspaces) * (1 + probe.null_draws))
-    return float(getattr(probe, "max_passes", OTHER_PASSES))
 
 
 def _time_pass(boundary: Boundary, x: torch.Tensor, has_gradient: bool) -> float:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, final
@@ -9,6 +10,7 @@ from typing import Protocol, final
 import torch
 from torch import Tensor, nn
 
+from dimple.attacks.closest import takes_references
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
 from dimple.data import Images, load_images
@@ -23,6 +25,8 @@ from dimple.runs import Checkpoints
 from dimple.scene import load_run_scene
 from dimple.tensors import Box, generator
 
+# The number of training images from which searches may start.
+MAX_REFERENCE = 10_000
 # How the results of a search without gradients are read.
 DECISIONS_NOTE = "by decisions only (bisection), without gradients: margins are upper bounds, loose in many dimensions"
 
@@ -43,10 +47,6 @@ class NetworkSeries(Protocol):
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]: ...
 
     def __len__(self) -> int: ...
-
-
-# The number of training images from which searches may start.
-MAX_REFERENCE = 10_000
 
 
 @final
@@ -149,9 +149,15 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         ("data", ", ".join(images.source for images in samples.values())),
         *([("samples", "only those that the last network classifies correctly")] if config.only == "correct" else []),
     ]
-    reference = _load_reference(config)
-    if reference is not None:
-        facts.append(("search", f"also from the nearest of {len(reference)} training images of other classes"))
+    reference = None
+    if config.method == Margin().method and takes_references(math.prod(first.shape), config.max_passes or 0.0):
+        try:
+            reference = _choose_reference(load_images(config.data, "train"), config.seed)
+        except DataError as error:
+            facts.append(("search", f"from the images alone, without training images: {error}"))
+        else:
+            facts.append(("search", f"also from the nearest of {len(reference)} training images of other classes"))
+            checksums["reference images"] = _sha256(reference.numpy().tobytes())
     return Sources(
         networks,
         samples,
@@ -165,15 +171,9 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
     )
 
 
-def _load_reference(config: ProbeConfig) -> Tensor | None:
-    """Return training images from which searches with more than one descent start; None where there are none."""
-    if config.max_passes is None or config.max_passes <= Margin().max_passes:
-        return None
-    try:
-        images = load_images(config.data, "train")
-    except DataError:
-        return None
-    rows = torch.randperm(len(images), generator=generator(config.seed, "reference"))[:MAX_REFERENCE]
+def _choose_reference(images: Images, seed: int) -> Tensor:
+    """Return training images from which searches with more than one descent start."""
+    rows = torch.randperm(len(images), generator=generator(seed, "reference"))[:MAX_REFERENCE]
     return images.batch(rows)[0]
 
 

@@ -108,12 +108,14 @@ def describe_distances(columns: Iterable[str], units: Mapping[str, str], bounds:
         bounds: the range in words; None where the inputs are unbounded.
 
     Example:
-        >>> describe_distances(["margin", "margin_unbounded"], {"margin": "linf, input units"}, "0 to 1")
-        'inputs within 0 to 1; distances in linf; outside this range too: margin_unbounded, in l2'
+        >>> units = {"margin": "linf, input units", "margin_unbounded": "l2, input units"}
+        >>> describe_distances(["margin", "margin_unbounded", "margin_on_ratio"], units, "0 to 1")
+        'inputs within 0 to 1; distances in l2 and linf; outside this range too: margin_unbounded, in l2'
     """
     names = list(columns)
-    outside = [name for name in names if name.startswith(UNBOUNDED_PREFIXES)]
-    norms = {units[name].split(",")[0] for name in names if units.get(name, "").endswith(f", {DISTANCE_UNIT}")}
+    distances = [name for name in names if units.get(name, "").endswith(f", {DISTANCE_UNIT}")]
+    outside = [name for name in distances if name.startswith(UNBOUNDED_PREFIXES)]
+    norms = {units[name].split(",")[0] for name in distances}
     text = "without bounds" if bounds is None else f"inputs within {bounds}"
     text += f"; distances in {' and '.join(sorted(norms))}" if norms else ""
     if bounds is not None and outside:

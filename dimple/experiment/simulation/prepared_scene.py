@@ -117,9 +117,7 @@ class PreparedScene:
         require_memory(4.0 * weights * scene.replicas * snapshots, f"snapshots: are {snapshots}", SceneError)
         rows = len(self.samples.train_rows) + len(self.samples.test_rows) + len(self.samples.heldout)
         for probe in scene.probes:
-            settings = vars(probe)
-            starts = (1 + settings.get("null_draws", 0)) * (settings.get("restarts") or 1)
-            work = snapshots * rows * starts * settings.get("max_passes", settings.get("nodes", 1)) * cost
+            work = snapshots * rows * probe.passes_per_sample * cost
             (name,) = probe_names([probe])
             require_time(work, f"probes: {name} measures {rows} points {snapshots} times", SceneError)
 

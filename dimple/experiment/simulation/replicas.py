@@ -8,7 +8,6 @@ from typing import Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from dimple.errors import SceneError
@@ -19,7 +18,7 @@ from dimple.experiment.simulation.summary import DIVERGED, condition_rows
 from dimple.protocols import Advance as StepAdvance
 from dimple.scene import Scene
 from dimple.stats.aggregate import SAMPLES_SUFFIX
-from dimple.stats.intervals import median_interval
+from dimple.stats.intervals import median_interval, proportion_interval
 from dimple.stats.phases import detect_phases
 from dimple.training.loop import PrefixedCache
 from dimple.training.stacked.fit import can_stack, fit_replicas
@@ -221,7 +220,7 @@ def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[i
         Number, seeds and the replica that is shown; `statistics` with the median over the replicas of each final
         number, its exact 95 % interval `median_low` and `median_high`, and the `low` and `high` ends of the central
         95 % of the replicas; and where there is a verdict, the number of replicas by verdict, the verdict and the
-        reason of each, the fraction that is supported with its 95 % interval (Wilson 1927), and the phases of each.
+        reason of each, the fraction that is supported with its exact 95 % interval, and the phases of each.
         A step that a replica never reaches counts as infinitely late, and is null where it is the median or an end.
     """
     final = summaries[0]["final"]
@@ -232,12 +231,12 @@ def summarize_replicas(summaries: Sequence[Mapping[str, Any]], seeds: Sequence[i
         return result
     verdicts = [str(one["verdict"]) for one in summaries]
     supported = verdicts.count("supported")
-    interval = binomtest(supported, len(verdicts)).proportion_ci(method="wilson")
+    low, high = proportion_interval(supported, len(verdicts))
     words = ["supported", "contradicted", "undecided", *sorted({DIVERGED} & set(verdicts))]
     return result | {
         "verdicts": {word: verdicts.count(word) for word in words},
         "supported_fraction": supported / len(verdicts),
-        "supported_interval": [float(interval.low), float(interval.high)],
+        "supported_interval": [low, high],
         "distance_fall": _range([float(one["distance_fall"]) for one in summaries]),
         **{
             key: _range([np.inf if one[key] is None else float(one[key]) for one in summaries])

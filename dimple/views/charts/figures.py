@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.errors import UsageError
+from dimple.runs.atomic_io import atomic_replace, write_bytes
 from dimple.settings import suggest_word
 from dimple.stats.aggregate import comparison_column, is_comparison_column
 from dimple.views.charts.charts_by_unit import MAX_CURVES_PER_CHART, UNCHARTED_COLUMNS, charts_by_unit
@@ -98,6 +99,9 @@ def write_figure(figure: Figure, path: Path, width: int = 1) -> list[Path]:
 
     Returns:
         The picture and the data.
+
+    Raises:
+        RunError: if a file cannot be written.
     """
     import pandas as pd
     from matplotlib import rc_context, rc_params_from_file
@@ -111,9 +115,10 @@ def write_figure(figure: Figure, path: Path, width: int = 1) -> list[Path]:
         figure.draw(axes)
         _fit(axes)
         metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Date": None}
-        canvas.savefig(path, metadata=metadata)
+        with atomic_replace(path) as temporary:
+            canvas.savefig(temporary, metadata=metadata)
     data = path.with_suffix(".csv")
-    pd.DataFrame(dict(figure.data)).to_csv(data, index=False)
+    write_bytes(data, pd.DataFrame(dict(figure.data)).to_csv(index=False).encode())
     return [path, data]
 
 

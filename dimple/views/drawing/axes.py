@@ -30,18 +30,19 @@ def scale_bar(camera: Camera, height: int) -> tuple[float, float]:
     return length, length * unit_pixels
 
 
-def draw_axes(camera: Camera, height: int, scale: int = 1) -> Image.Image:
-    """Draw the directions of x, y and z, and beside them a bar with its length in the units of the data.
+def draw_axes(camera: Camera, height: int, unit: str, scale: int = 1) -> Image.Image:
+    """Draw the directions of x, y and z, and beside them a bar with its length.
 
     The bar has this length at the point in the middle of the view; what is nearer appears larger.
 
     Args:
         camera: of the view.
         height: of the view, in pixels of the picture.
+        unit: of lengths in the view.
         scale: pixels of the picture for one of the window.
     """
     length, bar = scale_bar(camera, height)
-    text = f"{length:g}"
+    text = f"{length:g} [{unit}]"
     font = load_font(TEXT_SIZE * scale)
     side = 2 * (AXIS_LENGTH + TEXT_SIZE) * scale
     width = side + math.ceil(max(bar, font.getlength(text))) + 2 * MARGIN * scale

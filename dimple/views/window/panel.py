@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from PIL import Image
 
+from dimple.stats.aggregate import DISTANCE_UNIT
 from dimple.views.content.camera import camera_from_vtk
 from dimple.views.content.frame import Frame
 from dimple.views.drawing.axes import draw_axes
@@ -64,6 +65,7 @@ class RunPanel:
         self._point_info = Overlay(self.renderer, (1.0, 1.0), OVERLAY_PADDING * scale, self._caption)
         self._axes = Overlay(self.renderer, (1.0, 0.0), OVERLAY_PADDING * scale)
         self._axes_view: bytes | None = None
+        self._unit = DISTANCE_UNIT if first.class_regions is None else first.class_regions.unit
         self.renderer.AddObserver("StartEvent", lambda *_: self._show_axes())
         self._billboards = BillboardOverlay(self.renderer)
         self._caption_images: dict[int, Image.Image] = {}
@@ -94,7 +96,7 @@ class RunPanel:
         view = np.concatenate([camera.position, camera.focal_point, camera.up, [height]]).tobytes()
         if height > 0 and view != self._axes_view:
             self._axes_view = view
-            self._axes.show(draw_axes(camera, height, self._scale))
+            self._axes.show(draw_axes(camera, height, self._unit, self._scale))
 
     def _caption_image(self, index: int) -> Image.Image:
         if index not in self._caption_images:
