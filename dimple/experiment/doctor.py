@@ -138,7 +138,8 @@ def _documentation(name: str) -> Diagnosis:
     import dimple
 
     index = Path(dimple.__file__).parent / "site" / "index.html"
-    return Diagnosis(name, index.is_file(), str(index), "python3 dev.py docs, in the checkout", is_needed=False)
+    detail = str(index) if index.is_file() else f"missing: {index}"
+    return Diagnosis(name, index.is_file(), detail, "python3 dev.py docs, in the checkout", is_needed=False)
 
 
 def _optional(module: str) -> Diagnosis:

@@ -11,9 +11,7 @@ from dimple.runs.atomic_io import make_folder
 from dimple.settings import expand_home
 from dimple.views.charts.figures import SUFFIXES, WIDTHS, FigureSource, write_figure
 from dimple.views.content.columns import rows_to_columns
-
-# Steps of the summary that curves have as vertical lines.
-PHASES = ("cling_step", "dimple_step")
+from dimple.views.content.from_run import completed_phases
 
 
 def write_figures(path: Path | str, out: Path | str, columns: Sequence[str] = (), width: int = 1) -> list[Path]:
@@ -53,9 +51,9 @@ def write_figures(path: Path | str, out: Path | str, columns: Sequence[str] = ()
 def _figure_source(run: Run) -> FigureSource:
     """Return what the run can draw."""
     if run.kind != "measurement":
-        phases = [(name.removesuffix("_step"), run.info.get("summary", {}).get(name)) for name in PHASES]
-        lines = tuple((name, int(step)) for name, step in phases if step is not None)
-        return FigureSource(run.columns("metrics"), run.units("metrics"), lines)
+        return FigureSource(
+            run.columns("metrics"), run.units("metrics"), completed_phases(run.info.get("summary") or {})
+        )
     columns, units = run.read_table("measurements")
     rows = run.info["summary"]["rows"]
     last_split = rows[-1].get("split")

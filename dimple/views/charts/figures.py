@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dimple.errors import UsageError
 from dimple.runs.atomic_io import atomic_replace, write_bytes
 from dimple.settings import suggest_word
-from dimple.stats.aggregate import comparison_column, is_comparison_column
+from dimple.stats.aggregate import HIGH_SUFFIX, LOW_SUFFIX, comparison_column, is_comparison_column
 from dimple.views.charts.charts_by_unit import MAX_CURVES_PER_CHART, UNCHARTED_COLUMNS, charts_by_unit
 from dimple.views.charts.distributions import is_distance, make_cdf_drawer
 from dimple.views.charts.matplotlib_svg import FONT_SIZE
@@ -79,7 +79,10 @@ class FigureSource:
             units = ", ".join(f"{name} [{self.units.get(name, '')}]" for name in names)
             raise UsageError(f"one figure has up to {MAX_CURVES_PER_CHART} columns of one unit, not {units}")
         compared = [comparison_column(name) for name in names if comparison_column(name) in self.columns]
-        data = {name: self.columns[name] for name in (*names, *compared)}
+        # What is drawn of a curve besides: its interval and the band of its null.
+        companions = [name + end for name in (*names, *compared) for end in (LOW_SUFFIX, HIGH_SUFFIX)]
+        drawn = [*names, *compared, *(companions if "step" in self.columns else ())]
+        data = {name: self.columns[name] for name in drawn if name in self.columns}
         if "step" not in self.columns:
             return Figure(make_cdf_drawer(data, names, self.units[names[0]]), data)
         (chart,) = charts_by_unit(data, self.units)

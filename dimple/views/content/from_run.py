@@ -99,10 +99,15 @@ def build_timeline(run: RunFolder) -> Timeline:
             unit = units.get(present[0], "") if limits is None else ""
             charts.append(Chart(title, curves, unit, limits))
     summary = run.info.get("summary") or {}
-    phase_steps = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
-    phases = tuple((name, int(step)) for name, step in phase_steps if step is not None)
+    phases = completed_phases(summary)
     steps = metrics["step"].astype(np.int64)
     return Timeline(steps, tuple(charts), phases, _intervals(summary, int(steps[-1])))
+
+
+def completed_phases(summary: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    """Return the phases of the prediction that a summary dates, each with the step at which it was complete."""
+    steps = (("clung", summary.get("cling_step")), ("dimpled", summary.get("dimple_step")))
+    return tuple((name, int(step)) for name, step in steps if step is not None)
 
 
 def _intervals(summary: dict[str, Any], last_step: int) -> tuple[tuple[str, int, int], ...]:

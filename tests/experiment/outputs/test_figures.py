@@ -45,7 +45,9 @@ def test_a_figure_has_its_size_its_fonts_and_its_data(simulation: Path, tmp_path
     data = pd.read_csv(files[1])
     metrics = Run.open(simulation).metrics
     np.testing.assert_allclose(data["margin"], metrics["margin"])
-    assert list(data) == ["step", "margin", "margin_test"]
+    ends = [f"{name}_{end}" for name in ("margin", "margin_test") for end in ("low", "high")]
+    # The interval of a curve and of what it is compared with are drawn too.
+    assert list(data) == ["step", "margin", "margin_test", *ends]
     again = write_figures(simulation, tmp_path / "again.pdf", ["margin"])
     assert again[0].read_bytes() == content
 
