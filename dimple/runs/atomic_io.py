@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dimple.errors import RunError
+from dimple.errors import RunError, printable
+from dimple.limits import require_memory
 
 
 @contextlib.contextmanager
@@ -108,9 +109,14 @@ def read_table(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """
     try:
         # pq.read_table loads pandas, which takes half a second.
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path) as file:
+            size = 16.0 * file.metadata.num_rows * file.metadata.num_columns
+            require_memory(size, f"{path}: has {file.metadata.num_rows} rows", RunError)
+            table = file.read()
+        columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+        units = {field.name: printable((field.metadata or {}).get(b"unit", b"").decode()) for field in table.schema}
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, RunError):
+            raise
         raise RunError(f"{path}: is not a readable table ({error}); make the run again with force=True") from error
-    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-    units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in table.schema}
     return columns, units

@@ -1,6 +1,5 @@
 """A run folder: the settings, the snapshots, the measurements, and the progress of one experiment."""
 
-import json
 import re
 import shutil
 import warnings
@@ -13,8 +12,7 @@ import yaml
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
-from torch import Tensor
+from torch import Tensor, nn
 
 from dimple.boundary.affine_slice import AffineSlice
 from dimple.errors import RunError
@@ -31,11 +29,23 @@ from dimple.renamed import (
 from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import read_table, write_bytes, write_json, write_table
 from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
+from dimple.runs.schema import (
+    MAKE_AGAIN,
+    Record,
+    check_geometry,
+    check_images,
+    check_info,
+    check_table,
+    parse_settings,
+    read_info,
+    read_text,
+    require_file_size,
+)
+from dimple.runs.snapshot import read_snapshot_file, snapshot_bytes, to_safetensors
 from dimple.settings import expand_home, format_value
 
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
-MAKE_AGAIN = "make the run again with force=True"
 # The folder of the slice in a run.
 SLICE_FOLDER = "slice"
 # The format of version 0.1, which is read with the present names.
@@ -89,15 +99,11 @@ class RunFolder:
         if not path.is_dir():
             raise RunError(f"{path}: no such run folder; make one with dimple simulate SCENE --out {path}")
         try:
-            info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            info = read_info(path / "run.json")
         except FileNotFoundError:
             raise RunError(f"{path}: holds no run.json, so it is not a run of dimple; name a run folder") from None
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path / 'run.json'}: cannot be read ({error}); make the run again with force=True"
-            ) from None
-        version = info.get("format") if isinstance(info, dict) else None
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        version = info.get("format")
+        if type(version) is not int or not OLD_FORMAT <= version <= FORMAT_VERSION:
             raise RunError(
                 f"{path / 'run.json'}: format is {version!r}; this version of dimple reads formats up to "
                 f"{FORMAT_VERSION}: update dimple"
@@ -110,7 +116,7 @@ class RunFolder:
                 stacklevel=1,
             )
             info = upgrade_info(info)
-        return cls(path, info, archive_path)
+        return cls(path, check_info(info, path / "run.json"), archive_path)
 
     @classmethod
     def create(
@@ -190,9 +196,11 @@ class RunFolder:
             raise RunError(f"{self.path}: {reason}, so it is not replaced; choose another out=")
         shutil.rmtree(self.path)
 
-    def pack(self, path: Path) -> Path:
-        """Write the run into one file, which `RunFolder.open` accepts like the folder, and return its path."""
-        return pack_folder(self.path, path, RUN_FILES_PATTERN)
+    def pack(self, path: Path, images: bool = True) -> Path:
+        """Write the run, or its files without samples, into one file, which `RunFolder.open` accepts; return it."""
+        if not images and self.kind == "slice":
+            raise RunError(f"{self.path}: is a slice, which shows its images; pack another run, or pack it with them")
+        return pack_folder(self.path, path, RUN_FILES_PATTERN, images)
 
     def default_output_path(self, name: str) -> Path:
         """Return the default path of an output file: in the run folder, or next to the packed file."""
@@ -213,8 +221,13 @@ class RunFolder:
     @property
     def settings_text(self) -> str:
         """The settings as YAML, with the present names."""
-        text = self.settings_path.read_text(encoding="utf-8")
+        text = read_text(self.settings_path)
         return _upgrade_settings(text, self.settings_path) if self._is_old else text
+
+    @property
+    def settings(self) -> Record[Any]:
+        """The settings by their names."""
+        return parse_settings(self.settings_text, self.settings_path)
 
     @property
     def _is_old(self) -> bool:
@@ -223,17 +236,20 @@ class RunFolder:
     @property
     def steps(self) -> list[int]:
         """The steps of the snapshots, in increasing order."""
-        return sorted(int(file.stem) for file in (self.path / "snapshots").glob("*.safetensors"))
+        names = [file.stem for file in (self.path / "snapshots").glob("*.safetensors")]
+        if wrong := [name for name in names if not re.fullmatch(r"[0-9]{8,18}", name)]:
+            raise RunError(f"{self.path}: has a snapshot {format_value(wrong[0])}, which is no step; {MAKE_AGAIN}")
+        return sorted(map(int, names))
 
     def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float | list[float]) -> None:
-        """Write the weights of the network at a step, with the training loss, the only entry: more have no fixed order.
+        """Write the weights of the network at a step, with the step and the training loss.
 
         Those of replicas are the stacked weights `(R, *shape)` and a list of R losses.
         """
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         (self.path / "snapshots").mkdir(exist_ok=True)
         path = self.path / "snapshots" / f"{step:08d}.safetensors"
-        write_bytes(path, _to_safetensors(arrays, {"loss": json.dumps(loss)}))
+        write_bytes(path, snapshot_bytes(arrays, step, loss))
 
     def read_snapshot(self, step: int, replica: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Return the weights and the training loss of a snapshot.
@@ -246,18 +262,28 @@ class RunFolder:
             RunError: if the snapshot is missing or damaged.
         """
         path = self.path / "snapshots" / f"{step:08d}.safetensors"
-        content = path.read_bytes() if path.is_file() else b""
-        try:
-            arrays = load_arrays(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            loss = json.loads(header["__metadata__"]["loss"])
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise RunError(f"{path}: is not a readable snapshot ({error}); {MAKE_AGAIN}") from None
+        arrays, loss = read_snapshot_file(path, step)
         if isinstance(loss, list):
             row = self.shown_replica if replica is None else replica
+            if row >= len(loss):
+                raise RunError(f"{path}: has {len(loss)} replicas, and no replica {row}; {MAKE_AGAIN}")
             arrays = {name: array[row] for name, array in arrays.items()}
             loss = loss[row]
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, loss
+
+    def load_weights(self, network: nn.Module, step: int, replica: int | None = None) -> float:
+        """Load the weights of a snapshot into a network, in place, and return the training loss.
+
+        Raises:
+            RunError: if the snapshot is missing or damaged, or is one of another network.
+        """
+        state, loss = self.read_snapshot(step, replica)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            cause = " ".join(str(error).split())[:300]
+            raise RunError(f"{self.path}: the snapshot of step {step} is none of its scene ({cause})") from None
+        return loss
 
     @property
     def shown_replica(self) -> int:
@@ -289,9 +315,11 @@ class RunFolder:
             if not path.exists():
                 held = ", ".join(sorted(file.stem for file in self.path.glob("*.parquet"))) or "none yet"
                 raise RunError(f"{path}: is missing; the tables of this {self.kind} are: {held}")
-            self._tables[name] = self._with_present_names(*read_table(path))
+            require_file_size(path)
+            columns, units = self._with_present_names(*read_table(path))
+            self._tables[name] = check_table(columns, path), units
         columns, units = self._tables[name]
-        return dict(columns), dict(units)
+        return Record(columns, str(self.path / f"{name}.parquet")), dict(units)
 
     def _with_present_names(self, columns: Arrays, units: dict[str, str]) -> tuple[Arrays, dict[str, str]]:
         if self._is_old:
@@ -313,7 +341,7 @@ class RunFolder:
     def write_cache(self, name: str, arrays: Arrays) -> None:
         """Write an intermediate result, so that an interrupted run need not compute it again."""
         (self.path / "cache").mkdir(exist_ok=True)
-        write_bytes(self.path / "cache" / f"{name}.safetensors", _to_safetensors(arrays))
+        write_bytes(self.path / "cache" / f"{name}.safetensors", to_safetensors(arrays))
 
     def read_cache(self, name: str) -> Arrays | None:
         """Return an intermediate result, or None if it does not exist."""
@@ -336,23 +364,27 @@ class RunFolder:
 
     def geometry(self) -> Arrays:
         """Return the arrays of `write_geometry`."""
-        arrays = self._read_arrays(self.path / "geometry.safetensors")
-        return {ARRAYS.get(name, name): array for name, array in arrays.items()} if self._is_old else arrays
+        path = self.path / "geometry.safetensors"
+        arrays = self._read_arrays(path)
+        if self._is_old:
+            arrays = {ARRAYS.get(name, name): array for name, array in arrays.items()}
+        return check_geometry(arrays, path)
 
     def write_images(self, arrays: Arrays) -> None:
         """Write samples of a measurement with their perturbations, by `<split>/<name>`."""
         self._write_arrays(self._images_path, arrays)
 
-    def images(self) -> Arrays:
+    def images(self) -> Record[NDArray[Any]]:
         """Return the arrays of `write_images`."""
-        return self._read_arrays(self._images_path)
+        return check_images(self._read_arrays(self._images_path), self._images_path)
 
     def _write_arrays(self, path: Path, arrays: Arrays) -> None:
-        write_bytes(path, _to_safetensors(arrays))
+        write_bytes(path, to_safetensors(arrays))
         self._arrays.pop(path, None)
 
     def _read_arrays(self, path: Path) -> Arrays:
         if path not in self._arrays:
+            require_file_size(path)
             try:
                 self._arrays[path] = load_arrays(path.read_bytes())
             except (OSError, SafetensorError) as error:
@@ -435,21 +467,12 @@ class RunFolder:
         return mesh
 
 
-def _to_safetensors(arrays: Arrays, metadata: dict[str, str] | None = None) -> bytes:
-    """Return the arrays as a safetensors file."""
-    # safetensors writes the bytes in memory order, so the arrays must be in C order.
-    return save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
-
-
 def _upgrade_settings(text: str, path: Path) -> str:
     """Return the settings of a run of version 0.1 as YAML with the present names."""
+    settings = dict(parse_settings(text, path))
     try:
-        # Version 0.1 wrote no aliases, by which a short text can grow without limit.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise yaml.YAMLError("it has aliases")
-        settings = yaml.safe_load(text)
         upgraded = upgrade_scene(settings) if "manifold" in settings else upgrade_config(settings)
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
     return str(yaml.safe_dump(upgraded, sort_keys=False))
 

@@ -124,7 +124,7 @@ def test_a_folder_with_other_files_is_never_changed(tmp_path: Path, force: bool)
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "cannot be read"), ('{"format": 99}', "reads formats up to 2"), ("[]", "format is None")],
+    [("{", "cannot be read"), ('{"format": 99}', "reads formats up to 2"), ("[]", "is no mapping")],
 )
 def test_an_invalid_run_file_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "run.json").write_text(content)

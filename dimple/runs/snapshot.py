@@ -1,0 +1,59 @@
+"""The file of a snapshot: the weights of a network with their step and training loss."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from dimple.errors import RunError, printable
+from dimple.runs.schema import MAKE_AGAIN, require_file_size
+from dimple.settings import format_value
+
+Loss = float | list[float]
+
+
+def to_safetensors(arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None) -> bytes:
+    """Return the arrays as a safetensors file."""
+    # safetensors writes the bytes in memory order, so the arrays must be in C order.
+    return save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
+
+
+def snapshot_bytes(state: Mapping[str, NDArray[Any]], step: int, loss: Loss) -> bytes:
+    """Return the file of a snapshot, with one entry of metadata: more have no fixed order."""
+    return to_safetensors(state, {"loss": json.dumps({"step": step, "loss": loss})})
+
+
+def read_snapshot_file(path: Path, step: int) -> tuple[dict[str, NDArray[Any]], Loss]:
+    """Return the weights and the loss of a snapshot.
+
+    Raises:
+        RunError: if the file is missing or damaged, is that of another step, or has weights that are not finite.
+    """
+    require_file_size(path)
+    content = path.read_bytes() if path.is_file() else b""
+    try:
+        arrays = load_arrays(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        entry = json.loads(header["__metadata__"]["loss"])
+        # Version 0.2 wrote the loss alone.
+        stored_step, loss = (entry["step"], entry["loss"]) if isinstance(entry, dict) else (step, entry)
+        losses = loss if isinstance(loss, list) else [loss]
+        if not losses or not all(type(one) in (int, float) and not math.isinf(one) for one in losses):
+            raise ValueError("its loss is no number")
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{path}: is not a readable snapshot ({error}); {MAKE_AGAIN}") from None
+    if stored_step != step:
+        raise RunError(f"{path}: is the snapshot of step {format_value(stored_step)}; {MAKE_AGAIN}")
+    for name, values in arrays.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise RunError(f"{path}: {printable(name)[:80]} holds nan or inf; {MAKE_AGAIN}")
+        if isinstance(loss, list) and values.shape[:1] != (len(loss),):
+            raise RunError(f"{path}: {printable(name)[:80]} has not one row for each of {len(loss)} losses")
+    return arrays, loss
