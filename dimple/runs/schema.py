@@ -326,7 +326,10 @@ def _problem_of_shape(name: str, arrays: Record[NDArray[Any]]) -> str:
     others = expected.get(name.partition("/")[0], ("",))
     if not all(other in arrays for other in others):
         return ""
-    shape = arrays["train"].shape if others == ("train",) else tuple(len(arrays[other]) for other in others)
+    # The origin of a slice of images is an image, and the train entry has one row for each sample.
+    first = arrays[others[0]]
+    rows = first.size if others[0] == "origin" else len(first)
+    shape = first.shape if others == ("train",) else (rows, len(arrays["low"]))
     return "" if values.shape == shape else f"has shape {values.shape}, and not {shape}"
 
 

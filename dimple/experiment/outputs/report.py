@@ -19,6 +19,7 @@ from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
 from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
+from dimple.networks.load import IMPORTED_MODELS
 from dimple.networks.module_network import FACTORIES
 from dimple.progress import show_progress
 from dimple.protocols import Progress
@@ -124,11 +125,11 @@ def _read_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
         RunError: if it is no configuration, or names code of a file that was not allowed.
     """
     config = _read_settings(run, ProbeConfig)
-    if ":" in config.model and config.model not in FACTORIES:
+    if ":" in config.model and config.model not in FACTORIES.keys() | IMPORTED_MODELS:
         file = f"{config.model.partition(':')[0]}.py"
         raise RunError(
             f"{run.path}: measures {format_value(config.model)}, which is code that was not allowed; to trust and run "
-            f"it, call dimple.allow_code({file!r}), or give --allow-code {file}"
+            f"it, call dimple.allow_code({file!r}), give --allow-code {file}, or measure again"
         )
     return config, dict(run.settings["checksums"])
 
