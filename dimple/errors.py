@@ -9,7 +9,7 @@ from typing import final
 
 # Of a message: a file of a stranger may hold a hundred thousand mistakes, or a word of a million letters.
 MAX_SENTENCES = 20
-MAX_LETTERS = 2000
+MAX_LETTERS = 1900
 
 
 class DimpleError(Exception):

@@ -31,6 +31,8 @@ T = TypeVar("T")
 # Numbers beyond these, other than 0, overflow or vanish in the computations with them.
 SMALLEST = 1e-30
 LARGEST = 1e30
+# The folders of an absolute path, up to its last name; an address of the network is none.
+_FOLDERS_PATTERN = re.compile(r"(?<![\w./~-])(?:/|~/|[A-Za-z]:\\)(?!/)(?:[^/\\\s'\",;:<>]+[/\\])+")
 
 
 def _require_usual_size(value: float) -> float:
@@ -218,6 +220,13 @@ def _describe_problem(value: Any, error: ValidationError) -> str:
     return f"is {format_value(invalid)}; it {rule if rule.startswith('must') else 'must hold: ' + rule}"
 
 
+def describe_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the place of the first mistake in a value, such as `summary.steps`, and a sentence about it."""
+    first = error.errors(include_url=False)[0]
+    place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"]).removeprefix(".")
+    return format_value(place)[1:-1], _describe_problem(first["input"], error)
+
+
 def format_value(value: object) -> str:
     """Return `value` as text for an error: one line of at most 80 characters without control characters.
 
@@ -242,6 +251,16 @@ def closest_word(word: str, known: Iterable[str]) -> str | None:
 def expand_home(path: Path | str) -> Path:
     """Return a path with the home folder for a leading tilde, which only a shell would replace."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
+
+
+def without_folders(text: str) -> str:
+    """Return a text with the last name of each absolute path, whose folders are nobody else's business.
+
+    Example:
+        >>> without_folders("dimple probe --data npz:/home/me/data/x.npz --out runs/x")
+        'dimple probe --data npz:x.npz --out runs/x'
+    """
+    return _FOLDERS_PATTERN.sub("", text)
 
 
 def suggest_word(word: str, known: Iterable[str], otherwise: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import yaml
 from torch import nn
 
 from dimple.columns import describe_column
@@ -151,11 +150,11 @@ class Run(RunFolder):
         if step not in self.steps:
             raise RunError(f"{self.path}: has no snapshot of step {step}; choose from {self.steps}")
         # The scene of a run is that of the replica it shows; the file has the number of all.
-        count = yaml.safe_load(self.settings_text).get("replicas", 1)
+        count = self.settings.get("replicas", 1)
         if replica is not None and not 0 <= replica < count:
             raise RunError(f"{self.path}: has no replica {replica}; it has {count}, numbered from 0")
         network = self.scene.build_network(self.sample_shape, len(self.class_names))
-        network.load_state_dict(self.read_snapshot(step, replica)[0])
+        self.load_weights(network, step, replica)
         return freeze(network).double()
 
     @property

@@ -63,6 +63,10 @@ MODELS: dict[str, BuiltinModel] = {
 }
 
 
+# The names of the user's own networks that this process has imported, since it was told to.
+IMPORTED_MODELS: set[str] = set()
+
+
 def build_model(name: str, generator: torch.Generator | None = None) -> nn.Module:
     """Build an untrained network for images in [0, 1]; normalization of the images, if any, is part of it.
 
@@ -175,7 +179,9 @@ def _import_model(name: str) -> nn.Module:
                 raise UsageError(
                     f"model {format_value(name)}: {module_name} has no {attribute!r}; give one of its attributes"
                 )
-        return call_factory(name, value)
+        network = call_factory(name, value)
+    IMPORTED_MODELS.add(name)
+    return network
 
 
 def call_factory(name: str, value: Any) -> nn.Module:

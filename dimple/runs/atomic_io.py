@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dimple.errors import RunError
+from dimple.errors import RunError, printable
+from dimple.limits import require_memory
 from dimple.runs.lock import owner_mark, remove_abandoned
 from dimple.runs.manifest import Checksum, append_checksum, find_manifest
 
@@ -187,11 +188,14 @@ def read_table(
     """
     try:
         # pq.read_table loads pandas, which takes half a second.
-        table = pq.ParquetFile(pa.BufferReader(read(path))).read()
+        file = pq.ParquetFile(pa.BufferReader(read(path)))
+        size = 16.0 * file.metadata.num_rows * file.metadata.num_columns
+        require_memory(size, f"{path}: has {file.metadata.num_rows} rows", RunError)
+        table = file.read()
+        columns = {name: _to_numpy(table.column(name)) for name in table.column_names}
+        units = {field.name: printable((field.metadata or {}).get(b"unit", b"").decode()) for field in table.schema}
     except RunError:
         raise
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{path}: is not a readable table ({error}); make the run again with force=True") from error
-    columns = {name: _to_numpy(table.column(name)) for name in table.column_names}
-    units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in table.schema}
     return columns, units

@@ -8,19 +8,15 @@ import yaml
 from dimple.errors import RunError
 from dimple.renamed import new_column, new_value, upgrade_config, upgrade_scene, upgrade_units
 from dimple.runs.mesh_arrays import Arrays
-
-MAKE_AGAIN = "make the run again with force=True"
+from dimple.runs.schema import MAKE_AGAIN, parse_settings
 
 
 def upgrade_settings(text: str, path: Path) -> str:
     """Return the settings of a run of version 0.1 as YAML with the present names."""
+    settings = dict(parse_settings(text, path))
     try:
-        # Version 0.1 wrote no aliases, by which a short text can grow without limit.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise yaml.YAMLError("it has aliases")
-        settings = yaml.safe_load(text)
         upgraded = upgrade_scene(settings) if "manifold" in settings else upgrade_config(settings)
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{path}: is not readable ({error}); {MAKE_AGAIN}") from None
     return str(yaml.safe_dump(upgraded, sort_keys=False))
 

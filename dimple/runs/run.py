@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,16 +14,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
-from torch import Tensor
+from torch import Tensor, nn
 
 from dimple.boundary.affine_slice import AffineSlice
 from dimple.errors import DivergedError, RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.locations import require_free_folder, require_run, run_path
-from dimple.renamed import (
-    ARRAYS,
-    upgrade_info,
-)
+from dimple.renamed import ARRAYS, upgrade_info
 from dimple.runs.archive import pack_folder, unpack
 from dimple.runs.atomic_io import make_folder, read_table, write_bytes, write_json, write_table
 from dimple.runs.files import (
@@ -36,8 +34,23 @@ from dimple.runs.files import (
 from dimple.runs.lock import lock_folder, unlock_folder
 from dimple.runs.manifest import MANIFEST, Manifest, is_manifest, manifest_text
 from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
-from dimple.runs.old_format import MAKE_AGAIN, upgrade_settings, upgrade_table
+from dimple.runs.old_format import upgrade_settings, upgrade_table
 from dimple.runs.safetensors_io import read_metadata, to_safetensors
+from dimple.runs.schema import (
+    MAKE_AGAIN,
+    MAX_INFO_BYTES,
+    MAX_SETTINGS_BYTES,
+    Record,
+    check_geometry,
+    check_images,
+    check_info,
+    check_table,
+    parse_info,
+    parse_settings,
+    require_file_size,
+)
+from dimple.runs.snapshot import parse_snapshot, snapshot_bytes
+from dimple.settings import format_value
 
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
@@ -86,13 +99,14 @@ class RunFolder:
         if archive_path is not None:
             path = unpack(archive_path)
         try:
-            info = json.loads(Manifest(path).read_bytes(path / "run.json"))
-        except RunError:
-            raise
-        except (OSError, ValueError) as error:
+            require_file_size(path / "run.json", MAX_INFO_BYTES)
+            info = parse_info(Manifest(path).read_bytes(path / "run.json"), path / "run.json")
+        except OSError as error:
+            if isinstance(error, RunError):
+                raise
             raise RunError(f"{path / 'run.json'}: cannot be read ({error}); {MAKE_AGAIN}") from None
-        version = info.get("format") if isinstance(info, dict) else None
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        version = info.get("format")
+        if type(version) is not int or not OLD_FORMAT <= version <= FORMAT_VERSION:
             raise RunError(
                 f"{path / 'run.json'}: format is {version!r}; this version of dimple reads formats up to "
                 f"{FORMAT_VERSION}: update dimple"
@@ -105,7 +119,7 @@ class RunFolder:
                 stacklevel=1,
             )
             info = upgrade_info(info)
-        return cls(path, info, archive_path)
+        return cls(path, check_info(info, path / "run.json"), archive_path)
 
     @classmethod
     def create(
@@ -210,9 +224,11 @@ class RunFolder:
         unlock_folder(self.path)
         self.path.rmdir()
 
-    def pack(self, path: Path) -> Path:
-        """Write the run into one file, which `RunFolder.open` accepts like the folder, and return its path."""
-        return pack_folder(self.path, path)
+    def pack(self, path: Path, images: bool = True) -> Path:
+        """Write the run, or its files without samples, into one file, which `RunFolder.open` accepts; return it."""
+        if not images and self.kind == "slice":
+            raise RunError(f"{self.path}: is a slice, which shows its images; pack another run, or pack it with them")
+        return pack_folder(self.path, path, images)
 
     def default_output_path(self, name: str) -> Path:
         """Return the default path of an output file: in the run folder, or next to the packed file."""
@@ -231,6 +247,7 @@ class RunFolder:
             RunError: if it is not as the run wrote it.
             OSError: if it cannot be read.
         """
+        require_file_size(path)
         inner = self.path / SLICE_FOLDER
         return (Manifest(inner) if path.is_relative_to(inner) else self._manifest).read_bytes(path)
 
@@ -243,8 +260,20 @@ class RunFolder:
     @property
     def settings_text(self) -> str:
         """The settings as YAML, with the present names."""
-        text = self.read_bytes(self.settings_path).decode()
-        return upgrade_settings(text, self.settings_path) if self._is_old else text
+        path = self.settings_path
+        require_file_size(path, MAX_SETTINGS_BYTES)
+        try:
+            text = self.read_bytes(path).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            if isinstance(error, RunError):
+                raise
+            raise RunError(f"{path}: cannot be read ({error}); {MAKE_AGAIN}") from None
+        return upgrade_settings(text, path) if self._is_old else text
+
+    @property
+    def settings(self) -> Record[Any]:
+        """The settings by their names."""
+        return parse_settings(self.settings_text, self.settings_path)
 
     @property
     def _is_old(self) -> bool:
@@ -253,16 +282,19 @@ class RunFolder:
     @property
     def steps(self) -> list[int]:
         """The steps of the snapshots, in increasing order."""
-        return sorted(int(file.stem) for file in (self.path / "snapshots").glob("*.safetensors"))
+        names = [file.stem for file in (self.path / "snapshots").glob("*.safetensors")]
+        if wrong := [name for name in names if not re.fullmatch(r"[0-9]{8,18}", name)]:
+            raise RunError(f"{self.path}: has a snapshot {format_value(wrong[0])}, which is no step; {MAKE_AGAIN}")
+        return sorted(map(int, names))
 
     def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float | list[float]) -> None:
-        """Write the weights of the network at a step, with the training loss, the only entry: more have no fixed order.
+        """Write the weights of the network at a step, with the step and the training loss.
 
         Those of replicas are the stacked weights `(R, *shape)` and a list of R losses.
         """
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         path = make_folder(self.path / "snapshots") / f"{step:08d}.safetensors"
-        write_bytes(path, to_safetensors(arrays, {"loss": json.dumps(loss)}))
+        write_bytes(path, snapshot_bytes(arrays, step, loss))
 
     def read_snapshot(self, step: int, replica: int | None = None) -> tuple[dict[str, Tensor], float]:
         """Return the weights and the training loss of a snapshot.
@@ -275,17 +307,28 @@ class RunFolder:
             RunError: if the snapshot is missing or damaged.
         """
         path = self.path / "snapshots" / f"{step:08d}.safetensors"
-        content = self.read_bytes(path) if path.is_file() else b""
-        try:
-            arrays = load_arrays(content)
-            loss = json.loads(read_metadata(content)["loss"])
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise RunError(f"{path}: is not a readable snapshot ({error}); {MAKE_AGAIN}") from None
+        arrays, loss = parse_snapshot(self.read_bytes(path) if path.is_file() else b"", path, step)
         if isinstance(loss, list):
             row = self.shown_replica if replica is None else replica
+            if row >= len(loss):
+                raise RunError(f"{path}: has {len(loss)} replicas, and no replica {row}; {MAKE_AGAIN}")
             arrays = {name: array[row] for name, array in arrays.items()}
             loss = loss[row]
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, loss
+
+    def load_weights(self, network: nn.Module, step: int, replica: int | None = None) -> float:
+        """Load the weights of a snapshot into a network, in place, and return the training loss.
+
+        Raises:
+            RunError: if the snapshot is missing or damaged, or is one of another network.
+        """
+        state, loss = self.read_snapshot(step, replica)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            cause = " ".join(str(error).split())[:300]
+            raise RunError(f"{self.path}: the snapshot of step {step} is none of its scene ({cause})") from None
+        return loss
 
     @property
     def shown_replica(self) -> int:
@@ -322,9 +365,9 @@ class RunFolder:
                 columns, units = upgrade_table(columns, units)
             for values in columns.values():
                 values.flags.writeable = False
-            self._tables[name] = columns, units
+            self._tables[name] = check_table(columns, path), units
         columns, units = self._tables[name]
-        return dict(columns), dict(units)
+        return Record(columns, str(self.path / f"{name}.parquet")), dict(units)
 
     def columns(self, name: str) -> Arrays:
         """Return the columns of a table, such as metrics, points or measurements."""
@@ -378,16 +421,19 @@ class RunFolder:
 
     def geometry(self) -> Arrays:
         """Return the arrays of `write_geometry`."""
-        arrays = self._read_arrays(self.path / "geometry.safetensors")
-        return {ARRAYS.get(name, name): array for name, array in arrays.items()} if self._is_old else arrays
+        path = self.path / "geometry.safetensors"
+        arrays = self._read_arrays(path)
+        if self._is_old:
+            arrays = {ARRAYS.get(name, name): array for name, array in arrays.items()}
+        return check_geometry(arrays, path)
 
     def write_images(self, arrays: Arrays) -> None:
         """Write samples of a measurement with their perturbations, by `<split>/<name>`."""
         self._write_arrays(self._images_path, arrays)
 
-    def images(self) -> Arrays:
+    def images(self) -> Record[NDArray[Any]]:
         """Return the arrays of `write_images`."""
-        return self._read_arrays(self._images_path)
+        return check_images(self._read_arrays(self._images_path), self._images_path)
 
     def _write_arrays(self, path: Path, arrays: Arrays) -> None:
         write_bytes(path, to_safetensors(arrays))

@@ -213,7 +213,8 @@ def write_old_measurement(path: Path) -> Path:
         "summary": {"rows": rows, "units": units},
     }
     write_json(path / "run.json", info)
-    write_table(path / "measurements.parquet", {"margin_masked": np.array([True])}, {"margin_masked": "share"})
+    columns = {name: np.array([0]) for name in ("step", "label", "prediction")} | {"margin_masked": np.array([True])}
+    write_table(path / "measurements.parquet", columns, {"margin_masked": "share"})
     quantiles = {"figure": np.array(["gap", "on_ratio"]), "unit": np.array(["score", "ratio to the free margin"])}
     write_table(path / "quantiles.parquet", quantiles, {})
     save_file({"test/image": np.ones((1, 1, 2, 2), np.float32)}, path / "pictures.safetensors")
@@ -353,7 +354,7 @@ def test_a_measurement_has_the_present_names(measurement: RunFolder) -> None:
     assert measurement.has_images and measurement.images()["test/image"].shape == (1, 1, 2, 2)
     columns, units = measurement.read_table("measurements")
     assert columns["margin_multiple_minima"].tolist() == [True]
-    assert units == {"margin_multiple_minima": "fraction"}
+    assert units["margin_multiple_minima"] == "fraction"
     quantiles, _ = measurement.read_table("quantiles")
     assert quantiles["statistic"].tolist() == ["logit_margin", "margin_on_ratio"]
     assert quantiles["unit"].tolist() == ["score", "x free margin"]

@@ -124,7 +124,7 @@ def test_a_folder_with_other_files_is_never_changed(tmp_path: Path, force: bool)
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "cannot be read"), ('{"format": 99}', "reads formats up to 2"), ("[]", "format is None")],
+    [("{", "cannot be read"), ('{"format": 99}', "reads formats up to 2"), ("[]", "is no mapping")],
 )
 def test_an_invalid_run_file_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "run.json").write_text(content)
@@ -142,6 +142,7 @@ def test_a_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
     else:
         file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(
-        RunError, match=r"00000003\.safetensors: (is not a readable snapshot|has 107 bytes, and the run wrote 112)"
+        RunError,
+        match=r"00000003\.safetensors: (is not a readable snapshot|has [0-9]+ bytes, and the run wrote)",
     ):
         run.read_snapshot(3)

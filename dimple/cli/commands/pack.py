@@ -18,6 +18,10 @@ def pack(
             "--out", "-o", metavar="FILE", help="File to write, .dimple.  [default: the name of the folder, next to it]"
         ),
     ] = None,
+    no_images: Annotated[
+        bool,
+        typer.Option("--no-images", help="File without the stored samples, pages and films."),
+    ] = False,
 ) -> None:
     """Pack a run into one file.
 
@@ -26,7 +30,7 @@ def pack(
     require_runs(run)
     from dimple import experiment
 
-    typer.echo(str(experiment.pack(run, out)))
+    typer.echo(str(experiment.pack(run, out, images=not no_images)))
 
 
 def check(

@@ -9,12 +9,13 @@ from dimple.runs.files import FilesCheck, check_files
 from dimple.settings import expand_home
 
 
-def pack(path: Path | str, out: Path | str | None = None) -> Path:
+def pack(path: Path | str, out: Path | str | None = None, images: bool = True) -> Path:
     """Write a run, simulated or measured, into one file, for sending or for opening with napari.
 
     Args:
         path: the run folder.
         out: the file, whose name ends in `.dimple`; None for a file next to the folder, with the folder's name.
+        images: pack the stored samples, and the pages and films that show some.
 
     Returns:
         The file.
@@ -32,7 +33,7 @@ def pack(path: Path | str, out: Path | str | None = None) -> Path:
     target = expand_home(out) if out is not None else folder.with_name(folder.name + ARCHIVE_SUFFIX)
     if target.suffix != ARCHIVE_SUFFIX:
         raise UsageError(f"{target}: the suffix is {target.suffix or 'missing'}; a packed run ends in {ARCHIVE_SUFFIX}")
-    return run.pack(target)
+    return run.pack(target, images)
 
 
 def check(path: Path | str) -> FilesCheck:

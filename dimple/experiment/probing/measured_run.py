@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import PreparedClassifier
+from dimple.errors import RunError
 from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.probing.report_images import select_extreme_rows
 from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, select_image_rows
@@ -24,6 +25,7 @@ from dimple.probes import Cost, Probe, ProbeResult, run_probes
 from dimple.probes.base import batch_limit
 from dimple.protocols import Progress, TangentField
 from dimple.runs.atomic_io import write_table
+from dimple.runs.schema import Record
 from dimple.stats.aggregate import aggregate_units
 from dimple.tensors import Box, apply_in_chunks, chunks, map_chunks
 from dimple.views.report.html import run_cost
@@ -190,8 +192,7 @@ def write_measurements(run: Run, steps: Sequence[tuple[int, Measurement]], step_
 
 def is_measured_in_memory(run: Run) -> bool:
     """Return whether a run was written by `measure`, from a model in memory."""
-    settings = yaml.safe_load(run.settings_text)
-    return isinstance(settings, dict) and settings.get("measured") == "in memory"
+    return run.settings.get("measured") == "in memory"
 
 
 def write_report_of_measured_run(run: Run, path: Path) -> Path:
@@ -214,17 +215,26 @@ def write_report_of_measured_run(run: Run, path: Path) -> Path:
 
 
 def _describe_bounds(run: Run) -> str:
-    bounds = yaml.safe_load(run.settings_text)["bounds"]
-    return "none" if bounds is None else str(Box(*bounds))
+    bounds = _bounds(run)
+    return "none" if bounds is None else str(bounds)
+
+
+def _bounds(run: Run) -> Box | None:
+    bounds = run.settings["bounds"]
+    try:
+        return None if bounds is None else Box(*bounds)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RunError(f"{run.settings_path}: bounds is no pair of low and high ({error})") from None
 
 
 def _stored_images(run: Run, table: Arrays) -> list[PerturbedImage]:
     """Return the stored images of smallest and of largest margins, with their values scaled to [0, 1]."""
     if not run.has_images:
         return []
-    images = {name.removeprefix(f"{SPLIT}/"): values for name, values in run.images().items()}
-    bounds = yaml.safe_load(run.settings_text)["bounds"]
-    low, high = (images["image"].min(), images["image"].max()) if bounds is None else Box(*bounds).range
+    stored = run.images()
+    images = Record({name.removeprefix(f"{SPLIT}/"): values for name, values in stored.items()}, stored.place)
+    bounds = _bounds(run)
+    low, high = (images["image"].min(), images["image"].max()) if bounds is None else bounds.range
     span = float(high - low) or 1.0
     margin = table["margin" if "margin" in table else "margin_unbounded"]
     place = {int(index): row for row, index in enumerate(images["index"].tolist())}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from dimple.runs.atomic_io import atomic_replace
+from dimple.views.charts.matplotlib_svg import without_formulas
 from dimple.views.style.colors import (
     BACKGROUND_COLOR,
     CLASS_COLORS,
@@ -52,6 +53,7 @@ class ErrorSweep:
     expected_slope: float | None
 
 
+@without_formulas
 def write_error_sweeps(title: str, sweeps: Sequence[ErrorSweep], null: tuple[float, float, float], path: Path) -> None:
     """Draw the sweeps, two in a row, and write them as a PNG.
 

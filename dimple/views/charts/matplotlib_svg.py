@@ -1,12 +1,13 @@
 """Charts as SVG elements of a page, in its light or dark colors, and the common style of all matplotlib charts."""
 
+import functools
 import hashlib
 import io
 import math
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from markupsafe import Markup
@@ -51,6 +52,24 @@ CSS_COLOR_NAMES |= {CLASS_COLORS[0]: "class0", CLASS_COLORS[1]: "class1"}
 CSS_COLOR_NAMES |= {color: f"line{index}" for index, color in enumerate(LINE_COLORS) if color != FOREGROUND_COLOR}
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def without_formulas(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw with texts as they are: a name with dollar signs is no formula, and may be none that can be typeset."""
+
+    @functools.wraps(draw)
+    def draw_plainly(*args: P.args, **kwargs: P.kwargs) -> R:
+        from matplotlib import rc_context
+
+        with rc_context({"text.parse_math": False}):
+            return draw(*args, **kwargs)
+
+    return draw_plainly
+
+
+@without_formulas
 def render_svg(draw: Callable[["Axes"], None], size: tuple[float, float] = FIGURE_SIZE_INCHES) -> Markup:
     """Return a chart as an SVG element for a page whose style sheet defines the colors.
 

@@ -11,12 +11,14 @@ from dimple.errors import UsageError
 from dimple.tensors import chunks
 from dimple.views.charts.charts_by_unit import MAX_CURVES_PER_CHART
 from dimple.views.charts.distributions import is_distance, make_cdf_drawer
+from dimple.views.charts.matplotlib_svg import without_formulas
 
 # A matplotlib figure; matplotlib is imported only where something is drawn.
 NotebookFigure: TypeAlias = Any
 PANEL_SIZE_INCHES = (5.2, 3.4)
 
 
+@without_formulas
 def draw_distributions(
     columns: Mapping[str, NDArray[Any]], units: Mapping[str, str], names: Sequence[str] | None = None
 ) -> NotebookFigure:

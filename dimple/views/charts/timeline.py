@@ -19,6 +19,7 @@ from dimple.views.charts.matplotlib_svg import (
     set_log_axis,
     set_step_axis,
     style_axes,
+    without_formulas,
 )
 from dimple.views.content.frame import Chart, FloatArray, Timeline
 from dimple.views.style.colors import BACKGROUND_COLOR, MUTED_COLOR, to_hex
@@ -62,6 +63,7 @@ class TimelineImage:
         return picture
 
 
+@without_formulas
 def plot_timeline(
     timeline: Timeline, size: tuple[int, int], scale: float = 1.0, stacked: bool = False
 ) -> TimelineImage:

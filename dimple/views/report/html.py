@@ -4,6 +4,7 @@ import base64
 import functools
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
+from dimple.errors import printable
 from dimple.runs.atomic_io import write_bytes
 from dimple.runs.run import RunFolder
+from dimple.settings import without_folders
 
 if TYPE_CHECKING:
     import jinja2
@@ -34,9 +37,17 @@ def template_environment() -> "jinja2.Environment":
     return jinja2.Environment(
         loader=jinja2.PackageLoader("dimple.views", "templates"),
         autoescape=True,
+        finalize=_clean,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+
+
+def _clean(value: Any) -> Any:
+    """Return a value of a page without control characters and without folders of this machine."""
+    if not isinstance(value, str) or isinstance(value, Markup) or re.match(r"data:\w+/", value):
+        return value
+    return without_folders(printable(value))
 
 
 def write_page(path: Path | str, template: str, values: Mapping[str, Any]) -> Path:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, final
 
-import yaml
 from numpy.typing import NDArray
 
 from dimple.runs.run import RunFolder
@@ -73,7 +72,7 @@ def summarize_run(run: RunFolder) -> RunSummary:
         subtitle=run_subtitle(run, summary),
         results=summary,
         phases=_describe_phase_dates(summary, series[""]["step"].tolist()) if "cling_step" in summary else {},
-        settings=flatten_settings(yaml.safe_load(run.settings_text)),
+        settings=flatten_settings(run.settings),
         environment={**info.get("versions", {}), "device": str(info.get("device", ""))},
         statistics=statistics,
         series=series,

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dimple.errors import printable
 from dimple.runs.run import RunFolder
 from dimple.views.content.frame import Frame
 from dimple.views.content.run_header import describe_conditions, describe_verdict, run_subtitle, slice_note
@@ -95,4 +96,5 @@ def _encode_json(data: dict[str, Any]) -> str:
         >>> "</script>" in _encode_json({"name": "</script>"})
         False
     """
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return printable(text).replace("<", "\\u003c")
