@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dimple.attacks.projections import dual_norm
 from dimple.boundary.boundary import Boundary
+from dimple.boundary.root_finding import find_roots
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Positive, settings
@@ -16,8 +17,12 @@ from dimple.tensors import norm as norm_of
 from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, trace_affine_graph
 from dimple.verification.linear_bounds import InputRegion, compute_linear_bounds
 
-# Largest number of radii that are tried for one sample; every third trial halves the bracket.
-MAX_TRIALS = 60
+# Largest number of times that a radius is doubled or halved, until one is certified and another is not.
+MAX_DOUBLINGS = 60
+# Largest number of radii that are tried between the two.
+MAX_STEPS = 40
+# Stands for a bound of 0 that is on the side of the radii that are not certified.
+TINY = 1e-300
 # Allowance for rounding of the scores, in units of the sample's precision times the largest score.
 ROUNDING_ULPS = 100
 
@@ -101,14 +106,14 @@ def certified_radius(
     chunk_size = MAX_CHUNK_ENTRIES // (width * (width if use_crown else graph.num_classes))
     radii = []
     for part in chunks(len(x), max(1, min(256, chunk_size))):
-        bracket = _RadiusBracket(graph, flatten(x[part]).double(), y[part], norm, bounds, slack[part], use_crown)
-        radii.append(bracket.shrink(tolerance))
+        balls = _Balls(graph, flatten(x[part]).double(), y[part], norm, bounds, slack[part], use_crown)
+        radii.append(balls.certified_radius(tolerance))
     return torch.cat(radii)
 
 
 @final
-class _RadiusBracket:
-    """Brackets of the radius for samples: a certified radius, one that is not certified, and the bounds at both."""
+class _Balls:
+    """The balls around samples, and bounds of the logit margin in them."""
 
     def __init__(
         self, graph: AffineGraph, x: Tensor, y: Tensor, norm: str, bounds: Box | None, slack: Tensor, use_crown: bool
@@ -123,12 +128,8 @@ class _RadiusBracket:
         others = torch.arange(graph.num_classes, device=x.device).expand(len(x), -1)
         others = others[others != y[:, None]].reshape(len(x), -1)
         self.specification = eye[y][:, None] - eye[others]
-        self.low = torch.zeros_like(slack)
-        self.low_logit_margin = self.logit_margin_lower_bound(torch.arange(len(x), device=x.device), self.low)
-        self.high = torch.full_like(slack, math.inf)
-        self.high_logit_margin = torch.zeros_like(slack)
 
-    def logit_margin_lower_bound(self, samples: Tensor, radius: Tensor) -> Tensor:
+    def lower_bound(self, samples: Tensor, radius: Tensor) -> Tensor:
         """Return a lower bound of the logit margin of some samples within the radii, minus the slack, `(B,)`."""
         region = InputRegion.from_ball(self.x[samples], radius, self.norm, self.bounds)
         bounds = compute_linear_bounds(self.graph, region, use_crown=self.use_crown)
@@ -143,37 +144,43 @@ class _RadiusBracket:
         radii = (logit_margins / dual_norm(slopes, self.norm)).amin(1)
         return torch.where(torch.isfinite(radii) & (radii > 0), radii, 1.0)
 
-    def shrink(self, tolerance: float) -> Tensor:
-        """Narrow every bracket to the relative tolerance, and return the certified radii."""
-        trial = self.initial_radius()
+    def certified_radius(self, tolerance: float) -> Tensor:
+        """Return the certified radii: brackets by doubling or halving the radius, and then the roots of the bounds."""
+        rows = torch.arange(len(self.x), device=self.x.device)
+        certified = torch.zeros_like(self.slack)
+        certified_value = self.lower_bound(rows, certified)
+        failed = torch.full_like(self.slack, math.inf)
+        failed_value = torch.zeros_like(self.slack)
         # A ball of this radius contains the box: larger ones contain no further inputs.
-        max_radius = torch.full_like(trial, math.inf)
+        max_radius = torch.full_like(self.slack, math.inf)
         if self.bounds is not None:
             max_radius = norm_of(torch.maximum(self.x - self.bounds.low, self.bounds.high - self.x), self.norm)
-        active = torch.nonzero(self.low_logit_margin > 0).squeeze(1)
-        for number in range(MAX_TRIALS):
+        trial = self.initial_radius()
+        active = rows[certified_value > 0]
+        for _ in range(MAX_DOUBLINGS):
             if len(active) == 0:
                 break
             radius = trial[active]
-            logit_margin = self.logit_margin_lower_bound(active, radius)
-            certified = logit_margin > 0
-            self.low[active[certified]] = radius[certified]
-            self.low_logit_margin[active[certified]] = logit_margin[certified]
-            self.high[active[~certified]] = radius[~certified]
-            self.high_logit_margin[active[~certified]] = logit_margin[~certified]
-            everywhere = certified & (radius >= max_radius[active])
-            self.low[active[everywhere]] = math.inf
-            narrow = self.high[active] - self.low[active] <= tolerance * self.high[active]
-            active = active[~(everywhere | narrow & torch.isfinite(self.high[active]))]
-            trial[active] = self.next_radius(active, bisect=number % 3 == 2)
-        return self.low
+            value = self.lower_bound(active, radius)
+            holds = value > 0
+            certified[active[holds]] = radius[holds]
+            certified_value[active[holds]] = value[holds]
+            failed[active[~holds]] = radius[~holds]
+            failed_value[active[~holds]] = value[~holds]
+            trial[active] = torch.where(holds, 2 * radius, radius / 2)
+            everywhere = holds & (radius >= max_radius[active])
+            certified[active[everywhere]] = math.inf
+            active = active[~everywhere & ((certified[active] == 0) | torch.isinf(failed[active]))]
+        rows = torch.nonzero((certified > 0) & torch.isfinite(certified) & torch.isfinite(failed)).squeeze(1)
+        low, high = certified[rows], failed[rows]
 
-    def next_radius(self, active: Tensor, bisect: bool) -> Tensor:
-        """Return the next radius: twice the certified one until a radius fails, then by the secant or bisection."""
-        low = self.low[active]
-        high = self.high[active]
-        fraction = self.low_logit_margin[active] / (self.low_logit_margin[active] - self.high_logit_margin[active])
-        fraction = torch.full_like(fraction, 0.5) if bisect else fraction.clamp(0.05, 0.95)
-        # At large radii the bounds fall faster than linearly: secant steps from the sample itself would be too small.
-        fraction = torch.where(low > 0, fraction, fraction.clamp(min=0.4))
-        return torch.where(torch.isinf(high), 2 * low, low + fraction * (high - low))
+        def lack(among: Tensor, position: Tensor) -> Tensor:
+            """Return the negative bounds, of which those of 0 prove nothing."""
+            value = self.lower_bound(rows[among], high[among] - position * (high - low)[among])
+            return torch.where(value == 0, TINY, -value)
+
+        near = torch.where(failed_value[rows] == 0, TINY, -failed_value[rows])
+        # The bracket is half as wide as its higher radius, or as wide as its lower one.
+        roots = find_roots(lack, near, -certified_value[rows], MAX_STEPS, tolerance / 10)
+        certified[rows] = high - roots.far * (high - low)
+        return certified
