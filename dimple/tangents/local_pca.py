@@ -19,6 +19,7 @@ from dimple.tangents.base import (
 )
 from dimple.tangents.neighbors import NearestNeighbors, limit_to_one_thread
 from dimple.tangents.quadratic_fit import fit_quadratic, quadratic_coefficient_count
+from dimple.tangents.unresolved import Heights, describe_heights, unresolved_angle
 
 # Weight of a neighbor whose distance is u times the radius of the neighborhood.
 KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -26,8 +27,8 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
     "tricube": lambda u: (1 - u.clamp(max=1) ** 3) ** 3,
     "gaussian": lambda u: torch.exp(-2 * u * u),
 }
-# Points of the cloud that determine its dimension where none is given.
-DIMENSION_SAMPLE_POINTS = 256
+# Points of the cloud that determine its noise, and its dimension where none is given.
+SELECTED_POINTS = 256
 # Size of the neighborhoods that are processed together: they are read four times and should stay in the cache.
 CHUNK_BYTES = 2**21
 # Neighbors for each direction from which subspace iteration is used instead of a full decomposition.
@@ -40,9 +41,11 @@ class LocalPCA:
 
     Each estimate has an expected angle error, computed from its own spectrum: sqrt(sum l_i l_j / (k (l_i - l_j)^2))
     over tangent i and normal j. Curvature, noise and a wrong dimension all enter through the variances l_j, which are
-    zero for a flat neighborhood without noise. An estimate is reliable where this error is at most `tolerance`, more
-    than d neighbors have a weight, and the distance of the sample from their mean is at most twice their root mean
-    square distance from it.
+    zero for a flat neighborhood without noise. To it is added the angle of slopes that the neighborhood is too wide to
+    resolve, where the heights of close neighbors above the plane are too similar for noise (`unresolved_angle`). Waves
+    with fewer than three points a length cannot be told from noise. An estimate is reliable where this error is at most
+    `tolerance`, more than d neighbors have a weight, and the distance of the sample from their mean is at most twice
+    their root mean square distance from it.
 
     Args:
         cloud: `(N, *shape)` points of the data manifold, for example training images.
@@ -108,13 +111,25 @@ class LocalPCA:
         """The dimension d as given, or from the widest eigengap of the mean spectrum at evenly chosen cloud points."""
         if self._requested_dim is not None:
             return self._requested_dim
-        points = self.neighbor_search.points
-        selected = points[:: max(1, len(points) // DIMENSION_SAMPLE_POINTS)][:DIMENSION_SAMPLE_POINTS]
         spectra = [
             _principal_directions(differences, weight, 1)[1][:, : self.neighbors]
-            for differences, weight, _, _ in self._neighborhoods(selected)
+            for differences, weight, _, _ in self._neighborhoods(self._selected_points)
         ]
-        return eigengap_dimension(torch.cat(spectra), points.shape[1], (self.neighbors - 1) // 2)
+        n = self._selected_points.shape[1]
+        return eigengap_dimension(torch.cat(spectra), n, (self.neighbors - 1) // 2)
+
+    @property
+    def _selected_points(self) -> Tensor:
+        """Evenly chosen points of the cloud, which determine what is one number for all of it."""
+        points = self.neighbor_search.points
+        return points[:: max(1, len(points) // SELECTED_POINTS)][:SELECTED_POINTS]
+
+    @cached_property
+    def _heights(self) -> Heights:
+        return describe_heights(
+            (differences, weight, _leading_directions(differences, weight, self.dim))
+            for differences, weight, _, _ in self._neighborhoods(self._selected_points)
+        )
 
     def tangent_basis(self, x: Tensor) -> Tensor:
         """Return orthonormal columns `(B, n, d)`, in order of decreasing variance."""
@@ -167,8 +182,10 @@ class LocalPCA:
         # Unequal weights reduce the effective number of points; the mean takes one degree of freedom.
         effective_count = weight.sum(1).square() / weight.square().sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
         error = expected_angle(spectrum, self.dim, effective_count - 1)
+        unresolved = unresolved_angle(differences, weight, basis, self._heights)
         if self.order == 2:
             basis, error = fit_quadratic(differences, weight, basis, radius, error)
+        error = torch.hypot(error, unresolved).clamp(max=math.pi / 2)
         error = torch.where(counts > self.dim, error, math.pi / 2)
         reliable = (error <= self.tolerance) & (offset <= 2 * spectrum.sum(1).sqrt())
         residual = residual_variance_fraction(spectrum, self.dim)

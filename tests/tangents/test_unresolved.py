@@ -1,0 +1,74 @@
+"""Waves that a neighborhood is too wide to resolve raise the error of its plane; noise and gentle curvature do not."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dimple.manifolds import Sphere
+from dimple.tangents import LocalPCA, principal_angles
+from dimple.tangents.unresolved import describe_heights
+from dimple.tensors import generator
+
+pytestmark = pytest.mark.usefixtures("double")
+TOLERANCE = 0.25
+
+
+def uniform(count: int) -> Tensor:
+    return torch.rand(count, 2, generator=generator(0, "square"))
+
+
+def wave(points: Tensor, height: float, number: float) -> tuple[Tensor, Tensor]:
+    """Return points of the graph of a wave over the plane, and its tangent bases."""
+    u, v = (number * points).unbind(1)
+    slope_u, slope_v = height * number * u.cos() * v.sin(), height * number * u.sin() * v.cos()
+    one, zero = torch.ones_like(u), torch.zeros_like(u)
+    columns = torch.stack([torch.stack([one, zero, slope_u], 1), torch.stack([zero, one, slope_v], 1)], 2)
+    return torch.cat([points, (height * u.sin() * v.sin())[:, None]], 1), torch.linalg.qr(columns).Q
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(("count", "reliable"), [(2000, 0.05), (8000, 0.2)])
+def test_waves_within_a_neighborhood_make_its_plane_unreliable(count: int, reliable: float, order: int) -> None:
+    x, tangents = wave(uniform(count), 0.02, 50.0)
+    estimate = LocalPCA(x, 2, 50, order=order).estimate(x[:300])
+    true = principal_angles(estimate.basis, tangents[:300])[:, -1]
+    # The spectrum alone calls all of them reliable, with an error of .05 to .07.
+    assert float((true > TOLERANCE).double().mean()) > 0.8
+    assert float(estimate.reliable.double().mean()) < reliable
+    assert 0.6 < float(estimate.error.square().mean().sqrt() / true.square().mean().sqrt()) < 1.2
+
+
+def test_waves_of_three_points_a_length_are_seen_in_part() -> None:
+    x, tangents = wave(uniform(2000), 0.02, 100.0)
+    estimate = LocalPCA(x, 2, 50).estimate(x[:300])
+    true = principal_angles(estimate.basis, tangents[:300])[:, -1]
+    assert 0.2 < float(estimate.error.square().mean().sqrt() / true.square().mean().sqrt()) < 1
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_noise_and_curvature_keep_their_planes(scale: float) -> None:
+    noise = 0.01 * torch.randn(2000, 3, generator=generator(0, "noise"))
+    flat = torch.cat([uniform(2000), torch.zeros(2000, 1)], 1) + noise
+    estimate = LocalPCA(scale * flat, 2, 50).estimate(scale * flat[:300])
+    assert estimate.reliable.all() and float(estimate.error.max()) < 0.15
+    ball = Sphere().sample(500, generator(0, "ball"))
+    for points in (ball, Sphere().sample(2000, generator(0, "ball")) + noise):
+        estimate = LocalPCA(scale * points, 2, 50).estimate(scale * points[:300])
+        assert estimate.reliable.all()
+
+
+def test_the_noise_of_a_plane_is_its_variance() -> None:
+    sigma = 0.01
+    x = torch.cat([uniform(4000), sigma * torch.randn(4000, 3, generator=generator(0, "noise"))], 1)
+    heights = LocalPCA(x, 2, 50)._heights
+    assert heights.noise == pytest.approx(2 * 3 * sigma**2, rel=0.1)
+    assert heights.signal_fraction < 0.1
+
+
+def test_a_plane_without_heights_has_no_slopes() -> None:
+    x = torch.cat([uniform(200), torch.zeros(200, 1)], 1)
+    assert float(LocalPCA(x, 2, 20).estimate(x).error.max()) < 1e-6
+    # Few neighbors, one direction, points on top of each other, and a plane that is all of the space.
+    assert LocalPCA(x[:, :1], 1, 2).estimate(x[:5, :1]).error.isfinite().all()
+    assert LocalPCA(torch.cat([x, x, x]), 2, 4).estimate(x[:5]).error.isfinite().all()
+    assert describe_heights([]).signal_fraction == 0
