@@ -26,6 +26,7 @@ SAMPLE_PROBES = ("certified", "curvature", "exact", "margin", "offset", "onoff",
 # The group of entry points by which installed packages add probes.
 PROBE_PLUGINS = "dimple.probes"
 # The search methods of the margin.
+TANGENTS = ("autoencoder", "class_pca", "global_pca", "local_pca")
 METHODS = ("bisection", "closest", "deepfool", "fab", "lbfgs", "pgd")
 # The data sets of images that are read from a path: `NAME:PATH`.
 DATASETS = ("cifar10", "fashion_mnist", "folder", "mnist", "npz")

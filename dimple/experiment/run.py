@@ -154,7 +154,11 @@ class Run(RunFolder):
         if replica is not None and not 0 <= replica < count:
             raise RunError(f"{self.path}: has no replica {replica}; it has {count}, numbered from 0")
         network = self.scene.build_network(self.sample_shape, len(self.class_names))
-        self.load_weights(network, step, replica)
+        try:
+            network.load_state_dict(self.read_snapshot(step, replica)[0])
+        except RuntimeError as error:
+            cause = " ".join(str(error).split())[:300]
+            raise RunError(f"{self.path}: the snapshot of step {step} is none of its scene ({cause})") from None
         return freeze(network).double()
 
     @property

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
-from torch import Tensor, nn
+from torch import Tensor
 
 from dimple.boundary.affine_slice import AffineSlice
 from dimple.errors import DivergedError, RunError
@@ -47,6 +47,7 @@ from dimple.runs.schema import (
     check_table,
     parse_info,
     parse_settings,
+    read_text,
     require_file_size,
 )
 from dimple.runs.snapshot import parse_snapshot, snapshot_bytes
@@ -98,13 +99,7 @@ class RunFolder:
         archive_path = path if path.is_file() else None
         if archive_path is not None:
             path = unpack(archive_path)
-        try:
-            require_file_size(path / "run.json", MAX_INFO_BYTES)
-            info = parse_info(Manifest(path).read_bytes(path / "run.json"), path / "run.json")
-        except OSError as error:
-            if isinstance(error, RunError):
-                raise
-            raise RunError(f"{path / 'run.json'}: cannot be read ({error}); {MAKE_AGAIN}") from None
+        info = parse_info(read_text(Manifest(path).read_bytes, path / "run.json", MAX_INFO_BYTES), path / "run.json")
         version = info.get("format")
         if type(version) is not int or not OLD_FORMAT <= version <= FORMAT_VERSION:
             raise RunError(
@@ -260,15 +255,8 @@ class RunFolder:
     @property
     def settings_text(self) -> str:
         """The settings as YAML, with the present names."""
-        path = self.settings_path
-        require_file_size(path, MAX_SETTINGS_BYTES)
-        try:
-            text = self.read_bytes(path).decode()
-        except (OSError, UnicodeDecodeError) as error:
-            if isinstance(error, RunError):
-                raise
-            raise RunError(f"{path}: cannot be read ({error}); {MAKE_AGAIN}") from None
-        return upgrade_settings(text, path) if self._is_old else text
+        text = read_text(self.read_bytes, self.settings_path, MAX_SETTINGS_BYTES)
+        return upgrade_settings(text, self.settings_path) if self._is_old else text
 
     @property
     def settings(self) -> Record[Any]:
@@ -315,20 +303,6 @@ class RunFolder:
             arrays = {name: array[row] for name, array in arrays.items()}
             loss = loss[row]
         return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, loss
-
-    def load_weights(self, network: nn.Module, step: int, replica: int | None = None) -> float:
-        """Load the weights of a snapshot into a network, in place, and return the training loss.
-
-        Raises:
-            RunError: if the snapshot is missing or damaged, or is one of another network.
-        """
-        state, loss = self.read_snapshot(step, replica)
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            cause = " ".join(str(error).split())[:300]
-            raise RunError(f"{self.path}: the snapshot of step {step} is none of its scene ({cause})") from None
-        return loss
 
     @property
     def shown_replica(self) -> int:

@@ -5,7 +5,7 @@ or a column that is missing is found where it is read, by a `Record`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -178,14 +178,29 @@ class RunInfo(TypedDict, total=False):
 _RUN_INFO: TypeAdapter[RunInfo] = TypeAdapter(RunInfo)
 
 
-def parse_info(content: bytes, path: Path) -> dict[str, Any]:
+def read_text(read: Callable[[Path], bytes], path: Path, largest: int) -> str:
+    """Return the text of a file of at most so many bytes.
+
+    Raises:
+        RunError: if it is larger, is no text, or cannot be read.
+    """
+    try:
+        require_file_size(path, largest)
+        return read(path).decode()
+    except RunError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); {MAKE_AGAIN}") from None
+
+
+def parse_info(text: str, path: Path) -> dict[str, Any]:
     """Return the content of a run.json, of which nothing is checked yet.
 
     Raises:
         RunError: if it is no mapping in JSON.
     """
     try:
-        info = json.loads(content)
+        info = json.loads(text)
         if not isinstance(info, dict):
             raise ValueError("it is no mapping")
     except (ValueError, RecursionError) as error:

@@ -19,7 +19,7 @@ from dimple.tangents.base import (
 )
 from dimple.tangents.neighbors import NearestNeighbors, limit_to_one_thread
 from dimple.tangents.quadratic_fit import fit_quadratic, quadratic_coefficient_count
-from dimple.tangents.unresolved import Heights, describe_heights, unresolved_angle
+from dimple.tangents.unresolved import Roughness, measure_roughness, unresolved_angle
 
 # Weight of a neighbor whose distance is u times the radius of the neighborhood.
 KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -125,8 +125,8 @@ class LocalPCA:
         return points[:: max(1, len(points) // SELECTED_POINTS)][:SELECTED_POINTS]
 
     @cached_property
-    def _heights(self) -> Heights:
-        return describe_heights(
+    def _roughness(self) -> Roughness:
+        return measure_roughness(
             (differences, weight, _leading_directions(differences, weight, self.dim))
             for differences, weight, _, _ in self._neighborhoods(self._selected_points)
         )
@@ -182,7 +182,7 @@ class LocalPCA:
         # Unequal weights reduce the effective number of points; the mean takes one degree of freedom.
         effective_count = weight.sum(1).square() / weight.square().sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
         error = expected_angle(spectrum, self.dim, effective_count - 1)
-        unresolved = unresolved_angle(differences, weight, basis, self._heights)
+        unresolved = unresolved_angle(differences, weight, basis, self._roughness)
         if self.order == 2:
             basis, error = fit_quadratic(differences, weight, basis, radius, error)
         error = torch.hypot(error, unresolved).clamp(max=math.pi / 2)

@@ -19,8 +19,8 @@ LAGS = (1, 4)
 CURVATURE_TILT = 0.05
 
 
-class Heights(NamedTuple):
-    """What the heights of a cloud above its planes are.
+class Roughness(NamedTuple):
+    """The heights of a cloud above its planes: noise, waves or gentle curvature.
 
     Attributes:
         noise: the mean squared difference of two heights by noise alone, in squared input units.
@@ -34,8 +34,8 @@ class Heights(NamedTuple):
     tilt_fraction: float
 
 
-def describe_heights(neighborhoods: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Heights:
-    """Return what the heights of some neighborhoods are; the noise is their variogram, continued to the length 0.
+def measure_roughness(neighborhoods: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Roughness:
+    """Return the roughness of some neighborhoods; the noise is their variogram, continued to the length 0.
 
     Args:
         neighborhoods: differences from a point `(B, k, n)`, weights `(B, k)` and bases of the planes `(B, n, d)`.
@@ -55,24 +55,25 @@ def describe_heights(neighborhoods: Iterable[tuple[Tensor, Tensor, Tensor]]) -> 
     variance, near, near_length, far, far_length = (sums / max(count, 1)).tolist()
     # Also without any neighborhood.
     if variance == 0:
-        return Heights(0.0, 0.0, 0.0)
+        return Roughness(0.0, 0.0, 0.0)
     slope = max((far - near) / (far_length - near_length), 0.0) if far_length > near_length else 0.0
     noise = max(near - slope * near_length, 0.0)
     tilt, by_noise = torch.cat(tilts).double().mean(0).tolist()
-    around = float(_slope(*torch.cat(slopes).unbind(1), noise).mean())
+    difference, length = torch.cat(slopes).unbind(1)
+    around = float(_slope(difference, length, noise).mean())
     tilt_fraction = (tilt - by_noise * noise / 2) / around if around > 0 else 0.0
     tilt_fraction = (tilt_fraction - CURVATURE_TILT) / (1 - CURVATURE_TILT)
-    return Heights(noise, max(1 - noise / (2 * variance), 0.0), min(max(tilt_fraction, 0.0), 1.0))
+    return Roughness(noise, max(1 - noise / (2 * variance), 0.0), min(max(tilt_fraction, 0.0), 1.0))
 
 
-def unresolved_angle(differences: Tensor, weight: Tensor, basis: Tensor, cloud: Heights) -> Tensor:
+def unresolved_angle(differences: Tensor, weight: Tensor, basis: Tensor, cloud: Roughness) -> Tensor:
     """Return the root mean square angle by which a surface is steeper than its plane, in radians, `(B,)`.
 
     Args:
         differences: `(B, k, n)` neighbors minus the sample.
         weight: `(B, k)`, zero for neighbors that are left out.
         basis: `(B, n, d)` orthonormal columns of the plane.
-        cloud: the heights of the cloud.
+        cloud: the roughness of the cloud.
     """
     fraction = cloud.signal_fraction * cloud.tilt_fraction * basis.shape[2]
     if fraction == 0:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dimple.manifolds import Sphere
 from dimple.tangents import LocalPCA, principal_angles
-from dimple.tangents.unresolved import describe_heights
+from dimple.tangents.unresolved import measure_roughness
 from dimple.tensors import generator
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -60,7 +60,7 @@ def test_noise_and_curvature_keep_their_planes(scale: float) -> None:
 def test_the_noise_of_a_plane_is_its_variance() -> None:
     sigma = 0.01
     x = torch.cat([uniform(4000), sigma * torch.randn(4000, 3, generator=generator(0, "noise"))], 1)
-    heights = LocalPCA(x, 2, 50)._heights
+    heights = LocalPCA(x, 2, 50)._roughness
     assert heights.noise == pytest.approx(2 * 3 * sigma**2, rel=0.1)
     assert heights.signal_fraction < 0.1
 
@@ -71,4 +71,4 @@ def test_a_plane_without_heights_has_no_slopes() -> None:
     # Few neighbors, one direction, points on top of each other, and a plane that is all of the space.
     assert LocalPCA(x[:, :1], 1, 2).estimate(x[:5, :1]).error.isfinite().all()
     assert LocalPCA(torch.cat([x, x, x]), 2, 4).estimate(x[:5]).error.isfinite().all()
-    assert describe_heights([]).signal_fraction == 0
+    assert measure_roughness([]).signal_fraction == 0

@@ -163,7 +163,11 @@ def probe(
     ] = 0,
     tangents: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Estimate of the tangent spaces: local_pca, class_pca or global_pca."),
+        typer.Option(
+            metavar="NAME",
+            help="Estimate of the tangent spaces: local_pca, class_pca, global_pca, or autoencoder (or "
+            "autoencoder:FILE), which is trained and kept in the cache.",
+        ),
     ] = "local_pca",
     dim: Annotated[
         str, typer.Option(metavar="NUMBER", help="Dimension of the tangent spaces, or auto to estimate it (TwoNN).")

@@ -11,13 +11,15 @@ from torch import Tensor
 from dimple.errors import DataError, UsageError
 from dimple.experiment.probing.config import NETWORK_PROBES, SPECTRA, SPEED, SUBSPACE, TRANSFER, ProbeConfig
 from dimple.experiment.probing.sources import Sources
+from dimple.experiment.probing.tangent_fields import fit_tangents
 from dimple.probes import Margin, Offset, OnOff, Probe
 from dimple.probes.base import batch_limit
 from dimple.probes.subspaces import OnOffWithControls, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
+from dimple.progress import show_progress
 from dimple.protocols import TangentField
 from dimple.scene.plugins import canonical_kind, not_allowed_message
 from dimple.scene.scene import FAMILIES
-from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA, intrinsic_dimension
+from dimple.tangents import intrinsic_dimension
 from dimple.tensors import generator
 
 # Images are measured in small chunks, so that an interrupt loses little work.
@@ -148,18 +150,18 @@ class ProbeBuilder:
         if (self.config.tangents, self.config.dim) != (ProbeConfig.tangents, ProbeConfig.dim):
             chosen = f"{self.config.tangents}, {self.dim} dimensions"
             self.sources.facts.append(("tangent spaces", chosen + (" (TwoNN)" if self.config.dim == "auto" else "")))
-        if self.config.tangents == "global_pca":
-            return GlobalPCA(cloud, self.dim)
-        if self.config.tangents == "class_pca":
-            training = self.sources.training_samples()
-            return ClassPCA(cloud, training.batch(torch.arange(len(training)))[1].to(self.device), self.dim)
+        training = self.sources.training_samples()
         neighbors = self.config.neighbors
-        if len(cloud) <= neighbors:
+        if self.config.tangents == "local_pca" and len(cloud) <= neighbors:
             raise DataError(
                 f"{self.config.data}: --neighbors is {neighbors}, and there are {len(cloud)} training images; "
                 "give a smaller number"
             )
-        return LocalPCA(cloud, self.dim, neighbors)
+        labels = training.batch(torch.arange(len(training)))[1].to(self.device)
+        return fit_tangents(
+            self.config.tangents, cloud, labels,
+            dim=self.dim, neighbors=neighbors, seed=self.config.seed, progress=show_progress,
+        )  # fmt: skip
 
     @functools.cached_property
     def dim(self) -> int:

@@ -7,11 +7,24 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from dimple.errors import UsageError
-from dimple.names import DIGITS, DIGITS_MODEL, METHODS, PROBE_PLUGINS, SAMPLE_PROBES, installed_plugins
-from dimple.settings import Count, Dimension, Finite, Natural, Passes, Positive, Repeats, Seed, settings, suggest_word
+from dimple.names import DIGITS, DIGITS_MODEL, METHODS, PROBE_PLUGINS, SAMPLE_PROBES, TANGENTS, installed_plugins
+from dimple.settings import (
+    Count,
+    Dimension,
+    Finite,
+    Natural,
+    Passes,
+    Positive,
+    Repeats,
+    Seed,
+    expand_home,
+    settings,
+    suggest_word,
+)
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
 SUBSPACE = "subspace"
+AUTOENCODER = "autoencoder"
 # The probes of the full network, and of several steps of a series together.
 CONFIDENCE = "confidence"
 SPECTRA = "spectra"
@@ -66,7 +79,8 @@ class ProbeConfig:
         along: of the probe `speed`: objectives down whose gradients the weights of each step would move (`clean`,
             `adversarial`, `trades`, `boundary_aware`), instead of the motion from step to step.
         tangents: the estimate of the tangent spaces from the training images: `local_pca`, of the `neighbors` nearest;
-            `class_pca`, of the class of the nearest; `global_pca`, of all.
+            `class_pca`, of the class of the nearest; `global_pca`, of all; `autoencoder`, which is trained on them and
+            kept in the cache, or `autoencoder:FILE`, such a file.
         dim: the dimension of the tangent spaces; `auto` for the estimate of TwoNN, rounded.
         neighbors: the number of training images of local PCA.
         null_draws: the number of random subspaces of each null.
@@ -101,7 +115,7 @@ class ProbeConfig:
     per_class: Count | None = None
     seed: Seed = 0
     along: tuple[str, ...] = ()
-    tangents: Literal["class_pca", "global_pca", "local_pca"] = "local_pca"
+    tangents: str = "local_pca"
     neighbors: Count = 50
     dim: Dimension | Literal["auto"] = 16
     null_draws: Repeats = 39
@@ -122,6 +136,8 @@ class ProbeConfig:
             ("--along", self.along, ALONG),
         ):
             yield from (_unknown_choice_message(flag, word, choices) for word in words if word not in choices)
+        if problem := tangents_problem(self.tangents):
+            yield f"--tangents {problem}"
 
     def _contradictions(self) -> Iterator[str]:
         if self.weights is not None and self.checkpoints is not None:
@@ -207,6 +223,16 @@ def describe_quick(config: ProbeConfig) -> str:
 def network_name(config: Any) -> str:
     """Return the name of the model, or of the run, as a part of the name of a folder."""
     return config.model.replace(":", ".") if config.run is None else Path(config.run).name
+
+
+def tangents_problem(name: str) -> str:
+    """Return the mistake in the name of an estimate, or an empty text."""
+    kind, colon, file = name.partition(":")
+    if kind not in TANGENTS or (colon and kind != AUTOENCODER):
+        return f"is {name!r}; " + suggest_word(kind, TANGENTS, f"choose from {', '.join(TANGENTS)}")
+    if colon and not expand_home(file).is_file():
+        return f"is {name!r}, and there is no file {file!r}; leave it out to train an autoencoder"
+    return ""
 
 
 def _unknown_choice_message(flag: str, word: str, choices: tuple[str, ...]) -> str:

@@ -14,15 +14,17 @@ from torch import Tensor, nn
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
 from dimple.errors import ShapeError, UsageError
+from dimple.experiment.probing.config import tangents_problem
 from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task
 from dimple.experiment.probing.measurement import Measurement
+from dimple.experiment.probing.tangent_fields import fit_tangents
 from dimple.experiment.provenance import probe_names
+from dimple.names import TANGENTS
 from dimple.probes import Probe
 from dimple.progress import show_progress
 from dimple.protocols import Progress, TangentField
 from dimple.scene.scene import FAMILIES
 from dimple.settings import field_types, suggest_word
-from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA
 from dimple.tensors import BoundsLike, Box, as_box, flatten, generator, pairwise_distances, resolve_device
 
 # Samples that are compared with as many of the reference, and the fewest that say something.
@@ -31,7 +33,6 @@ MIN_COMPARED = 8
 # Samples and reference of one distribution differ less in their distances to the nearest one, and in their spread.
 MAX_DISTANCE_RATIO = 4.0
 MAX_SPREAD_RATIO = 4.0
-TANGENT_NAMES = ("class_pca", "global_pca", "local_pca")
 
 
 def measure(
@@ -70,8 +71,8 @@ def measure(
         output: name or index of the scores in an output that is a dict, an object or a tuple.
         reference: training samples `(N, *shape)`, from which tangent spaces are estimated, and from which a margin of
             more than 40 passes is searched too; for class_pca a pair of these and their labels `(N,)`.
-        tangents: a tangent field, or one of the names local_pca, class_pca and global_pca; for probes that separate
-            on- and off-manifold directions.
+        tangents: a tangent field, or one of the names local_pca, class_pca, global_pca and autoencoder; for probes that
+            separate on- and off-manifold directions.
         batch_size: the number of samples that are processed together; it is halved where the memory does not suffice.
         seed: seed of the probes that are given by name.
         device: the device of the measurement; None takes that of the model.
@@ -98,7 +99,7 @@ def measure(
     arguments = check_arguments(
         x, y, probes, bounds=bounds, preprocessing=preprocessing, output=output, reference=reference,
         tangents=tangents, batch_size=batch_size, seed=seed,
-        device=_device_of(model) if device is None else device,
+        device=_device_of(model) if device is None else device, progress=progress,
     )  # fmt: skip
     show = show_progress if progress is None else progress
     with arguments.task(model) as task:
@@ -159,6 +160,7 @@ def check_arguments(
     batch_size: int = 256,
     seed: int = 0,
     device: str | torch.device = "cpu",
+    progress: Progress | None = None,
 ) -> MeasurementArguments:
     """Return the arguments of `measure` after all checks that need no model.
 
@@ -173,7 +175,7 @@ def check_arguments(
         samples = _as_samples(x, "x", box).to(place)
         labels = _as_labels(y, len(samples)).to(place)
         cloud, cloud_labels = _as_reference(reference, samples, box)
-        field = _tangent_field(built, tangents, cloud, cloud_labels)
+        field = _tangent_field(built, tangents, cloud, cloud_labels, seed, progress or show_progress)
     return MeasurementArguments(samples, labels, built, box, cloud, field, preprocessing, output, batch_size)
 
 
@@ -299,7 +301,12 @@ def _as_reference(reference: Any, samples: Tensor, box: Box | None) -> tuple[Ten
 
 
 def _tangent_field(
-    probes: Sequence[Probe], tangents: TangentField | str | None, cloud: Tensor | None, labels: Tensor | None
+    probes: Sequence[Probe],
+    tangents: TangentField | str | None,
+    cloud: Tensor | None,
+    labels: Tensor | None,
+    seed: int,
+    progress: Progress,
 ) -> TangentField | None:
     needing = [type(probe).__name__ for probe in probes if probe.needs_tangents]
     if tangents is None:
@@ -311,23 +318,18 @@ def _tangent_field(
         return None
     if not isinstance(tangents, str):
         if not hasattr(tangents, "tangent_basis"):
-            raise UsageError(f"tangents is {tangents!r}; choose from {', '.join(TANGENT_NAMES)}, or give an object")
+            raise UsageError(f"tangents is {tangents!r}; choose from {', '.join(TANGENTS)}, or give an object")
         return tangents
-    if tangents not in TANGENT_NAMES:
-        hint = suggest_word(tangents, TANGENT_NAMES, f"choose from {', '.join(TANGENT_NAMES)}, or give an object")
-        raise UsageError(f"tangents is {tangents!r}; {hint}")
+    if problem := tangents_problem(tangents):
+        raise UsageError(f"tangents {problem}, or give an object")
     if cloud is None:
         raise UsageError(
             f"tangents {tangents!r} are estimated from data: give reference=, training samples (N, *shape)"
         )
-    if tangents == "local_pca":
-        return LocalPCA(cloud, None)
-    field = GlobalPCA(cloud, None)
-    if tangents == "global_pca":
-        return field
-    if labels is None:
+    if labels is None and tangents == "class_pca":
         raise UsageError("tangents 'class_pca' are estimated class by class: give reference=(samples, labels)")
-    return ClassPCA(cloud, labels, field.dim)
+    labels = torch.zeros(len(cloud), dtype=torch.long, device=cloud.device) if labels is None else labels
+    return fit_tangents(tangents, cloud, labels, dim=None, seed=seed, progress=progress)
 
 
 def _warn_of_other_data(samples: Tensor, reference: Tensor) -> None:

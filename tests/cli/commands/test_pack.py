@@ -41,7 +41,7 @@ def test_check_names_the_files_that_are_not_as_they_were_written(
     cause = "an older version of dimple wrote it, or the manifest was removed"
     assert run_command(["check", "bad", "good", "old", "absent"], monkeypatch) == 5
     assert capsys.readouterr().out.splitlines() == [
-        "bad/snapshots/00000003.safetensors: has 4 bytes, and the run wrote 112",
+        "bad/snapshots/00000003.safetensors: has 4 bytes, and the run wrote 136",
         "bad/scene.yaml: is missing",
         "good: whole, 3 files",
         f"old: has no manifest.jsonl, so its files cannot be checked: {cause}",

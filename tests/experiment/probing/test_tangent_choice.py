@@ -6,6 +6,8 @@ import pytest
 
 from dimple.errors import UsageError
 from dimple.experiment import ProbeConfig, probe
+from dimple.tangents.autoencoder import Autoencoder
+from dimple.tangents.estimators import AutoencoderEstimator
 
 SHORT = {"samples": 6, "null_draws": 2, "probes": ("onoff",), "max_passes": 6.0}
 
@@ -20,6 +22,28 @@ def test_each_estimate_measures_with_the_estimated_dimension(tangents: str, tmp_
     assert name == tangents and number.endswith("dimensions (TwoNN)") and 7 <= int(number.split()[0]) <= 13
     assert run.measurements["margin_on"].notna().all()
     assert f"--tangents {tangents}" in config.command or tangents == "local_pca"
+
+
+def test_an_autoencoder_is_trained_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(AutoencoderEstimator, "autoencoder", lambda self, x: Autoencoder(latent=self.dim, steps=30))
+    first = probe(ProbeConfig(**SHORT, tangents="autoencoder", dim=4), tmp_path / "first", device="cpu")  # type: ignore[arg-type]
+    assert dict(first.info["facts"])["tangent spaces"] == "autoencoder, 4 dimensions"
+    (file,) = (tmp_path / "cache" / "dimple" / "autoencoders").iterdir()
+    monkeypatch.setattr(Autoencoder, "fit", None)
+    for name in ("autoencoder", f"autoencoder:{file}"):
+        again = probe(ProbeConfig(**SHORT, tangents=name, dim=4), tmp_path / name[-9:-3], device="cpu", force=True)  # type: ignore[arg-type]
+        assert again.measurements["margin_on"].equals(first.measurements["margin_on"])
+
+
+def test_names_and_files_of_tangents_are_checked_at_once(tmp_path: Path) -> None:
+    for name, message in (
+        ("local_pcb", "did you mean 'local_pca'"),
+        ("local_pca:x", "--tangents is 'local_pca:x'"),
+        (f"autoencoder:{tmp_path / 'x.safetensors'}", "there is no file"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            ProbeConfig(tangents=name)
 
 
 def test_a_run_has_tangent_spaces_of_its_own() -> None:

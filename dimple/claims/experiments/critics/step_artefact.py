@@ -10,11 +10,11 @@ from dimple.boundary import Boundary
 from dimple.boundary.boundary import compute_logit_margin
 from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.final_network import final_network, predict, prepare
-from dimple.networks.autoencoder import Autoencoder
 from dimple.probes import OnOff
 from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, settings
 from dimple.tangents import AutoencoderJacobian
+from dimple.tangents.autoencoder import Autoencoder
 from dimple.tangents.base import EstimatedTangentField
 from dimple.tensors import generator, norm
 from dimple.training.objectives import Adversarial, Batch

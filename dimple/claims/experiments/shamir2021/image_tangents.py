@@ -13,7 +13,6 @@ from dimple.claims.experiments.base import Experiment, Resources, Row
 from dimple.claims.experiments.shamir2021.gradient_energy import relative_energy
 from dimple.claims.experiments.trained_scene import prepare_scene, train
 from dimple.experiment.simulation.prepared_scene import PreparedScene
-from dimple.networks.autoencoder import Autoencoder
 from dimple.networks.wrappers import freeze
 from dimple.probes import Margin
 from dimple.probes.null_comparison import MarginNullComparison
@@ -22,6 +21,7 @@ from dimple.protocols import TangentField
 from dimple.settings import Count, Positive, settings
 from dimple.stats.aggregate import lower_median
 from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, prediction_interval
+from dimple.tangents.autoencoder import Autoencoder
 from dimple.tangents.decoder_jacobian import AutoencoderJacobian
 from dimple.tangents.global_pca import ClassPCA
 from dimple.tangents.local_pca import LocalPCA

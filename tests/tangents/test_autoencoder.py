@@ -1,12 +1,16 @@
 """The autoencoder on manifolds with known tangents."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dimple.errors import DivergedError, ModelError
 from dimple.manifolds import Paraboloid
-from dimple.networks.autoencoder import Autoencoder
 from dimple.tangents import AutoencoderJacobian
+from dimple.tangents.autoencoder import Autoencoder, read_autoencoder
 from dimple.tangents.principal_angles import largest_principal_angle
 from dimple.tensors import generator
 
@@ -43,3 +47,43 @@ def test_equal_points_and_divergent_steps_are_refused() -> None:
     points = torch.randn(20, 3, generator=generator(0, "x"), dtype=torch.float32)
     with pytest.raises(DivergedError, match="lower lr"):
         Autoencoder(lr=1e30, steps=20).fit(points, generator(0, "a"))
+
+
+def test_a_file_gives_the_same_networks_back(tmp_path: Path) -> None:
+    cloud = torch.randn(50, 2, 3, generator=generator(0, "cloud"))
+    model = Autoencoder(latent=2, widths=(8, 5), steps=10)
+    encoder, decoder = model.fit(cloud, generator(1, "a"))
+    file = tmp_path / "autoencoder.safetensors"
+    file.write_bytes(model.to_bytes(encoder, decoder))
+    again = read_autoencoder(file)
+    assert torch.equal(again[1](again[0](cloud)), decoder(encoder(cloud)))
+    assert not any(parameter.requires_grad for network in again for parameter in network.parameters())
+
+
+SMALL = {"latent": 2, "widths": [4], "steps": 1, "lr": 1e-3, "batch": 8, "shape": [3]}
+
+
+@pytest.mark.parametrize(
+    "about",
+    ["{", "[]", None, *(json.dumps(SMALL | change) for change in (
+        {"latent": 10**12}, {"widths": [10**9]}, {"shape": [10**6, 10**6]}, {"shape": "x"}, {"latent": "2"},
+        {"more": 1}, {"latent": 3}, {},
+    ))],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_refused_before_it_takes_memory(about: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "autoencoder.safetensors"
+    weights = {"decoder.1.shift": torch.zeros(3), "decoder.1.factor": torch.ones(())}
+    save_file(weights, file, None if about is None else {"autoencoder": about})
+    with pytest.raises(ModelError, match="holds no autoencoder of dimple"):
+        read_autoencoder(file)
+
+
+def test_a_file_that_is_missing_or_cut_short_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "autoencoder.safetensors"
+    with pytest.raises(ModelError, match="holds no autoencoder"):
+        read_autoencoder(file)
+    cloud = torch.randn(50, 3, generator=generator(0, "cloud"))
+    model = Autoencoder(latent=1, widths=(4,), steps=1)
+    file.write_bytes(model.to_bytes(*model.fit(cloud, generator(1, "a")))[:-9])
+    with pytest.raises(ModelError, match="holds no autoencoder"):
+        read_autoencoder(file)
