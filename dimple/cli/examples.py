@@ -15,7 +15,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "compare": ("compare runs/standard runs/adversarial", "compare seed-0.dimple seed-1.dimple -o seeds.html"),
     "explain": ("explain margin_on_ratio", "explain runs/probe-digits_convnet-0"),
     "claims": ("claims --list", "claims shamir2021 --full --data mnist:data/mnist"),
-    "gallery": ("gallery site", "gallery site --scene sphere_in_3d --scene mine.yaml --jobs 2"),
+    "gallery": ("gallery site --lesson", "gallery site --scene sphere_in_3d --scene mine.yaml --jobs 2"),
     "napari": ("napari runs/sphere_in_3d-0", "napari mine.dimple"),
     "pack": ("pack runs/sphere_in_3d-0", "pack runs/sphere_in_3d-0 -o sphere.dimple"),
     "check": ("check runs/sphere_in_3d-0", "check runs/* sphere.dimple --json"),

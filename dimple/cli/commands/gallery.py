@@ -24,6 +24,10 @@ def gallery(
             "--set", metavar="KEY.PATH=VALUE", help="Setting to change in every scene; repeatable.  [default: none]"
         ),
     ] = None,
+    lesson: Annotated[
+        bool,
+        typer.Option("--lesson", help="Site for a lesson: five scenes with questions, and answers to unfold."),
+    ] = False,
     device: DeviceOption = "auto",
     jobs: Annotated[
         int | None,
@@ -36,7 +40,8 @@ def gallery(
 ) -> None:
     """Write a static site with a page for each scene.
 
-    The site has an index, and a page with a film for each scene. It opens from disk and loads nothing from the network.
+    The site has an index, and a page with a film for each scene. With --lesson the index asks questions about what is
+    seen, for a class that needs nothing but a browser. It opens from disk and loads nothing from the network.
     """
     import loky
     import torch
@@ -45,5 +50,5 @@ def gallery(
 
     torch.set_num_threads(1)
     job_count = min(8, loky.cpu_count()) if jobs is None else jobs
-    index = experiment.build_gallery(out, scenes or (), overrides or (), device=device, jobs=job_count)
+    index = experiment.build_gallery(out, scenes or (), overrides or (), device=device, jobs=job_count, lesson=lesson)
     typer.echo(str(index))

@@ -20,6 +20,7 @@ from dimple.tensors import resolve_device
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.film.thumbnail import STILL_FILE, write_thumbnails
 from dimple.views.site.gallery import GalleryScene, sort_scenes, write_index_page, write_scene_page
+from dimple.views.site.lesson import LESSON_SCENES, lesson_entries
 from dimple.workers import Advance, Workers
 
 # Everything that a gallery writes into its folder.
@@ -37,6 +38,7 @@ def build_gallery(
     device: str = "auto",
     progress: Progress = show_progress,
     jobs: int = 1,
+    lesson: bool = False,
 ) -> Path:
     """Simulate scenes and write a static site: an index, and a page for each scene.
 
@@ -49,6 +51,8 @@ def build_gallery(
         overrides: settings changed in every scene, such as `training.steps=200`; the pages name them.
         device: `auto`, `cpu`, `cuda` or `mps`.
         jobs: the number of scenes that are simulated at the same time.
+        lesson: ask questions about the scenes in the index, with answers to unfold; without `scenes`, the gallery has
+            those of the lesson.
 
     Returns:
         The index of the site.
@@ -58,7 +62,9 @@ def build_gallery(
         UsageError, SceneError: for scenes that cannot be simulated, or two scenes of one name.
         RunError: if the folder holds anything but a gallery.
     """
-    scene_names = [*scenes] or [name for name in shipped_scenes() if _has_data(load_scene(name))]
+    if not scenes:
+        scenes = LESSON_SCENES if lesson else [name for name in shipped_scenes() if _has_data(load_scene(name))]
+    scene_names = [*scenes]
     workers = Workers(min(jobs, len(scene_names)))
     resolve_device(device)
     loaded = {name: load_scene(name, overrides) for name in scene_names}
@@ -75,7 +81,8 @@ def build_gallery(
         for scene in gallery_scenes:
             write_scene_page(scene, gallery_scenes, overrides, site / SCENES_FOLDER / scene.name)
             advance()
-    return write_index_page(gallery_scenes, overrides, site / INDEX_FILE)
+    questions = lesson_entries(gallery_scenes) if lesson else []
+    return write_index_page(gallery_scenes, overrides, site / INDEX_FILE, questions)
 
 
 def _prepare_site(site: Path) -> Path:

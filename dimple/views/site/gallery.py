@@ -175,13 +175,16 @@ def sort_scenes(scenes: Collection[GalleryScene]) -> list[GalleryScene]:
     return sorted(scenes, key=rank)
 
 
-def write_index_page(scenes: Sequence[GalleryScene], changes: Sequence[str], path: Path) -> Path:
+def write_index_page(
+    scenes: Sequence[GalleryScene], changes: Sequence[str], path: Path, questions: Sequence[Mapping[str, str]] = ()
+) -> Path:
     """Write the index of the site.
 
     Args:
         scenes: the scenes in the order of `sort_scenes`.
         changes: settings that were changed for this gallery.
         path: the file.
+        questions: the `scene`, `text` and `answer` of each question of a lesson.
     """
     cards = [(_group_key(scene), _scene_entry(scene)) for scene in scenes]
     groups = [
@@ -193,6 +196,7 @@ def write_index_page(scenes: Sequence[GalleryScene], changes: Sequence[str], pat
         "version": dimple.__version__,
         "changes": changes,
         "groups": [group for group in groups if group["cards"]],
+        "questions": questions,
         "moving": MOVING_FILE,
         "still": STILL_FILE,
     }
