@@ -50,7 +50,7 @@ def _second_phase(scene: GalleryScene) -> str:
     return f"From step {dimple} on all training points are right: it bends to the right side of each. {depth}"
 
 
-def _nearest_way(scene: GalleryScene) -> str:
+def _along_or_off(scene: GalleryScene) -> str:
     values = scene.final_statistics
     ratio, null = (format_number(values[name]) for name in ("margin_on_ratio", "margin_on_ratio_null"))
     shorter = "Off it" if values["margin_on_ratio"] > values["margin_on_ratio_null"] else "Neither"
@@ -89,7 +89,7 @@ QUESTIONS = (
         "circle_in_2d",
         "Stop at the last step. From a training point, is the nearest way across the boundary along the circle or off "
         "it? How much of this would you see for a random direction?",
-        _nearest_way,
+        _along_or_off,
     ),
     Question(
         "circle_in_2d",
