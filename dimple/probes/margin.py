@@ -172,10 +172,16 @@ class Margin(Probe):
         }
 
     def search(
-        self, boundary: Boundary, x: Tensor, predicted: Tensor, constraint: SubspaceConstraint | None = None
+        self,
+        boundary: Boundary,
+        x: Tensor,
+        predicted: Tensor,
+        constraint: SubspaceConstraint | None = None,
+        first_classes: Tensor | None = None,
     ) -> SearchState:
         """Return the boundary points nearest to the samples, which the classifier assigns to the classes given."""
-        return self._search(SearchProblem(boundary, x, predicted, self.norm, constraint), self.max_passes)
+        problem = SearchProblem(boundary, x, predicted, self.norm, constraint, first_classes=first_classes)
+        return self._search(problem, self.max_passes)
 
     def _search(self, problem: SearchProblem, max_passes: float) -> SearchState:
         if callable(self.method):
