@@ -216,9 +216,9 @@ def name_classes(labels: Mapping[str, NDArray[Any]], location: str, names: tuple
     """
     for name, values in labels.items():
         if not np.issubdtype(values.dtype, np.integer):
-            raise DataError(
-                f"{location}: {name} has dtype {values.dtype}; labels are integers: {name}.astype(np.int64)"
-            )
+            is_text = values.dtype.kind in "US"
+            advice = f"np.unique({name}, return_inverse=True)[1]" if is_text else f"{name}.astype(np.int64)"
+            raise DataError(f"{location}: {name} has dtype {values.dtype}; labels are integers: save {advice}")
     used = np.unique(np.concatenate([values.astype(np.int64) for values in labels.values()]))
     if used.tolist() == [-1, 1]:
         raise DataError(f"{location}: labels are -1 and 1; class numbers count from 0: save (y + 1) // 2")
