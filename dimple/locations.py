@@ -199,13 +199,16 @@ def run_path(path: Path | str) -> Path:
     """Return the path of a run with the home folder for a leading tilde.
 
     Raises:
-        RunError: if a name in the path is too long for the file system.
+        RunError: if a name in the path is too long for the file system, or holds a null character.
     """
     path = expand_home(path)
     try:
-        path.exists()
-    except OSError as error:
-        raise RunError(f"{format_value(str(path))}: cannot be used ({error.strerror}); choose another path") from None
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise RunError(f"{format_value(str(path))}: cannot be used ({cause}); choose another path") from None
     return path
 
 

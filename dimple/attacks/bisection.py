@@ -22,7 +22,7 @@ from dimple.tensors import broadcast_per_sample, generator, unit_vectors
 # the bounds, or one.
 START_POINTS = 16
 START_POWERS = (-7.0, 1.0)
-FREE_START_POWERS = ((-7, 4), (-2, 9), (-14, 20))
+FREE_START_POWERS = ((-7, 4), (-2, 9), (-14, 20), (20, 80))
 # The number of random points around a crossing: this fraction of all forwards, which decays from step to step, and at
 # least and at most these numbers.
 PROBED_FRACTION = 0.1

@@ -46,7 +46,7 @@ def deepfool(problem: SearchProblem, max_passes: float = 40.0) -> SearchState:
     current = state.origin.clone()
     total_step = torch.zeros_like(current)
     while len(rows) > 0:
-        change = -_add_slack(class_margin, gradient, problem.norm)
+        change = -_add_slack(class_margin, gradient, current[rows], problem.norm)
         total_step[rows] += smallest_step(current[rows], gradient, change, problem.norm, problem.bounds)
         moved = problem.confine(rows, state.origin[rows] + (1 + OVERSHOOT) * total_step[rows])
         is_moved = torch.isfinite(moved).all(1) & (moved != current[rows]).any(1)
@@ -74,7 +74,7 @@ def linearized_distances(logit_margins: Tensor, gradients: Tensor, norm: str) ->
     return logit_margins.abs() / dual.clamp(min=torch.finfo(dual.dtype).tiny)
 
 
-def _add_slack(logit_margin: Tensor, gradient: Tensor, norm: str) -> Tensor:
-    """Return the margin, increased so that a step does not vanish when the margin is already zero to rounding."""
+def _add_slack(logit_margin: Tensor, gradient: Tensor, x: Tensor, norm: str) -> Tensor:
+    """Return the margin, increased so that a step changes x `(R, n)` when the margin is already zero to rounding."""
     slack = 8 * torch.finfo(logit_margin.dtype).eps
-    return logit_margin * (1 + slack) + slack * dual_norm(gradient, norm)
+    return logit_margin * (1 + slack) + slack * x.abs().amax(1) * dual_norm(gradient, norm)

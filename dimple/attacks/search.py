@@ -51,6 +51,8 @@ class SearchProblem:
         constraint: a subspace to stay in (l2 only). Such a search ignores the bounds of the boundary, because clamping
             would leave the subspace.
         targets: `(B,)` classes to reach, each other than the sample's own; None for any class but `y`.
+        first_classes: `(B, C)` classes of which a search linearizes the boundaries at its start, the first ones before
+            the others; None for those with the highest scores.
     """
 
     boundary: Boundary
@@ -59,6 +61,7 @@ class SearchProblem:
     norm: str = "l2"
     constraint: SubspaceConstraint | None = None
     targets: Tensor | None = None
+    first_classes: Tensor | None = None
 
     @property
     def origin(self) -> Tensor:
@@ -309,7 +312,10 @@ class SearchState:
             The classes `(B, C)`, the class margins and their allowed gradients, as from `query_classes`.
         """
         rows = self.problem.all_rows
-        logit_margin, classes, margins, gradients = self.query_classes(rows, self.origin, other_classes)
+        first = self.problem.first_classes
+        logit_margin, classes, margins, gradients = self.query_classes(
+            rows, self.origin, other_classes if first is None else first[:, :other_classes]
+        )
         self.start(logit_margin)
         linearized = (margins / dual_norm(gradients, self.problem.norm)).amin(1)
         bounds = self.problem.bounds
@@ -321,7 +327,7 @@ class SearchState:
         """Take the logit margins `(B,)` of the samples. One on the boundary is its own nearest point."""
         self.initial_logit_margin = logit_margin
         self.has_scores = ~logit_margin.isnan()
-        is_tie = logit_margin.abs() <= torch.finfo(logit_margin.dtype).tiny
+        is_tie = (logit_margin == 0) | (logit_margin == -torch.finfo(logit_margin.dtype).tiny)
         self.distance[is_tie] = 0.0
         self.logit_margin[is_tie] = 0.0
         self.converged |= self.distance == 0

@@ -108,6 +108,8 @@ class PreparedClassifier:
             )
         if not found.dtype.is_floating_point:
             raise ModelError(f"the model returns scores of type {found.dtype}; scores are real numbers with a gradient")
+        if found.layout != torch.strided:
+            raise ModelError(f"the model returns a {found.layout} tensor of scores; return a dense one: to_dense()")
         return found
 
 

@@ -96,7 +96,7 @@ def load_images(spec: str, split: Split) -> Images:
             - `cifar10:PATH`: an image folder, the .bin records, a tar archive of either, or a folder with such an
               archive;
             - `folder:PATH`: other images, as train/CLASS/IMAGE.png and test/CLASS/IMAGE.png, or an archive of them,
-              as stored, without the turning that EXIF data ask for: what ImageFolder of torchvision trained on;
+              turned as their EXIF data ask; ImageFolder of torchvision trains on them as stored;
             - `npz:FILE`: the arrays x_train, y_train, x_test, y_test, and optionally `classes`, the names of all
               classes, and `layout`, NCHW or NHWC.
         split: `train` or `test`.

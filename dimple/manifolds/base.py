@@ -143,9 +143,11 @@ class Manifold(ABC):
         """Return the lengths `(A, B)` of shortest paths within the manifold from each of `(A, n)` to each of `(B, n)`.
 
         Members that have a formula are exact. This general method follows short paths on the manifold between the
-        nodes of a graph that include the points of both: its lengths are some per cent too long, and more on a manifold
-        that bends within the spacing of 20,000 nodes. Within one call they satisfy the axioms of a metric to rounding
-        error.
+        nodes of a graph that include the points of both: its lengths are some per cent too long. Within one call they
+        satisfy the axioms of a metric to rounding error.
+
+        Raises:
+            SceneError: in the general method, if the manifold bends too often for 20,000 nodes.
         """
         return shortest_path_lengths(self, a, b)
 

@@ -7,11 +7,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from dimple.errors import SceneError
 from dimple.tensors import chunks, generator
 
 
@@ -73,6 +75,8 @@ POOL_FACTOR = 8
 FIRST_PARTS = 8
 MAX_PARTS = 512
 LENGTH_TOLERANCE = 1e-3
+# The mean change of the lengths from half of the nodes to all, above which they are refused where nodes are lacking.
+MAX_CHANGE = 0.03
 # Paths measured together.
 PATHS_PER_CHUNK = 1 << 14
 
@@ -82,25 +86,46 @@ def shortest_path_lengths(manifold: SupportsPaths, a: Tensor, b: Tensor) -> Tens
 
     The nodes are a fixed uniform point cloud and the projections of both. Edges join each node to its nearest nodes;
     their length is that of the straight line in the domain of the chart, a path on the manifold, so that no length is
-    below that of the geodesic.
+    below that of the geodesic. Where the manifold needs more than `MAX_NODES` nodes, paths over half of them show how
+    much too long the lengths still are: about twice the mean change.
+
+    Raises:
+        SceneError: if that change exceeds `MAX_CHANGE`.
     """
     ends = torch.cat([manifold.source_points(a), manifold.source_points(b)]).detach().cpu().double().numpy()
     # A point that is in both is one node; otherwise the path to itself would be a detour.
     unique, node = np.unique(ends, axis=0, return_inverse=True)
     node = node.reshape(-1)
-    points = torch.cat([torch.from_numpy(unique), node_cloud(manifold)])
     starts, row = np.unique(node[: len(a)], return_inverse=True)
-    lengths = dijkstra(_path_graph(manifold, points), directed=False, indices=starts)
-    selected = lengths[row.reshape(-1)][:, node[len(a) :]]
-    return torch.from_numpy(selected).to(a.device, a.dtype)
+
+    def measure_over(cloud: Tensor) -> NDArray[np.float64]:
+        graph = _path_graph(manifold, torch.cat([torch.from_numpy(unique), cloud]))
+        lengths: NDArray[np.float64] = dijkstra(graph, directed=False, indices=starts)
+        return lengths[row.reshape(-1)][:, node[len(a) :]]
+
+    cloud = node_cloud(manifold)
+    lengths = measure_over(cloud)
+    if _required_nodes(manifold) > MAX_NODES:
+        change = measure_over(cloud[: MAX_NODES // 2]).sum() - lengths.sum()
+        if change > MAX_CHANGE * lengths.sum():
+            raise SceneError(
+                f"{type(manifold).__name__}: geodesic distances still change by {change / lengths.sum():.0%} from "
+                f"{MAX_NODES // 2:,} nodes to {MAX_NODES:,}, which are too few for its reach of {manifold.reach:.3g}; "
+                "choose a manifold that bends less often"
+            )
+    return torch.from_numpy(lengths).to(a.device, a.dtype)
+
+
+def _required_nodes(manifold: SupportsPaths) -> float:
+    """Return the number of uniform nodes that lie closer than the reach."""
+    return manifold.volume / (manifold.reach / 3) ** manifold.dim
 
 
 @functools.lru_cache(maxsize=8)
 def node_cloud(manifold: SupportsPaths) -> Tensor:
     """Return points of the domain `(N, m)` whose images are uniform, closer than the reach if `MAX_NODES` suffice."""
     source, chart = manifold.parametrization()
-    required = manifold.volume / (manifold.reach / 3) ** manifold.dim
-    count = min(max(MIN_NODES, math.ceil(required)), MAX_NODES)
+    count = math.ceil(min(max(MIN_NODES, _required_nodes(manifold)), MAX_NODES))
     stream = generator(0, "geodesics")
     pool = source.sample(POOL_FACTOR * count, stream)
     image = chart(pool).numpy()

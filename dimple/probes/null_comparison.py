@@ -6,6 +6,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from dimple.attacks.deepfool import CANDIDATE_CLASSES, linearized_distances
+from dimple.attacks.search import SearchProblem
 from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import Boundary
 from dimple.probes.margin import Margin
@@ -15,6 +17,10 @@ from dimple.tensors import broadcast_per_sample, chunks, flatten
 
 # Numbers in one batch of random subspaces: for small samples all draws are one batch.
 MAX_BATCH_VALUES = 2**16
+# The number of highest-scoring other classes of which the gradients at the samples are known, and numbers in these, at
+# most.
+MAX_CLASSES = 9
+MAX_GRADIENT_VALUES = 2**26
 
 
 @final
@@ -22,7 +28,9 @@ class MarginNullComparison:
     """Searches for the boundary from the same samples, in all directions and within subspaces.
 
     The searches ignore the input bounds, so that they differ only in the allowed directions. Constructing the object
-    makes the search in all directions; a search within a subspace that finds a nearer point improves its result.
+    makes the search in all directions; a search within a subspace that finds a nearer point improves its result. The
+    gradients of the classes at the samples choose the classes from which a search within a subspace starts: in few
+    dimensions the nearest boundary is often not that of a class with a high score.
 
     Args:
         boundary: the boundary; its model is used without bounds.
@@ -47,6 +55,7 @@ class MarginNullComparison:
         self.unbounded_boundary = Boundary(boundary.model)
         self.x = x
         self.predicted = self.unbounded_boundary.predict(x)
+        self._linearization = self._linearize_classes()
         found = margin.search(self.unbounded_boundary, x, self.predicted)
         self.sign = torch.where(self.predicted == y, 1.0, -1.0).to(x).where(found.has_scores, torch.nan)
         self.distance = torch.full_like(self.sign, torch.inf)
@@ -108,6 +117,25 @@ class MarginNullComparison:
         null = self._null_distances.setdefault(kind, distances[:, 1:])
         return distances[:, 0], null
 
+    def _linearize_classes(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return classes and margins `(B, C)` and gradients `(B, C, n)`; None where a search linearizes all classes."""
+        classes = self.unbounded_boundary.class_count(self.x)
+        count = min(MAX_CLASSES, MAX_GRADIENT_VALUES // max(self.x.numel(), 1))
+        if not self.margin.needs_gradient or count <= CANDIDATE_CLASSES or classes <= CANDIDATE_CLASSES + 1:
+            return None
+        _, *linearization = self.unbounded_boundary.scores_and_class_gradients(self.x, self.predicted, count)
+        return linearization[0], linearization[1], linearization[2].flatten(2)
+
+    def _nearest_classes(self, x: Tensor, constraint: SubspaceConstraint) -> Tensor | None:
+        """Return the classes with the nearest linearized boundaries, the nearest first, for repeated samples."""
+        if self._linearization is None or constraint.orthogonal:
+            return None
+        count = len(x) // max(len(self.x), 1)
+        classes, margins, gradients = (value.repeat(count, *[1] * (value.dim() - 1)) for value in self._linearization)
+        problem = SearchProblem(self.unbounded_boundary, x, classes[:, 0], constraint=constraint)
+        distance = linearized_distances(margins, problem.allow(problem.all_rows, gradients), "l2")
+        return classes.gather(1, distance.argsort(1)[:, :CANDIDATE_CLASSES])
+
     def _constrained_distances(self, bases: list[Tensor], orthogonal: bool) -> Tensor:
         """Return the distances within (or orthogonal to) each of S subspaces, `(B, S)`.
 
@@ -124,7 +152,9 @@ class MarginNullComparison:
             basis = batch[0] if count == 1 else torch.cat([basis.expand(len(x), -1, -1) for basis in batch])
             constraint = SubspaceConstraint(basis, orthogonal)
             repeated = x.repeat(count, *[1] * (x.dim() - 1))
-            found = self.margin.search(self.unbounded_boundary, repeated, self.predicted.repeat(count), constraint)
+            first_classes = self._nearest_classes(repeated, constraint)
+            predicted = self.predicted.repeat(count)
+            found = self.margin.search(self.unbounded_boundary, repeated, predicted, constraint, first_classes)
             points = found.points.reshape(count, *x.shape)
             for point, distance in zip(points, found.distance.reshape(count, len(x)), strict=True):
                 self.use_points(point, distance)

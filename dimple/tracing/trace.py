@@ -165,8 +165,8 @@ class _Memory:
         return order.as_strided(view.shape, view.stride(), view.storage_offset() - self.base.storage_offset())
 
 
-def _refuse_memory(_: Tensor) -> Any:
-    raise UnprovenOperationError("data_ptr", "it reads the memory of its samples")
+def _refuse_memory(*_: Tensor) -> Any:
+    raise UnprovenOperationError("data_ptr", "it reads or replaces the memory of its samples")
 
 
 class _TracedTensor(Tensor):
@@ -179,6 +179,8 @@ class _TracedTensor(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     # These methods would read memory that the tensor does not have.
     apply_ = map_ = map2_ = data_ptr = property(_refuse_memory)
+    # The getter is an operation; the setter is none, and would change the tensor behind the trace.
+    data = property(Tensor.detach, _refuse_memory)
 
     def __new__(cls, payload: Tensor, dtype: torch.dtype, memory: _Memory, number: int | None) -> Self:
         tensor: Self = Tensor._make_wrapper_subclass(
@@ -297,6 +299,9 @@ class _Recorder(TorchDispatchMode):
 
     def _append(self, name: str, function: Any, args: Any, output: Tensor, kwargs: Any = None) -> int:
         """Record an operation, and return its number."""
+        if name == "detach":
+            # Derivatives of what is recorded give the matrices of affine maps, and `detach` would hide a part of them.
+            function = torch.ops.aten.alias
         self.nodes.append(Node(name, function, args, kwargs or {}, tuple(output.shape), output.is_floating_point()))
         return len(self.nodes)
 

@@ -133,6 +133,17 @@ def test_the_answer_scales_with_the_problem(method: str, scale: float) -> None:
     torch.testing.assert_close(scaled / scale, plain, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-10, 1.0, 1e10])
+@each_method
+def test_in_single_precision_a_half_space_of_any_scale_has_its_distance(method: str, scale: float) -> None:
+    normal = torch.tensor([0.6, 0.8], dtype=torch.float32)
+    x = scale * torch.tensor([[0.5, 0.25], [-0.75, 1.5], [0.25, -1.0]], dtype=torch.float32)
+    level = x @ normal / scale
+    boundary = Boundary(lambda z: torch.stack([-(z @ normal), z @ normal], 1) / scale)
+    found = Margin(method=method, max_passes=400.0)(boundary, x, (level > 0).long()).columns["margin"]  # type: ignore[arg-type]
+    torch.testing.assert_close(found / scale, level.abs(), rtol=0.02, atol=0)
+
+
 @pytest.mark.parametrize(("method", "norm"), METHODS_AND_NORMS)
 @pytest.mark.parametrize("bounds", [None, Box(-4.0, 4.0)])
 def test_scores_whose_squares_overflow_or_vanish_give_the_same_points(

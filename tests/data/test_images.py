@@ -259,18 +259,35 @@ def test_an_unclear_place_of_the_channels_is_refused_or_told(tmp_path: Path) -> 
         load_images(f"npz:{tmp_path / 'x.npz'}", "test")
 
 
-def test_images_that_are_stored_turned_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# The EXIF orientations and what undoes them, on arrays `(H, W)`.
+ORIENTATIONS = {
+    2: np.fliplr,
+    3: lambda rows: np.rot90(rows, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda rows: np.rot90(rows, -1),
+    7: lambda rows: np.rot90(rows, 2).T,
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_images_are_turned_as_their_exif_data_ask(
+    orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     values = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     for name in ("ant", "bee"):
         (tmp_path / "test" / name).mkdir(parents=True)
         Image.fromarray(values).save(tmp_path / "test" / name / "0.png")
     Image.fromarray(values).save(tmp_path / "test" / "ant" / "1.png", exif=exif)
-    with pytest.warns(UserWarning, match=r"1 images are stored turned .*1\.png.*, and are read as stored"):
+    with pytest.warns(UserWarning, match=r"1 images are turned .*1\.png.* torchvision reads them as stored"):
         images = load_images("folder:.", "test")
-    assert np.array_equal(images.pixels[1], values.transpose(2, 0, 1))
+    assert np.array_equal(images.pixels[0], values.transpose(2, 0, 1))
+    for channel, row in enumerate(images.pixels[1]):
+        assert np.array_equal(row, ORIENTATIONS[orientation](values[:, :, channel]))
 
 
 def test_idx_files_of_other_names_are_refused_with_advice(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ NPZ: dict[str, tuple[Callable[[Path], None], str]] = {
         arrays(y_test=np.array([3, 255], np.uint8)),
         "labels are up to 3, and 255, which means no class",
     ),
-    "text labels": (arrays(y_test=np.array(["a", "b"])), "y_test has dtype <U1; labels are integers"),
+    "text labels": (arrays(y_test=np.array(["a", "b"])), "labels are integers: save np.unique.y_test, return_inv"),
     "one row": (arrays(y_test=np.array([[0, 1]])), r"y_test has shape \(1, 2\); labels are \(N,\)$"),
     "flat": (arrays(x_test=np.zeros((2, 16), np.uint8)), r"save x_test\.reshape\(N, C, H, W\)"),
     "one array": (

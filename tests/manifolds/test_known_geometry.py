@@ -282,6 +282,18 @@ def test_a_path_is_not_shorter_than_the_geodesic_and_hardly_longer(name: str) ->
     assert found <= 1.1 * known
 
 
+@pytest.mark.parametrize("wavelength", [0.25, 0.1, 0.05])
+def test_paths_over_steep_waves_are_right_or_refused(wavelength: float) -> None:
+    waves = Waves(amplitude=0.1, wavelength=wavelength)
+    # The line y = 0 lies on the surface.
+    ends = rows([-0.5, 0.0, 0.0]), rows([0.5, 0.0, 0.0])
+    if wavelength < 0.2:
+        with pytest.raises(SceneError, match=r"Waves: geodesic distances still change by \d+% from 10,000 nodes"):
+            waves.geodesic_distance(*ends)
+    else:
+        assert 1 <= waves.geodesic_distance(*ends).item() < 1.05
+
+
 def test_a_warp_changes_lengths_by_at_most_its_strength() -> None:
     flat = Segment((0.0, 0.0), (3.0, 0.0))
     warp = Warp(flat, strength=0.4, frequency=5.0)

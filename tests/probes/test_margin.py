@@ -159,3 +159,10 @@ def test_a_sample_on_the_boundary_has_margin_and_angle_zero(kind: str) -> None:
 def test_a_missing_class_is_refused() -> None:
     with pytest.raises(ShapeError, match="classes 0 to 2"):
         Margin(adversarial_class=3)(wedge(near=0.5, far=2.0), torch.zeros(1, 2), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("method", ["closest", "deepfool"])
+def test_scores_below_the_normal_numbers_are_not_taken_for_ties(method: str) -> None:
+    x = torch.tensor([[0.5, 0.25], [-0.125, 0.75]], dtype=torch.float32)
+    result = Margin(method=method)(Boundary(lambda z: 2.0**-130 * torch.stack([z[:, 0], -z[:, 0]], 1)), x, x.argmin(1))
+    torch.testing.assert_close(result.columns["margin"].abs(), x[:, 0].abs(), rtol=1e-3, atol=0)

@@ -89,6 +89,7 @@ READABLE: dict[str, tuple[Classifier, tuple[int, ...]]] = {
     "views written": (write_into_views, (4,)),
     "in place": (lambda x: x.clone().relu_() + x, (4,)),
     "double inside": (in_double_inside, (4,)),
+    "straight through": (lambda x: x[:, :2].abs() + (3 * x[:, 2:] - x[:, :2]).detach() + x[:, 1:3].data, (4,)),
     "float64": (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).double(), (4,)),
     "prelu": (nn.Sequential(nn.Linear(4, 3), nn.PReLU(init=1.7), nn.LeakyReLU(3.0), nn.Linear(3, 2)), (4,)),
     "tanhshrink": (nn.Sequential(nn.Linear(4, 3), nn.Tanhshrink(), nn.Dropout(), nn.Linear(3, 2)), (4,)),
@@ -142,6 +143,12 @@ class Counting(nn.Module):
         return x + self.seen
 
 
+def replace_data(x: Tensor) -> Tensor:
+    copy_of_x = x.clone()
+    copy_of_x.data = x.abs()
+    return copy_of_x
+
+
 def caught(x: Tensor) -> Tensor:
     try:
         return x if float(x.sum()) > 0 else -x
@@ -157,6 +164,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "numpy": (lambda x: x + torch.from_numpy(np.sort(x.detach().numpy())), "numpy"),
     "tolist": (lambda x: x * torch.tensor(x.tolist()), "tolist"),
     "memory": (lambda x: x.clone().apply_(abs), "memory"),
+    "data replaced": (replace_data, "replaces the memory"),
     "where": (lambda x: torch.where(x > 0, x, 0 * x), "operation gt"),
     "mask": (lambda x: x * (x > 0), "operation gt"),
     "index": (lambda x: x[:, x.argmax(1)], "operation argmax"),

@@ -44,8 +44,8 @@ def read_folder(path: Path, split: str, classes: tuple[str, ...] = ()) -> RawIma
     listing.report_left_out(location, not images)
     if listing.turned:
         warnings.warn(
-            f"{location}: {len(listing.turned)} images are stored turned or mirrored by EXIF data, such as "
-            f"{format_value(listing.turned[0])}, and are read as stored, as ImageFolder of torchvision reads them",
+            f"{location}: {len(listing.turned)} images are turned or mirrored as their EXIF data ask, such as "
+            f"{format_value(listing.turned[0])}; ImageFolder of torchvision reads them as stored",
             stacklevel=1,
         )
     values = stack_images(((f"{label}/{name}", values) for label, name, values in images), location)

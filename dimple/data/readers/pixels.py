@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from dimple.errors import DataError
 from dimple.settings import format_value
@@ -63,7 +63,7 @@ def read_image_file(path: Path) -> bytes:
 
 
 def decode_image(content: bytes, location: str, *, convert: bool = False) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG image to `(C, H, W)` uint8, with one channel for gray and three for RGB.
+    """Decode a JPEG or PNG image to `(C, H, W)` uint8, upright as its EXIF data say, in gray or RGB.
 
     Palettes, CMYK, transparency and 16-bit images are refused, since each can be converted in more than one way.
 
@@ -87,12 +87,12 @@ def decode_image(content: bytes, location: str, *, convert: bool = False) -> NDA
             if image.format == "PNG" and PNG_END not in content:
                 raise ValueError("it is cut short")
             if convert:
-                return np.asarray(image.convert("L"))[None]
+                return np.asarray(_turn_upright(image.convert("L")))[None]
             if image.mode not in SUPPORTED_MODES:
                 raise DataError(
                     f"{location}: its mode is {image.mode}; save it as {' or '.join(SUPPORTED_MODES.values())}"
                 )
-            values = np.asarray(image)
+            values = np.asarray(_turn_upright(image))
     except Image.DecompressionBombError:
         raise DataError(f"{location}: has too many pixels; images have at most {MAX_SIDE_PIXELS} per side") from None
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, zlib.error) as error:
@@ -102,6 +102,14 @@ def decode_image(content: bytes, location: str, *, convert: bool = False) -> NDA
             f"{location}: is not a readable JPEG or PNG image ({_format_cause(error)}); replace it"
         ) from None
     return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Return an image as its EXIF data ask for it to be shown; damaged data ask for nothing."""
+    image.load()
+    with contextlib.suppress(Exception):
+        return ImageOps.exif_transpose(image)
+    return image
 
 
 def is_turned(content: bytes) -> bool:
@@ -208,9 +216,9 @@ def name_classes(labels: Mapping[str, NDArray[Any]], location: str, names: tuple
     """
     for name, values in labels.items():
         if not np.issubdtype(values.dtype, np.integer):
-            raise DataError(
-                f"{location}: {name} has dtype {values.dtype}; labels are integers: {name}.astype(np.int64)"
-            )
+            is_text = values.dtype.kind in "US"
+            advice = f"np.unique({name}, return_inverse=True)[1]" if is_text else f"{name}.astype(np.int64)"
+            raise DataError(f"{location}: {name} has dtype {values.dtype}; labels are integers: save {advice}")
     used = np.unique(np.concatenate([values.astype(np.int64) for values in labels.values()]))
     if used.tolist() == [-1, 1]:
         raise DataError(f"{location}: labels are -1 and 1; class numbers count from 0: save (y + 1) // 2")

@@ -25,7 +25,8 @@ class HardNegative(Objective):
     """The mean loss of the samples, plus that of adversarial examples for the outputs of chosen layers.
 
     Each layer has its own pool. In each step a few random entries of a pool are replaced: the outputs of the layer at
-    samples of the batch are moved by DeepFool, in l2, to the boundary of the layers above, and keep the right labels.
+    samples of the batch are moved by DeepFool, in l2, to the boundary of the layers above, and keep the right labels;
+    where DeepFool does not reach the boundary, the old entry stays.
     As many entries as the batch has samples, drawn at random, then train the layers above. A pool begins with the
     unperturbed outputs at random samples. Outputs in a pool are those of the time when they were made.
 
@@ -71,7 +72,10 @@ class HardNegative(Objective):
     def _refresh(
         self, below: nn.Module, boundary: Boundary, x: Tensor, y: Tensor, batch: Batch, stream: torch.Generator
     ) -> None:
-        """Replace entries of one pool by adversarial examples, or by the outputs themselves where they are errors."""
+        """Replace entries of one pool by adversarial examples, or by the outputs themselves where they are errors.
+
+        Where the search finds no boundary point, the old entry stays: the output itself is classified correctly.
+        """
         count = min(self.refreshed, len(x))
         replaced = torch.randperm(len(x), generator=stream)[:count].to(x.device)
         rows = torch.randint(len(batch.x), (count,), generator=stream).to(x.device)
@@ -79,10 +83,12 @@ class HardNegative(Objective):
             outputs = below(batch.x[rows])
         predicted = boundary.predict(outputs)
         found = deepfool(SearchProblem(boundary, outputs, predicted), self.max_passes)
-        moves = found.found & (predicted == batch.y[rows])
+        is_right = predicted == batch.y[rows]
         points = found.points.reshape(outputs.shape)
-        x[replaced] = torch.where(broadcast_per_sample(moves, outputs), points, outputs)
-        y[replaced] = batch.y[rows]
+        negatives = torch.where(broadcast_per_sample(is_right, outputs), points, outputs)
+        is_negative = found.found | ~is_right
+        x[replaced[is_negative]] = negatives[is_negative]
+        y[replaced[is_negative]] = batch.y[rows][is_negative]
 
     def _splits(self, network: nn.Module) -> dict[str, tuple[nn.Module, nn.Module]]:
         """Return the layers below and above each output that has a pool, by its name.

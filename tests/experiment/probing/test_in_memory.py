@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple import measure
-from dimple.errors import DimpleError, ModelError, ShapeError, UsageError
+from dimple.errors import DimpleError, ModelError, RunError, ShapeError, UsageError
 from dimple.experiment.probing.in_memory import build_probes
 from dimple.manifolds import Sphere
 from dimple.probes import CertifiedRadius, Margin, OnOff
@@ -185,6 +185,9 @@ BAD: list[tuple[dict[str, object], type[DimpleError], str]] = [
     ({"output": 0}, ModelError, "leave output out"),
     ({"model": torch.no_grad()(half_space()), "probes": ["exact"]}, ModelError, "no gradient with respect to"),
     ({"model": lambda x: x.argmax(1)}, ModelError, "real numbers with a gradient"),
+    ({"model": lambda x: x.to_sparse()}, ModelError, "a torch.sparse_coo tensor of scores; return a dense one"),
+    ({"out": "a\0b"}, RunError, "cannot be used .embedded null byte"),
+    ({"out": "a" * 300}, RunError, "cannot be used .File name too long"),
 ]
 
 

@@ -26,11 +26,11 @@ def make_batch(classes: int = 2, n: int = 5, count: int = 30) -> Batch:
     return Batch(x, torch.randint(0, classes, (count,), generator=stream), lambda: generator(0, "step"))
 
 
-def mlp(classes: int = 3) -> nn.Sequential:
+def mlp(classes: int = 3, seed: int = 0) -> nn.Sequential:
     hidden = MLP(widths=(16, 8)).build(5, generator(0, "network"))[:4]
     head = nn.Linear(8, classes)
-    for number, parameter in enumerate(head.parameters()):
-        parameter.data = torch.randn(parameter.shape, generator=generator(number, "head")) / 3
+    for name, parameter in head.named_parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator(seed, "head", name)) / 3
     return nn.Sequential(*hidden, head).double()
 
 
@@ -51,8 +51,10 @@ def test_of_a_linear_network_the_entries_are_the_projections_onto_its_boundary()
         assert int(label) == int(batch.y[index])
 
 
-def test_a_step_replaces_entries_of_each_pool_by_points_on_the_boundary_of_the_layers_above() -> None:
-    network = mlp()
+# With heads 2, 11 and 25 DeepFool misses the boundary for samples of the step.
+@pytest.mark.parametrize("seed", [0, 2, 11, 25])
+def test_a_step_replaces_entries_of_each_pool_by_points_on_the_boundary_of_the_layers_above(seed: int) -> None:
+    network = mlp(seed=seed)
     objective = HardNegative(pool_size=40, refreshed=5)
     batch = objective.prepare(network, make_batch(3), train_first)
     assert {name: tuple(t.shape) for name, t in batch.memory.items() if name.endswith("x")} == {
