@@ -67,7 +67,7 @@ def _chance(scene: GalleryScene) -> str:
     found = format_number(scene.final_statistics[name])
     assert dim is not None
     return (
-        f"{ambient_dim - dim} of the {ambient_dim} directions are off the manifold, so by chance it is "
+        f"The manifold has codimension {ambient_dim - dim} in {ambient_dim} dimensions, so by chance it is "
         f"{format_number((ambient_dim - dim) / ambient_dim)}. Measured at the last step: {found}."
     )
 

@@ -42,7 +42,7 @@ def test_the_answers_are_those_of_the_run(tmp_path: Path) -> None:
     )
     assert second.startswith("From step 20 on") and "0.125" in second
     assert nearest.startswith("Off it:") and "3.00 times" in nearest and "1.50 times" in nearest
-    assert "1 of the 2 directions" in chance and "0.500" in chance and "0.875" in chance
+    assert "codimension 1 in 2 dimensions" in chance and "0.500" in chance and "0.875" in chance
 
 
 def test_another_outcome_has_other_answers(tmp_path: Path) -> None:
