@@ -31,7 +31,7 @@ from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.train import train
 from dimple.cli.commands.view import view
 from dimple.cli.examples import format_examples
-from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
+from dimple.errors import DimpleError, RunError, UsageError, user_code_error
 from dimple.memory import configure_memory
 from dimple.progress import write_progress_lines
 from dimple.workers import STOP_SIGNALS
@@ -137,8 +137,8 @@ def _expand_home(word: str) -> str:
 
 def _exit_with_other_error(error: Exception) -> NoReturn:
     """Print one line about an error of the user's code or the file system, or an internal error, and exit."""
-    if find_user_code(error) is not None:
-        console.exit_with_error(ModelError(f"the model fails: {describe_cause(error)}; --debug shows the traceback"))
+    if (failure := user_code_error(error)) is not None:
+        console.exit_with_error(failure)
     if isinstance(error, OSError) and error.filename is not None:
         console.exit_with_error(RunError(f"{error.filename}: {error.strerror}; choose another path"))
     console.print_note(

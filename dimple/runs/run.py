@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -115,6 +116,7 @@ class RunFolder:
         settings_text: str,
         force: bool = False,
         settings_file: str = "scene.yaml",
+        patience: float = 0.0,
     ) -> Self:
         """Create a run in a missing or empty folder, or continue an unfinished run with the same settings.
 
@@ -124,6 +126,7 @@ class RunFolder:
             settings_text: all settings as YAML.
             force: replace an existing run; a folder that is not a run is never changed.
             settings_file: the name of the settings file: scene.yaml for a simulation, config.yaml for a measurement.
+            patience: for how many seconds to wait for a process that has locked the folder.
 
         Raises:
             RunError: if the folder holds a finished run, a run with other settings, or other files.
@@ -134,7 +137,7 @@ class RunFolder:
             if path.exists() and not (path / "run.json").exists() and not is_started(path):
                 raise RunError(f"{path}: is not empty and holds no run; choose another out=")
             path.mkdir(parents=True, exist_ok=True)
-            lock_folder(path)
+            lock_folder(path, patience)
             remove_temporary_files(path)
             return cls._create(path, info, settings_text, force, settings_file)
         except BaseException as error:
@@ -169,7 +172,8 @@ class RunFolder:
             )
         if not self.settings_path.is_file() or self.settings_text != settings_text:
             raise RunError(
-                f"{self.path}: holds an unfinished run with other settings; choose another out=, or force=True"
+                f"{self.path}: holds an unfinished run with other settings{self._describe_difference(settings_text)}; "
+                "choose another out=, or force=True"
             )
         if any(self.info.get(key) != info.get(key) for key in ("versions", "device")):
             raise RunError(
@@ -179,6 +183,16 @@ class RunFolder:
         self.info["status"] = "running"
         self.save()
         return self
+
+    def _describe_difference(self, settings_text: str) -> str:
+        """Return the names of the settings that differ from those of the run, in brackets; "" for none."""
+        if not self.settings_path.is_file():
+            return ""
+        found, given = (yaml.safe_load(text) for text in (self.settings_text, settings_text))
+        if not (isinstance(found, dict) and isinstance(given, dict)):
+            return ""
+        names = [name for name in given if found.get(name) != given[name]]
+        return f" ({', '.join(names[:5])})" if names else ""
 
     @contextlib.contextmanager
     def finishing(self, status: str = "complete") -> Iterator[None]:

@@ -7,14 +7,14 @@ import torch
 import yaml
 
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.config import ProbeConfig
+from dimple.experiment.probing.config import read_probe_config
+from dimple.experiment.probing.measure_shards import ShardRunner
 from dimple.experiment.probing.measured_run import (
     REPRODUCTION,
     is_measured_in_memory,
     write_report_of_measured_run,
 )
 from dimple.experiment.probing.measurement import Measurement
-from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
 from dimple.experiment.run import Run
@@ -52,13 +52,13 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
         return write_slice_report(run, _reproduction_command(run), target)
     if is_measured_in_memory(run):
         return write_report_of_measured_run(run, target)
-    config, checksums = _read_config(run)
+    config, checksums = read_probe_config(run.settings_text)
     device = torch.device("cpu")
     sources = load_sources(config, device, progress)
     if sources.checksums != checksums:
         raise RunError(f"{run.path}: the network or the data have changed; measure again with force=True")
-    *_, (_, last_network) = sources.networks
-    runner = ProbeRunner(config, sources, {}, run, device)
+    last_network = sources.networks.network(sources.networks.steps[-1])
+    runner = ShardRunner(config, sources, {}, device)
     write_report_page(run, sources, runner.make_boundary(last_network), runner.probe_builder, target)
     return target
 
@@ -113,12 +113,4 @@ def _reproduction_command(run: Run) -> str:
         return SliceConfig(**settings).command
     if is_measured_in_memory(run):
         return REPRODUCTION
-    return _read_config(run)[0].command
-
-
-def _read_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
-    """Return the configuration of a measurement, and the checksums of its network and data."""
-    settings = yaml.safe_load(run.settings_text)
-    checksums = settings.pop("checksums")
-    rows = {name: tuple(settings[name]) for name in ("probes", "indices") if settings.get(name) is not None}
-    return ProbeConfig(**settings | rows), checksums
+    return read_probe_config(run.settings_text)[0].command

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, final
 
+import yaml
+
 from dimple.errors import UsageError
 from dimple.names import DIGITS, DIGITS_MODEL, METHODS, PROBE_PLUGINS, SAMPLE_PROBES, installed_plugins
 from dimple.settings import Count, Dimension, Finite, Natural, Passes, Positive, Repeats, Seed, settings, suggest_word
@@ -190,6 +192,14 @@ class ProbeConfig:
     def splits(self) -> tuple[Literal["train", "test"], ...]:
         """The names of the splits, training first."""
         return ("train", "test") if self.split == "both" else (self.split,)
+
+
+def read_probe_config(settings_text: str) -> tuple[ProbeConfig, dict[str, str]]:
+    """Return the configuration of a measurement from its config.yaml, and the check sums of its networks and data."""
+    settings: dict[str, Any] = yaml.safe_load(settings_text)
+    checksums = settings.pop("checksums")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    return ProbeConfig(**dict[str, Any](values)), checksums
 
 
 def describe_quick(config: ProbeConfig) -> str:

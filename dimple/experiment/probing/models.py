@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import torch
@@ -30,14 +30,20 @@ DIGITS_TRAINING = Training(optimizer=Adam(lr=3e-3), stop=Stop(steps=150))
 class SingleNetwork:
     """One network as a trajectory of one step."""
 
+    steps: Sequence[int] = (0,)
+
     def __init__(self, network: nn.Module) -> None:
-        self.network = network
+        self._network = network
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        yield 0, self.network
+        yield 0, self._network
 
     def __len__(self) -> int:
         return 1
+
+    def network(self, step: int) -> nn.Module:
+        """Return the network."""
+        return self._network
 
 
 def load_trajectory(
