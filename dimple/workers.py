@@ -87,6 +87,8 @@ class Engine(abc.ABC):
 
     def __init__(self, jobs: int, others: int) -> None:
         self.jobs = jobs
+        # Work of fewer seconds is not worth the start of the processes.
+        self.worth_seconds = 0.0
         self._other_count = others
         self._processes: list[Process] = []
 

@@ -21,6 +21,7 @@ from dimple.cli.commands.doctor import doctor
 from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
+from dimple.cli.commands.gather import gather, status
 from dimple.cli.commands.napari import napari
 from dimple.cli.commands.pack import check, pack
 from dimple.cli.commands.probe import probe
@@ -54,6 +55,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "view": view,
     "export": export,
     "probe": probe,
+    "gather": gather,
+    "status": status,
     "slice": slice_network,
     "report": report,
     "compare": compare,

@@ -214,6 +214,18 @@ def describe_quick(config: ProbeConfig) -> str:
     )
 
 
+def format_duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Example:
+        >>> format_duration(40), format_duration(600), format_duration(9000)
+        ('40 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def network_name(config: Any) -> str:
     """Return the name of the model, or of the run, as a part of the name of a folder."""
     return config.model.replace(":", ".") if config.run is None else Path(config.run).name

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dimple.boundary import Boundary
+from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 from dimple.errors import DimpleError, RunError, user_code_error
 from dimple.experiment.probing.build_probes import ProbeBuilder
 from dimple.experiment.probing.config import ProbeConfig
@@ -98,8 +99,11 @@ class ShardRunner:
         arrays = concatenate_tables(tables)
         if images:
             arrays |= {IMAGE_PREFIX + name: values for name, values in concatenate_tables(images).items()}
-        seconds = round(time.perf_counter() - started, 3)
-        folder.write(shard, arrays, {"units": units, "costs": costs["passes"], "seconds": seconds})
+        counts = costs["passes"].values()
+        passes = sum(FORWARD_COST * count["forwards"] + BACKWARD_COST * count["backwards"] for count in counts)
+        seconds = time.perf_counter() - started
+        about = {"units": units, "costs": costs["passes"], "passes": passes, "seconds": round(seconds, 3)}
+        folder.write(shard, arrays, about)
 
     def _measure_chunk(
         self, boundary: Boundary, split: str, chunk_rows: slice

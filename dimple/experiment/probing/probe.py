@@ -15,8 +15,16 @@ from torch import nn
 from dimple.errors import IncompleteError, UsageError
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
 from dimple.experiment.probing.check_inputs import check_inputs, check_names
-from dimple.experiment.probing.config import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeConfig, read_probe_config
-from dimple.experiment.probing.estimate import estimate_work
+from dimple.experiment.probing.config import (
+    CONFIDENCE,
+    SPECTRA,
+    SPEED,
+    TRANSFER,
+    ProbeConfig,
+    format_duration,
+    read_probe_config,
+)
+from dimple.experiment.probing.estimate import Estimate, estimate_work
 from dimple.experiment.probing.measure_shards import IMAGE_PREFIX, ShardRunner, concatenate_tables, measure_shards
 from dimple.experiment.probing.network_level import (
     NETWORK_UNITS,
@@ -95,7 +103,6 @@ def probe(
     """
     check_inputs(config, out, device, force)
     with _open(config, out, device, progress, force=force) as (run, runner, plan), run.finishing():
-        _announce_work(runner, progress)
         _measure(run, runner, plan, plan.shards, engine, progress)
         _write_results(run, runner, plan, progress)
     return run
@@ -206,21 +213,19 @@ def _agree_on_plan(folder: ShardFolder, plan: ShardPlan) -> ShardPlan:
     return plan
 
 
-def _announce_work(runner: ShardRunner, progress: Progress) -> None:
-    if progress is show_progress:
-        _, network = next(iter(runner.sources.networks))
-        boundary = runner.make_boundary(network)
-        work = estimate_work(runner.config, runner.sources, runner.probe_builder, boundary, runner.indices)
-        if work.seconds >= SHORT_STAGE_SECONDS:
-            announce("probe", str(work))
-
-
 def _measure(
     run: Run, runner: ShardRunner, plan: ShardPlan, shards: Sequence[Shard], engine: Engine, progress: Progress
 ) -> None:
     """Measure those of the shards that are missing."""
     folder = ShardFolder(run.path)
     missing = folder.find_missing(shards)
+    if missing and (progress is show_progress or engine.worth_seconds):
+        work = _estimate(runner)
+        seconds = work.seconds * len(missing) / len(plan.shards)
+        if seconds < engine.worth_seconds:
+            engine = Workers()
+        if progress is show_progress and seconds >= SHORT_STAGE_SECONDS:
+            announce("probe", str(work) if missing == plan.shards else f"about {format_duration(seconds)}")
     with progress("probe", sum(_count_chunks(plan, shard) for shard in shards)) as advance:
         for _ in range(sum(_count_chunks(plan, shard) for shard in set(shards).difference(missing))):
             advance()
@@ -231,6 +236,12 @@ def _measure(
             f"memory: {list_shards(poison)}; the others are stored, and the same command tries these again: use fewer "
             "jobs=, or leave the samples out with --indices"
         )
+
+
+def _estimate(runner: ShardRunner) -> Estimate:
+    networks = runner.sources.networks
+    boundary = runner.make_boundary(networks.network(networks.steps[0]))
+    return estimate_work(runner.config, runner.sources, runner.probe_builder, boundary, runner.indices)
 
 
 def _count_chunks(plan: ShardPlan, shard: Shard) -> int:
