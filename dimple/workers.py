@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, final
@@ -82,8 +82,8 @@ class Engine(abc.ABC):
         others: how many of these are not this process.
     """
 
-    # The errors of a task whose process was killed.
-    killed: tuple[type[BaseException], ...] = (BrokenExecutor,)
+    # The errors of a task whose process was killed, which a member knows when it starts one.
+    killed: tuple[type[BaseException], ...] = ()
 
     def __init__(self, jobs: int, others: int) -> None:
         self.jobs = jobs
@@ -234,6 +234,9 @@ class Workers(Engine):
         return self
 
     def _start_process(self) -> "Process":
+        from loky.process_executor import TerminatedWorkerError
+
+        self.killed = (TerminatedWorkerError,)
         _remove_abandoned_semaphores()
         return _LokyProcess(_torch_threads() if self._threads is None else self._threads, self._prepare)
 

@@ -1,5 +1,6 @@
 """`dimple probe`: measurement of a network on your own data, of checkpoints, or of a run."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -269,6 +270,8 @@ def probe(
         else:
             experiment.probe_part(config, folder, *part, device=device, engine=processes)
     if finished is None:
+        if as_json:
+            console.print_json(dataclasses.asdict(experiment.status(folder)))
         console.print_note(f"dimple: part {shard} is measured; dimple gather {folder} makes the tables of all parts")
         return
     console.print_run(finished, as_json, functools.partial(print_summary, print_all))

@@ -157,7 +157,7 @@ def measure_shards(
     tasks: list[Task[None]] = [functools.partial(measure, shard) for shard in shards]
     for _ in engine.run_unordered(tasks, advance, lose):
         pass
-    return poison
+    return [shard for shard in shards if shard in poison]
 
 
 @final
