@@ -39,6 +39,7 @@ from dimple.runs.manifest import MANIFEST, Manifest, is_manifest, manifest_text
 from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
 from dimple.runs.old_format import MAKE_AGAIN, upgrade_settings, upgrade_table
 from dimple.runs.safetensors_io import read_metadata, to_safetensors
+from dimple.runs.shards import ShardFolder
 
 FORMAT_VERSION = 2
 CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
@@ -382,6 +383,7 @@ class RunFolder:
     def clear_cache(self) -> None:
         """Delete all intermediate results, after the final result has been written."""
         shutil.rmtree(self.path / CACHE_FOLDER, ignore_errors=True)
+        ShardFolder(self.path).clear()
 
     def write_geometry(self, arrays: Arrays) -> None:
         """Write the arrays for drawing: `train`, `labels`, `low`, `high`, the meshes of manifold and boundary.

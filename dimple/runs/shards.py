@@ -5,6 +5,7 @@ content, the file begins with a check sum of the rest, and it is moved into plac
 is finished if and only if its file agrees with both.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -115,7 +116,10 @@ class ShardPlan:
         """Return the numbers of the parts that hold any of the shards, rising."""
         assert self.parts is not None
         wanted = set(shards)
-        return [index for index in range(self.parts) if wanted.intersection(self.part(index))]
+        listed = self.shards
+        # The inverse of the bounds in `part`.
+        parts = (((place + 1) * self.parts - 1) // len(listed) for place, one in enumerate(listed) if one in wanted)
+        return sorted(set(parts))
 
 
 def format_numbers(numbers: Sequence[int]) -> str:
@@ -251,8 +255,9 @@ class ShardFolder:
         return problems
 
     def clear(self) -> None:
-        """Delete all files of shards, the plan first, after the tables have been written."""
-        (self.path / PLAN_FILE).unlink(missing_ok=True)
+        """Delete all files of shards, the plan first, after the run was finished."""
+        with contextlib.suppress(OSError):
+            (self.path / PLAN_FILE).unlink()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _file(self, shard: Shard) -> Path:

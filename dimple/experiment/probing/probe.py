@@ -269,8 +269,7 @@ def _require_all(folder: ShardFolder, plan: ShardPlan) -> list[tuple[Arrays, dic
 def _write_results(run: Run, runner: ShardRunner, plan: ShardPlan, progress: Progress) -> None:
     """Make the tables, the summary and the page from all shards."""
     started = time.perf_counter()
-    folder = ShardFolder(run.path)
-    results = ResultWriter(run, runner, plan, _require_all(folder, plan))
+    results = ResultWriter(run, runner, plan, _require_all(ShardFolder(run.path), plan))
     last_network = runner.sources.networks.network(plan.steps[-1])
     results.write_tables(last_network, progress)
     results.write_images()
@@ -278,7 +277,6 @@ def _write_results(run: Run, runner: ShardRunner, plan: ShardPlan, progress: Pro
     write_report_page(
         run, runner.sources, runner.make_boundary(last_network), runner.probe_builder, run.path / "report.html"
     )
-    folder.clear()
 
 
 def _require_series(config: ProbeConfig, sources: Sources) -> None:

@@ -105,10 +105,7 @@ def open_plan(out: Path | str) -> tuple[Path, ShardPlan | None]:
     """
     path = expand_home(out)
     require_run(path)
-    folder = ShardFolder(path)
-    if not folder.exists and path.is_dir() and _is_complete(path):
-        return path, None
-    return path, folder.read_plan()
+    return path, None if path.is_file() or _is_complete(path) else ShardFolder(path).read_plan()
 
 
 def _is_complete(path: Path) -> bool:
