@@ -5,7 +5,7 @@
     python3 dev.py test [...]    set up, then run the tests; further arguments go to pytest
     python3 dev.py lint          set up, then ruff, mypy and import-linter
     python3 dev.py docs          set up, then build the documentation, which the package carries, into dimple/site
-    python3 dev.py setup [...]   only set up, with these extras as well: napari, docs, bench, test, dev
+    python3 dev.py setup [...]   only set up, with these extras as well: napari, ray, docs, bench, test, dev
     python3 dev.py release X.Y.Z raise the version, after the change log is written
 
 The virtual environment is .venv, the versions are those of constraints.txt. Without an NVIDIA GPU (`nvidia-smi -L`)
@@ -33,7 +33,7 @@ CHANGES = ROOT / "CHANGELOG.md"
 CITATION = ROOT / "CITATION.cff"
 VERSION_FILE = ROOT / "dimple" / "__init__.py"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-EXTRAS = ("bench", "dev", "docs", "napari", "test")
+EXTRAS = ("bench", "dev", "docs", "napari", "ray", "test")
 
 
 class SetupError(Exception):

@@ -100,6 +100,12 @@ class DivergedError(DimpleError, ArithmeticError):
     exit_code = 6
 
 
+class IncompleteError(DimpleError):
+    """A measurement of which parts are missing, or killed the processes that measured them; the others are stored."""
+
+    exit_code = 6
+
+
 class DeviceError(DimpleError, RuntimeError):
     """A device, a system library or an optional package that is missing on this machine."""
 
@@ -159,6 +165,15 @@ def find_user_code(error: BaseException) -> str | None:
         if not frame.filename.startswith(folders):
             return f"{frame.filename}, line {frame.lineno}"
     return None
+
+
+def user_code_error(error: BaseException) -> ModelError | None:
+    """Return the error of a model in words, where it arose in the user's own code or ends the program; else None."""
+    if isinstance(error, SystemExit):
+        return ModelError(f"the model ends the program, with exit code {error.code}; let it raise an error")
+    if find_user_code(error) is None:
+        return None
+    return ModelError(f"the model fails: {describe_cause(error)}; --debug shows the traceback")
 
 
 def describe_cause(error: BaseException) -> str:

@@ -102,6 +102,37 @@ def test_a_killed_process_is_reported_with_a_sentence() -> None:
         list(workers.run_unordered([rest, *[die, rest] * 200]))
 
 
+def die_once(home: int, flag: Path, advance: Advance) -> int:
+    """Kill another process, unless one was killed before."""
+    if os.getpid() != home and flag.exists():
+        flag.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_task_whose_process_was_killed_is_run_again_by_another(isolated: bool, tmp_path: Path) -> None:
+    (tmp_path / "flag").touch()
+    tasks = [functools.partial(die_once, os.getpid(), tmp_path / "flag") for _ in range(20)]
+    with Workers(2, isolated=isolated) as workers:
+        processes = list(workers.run_unordered([rest, *tasks]))
+        again = list(workers.run_unordered(tasks))
+    assert not (tmp_path / "flag").exists()
+    assert len(processes) == 21 and len(again) == 20
+    assert isolated != (os.getpid() in processes + again)
+
+
+def test_a_lost_task_has_the_result_that_the_caller_gives_it() -> None:
+    die: Task[int] = functools.partial(die_elsewhere, os.getpid())  # type: ignore[assignment]
+    number: Task[int] = functools.partial(number_of, 3)
+    with Workers(2, isolated=True) as workers:
+        assert sorted(workers.run_unordered([number, die, number], lost=lambda task: -1)) == [-1, 3, 3]
+
+
+def number_of(number: int, advance: Advance) -> int:
+    return number
+
+
 def test_a_process_that_ends_at_its_start_is_reported_with_the_same_sentence() -> None:
     with Workers(2, prepare=end_at_once) as workers, pytest.raises(DeviceError, match="one of 2 processes was killed"):
         list(workers.run_unordered([rest] * 400))

@@ -228,7 +228,7 @@ def _run_missing(
         tasks += [functools.partial(_replicate, experiment, seed, resources) for seed in missing]
     try:
         with show_progress("claims", len(tasks)) as advance:
-            for replica in workers.run_unordered(tasks, advance):
+            for replica in workers.run_unordered(tasks, advance, _lose_replica):
                 if replica.error:
                     reasons |= dict.fromkeys(users[replica.experiment], f"seed {replica.seed}: {replica.error}")
                 else:
@@ -262,6 +262,15 @@ def _replicate(experiment: Experiment, seed: int, resources: Resources, advance:
         return _Replica(experiment, seed, {}, 0.0, f"internal error, {describe_cause(error)}")
     advance()
     return _Replica(experiment, seed, parts, time.process_time() - started)
+
+
+def _lose_replica(task: Task[_Replica]) -> _Replica:
+    """Return what stands for a replica that killed its process twice."""
+    assert isinstance(task, functools.partial)
+    experiment, seed, _ = task.args
+    return _Replica(
+        experiment, seed, {}, 0.0, "killed its process twice, most likely for lack of memory; use fewer jobs="
+    )
 
 
 def _hash_rows(rows: Replicas) -> str:

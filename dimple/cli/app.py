@@ -21,6 +21,7 @@ from dimple.cli.commands.doctor import doctor
 from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
 from dimple.cli.commands.gallery import gallery
+from dimple.cli.commands.gather import gather, status
 from dimple.cli.commands.napari import napari
 from dimple.cli.commands.pack import check, pack
 from dimple.cli.commands.probe import probe
@@ -31,7 +32,7 @@ from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.train import train
 from dimple.cli.commands.view import view
 from dimple.cli.examples import format_examples
-from dimple.errors import DimpleError, ModelError, RunError, UsageError, describe_cause, find_user_code
+from dimple.errors import DimpleError, RunError, UsageError, user_code_error
 from dimple.memory import configure_memory
 from dimple.progress import write_progress_lines
 from dimple.workers import STOP_SIGNALS
@@ -54,6 +55,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "view": view,
     "export": export,
     "probe": probe,
+    "gather": gather,
+    "status": status,
     "slice": slice_network,
     "report": report,
     "compare": compare,
@@ -137,8 +140,8 @@ def _expand_home(word: str) -> str:
 
 def _exit_with_other_error(error: Exception) -> NoReturn:
     """Print one line about an error of the user's code or the file system, or an internal error, and exit."""
-    if find_user_code(error) is not None:
-        console.exit_with_error(ModelError(f"the model fails: {describe_cause(error)}; --debug shows the traceback"))
+    if (failure := user_code_error(error)) is not None:
+        console.exit_with_error(failure)
     if isinstance(error, OSError) and error.filename is not None:
         console.exit_with_error(RunError(f"{error.filename}: {error.strerror}; choose another path"))
     console.print_note(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from rich.console import Console
 
-from dimple.errors import DimpleError, ModelError, printable
+from dimple.errors import DimpleError, printable, user_code_error
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
@@ -59,7 +59,9 @@ def redirect_prints() -> Iterator[None]:
         try:
             yield
         except SystemExit as stop:
-            raise ModelError(f"the model ends the program, with exit code {stop.code}; let it raise an error") from stop
+            failure = user_code_error(stop)
+            assert failure is not None
+            raise failure from stop
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "probe --quick",
         "probe --model my_code:net --data npz:mine.npz epochs/*.pt",
     ),
+    "gather": ("gather runs/series", "gather runs/series --missing"),
+    "status": ("status runs/series", "status runs/series --json"),
     "slice": ("slice --images 3,17,42", "slice --run runs/torus_in_3d-0 --images 0 --dim 3"),
     "report": ("report runs/probe-digits_convnet-0", "report runs/plane_in_3d-0 -o plane.html"),
     "compare": ("compare runs/standard runs/adversarial", "compare seed-0.dimple seed-1.dimple -o seeds.html"),

@@ -228,3 +228,30 @@ def parse_rows(flag: str, text: str) -> tuple[int, ...]:
     if any(end[-1] - end[0] >= MAX_ROWS for end in ends):
         raise UsageError(f"{flag} names more than {MAX_ROWS} samples; use --samples or --per-class")
     return tuple(row for end in ends for row in range(end[0], end[-1] + 1))
+
+
+def parse_shard(text: str, out: Path | None, force: bool) -> tuple[int, int]:
+    """Return the number of a part and the number of parts of `--shard I/N`.
+
+    Raises:
+        UsageError: if there is no such part, or flags contradict it.
+
+    Example:
+        >>> parse_shard("0/4", Path("runs/mine"), False)
+        (0, 4)
+    """
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise UsageError(f"--shard is {text!r}; write I/N with I from 0 to N-1, such as 0/4")
+    if out is None:
+        raise UsageError("--shard needs --out, the folder of all parts, on a disk that all machines see")
+    if force:
+        raise UsageError("--force would remove what other parts have measured; leave it out with --shard")
+    return int(found[1]), int(found[2])
+
+
+def set_one_thread() -> None:
+    """Let torch compute in one thread: processes are faster, and numbers then do not depend on the number of cores."""
+    import torch
+
+    torch.set_num_threads(1)

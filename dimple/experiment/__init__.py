@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dimple.experiment.probing.estimate import estimate
     from dimple.experiment.probing.in_memory import measure
     from dimple.experiment.probing.measurement import Column, Measurement
-    from dimple.experiment.probing.probe import probe
+    from dimple.experiment.probing.probe import gather, probe, probe_part
+    from dimple.experiment.probing.shard_status import ShardStatus, missing_parts, status
     from dimple.experiment.recorder import Recorder
     from dimple.experiment.run import Run
     from dimple.experiment.simulation.completeness import check_run_completeness
@@ -35,6 +36,7 @@ _HOMES = {
     "ProbeConfig": "probing.config",
     "Recorder": "recorder",
     "Run": "run",
+    "ShardStatus": "probing.shard_status",
     "SliceConfig": "slices.config",
     "TransformersCallback": "callbacks",
     "build_gallery": "outputs.gallery",
@@ -43,13 +45,17 @@ _HOMES = {
     "compare": "outputs.report",
     "estimate": "probing.estimate",
     "export_run": "outputs.export",
+    "gather": "probing.probe",
     "measure": "probing.in_memory",
+    "missing_parts": "probing.shard_status",
     "open_in_napari": "outputs.napari",
     "pack": "outputs.archive",
     "probe": "probing.probe",
+    "probe_part": "probing.probe",
     "report": "outputs.report",
     "simulate": "simulation.simulate_scene",
     "slice_network": "slices.slice_network",
+    "status": "probing.shard_status",
     "train": "simulation.simulate_scene",
     "view": "outputs.view",
     "write_figures": "outputs.figures",
@@ -62,6 +68,7 @@ __all__ = [
     "ProbeConfig",
     "Recorder",
     "Run",
+    "ShardStatus",
     "SliceConfig",
     "TransformersCallback",
     "build_gallery",
@@ -70,13 +77,17 @@ __all__ = [
     "compare",
     "estimate",
     "export_run",
+    "gather",
     "measure",
+    "missing_parts",
     "open_in_napari",
     "pack",
     "probe",
+    "probe_part",
     "report",
     "simulate",
     "slice_network",
+    "status",
     "train",
     "view",
     "write_figures",

@@ -55,8 +55,11 @@ class RecordedNetworks:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        for step, state in zip(self.steps, self._states, strict=True):
-            yield step, self.load(state)
+        return ((step, self.network(step)) for step in self.steps)
+
+    def network(self, step: int) -> nn.Module:
+        """Return the network with the weights of a step."""
+        return self.load(self._states[self.steps.index(step)])
 
     def add(self, step: int, state: dict[str, Tensor]) -> None:
         """Keep the weights and buffers of the network at a step, from `copy_state`; the first ones are tried."""
@@ -183,13 +186,17 @@ class _PreparedSeries:
     def __init__(self, networks: RecordedNetworks, arguments: MeasurementArguments) -> None:
         self._networks = networks
         self._arguments = arguments
+        self.steps = networks.steps
 
     def __len__(self) -> int:
-        return len(self._networks)
+        return len(self.steps)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        for step, network in self._networks:
-            yield step, _PreparedNetwork(network, self._arguments).eval()
+        return ((step, self.network(step)) for step in self.steps)
+
+    def network(self, step: int) -> nn.Module:
+        """Return the classifier of a step."""
+        return _PreparedNetwork(self._networks.network(step), self._arguments).eval()
 
 
 @final

@@ -210,4 +210,5 @@ def _search_working_folder() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(folder)
+        # The last one: the path may have had the folder before.
+        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]

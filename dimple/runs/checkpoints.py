@@ -71,10 +71,17 @@ class Checkpoints:
         Raises:
             ModelError: at a file that is unsafe, damaged or written for another network.
         """
-        for step, path in zip(self.steps, self.paths, strict=True):
-            network = freeze(self._network)
-            load_weights(network, path, self._state_dict_key)
-            yield step, network
+        return ((step, self.network(step)) for step in self.steps)
+
+    def network(self, step: int) -> nn.Module:
+        """Return the network with the weights of one step, frozen.
+
+        Raises:
+            ModelError: if the file is unsafe, damaged or written for another network.
+        """
+        network = freeze(self._network)
+        load_weights(network, self.paths[self.steps.index(step)], self._state_dict_key)
+        return network
 
 
 def natural_sort_key(path: Path) -> list[tuple[int, str]]:

@@ -11,21 +11,22 @@ from typing import final
 
 from dimple.errors import RunError
 from dimple.runs.atomic_io import TEMPORARY_PREFIX, remove_file, write_bytes
-from dimple.runs.lock import LOCK
-from dimple.runs.manifest import MANIFEST, WAY_OUT, Checksum, Manifest, is_manifest, manifest_text
+from dimple.runs.lock import LOCK, remove_abandoned
+from dimple.runs.manifest import MANIFEST, SHARDS_FOLDER, WAY_OUT, Checksum, Manifest, is_manifest, manifest_text
+from dimple.runs.shards import ShardFolder
 
 # The folder of the slice in a run.
 SLICE_FOLDER = "slice"
 CACHE_FOLDER = "cache"
 # The names of all files and folders of a run, including those of version 0.1.
 RUN_FILES_PATTERN = re.compile(
-    r"((scene|config)\.yaml|run\.json|manifest\.jsonl|slice|snapshots|cache|parts|stills"
+    r"((scene|config)\.yaml|run\.json|manifest\.jsonl|slice|snapshots|cache|shards|parts|stills"
     r"|(geometry|images|pictures)\.safetensors"
     r"|(metrics|replicas|points|measurements|quantiles|spectra|speed|transfer)\.parquet"
     r"|film\.(mp4|gif|png)|(page|report)\.html|boundary\.pvd|boundary_steps|boundary_\d+\.vtp|\.dimple-.*)"
 )
 # Files that are not packed: intermediate results (`parts` in version 0.1) and unfinished files.
-TEMPORARY_PATTERN = re.compile(r"cache|parts|\.dimple-.*")
+TEMPORARY_PATTERN = re.compile(r"cache|shards|parts|\.dimple-.*")
 
 
 def iter_run_files(folder: Path) -> Iterator[Path]:
@@ -65,7 +66,7 @@ def check_files(folder: Path) -> FilesCheck:
         )
     is_finished = _is_finished(folder)
     count = 0
-    problems: dict[str, str] = {}
+    problems = ShardFolder(folder).find_problems()
     for part, prefix in ((folder, ""), (folder / SLICE_FOLDER, f"{SLICE_FOLDER}/")):
         if is_manifest(part / MANIFEST):
             whole, found = _compare(part)
@@ -106,7 +107,7 @@ def _iter_own_files(folder: Path) -> Iterator[Path]:
     """Yield the files that the manifest of a run describes: all but itself and those of a run inside the run."""
     inner = {entry.name for entry in folder.iterdir() if is_manifest(entry / MANIFEST)}
     for file in iter_run_files(folder):
-        if file.name != MANIFEST and file.relative_to(folder).parts[0] not in inner:
+        if file.name != MANIFEST and file.relative_to(folder).parts[0] not in {SHARDS_FOLDER, *inner}:
             yield file
 
 
@@ -136,9 +137,13 @@ def renew_manifest(folder: Path, may_miss: bool) -> None:
 
 def remove_temporary_files(folder: Path) -> None:
     """Remove the files of a process that was killed while it wrote them; this process has locked the folder."""
-    for unfinished in folder.glob(f"**/{TEMPORARY_PREFIX}*"):
+    unfinished = list(folder.glob(f"**/{TEMPORARY_PREFIX}*"))
+    # Other processes write shards without the lock.
+    in_shards = [file for file in unfinished if file.relative_to(folder).parts[0] == SHARDS_FOLDER]
+    remove_abandoned(in_shards)
+    for file in set(unfinished).difference(in_shards):
         with contextlib.suppress(OSError):
-            unfinished.unlink()
+            file.unlink()
 
 
 def is_started(folder: Path) -> bool:

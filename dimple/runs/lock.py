@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,10 +24,14 @@ LOCK = ".dimple-lock"
 _held: dict[Path, int] = {}
 
 
-def lock_folder(folder: Path) -> None:
+def lock_folder(folder: Path, patience: float = 0.0) -> None:
     """Keep other processes from writing into a folder until `unlock_folder`, or until this process ends.
 
     A folder that this process has locked already stays locked.
+
+    Args:
+        folder: the folder.
+        patience: for how many seconds to wait for another process.
 
     Raises:
         RunError: if another process has locked it; it names the process.
@@ -36,14 +41,16 @@ def lock_folder(folder: Path) -> None:
     held = _held.get(path)
     if held is not None and _is_same_file(held, path):
         return
+    deadline = time.monotonic() + patience
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _try_lock(descriptor):
+            is_locked = _try_lock(descriptor)
+            if not is_locked and time.monotonic() >= deadline:
                 holder = _describe_holder(descriptor)
                 raise RunError(f"{folder}: is being written by {holder}; wait for it, or choose another out=")
             # The process that had the lock removes the file at its end, perhaps after it was opened here.
-            if _is_same_file(descriptor, path):
+            if is_locked and _is_same_file(descriptor, path):
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
                 _held[path] = descriptor
@@ -52,6 +59,8 @@ def lock_folder(folder: Path) -> None:
             os.close(descriptor)
             raise
         os.close(descriptor)
+        if not is_locked:
+            time.sleep(0.05)
 
 
 def unlock_folder(folder: Path) -> None:

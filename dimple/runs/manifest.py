@@ -15,6 +15,8 @@ from typing import NamedTuple, final
 from dimple.errors import RunError
 
 MANIFEST = "manifest.jsonl"
+# The folder of shards, which several processes write without a lock; their files hold their own check sums.
+SHARDS_FOLDER = "shards"
 HEADER = json.dumps({"dimple": "manifest", "version": 1})
 WAY_OUT = "make the run again with force=True, or remove the manifest to read its files unchecked"
 
@@ -39,11 +41,13 @@ def manifest_text(checksums: Mapping[str, Checksum]) -> str:
 
 
 def find_manifest(path: Path) -> Path | None:
-    """Return the manifest in the folder of a file or in the folder above; None for a file that is not one of a run."""
-    if path.name == MANIFEST:
-        return None
-    manifests = (folder / MANIFEST for folder in path.absolute().parents[:2])
-    return next((manifest for manifest in manifests if is_manifest(manifest)), None)
+    """Return the manifest in the folder of a file or in the folder above; None for a file that it does not describe."""
+    for folder in () if path.name == MANIFEST else path.absolute().parents[:2]:
+        if is_manifest(folder / MANIFEST):
+            return folder / MANIFEST
+        if folder.name == SHARDS_FOLDER:
+            return None
+    return None
 
 
 def is_manifest(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """A run folder: the settings, the snapshots, the measurements, and the progress of one experiment."""
 
 import contextlib
-import json
 import re
 import shutil
 import warnings
@@ -35,7 +34,7 @@ from dimple.runs.lock import lock_folder, unlock_folder
 from dimple.runs.manifest import MANIFEST, Manifest, is_manifest, manifest_text
 from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
 from dimple.runs.old_format import upgrade_settings, upgrade_table
-from dimple.runs.safetensors_io import read_metadata, to_safetensors
+from dimple.runs.safetensors_io import pack_entry, to_safetensors, unpack_entry
 from dimple.runs.schema import (
     MAKE_AGAIN,
     MAX_INFO_BYTES,
@@ -45,11 +44,13 @@ from dimple.runs.schema import (
     check_images,
     check_info,
     check_table,
+    describe_difference,
     parse_info,
     parse_settings,
     read_text,
     require_file_size,
 )
+from dimple.runs.shards import ShardFolder
 from dimple.runs.snapshot import parse_snapshot, snapshot_bytes
 from dimple.settings import format_value
 
@@ -124,6 +125,7 @@ class RunFolder:
         settings_text: str,
         force: bool = False,
         settings_file: str = "scene.yaml",
+        patience: float = 0.0,
     ) -> Self:
         """Create a run in a missing or empty folder, or continue an unfinished run with the same settings.
 
@@ -133,6 +135,7 @@ class RunFolder:
             settings_text: all settings as YAML.
             force: replace an existing run; a folder that is not a run is never changed.
             settings_file: the name of the settings file: scene.yaml for a simulation, config.yaml for a measurement.
+            patience: for how many seconds to wait for a process that has locked the folder.
 
         Raises:
             RunError: if the folder holds a finished run, a run with other settings, or other files.
@@ -143,7 +146,7 @@ class RunFolder:
             if path.exists() and not (path / "run.json").exists() and not is_started(path):
                 raise RunError(f"{path}: is not empty and holds no run; choose another out=")
             path.mkdir(parents=True, exist_ok=True)
-            lock_folder(path)
+            lock_folder(path, patience)
             remove_temporary_files(path)
             return cls._create(path, info, settings_text, force, settings_file)
         except BaseException as error:
@@ -177,8 +180,10 @@ class RunFolder:
                 f"{self.path}: holds an unfinished run of dimple 0.1, which cannot be continued; {CHOOSE_ANOTHER}"
             )
         if not self.settings_path.is_file() or self.settings_text != settings_text:
+            found = self.settings if self.settings_path.is_file() else {}
+            names = describe_difference(found, parse_settings(settings_text, self.settings_path))
             raise RunError(
-                f"{self.path}: holds an unfinished run with other settings; choose another out=, or force=True"
+                f"{self.path}: holds an unfinished run with other settings{names}; choose another out=, or force=True"
             )
         if any(self.info.get(key) != info.get(key) for key in ("versions", "device")):
             raise RunError(
@@ -359,10 +364,8 @@ class RunFolder:
             arrays: the result, which `read_cache` returns in the same order.
             about: what else belongs to it, as JSON has it, for `read_cache_entry`.
         """
-        # One entry, since several have no fixed order.
-        metadata = {"about": json.dumps({"order": list(arrays), **about})}
         make_folder(self.path / CACHE_FOLDER)
-        write_bytes(self._cache_path(name), to_safetensors(arrays, metadata))
+        write_bytes(self._cache_path(name), pack_entry(arrays, about))
 
     def read_cache(self, name: str) -> Arrays | None:
         """Return an intermediate result, or None if it does not exist or is damaged."""
@@ -372,10 +375,7 @@ class RunFolder:
     def read_cache_entry(self, name: str) -> tuple[Arrays, dict[str, Any]] | None:
         """Return an intermediate result and what belongs to it, or None if it does not exist or is damaged."""
         try:
-            content = self.read_bytes(self._cache_path(name))
-            arrays = load_arrays(content)
-            about = json.loads(read_metadata(content)["about"])
-            return {name: arrays[name] for name in about["order"]}, about
+            return unpack_entry(self.read_bytes(self._cache_path(name)))
         except (OSError, SafetensorError, ValueError, KeyError):
             return None
 
@@ -385,6 +385,7 @@ class RunFolder:
     def clear_cache(self) -> None:
         """Delete all intermediate results, after the final result has been written."""
         shutil.rmtree(self.path / CACHE_FOLDER, ignore_errors=True)
+        ShardFolder(self.path).clear()
 
     def write_geometry(self, arrays: Arrays) -> None:
         """Write the arrays for drawing: `train`, `labels`, `low`, `high`, the meshes of manifold and boundary.

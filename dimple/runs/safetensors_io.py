@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 
@@ -31,3 +32,23 @@ def read_metadata(content: bytes) -> dict[str, str]:
         {'loss': '0.5'}
     """
     return dict(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"])
+
+
+def pack_entry(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> bytes:
+    """Return arrays, their order, and what else belongs to them, as JSON has it, as a safetensors file."""
+    return to_safetensors(arrays, {"about": json.dumps({"order": list(arrays), **about})})
+
+
+def unpack_entry(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the arrays in their order, and what else belongs to them.
+
+    Raises:
+        SafetensorError, ValueError, KeyError: if the file is damaged, or is none of `pack_entry`.
+
+    Example:
+        >>> unpack_entry(pack_entry({"b": np.zeros(1), "a": np.ones(1)}, {"unit": "m"}))
+        ({'b': array([0.]), 'a': array([1.])}, {'order': ['b', 'a'], 'unit': 'm'})
+    """
+    arrays = load_arrays(content)
+    about = json.loads(read_metadata(content)["about"])
+    return {name: np.array(arrays[name]) for name in about["order"]}, about

@@ -241,6 +241,17 @@ def parse_settings(text: str, path: Path) -> Record[Any]:
     return records
 
 
+def describe_difference(found: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Return the names of the settings of a run that are given otherwise, in brackets; "" if none or all are.
+
+    Example:
+        >>> describe_difference({"seed": 0, "norm": "l2"}, {"seed": 1, "norm": "l2"})
+        ' (seed)'
+    """
+    names = [name for name in given if found.get(name) != given[name]]
+    return f" ({', '.join(names[:5])})" if found and names else ""
+
+
 def _to_records(value: Any, place: str) -> Any:
     if isinstance(value, dict):
         entries = {printable(key): _to_records(item, f"{place}: {printable(key)[:80]}") for key, item in value.items()}

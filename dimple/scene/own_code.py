@@ -21,6 +21,8 @@ from dimple.settings import expand_home
 
 # The sha256 of each file whose classes scenes may name, by the name of its module.
 _allowed: dict[str, str] = {}
+# The files that were run, for other processes to run them too.
+allowed_files: dict[str, Path] = {}
 
 
 class CodeFile(TypedDict):
@@ -54,6 +56,7 @@ def allow_code(path: Path | str) -> list[str]:
         raise SceneError(f"{path}: cannot be read ({error.strerror or error}); name a file of Python code") from None
     module = _import_file(file)
     _allowed[file.stem] = hashlib.sha256(content).hexdigest()
+    allowed_files[file.stem] = file.absolute()
     own = [cls for cls in vars(module).values() if inspect.isclass(cls) and cls.__module__ == module.__name__]
     for cls in own:
         # What others derive from need not be complete.

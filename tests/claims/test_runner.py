@@ -1,10 +1,12 @@
 """Runs, verdicts, resumption, verification and pages of claims, on an experiment whose rows are known."""
 
+import functools
 import json
 import math
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import pytest
 
@@ -19,6 +21,7 @@ from dimple.claims.verdicts import judge, judge_paper
 from dimple.cli.app import main
 from dimple.errors import RunError, SceneError, UsageError
 from dimple.settings import Finite, settings
+from dimple.workers import Advance, Task
 
 PAPER = """
 id: known2026
@@ -108,6 +111,25 @@ def test_a_replica_that_fails_leaves_its_claims_not_run_with_the_sentence(tmp_pa
     claims = runner.run_claims(out=tmp_path)
     assert {one.judgement.verdict for one in claims.leaves} == {"not run"}
     assert claims.leaves[0].judgement.reason == "seed 2: the loss is nan; lower the rate"
+
+
+class Losing:
+    """Workers that lose the replica of one seed."""
+
+    def run_unordered(
+        self, tasks: list[Task[Any]], advance: Advance, lost: Callable[[Task[Any]], Any]
+    ) -> Iterator[Any]:
+        for task in tasks:
+            assert isinstance(task, functools.partial)
+            yield lost(task) if task.args[1] == 2 else task(advance)
+
+
+def test_a_replica_that_kills_its_process_leaves_the_others_stored(tmp_path: Path) -> None:
+    claims = runner.run_claims(out=tmp_path, workers=Losing())  # type: ignore[arg-type]
+    assert claims.leaves[0].judgement.reason.startswith("seed 2: killed its process twice, most likely for lack of")
+    assert sorted(Known.runs) == [0, 1, 3, 4, 5, 6, 7]
+    runner.run_claims(out=tmp_path)
+    assert Known.runs[-1] == 2
 
 
 def test_data_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

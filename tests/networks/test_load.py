@@ -1,5 +1,6 @@
 """Networks by name: published sizes and accuracies, and the user's own code."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,18 @@ def test_every_model_maps_its_images_to_finite_scores(name: str) -> None:
     assert bool(torch.isfinite(scores).all())
     assert check_compatible(network, model.shape, model.classes, name, "the data") is network
     assert torch.equal(load_model(name)(x), scores)
+
+
+def test_the_import_path_stays_as_it_was_where_it_holds_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process, which gets the path, would otherwise find other packages first."""
+    (tmp_path / "found_here.py").write_text("from torch import nn\n\n\ndef net():\n    return nn.Linear(2, 2)\n")
+    monkeypatch.chdir(tmp_path)
+    path = [str(tmp_path), *sys.path, "last"]
+    monkeypatch.setattr(sys, "path", list(path))
+    build_model("found_here:net")
+    assert sys.path == path
 
 
 def test_weights_depend_on_the_given_generator_only() -> None:

@@ -11,7 +11,7 @@ import pytest
 FAULTS = Path(__file__).parent / "faults"
 COMPILER = shutil.which("cc")
 # Every so many calls one fails, each with another of the three faults; they are prime to the calls of a written file.
-STRIDES = {"simulate": 37, "probe": 29, "pack": 13}
+STRIDES = {"simulate": 37, "probe": 29, "probe_parts": 61, "pack": 13}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,6 @@ def test_every_fault_leaves_the_old_or_the_new_state(library: Path, job: str, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["simulate", "simulate_pool", "probe", "pack"])
+@pytest.mark.parametrize("job", ["simulate", "simulate_pool", "probe", "probe_parts", "probe_pool", "pack"])
 def test_jobs_killed_at_random_moments_continue_to_the_same_bytes(library: Path, job: str, tmp_path: Path) -> None:
     assert walk(library, job, tmp_path, "moments", 50) == []

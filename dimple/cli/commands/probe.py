@@ -1,5 +1,6 @@
 """`dimple probe`: measurement of a network on your own data, of checkpoints, or of a run."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,9 +24,11 @@ from dimple.cli.flags import (
     join_patterns,
     parse_numbers,
     parse_rows,
+    parse_shard,
     read_config,
+    set_one_thread,
 )
-from dimple.errors import UsageError
+from dimple.errors import Mistakes, UsageError
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
@@ -184,6 +187,33 @@ def probe(
         ),
     ] = None,
     device: DeviceOption = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="Processes that measure: local, on this machine, or ray, a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Running cluster of --engine ray, or auto to find one.  [default: none, a cluster of this machine]",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DIMPLE_JOBS",
+            metavar="NUMBER",
+            help="Processes that measure; 1 is this process alone.  [default: one for each core, at most 8; on a GPU "
+            "1; with ray, one for each place of the cluster]",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Part of the work to measure, from 0/N to N-1/N, for dimple gather; all parts have the same --out.  "
+            "[default: none, the full measurement]",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="Run folder.  [default: runs/probe-<model>-<seed>]"),
@@ -200,9 +230,16 @@ def probe(
     of a run, gives every statistic along training.
     """
     from dimple import experiment
+    from dimple.engines import check_engine, make_engine
     from dimple.experiment.probing.config import QUICK, describe_quick
 
     del list_probes
+    mistakes = Mistakes()
+    with mistakes.collect():
+        check_engine(engine, jobs, address)
+    part = None
+    with mistakes.collect():
+        part = None if shard is None else parse_shard(shard, out, force)
     if files_of_probes := dict.fromkeys(name.partition(":")[0] for name in probes or () if ".py:" in name):
         from dimple import allow_code
 
@@ -212,19 +249,36 @@ def probe(
         samples = QUICK["samples"] if samples is None else samples
         null_draws = QUICK["null_draws"] if null_draws is None else null_draws
         max_passes = QUICK["max_passes"] if max_passes is None else max_passes
-    config, folder = read_config(
-        experiment.ProbeConfig, out, device, force,
-        {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
-         "indices": (parse_rows, indices), "dim": (_parse_dim, dim)},
-        model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
-        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
-        bounds=bounds, norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
-        along=tuple(along or ()), subspaces=subspaces, samples=samples,
-        seed=seed, tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
-    )  # fmt: skip
-    with console.redirect_prints():
-        finished = experiment.probe(config, folder, device=device, force=force)
-    console.print_run(finished, as_json, functools.partial(_print_summary, print_all))
+    with mistakes.collect():
+        config, folder = read_config(
+            experiment.ProbeConfig, out, device, force,
+            {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
+             "indices": (parse_rows, indices), "dim": (_parse_dim, dim)},
+            model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
+            state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
+            bounds=bounds, norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
+            along=tuple(along or ()), subspaces=subspaces, samples=samples,
+            seed=seed, tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
+        )  # fmt: skip
+    mistakes.raise_all()
+
+    from dimple.tensors import resolve_device
+
+    kind = resolve_device(device).type
+    if kind == "cpu":
+        set_one_thread()
+    finished = None
+    with console.redirect_prints(), make_engine(engine, jobs, address, kind) as processes:
+        if part is None:
+            finished = experiment.probe(config, folder, device=device, force=force, engine=processes)
+        else:
+            experiment.probe_part(config, folder, *part, device=device, engine=processes)
+    if finished is None:
+        if as_json:
+            console.print_json(dataclasses.asdict(experiment.status(folder)))
+        console.print_note(f"dimple: part {shard} is measured; dimple gather {folder} makes the tables of all parts")
+        return
+    console.print_run(finished, as_json, functools.partial(print_summary, print_all))
     if quick:
         console.print_note(f"dimple: {describe_quick(config)}")
 
@@ -235,7 +289,8 @@ def _parse_dim(flag: str, text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-def _print_summary(print_all: bool, run: "RunFolder") -> None:
+def print_summary(print_all: bool, run: "RunFolder") -> None:
+    """Print the statistics of a measurement, ten of them or all."""
     from rich.console import Console
 
     from dimple.experiment.probing.tables import describe_distances

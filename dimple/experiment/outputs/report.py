@@ -2,35 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.config import ProbeConfig
+from dimple.experiment.probing.config import ProbeConfig, read_config
+from dimple.experiment.probing.measure_shards import ShardRunner
 from dimple.experiment.probing.measured_run import (
     REPRODUCTION,
     is_measured_in_memory,
     write_report_of_measured_run,
 )
 from dimple.experiment.probing.measurement import Measurement
-from dimple.experiment.probing.probe import ProbeRunner
+from dimple.experiment.probing.models import read_allowed_config
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sources import load_sources
 from dimple.experiment.run import Run
 from dimple.experiment.slices.config import SliceConfig
-from dimple.networks.load import IMPORTED_MODELS
-from dimple.networks.module_network import FACTORIES
 from dimple.progress import show_progress
 from dimple.protocols import Progress
-from dimple.settings import SettingError, expand_home, format_value
+from dimple.settings import expand_home
 from dimple.views.content.run_header import simulate_command
 from dimple.views.report.comparison import MAX_RUNS, write_comparison
 from dimple.views.report.run_summary import summarize_run
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.slice_report import write_slice_report
-
-C = TypeVar("C", ProbeConfig, SliceConfig)
 
 
 def report(path: Path | str, out: Path | str | None = None, progress: Progress = show_progress) -> Path:
@@ -56,13 +52,13 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
         return write_slice_report(run, _reproduction_command(run), target)
     if is_measured_in_memory(run):
         return write_report_of_measured_run(run, target)
-    config, checksums = _read_config(run)
+    config, checksums = read_allowed_config(run)
     device = torch.device("cpu")
     sources = load_sources(config, device, progress)
     if sources.checksums != checksums:
         raise RunError(f"{run.path}: the network or the data have changed; measure again with force=True")
-    *_, (_, last_network) = sources.networks
-    runner = ProbeRunner(config, sources, {}, run, device)
+    last_network = sources.networks.network(sources.networks.steps[-1])
+    runner = ShardRunner(config, sources, {}, device)
     write_report_page(run, sources, runner.make_boundary(last_network), runner.probe_builder, target)
     return target
 
@@ -112,32 +108,7 @@ def _reproduction_command(run: Run) -> str:
     if run.kind == "simulation":
         return simulate_command(run)
     if run.kind == "slice":
-        return _read_settings(run, SliceConfig).command
+        return read_config(SliceConfig, run.settings, run.settings_path)[0].command
     if is_measured_in_memory(run):
         return REPRODUCTION
-    return _read_settings(run, ProbeConfig).command
-
-
-def _read_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
-    """Return the configuration of a measurement, and the checksums of its network and data.
-
-    Raises:
-        RunError: if it is no configuration, or names code of a file that was not allowed.
-    """
-    config = _read_settings(run, ProbeConfig)
-    if ":" in config.model and config.model not in FACTORIES.keys() | IMPORTED_MODELS:
-        file = f"{config.model.partition(':')[0]}.py"
-        raise RunError(
-            f"{run.path}: measures {format_value(config.model)}, which is code that was not allowed; to trust and run "
-            f"it, call dimple.allow_code({file!r}), give --allow-code {file}, or measure again"
-        )
-    return config, dict(run.settings["checksums"])
-
-
-def _read_settings(run: Run, config_type: type[C]) -> C:
-    """Return the settings of a run as a configuration."""
-    settings = {name: value for name, value in run.settings.items() if name != "checksums"}
-    try:
-        return config_type(**settings)
-    except (UsageError, SettingError, TypeError) as error:
-        raise RunError(f"{run.settings_path}: {error}") from None
+    return read_config(ProbeConfig, run.settings, run.settings_path)[0].command

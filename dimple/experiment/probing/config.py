@@ -2,11 +2,11 @@
 
 import dataclasses
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final
 
-from dimple.errors import UsageError
+from dimple.errors import RunError, UsageError
 from dimple.names import DIGITS, DIGITS_MODEL, METHODS, PROBE_PLUGINS, SAMPLE_PROBES, TANGENTS, installed_plugins
 from dimple.settings import (
     Count,
@@ -17,12 +17,15 @@ from dimple.settings import (
     Positive,
     Repeats,
     Seed,
+    SettingError,
     expand_home,
     settings,
     suggest_word,
 )
 
 # The probe whose subspaces come from the data; a scene file cannot name it.
+C = TypeVar("C")
+
 SUBSPACE = "subspace"
 AUTOENCODER = "autoencoder"
 # The probes of the full network, and of several steps of a series together.
@@ -208,6 +211,25 @@ class ProbeConfig:
         return ("train", "test") if self.split == "both" else (self.split,)
 
 
+def read_config(config_type: type[C], settings: Mapping[str, Any], path: Path) -> tuple[C, dict[str, str]]:
+    """Return the configuration of a run from its settings, and the check sums of its networks and data.
+
+    Args:
+        config_type: the class of the configuration.
+        settings: those of the run.
+        path: their file, for messages.
+
+    Raises:
+        RunError: if they are no such configuration.
+    """
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    values.pop("checksums", None)
+    try:
+        return config_type(**values), dict(settings["checksums"])
+    except (UsageError, SettingError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: {error}") from None
+
+
 def describe_quick(config: ProbeConfig) -> str:
     """Return what is coarse about a quick measurement."""
     # Needs torch, which the settings alone do without.
@@ -218,6 +240,18 @@ def describe_quick(config: ProbeConfig) -> str:
         f"and {config.null_draws} random subspaces, whose band holds {interval_coverage(config.null_draws):.0%} of "
         "further ones: leave out --quick before you conclude"
     )
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Example:
+        >>> format_duration(40), format_duration(600), format_duration(9000)
+        ('40 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def network_name(config: Any) -> str:

@@ -9,7 +9,7 @@ import torch
 from dimple.boundary import Boundary
 from dimple.experiment.probing.build_probes import ProbeBuilder
 from dimple.experiment.probing.check_inputs import check_names
-from dimple.experiment.probing.config import QUICK, ProbeConfig
+from dimple.experiment.probing.config import QUICK, ProbeConfig, format_duration
 from dimple.experiment.probing.sample_choice import choose_samples
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.probes import ExactMargin, OnOff
@@ -41,18 +41,6 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"about {format_duration(self.seconds)}{self.advice and f'; {self.advice}'}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a time in words.
-
-    Example:
-        >>> format_duration(40), format_duration(600), format_duration(9000)
-        ('40 s', '10 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def estimate(config: ProbeConfig, *, device: str = "auto") -> Estimate:

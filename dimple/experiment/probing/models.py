@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import torch
@@ -11,15 +11,19 @@ from torch import nn
 
 import dimple
 from dimple.data import Images, load_images
-from dimple.errors import ModelError, UsageError
-from dimple.experiment.probing.config import UNTRAINED, ProbeConfig
+from dimple.errors import ModelError, RunError, UsageError
+from dimple.experiment.probing.config import UNTRAINED, ProbeConfig, read_config
 from dimple.experiment.provenance import describe_device
+from dimple.experiment.run import Run
 from dimple.locations import cache_folder
 from dimple.names import DIGITS_MODEL
 from dimple.networks import NormalizedModel, build_model, check_compatible, freeze, load_weights
+from dimple.networks.load import IMPORTED_MODELS
+from dimple.networks.module_network import FACTORIES
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
 from dimple.runs.atomic_io import write_bytes
+from dimple.settings import format_value
 from dimple.tensors import generator
 from dimple.training import Adam, Stop, Training
 
@@ -30,14 +34,20 @@ DIGITS_TRAINING = Training(optimizer=Adam(lr=3e-3), stop=Stop(steps=150))
 class SingleNetwork:
     """One network as a trajectory of one step."""
 
+    steps: Sequence[int] = (0,)
+
     def __init__(self, network: nn.Module) -> None:
-        self.network = network
+        self._network = network
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        yield 0, self.network
+        yield 0, self._network
 
     def __len__(self) -> int:
         return 1
+
+    def network(self, step: int) -> nn.Module:
+        """Return the network."""
+        return self._network
 
 
 def load_trajectory(
@@ -76,6 +86,22 @@ def normalize(network: nn.Module, config: ProbeConfig, channels: int) -> nn.Modu
     if len(mean) not in (1, channels):
         raise UsageError(f"--mean has {len(mean)} numbers, and the images have {channels} channels; give one for each")
     return NormalizedModel(mean, std, network)
+
+
+def read_allowed_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
+    """Return the configuration of a measurement whose network may be built, and the check sums of network and data.
+
+    Raises:
+        RunError: if it is no configuration, or names code of a file that was not allowed.
+    """
+    config, checksums = read_config(ProbeConfig, run.settings, run.settings_path)
+    if ":" in config.model and config.model not in FACTORIES.keys() | IMPORTED_MODELS:
+        file = f"{config.model.partition(':')[0]}.py"
+        raise RunError(
+            f"{run.path}: measures {format_value(config.model)}, which is code that was not allowed; to trust and run "
+            f"it, call dimple.allow_code({file!r}), give --allow-code {file}, or measure again"
+        )
+    return config, checksums
 
 
 def load_digits_network(network: nn.Module, progress: Progress) -> None:

@@ -1,24 +1,31 @@
 """The verb `probe`: measurement of an image network, of a series of its checkpoints, or of a run."""
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from dimple.boundary import Boundary
-from dimple.errors import UsageError
+from dimple.errors import IncompleteError, UsageError
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
-from dimple.experiment.probing.build_probes import ProbeBuilder
-from dimple.experiment.probing.check_inputs import check_inputs
-from dimple.experiment.probing.config import CONFIDENCE, SPECTRA, SPEED, TRANSFER, ProbeConfig
-from dimple.experiment.probing.estimate import estimate_work
+from dimple.experiment.probing.check_inputs import check_inputs, check_names
+from dimple.experiment.probing.config import (
+    CONFIDENCE,
+    SPECTRA,
+    SPEED,
+    TRANSFER,
+    ProbeConfig,
+    format_duration,
+)
+from dimple.experiment.probing.estimate import Estimate, estimate_work
+from dimple.experiment.probing.measure_shards import IMAGE_PREFIX, ShardRunner, concatenate_tables, measure_shards
+from dimple.experiment.probing.models import read_allowed_config
 from dimple.experiment.probing.network_level import (
     NETWORK_UNITS,
     TRANSFER_UNITS,
@@ -30,7 +37,6 @@ from dimple.experiment.probing.network_level import (
 )
 from dimple.experiment.probing.report_images import write_report_page
 from dimple.experiment.probing.sample_choice import choose_samples
-from dimple.experiment.probing.saved_images import collect_image_arrays, select_image_rows
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.probing.speed_along import (
     directions_along,
@@ -41,12 +47,15 @@ from dimple.experiment.probing.speed_along import (
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
-from dimple.probes import Cost, run_probes
+from dimple.probes import Cost
 from dimple.progress import SHORT_STAGE_SECONDS, announce, show_progress
 from dimple.protocols import Progress
 from dimple.runs.atomic_io import write_table
+from dimple.runs.lock import unlock_folder
+from dimple.runs.shards import Shard, ShardFolder, ShardPlan, format_numbers, list_shards
 from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units
-from dimple.tensors import chunks, resolve_device, run_eagerly
+from dimple.tensors import resolve_device, run_eagerly
+from dimple.workers import Engine, Workers
 
 Arrays = dict[str, NDArray[Any]]
 # Samples that suffice to see whether more search changes the ratios on and off the manifold, and to bound the speed of
@@ -54,6 +63,8 @@ Arrays = dict[str, NDArray[Any]]
 MAX_CHECKED_SAMPLES = 32
 # Samples at which the steps of a series are compared with each other.
 MAX_COMPARED_SAMPLES = 64
+# Seconds for which a part waits while another one begins in the same folder.
+PATIENCE = 120.0
 
 
 def probe(
@@ -63,12 +74,14 @@ def probe(
     device: str = "auto",
     force: bool = False,
     progress: Progress = show_progress,
+    engine: Engine = Workers(),
 ) -> Run:
     """Measure the boundary of a model at images, or of a run at its points; write tables, a summary and a page.
 
-    An interrupted measurement continues with its first unfinished chunk of samples when it is started with the same
-    settings and the same folder. Every step of a series is searched from the beginning: a start from the boundary
-    points of the step before takes a twentieth of the passes, but left one point in ten up to 15 % too far away.
+    The measurement is divided into shards, of one network at a range of samples each. An interrupted one continues with
+    its missing shards when it is started with the same settings and the same folder. Every step of a series is searched
+    from the beginning: a start from the boundary points of the step before takes a twentieth of the passes, but left
+    one point in ten up to 15 % too far away.
 
     Args:
         out: the folder for measurements.parquet, run.json and report.html; for images also images.safetensors, with at
@@ -77,6 +90,8 @@ def probe(
             are chosen.
         device: `auto`, `cpu`, `cuda` or `mps`.
         force: replace a run that is already in the folder.
+        engine: the processes that measure shards, as in `with Workers(4, isolated=True) as engine`; by default this
+            process alone. The numbers are the same.
 
     Returns:
         The finished run; `run.info["summary"]["rows"]` holds the statistics and their nulls, one entry for each step
@@ -84,50 +99,184 @@ def probe(
 
     Raises:
         UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for the user.
+        IncompleteError: if a shard killed its process twice; the others are stored.
     """
     check_inputs(config, out, device, force)
+    with _open(config, out, device, progress, force=force) as (run, runner, plan), run.finishing():
+        _measure(run, runner, plan, plan.shards, engine, progress)
+        _write_results(run, runner, plan, progress)
+    return run
+
+
+def probe_part(
+    config: ProbeConfig,
+    out: Path | str,
+    part: int,
+    parts: int,
+    *,
+    device: str = "auto",
+    progress: Progress = show_progress,
+    engine: Engine = Workers(),
+) -> None:
+    """Measure one part of the shards of a probe; `gather` makes the tables when all parts are there.
+
+    Any number of processes, on all machines that see the folder, may measure parts of it at the same time.
+
+    Args:
+        out: the folder of all parts.
+        part: the number of the part, from 0.
+        parts: the number of parts.
+
+    Raises:
+        UsageError, DataError, ModelError, RunError, DeviceError: with one sentence for the user.
+        IncompleteError: if a shard killed its process twice; the others are stored.
+    """
+    check_inputs(config, out, device, force=False)
+    with _open(config, out, device, progress, parts=parts, patience=PATIENCE) as (run, runner, plan):
+        # The other parts are begun in the same folder.
+        unlock_folder(run.path)
+        _measure(run, runner, plan, plan.part(part), engine, progress)
+
+
+def gather(out: Path | str, *, device: str = "auto", progress: Progress = show_progress) -> Run:
+    """Make the tables, the summary and the page of a probe whose parts were measured by `probe_part`.
+
+    Args:
+        out: the folder of all parts.
+        device: as for the parts.
+
+    Returns:
+        The finished run, also where it was finished before.
+
+    Raises:
+        IncompleteError: if shards are missing.
+        RunError: if the folder holds no parts, or the networks or the data have changed.
+    """
+    run = Run.open(out)
+    if run.info["status"] == "complete":
+        return run
+    folder = ShardFolder(run.path)
+    _require_all(folder, folder.read_plan())
+    config, _ = read_allowed_config(run)
+    check_names(config, device)
+    with _open(config, out, device, progress) as (run, runner, plan), run.finishing():
+        _write_results(run, runner, plan, progress)
+    return run
+
+
+@contextlib.contextmanager
+def _open(
+    config: ProbeConfig,
+    out: Path | str,
+    device: str,
+    progress: Progress,
+    force: bool = False,
+    parts: int | None = None,
+    patience: float = 0.0,
+) -> Iterator[tuple[Run, ShardRunner, ShardPlan]]:
+    """Load networks and samples, and begin or continue the run, which is locked until the end of the block."""
     torch_device = resolve_device(device)
     sources = load_sources(config, torch_device, progress)
     _require_series(config, sources)
     # A network that is compiled somewhere is known as such only now that its code is imported.
     with run_eagerly():
-        return _measure_sources(config, sources, out, torch_device, force, progress)
+        runner = ShardRunner(config, sources, choose_samples(config, sources, torch_device), torch_device)
+        info = {
+            "name": sources.facts[0][1],
+            "facts": sources.facts,
+            "classes": sources.classes,
+            "seed": config.seed,
+            "bounds": None if sources.bounds is None else str(sources.bounds),
+            "pixel_levels": sources.pixel_levels,
+            "device": describe_device(torch_device),
+            "versions": versions(),
+        }
+        run = Run.create(out, info, runner.settings_text, force, "config.yaml", patience)
+        try:
+            yield run, runner, _agree_on_plan(ShardFolder(run.path), runner.plan(parts))
+        finally:
+            unlock_folder(run.path)
 
 
-def _measure_sources(
-    config: ProbeConfig, sources: Sources, out: Path | str, device: torch.device, force: bool, progress: Progress
-) -> Run:
-    indices = choose_samples(config, sources, device)
-    info = {
-        "name": sources.facts[0][1],
-        "facts": sources.facts,
-        "classes": sources.classes,
-        "seed": config.seed,
-        "bounds": None if sources.bounds is None else str(sources.bounds),
-        "pixel_levels": sources.pixel_levels,
-        "device": describe_device(device),
-        "versions": versions(),
-    }
-    settings = dataclasses.asdict(config) | {"checksums": sources.checksums}
-    run = Run.create(out, info, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml")
+def _agree_on_plan(folder: ShardFolder, plan: ShardPlan) -> ShardPlan:
+    """Return the plan with the number of parts that other processes use, and write it for them."""
+    found = folder.read_plan() if folder.exists else None
+    if found is not None and None not in (found.parts, plan.parts) and found.parts != plan.parts:
+        raise UsageError(
+            f"{folder.path.parent}: was divided into {found.parts} parts, and --shard names {plan.parts}; give "
+            f"--shard I/{found.parts}"
+        )
+    if plan.parts is None and found is not None:
+        plan = dataclasses.replace(plan, parts=found.parts)
+    if plan != found:
+        folder.write_plan(plan)
+    return plan
+
+
+def _measure(
+    run: Run, runner: ShardRunner, plan: ShardPlan, shards: Sequence[Shard], engine: Engine, progress: Progress
+) -> None:
+    """Measure those of the shards that are missing."""
+    folder = ShardFolder(run.path)
+    missing = folder.find_missing(shards)
+    if missing and (progress is show_progress or engine.worth_seconds):
+        work = _estimate(runner)
+        seconds = work.seconds * len(missing) / len(plan.shards)
+        if seconds < engine.worth_seconds:
+            engine = Workers()
+        if progress is show_progress and seconds >= SHORT_STAGE_SECONDS:
+            announce("probe", str(work) if missing == plan.shards else f"about {format_duration(seconds)}")
+    with progress("probe", sum(_count_chunks(plan, shard) for shard in shards)) as advance:
+        for _ in range(sum(_count_chunks(plan, shard) for shard in set(shards).difference(missing))):
+            advance()
+        poison = measure_shards(runner, folder, plan, missing, engine, advance)
+    if poison:
+        raise IncompleteError(
+            f"{run.path}: {len(poison)} of {len(shards)} shards killed their process twice, most likely for lack of "
+            f"memory: {list_shards(poison)}; the others are stored, and the same command tries these again: use fewer "
+            "jobs=, or leave the samples out with --indices"
+        )
+
+
+def _estimate(runner: ShardRunner) -> Estimate:
+    networks = runner.sources.networks
+    boundary = runner.make_boundary(networks.network(networks.steps[0]))
+    return estimate_work(runner.config, runner.sources, runner.probe_builder, boundary, runner.indices)
+
+
+def _count_chunks(plan: ShardPlan, shard: Shard) -> int:
+    return -(-(shard.stop - shard.start) // plan.chunk_size)
+
+
+def _require_all(folder: ShardFolder, plan: ShardPlan) -> list[tuple[Arrays, dict[str, Any]]]:
+    """Return the contents of all shards, in order.
+
+    Raises:
+        IncompleteError: if some are missing.
+    """
+    shards = plan.shards
+    found = [folder.read(shard) for shard in shards]
+    missing = [shard for shard, entry in zip(shards, found, strict=True) if entry is None]
+    if missing:
+        again = "" if plan.parts is None else f" (--array={format_numbers(plan.parts_of(missing))})"
+        raise IncompleteError(
+            f"{folder.path.parent}: {len(missing)} of {len(shards)} shards are missing: {list_shards(missing)}; "
+            f"measure them with the same dimple probe{again}, then gather"
+        )
+    return [entry for entry in found if entry is not None]
+
+
+def _write_results(run: Run, runner: ShardRunner, plan: ShardPlan, progress: Progress) -> None:
+    """Make the tables, the summary and the page from all shards."""
     started = time.perf_counter()
-    with run.finishing():
-        runner = ProbeRunner(config, sources, indices, run, device)
-        if progress is show_progress:
-            _, network = next(iter(sources.networks))
-            boundary = runner.make_boundary(network)
-            work = estimate_work(config, sources, runner.probe_builder, boundary, indices)
-            if work.seconds >= SHORT_STAGE_SECONDS:
-                announce("probe", str(work))
-        with progress("probe", len(sources.networks) * runner.chunk_count) as advance:
-            tables = [runner.measure_network(step, network, advance) for step, network in sources.networks]
-        *_, (_, last_network) = sources.networks
-        runner.write_tables(tables, last_network, progress)
-        runner.write_images()
-        run.info["seconds"]["probe"] = round(time.perf_counter() - started, 3)
-        boundary = runner.make_boundary(last_network)
-        write_report_page(run, sources, boundary, runner.probe_builder, run.path / "report.html")
-    return run
+    results = ResultWriter(run, runner, plan, _require_all(ShardFolder(run.path), plan))
+    last_network = runner.sources.networks.network(plan.steps[-1])
+    results.write_tables(last_network, progress)
+    results.write_images()
+    run.info["seconds"]["probe"] = round(results.seconds + time.perf_counter() - started, 3)
+    write_report_page(
+        run, runner.sources, runner.make_boundary(last_network), runner.probe_builder, run.path / "report.html"
+    )
 
 
 def _require_series(config: ProbeConfig, sources: Sources) -> None:
@@ -141,96 +290,49 @@ def _require_series(config: ProbeConfig, sources: Sources) -> None:
 
 
 @final
-class ProbeRunner:
-    """Measurement of one network after another at the same samples, chunk by chunk."""
+class ResultWriter:
+    """The tables, the summary and the images of a probe, from the contents of its shards."""
 
     def __init__(
-        self, config: ProbeConfig, sources: Sources, indices: dict[str, Tensor], run: Run, device: torch.device
+        self, run: Run, runner: ShardRunner, plan: ShardPlan, entries: Sequence[tuple[Arrays, dict[str, Any]]]
     ) -> None:
-        self.config = config
-        self.sources = sources
         self.run = run
-        self.device = device
-        self.probe_builder = ProbeBuilder(config, sources, device)
-        self.dtype = sources.dtype(device)
-        self.chunk_size = self.probe_builder.chunk_size
-        self.indices = indices
-        # What follows from the chunks: the units of their columns, and the costs of the probes.
-        self.units: dict[str, str] = {}
+        self.runner = runner
+        self.config = runner.config
+        self.sources = runner.sources
+        self.indices = runner.indices
+        self.units = {"step": self.sources.step_unit} | SUMMARY_UNITS
         self.costs: dict[str, Any] = {}
-
-    @property
-    def chunk_count(self) -> int:
-        """The number of chunks of samples that each network is measured at."""
-        return sum(len(list(chunks(len(indices), self.chunk_size))) for indices in self.indices.values())
-
-    def measure_network(self, step: int, network: nn.Module, advance: Callable[[], None]) -> Arrays:
-        """Return the columns of one network, and the values of its nulls for each random subspace."""
-        tables = []
-        boundary: Boundary | None = None
-        for split, indices in self.indices.items():
-            chunk_tables = []
-            for number, rows in enumerate(chunks(len(indices), self.chunk_size)):
-                name = f"{step:08d}-{split}-{number:05d}"
-                entry = self.run.read_cache_entry(name)
-                if entry is None:
-                    boundary = self.make_boundary(network) if boundary is None else boundary
-                    entry = self._measure_chunk(boundary, split, rows)
-                    self.run.write_cache(name, *entry)
-                table, about = entry
-                chunk_tables.append(table)
-                self.units = {"step": self.sources.step_unit} | SUMMARY_UNITS | about["units"]
-                add_costs(self.costs, {kind: Cost(**counts) for kind, counts in about["costs"].items()})
-                advance()
-            columns = _concatenate_tables(chunk_tables)
-            count = len(indices)
-            tables.append({"step": np.full(count, step), "split": np.full(count, split)} | columns)
-        return _concatenate_tables(tables)
-
-    def make_boundary(self, network: nn.Module) -> Boundary:
-        """Return the boundary of a network within the range of the inputs, on the device, after a trial of the network.
-
-        Raises:
-            ModelError: if the network is not a deterministic function of one sample with a gradient.
-        """
-        return self.sources.make_boundary(network, self.device, self.probe_builder.gradient_users)
-
-    def load_batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return samples of a split and their classes, on the device."""
-        x, y = self.sources.samples[split].batch(indices)
-        return x.to(self.device, self.dtype), y.to(self.device)
-
-    def _measure_chunk(self, boundary: Boundary, split: str, chunk_rows: slice) -> tuple[Arrays, dict[str, Any]]:
-        """Return the columns at a chunk of samples, with their units and the costs of the probes; write its images."""
-        indices = self.indices[split]
-        x, y = self.load_batch(split, indices[chunk_rows])
-        builder = self.probe_builder
-        result = run_probes(boundary, x, y, builder.probes, builder.tangents, chunk_size=self.chunk_size)
-        if self.sources.image_dataset is not None:
-            # Each network overwrites the images of the one before it, so that those of the last one remain.
-            image_rows = select_image_rows(len(indices), chunk_rows, x)
-            images = collect_image_arrays(indices[chunk_rows], x, result, image_rows)
-            self.run.write_cache(_image_chunk_name(split, chunk_rows), images)
-        arrays: Arrays = {"index": indices[chunk_rows].numpy()}
-        arrays |= {name: values.cpu().numpy() for name, values in result.columns.items()}
-        arrays |= {n: values.cpu().numpy() for n, values in result.details.items() if n.endswith(DRAWS_SUFFIX)}
-        costs = {kind: dataclasses.asdict(cost) for kind, cost in zip(builder.kinds, result.costs, strict=True)}
-        return arrays, {"units": result.units, "costs": costs}
+        self.seconds = 0.0
+        # The table of each network.
+        self.tables: list[Arrays] = []
+        self._images: dict[str, list[Arrays]] = {split: [] for split in plan.counts}
+        by_step: dict[int, list[Arrays]] = {}
+        for shard, (arrays, about) in zip(plan.shards, entries, strict=True):
+            columns = {name: values for name, values in arrays.items() if not name.startswith(IMAGE_PREFIX)}
+            count = len(columns["index"])
+            table = {"step": np.full(count, shard.step), "split": np.full(count, shard.split)} | columns
+            by_step.setdefault(shard.step, []).append(table)
+            images = {n.removeprefix(IMAGE_PREFIX): arrays[n] for n in arrays if n.startswith(IMAGE_PREFIX)}
+            if images:
+                self._images[shard.split].append(images)
+            self.units |= about["units"]
+            self.seconds += about["seconds"]
+            add_costs(self.costs, {kind: Cost(**counts) for kind, counts in about["costs"].items()})
+        self.tables = [concatenate_tables(tables) for tables in by_step.values()]
 
     def write_images(self) -> None:
         """Write the selected images with their perturbations under the last network."""
         arrays: Arrays = {}
-        for split, indices in self.indices.items():
-            cached = [
-                self.run.read_cache(_image_chunk_name(split, rows)) for rows in chunks(len(indices), self.chunk_size)
-            ]
-            if tables := [table for table in cached if table]:
-                arrays |= {f"{split}/{name}": values for name, values in _concatenate_tables(tables).items()}
+        for split, tables in self._images.items():
+            if tables:
+                arrays |= {f"{split}/{name}": values for name, values in concatenate_tables(tables).items()}
         if arrays:
             self.run.write_images(arrays)
 
-    def write_tables(self, tables: list[Arrays], last_network: nn.Module, progress: Progress) -> None:
+    def write_tables(self, last_network: nn.Module, progress: Progress) -> None:
         """Write measurements.parquet, the summary, and quantiles.parquet of a series."""
+        tables = self.tables
         names = [name for name in tables[0] if not name.endswith(DRAWS_SUFFIX)]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in names}
         units = self.units
@@ -261,8 +363,8 @@ class ProbeRunner:
             for row in rows:
                 row.update(compute_confidence_statistics(by_step[row["step"]], row["split"], self.config.seed))
         if SPECTRA in probes:
-            x, _ = self.load_batch(split, self.indices[split][:MAX_CHECKED_SAMPLES])
-            statistics, layers = compute_spectra(self.sources.networks, self.make_boundary, x, self.config.seed)
+            x, _ = self.runner.load_batch(split, self.indices[split][:MAX_CHECKED_SAMPLES])
+            statistics, layers = compute_spectra(self.sources.networks, self.runner.make_boundary, x, self.config.seed)
             for row in rows:
                 row.update(statistics[row["step"]])
             # A network of functions without layers has no rows here.
@@ -276,10 +378,10 @@ class ProbeRunner:
             groups = self._measure_speeds(rows, len(tables) - 1, progress)
             write_table(self.run.path / "speed.parquet", to_columns(groups), {"step": self.sources.step_unit})
         if TRANSFER in probes:
-            x, y = self.load_batch(split, self.indices[split][:MAX_COMPARED_SAMPLES])
+            x, y = self.runner.load_batch(split, self.indices[split][:MAX_COMPARED_SAMPLES])
             steps = select_steps([int(table["step"][0]) for table in tables])
             networks = ((step, network) for step, network in self.sources.networks if step in steps)
-            page_tables["transfer"] = compute_transfer(networks, self.make_boundary, x, y, self.config.seed)
+            page_tables["transfer"] = compute_transfer(networks, self.runner.make_boundary, x, y, self.config.seed)
             write_table(self.run.path / "transfer.parquet", to_columns(page_tables["transfer"]), TRANSFER_UNITS)
         return page_tables
 
@@ -290,12 +392,12 @@ class ProbeRunner:
             The rows of speed.parquet.
         """
         groups = []
-        margin_probe = self.probe_builder.margin_probe
+        margin_probe = self.runner.probe_builder.margin_probe
         with progress("speed", pair_count * len(self.indices)) as advance:
             for split, indices in self.indices.items():
-                x, y = self.load_batch(split, indices[:MAX_COMPARED_SAMPLES])
+                x, y = self.runner.load_batch(split, indices[:MAX_COMPARED_SAMPLES])
                 statistics, found = measure_speeds(
-                    self.sources.networks, self.make_boundary, x, y, margin_probe, advance
+                    self.sources.networks, self.runner.make_boundary, x, y, margin_probe, advance
                 )
                 groups += [{"split": split, **group} for group in found]
                 for row in rows:
@@ -315,20 +417,20 @@ class ProbeRunner:
         assert config.eps is not None
         (eps,) = config.eps
         samples = split_samples(self.indices, MAX_COMPARED_SAMPLES)
-        batch = self.load_batch(*samples["batch"])
+        batch = self.runner.load_batch(*samples["batch"])
         losses = make_losses(config.along, config.norm, eps, batch, self.sources.bounds, config.seed)
         steps = select_steps(sorted({row["step"] for row in rows}))
         groups = []
         for step, network in self.sources.networks:
             if step not in steps:
                 continue
-            boundary = self.make_boundary(network)
+            boundary = self.runner.make_boundary(network)
             assert isinstance(boundary.model, nn.Module)
             directions = directions_along(boundary.model, losses, config.seed)
             for name, (split, indices) in samples.items():
-                x, y = self.load_batch(split, indices)
+                x, y = self.runner.load_batch(split, indices)
                 statistics, found = measure_speeds_along(
-                    boundary, directions, x, y, self.probe_builder.margin_probe, eps
+                    boundary, directions, x, y, self.runner.probe_builder.margin_probe, eps
                 )
                 groups += [{"step": step, "samples_of": name, "split": split, **group} for group in found]
                 for row in rows:
@@ -338,24 +440,15 @@ class ProbeRunner:
 
     def _check_search(self, table: Arrays, network: nn.Module) -> dict[str, Any]:
         """Return the change of the ratios on and off the manifold with more search, at samples of the last split."""
-        onoff = self.probe_builder.onoff
-        tangents = self.probe_builder.tangents
+        onoff = self.runner.probe_builder.onoff
+        tangents = self.runner.probe_builder.tangents
         if onoff is None or tangents is None:
             return {}
         split = self.config.splits[-1]
         rows = np.flatnonzero((table["split"] == split) & table["correct"])[:MAX_CHECKED_SAMPLES]
         if len(rows) == 0:
             return {}
-        x, y = self.load_batch(split, torch.from_numpy(table["index"][rows]))
-        refined = onoff.compute_refined_margins(self.make_boundary(network), x, y, tangents)
+        x, y = self.runner.load_batch(split, torch.from_numpy(table["index"][rows]))
+        refined = onoff.compute_refined_margins(self.runner.make_boundary(network), x, y, tangents)
         measured = {name: values[rows] for name, values in table.items()}
         return compute_ratio_change(measured, {name: values.cpu().numpy() for name, values in refined.items()})
-
-
-def _image_chunk_name(split: str, chunk_rows: slice) -> str:
-    return f"images-{split}-{chunk_rows.start:08d}"
-
-
-def _concatenate_tables(tables: list[Arrays]) -> Arrays:
-    """Return the rows of several tables as one table."""
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

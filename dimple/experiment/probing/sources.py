@@ -42,11 +42,20 @@ class LabeledSamples(Protocol):
 
 
 class NetworkSeries(Protocol):
-    """A trajectory of frozen networks."""
+    """A trajectory of frozen networks, of which each can be loaded alone."""
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """The steps, rising."""
+        ...
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]: ...
 
     def __len__(self) -> int: ...
+
+    def network(self, step: int, /) -> nn.Module:
+        """Return the network of a step."""
+        ...
 
 
 @final
@@ -244,11 +253,20 @@ class RunSnapshots:
         self.run = run
         self.dtype = dtype
 
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the snapshots."""
+        return self.run.steps
+
     def __len__(self) -> int:
-        return len(self.run.steps)
+        return len(self.steps)
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
-        return ((step, self.run.network(step).to(self.dtype)) for step in self.run.steps)
+        return ((step, self.network(step)) for step in self.steps)
+
+    def network(self, step: int) -> nn.Module:
+        """Return the network of a snapshot."""
+        return self.run.network(step).to(self.dtype)
 
 
 def _sha256(content: bytes) -> str:

@@ -17,8 +17,8 @@ from dimple.data import load_images
 from dimple.errors import ModelError, RunError, UsageError
 from dimple.experiment import ProbeConfig, probe, simulate
 from dimple.experiment.probing import build_probes
+from dimple.experiment.probing.measure_shards import ShardRunner
 from dimple.experiment.probing.models import normalize, train_digits
-from dimple.experiment.probing.probe import ProbeRunner
 from dimple.experiment.run import Run
 from dimple.networks import build_model
 from dimple.runs.atomic_io import read_table
@@ -81,16 +81,16 @@ def test_an_interrupted_measurement_continues_with_the_next_chunk(
     monkeypatch.setattr(build_probes, "IMAGE_CHUNK_SIZE", 4)
     full = probe(config, tmp_path / "full", device="cpu")
     measured: list[int] = []
-    measure_chunk = ProbeRunner._measure_chunk
+    measure_chunk = ShardRunner._measure_chunk
 
-    def interrupt_third_chunk(self: ProbeRunner, network: torch.nn.Module, split: str, rows: slice) -> object:
+    def interrupt_third_chunk(self: ShardRunner, network: torch.nn.Module, split: str, rows: slice) -> object:
         if len(measured) == 2:
             raise KeyboardInterrupt
         measured.append(rows.stop - rows.start)
         return measure_chunk(self, network, split, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ProbeRunner, "_measure_chunk", interrupt_third_chunk)
+        patched.setattr(ShardRunner, "_measure_chunk", interrupt_third_chunk)
         with pytest.raises(KeyboardInterrupt):
             probe(config, tmp_path / "run", device="cpu")
         measured.clear()
@@ -115,16 +115,16 @@ def test_an_exhaustive_search_reports_and_keeps_each_sample(tmp_path: Path, monk
         yield lambda: reports.append((stage, 1))
 
     config = ProbeConfig(run=str(run.path), samples=10, probes=("exact",), nodes=400)
-    measure_chunk = ProbeRunner._measure_chunk
+    measure_chunk = ShardRunner._measure_chunk
     done: list[slice] = []
 
-    def interrupt_fifth(self: ProbeRunner, boundary: object, split: str, rows: slice) -> object:
+    def interrupt_fifth(self: ShardRunner, boundary: object, split: str, rows: slice) -> object:
         done.append(rows)
         if len(done) == 5:
             raise KeyboardInterrupt
         return measure_chunk(self, boundary, split, rows)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ProbeRunner, "_measure_chunk", interrupt_fifth)
+    monkeypatch.setattr(ShardRunner, "_measure_chunk", interrupt_fifth)
     with pytest.raises(KeyboardInterrupt):
         probe(config, tmp_path / "out", device="cpu")
     measured = probe(config, tmp_path / "out", device="cpu", progress=progress)

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from dimple.errors import DimpleError
-from dimple.experiment import ProbeConfig, check, pack, probe, simulate
+from dimple.experiment import ProbeConfig, check, gather, pack, probe, probe_part, simulate
 from dimple.progress import silent_progress
 from dimple.runs.lock import LOCK
 from dimple.scene import load_scene
@@ -45,6 +45,19 @@ def probe_short(folder: Path) -> None:
     probe(config, folder / "run", device="cpu", progress=silent_progress)
 
 
+def probe_in_parts(folder: Path) -> None:
+    config = ProbeConfig(run=str(folder.parent / "base"), probes=("margin",), samples=600, max_passes=3)
+    for part in range(2):
+        probe_part(config, folder / "run", part, 2, device="cpu", progress=silent_progress)
+    gather(folder / "run", device="cpu", progress=silent_progress)
+
+
+def probe_in_pool(folder: Path) -> None:
+    config = ProbeConfig(run=str(folder.parent / "base"), probes=("margin",), samples=600, max_passes=3)
+    with Workers(2, isolated=True) as engine:
+        probe(config, folder / "run", device="cpu", progress=silent_progress, engine=engine)
+
+
 def pack_short(folder: Path) -> None:
     pack(folder.parent / "base", folder / "run.dimple")
 
@@ -59,6 +72,8 @@ JOBS: dict[str, Callable[[Path], None]] = {
     "simulate": simulate_short,
     "simulate_pool": simulate_in_pool,
     "probe": probe_short,
+    "probe_parts": probe_in_parts,
+    "probe_pool": probe_in_pool,
     "pack": pack_short,
 }
 
