@@ -239,7 +239,8 @@ class ShardFolder:
     def find_problems(self) -> dict[str, str]:
         """Return a problem for each file that is torn or changed, by its path in the run."""
         problems: dict[str, str] = {}
-        for file in sorted([*self.path.glob("*/*.shard"), *self.path.glob(PLAN_FILE)]):
+        # A file that a killed process had not finished is no shard.
+        for file in sorted([*self.path.glob("*/[!.]*.shard"), *self.path.glob(PLAN_FILE)]):
             try:
                 _unseal(file.read_bytes())
             except (OSError, ValueError) as error:
