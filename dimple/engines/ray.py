@@ -4,6 +4,8 @@ import contextlib
 import os
 import secrets
 import shutil
+import socket
+import sys
 import tempfile
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,15 +14,16 @@ from typing import Any, Self, TypeVar, final
 
 import torch
 
-from dimple.errors import DeviceError
+from dimple.errors import DeviceError, describe_cause
 from dimple.runs.lock import owner_mark, remove_abandoned
 from dimple.workers import Engine, Process, Task
 
 T = TypeVar("T")
 # Seconds within which a cluster answers, and a process of it starts; a process that waits for a place waits for ever.
+ANSWER_SECONDS = 10.0
 START_SECONDS = 120.0
+ATTEMPTS = 3
 FOLDER_PREFIX = "dimple-ray-"
-TOKEN_FILE = "token"  # noqa: S105
 
 
 @final
@@ -47,12 +50,10 @@ class RayEngine(Engine):
         self._folder: Path | None = None
 
     def __enter__(self) -> Self:
-        # Ray reads these when it is loaded; nothing is sent to its makers.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self._address is None:
             self._folder = _make_folder()
-            os.environ["RAY_AUTH_MODE"] = "token"
-            os.environ["RAY_AUTH_TOKEN_PATH"] = str(self._folder / TOKEN_FILE)
+        if "ray" not in sys.modules:
+            _set_environment(has_own_cluster=self._address is None)
         import ray
 
         errors = ray.exceptions
@@ -62,12 +63,16 @@ class RayEngine(Engine):
             options = {"include_dashboard": False, "_temp_dir": str(self._folder), "_node_ip_address": "127.0.0.1"}
             options |= {} if self._jobs is None or self._resource == "GPU" else {"num_cpus": self._jobs}
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", **options)
+            if ":" in (self._address or ""):
+                # Ray tries for minutes.
+                host, _, port = str(self._address).rpartition(":")
+                socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+            _connect(options)
             places = int(ray.cluster_resources().get(self._resource, 0))
-        except (ConnectionError, RuntimeError, ValueError, errors.RayError) as error:
+        except (OSError, OverflowError, RuntimeError, ValueError, errors.RayError) as error:
             self._close()
             place = self._address or "this machine"
-            raise DeviceError(f"no Ray cluster at {place} ({str(error).splitlines()[0]}); check --address") from None
+            raise DeviceError(f"no Ray cluster at {place} ({describe_cause(error)}); check --address") from None
         if places < 1:
             self._close()
             raise DeviceError(f"the Ray cluster has no {self._resource}; choose another --device")
@@ -91,16 +96,35 @@ class RayEngine(Engine):
         return _RayProcess(self._resource)
 
 
-def _make_folder() -> Path:
-    """Make the folder of a cluster on this machine, with the word that it asks of those who connect to it.
+def _connect(options: dict[str, Any]) -> None:
+    import ray
+
+    for attempt in range(ATTEMPTS):
+        try:
+            ray.init(log_to_driver=False, logging_level="ERROR", **options)
+            return
+        except RuntimeError:
+            # A busy machine may start its server too late.
+            ray.shutdown()
+            if attempt == ATTEMPTS - 1 or options.get("address") is not None:
+                raise
+
+
+def _set_environment(has_own_cluster: bool) -> None:
+    """Set what Ray reads when it is loaded: nothing is sent to its makers, and who connects to it needs a random word.
 
     Its processes listen on all interfaces of the machine, which Ray cannot be told not to do.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if has_own_cluster and "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def _make_folder() -> Path:
+    """Make the folder of a cluster on this machine."""
     remove_abandoned(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"))
     # Short, since the paths of sockets are.
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX + owner_mark()))
-    (folder / TOKEN_FILE).write_text(secrets.token_hex(32))
-    return folder
+    return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX + owner_mark()))
 
 
 class _Actor:

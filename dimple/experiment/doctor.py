@@ -22,6 +22,7 @@ from dimple.locations import data_folders
 OPTIONAL = {
     "napari": ("the window of napari", "pip install 'dimple-lab[napari]'"),
     "PySide6": ("Qt, for the window of napari", "pip install 'dimple-lab[napari]'"),
+    "ray": ("dimple probe --engine ray", "pip install 'dimple-lab[ray]'"),
     "foolbox": ("attacks as methods of the margin", "pip install foolbox"),
     "lightning": ("LightningCallback", "pip install lightning"),
     "transformers": ("TransformersCallback", "pip install transformers accelerate"),

@@ -1,10 +1,13 @@
 """A Ray cluster of this machine as an engine; skipped where Ray is not installed."""
 
+import gc
+import importlib.util
 import os
 import signal
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +21,8 @@ from dimple.runs.shards import ShardFolder
 from dimple.workers import Advance, Engine
 from tests.engines import killing_network
 
-pytest.importorskip("ray")
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("Ray is not installed", allow_module_level=True)
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -31,6 +35,10 @@ def engine() -> Iterator[Engine]:
         patched.setenv(killing_network.KILLS, tempfile.gettempdir() + "/nothing")
         with make_engine("ray", 2, None, "cpu") as engine:
             yield engine
+    with warnings.catch_warnings():
+        # Ray does not wait for the processes that it ends.
+        warnings.simplefilter("ignore")
+        gc.collect()
     assert not list(Path(tempfile.gettempdir()).glob("dimple-ray-*"))
 
 

@@ -26,9 +26,9 @@ def gather(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Make the tables of a probe whose parts were measured by dimple probe --shard.
+    """Make the tables of a probe from its parts.
 
-    The exit code is 6 if shards are missing. --missing prints nothing where no shard is missing.
+    The parts are those of dimple probe --shard. The exit code is 6 if shards are missing. --missing prints nothing where no shard is missing.
     """
     require_runs(out)
     from dimple import experiment
@@ -52,9 +52,9 @@ def gather(
 
 
 def status(out: FolderArgument, as_json: JsonOption = False) -> None:
-    """Say how far a probe is: shards that are measured, missing or poison, and the time that is left.
+    """Say how far a probe is, and how long it takes.
 
-    A shard is one network at a range of samples. Poison is one that killed its process twice.
+    It prints the shards that are measured, missing or poison, and the time that is left by the passes a second. A shard is one network at a range of samples. Poison is one that killed its process twice.
     """
     require_runs(out)
     from dimple import experiment
