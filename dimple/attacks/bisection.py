@@ -19,10 +19,10 @@ from dimple.boundary.root_finding import find_roots
 from dimple.tensors import broadcast_per_sample, generator, unit_vectors
 
 # The random points of one query for the first crossing, and their distances as powers of two of the unit: the width of
-# the bounds, or one.
+# the bounds; without bounds one, and in every other round the largest coordinate of the sample.
 START_POINTS = 16
 START_POWERS = (-7.0, 1.0)
-FREE_START_POWERS = ((-7, 4), (-2, 9), (-14, 20), (20, 80))
+FREE_START_POWERS = ((-7, 4), (-2, 9), (-14, 20))
 # The number of random points around a crossing: this fraction of all forwards, which decays from step to step, and at
 # least and at most these numbers.
 PROBED_FRACTION = 0.1
@@ -99,9 +99,13 @@ def _find_crossings(state: SearchState) -> None:
         directions = torch.randn(START_POINTS, n, generator=stream, dtype=torch.float64).to(state.origin)
         allowed = unit_vectors(problem.allow(rows, directions.expand(len(rows), -1, -1)))
         low, high = START_POWERS if bounds is not None else FREE_START_POWERS[number % len(FREE_START_POWERS)]
-        unit = 1.0 if bounds is None else float(torch.as_tensor(bounds.high - bounds.low).max()) * math.sqrt(n)
-        radii = unit * 2.0 ** torch.linspace(low, high, START_POINTS, dtype=torch.float64).to(state.origin)
-        points = state.origin[rows, None] + radii[:, None] * allowed
+        unit = torch.ones_like(state.distance[rows])
+        if bounds is not None:
+            unit *= float(torch.as_tensor(bounds.high - bounds.low).max()) * math.sqrt(n)
+        elif number // len(FREE_START_POWERS) % 2:
+            unit = state.origin[rows].abs().amax(1)
+        radii = unit[:, None] * 2.0 ** torch.linspace(low, high, START_POINTS, dtype=torch.float64).to(state.origin)
+        points = state.origin[rows, None] + radii[:, :, None] * allowed
         state.query_many(rows, points if bounds is None else bounds.clamp(points))
         number += 1
     rows = torch.nonzero(state.found & state.is_open).squeeze(1)
