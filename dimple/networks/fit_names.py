@@ -49,6 +49,20 @@ def remove_wrappers(names: Iterable[str]) -> dict[str, str]:
     return bare if len(bare) == len(names) else {name: name for name in names}
 
 
+def contains_names(names: Iterable[str], network: nn.Module) -> bool:
+    """Return whether all weights of a network are among the names of a file, under one prefix.
+
+    Example:
+        >>> contains_names(["net.weight", "net.bias"], nn.Linear(2, 2)), contains_names(["0.weight"], nn.Linear(2, 2))
+        (True, False)
+    """
+    stored = set(remove_wrappers(names))
+    state = network.state_dict(keep_vars=True)
+    required = [name for name in remove_wrappers(state) if not _is_counter(name)]
+    prefixes = {""} | {name[: dot.end()] for name in stored for dot in re.finditer(r"\.", name)}
+    return any(all(prefix + name in stored for name in required) for prefix in prefixes)
+
+
 def fit_names(weights: Mapping[str, Tensor], network: nn.Module, location: str, prefix: str = "") -> FittedWeights:
     """Assign the tensors of a file to the names of a network.
 

@@ -8,19 +8,27 @@ import typer
 
 from dimple.cli import console
 from dimple.cli.flags import (
+    BoundsOption,
+    ChannelsOption,
     CheckpointsOption,
     DataOption,
     DeviceOption,
     FilesArgument,
     ForceOption,
     JsonOption,
+    LabelOption,
+    LogitsOption,
+    LogProbabilitiesOption,
     MeanOption,
     ModelOption,
+    ProbabilitiesOption,
     RunOption,
     StateDictKeyOption,
     StdOption,
     WeightsOption,
+    choose_scores,
     join_patterns,
+    parse_bounds,
     parse_numbers,
     parse_rows,
     read_config,
@@ -67,7 +75,13 @@ def probe(
     state_dict_key: StateDictKeyOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    channels: ChannelsOption = None,
+    logits: LogitsOption = False,
+    probabilities: ProbabilitiesOption = False,
+    log_probabilities: LogProbabilitiesOption = False,
     data: DataOption = None,
+    label: LabelOption = None,
+    bounds: BoundsOption = "data",
     probes: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,12 +96,6 @@ def probe(
         typer.Option("--list", help="Print the probes, and measure nothing.", callback=_list_probes, is_eager=True),
     ] = False,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
-    bounds: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Inputs to which distances are measured: data, those in range, or none, any."
-        ),
-    ] = "data",
     method: Annotated[
         str,
         typer.Option(
@@ -211,10 +219,11 @@ def probe(
     config, folder = read_config(
         experiment.ProbeConfig, out, device, force,
         {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
-         "indices": (parse_rows, indices), "dim": (_parse_dim, dim)},
+         "indices": (parse_rows, indices), "dim": (_parse_dim, dim), "bounds": (parse_bounds, bounds)},
         model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
         state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
-        bounds=bounds, norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
+        label=label, channels=channels, scores=choose_scores(logits, probabilities, log_probabilities), norm=norm,
+        method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
         along=tuple(along or ()), subspaces=subspaces, samples=samples,
         seed=seed, tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
     )  # fmt: skip

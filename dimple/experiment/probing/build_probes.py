@@ -145,9 +145,9 @@ class ProbeBuilder:
         if self.sources.tangents is not None:
             return self.sources.tangents
         cloud = self._load_training_images()
-        if (self.config.tangents, self.config.dim) != (ProbeConfig.tangents, ProbeConfig.dim):
+        if (self.config.tangents, self.dim) != (ProbeConfig.tangents, ProbeConfig.dim):
             chosen = f"{self.config.tangents}, {self.dim} dimensions"
-            self.sources.facts.append(("tangent spaces", chosen + (" (TwoNN)" if self.config.dim == "auto" else "")))
+            self.sources.facts.append(("tangent spaces", chosen + (" (TwoNN)" if self.config.dim != self.dim else "")))
         if self.config.tangents == "global_pca":
             return GlobalPCA(cloud, self.dim)
         if self.config.tangents == "class_pca":
@@ -164,7 +164,8 @@ class ProbeBuilder:
     @functools.cached_property
     def dim(self) -> int:
         """The dimension of the estimated tangent spaces, given or estimated from the training images."""
-        if self.config.dim != "auto":
+        is_default = self.config.dim == ProbeConfig.dim
+        if self.config.dim != "auto" and not (is_default and self.config.dim >= self._coordinate_count):
             return self.config.dim
         cloud = self._load_training_images()
         estimate = intrinsic_dimension(cloud)["two_nn"]
