@@ -147,6 +147,24 @@ def _is_wanted(path: Path, wanted: tuple[str, str]) -> bool:
     return all(want in ("*", have) for want, have in zip(wanted, found, strict=True))
 
 
+def require_fetchable(names: Sequence[str]) -> None:
+    """Refuse names that `dimple fetch` does not know, all of them at once.
+
+    Raises:
+        UsageError: with the names that it knows.
+    """
+    known = (*FETCHED_DATASETS, *FETCHED_MODELS)
+    listed = f"choose from {', '.join(known)}"
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            *(
+                f"there is nothing to fetch for {format_value(name)}; {suggest_word(name, known, listed)}"
+                for name in unknown
+            )
+        )
+
+
 def fetched_weights(model: str) -> Path | None:
     """Return the weights of a built-in network that `dimple fetch` has got; None where there are none."""
     file = cache_folder() / "networks" / f"{model}.th"

@@ -123,9 +123,8 @@ def _build_timm(reference: ObjectReference, shape: tuple[int, ...] | None, class
     if shape is not None and len(shape) == 3:
         defaults["in_chans"] = shape[0]
     network = _call(reference, lambda *args, **kwargs: timm.create_model(reference.name, *args, **kwargs), defaults)
-    published = getattr(network, "pretrained_cfg", None) or getattr(network, "default_cfg", None) or {}
-    mean, std = (tuple(float(value) for value in published.get(name) or ()) for name in ("mean", "std"))
-    return LibraryModel(network, mean, std)
+    published: Any = getattr(network, "pretrained_cfg", None) or {}
+    return LibraryModel(network, *_read_normalization(published, "mean", "std"))
 
 
 def _build_torchvision(reference: ObjectReference, _: tuple[int, ...] | None, classes: int | None) -> LibraryModel:
@@ -209,7 +208,7 @@ def _build_robustbench(reference: ObjectReference, _: tuple[int, ...] | None, __
     """Build a network of RobustBench, which normalizes images itself, with the weights of a local folder."""
     file, dataset, threat_model = find_robustbench_file(reference)
     zoo = _import_robustbench(reference.text)
-    models = next(
+    models: Mapping[str, Any] = next(
         (
             names
             for data, threats in zoo.model_dicts.items()

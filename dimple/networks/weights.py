@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dimple.errors import ModelError
 from dimple.locations import require_weights_file
-from dimple.networks.fit_names import contains_names, fit_names, remove_wrappers
+from dimple.networks.fit_names import contains_weights, fit_names, remove_wrappers
 from dimple.networks.torch_file import (
     FREE_BYTES,
     MAX_GROWTH,
@@ -261,7 +261,8 @@ def _prefer_state_dict(
     It has all names of the network, and where several have them, the usual key of weights, while the others are the
     averages that are kept beside them.
     """
-    fitting = [] if network is None else [name for name, found in candidates.items() if contains_names(found, network)]
+    shapes = {path: {name: tuple(one.shape) for name, one in found.items()} for path, found in candidates.items()}
+    fitting = [] if network is None else [path for path in candidates if contains_weights(shapes[path], network)]
     paths = fitting or list(candidates)
     usual = [path for path in paths if USUAL_KEY_PATTERN.fullmatch(path)]
     averages = [path for path in paths if AVERAGE_KEY_PATTERN.search(path)]

@@ -36,9 +36,8 @@ def describe_conversion(location: str, load: str = 'torch.load({path}, map_locat
     """
     path, target = (json.dumps(name, ensure_ascii=False) for name in (location, f"{Path(location).stem}-weights.pt"))
     keep = (
-        'w = lambda v: w(v.state_dict()) if hasattr(v, "state_dict") else v if isinstance(v, torch.Tensor) else '
-        '{k: w(x) for k, x in v.items() if hasattr(x, "items") or hasattr(x, "state_dict") or '
-        "isinstance(x, torch.Tensor)}"
+        "w = lambda v: w(v.state_dict()) if isinstance(v, torch.nn.Module) else v if isinstance(v, torch.Tensor) else "
+        "{k: w(x) for k, x in v.items() if isinstance(x, (dict, torch.nn.Module, torch.Tensor))}"
     )
     # A name of a file that a shell would run stays a name.
     return f"python -c {shlex.quote(f'import torch; {keep}; torch.save(w({load.format(path=path)}), {target})')}"

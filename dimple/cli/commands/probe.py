@@ -1,6 +1,7 @@
 """`dimple probe`: measurement of a network on your own data, of checkpoints, or of a run."""
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -207,11 +208,7 @@ def probe(
     from dimple.experiment.probing.config import QUICK, describe_quick
 
     del list_probes
-    if files_of_probes := dict.fromkeys(name.partition(":")[0] for name in probes or () if ".py:" in name):
-        from dimple import allow_code
-
-        for file in files_of_probes:
-            allow_code(file)
+    _allow_probes(probes or ())
     if quick:
         samples = QUICK["samples"] if samples is None else samples
         null_draws = QUICK["null_draws"] if null_draws is None else null_draws
@@ -232,6 +229,22 @@ def probe(
     console.print_run(finished, as_json, functools.partial(_print_summary, print_all))
     if quick:
         console.print_note(f"dimple: {describe_quick(config)}")
+
+
+def _allow_probes(names: Iterable[str]) -> None:
+    """Run the files of the user's own probes, which are named by that."""
+    from dimple.object_reference import parse_reference, require_object
+
+    references = [parse_reference(name, "--probe") for name in names if ":" in name]
+    files = [reference for reference in references if reference.source == "file"]
+    for reference in files:
+        require_object(reference, "--probe")
+        if reference.has_arguments:
+            raise UsageError(f"--probe is {reference.text}; the settings of a probe are those of the command")
+    for file in dict.fromkeys(reference.place for reference in files):
+        from dimple import allow_code
+
+        allow_code(file)
 
 
 def _parse_dim(flag: str, text: str) -> int | str:

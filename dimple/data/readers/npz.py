@@ -77,8 +77,8 @@ def read_npz(path: Path, split: str, limits: tuple[float, float] | None = (0.0, 
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: is not a readable .npz file ({error}); write it again with numpy.savez") from None
-    y = labels[names.y].astype(np.int64)
     class_names = name_classes({name: array for name, array in labels.items() if len(array)}, str(path), classes)
+    y = labels[names.y].astype(np.int64)
     location = f"{path}: {names.x}"
     if values.ndim == 2:
         vectors = values.astype(np.float64)
@@ -107,23 +107,22 @@ class _Names(NamedTuple):
 
 def _find_arrays(archive: zipfile.ZipFile, split: str) -> _Names:
     known = {name.removesuffix(".npy") for name in archive.namelist()}
-    found = {
-        name: next((pair for word in words for pair in _pairs(SPLIT_ARRAYS, word) if known.issuperset(pair)), None)
-        for name, words in SPLIT_NAMES.items()
-    }
-    chosen = found.pop(split)
-    if chosen is not None:
-        return _Names(*chosen, tuple(pair[1] for pair in found.values() if pair is not None))
-    unsplit = next((pair for pair in ARRAYS if known.issuperset(pair)), None)
-    if unsplit is not None and not any(found.values()):
-        return _Names(*unsplit, is_split=False)
-    # What is named in errors; the labels of the other split alone count classes.
-    others = tuple(pair[1] for words in SPLIT_NAMES.values() for pair in _pairs(SPLIT_ARRAYS, words[0]))
-    return _Names(f"x_{split}", f"y_{split}", tuple(name for name in others if name in known))
+    pairs = {name: [pair for word in words for pair in _pairs(word)] for name, words in SPLIT_NAMES.items()}
+    # The labels of the other split count classes, also where its samples are not in the file.
+    others = [y for name in pairs if name != split for _, y in pairs[name] if y in known][:1]
+    for x, y in pairs[split]:
+        if x in known and y in known:
+            return _Names(x, y, tuple(others))
+    if not others:
+        for x, y in ARRAYS:
+            if x in known and y in known:
+                return _Names(x, y, is_split=False)
+    # The name that the error gives for what is missing.
+    return _Names(f"x_{split}", f"y_{split}", tuple(others))
 
 
-def _pairs(patterns: tuple[tuple[str, str], ...], word: str) -> list[tuple[str, str]]:
-    return [(x.format(word), y.format(word)) for x, y in patterns]
+def _pairs(word: str) -> list[tuple[str, str]]:
+    return [(x.format(word), y.format(word)) for x, y in SPLIT_ARRAYS]
 
 
 class _Header(NamedTuple):
