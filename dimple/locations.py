@@ -325,6 +325,22 @@ def list_weights(patterns: str | Sequence[str]) -> list[str]:
     return [*dict.fromkeys(path for pattern in listed for path in _match_files(pattern))]
 
 
+def list_series(patterns: str | Sequence[str] | None) -> dict[str, str]:
+    """Return several folders that hold a series of weights files each, by name; empty for anything else.
+
+    Folders with one file each, `checkpoint-500` and `checkpoint-1000`, are one series.
+    """
+    folders = [] if patterns is None or isinstance(patterns, str) else [expand_home(pattern) for pattern in patterns]
+    if len(folders) < 2 or not all(
+        folder.is_dir() and sum(path.suffix in WEIGHTS_SUFFIXES for path in folder.iterdir()) > 1 for folder in folders
+    ):
+        return {}
+    depth = next(
+        depth for depth in range(1, 100) if len({folder.resolve().parts[-depth:] for folder in folders}) == len(folders)
+    )
+    return {"-".join(folder.resolve().parts[-depth:]): str(folder) for folder in dict.fromkeys(folders)}
+
+
 def _match_files(pattern: str) -> list[str]:
     folder = expand_home(pattern)
     if folder.is_dir():

@@ -35,6 +35,7 @@ from dimple.cli.flags import (
     read_config,
 )
 from dimple.errors import UsageError
+from dimple.locations import list_series
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
@@ -202,7 +203,8 @@ def probe(
     """Measure the decision boundary of a network at its data.
 
     The probes measure margins, and their parts on and off the data manifold. A series of checkpoints, or the snapshots
-    of a run, gives every statistic along training.
+    of a run, gives every statistic along training. Several folders of checkpoints are measured one after the other and
+    compared.
     """
     from dimple import experiment
     from dimple.experiment.probing.config import QUICK, describe_quick
@@ -213,22 +215,34 @@ def probe(
         samples = QUICK["samples"] if samples is None else samples
         null_draws = QUICK["null_draws"] if null_draws is None else null_draws
         max_passes = QUICK["max_passes"] if max_passes is None else max_passes
-    config, folder = read_config(
-        experiment.ProbeConfig, out, device, force,
-        {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
-         "indices": (parse_rows, indices), "dim": (_parse_dim, dim), "bounds": (parse_bounds, bounds)},
-        model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
-        state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
-        label=label, channels=channels, scores=choose_scores(logits, probabilities, log_probabilities), norm=norm,
-        method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
-        along=tuple(along or ()), subspaces=subspaces, samples=samples,
-        seed=seed, tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
-    )  # fmt: skip
-    with console.redirect_prints():
-        finished = experiment.probe(config, folder, device=device, force=force)
-    console.print_run(finished, as_json, functools.partial(_print_summary, print_all))
+    patterns = join_patterns(checkpoints, files)
+    several = list_series(patterns)
+    folders = {name: (out or Path("runs/probe-series")) / name for name in several} or {"": out}
+    tasks = [
+        read_config(
+            experiment.ProbeConfig, folders[name], device, force,
+            {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
+             "indices": (parse_rows, indices), "dim": (_parse_dim, dim), "bounds": (parse_bounds, bounds)},
+            model=model, data=data, weights=weights, checkpoints=several.get(name, patterns),
+            state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
+            label=label, channels=channels, scores=choose_scores(logits, probabilities, log_probabilities), norm=norm,
+            method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
+            along=tuple(along or ()), subspaces=subspaces, samples=samples,
+            seed=seed, tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
+        )
+        for name in folders
+    ]  # fmt: skip
+    for config, folder in tasks:
+        with console.redirect_prints():
+            finished = experiment.probe(config, folder, device=device, force=force)
+        console.print_run(finished, as_json, functools.partial(_print_summary, print_all))
+    if several:
+        runs = [folder for _, folder in tasks]
+        console.print_note(
+            f"dimple: {experiment.compare(runs, runs[0].parent / 'comparison.html')} compares the series"
+        )
     if quick:
-        console.print_note(f"dimple: {describe_quick(config)}")
+        console.print_note(f"dimple: {describe_quick(tasks[0][0])}")
 
 
 def _allow_probes(names: Iterable[str]) -> None:
