@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dimple.data.images import Bounds, Images, Split, load_images, read_samples
+from dimple.data.readers.npz import check_range
 from dimple.errors import printable
 from dimple.tensors import Box
 
@@ -69,6 +70,8 @@ def load_samples(spec: str, split: Split, *, bounds: Bounds = "data", label: str
     raw = read_samples(spec, split, bounds, label)
     if raw is None or raw.values.ndim != 2:
         return load_images(spec, split, bounds=bounds, raw=raw)
+    if isinstance(bounds, tuple):
+        check_range(raw.values, bounds, f"{spec} {split}")
     box = Box(*bounds) if isinstance(bounds, tuple) else None
     names = tuple(map(printable, raw.classes))
     x, y = torch.from_numpy(np.ascontiguousarray(raw.values)), torch.from_numpy(raw.labels)

@@ -259,7 +259,7 @@ def _read_normalization(
     """Return mean and standard deviation of settings, both empty unless they are as many numbers."""
     found = []
     for name in (mean_name, std_name):
-        values = settings.get(name)
+        values: Any = settings.get(name)
         is_list = isinstance(values, list | tuple) and all(isinstance(value, int | float) for value in values)
         found.append(tuple(float(value) for value in values) if is_list else ())
     mean, std = found

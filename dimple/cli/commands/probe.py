@@ -217,7 +217,8 @@ def probe(
         max_passes = QUICK["max_passes"] if max_passes is None else max_passes
     patterns = join_patterns(checkpoints, files)
     several = list_series(patterns)
-    folders = {name: (out or Path("runs/probe-series")) / name for name in several} or {"": out}
+    folders: dict[str, Path | None] = {name: (out or Path("runs/probe-series")) / name for name in several}
+    folders = folders or {"": out}
     tasks = [
         read_config(
             experiment.ProbeConfig, folders[name], device, force,

@@ -52,7 +52,7 @@ def read_npz(path: Path, split: str, limits: tuple[float, float] | None = (0.0, 
     Args:
         path: the file.
         split: `train` or `test`.
-        limits: the range of floats, and of the numbers of vectors where it is not (0, 1); None for any.
+        limits: the range of floats in images; None for any.
 
     Raises:
         DataError: if an array is missing, holds objects, differs from its header in size, or has values out of range.
@@ -82,7 +82,7 @@ def read_npz(path: Path, split: str, limits: tuple[float, float] | None = (0.0, 
     location = f"{path}: {names.x}"
     if values.ndim == 2:
         vectors = values.astype(np.float64)
-        _check_range(vectors, None if limits == (0.0, 1.0) else limits, location)
+        check_range(vectors, None, location)
         return RawImages(vectors, y, class_names, names.is_split)
     levels = _to_levels(values, limits, location)
     if layout is None or levels.ndim == 3:
@@ -259,12 +259,16 @@ def _to_levels(values: NDArray[Any], limits: tuple[float, float] | None, locatio
         advice = _advise_on_integers(int(values.min()), int(values.max()))
         raise DataError(f"{location} has dtype {values.dtype}; images are uint8, or floats in [0, 1]: {advice}")
     if values.dtype != np.bool_:
-        _check_range(values, limits, location)
+        check_range(values, limits, location)
     return values.astype(np.float32)
 
 
-def _check_range(values: NDArray[Any], limits: tuple[float, float] | None, location: str) -> None:
-    """Raise a DataError for numbers that are not finite, or outside of the limits where there are some."""
+def check_range(values: NDArray[Any], limits: tuple[float, float] | None, location: str) -> None:
+    """Refuse numbers that are not finite, or outside of the limits where there are some.
+
+    Raises:
+        DataError: naming the first of them.
+    """
     is_finite = bool(np.isfinite(values).all())
     low, high = (-np.inf, np.inf) if limits is None else limits
     invalid = (values < low) | (values > high) if is_finite else ~np.isfinite(values)
