@@ -53,7 +53,7 @@ class ObjectReference:
 
     @property
     def has_arguments(self) -> bool:
-        """Whether there are arguments."""
+        """True with arguments in parentheses."""
         return bool(self.args or self.kwargs)
 
     @property

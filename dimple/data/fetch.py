@@ -34,7 +34,7 @@ class PublishedFile:
 @final
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """What `dimple fetch NAME` gets.
+    """A data set or network of `dimple fetch`.
 
     Attributes:
         meaning: what it is.

@@ -25,7 +25,7 @@ _NUMBER_PATTERN = re.compile(r"(\d+)")
 
 
 class Sizes(NamedTuple):
-    """What the shapes of the tensors of a file say about a network.
+    """The sizes of a network, from the shapes of the tensors of a file.
 
     Attributes:
         settings: fields of the architecture.
