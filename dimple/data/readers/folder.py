@@ -124,7 +124,7 @@ class _Listing:
 
     @property
     def place(self) -> str:
-        """Where the images of a class stand."""
+        """The folder of the images of a class, for errors."""
         return f"{self.split}/CLASS" if self.split else "CLASS"
 
     def report_left_out(self, location: str, is_empty: bool) -> None:
