@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dimple.errors import DeviceError, ModelError, UsageError, describe_cause
 from dimple.locations import find_robustbench_file, require_library
-from dimple.networks.weights import load_weights
+from dimple.networks.weights import load_weights, read_weights
 from dimple.networks.wrappers import NormalizedModel
 from dimple.object_reference import ObjectReference
 from dimple.settings import format_value, suggest_word
@@ -35,6 +35,8 @@ READING_ARGUMENTS = frozenset(
         "weights_backbone",
     )
 )
+# The buffers of the mean and of the deviation of images in the architectures of RobustBench.
+NORMALIZATION_BUFFERS = ("mu", "sigma", "mean", "std")
 HUB_WEIGHTS = "model.safetensors"
 HUB_CONFIG = "config.json"
 HUB_PREPROCESSOR = "preprocessor_config.json"
@@ -138,9 +140,10 @@ def _build_torchvision(reference: ObjectReference, _: tuple[int, ...] | None, cl
 
 def _build_hub(reference: ObjectReference, _: tuple[int, ...] | None, __: int | None) -> LibraryModel:
     """Build a network of the hub from its settings: of timm, or of transformers for the classification of images."""
+    file = read_hub_file(reference.name, HUB_CONFIG)
     try:
-        config = json.loads(read_hub_file(reference.name, HUB_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{reference.text}: its {HUB_CONFIG} cannot be read ({error}); name another one") from None
     if not isinstance(config, dict):
         config = {}
@@ -225,8 +228,18 @@ def _build_robustbench(reference: ObjectReference, _: tuple[int, ...] | None, __
             f"{reference.text}: is an ensemble of several files, or a network of timm; name its code as file.py:OBJECT"
         )
     network = _call(reference, entry["model"], {}, with_arguments=False)
-    load_weights(network, file, _robustbench_key(reference.name))
+    key = _robustbench_key(reference.name)
+    _keep_constants(network, {name.rpartition(".")[2] for name in read_weights(file, key)})
+    load_weights(network, file, key)
     return LibraryModel(network, has_weights=True)
+
+
+def _keep_constants(network: nn.Module, in_file: set[str]) -> None:
+    """Leave the normalization that an architecture has, and some files lack, out of what a file must have."""
+    for module in network.modules():
+        for name in dict(module.named_buffers(recurse=False)):
+            if name in NORMALIZATION_BUFFERS and name not in in_file:
+                module._non_persistent_buffers_set.add(name)
 
 
 def _import_robustbench(text: str) -> Any:
