@@ -5,6 +5,7 @@ Tests keep the tables equal to those of the classes.
 
 import functools
 from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple
 
 # The networks of `--model`, each with the shape of its images, (C, H, W).
 MODELS = {
@@ -17,6 +18,25 @@ MODELS = {
     "resnet56": (3, 32, 32),
     "resnet110": (3, 32, 32),
 }
+# The networks of scenes whose sizes `--model` takes from the weights file, and those that take none.
+SIZED_ARCHITECTURES = ("convnet", "mlp", "preact_resnet", "resnet", "two_layer", "wide_resnet")
+
+
+class Library(NamedTuple):
+    """A library of networks: how one is named, the package that is needed, and the extra that installs it."""
+
+    form: str
+    package: str
+    extra: str
+
+
+# The libraries whose networks `--model` takes as `LIBRARY:NAME`.
+LIBRARIES = {
+    "timm": Library("timm:NAME, such as timm:resnet18", "timm", "vision"),
+    "torchvision": Library("torchvision:NAME, such as torchvision:resnet18", "torchvision", "vision"),
+    "hf": Library("hf:OWNER/NAME, such as hf:timm/resnet18.a1_in1k", "huggingface_hub", "hub"),
+    "robustbench": Library("robustbench:NAME, such as robustbench:Wong2020Fast", "robustbench", "robustbench"),
+}
 # The network and the data set of a command that names none.
 DIGITS_MODEL = "digits_convnet"
 DIGITS = "digits"
@@ -28,8 +48,14 @@ PROBE_PLUGINS = "dimple.probes"
 # The search methods of the margin.
 TANGENTS = ("autoencoder", "class_pca", "global_pca", "local_pca")
 METHODS = ("bisection", "closest", "deepfool", "fab", "lbfgs", "pgd")
-# The data sets of images that are read from a path: `NAME:PATH`.
-DATASETS = ("cifar10", "fashion_mnist", "folder", "mnist", "npz")
+# The data sets that are read from a path, `NAME:PATH`, and those of them that `dimple fetch` gets.
+DATASETS = ("cifar10", "fashion_mnist", "folder", "mnist", "npz", "points")
+FETCHED_DATASETS = ("cifar10", "fashion_mnist", "mnist")
+# The networks whose weights `dimple fetch` gets.
+FETCHED_MODELS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
+# The data sets of the hub, `hf:OWNER/NAME`, and the package that reads them.
+HUB = "hf"
+HUB_DATA_PACKAGE = "datasets"
 # The suffixes of weights files.
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin")
 

@@ -121,11 +121,13 @@ def prepare_classifier(
     output: str | int | None = None,
     preprocessing: Normalization | None = None,
     gradient_users: Sequence[str] = ("the search",),
+    are_logits: bool = False,
 ) -> Iterator[PreparedClassifier]:
     """Try a model on the first of the samples `x` `(B, *shape)`, and yield it as a classifier in eval mode.
 
     All modules are in eval mode within the context, and have their own mode again after it; a model that was training
-    gives one warning. A model whose forward pass writes into its buffers is copied, and one that writes into its input
+    gives one warning. Scores that look like probabilities are replaced by their logarithms, unless `are_logits` says
+    that they are none. A model whose forward pass writes into its buffers is copied, and one that writes into its input
     gets a copy of the samples at each call. The samples never change. What `torch.compile` compiled runs uncompiled
     within the context, since a compiled function gives no second derivative and no second gradient of one forward pass.
 
@@ -147,7 +149,7 @@ def prepare_classifier(
             trial = torch.cat([trial, flatten(trial).flip(1).reshape(trial.shape)])
         model = _copy_if_buffers_change(model, lambda candidate: _evaluate(candidate, trial, output, preprocessing))
         classifier = PreparedClassifier(model, output, preprocessing)
-        _try_classifier(classifier, trial, gradient_users)
+        _try_classifier(classifier, trial, gradient_users, are_logits)
         yield classifier
 
 
@@ -187,7 +189,9 @@ def _copy_if_buffers_change(model: Any, evaluate: Callable[[Any], None]) -> Any:
     return copy.deepcopy(model)
 
 
-def _try_classifier(classifier: PreparedClassifier, trial: Tensor, gradient_users: Sequence[str]) -> None:
+def _try_classifier(
+    classifier: PreparedClassifier, trial: Tensor, gradient_users: Sequence[str], are_logits: bool = False
+) -> None:
     original = trial.clone()
     precision = _Precision()
     with torch.no_grad():
@@ -213,13 +217,27 @@ def _try_classifier(classifier: PreparedClassifier, trial: Tensor, gradient_user
         )
     if gradient_users:
         _require_gradient(classifier, trial, gradient_users)
-    if gradient_users and _are_probabilities(first):
+    if gradient_users and not are_logits and _are_probabilities(first):
         classifier.takes_logarithm = True
         warnings.warn(
             "the scores of the model are probabilities, whose gradients vanish far from the boundary; their logarithms "
             "are measured, which have the same boundary (better: return the logits)",
             stacklevel=5,
         )
+    if not are_logits and _is_sigmoid(first):
+        warnings.warn(
+            "the one score of the model lies within (0, 1) for all samples, as the output of a sigmoid does, and a "
+            "logit above 0 is class 1: return the logit, or name it a probability (--probabilities; --logits if it is "
+            "none)",
+            stacklevel=5,
+        )
+
+
+def _is_sigmoid(scores: Tensor) -> bool:
+    """Return whether scores `(B, 2)` are those of one logit that lies within (0, 1) for all samples, and varies."""
+    logit = scores[:, 1]
+    is_single = scores.shape[1] == 2 and bool((scores[:, 0] == 0).all())
+    return is_single and bool(((logit > 0) & (logit < 1)).all()) and bool(logit.min() < logit.max())
 
 
 def _are_probabilities(scores: Tensor) -> bool:

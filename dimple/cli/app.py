@@ -20,6 +20,7 @@ from dimple.cli.commands.docs import docs
 from dimple.cli.commands.doctor import doctor
 from dimple.cli.commands.explain import explain
 from dimple.cli.commands.export import export
+from dimple.cli.commands.fetch import fetch
 from dimple.cli.commands.gallery import gallery
 from dimple.cli.commands.gather import gather, status
 from dimple.cli.commands.napari import napari
@@ -62,6 +63,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "explain": explain,
     "claims": claims,
+    "fetch": fetch,
     "gallery": gallery,
     "napari": napari,
     "pack": pack,

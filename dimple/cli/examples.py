@@ -8,7 +8,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "export": ("export runs/sphere_in_3d-0 -o film.gif", "export runs/sphere_in_3d-0 --figure margin.pdf"),
     "probe": (
         "probe --quick",
-        "probe --model my_code:net --data npz:mine.npz epochs/*.pt",
+        "probe --model 'nets.py:Net(3, width=64)' --data npz:my.npz epochs/*",
     ),
     "gather": ("gather runs/series", "gather runs/series --missing"),
     "status": ("status runs/series", "status runs/series --json"),
@@ -17,6 +17,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "compare": ("compare runs/standard runs/adversarial", "compare seed-0.dimple seed-1.dimple -o seeds.html"),
     "explain": ("explain margin_on_ratio", "explain runs/probe-digits_convnet-0"),
     "claims": ("claims --list", "claims shamir2021 --full --data mnist:data/mnist"),
+    "fetch": ("fetch", "fetch cifar10 resnet20"),
     "gallery": ("gallery site --lesson", "gallery site --scene sphere_in_3d --scene mine.yaml --jobs 2"),
     "napari": ("napari runs/sphere_in_3d-0", "napari mine.dimple"),
     "pack": ("pack runs/sphere_in_3d-0", "pack runs/sphere_in_3d-0 -o sphere.dimple"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 import typer
 
 from dimple.errors import Mistakes, UsageError
-from dimple.names import MODELS
+from dimple.names import MODELS, SIZED_ARCHITECTURES
 
 if TYPE_CHECKING:
     from dimple.experiment.probing.config import ProbeConfig
@@ -28,7 +28,9 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Model: {', '.join(MODELS)}, or package.module:factory for your own.  [default: digits_convnet]",
+        help=f"Model: {', '.join(MODELS)}; {', '.join(SIZED_ARCHITECTURES)} with sizes from the file; your own as "
+        "file.py:OBJECT, package.module:OBJECT or file.py:OBJECT(3, width=64); timm:NAME, torchvision:NAME, "
+        "hf:OWNER/NAME, robustbench:NAME.  [default: digits_convnet]",
     ),
 ]
 RunOption = Annotated[
@@ -42,8 +44,9 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Weights file, safetensors or torch; none for a network as its code builds it.  [default: those of the "
-        "digits network, trained on the digits; other models need a file]",
+        help="Weights file, safetensors or torch, or hf:OWNER/NAME; none for a network as its code builds it.  "
+        "[default: those of the digits network, trained on the digits; those that come with hf: and robustbench:, or "
+        "that dimple fetch got; other models need a file]",
     ),
 ]
 FilesArgument = Annotated[
@@ -75,10 +78,40 @@ StdOption = Annotated[
         metavar="NUMBERS", help="Standard deviation of that normalization, as 0.25,0.24,0.26.  [default: none]"
     ),
 ]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Order in which the network takes the channels: rgb or bgr.  [default: rgb]"),
+]
+LogitsOption = Annotated[
+    bool, typer.Option("--logits", help="The model returns logits.  [default: seen from its scores]")
+]
+ProbabilitiesOption = Annotated[
+    bool,
+    typer.Option(
+        "--probabilities", help="The model returns probabilities, one for class 1 or one a class.  [default: no]"
+    ),
+]
+LogProbabilitiesOption = Annotated[
+    bool, typer.Option("--log-probabilities", help="The model returns logarithms of probabilities.  [default: no]")
+]
 DataOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Data set: digits, cifar10:PATH, mnist:DIR, folder:DIR or npz:FILE.  [default: digits]"
+        metavar="NAME",
+        help="Data set: digits, cifar10:PATH, mnist:DIR, folder:DIR, npz:FILE, points:FILE (.csv, .tsv, .parquet) or "
+        "hf:OWNER/NAME; cifar10, mnist and fashion_mnist alone after dimple fetch.  [default: digits]",
+    ),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column of the labels in points:FILE.  [default: label, class, target or y]"),
+]
+BoundsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="LOW,HIGH",
+        help="Range of the inputs to which distances are measured, as -1,1; data for 0 to 1 of images and any point of "
+        "tables; none for any input.",
     ),
 ]
 SceneDataOption = Annotated[
@@ -210,6 +243,37 @@ def parse_numbers(flag: str, text: str) -> tuple[float, ...]:
         raise UsageError(
             f"{flag} is {text!r}; write numbers with commas between them, such as 0.49,0.48,0.45"
         ) from None
+
+
+def parse_bounds(flag: str, text: str) -> str | tuple[float, ...]:
+    """Return `data`, `none`, or two numbers.
+
+    Raises:
+        UsageError: if the text is none of these; it names the flag.
+
+    Example:
+        >>> parse_bounds("--bounds", "-1,1"), parse_bounds("--bounds", "none")
+        ((-1.0, 1.0), 'none')
+    """
+    if text in ("data", "none"):
+        return text
+    numbers = parse_numbers(flag, text) if re.match(r"[-+.\d]", text) else ()
+    if len(numbers) != 2:
+        raise UsageError(f"{flag} is {text!r}; write two numbers such as 0,1 or -1,1, or data, or none")
+    return numbers
+
+
+def choose_scores(logits: bool, probabilities: bool, log_probabilities: bool) -> str | None:
+    """Return what the model returns, as the one flag of three says; None without one.
+
+    Raises:
+        UsageError: for several flags.
+    """
+    given = {"logits": logits, "probabilities": probabilities, "log_probabilities": log_probabilities}
+    named = [name for name, is_given in given.items() if is_given]
+    if len(named) > 1:
+        raise UsageError("--logits, --probabilities and --log-probabilities exclude each other; give one")
+    return named[0] if named else None
 
 
 def parse_rows(flag: str, text: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from dimple.data.images import Images, load_images
 from dimple.data.label_base import LabelRule
 from dimple.data.labels import LABEL_RULES
 from dimple.data.mnist1d import MNIST1D, Signals
+from dimple.data.samples import Points, load_samples
 from dimple.data.sampling import SAMPLINGS, Sampling
 from dimple.data.source import DataSource, DataSplits
 from dimple.data.synthetic import SyntheticData
@@ -38,10 +39,12 @@ __all__ = [
     "ImageFolder",
     "Images",
     "LabelRule",
+    "Points",
     "Sampling",
     "Signals",
     "SyntheticData",
     "load_images",
+    "load_samples",
 ]
 
 __getattr__ = missing_attribute(__name__)

@@ -43,6 +43,8 @@ class ImageData(DataSource, ABC):
     def sample(self, manifold: Manifold | None, seed: int, location: str | None = None) -> DataSplits:
         spec = self._specification(location)
         train, test = (load_images(spec, split) for split in ("train", "test"))
+        if not (train.is_split and test.is_split):
+            raise SceneError(f"{spec} has no training and test images of their own; give it a level train and test")
         names, classes = self._keep_classes(train)
         x, y = self._choose("subset", train, classes, generator(seed, "train images"), self.half)
         x_test, y_test = self._choose("test", test, classes, generator(seed, "test images"))

@@ -49,6 +49,29 @@ def remove_wrappers(names: Iterable[str]) -> dict[str, str]:
     return bare if len(bare) == len(names) else {name: name for name in names}
 
 
+def contains_weights(shapes: Mapping[str, tuple[int, ...]], network: nn.Module) -> bool:
+    """Return whether all weights of a network are among those of a file, by name and shape, under one prefix.
+
+    Example:
+        >>> contains_weights({"net.weight": (2, 3), "net.bias": (2,)}, nn.Linear(3, 2))
+        True
+        >>> contains_weights({"net.weight": (2, 3, 1, 1), "net.bias": (2,)}, nn.Linear(3, 2))
+        False
+    """
+    stored = {bare: tuple(shapes[name]) for bare, name in remove_wrappers(shapes).items()}
+    state = network.state_dict(keep_vars=True)
+    required = {
+        bare: None if is_lazy(state[name]) else tuple(state[name].shape)
+        for bare, name in remove_wrappers(state).items()
+        if not _is_counter(bare)
+    }
+    prefixes = {""} | {name[: dot.end()] for name in stored for dot in re.finditer(r"\.", name)}
+    return any(
+        all(prefix + name in stored and shape in (None, stored[prefix + name]) for name, shape in required.items())
+        for prefix in prefixes
+    )
+
+
 def fit_names(weights: Mapping[str, Tensor], network: nn.Module, location: str, prefix: str = "") -> FittedWeights:
     """Assign the tensors of a file to the names of a network.
 

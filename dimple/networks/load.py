@@ -1,10 +1,8 @@
-"""Networks by name: built-in models, and the user's own as `package.module:factory`."""
+"""Networks by name: built-in models, the user's own code, and those of other libraries."""
 
-import contextlib
 import dataclasses
-import importlib
-import sys
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -13,13 +11,17 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from dimple.errors import ModelError, UsageError, describe_cause
-from dimple.locations import require_model_name, require_shape
+from dimple.locations import fetched_weights, require_library, require_model_name, require_shape
+from dimple.names import SIZED_ARCHITECTURES
 from dimple.networks.architecture import Architecture
 from dimple.networks.convnet import ConvNet
+from dimple.networks.model_libraries import HUB_WEIGHTS, build_library_model, normalized, read_hub_file
 from dimple.networks.resnet import ResNet
-from dimple.networks.weights import load_weights
+from dimple.networks.sizes import build_sized
+from dimple.networks.weights import load_weights, read_weights
 from dimple.networks.wrappers import NormalizedModel, add_second_logit, freeze, remove_compilation
-from dimple.settings import format_value
+from dimple.object_reference import import_object, parse_reference
+from dimple.settings import expand_home, format_value
 from dimple.tensors import generator as make_generator
 from dimple.tensors import run_eagerly
 
@@ -63,34 +65,84 @@ MODELS: dict[str, BuiltinModel] = {
 }
 
 
-# The names of the user's own networks that this process has imported, since it was told to.
-IMPORTED_MODELS: set[str] = set()
-
-
-def build_model(name: str, generator: torch.Generator | None = None) -> nn.Module:
-    """Build an untrained network for images in [0, 1]; normalization of the images, if any, is part of it.
+def build_model(
+    name: str,
+    generator: torch.Generator | None = None,
+    *,
+    shape: tuple[int, ...] | None = None,
+    classes: int | None = None,
+    weights: Path | str | None = None,
+    state_dict_key: str | None = None,
+) -> nn.Module:
+    """Build a network for images in [0, 1]; normalization of the images, if any, is part of it.
 
     Args:
-        name: a key of `MODELS`, or `package.module:factory`, the user's own code, which is imported and run. The
-            factory is an `nn.Module`, or a function without arguments that returns one. The working folder is searched
-            too.
-        generator: of the weights of a network of `MODELS`; without it they are the same in every call.
+        name: one of
+
+            - a key of `MODELS`;
+            - an architecture such as `mlp`, whose sizes come from the weights file, with settings that it does not
+              tell: `mlp(activation="tanh")`;
+            - `file.py:OBJECT` or `package.module:OBJECT`, the user's own code, which is run: an `nn.Module`, a class or
+              a function that returns one, with arguments in parentheses, `nets.py:Net(3, width=64)`. The working
+              folder is searched too;
+            - `timm:NAME` or `torchvision:NAME`, with arguments of these libraries in parentheses;
+            - `hf:OWNER/NAME`, a network of the hub with its safetensors file;
+            - `robustbench:NAME`, with the file models/DATASET/THREAT_MODEL/NAME.pt.
+        generator: of the weights of a built-in network; without it they are the same in every call.
+        shape: of one sample, for networks whose sizes depend on it.
+        classes: the number of scores of a network of timm or torchvision.
+        weights: the file whose sizes the network takes; its weights are not loaded.
+        state_dict_key: path of the state dict in it, if it holds several.
 
     Raises:
         UsageError: if the name is unknown.
-        ModelError: if the user's code fails, or does not return a module.
+        DeviceError: if its library is not installed.
+        ModelError: if the user's code fails or does not return a module, or the file does not fit.
 
     Example:
         >>> build_model("mnist_convnet")(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])
     """
     require_model_name(name)
-    if ":" in name:
-        return _import_model(name)
-    model = MODELS[name]
+    reference = parse_reference(name)
+    if reference.source in ("file", "module"):
+        return call_factory(name, import_object(reference), reference.args, reference.kwargs)
+    if reference.source != "builtin":
+        found = build_library_model(reference, shape, classes)
+        if found.mean and not found.has_weights:
+            warnings.warn(
+                f"{name} takes images as they are; weights that were published under its name were trained on images "
+                f"normalized by --mean {_join(found.mean)} --std {_join(found.std)}",
+                stacklevel=2,
+            )
+        return normalized(found)
     stream = generator or make_generator(0, "network", name)
-    network = model.architecture.build(model.shape, stream, model.classes)
+    if reference.name in SIZED_ARCHITECTURES:
+        if weights is None:
+            raise UsageError(f"model {format_value(name)} takes its sizes from a weights file; name one with --weights")
+        tensors = read_weights(weights, state_dict_key)
+        return build_sized(reference.name, reference.kwargs, tensors, shape, stream, str(weights))
+    model = MODELS[name]
+    count = model.classes if weights is None else _count_classes(model, weights, state_dict_key)
+    network = model.architecture.build(model.shape, stream, count)
     return NormalizedModel(model.mean, model.std, network) if model.mean else network
+
+
+def _join(numbers: tuple[float, ...]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
+
+
+def _count_classes(model: BuiltinModel, weights: Path | str, state_dict_key: str | None) -> int:
+    """Return the number of scores of the last layer in a file, or that of the model where the file has another one."""
+    network = model.architecture.build(model.shape, make_generator(0, "classes"), model.classes)
+    name, last = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
+    tensors = read_weights(weights, state_dict_key)
+    rows = {
+        len(tensor)
+        for stored, tensor in tensors.items()
+        if f".{stored}".endswith(f".{name}.weight") and tensor.dim() == 2 and tensor.shape[1] == last.in_features
+    }
+    return rows.pop() if len(rows) == 1 else model.classes
 
 
 def load_model(name: str, weights: Path | str | None = None, state_dict_key: str | None = None) -> nn.Module:
@@ -98,17 +150,33 @@ def load_model(name: str, weights: Path | str | None = None, state_dict_key: str
 
     Args:
         name: as for `build_model`.
-        weights: a safetensors or torch file; without it the network keeps its initial weights.
+        weights: a safetensors or torch file, or `hf:OWNER/NAME` for the safetensors file of a repository of the hub;
+            without it the network has the weights that `dimple fetch` got for it, or keeps its initial ones.
         state_dict_key: path of the state dict, if the file holds several.
 
     Raises:
         UsageError: if the name is unknown.
         ModelError: if the file is unsafe, damaged or for another network.
     """
-    network = build_model(name)
-    if weights is not None:
-        load_weights(network, weights, state_dict_key)
+    file = fetched_weights(name) if weights is None else find_weights_file(weights)
+    network = build_model(name, weights=file, state_dict_key=state_dict_key)
+    if file is not None:
+        load_weights(network, file, state_dict_key)
     return freeze(network)
+
+
+def find_weights_file(weights: Path | str) -> Path:
+    """Return the path of a weights file, or that of `hf:OWNER/NAME` in the cache of the hub, which it is downloaded to.
+
+    Raises:
+        ModelError: if the repository has none.
+    """
+    text = str(weights)
+    if not text.startswith("hf:"):
+        return expand_home(weights)
+    reference = parse_reference(text, "weights")
+    require_library(reference)
+    return read_hub_file(reference.name, HUB_WEIGHTS)
 
 
 def check_compatible(network: nn.Module, shape: Sequence[int], classes: int, name: str, data: str) -> nn.Module:
@@ -159,40 +227,18 @@ def _initialize_lazy(network: nn.Module, sample: torch.Tensor) -> None:
             module.training = mode
 
 
-def _import_model(name: str) -> nn.Module:
-    """Return the module that the user's `package.module:attribute` is or returns."""
-    module_name, _, attribute = name.partition(":")
-    with _search_working_folder():
-        try:
-            value: Any = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"model {format_value(name)}: {error}; install it, or run in the folder that holds it"
-            ) from error
-        except (Exception, SystemExit) as error:
-            raise ModelError(
-                f"model {format_value(name)}: importing {module_name} fails: {describe_cause(error)}"
-            ) from error
-        for part in attribute.split("."):
-            value = getattr(value, part, None)
-            if value is None:
-                raise UsageError(
-                    f"model {format_value(name)}: {module_name} has no {attribute!r}; give one of its attributes"
-                )
-        network = call_factory(name, value)
-    IMPORTED_MODELS.add(name)
-    return network
-
-
-def call_factory(name: str, value: Any) -> nn.Module:
-    """Return the network that the value of `package.module:attribute` is or returns.
+def call_factory(name: str, value: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> nn.Module:
+    """Return the network that an object of the user's code is, or returns when it is called.
 
     Raises:
         ModelError: if it fails, or returns something else.
     """
-    attribute = name.partition(":")[2]
+    attribute = name.partition(":")[2].partition("(")[0]
+    given = kwargs or {}
+    if isinstance(value, nn.Module) and (args or given):
+        raise ModelError(f"model {format_value(name)}: {attribute} is a network already; leave the arguments out")
     try:
-        network = value if isinstance(value, nn.Module) else value()
+        network = value if isinstance(value, nn.Module) else value(*args, **given)
     except (Exception, SystemExit) as error:
         raise ModelError(f"model {format_value(name)}: {attribute}() fails: {describe_cause(error)}") from error
     if not isinstance(network, nn.Module):
@@ -200,15 +246,3 @@ def call_factory(name: str, value: Any) -> nn.Module:
             f"model {format_value(name)}: {attribute}() returns a {type(network).__name__}; return an nn.Module"
         )
     return remove_compilation(network)
-
-
-@contextlib.contextmanager
-def _search_working_folder() -> Iterator[None]:
-    """Append the working folder to the import path, which a console script does not search for the user's modules."""
-    folder = str(Path.cwd())
-    sys.path.append(folder)
-    try:
-        yield
-    finally:
-        # The last one: the path may have had the folder before.
-        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]

@@ -96,7 +96,7 @@ class MLP(Architecture):
             if self.bias:
                 linear[0].bias.mul_(self.bias_scale)
                 half = self.initial_logit_bias / 2
-                linear[-1].bias[:2].add_(torch.tensor([-half, half]))
+                linear[-1].bias[:2].add_(torch.tensor([-half, half])[:classes])
         for number in self.frozen:
             linear[number - 1].requires_grad_(False)
         return network

@@ -1,4 +1,4 @@
-"""Networks by the words of `--model` in a scene: built-in models, and factories of code that was allowed."""
+"""Networks by the words of `--model` in a scene: built-in and library models, and code that was allowed."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,10 +7,11 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from dimple.errors import ModelError, SceneError
+from dimple.errors import DeviceError, ModelError, SceneError, UsageError
 from dimple.networks.architecture import Architecture
 from dimple.networks.load import build_model, call_factory, check_compatible
 from dimple.networks.wrappers import copy_module
+from dimple.object_reference import parse_reference
 from dimple.settings import format_value, settings
 
 # Modules and factories of allowed code by `module:name`. A scene imports no code: it finds its network here or nowhere.
@@ -20,9 +21,10 @@ FACTORIES: dict[str, nn.Module | Callable[[], Any]] = {}
 @final
 @settings
 class ModuleNetwork(Architecture):
-    """A network of `--model`: a built-in name, or `module:factory` of code that `dimple.allow_code` was given.
+    """A network of `--model`: a built-in or library name, or code that `dimple.allow_code` was given.
 
-    A factory takes no arguments and returns an `nn.Module`. A network of two classes may have one logit.
+    Code is `my_networks.py:Net` or `my_networks.py:make(3, width=64)`, an `nn.Module` or what returns one. A network of
+    two classes may have one logit.
 
     Args:
         name: of the network.
@@ -38,36 +40,42 @@ class ModuleNetwork(Architecture):
         sizes = (shape,) if isinstance(shape, int) else shape
         try:
             with _global_seed(generator):
-                return check_compatible(self._make(generator), sizes, classes, self.name, "the scene")
-        except ModelError as error:
+                return check_compatible(self._make(generator, sizes, classes), sizes, classes, self.name, "the scene")
+        except (DeviceError, ModelError, UsageError) as error:
             raise SceneError(f"network.name: {error}") from error
 
     @property
     def module(self) -> str | None:
-        """The name of the module of code that the network comes from; None for a built-in one."""
-        return self.name.partition(":")[0] if ":" in self.name else None
+        """The name of the module of code that the network comes from; None for one that brings none."""
+        return parse_reference(self.name, "network.name").module or None
 
-    def _make(self, generator: torch.Generator) -> nn.Module:
+    def _make(self, generator: torch.Generator, shape: tuple[int, ...], classes: int) -> nn.Module:
+        reference = parse_reference(self.name, "network.name")
         if self.module is None:
-            return build_model(self.name, generator)
-        if self.name not in FACTORIES:
+            return build_model(self.name, generator, shape=shape, classes=classes)
+        found = FACTORIES.get(self._key)
+        if found is None:
             raise SceneError(
                 f"network.name is {format_value(self.name)}, which is code that was not allowed; to trust and run it, "
                 f"call dimple.allow_code('{self.module}.py'), or give --allow-code {self.module}.py"
             )
-        found = FACTORIES[self.name]
-        network = call_factory(self.name, found)
+        network = call_factory(self.name, found, reference.args, reference.kwargs)
         # Training changes the weights, and an object of the module would be changed for all runs of the process.
         return copy_module(network) if isinstance(found, nn.Module) else network
 
+    @property
+    def _key(self) -> str:
+        reference = parse_reference(self.name, "network.name")
+        return f"{reference.module}:{reference.name}"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, FACTORIES.get(self.name))
+        return _restore, (self.name, self._key, FACTORIES.get(self._key))
 
 
-def _restore(name: str, factory: Any) -> ModuleNetwork:
+def _restore(name: str, key: str, factory: Any) -> ModuleNetwork:
     """Return a network in a worker process, which receives the factory with it."""
     if factory is not None:
-        FACTORIES[name] = factory
+        FACTORIES[key] = factory
     return ModuleNetwork(name)
 
 

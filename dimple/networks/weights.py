@@ -1,6 +1,7 @@
 """Reader of weights files, safetensors or torch, that never executes code in them."""
 
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from dimple.errors import ModelError
 from dimple.locations import require_weights_file
-from dimple.networks.fit_names import fit_names, remove_wrappers
+from dimple.networks.fit_names import contains_weights, fit_names, remove_wrappers
 from dimple.networks.torch_file import (
     FREE_BYTES,
     MAX_GROWTH,
@@ -24,7 +25,7 @@ from dimple.networks.torch_file import (
     parse_legacy_torch,
     parse_torch_zip,
 )
-from dimple.networks.weights_format import DOWNLOAD_AGAIN_HINT, detect_weights_format
+from dimple.networks.weights_format import DOWNLOAD_AGAIN_HINT, describe_conversion, detect_weights_format
 from dimple.networks.wrappers import NormalizedModel, unwrap
 from dimple.settings import expand_home, format_value
 
@@ -49,6 +50,9 @@ SUPPORTED_DTYPES = (
     torch.uint8,
     torch.bool,
 )
+# The keys under which programs keep the weights of a network, and averages of them over the training.
+USUAL_KEY_PATTERN = re.compile(r"(model|net|network|module|params|weights)|((model|net|network)[_.])?state_dict")
+AVERAGE_KEY_PATTERN = re.compile(r"(?i)(^|[^a-z])(\w*ema|ema\w*|swa\w*|averaged?\w*|shadow\w*)($|[^a-z])")
 # The last part of the name of what is not a tensor in a state dict.
 EXTRA_STATE = "_extra_state"
 
@@ -69,7 +73,7 @@ def read_weights(path: Path | str, state_dict_key: str | None = None) -> dict[st
         ModelError: if the file is missing, damaged or unsafe, if it holds no state dict, or if it holds several and
             `state_dict_key` does not name one of them.
     """
-    weights, prefix = _read_state_dict(expand_home(path), state_dict_key)
+    weights, prefix = _read_state_dict(expand_home(path), state_dict_key, None)
     return {
         bare.removeprefix(prefix): weights[name]
         for bare, name in remove_wrappers(weights).items()
@@ -92,8 +96,13 @@ def read_file(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); name a readable weights file") from None
 
 
-def _read_state_dict(path: Path, state_dict_key: str | None) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors of a file by their names in it, and the prefix of names that `state_dict_key` ends with."""
+def _read_state_dict(
+    path: Path, state_dict_key: str | None, network: nn.Module | None
+) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a file by their names in it, and the prefix of names that `state_dict_key` ends with.
+
+    Of several state dicts the one that has all names of the network is taken.
+    """
     location = str(path)
     content = read_file(path)
     if detect_weights_format(content, location) == "torch":
@@ -101,6 +110,8 @@ def _read_state_dict(path: Path, state_dict_key: str | None) -> tuple[dict[str, 
     else:
         file = ParsedFile(_parse_safetensors(content, location))
     candidates = dict(_find_state_dicts(file.root, location))
+    if state_dict_key is None and len(candidates) > 1:
+        state_dict_key = _prefer_state_dict(candidates, location, network)
     path_in_file, prefix = _choose_state_dict(candidates, location, state_dict_key)
     chosen = {name: tensor for name, tensor in candidates[path_in_file].items() if not name.endswith(EXTRA_STATE)}
     if len(chosen) > MAX_TENSORS or max(map(len, chosen), default=0) > MAX_NAME_LENGTH:
@@ -150,15 +161,16 @@ def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None
             shape or kind of number, or are not finite, or if there is a normalization layer and no `NormalizedModel`.
     """
     network = unwrap(module)
-    weights, prefix = _read_state_dict(expand_home(path), state_dict_key)
+    weights, prefix = _read_state_dict(expand_home(path), state_dict_key, network)
     fitted = fit_names(weights, network, str(path), prefix)
     if fitted.constants is not None:
         mean, std = (tuple(round(value, 6) for value in values.tolist()) for values in fitted.constants)
         normalized = next((part for part in module.modules() if isinstance(part, NormalizedModel)), None)
         if normalized is None or len(mean) not in (1, normalized.mean.numel()):
             raise ModelError(
-                f"{path}: holds a normalization of the images in front of {type(network).__name__}; name a model that "
-                f"contains it, such as dimple.networks.NormalizedModel({mean}, {std}, network)"
+                f"{path}: holds a normalization of the images in front of {type(network).__name__}; give it as --mean "
+                f"{','.join(map(str, mean))} --std {','.join(map(str, std))}, or name a model that contains it, such "
+                f"as dimple.networks.NormalizedModel({mean}, {std}, network)"
             )
         warnings.warn(
             f"{type(network).__name__}: the images are normalized by mean {mean} and std {std} of the weights file",
@@ -188,8 +200,8 @@ def _parse_torch(content: bytes, location: str) -> ParsedFile:
         return parse_legacy_torch(content)
     except UnknownNameError as error:
         raise ModelError(
-            f"{location}: imports the Python object {error.name}, which could run code, and was not opened; "
-            "save model.state_dict() instead, or a safetensors file"
+            f"{location}: imports the Python object {error.name}, which could run code, and was not opened; if you "
+            f"trust the file, convert it: {describe_conversion(location)}"
         ) from None
     except (ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{location}: is a damaged or unsafe torch file ({error}); {DOWNLOAD_AGAIN_HINT}") from None
@@ -239,6 +251,29 @@ def _is_state_dict(value: Mapping[Any, Any]) -> bool:
         and all(isinstance(item, Tensor | StoredTensor) or name.endswith(EXTRA_STATE) for name, item in value.items())
         and any(item.dim() > 0 and (item.dtype.is_floating_point or item.dtype.is_complex) for item in tensors)
     )
+
+
+def _prefer_state_dict(
+    candidates: Mapping[str, Mapping[str, Tensor | StoredTensor]], location: str, network: nn.Module | None
+) -> str | None:
+    """Return the path of the one of several state dicts that is the network itself; None where this is in doubt.
+
+    It has all names of the network, and where several have them, the usual key of weights, while the others are the
+    averages that are kept beside them.
+    """
+    shapes = {path: {name: tuple(one.shape) for name, one in found.items()} for path, found in candidates.items()}
+    fitting = [] if network is None else [path for path in candidates if contains_weights(shapes[path], network)]
+    paths = fitting or list(candidates)
+    usual = [path for path in paths if USUAL_KEY_PATTERN.fullmatch(path)]
+    averages = [path for path in paths if AVERAGE_KEY_PATTERN.search(path)]
+    if len(paths) > 1 and len(usual) == 1 and len(averages) == len(paths) - 1:
+        paths = usual
+    if len(paths) != 1:
+        return None
+    others = ", ".join(format_value(path)[1:-1] for path in candidates if path != paths[0])
+    chosen = format_value(paths[0])
+    warnings.warn(f"{location}: {chosen} is taken; --state-dict-key chooses from the others: {others}", stacklevel=1)
+    return paths[0]
 
 
 def _choose_state_dict(

@@ -1,8 +1,11 @@
 """Detection of the format of a weights file from its first bytes, and the check of zip archives."""
 
 import io
+import json
+import shlex
 import zipfile
 import zlib
+from pathlib import Path
 from typing import Literal
 
 from dimple.errors import ModelError
@@ -18,6 +21,26 @@ MAX_HEADER_BYTES = 2**40
 LOCAL_HEADER_BYTES = 30
 MAX_DESCRIPTOR_BYTES = 24
 DOWNLOAD_AGAIN_HINT = "get it from its source again"
+
+
+def describe_conversion(location: str, load: str = 'torch.load({path}, map_location="cpu", weights_only=False)') -> str:
+    """Return a line of Python that turns a file which is not read into one of weights alone; it runs the file's code.
+
+    Args:
+        location: the file.
+        load: the call that loads it, with `{path}` for its path.
+
+    Example:
+        >>> print(describe_conversion("net.pt", "torch.jit.load({path})"))
+        python -c 'import torch; w = lambda v: ...; torch.save(w(torch.jit.load("net.pt")), "net-weights.pt")'
+    """
+    path, target = (json.dumps(name, ensure_ascii=False) for name in (location, f"{Path(location).stem}-weights.pt"))
+    keep = (
+        "w = lambda v: w(v.state_dict()) if isinstance(v, torch.nn.Module) else v if isinstance(v, torch.Tensor) else "
+        "{k: w(x) for k, x in v.items() if isinstance(x, (dict, torch.nn.Module, torch.Tensor))}"
+    )
+    # A name of a file that a shell would run stays a name.
+    return f"python -c {shlex.quote(f'import torch; {keep}; torch.save(w({load.format(path=path)}), {target})')}"
 
 
 def detect_weights_format(content: bytes, location: str) -> WeightsFormat:
@@ -86,6 +109,11 @@ def _check_hidden(archive: zipfile.ZipFile, content: bytes, location: str) -> No
 def _check_program(archive: zipfile.ZipFile, location: str) -> None:
     names = [name.split("/") for name in archive.namelist()]
     if any(name[-1] in ("archive_format", "constants.pkl") or "code" in name[:-1] for name in names):
-        raise ModelError(f"{location}: is a TorchScript or exported program, which runs code; save model.state_dict()")
+        is_script = any(name[-1] == "constants.pkl" for name in names)
+        load = 'torch.jit.load({path}, map_location="cpu")' if is_script else "torch.export.load({path}).module()"
+        raise ModelError(
+            f"{location}: is a TorchScript or exported program, which runs code; if you trust it, convert it: "
+            f"{describe_conversion(location, load)}"
+        )
     if not any(name[-1] == "data.pkl" for name in names):
         raise ModelError(f"{location}: is a zip file without torch weights; save model.state_dict() with torch.save")

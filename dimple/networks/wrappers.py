@@ -15,9 +15,10 @@ class NormalizedModel(nn.Module):
     """A network that applies `module` to `(x - mean) / std`: inputs and distances are in units of images in [0, 1].
 
     Args:
-        mean: one number a channel.
-        std: one positive number a channel.
+        mean: one number a channel, or a coordinate of vectors.
+        std: as many positive numbers.
         module: network of the normalized images.
+        axes: the number of axes of one sample, 1 for vectors.
 
     Example:
         >>> network = NormalizedModel((0.5,), (0.25,), nn.Flatten())
@@ -28,15 +29,15 @@ class NormalizedModel(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], module: nn.Module) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], module: nn.Module, axes: int = 3) -> None:
         super().__init__()
         if len(mean) != len(std) or not all(deviation > 0 for deviation in std):
             raise UsageError(
                 f"NormalizedModel: mean {tuple(mean)} and std {tuple(std)} must be one pair a channel, std > 0"
             )
         # Not part of the state dict, which must fit the weights file of the wrapped network.
-        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, *[1] * (axes - 1)), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(-1, *[1] * (axes - 1)), persistent=False)
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,8 +48,51 @@ class NormalizedModel(nn.Module):
     def set_constants(self, mean: Tensor, std: Tensor) -> None:
         """Replace mean and standard deviation, one number a channel or one for all."""
         with torch.no_grad():
-            self.mean.copy_(mean.reshape(-1, 1, 1))
-            self.std.copy_(std.reshape(-1, 1, 1))
+            self.mean.copy_(mean.reshape(-1, *self.mean.shape[1:]))
+            self.std.copy_(std.reshape(-1, *self.std.shape[1:]))
+
+
+@final
+class ReversedChannels(nn.Module):
+    """A network of RGB images whose `module` takes their channels in the order BGR."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images `(B, C, H, W)` to the scores of the module."""
+        scores: Tensor = self.module(x.flip(1))
+        return scores
+
+
+@final
+class LogProbabilities(nn.Module):
+    """The logarithms of the probabilities that `module` returns; one probability p stands for (1 - p, p).
+
+    Args:
+        module: network with probabilities `(B, K)`, or one for class 1 `(B,)` or `(B, 1)`.
+        are_logarithms: whether the module returns their logarithms already.
+
+    Example:
+        >>> LogProbabilities(nn.Sigmoid())(torch.zeros(1, 1))
+        tensor([[-0.6931, -0.6931]])
+    """
+
+    def __init__(self, module: nn.Module, are_logarithms: bool = False) -> None:
+        super().__init__()
+        self.module = module
+        self.are_logarithms = are_logarithms
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples `(B, *shape)` to scores `(B, K)`, at least two."""
+        values: Tensor = self.module(x)
+        is_single = values.dim() == 1 or values.shape[1] == 1
+        values = values.reshape(len(x), 1) if is_single else values
+        if self.are_logarithms:
+            return torch.cat([torch.log(-torch.expm1(values)), values], dim=1) if is_single else values
+        values = torch.cat([1 - values, values], dim=1) if is_single else values
+        return values.clamp(min=torch.finfo(values.dtype).tiny).log()
 
 
 @final
@@ -79,8 +123,8 @@ def add_second_logit(module: nn.Module) -> nn.Module:
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """Return the network inside `NormalizedModel` and `SecondLogit`, to which the weights in a file belong."""
-    while isinstance(module, NormalizedModel | SecondLogit):
+    """Return the network inside the wrappers of this module, to which the weights in a file belong."""
+    while isinstance(module, NormalizedModel | SecondLogit | ReversedChannels | LogProbabilities):
         module = module.module
     return module
 

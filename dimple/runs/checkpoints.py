@@ -16,15 +16,30 @@ from dimple.networks.wrappers import freeze
 from dimple.settings import expand_home
 
 # A whole number in a file name; not a number before a letter, as in a hash, and not one with decimals, such as 0.85.
-_STEP_NUMBER_PATTERN = re.compile(r"(?<!\d)(?<!\d\.)\d+(?!\.?\d)(?![A-Za-z])")
+_NUMBER = r"(?<!\d)(?<!\d\.)(\d+)(?!\.?\d)(?![A-Za-z])"
+# A number after a word for steps, one after a word for epochs, and any one, in the order in which they are looked for.
+_STEP_PATTERNS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?<![A-Za-z])(?:global[_-]?step|steps?|iter(?:ation)?s?|it|updates?|batch(?:es)?)[=_\- .]?{_NUMBER}",
+        rf"(?<![A-Za-z])(?:epochs?|ep|e)[=_\- .]?{_NUMBER}",
+        _NUMBER,
+    )
+)
+# The version that Lightning adds to a name that is taken.
+_VERSION_PATTERN = re.compile(r"-v\d+$")
+# A part of the weights of one network, such as model-00001-of-00005.safetensors.
+_PART_PATTERN = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 @final
 class Checkpoints:
     """A `Trajectory` over weights files in natural order, file2 before file10; the iteration reads one at a time.
 
-    The step of a file is the last whole number in its name. If a name has no number, or if the numbers do not increase
-    from file to file, the steps are 0, 1, 2, ...
+    The step of a file is the number after a word such as `step` or `iter` in its name, or else after `epoch`, or else
+    the last whole number; a name without one has that of its folder, `checkpoint-500/model.safetensors`. All files take
+    the same of these. If one has no number, or the numbers do not increase from file to file, the steps are 0, 1, 2,
+        ...
 
     Args:
         paths: weights files of one network, in any order.
@@ -44,6 +59,8 @@ class Checkpoints:
         for path in self.paths:
             if not path.is_file():
                 raise ModelError(f"{path}: no such checkpoint file; check the name")
+            if _PART_PATTERN.search(path.stem):
+                raise ModelError(f"{path}: is a part of the weights of one network; save them as one file")
         self.steps = _infer_steps(self.paths)
         self._network = freeze(build_model(model) if isinstance(model, str) else model)
         self._state_dict_key = state_dict_key
@@ -95,10 +112,15 @@ def natural_sort_key(path: Path) -> list[tuple[int, str]]:
 
 
 def _infer_steps(paths: Sequence[Path]) -> list[int]:
-    numbers = [_STEP_NUMBER_PATTERN.findall(path.stem) for path in paths]
-    steps = [int(matches[-1]) for matches in numbers if matches]
-    # Larger numbers are time stamps or hashes, which a table cannot hold.
-    is_increasing = all(step < 2**63 for step in steps) and all(
-        earlier < later for earlier, later in itertools.pairwise(steps)
-    )
-    return steps if is_increasing and len(steps) == len(paths) else list(range(len(paths)))
+    stems = [_VERSION_PATTERN.sub("", path.name.partition(".tar")[0].removesuffix(path.suffix)) for path in paths]
+    for names in (stems, [path.parent.name for path in paths]):
+        for pattern in _STEP_PATTERNS:
+            found = [pattern.findall(name) for name in names]
+            steps = [int(numbers[-1]) for numbers in found if numbers]
+            # Larger numbers are time stamps or hashes, which a table cannot hold.
+            is_increasing = all(step < 2**63 for step in steps) and all(
+                earlier < later for earlier, later in itertools.pairwise(steps)
+            )
+            if len(steps) == len(paths) and is_increasing:
+                return steps
+    return list(range(len(paths)))

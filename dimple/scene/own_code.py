@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib.util
 import inspect
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import nn
 import dimple
 from dimple.errors import SceneError
 from dimple.networks.module_network import FACTORIES, ModuleNetwork
+from dimple.object_reference import import_file
 from dimple.runs.run import RunFolder
 from dimple.scene.plugins import require_member
 from dimple.scene.scene import FAMILIES, Scene
@@ -35,8 +35,8 @@ class CodeFile(TypedDict):
 def allow_code(path: Path | str) -> list[str]:
     """Run a file of Python code, and let scenes and runs name its classes: manifolds, labels, objectives, probes.
 
-    A scene with `network: {kind: module, name: my_networks:factory}` may name each `nn.Module` of the file, and its
-    functions without arguments, which return one.
+    A scene with `network: {kind: module, name: "my_networks.py:Net(3)"}` may name each `nn.Module` of the file, and its
+    functions, which return one.
 
     Call it for files that you trust only: the code is executed.
 
@@ -54,7 +54,7 @@ def allow_code(path: Path | str) -> list[str]:
         content = file.read_bytes()
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror or error}); name a file of Python code") from None
-    module = _import_file(file)
+    module = import_file(file, SceneError)
     _allowed[file.stem] = hashlib.sha256(content).hexdigest()
     allowed_files[file.stem] = file.absolute()
     own = [cls for cls in vars(module).values() if inspect.isclass(cls) and cls.__module__ == module.__name__]
@@ -64,8 +64,8 @@ def allow_code(path: Path | str) -> list[str]:
             require_member(cls, FAMILIES, str(path))
     kinds = [kind for cls in own for kind in _register(cls, file.stem)]
     public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    factories = {f"{file.stem}:{name}": value for name, value in public.items() if _is_factory(value, module)}
-    FACTORIES.update(factories)
+    FACTORIES.update({f"{file.stem}:{name}": value for name, value in public.items() if callable(value)})
+    factories = [f"{file.stem}:{name}" for name, value in public.items() if _is_factory(value, module)]
     if not kinds and not factories:
         families = ", ".join(base.__name__ for base in FAMILIES)
         raise SceneError(
@@ -86,24 +86,6 @@ def _is_factory(value: Any, module: ModuleType) -> bool:
     if not inspect.isfunction(value):
         return False
     return all(parameter.default is not parameter.empty for parameter in inspect.signature(value).parameters.values())
-
-
-def _import_file(file: Path) -> ModuleType:
-    """Run a file as the module of its name, whose objects worker processes receive with their code."""
-    import cloudpickle
-
-    specification = importlib.util.spec_from_file_location(file.stem, file)
-    if specification is None or specification.loader is None:
-        raise SceneError(f"{file}: is no file of Python code; its name ends in .py")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[file.stem] = module
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[file.stem]
-        raise SceneError(f"{file}: fails with {type(error).__name__}: {error}; mend the code") from error
-    cloudpickle.register_pickle_by_value(module)
-    return module
 
 
 def register_code(scene: Scene) -> dict[str, CodeFile]:

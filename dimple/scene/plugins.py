@@ -1,11 +1,11 @@
 """Members of families from other code: installed packages by their entry points, files of the user by their names."""
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 
-from dimple.errors import SceneError, describe_cause
+from dimple.errors import SceneError, UsageError, describe_cause
 from dimple.names import PROBE_PLUGINS, installed_plugins
+from dimple.object_reference import parse_reference
 from dimple.scene.field_types import parse_annotation
 from dimple.settings import field_types, suggest_word
 
@@ -77,8 +77,11 @@ def canonical_kind(word: str) -> str:
         >>> canonical_kind("shapes/my_shapes.py:Knot"), canonical_kind("my_shapes:Knot"), canonical_kind("sphere")
         ('my_shapes:Knot', 'my_shapes:Knot', 'sphere')
     """
-    found = re.fullmatch(r"(?:.*[/\\])?(\w+)\.py:(\w+)", word)
-    return f"{found[1]}:{found[2]}" if found else word
+    try:
+        reference = parse_reference(word, "kind")
+    except UsageError:
+        return word
+    return f"{reference.module}:{reference.name}" if reference.source == "file" else word
 
 
 def not_allowed_message(word: str, known: Iterable[str]) -> str:

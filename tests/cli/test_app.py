@@ -125,7 +125,7 @@ def test_all_mistakes_of_a_scene_are_reported_together(
         (["probe", "--run", "r", "--data", "digits"], 2, "--run brings its own networks and data; leave out --data"),
         (["slice", "--run", "r", "--model", "digits_convnet"], 2, "leave out --model"),
         (["probe", "--model", "resnet20"], 4, "resnet20"),
-        (["probe", "--model", "code/zoo.py:net"], 2, "begins with a path; write zoo:net, and run in that folder"),
+        (["probe", "--model", "code/zoo.py:net"], 2, "zoo.py is not there; name a file"),
         (["probe", "--data", "npz:empty", "--weights", "none"], 4, "empty: is a folder, not an .npz file"),
         (["probe", "--weights", "none.pt"], 4, "none.pt"),
         (["probe", "--weights", "empty.pt"], 4, "empty.pt"),

@@ -231,7 +231,6 @@ def test_images_that_do_not_exist_are_a_usage_error(indices: list[int], message:
         ("digit", "did you mean 'digits'"),
         ("", "choose digits, cifar10:PATH"),
         ("cifar10:", "write cifar10:PATH"),
-        ("cifar10", "write cifar10:PATH"),
         ("hf://x", "names no data set"),
     ],
 )

@@ -280,7 +280,7 @@ NPZ: dict[str, tuple[Callable[[Path], None], str]] = {
     "symmetric": (arrays(x_test=np.linspace(-1, 1, 8).reshape(2, 2, 2)), r"lie in \[-1, 1\]; save \(x \+ 1\) / 2"),
     "normalized": (
         arrays(x_test=np.linspace(-0.4, 2.8, 8).reshape(2, 2, 2)),
-        r"save x \* std \+ mean, .*NormalizedModel",
+        r"save x \* std \+ mean, .*--mean and --std; or .* --bounds -0\.4,2\.8",
     ),
     "rounded": (arrays(x_test=np.linspace(-1e-7, 1, 8).reshape(2, 2, 2)), r"by rounding; save x\.clip"),
     "levels": (arrays(x_test=np.linspace(0, 255, 8).reshape(2, 2, 2)), "divide them by 255"),
@@ -296,10 +296,10 @@ NPZ: dict[str, tuple[Callable[[Path], None], str]] = {
     "unnamed class": (arrays(classes=np.array(["a", "b"]), y_test=np.array([0, 2])), "class numbers from 0 to 1"),
     "one name": (arrays(classes=np.array(["a"])), "it is a list of names, one a class"),
     "images last": (arrays(x_test=np.zeros((8, 8, 2), np.uint8)), "move the last axis to the front"),
-    "nan": (arrays(x_test=np.array([[[0.0, np.nan]], [[0, 0]]])), r"x_test\[0, 0, 1\] is nan; values must lie in"),
+    "nan": (arrays(x_test=np.array([[[0.0, np.nan]], [[0, 0]]])), r"x_test\[0, 0, 1\] is nan; repair such samples"),
     "out of range": (arrays(x_test=np.array([[[0.0, 1.0]], [[0, 255.0]]])), r"x_test\[1, 0, 1\] is 255\.0"),
     "integers": (arrays(x_test=np.zeros((2, 1, 2), np.int64)), "has dtype int64"),
-    "axes": (arrays(x_test=np.zeros((2, 4), np.uint8)), r"has shape \(2, 4\)"),
+    "axes": (arrays(x_test=np.zeros(2, np.uint8)), r"has shape \(2,\)"),
     "empty": (arrays(x_test=np.zeros((0, 1, 2, 2), np.uint8), y_test=np.zeros(0, np.int64)), "N >= 1"),
     "half levels": (
         arrays(x_test=np.linspace(-0.5, 0.5, 8).reshape(2, 2, 2)),

@@ -80,9 +80,9 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "def needy(width):\n    return net()\n"
         "class Box:\n    net = staticmethod(net)\n"
     )
-    (tmp_path / "dimple_test_failing.py").write_text("1 / 0\n")
-    (tmp_path / "dimple_test_leaving.py").write_text("raise SystemExit(2)\n")
-    (tmp_path / "dimple_test_lacking.py").write_text("import no_such_package_at_all\n")
+    (tmp_path / "dimple_test_failing.py").write_text("1 / 0\nnet = None\n")
+    (tmp_path / "dimple_test_leaving.py").write_text("raise SystemExit(2)\nnet = None\n")
+    (tmp_path / "dimple_test_lacking.py").write_text("import no_such_package_at_all\nnet = None\n")
     monkeypatch.chdir(tmp_path)
 
 

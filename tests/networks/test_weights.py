@@ -7,6 +7,10 @@ import io
 import json
 import os
 import pickle
+import shlex
+import subprocess
+import sys
+import types
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -301,3 +305,83 @@ def test_half_precision_weights_without_counters_load_into_a_wrapped_network(tmp
     assert isinstance(network, NormalizedModel)
     load_weights(network, path)
     assert torch.equal(network.state_dict()["module.conv1.weight"], stored["module.conv1.weight"].half().float())
+
+
+def test_of_several_state_dicts_the_one_of_the_network_is_taken(tmp_path: Path) -> None:
+    network, other = nn.Linear(3, 2), nn.Conv2d(1, 2, 3)
+    path = tmp_path / "weights.pt"
+    path.write_bytes(torch_file({"encoder": other.state_dict(), "probe": linear_state(0)}))
+    with pytest.warns(UserWarning, match="'probe' is taken; --state-dict-key chooses from the others: encoder"):
+        load_weights(network, path)
+    assert torch.equal(network.weight, linear_state(0)["weight"])
+
+
+@pytest.mark.parametrize(
+    ("usual", "average"),
+    [("state_dict", "state_dict_ema"), ("model", "model_ema"), ("model", "ema.shadow"), ("net", "swa_model")],
+)
+def test_averages_of_the_weights_are_taken_when_they_are_named(usual: str, average: str, tmp_path: Path) -> None:
+    averaged: dict[str, Any] = linear_state(1)
+    for part in reversed(average.split(".")[1:]):
+        averaged = {part: averaged}
+    path = tmp_path / "weights.pt"
+    path.write_bytes(torch_file({average.partition(".")[0]: averaged, usual: linear_state(0)}))
+    with pytest.warns(UserWarning, match=f"{usual!r} is taken; --state-dict-key chooses from the others: {average}"):
+        assert torch.equal(read_weights(path)["weight"], linear_state(0)["weight"])
+    assert torch.equal(read_weights(path, average)["weight"], linear_state(1)["weight"])
+
+
+def whole_module(path: Path) -> None:
+    torch.save({"epoch": 3, "model": nn.Linear(3, 2), "optimizer": torch.optim.SGD}, path)
+
+
+def script(path: Path) -> None:
+    torch.jit.save(torch.jit.script(nn.Linear(3, 2)), path)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("write", [whole_module, script])
+def test_a_file_that_is_not_read_says_how_to_convert_it(write: Callable[[Path], None], tmp_path: Path) -> None:
+    # A shell would run a part of this name.
+    path = tmp_path / "$(touch ran) 'it\".pt"
+    write(path)
+    with pytest.raises(ModelError, match="if you trust") as caught:
+        read_weights(path)
+    line = str(caught.value).partition("convert it: python")[2]
+    subprocess.run(f"{shlex.quote(sys.executable)} -W ignore{line}", shell=True, check=True, cwd=tmp_path)
+    assert not (tmp_path / "ran").exists()
+    assert read_weights(tmp_path / f"{path.stem}-weights.pt").keys() == {"weight", "bias"}
+
+
+class StandIn:
+    """An object that is pickled under the name of another class, with settings as its state."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lightning.fabric.utilities.data.AttributeDict",
+        "omegaconf.dictconfig.DictConfig",
+        "omegaconf.nodes.AnyNode",
+        "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+        "torchvision.transforms.functional.InterpolationMode",
+        "transformers.trainer_utils.IntervalStrategy",
+        "yacs.config.CfgNode",
+    ],
+)
+def test_companions_of_weights_are_known_by_their_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, leaf = name.rpartition(".")
+    parts = module.split(".")
+    packages = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    cls = type(leaf, (StandIn,), {"__module__": module})
+    setattr(sys.modules[module], leaf, cls)
+    settings = cls()
+    settings.__dict__.update(lr=0.1, path=Path("x"), sizes=[1, 2])
+    (tmp_path / "w.ckpt").write_bytes(torch_file({"hyper_parameters": settings, cls: 3, "state_dict": linear_state()}))
+    for package in packages:
+        monkeypatch.delitem(sys.modules, package)
+    assert read_weights(tmp_path / "w.ckpt").keys() == {"weight", "bias"}

@@ -51,12 +51,20 @@ def test_files_come_in_natural_order_with_the_networks_that_were_saved(tmp_path:
         (["width16_epoch1.pt", "width16_epoch2.pt"], [1, 2]),
         (["epoch=9-acc=0.85.ckpt", "epoch=29-acc=0.91.ckpt"], [9, 29]),
         (["net.5.pt", "net.20.pt"], [5, 20]),
+        (["epoch=1-step=500.ckpt", "epoch=2-step=1000-v1.ckpt"], [500, 1000]),
+        (["epoch_5_acc_70.pt", "epoch_9_acc_85.pt"], [5, 9]),
+        (["iter_2000_lr_3.pth", "iter_4000_lr_1.pth"], [2000, 4000]),
+        (["ckpt_e3_seed7.pt", "ckpt_e12_seed7.pt"], [3, 12]),
+        (["checkpoint-5/model.safetensors", "checkpoint-10/model.safetensors"], [5, 10]),
+        (["model_0000999.pth", "model_0001999.pth"], [999, 1999]),
+        (["best_model_2.pth", "someone3.pth"], [2, 3]),
     ],
 )
-def test_the_step_is_the_last_number_of_a_name_if_the_numbers_increase(
+def test_the_step_is_a_number_of_the_name_or_of_the_folder_if_the_numbers_increase(
     names: list[str], steps: list[int], tmp_path: Path
 ) -> None:
     for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert Checkpoints([tmp_path / name for name in reversed(names)], "digits_convnet").steps == steps
 

@@ -193,7 +193,8 @@ def test_a_scene_trains_a_network_of_its_user(networks: Path, tmp_path: Path) ->
     ("name", "problem"),
     [
         ("os:abort", r"network.name is 'os:abort', which is code that was not allowed; .* --allow-code os.py"),
-        ("own_networks:wide", "own_networks:wide', which is code that was not allowed"),
+        ("own_networks:wide", r"wide\(\) fails: TypeError"),
+        ("own_networks:narrow", "own_networks:narrow', which is code that was not allowed"),
         ("own_networks:broken", r"broken\(\) fails: .*no network"),
         ("resnet20", r"network\.name: resnet20 takes 3 x 32 x 32 images, the scene has 2"),
         ("resnet21", "model 'resnet21' is unknown; did you mean"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,19 +10,27 @@ import typer
 
 from dimple.cli import console
 from dimple.cli.flags import (
+    BoundsOption,
+    ChannelsOption,
     CheckpointsOption,
     DataOption,
     DeviceOption,
     FilesArgument,
     ForceOption,
     JsonOption,
+    LabelOption,
+    LogitsOption,
+    LogProbabilitiesOption,
     MeanOption,
     ModelOption,
+    ProbabilitiesOption,
     RunOption,
     StateDictKeyOption,
     StdOption,
     WeightsOption,
+    choose_scores,
     join_patterns,
+    parse_bounds,
     parse_numbers,
     parse_rows,
     parse_shard,
@@ -29,9 +38,12 @@ from dimple.cli.flags import (
     set_one_thread,
 )
 from dimple.errors import Mistakes, UsageError
+from dimple.locations import list_series
 
 if TYPE_CHECKING:
+    from dimple.experiment import ProbeConfig
     from dimple.runs import RunFolder
+    from dimple.workers import Engine
 
 # The largest number of rows of the printed table.
 MAX_ROWS = 10
@@ -70,7 +82,13 @@ def probe(
     state_dict_key: StateDictKeyOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    channels: ChannelsOption = None,
+    logits: LogitsOption = False,
+    probabilities: ProbabilitiesOption = False,
+    log_probabilities: LogProbabilitiesOption = False,
     data: DataOption = None,
+    label: LabelOption = None,
+    bounds: BoundsOption = "data",
     probes: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,12 +103,6 @@ def probe(
         typer.Option("--list", help="Print the probes, and measure nothing.", callback=_list_probes, is_eager=True),
     ] = False,
     norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
-    bounds: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Inputs to which distances are measured: data, those in range, or none, any."
-        ),
-    ] = "data",
     method: Annotated[
         str,
         typer.Option(
@@ -227,7 +239,8 @@ def probe(
     """Measure the decision boundary of a network at its data.
 
     The probes measure margins, and their parts on and off the data manifold. A series of checkpoints, or the snapshots
-    of a run, gives every statistic along training.
+    of a run, gives every statistic along training. Several folders of checkpoints are measured one after the other and
+    compared.
     """
     from dimple import experiment
     from dimple.engines import check_engine, make_engine
@@ -240,26 +253,33 @@ def probe(
     part = None
     with mistakes.collect():
         part = None if shard is None else parse_shard(shard, out, force)
-    if files_of_probes := dict.fromkeys(name.partition(":")[0] for name in probes or () if ".py:" in name):
-        from dimple import allow_code
-
-        for file in files_of_probes:
-            allow_code(file)
+    with mistakes.collect():
+        _allow_probes(probes or ())
     if quick:
         samples = QUICK["samples"] if samples is None else samples
         null_draws = QUICK["null_draws"] if null_draws is None else null_draws
         max_passes = QUICK["max_passes"] if max_passes is None else max_passes
+    patterns = join_patterns(checkpoints, files)
+    several = list_series(patterns)
+    if several and part is not None:
+        raise UsageError("--shard divides one series, and several folders of checkpoints are named; name one")
+    folders: dict[str, Path | None] = {name: (out or Path("runs/probe-series")) / name for name in several}
+    tasks = []
     with mistakes.collect():
-        config, folder = read_config(
-            experiment.ProbeConfig, out, device, force,
-            {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
-             "indices": (parse_rows, indices), "dim": (_parse_dim, dim)},
-            model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),
-            state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
-            bounds=bounds, norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
-            along=tuple(along or ()), subspaces=subspaces, samples=samples,
-            seed=seed, tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
-        )  # fmt: skip
+        tasks = [
+            read_config(
+                experiment.ProbeConfig, folder, device, force,
+                {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "eps": (parse_numbers, eps),
+                 "indices": (parse_rows, indices), "dim": (_parse_dim, dim), "bounds": (parse_bounds, bounds)},
+                model=model, data=data, weights=weights, checkpoints=several.get(name, patterns),
+                state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
+                label=label, channels=channels, scores=choose_scores(logits, probabilities, log_probabilities),
+                norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
+                along=tuple(along or ()), subspaces=subspaces, samples=samples, seed=seed, tangents=tangents,
+                neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
+            )
+            for name, folder in (folders or {"": out}).items()
+        ]  # fmt: skip
     mistakes.raise_all()
 
     from dimple.tensors import resolve_device
@@ -267,20 +287,54 @@ def probe(
     kind = resolve_device(device).type
     if kind == "cpu":
         set_one_thread()
-    finished = None
-    with console.redirect_prints(), make_engine(engine, jobs, address, kind) as processes:
-        if part is None:
-            finished = experiment.probe(config, folder, device=device, force=force, engine=processes)
-        else:
-            experiment.probe_part(config, folder, *part, device=device, engine=processes)
-    if finished is None:
-        if as_json:
-            console.print_json(dataclasses.asdict(experiment.status(folder)))
-        console.print_note(f"dimple: part {shard} is measured; dimple gather {folder} makes the tables of all parts")
-        return
-    console.print_run(finished, as_json, functools.partial(print_summary, print_all))
+    with make_engine(engine, jobs, address, kind) as processes:
+        if part is not None:
+            _measure_part(*tasks[0], part, device, processes, as_json)
+            return
+        for config, folder in tasks:
+            with console.redirect_prints():
+                finished = experiment.probe(config, folder, device=device, force=force, engine=processes)
+            console.print_run(finished, as_json, functools.partial(print_summary, print_all))
+    if several:
+        _compare_series([folder for _, folder in tasks])
     if quick:
-        console.print_note(f"dimple: {describe_quick(config)}")
+        console.print_note(f"dimple: {describe_quick(tasks[0][0])}")
+
+
+def _measure_part(
+    config: "ProbeConfig", folder: Path, part: tuple[int, int], device: str, engine: "Engine", as_json: bool
+) -> None:
+    from dimple import experiment
+
+    with console.redirect_prints():
+        experiment.probe_part(config, folder, *part, device=device, engine=engine)
+    if as_json:
+        console.print_json(dataclasses.asdict(experiment.status(folder)))
+    name = "/".join(map(str, part))
+    console.print_note(f"dimple: part {name} is measured; dimple gather {folder} makes the tables of all parts")
+
+
+def _compare_series(folders: Sequence[Path]) -> None:
+    from dimple import experiment
+
+    page = experiment.compare(folders, folders[0].parent / "comparison.html")
+    console.print_note(f"dimple: {page} compares the series")
+
+
+def _allow_probes(names: Iterable[str]) -> None:
+    """Run the files of the user's own probes, which are named by that."""
+    from dimple.object_reference import parse_reference, require_object
+
+    references = [parse_reference(name, "--probe") for name in names if ":" in name]
+    files = [reference for reference in references if reference.source == "file"]
+    for reference in files:
+        require_object(reference, "--probe")
+        if reference.has_arguments:
+            raise UsageError(f"--probe is {reference.text}; the settings of a probe are those of the command")
+    for file in dict.fromkeys(reference.place for reference in files):
+        from dimple import allow_code
+
+        allow_code(file)
 
 
 def _parse_dim(flag: str, text: str) -> int | str:

@@ -1,4 +1,4 @@
-"""Reader of image folders with `train/<class>/<name>` and `test/<class>/<name>`, on disk or in a tar archive."""
+"""Reader of image folders, `train/<class>/<name>` and `test/<class>/<name>` or `<class>/<name>`, also in an archive."""
 
 import unicodedata
 import warnings
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dimple.data.readers.pixels import RawImages, decode_image, is_turned, read_image_file, stack_images
+from dimple.data.readers.pixels import SPLIT_NAMES, RawImages, decode_image, is_turned, read_image_file, stack_images
 from dimple.data.readers.tar import iterate_members
 from dimple.errors import DataError
 from dimple.limits import require_memory
@@ -27,6 +27,9 @@ NamedImage = tuple[str, str, NDArray[np.uint8]]
 def read_folder(path: Path, split: str, classes: tuple[str, ...] = ()) -> RawImages:
     """Read one split of an image folder, or of an image folder in a tar archive; images are sorted by class and name.
 
+    The folder of the test split may be called `val`, `valid` or `validation` too. A folder without a level for the
+    split has its class folders directly inside, and all of its images are both splits.
+
     Args:
         path: the folder, or the archive, of which images of the other split are not decoded.
         split: `train` or `test`.
@@ -37,8 +40,9 @@ def read_folder(path: Path, split: str, classes: tuple[str, ...] = ()) -> RawIma
         DataError: if the split is missing or empty, an image is unreadable or of another size, a file has another image
             format, a class has no images or is not among `classes`, or the archive is damaged.
     """
-    listing = _Listing(split)
-    location = f"{path / split}" if path.is_dir() else f"{path}: {split}"
+    folders = _find_splits(path)
+    listing = _Listing(folders.get(split, split), tuple(folders.values()) or SPLITS)
+    location = f"{path / listing.split}" if path.is_dir() else f"{path}: {listing.split or 'its root'}"
     read = _iterate_folder if path.is_dir() else _iterate_archive
     images = sorted(read(path, listing), key=lambda image: image[:2])
     listing.report_left_out(location, not images)
@@ -50,15 +54,44 @@ def read_folder(path: Path, split: str, classes: tuple[str, ...] = ()) -> RawIma
         )
     values = stack_images(((f"{label}/{name}", values) for label, name, values in images), location)
     names = listing.name_classes(classes, str(path))
-    return RawImages(values, np.array([names.index(label) for label, _, _ in images], dtype=np.int64), names)
+    labels = np.array([names.index(label) for label, _, _ in images], dtype=np.int64)
+    return RawImages(values, labels, names, is_split=listing.split != "")
+
+
+def _find_splits(path: Path) -> dict[str, str]:
+    """Return the folder of each split by its name; an empty name for class folders without a level for the split."""
+    if not path.is_dir():
+        return dict.fromkeys(SPLITS, "") if _is_archive_of_classes(path) else dict(zip(SPLITS, SPLITS, strict=True))
+    names = {entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    found = {
+        split: next(name for name in choices if name in names)
+        for split, choices in SPLIT_NAMES.items()
+        if names.intersection(choices)
+    }
+    has_classes = any(file.suffix.lower() in IMAGE_SUFFIXES for name in names for file in (path / name).iterdir())
+    return dict.fromkeys(SPLITS, "") if has_classes and not found else found
+
+
+def _is_archive_of_classes(path: Path) -> bool:
+    """Return whether the first image of an archive stands in a class folder without a folder of a split around it."""
+    for member in iterate_members(path):
+        if not member.is_folder and Path(member.parts[-1]).suffix.lower() in IMAGE_SUFFIXES:
+            return len(member.parts) > 1 and not any(name in SPLITS for name in member.parts[:-1])
+    return False
 
 
 @final
 class _Listing:
-    """The classes of both splits, and the files of one split that are not read, by ending."""
+    """The classes of both splits, and the files of one split that are not read, by ending.
 
-    def __init__(self, split: str) -> None:
+    Args:
+        split: the name of the folder of the split that is read; empty without a level for the split.
+        splits: the names of the folders of all splits.
+    """
+
+    def __init__(self, split: str, splits: tuple[str, ...]) -> None:
         self.split = split
+        self.splits = tuple(dict.fromkeys(splits))
         self.has_images: dict[str, bool] = {}
         self.left_out: Counter[str] = Counter()
         self.turned: list[str] = []
@@ -89,6 +122,11 @@ class _Listing:
             self.turned.append(location)
         return values
 
+    @property
+    def place(self) -> str:
+        """The folder of the images of a class, for errors."""
+        return f"{self.split}/CLASS" if self.split else "CLASS"
+
     def report_left_out(self, location: str, is_empty: bool) -> None:
         """Refuse image files of formats that are not read, and warn of other files that were left out."""
         if not self.left_out.total():
@@ -98,7 +136,7 @@ class _Listing:
         found = f"{location}: holds no images, and" if is_empty else f"{location}: holds"
         files = f"{found} {count} file{'s' if count > 1 else ''} not read ({counts})"
         if is_empty or self.left_out.keys() & Image.registered_extensions().keys():
-            raise DataError(f"{files}; images are JPEG or PNG files in {self.split}/CLASS: convert or move the others")
+            raise DataError(f"{files}; images are JPEG or PNG files in {self.place}: convert or move the others")
         warnings.warn(files, stacklevel=1)
 
     def name_classes(self, classes: tuple[str, ...], location: str) -> tuple[str, ...]:
@@ -130,7 +168,7 @@ def _iterate_folder(root: Path, listing: _Listing) -> Iterator[NamedImage]:
         raise DataError(
             f"{root}: has no folder {listing.split!r}; an image folder holds {listing.split}/CLASS/IMAGE.png"
         )
-    for split in SPLITS:
+    for split in listing.splits:
         for folder in sorted((root / split).glob("[!.]*")):
             if not folder.is_dir():
                 listing.left_out["outside a class folder"] += split == listing.split
@@ -146,11 +184,11 @@ def _iterate_folder(root: Path, listing: _Listing) -> Iterator[NamedImage]:
 def _iterate_archive(path: Path, listing: _Listing) -> Iterator[NamedImage]:
     """Yield the images of the split in the order of the archive."""
     for member in iterate_members(path):
-        parts = member.parts
+        parts = member.parts if listing.split else ("", *member.parts[-2:])
         if member.is_folder:
-            if len(parts) > 1 and parts[-2] in SPLITS and not parts[-1].startswith("."):
+            if len(parts) > 1 and parts[-2] in listing.splits and not parts[-1].startswith(".") and listing.split:
                 listing.add_class(parts[-1])
-        elif len(parts) > 2 and parts[-3] in SPLITS and not parts[-1].startswith("."):
+        elif len(parts) > 2 and parts[-3] in listing.splits and not parts[-1].startswith("."):
             label = listing.add_class(parts[-2])
             if listing.select(parts[-3], label, parts[-1]):
                 yield label, parts[-1], listing.decode(member.read(), member.location)

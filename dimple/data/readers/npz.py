@@ -1,4 +1,4 @@
-"""Reader of NumPy archives with the arrays x_train, y_train, x_test and y_test."""
+"""Reader of NumPy archives with samples and labels: x_train, y_train, x_test and y_test, or x and y."""
 
 import io
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from dimple.data.readers.pixels import MAX_CLASSES, RawImages, name_classes, to_channels_first
+from dimple.data.readers.pixels import MAX_CLASSES, SPLIT_NAMES, RawImages, name_classes, to_channels_first
 from dimple.errors import DataError
 from dimple.limits import require_memory
 from dimple.settings import format_value
@@ -24,7 +24,6 @@ MAX_NAME_BYTES = 1000
 # Of one axis.
 MAX_SIDE = 2**31
 SUPPORTED_KINDS = "buifcSU"
-SPLITS = ("train", "test")
 # An optional array with the names of all classes.
 CLASSES = "classes"
 # An optional array that says which axis is that of the channels.
@@ -35,13 +34,25 @@ ROUNDING = 1e-3
 HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_npz(path: Path, split: str) -> RawImages:
-    """Read one split of an .npz file: images and labels.
+# The names of the arrays of a split, and of those of a file without splits, in the order in which they are looked for.
+SPLIT_ARRAYS = (("x_{}", "y_{}"), ("X_{}", "y_{}"), ("X_{}", "Y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))
+ARRAYS = (("x", "y"), ("X", "y"), ("X", "Y"), ("images", "labels"), ("data", "labels"), ("arr_0", "arr_1"))
 
-    The images are `(N, C, H, W)`, `(N, H, W, C)` or, in gray, `(N, H, W)`: uint8, bool, or floats in [0, 1]. The labels
+
+def read_npz(path: Path, split: str, limits: tuple[float, float] | None = (0.0, 1.0)) -> RawImages:
+    """Read one split of an .npz file: samples and labels.
+
+    The arrays are `x_train`, `y_train`, `x_test` and `y_test`, or their usual other names (`X_train`, `train_images`;
+    `val` for `test`), or `x` and `y` without splits, which are then both splits. Images are `(N, C, H, W)`,
+    `(N, H, W, C)` or, in gray, `(N, H, W)`: uint8, bool, or floats; `(N, d)` are vectors of any numbers. The labels
     `(N,)` or `(N, 1)` are class numbers. The optional array `classes` has the names of all classes; without it class k
     has the name `k`, and the largest label of both splits is the last class. The optional array `layout`, `NCHW` or
     `NHWC`, says which axis has the channels, where the shape leaves it in doubt.
+
+    Args:
+        path: the file.
+        split: `train` or `test`.
+        limits: the range of floats in images; None for any.
 
     Raises:
         DataError: if an array is missing, holds objects, differs from its header in size, or has values out of range.
@@ -53,11 +64,11 @@ def read_npz(path: Path, split: str) -> RawImages:
             raise DataError(f"{path}: is one array; save x_{split} and y_{split} together with numpy.savez")
     try:
         with path.open("rb") as file, open_zip(file) as archive:
-            header = _read_header(archive, f"x_{split}", str(path))
-            _check_images(header, str(path), split)
-            names = [f"y_{name}" for name in SPLITS if name == split or f"y_{name}.npy" in archive.namelist()]
-            labels = {name: _read_labels(archive, name, str(path)) for name in names}
-            _check_counts(header.shape, labels[f"y_{split}"], str(path), split)
+            names = _find_arrays(archive, split)
+            header = _read_header(archive, names.x, str(path))
+            _check_samples(header, str(path), names.x)
+            labels = {name: _read_labels(archive, name, str(path)) for name in dict.fromkeys((names.y, *names.others))}
+            _check_counts(header.shape, labels[names.y], str(path), names)
             has_classes = f"{CLASSES}.npy" in archive.namelist()
             classes = _read_classes(archive, str(path)) if has_classes else ()
             layout = _read_layout(archive, str(path)) if f"{LAYOUT}.npy" in archive.namelist() else None
@@ -66,15 +77,52 @@ def read_npz(path: Path, split: str) -> RawImages:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: is not a readable .npz file ({error}); write it again with numpy.savez") from None
-    y = labels[f"y_{split}"]
     class_names = name_classes({name: array for name, array in labels.items() if len(array)}, str(path), classes)
-    location = f"{path}: x_{split}"
-    levels = _to_levels(values, location)
+    y = labels[names.y].astype(np.int64)
+    location = f"{path}: {names.x}"
+    if values.ndim == 2:
+        vectors = values.astype(np.float64)
+        check_range(vectors, None, location)
+        return RawImages(vectors, y, class_names, names.is_split)
+    levels = _to_levels(values, limits, location)
     if layout is None or levels.ndim == 3:
         levels = to_channels_first(levels, location)
     elif layout == "NHWC":
         levels = np.moveaxis(levels, 3, 1)
-    return RawImages(levels, y.astype(np.int64), class_names)
+    return RawImages(levels, y, class_names, names.is_split)
+
+
+class _Names(NamedTuple):
+    """The names of the samples and labels of a split, and of the labels of the other one.
+
+    Attributes:
+        is_split: whether the file tells the splits apart.
+    """
+
+    x: str
+    y: str
+    others: tuple[str, ...] = ()
+    is_split: bool = True
+
+
+def _find_arrays(archive: zipfile.ZipFile, split: str) -> _Names:
+    known = {name.removesuffix(".npy") for name in archive.namelist()}
+    pairs = {name: [pair for word in words for pair in _pairs(word)] for name, words in SPLIT_NAMES.items()}
+    # The labels of the other split count classes, also where its samples are not in the file.
+    others = [y for name in pairs if name != split for _, y in pairs[name] if y in known][:1]
+    for x, y in pairs[split]:
+        if x in known and y in known:
+            return _Names(x, y, tuple(others))
+    if not others:
+        for x, y in ARRAYS:
+            if x in known and y in known:
+                return _Names(x, y, is_split=False)
+    # The name that the error gives for what is missing.
+    return _Names(f"x_{split}", f"y_{split}", tuple(others))
+
+
+def _pairs(word: str) -> list[tuple[str, str]]:
+    return [(x.format(word), y.format(word)) for x, y in SPLIT_ARRAYS]
 
 
 class _Header(NamedTuple):
@@ -132,13 +180,13 @@ def _list_names(archive: zipfile.ZipFile) -> str:
     return ", ".join(format_value(name)[1:-1] for name in archive.namelist()[:10])
 
 
-def _check_images(header: _Header, path: str, split: str) -> None:
-    """Refuse what are no images, before their values are read."""
+def _check_samples(header: _Header, path: str, name: str) -> None:
+    """Refuse what are no images and no vectors, before their values are read."""
     shape = header.shape
-    if len(shape) not in (3, 4) or 0 in shape:
-        hint = f": save x_{split}.reshape(N, C, H, W)" if len(shape) == 2 else ""
+    if len(shape) not in (2, 3, 4) or 0 in shape:
         raise DataError(
-            f"{path}: x_{split} has shape {shape}; images are (N, C, H, W), (N, H, W, C) or (N, H, W), N >= 1{hint}"
+            f"{path}: {name} has shape {shape}; images are (N, C, H, W), (N, H, W, C) or (N, H, W), and vectors (N, "
+            "d), N >= 1"
         )
     if header.dtype.kind not in "buif":
         raise DataError(f"{header.location} has dtype {header.dtype}; images are uint8, or floats in [0, 1]")
@@ -147,11 +195,11 @@ def _check_images(header: _Header, path: str, split: str) -> None:
     require_memory(size, f"{header.location} has shape {shape} of {header.dtype}", DataError)
 
 
-def _check_counts(shape: tuple[int, ...], labels: NDArray[Any], path: str, split: str) -> None:
+def _check_counts(shape: tuple[int, ...], labels: NDArray[Any], path: str, names: _Names) -> None:
     if shape[0] != len(labels):
         hint = ": move the last axis to the front" if shape[-1] == len(labels) else ""
         raise DataError(
-            f"{path}: x_{split} has {shape[0]} images and y_{split} {len(labels)} labels; give one each{hint}"
+            f"{path}: {names.x} has {shape[0]} images and {names.y} {len(labels)} labels; give one each{hint}"
         )
 
 
@@ -203,29 +251,42 @@ def _read_values(archive: zipfile.ZipFile, header: _Header) -> NDArray[Any]:
     return values.view(header.dtype).reshape(header.shape, order="F" if header.is_fortran else "C")
 
 
-def _to_levels(values: NDArray[Any], location: str) -> NDArray[Any]:
-    """Return uint8 images as they are, and bool or floating-point images as float32 in [0, 1]."""
+def _to_levels(values: NDArray[Any], limits: tuple[float, float] | None, location: str) -> NDArray[Any]:
+    """Return uint8 images as they are, and bool or floating-point images as float32 within the limits."""
     if values.dtype == np.uint8:
         return values
-    if values.dtype == np.bool_:
-        return values.astype(np.float32)
-    if values.dtype.kind != "f":
+    if values.dtype.kind in "iu" and limits == (0.0, 1.0):
         advice = _advise_on_integers(int(values.min()), int(values.max()))
         raise DataError(f"{location} has dtype {values.dtype}; images are uint8, or floats in [0, 1]: {advice}")
-    is_finite = bool(np.isfinite(values).all())
-    invalid = (values < 0) | (values > 1) if is_finite else ~np.isfinite(values)
-    if invalid.any():
-        first = np.unravel_index(int(invalid.argmax()), values.shape)
-        advice = (
-            _advise_on_floats(float(values.min()), float(values.max()))
-            if is_finite
-            else "repair such images, or leave them out"
-        )
-        raise DataError(
-            f"{location}[{', '.join(str(index) for index in first)}] is {values[first]}; values must lie in [0, 1]: "
-            f"{advice}"
-        )
+    if values.dtype != np.bool_:
+        check_range(values, limits, location)
     return values.astype(np.float32)
+
+
+def check_range(values: NDArray[Any], limits: tuple[float, float] | None, location: str) -> None:
+    """Refuse numbers that are not finite, or outside of the limits where there are some.
+
+    Raises:
+        DataError: naming the first of them.
+    """
+    is_finite = bool(np.isfinite(values).all())
+    low, high = (-np.inf, np.inf) if limits is None else limits
+    invalid = (values < low) | (values > high) if is_finite else ~np.isfinite(values)
+    if not invalid.any():
+        return
+    first = np.unravel_index(int(invalid.argmax()), values.shape)
+    place = f"{location}[{', '.join(str(index) for index in first)}] is {values[first]}"
+    if not is_finite:
+        raise DataError(f"{place}; repair such samples, or leave them out")
+    smallest, largest = float(values.min()), float(values.max())
+    if limits == (0.0, 1.0):
+        raise DataError(
+            f"{place}; values must lie in [0, 1]: {_advise_on_floats(smallest, largest)}; or give their range, as "
+            f"--bounds {smallest:.4g},{largest:.4g}, or --bounds none"
+        )
+    raise DataError(
+        f"{place}; values must lie in the bounds {low:g} to {high:g}, and they are from {smallest:.4g} to {largest:.4g}"
+    )
 
 
 def _advise_on_integers(low: int, high: int) -> str:
@@ -246,7 +307,4 @@ def _advise_on_floats(low: float, high: float) -> str:
         return f"{found}; save {'x + 0.5' if low >= -0.5 and high <= 0.5 else '(x + 1) / 2'}"
     if -128 <= low < -16 and high <= 127:
         return f"{found}; save (x + 128) / 255"
-    return (
-        f"{found}, so they are normalized; save x * std + mean, and put the normalization into the network with "
-        "dimple.networks.NormalizedModel"
-    )
+    return f"{found}, so they are normalized; save x * std + mean, and give the normalization by --mean and --std"

@@ -25,6 +25,8 @@ MAX_CLASSES = 10_000
 MAX_SCANS = 100
 # The last bytes of a complete PNG image.
 PNG_END = b"IEND\xaeB`\x82"
+# The names of the splits in files and folders, in the order in which they are looked for.
+SPLIT_NAMES = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 # The longest side of an image that may also be its channels, in doubt.
 MAX_UNCLEAR_SIDE = 4
 # The label -1 as an unsigned byte.
@@ -36,17 +38,21 @@ MAX_DARK = 0.25
 
 
 class RawImages(NamedTuple):
-    """Labeled images as stored in their file.
+    """Labeled samples as stored in their file.
 
     Attributes:
-        values: `(N, C, H, W)`, uint8, or float32 if the file holds floats.
+        values: images `(N, C, H, W)`, uint8, or float32 if the file holds floats; or vectors `(N, d)`, float64.
         labels: `(N,)`, int64 class numbers.
         classes: the names of the classes, indexed by class number.
+        is_split: whether the file tells training from test samples; else both splits are all of its samples.
+        columns: the names of the coordinates of vectors, where they have some.
     """
 
     values: NDArray[Any]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    is_split: bool = True
+    columns: tuple[str, ...] = ()
 
 
 def read_image_file(path: Path) -> bytes:

@@ -147,9 +147,9 @@ class ProbeBuilder:
         if self.sources.tangents is not None:
             return self.sources.tangents
         cloud = self._load_training_images()
-        if (self.config.tangents, self.config.dim) != (ProbeConfig.tangents, ProbeConfig.dim):
+        if (self.config.tangents, self.dim) != (ProbeConfig.tangents, ProbeConfig.dim):
             chosen = f"{self.config.tangents}, {self.dim} dimensions"
-            self.sources.facts.append(("tangent spaces", chosen + (" (TwoNN)" if self.config.dim == "auto" else "")))
+            self.sources.facts.append(("tangent spaces", chosen + (" (TwoNN)" if self.config.dim != self.dim else "")))
         training = self.sources.training_samples()
         neighbors = self.config.neighbors
         if self.config.tangents == "local_pca" and len(cloud) <= neighbors:
@@ -166,7 +166,8 @@ class ProbeBuilder:
     @functools.cached_property
     def dim(self) -> int:
         """The dimension of the estimated tangent spaces, given or estimated from the training images."""
-        if self.config.dim != "auto":
+        is_default = self.config.dim == ProbeConfig.dim
+        if self.config.dim != "auto" and not (is_default and self.config.dim >= self._coordinate_count):
             return self.config.dim
         cloud = self._load_training_images()
         estimate = intrinsic_dimension(cloud)["two_nn"]

@@ -1,6 +1,7 @@
 """Settings of `dimple probe`: a model or a run, the data, the probes and the number of samples."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -42,7 +43,11 @@ ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 PROBE_KINDS = (*SAMPLE_PROBES, SUBSPACE, *NETWORK_PROBES)
 # Settings that a run replaces, so that they cannot be given with it.
-MODEL_FIELDS = ("model", "data", "weights", "checkpoints", "state_dict_key", "mean", "std")
+MODEL_FIELDS = (
+    "model", "data", "label", "weights", "checkpoints", "state_dict_key", "mean", "std", "channels", "scores",
+)  # fmt: skip
+# Settings that are flags of their own on the command line, `--logits`.
+SCORES = ("logits", "probabilities", "log_probabilities")
 
 
 @final
@@ -51,22 +56,27 @@ class ProbeConfig:
     """All settings that decide the numbers of `dimple probe`; a measurement keeps them in its config.yaml.
 
     Args:
-        model: a name of the table of models, or `package.module:factory`.
-        data: `digits`, `cifar10:PATH`, `mnist:DIR`, `folder:DIR` or `npz:FILE`.
-        weights: a weights file, or `none` for a network as its code builds it; without it the digits network is trained
-            first, in a few seconds.
+        model: a network as for `dimple.build_model`.
+        data: a data set as for `dimple.data.load_samples`.
+        label: the column with the labels of a table.
+        weights: a weights file, `hf:OWNER/NAME`, or `none` for a network as its code builds it; without it the digits
+            network is trained first, in a few seconds, and others have the weights that `dimple fetch` got for them.
         checkpoints: a pattern of weights files, or several, instead of `weights`, measured in their natural order; a
             folder stands for the weights files in it.
         state_dict_key: the key of the state dict, where the weights file holds several.
         mean, std: of the normalization that the network was trained with, one number or one for each channel, in units
-            of images from 0 to 1; the network is applied to `(x - mean) / std`.
+            of images from 0 to 1 (with other bounds in theirs); the network is applied to `(x - mean) / std`. They
+            replace those of a built-in network.
+        channels: the order in which the network takes the channels, `rgb` or `bgr`; mean and std are in this order.
+        scores: what the network returns: `logits`, `probabilities` or `log_probabilities`; None to see.
         run: the folder of a simulated run instead of all of these, with its snapshots, samples and exact tangents.
         split: the samples: of the test set, of the training set, or of both.
         probes: names of the table of probes, `my_file.py:NAME` of code that was allowed, `subspace`, or probes of the
             full network: `confidence` (calibration, and the correlation of confidence and margin), `spectra` (bounds on
             how fast the scores can change), `speed` (motion of the boundary from step to step of a series), `transfer`
             (error of each step of a series at the boundary points of the others).
-        bounds: `data`, the range of the images, or `none`: distances to any input.
+        bounds: `data`, the range of the images, [0, 1], or `none`: distances to any input; or two numbers, the range of
+            data that are not in [0, 1].
         norm: of the margin; searches within subspaces always use l2.
         method: the search method of the margin, a name of its table of methods.
         max_passes: the largest number of passes of a search of one sample, in every probe that searches; None for the
@@ -97,15 +107,18 @@ class ProbeConfig:
 
     model: str = DIGITS_MODEL
     data: str = DIGITS
+    label: str | None = None
     weights: str | None = None
     checkpoints: str | tuple[str, ...] | None = None
     state_dict_key: str | None = None
     mean: tuple[Finite, ...] | None = None
     std: tuple[Positive, ...] | None = None
+    channels: Literal["rgb", "bgr"] = "rgb"
+    scores: Literal["logits", "probabilities", "log_probabilities"] | None = None
     run: str | None = None
     split: Literal["test", "train", "both"] = "test"
     probes: tuple[str, ...] = ("margin", "onoff")
-    bounds: Literal["data", "none"] = "data"
+    bounds: Literal["data", "none"] | tuple[Finite, Finite] = "data"
     norm: Literal["l1", "l2", "linf"] = "l2"
     method: str = "closest"
     max_passes: Passes | None = None
@@ -147,6 +160,7 @@ class ProbeConfig:
             yield "--weights and --checkpoints exclude each other; name one file or one series"
         if len(self.mean or ()) != len(self.std or ()):
             yield "--mean and --std belong together; give both, with as many numbers"
+        yield from self._bounds_problems()
         for kind in self.series_probes:
             if self.checkpoints is None and self.run is None:
                 yield f"--probe {kind} compares the steps of a series; name one with --checkpoints or --run"
@@ -159,6 +173,14 @@ class ProbeConfig:
         if self.run is not None:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
             yield from model_field_problems(name for name in MODEL_FIELDS if getattr(self, name) != defaults[name])
+
+    def _bounds_problems(self) -> Iterator[str]:
+        if not isinstance(self.bounds, tuple):
+            return
+        if not self.bounds[0] < self.bounds[1]:
+            yield f"--bounds is {self.bounds[0]:g},{self.bounds[1]:g}; give the lower one first"
+        if self.run is not None:
+            yield "--run brings its own bounds; leave out --bounds, or give --bounds none"
 
     @property
     def series_probes(self) -> tuple[str, ...]:
@@ -256,7 +278,9 @@ def format_duration(seconds: float) -> str:
 
 def network_name(config: Any) -> str:
     """Return the name of the model, or of the run, as a part of the name of a folder."""
-    return config.model.replace(":", ".") if config.run is None else Path(config.run).name
+    if config.run is not None:
+        return Path(config.run).name
+    return re.sub(r"[^\w.+-]+", ".", config.model.rpartition("/")[2]).strip(".")
 
 
 def tangents_problem(name: str) -> str:
@@ -290,6 +314,9 @@ def format_command(verb: str, config: Any) -> str:
         value = getattr(config, field.name)
         if value != field.default:
             flag = f"--{field.name.replace('_', '-')}"
+            if field.name == "scores":
+                words.append(f"--{value.replace('_', '-')}")
+                continue
             values = value if isinstance(value, tuple) else (value,)
             if not isinstance(values[0], str):
                 values = (",".join(map(str, values)),)

@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset
 
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
@@ -60,7 +61,8 @@ def measure(
 
     Args:
         model: any `nn.Module` or function that maps samples `(B, *shape)` to scores `(B, K)`, or to one logit `(B,)`.
-        x: samples `(B, *shape)`: a tensor, an array or a list of real numbers.
+        x: samples `(B, *shape)`: a tensor, an array or a list of real numbers; or a `torch.utils.data.Dataset` of
+            samples with labels.
         y: labels `(B,)`: whole numbers from 0 to K - 1, or -1 for unlabeled samples. None takes the predictions.
         probes: names of probes, which stand for probes with their defaults, or probes such as `Margin(norm="linf")`. A
             name takes the norm of the objects, if these have one in common.
@@ -168,6 +170,8 @@ def check_arguments(
         UsageError: if an argument is unknown or missing.
         ShapeError: if samples, labels or bounds do not fit each other.
     """
+    x, y = _read_dataset(x, y, "x")
+    reference = _read_dataset(reference, None, "reference") if isinstance(reference, Dataset) else reference
     built = build_probes(probes, seed)
     place = resolve_device(str(device))
     with torch.inference_mode(False):
@@ -177,6 +181,26 @@ def check_arguments(
         cloud, cloud_labels = _as_reference(reference, samples, box)
         field = _tangent_field(built, tangents, cloud, cloud_labels, seed, progress or show_progress)
     return MeasurementArguments(samples, labels, built, box, cloud, field, preprocessing, output, batch_size)
+
+
+def _read_dataset(x: Any, y: Any, name: str) -> tuple[Any, Any]:
+    """Return the samples and the labels of a data set of torch; anything else comes back as it is."""
+    if not isinstance(x, Dataset):
+        return x, y
+    if y is not None:
+        raise UsageError(f"y is given, and {name} is a data set with labels of its own; leave it out")
+    items = list(x) if isinstance(x, IterableDataset) else [x[row] for row in range(len(x))]  # type: ignore[arg-type]
+    if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+        raise ShapeError(f"{name} is a data set whose items are no pairs of a sample and its label; give tensors")
+    try:
+        samples = torch.stack([torch.as_tensor(sample) for sample, _ in items])
+        labels = torch.tensor([int(label) for _, label in items])
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ShapeError(
+            f"{name} is a data set whose samples cannot be stacked ({str(error).splitlines()[0][:200]}); give it a "
+            "transform to tensors of one shape"
+        ) from None
+    return samples, labels
 
 
 def build_probes(probes: Any, seed: int = 0) -> list[Probe]:

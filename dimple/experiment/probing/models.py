@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import final
 
 import torch
@@ -10,16 +11,18 @@ from safetensors.numpy import save as save_arrays
 from torch import nn
 
 import dimple
-from dimple.data import Images, load_images
+from dimple.data import Images, Points, load_images
 from dimple.errors import ModelError, RunError, UsageError
 from dimple.experiment.probing.config import UNTRAINED, ProbeConfig, read_config
 from dimple.experiment.provenance import describe_device
 from dimple.experiment.run import Run
-from dimple.locations import cache_folder
+from dimple.locations import cache_folder, fetched_weights, has_own_weights, list_weights, require_shape
 from dimple.names import DIGITS_MODEL
 from dimple.networks import NormalizedModel, build_model, check_compatible, freeze, load_weights
-from dimple.networks.load import IMPORTED_MODELS
+from dimple.networks.load import find_weights_file
 from dimple.networks.module_network import FACTORIES
+from dimple.networks.wrappers import LogProbabilities, ReversedChannels
+from dimple.object_reference import imported_objects, parse_reference
 from dimple.protocols import Progress
 from dimple.runs import Checkpoints
 from dimple.runs.atomic_io import write_bytes
@@ -51,41 +54,80 @@ class SingleNetwork:
 
 
 def load_trajectory(
-    config: ProbeConfig, images: Images, device: torch.device, progress: Progress
+    config: ProbeConfig, samples: Images | Points, device: torch.device, progress: Progress
 ) -> SingleNetwork | Checkpoints:
-    """Return the frozen networks that a configuration names, checked against the images.
+    """Return the frozen networks that a configuration names, checked against the samples.
 
     Raises:
         UsageError: if a normalization does not fit.
-        ModelError: if the network cannot take these images, or has another number of classes.
+        ModelError: if the network cannot take these samples, or has another number of classes.
     """
-
-    def check(network: nn.Module) -> nn.Module:
-        network = check_compatible(network, images.shape, len(images.classes), config.model, config.data)
-        return network if config.mean is None else normalize(network, config, images.shape[0])
-
+    file = weights_file(config)
+    stream = None if config.checkpoints is not None else generator(config.seed, "network")
+    network = build_model(
+        config.model,
+        stream,
+        shape=samples.shape,
+        classes=len(samples.classes),
+        weights=first_checkpoint(config) or file,
+        state_dict_key=config.state_dict_key,
+    )
+    network = prepare(network, config, samples)
     if config.checkpoints is not None:
-        network = check(build_model(config.model))
         return Checkpoints.from_glob(config.checkpoints, network, config.state_dict_key)
-    network = check(build_model(config.model, generator(config.seed, "network")))
-    if config.weights == UNTRAINED:
-        return SingleNetwork(freeze(network))
-    if config.weights is not None:
-        load_weights(network, config.weights, config.state_dict_key)
-    else:
+    if file is not None:
+        load_weights(network, file, config.state_dict_key)
+    elif config.weights != UNTRAINED and not has_own_weights(config.model):
         load_digits_network(network.to(device), progress)
     return SingleNetwork(freeze(network))
 
 
-def normalize(network: nn.Module, config: ProbeConfig, channels: int) -> nn.Module:
+def weights_file(config: ProbeConfig) -> Path | None:
+    """Return the weights file of a single network; None for one that is trained here or brings its weights."""
+    if config.checkpoints is not None or config.weights == UNTRAINED:
+        return None
+    return fetched_weights(config.model) if config.weights is None else find_weights_file(config.weights)
+
+
+def first_checkpoint(config: ProbeConfig) -> str | None:
+    """Return one file of a series, whose sizes the network takes."""
+    return None if config.checkpoints is None else list_weights(config.checkpoints)[0]
+
+
+def prepare(network: nn.Module, config: ProbeConfig, samples: Images | Points) -> nn.Module:
+    """Return a network as a map from samples to scores: its output, its normalization and its order of channels.
+
+    Raises:
+        UsageError: if a normalization or an order of channels does not fit.
+        ModelError: if the network cannot take these samples, or has another number of classes.
+    """
+    shape = samples.shape
+    require_shape(config.model, shape, config.data)
+    if config.mean is not None:
+        network = normalize(network, config, shape)
+    if config.channels == "bgr":
+        if len(shape) != 3 or shape[0] != 3:
+            raise UsageError(f"--channels is bgr, and the samples of --data {config.data} have no three channels")
+        network = ReversedChannels(network)
+    if config.scores in ("probabilities", "log_probabilities"):
+        network = LogProbabilities(network, are_logarithms=config.scores == "log_probabilities")
+    return check_compatible(network, shape, len(samples.classes), config.model, config.data)
+
+
+def normalize(network: nn.Module, config: ProbeConfig, shape: tuple[int, ...]) -> nn.Module:
     """Return the network behind the normalization of the configuration."""
     mean = config.mean or ()
     std = config.std or ()
-    if isinstance(network, NormalizedModel):
+    source = parse_reference(config.model).source
+    is_own = isinstance(network, NormalizedModel)
+    if source == "robustbench" or (is_own and source in ("file", "module")):
         raise UsageError(f"--mean is given, and --model {config.model} has a normalization of its own; leave it out")
-    if len(mean) not in (1, channels):
-        raise UsageError(f"--mean has {len(mean)} numbers, and the images have {channels} channels; give one for each")
-    return NormalizedModel(mean, std, network)
+    if len(mean) not in (1, shape[0]):
+        kind = "channels" if len(shape) == 3 else "coordinates"
+        raise UsageError(f"--mean has {len(mean)} numbers, and the data have {shape[0]} {kind}; give one for each")
+    # That of a built-in network, or of a repository of the hub, is a default.
+    inner = network.module if isinstance(network, NormalizedModel) else network
+    return NormalizedModel(mean, std, inner, axes=len(shape))
 
 
 def read_allowed_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
@@ -95,8 +137,10 @@ def read_allowed_config(run: Run) -> tuple[ProbeConfig, dict[str, str]]:
         RunError: if it is no configuration, or names code of a file that was not allowed.
     """
     config, checksums = read_config(ProbeConfig, run.settings, run.settings_path)
-    if ":" in config.model and config.model not in FACTORIES.keys() | IMPORTED_MODELS:
-        file = f"{config.model.partition(':')[0]}.py"
+    reference = parse_reference(config.model)
+    is_code = reference.source in ("file", "module")
+    if is_code and f"{reference.module}:{reference.name}" not in FACTORIES and reference.text not in imported_objects:
+        file = reference.place if reference.source == "file" else f"{reference.place}.py"
         raise RunError(
             f"{run.path}: measures {format_value(config.model)}, which is code that was not allowed; to trust and run "
             f"it, call dimple.allow_code({file!r}), give --allow-code {file}, or measure again"

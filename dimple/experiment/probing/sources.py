@@ -3,9 +3,9 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, final
+from typing import Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from dimple.attacks.closest import takes_references
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import TRIAL_SAMPLES, prepare_classifier
-from dimple.data import Images, load_images
+from dimple.data import Images, Points, load_samples
 from dimple.errors import DataError, RunError
 from dimple.experiment.probing.config import UNTRAINED, ProbeConfig
-from dimple.experiment.probing.models import load_trajectory
+from dimple.experiment.probing.models import load_trajectory, weights_file
 from dimple.experiment.run import Run
+from dimple.locations import has_own_weights
 from dimple.manifolds import Manifold
 from dimple.probes import Margin
 from dimple.protocols import Progress, TangentField
@@ -27,6 +28,8 @@ from dimple.tensors import Box, generator
 
 # The number of training images from which searches may start.
 MAX_REFERENCE = 10_000
+# What is measured where the data have no splits.
+UNSPLIT_NOTE = "the data have none: their samples serve as training samples for tangent spaces too"
 # The passes for each dimension with which a search without gradients is about a quarter too long, on a half-space.
 BISECTION_PASSES_PER_DIMENSION = 5
 
@@ -74,6 +77,8 @@ class Sources:
         manifold: the manifold on which the samples lie; None for images.
         tangents: the exact tangent spaces at the samples, where they are known.
         image_dataset: the specification of the images; None for points.
+        read_training: reads the training samples, where they need not be among the samples.
+        scores: what the networks return, where it is known, as in `ProbeConfig`.
         reference: samples from which searches start too; None where the passes suffice for one descent alone.
     """
 
@@ -87,6 +92,8 @@ class Sources:
     manifold: Manifold | None = None
     tangents: TangentField | None = None
     image_dataset: str | None = None
+    read_training: Callable[[], LabeledSamples] | None = None
+    scores: str | None = None
     reference: Tensor | None = None
 
     @property
@@ -97,9 +104,9 @@ class Sources:
 
     def training_samples(self) -> LabeledSamples:
         """Return the training samples, which are read where only test samples are measured."""
-        if "train" in self.samples or self.image_dataset is None:
+        if "train" in self.samples or self.read_training is None:
             return self.samples["train"]
-        return load_images(self.image_dataset, "train")
+        return self.read_training()
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Return the precision of the samples: single for images, double for points where the device has it."""
@@ -117,7 +124,10 @@ class Sources:
         dtype = self.dtype(device)
         x = samples.batch(torch.arange(min(TRIAL_SAMPLES, len(samples))))[0].to(device, dtype)
         # The networks are in eval mode before and after the trial.
-        with prepare_classifier(self.place(network, device), x, gradient_users=gradient_users) as classifier:
+        placed = self.place(network, device)
+        with prepare_classifier(
+            placed, x, gradient_users=gradient_users, are_logits=self.scores is not None
+        ) as classifier:
             reference = None if self.reference is None else self.reference.to(x)
             return Boundary(classifier.unwrap(x), self.bounds, reference)
 
@@ -137,7 +147,7 @@ def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) 
     sources = _load_image_sources(config, device, progress) if run is None else _load_run_sources(run)
     if config.bounds == "none":
         sources = dataclasses.replace(sources, bounds=None)
-    if sources.image_dataset is not None:
+    if run is None:
         within = "none, by --bounds none" if sources.bounds is None else str(sources.bounds)
         sources.facts.append(("bounds of the inputs", within))
     if config.method == "bisection":
@@ -152,22 +162,28 @@ def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) 
 
 
 def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Progress) -> Sources:
-    samples: dict[str, Images] = {split: load_images(config.data, split) for split in config.splits}
+    def read(split: Literal["train", "test"]) -> Images | Points:
+        return load_samples(config.data, split, bounds=config.bounds, label=config.label)
+
+    samples: dict[str, Images | Points] = {split: read(split) for split in config.splits}
     first = next(iter(samples.values()))
     networks = load_trajectory(config, first, device, progress)
-    paths = networks.paths if isinstance(networks, Checkpoints) else [Path(config.weights or "")]
-    checksums = {f"{split} images": _sha256(images.pixels.numpy().tobytes()) for split, images in samples.items()}
+    paths = networks.paths if isinstance(networks, Checkpoints) else [weights_file(config) or Path()]
+    checksums = {f"{split} images": _sha256(_content(images)) for split, images in samples.items()}
     checksums |= {str(path): _sha256(path.read_bytes()) for path in paths if path.is_file()}
     facts = [
         ("model", config.model),
         ("weights", _describe_weights(config)),
+        *([("normalization", _describe_normalization(config))] if config.mean or config.channels == "bgr" else []),
+        *([("output of the model", config.scores.replace("_", "-"))] if config.scores else []),
         ("data", ", ".join(images.source for images in samples.values())),
+        *([] if first.is_split else [("splits", UNSPLIT_NOTE)]),
         *([("samples", "only those that the last network classifies correctly")] if config.only == "correct" else []),
     ]
     reference = None
     if config.method == Margin().method and takes_references(math.prod(first.shape), config.max_passes or 0.0):
         try:
-            reference = _choose_reference(load_images(config.data, "train"), config.seed)
+            reference = _choose_reference(read("train"), config.seed)
         except DataError as error:
             facts.append(("search", f"from the images alone, without training images: {error}"))
         else:
@@ -181,12 +197,23 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         "number of the checkpoint",
         facts,
         checksums,
-        image_dataset=config.data,
+        image_dataset=config.data if isinstance(first, Images) else None,
+        read_training=lambda: read("train"),
+        scores=config.scores,
         reference=reference,
     )
 
 
-def _choose_reference(images: Images, seed: int) -> Tensor:
+def _content(samples: Images | Points) -> bytes:
+    return (samples.pixels if isinstance(samples, Images) else samples.x).numpy().tobytes()
+
+
+def _describe_normalization(config: ProbeConfig) -> str:
+    numbers = "none" if config.mean is None else f"mean {config.mean}, std {config.std}"
+    return f"{numbers}, channels in the order {config.channels}"
+
+
+def _choose_reference(images: Images | Points, seed: int) -> Tensor:
     """Return training images from which searches with more than one descent start."""
     rows = torch.randperm(len(images), generator=generator(seed, "reference"))[:MAX_REFERENCE]
     return images.batch(rows)[0]
@@ -197,6 +224,8 @@ def _describe_weights(config: ProbeConfig) -> str:
         return "none: the network as its code builds it"
     checkpoints = config.checkpoints
     series = checkpoints if checkpoints is None or isinstance(checkpoints, str) else ", ".join(checkpoints)
+    if has_own_weights(config.model) and not (config.weights or series):
+        return "those of the model"
     return config.weights or series or "trained for this measurement"
 
 

@@ -21,7 +21,8 @@ class SliceConfig:
     """All settings that decide a slice; its run keeps them in its config.yaml.
 
     Args:
-        model, data, weights, checkpoints, state_dict_key, mean, std, run: the network or the series, see `ProbeConfig`.
+        model, data, label, weights, checkpoints, state_dict_key, mean, std, channels, scores, bounds, run: the network
+            or the series and its data, see `ProbeConfig`.
         split: the split that the images come from.
         images: numbers of the images in the split; the first image is the origin. With `run`, numbers of its points.
         axes: the choice of the axes; None is `gradient` with a run, else `points`.
@@ -45,11 +46,15 @@ class SliceConfig:
 
     model: str = "digits_convnet"
     data: str = "digits"
+    label: str | None = None
     weights: str | None = None
     checkpoints: str | tuple[str, ...] | None = None
     state_dict_key: str | None = None
     mean: tuple[Finite, ...] | None = None
     std: tuple[Positive, ...] | None = None
+    channels: Literal["rgb", "bgr"] = "rgb"
+    scores: Literal["logits", "probabilities", "log_probabilities"] | None = None
+    bounds: Literal["data", "none"] | tuple[Finite, Finite] = "data"
     run: str | None = None
     split: Literal["test", "train"] = "test"
     images: tuple[Natural, ...] = (0,)
@@ -118,5 +123,5 @@ class SliceConfig:
     @property
     def probe_config(self) -> ProbeConfig:
         """The settings of the network and its samples as a configuration of probes."""
-        names = (*MODEL_FIELDS, "run", "split", "seed", "null_draws")
+        names = (*MODEL_FIELDS, "bounds", "run", "split", "seed", "null_draws")
         return dataclasses.replace(ProbeConfig(), **{name: getattr(self, name) for name in names})

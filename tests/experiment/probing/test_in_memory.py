@@ -246,3 +246,34 @@ def test_reference_samples_of_other_data_are_told(change: str) -> None:
         measure(network, x[:1], reference=cloud, **settings)
     with pytest.warns(UserWarning, match="x and reference look like different data"):
         measure(network, x, reference=other, **settings)
+
+
+class Rows(torch.utils.data.Dataset[tuple[Any, int]]):
+    """A data set whose items are made when they are asked for."""
+
+    def __init__(self, samples: Any, labels: Any) -> None:
+        self.samples, self.labels = samples, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        return self.samples[row], self.labels[row]
+
+
+class Stream(torch.utils.data.IterableDataset[tuple[Any, int]]):
+    """A data set without a length."""
+
+    def __iter__(self) -> Any:
+        return iter(zip(torch.tensor(POINTS), LABELS, strict=True))
+
+
+def test_a_data_set_of_torch_brings_samples_and_labels() -> None:
+    for dataset in (Rows(torch.tensor(POINTS), LABELS), Rows(np.array(POINTS, dtype=np.float32), LABELS), Stream()):
+        assert measure(half_space(), dataset, bounds=(-1, 1))["margin"].values.tolist() == pytest.approx(KNOWN)
+    with pytest.raises(UsageError, match="x is a data set with labels of its own"):
+        measure(half_space(), Stream(), LABELS, bounds=(-1, 1))
+    with pytest.raises(ShapeError, match="give it a transform to tensors of one shape"):
+        measure(half_space(), Rows([torch.zeros(2), torch.zeros(3)], [0, 1]), bounds=(-1, 1))
+    with pytest.raises(ShapeError, match="no pairs of a sample and its label"):
+        measure(half_space(), torch.utils.data.TensorDataset(torch.tensor(POINTS)), bounds=(-1, 1))

@@ -1,6 +1,7 @@
 """Tests of the verb `probe` on the bundled digits, and on published checkpoints where they are available."""
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import json
@@ -11,16 +12,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from dimple import measure
-from dimple.data import load_images
+from dimple.data import Images, load_images
 from dimple.errors import ModelError, RunError, UsageError
 from dimple.experiment import ProbeConfig, probe, simulate
 from dimple.experiment.probing import build_probes
 from dimple.experiment.probing.measure_shards import ShardRunner
-from dimple.experiment.probing.models import normalize, train_digits
+from dimple.experiment.probing.models import normalize, prepare, train_digits
 from dimple.experiment.run import Run
-from dimple.networks import build_model
+from dimple.networks import build_model, unwrap
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
 from dimple.tensors import generator
@@ -407,7 +409,7 @@ def test_the_normalization_of_the_training_is_that_of_measure(
         config = ProbeConfig(**settings, mean=mean, std=std, probes=("margin",), samples=12)  # type: ignore[arg-type]
         run = probe(config, tmp_path / "out", device="cpu")
         wrong = dataclasses.replace(config, mean=(0.1, 0.2), std=(1.0, 1.0))
-        with pytest.raises(UsageError, match=f"2 numbers, and the images have {channels} channel"):
+        with pytest.raises(UsageError, match=f"2 numbers, and the data have {channels} channel"):
             probe(wrong, tmp_path / "wrong", device="cpu")
     assert f"--mean {','.join(map(str, mean))} --std {','.join(map(str, std))}" in config.command
     columns, _ = read_table(run.path / "measurements.parquet")
@@ -420,6 +422,43 @@ def test_the_normalization_of_the_training_is_that_of_measure(
 def test_a_normalization_is_given_once_and_as_a_pair() -> None:
     with pytest.raises(UsageError, match="--mean and --std belong together"):
         ProbeConfig(mean=(0.5,))
-    config = ProbeConfig(model="resnet20", data="digits", weights="none", mean=(0.5,), std=(0.5,))
+    config = ProbeConfig(model="nets.py:Net", data="digits", weights="none", mean=(0.5,), std=(0.5,))
     with pytest.raises(UsageError, match="has a normalization of its own"):
-        normalize(build_model("resnet20"), config, 3)
+        normalize(build_model("resnet20"), config, (3, 32, 32))
+
+
+def test_a_given_normalization_replaces_that_of_a_built_in_network() -> None:
+    network = build_model("resnet20").eval()
+    config = ProbeConfig(model="resnet20", weights="w.pt", data="npz:x", mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))
+    x = torch.rand(2, 3, 32, 32, generator=generator(0, "x"))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    expected = unwrap(network)((x - mean) / std)
+    torch.testing.assert_close(normalize(network, config, (3, 32, 32))(x), expected)
+
+
+@pytest.mark.parametrize("scores", ["probabilities", "log_probabilities"])
+@pytest.mark.parametrize("single", [False, True])
+def test_what_the_network_returns_does_not_change_the_margins(scores: str, single: bool, tmp_path: Path) -> None:
+    """A margin of a sigmoid or softmax of logits is that of the logits, and BGR of flipped weights that of RGB."""
+    stream = generator(4, "network")
+    logits = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 2)).eval()
+    with torch.no_grad():
+        logits[1].weight.copy_(torch.randn(2, 12, generator=stream))
+        logits[1].bias.copy_(-logits[1].weight.sum(1) / 2)
+    flipped = copy.deepcopy(logits)
+    flipped[1].weight.data = logits[1].weight.detach().reshape(2, 3, 4).flip(1).reshape(2, 12)
+
+    class Output(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            z = flipped(x)
+            values = torch.sigmoid(z[:, 1] - z[:, 0]) if single else z.softmax(1)
+            return values if scores == "probabilities" else values.log()
+
+    config = ProbeConfig(model="nets.py:Net", weights="none", data="npz:x", channels="bgr", scores=scores)  # type: ignore[arg-type]
+    x = torch.rand(20, 3, 2, 2, generator=stream)
+    y = logits(x).argmax(1)
+    pixels = Images(x, y, ("0", "1"), "memory", 1)
+    prepared = prepare(Output().eval(), config, pixels).eval()
+    expected = measure(logits, x, y, bounds=(0, 1))["margin"].values
+    found = measure(prepared, x, y, bounds=(0, 1))["margin"].values
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
