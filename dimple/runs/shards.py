@@ -247,7 +247,7 @@ class ShardFolder:
     def find_problems(self) -> dict[str, str]:
         """Return a problem for each file that is torn or changed, by its path in the run."""
         problems: dict[str, str] = {}
-        for file in sorted([*self.path.glob("*/*.shard"), *self.path.glob(PLAN_FILE)]):
+        for file in sorted([*self.path.glob("*/[!.]*.shard"), *self.path.glob(PLAN_FILE)]):
             try:
                 _unseal(file.read_bytes())
             except (OSError, ValueError) as error:
