@@ -67,6 +67,7 @@ def test_tasks_run_in_two_processes_and_a_lost_one_is_the_only_one(engine: Engin
     assert type(caught.value) is SceneError and caught.value.args == ("seed: is -1", "and more")
 
 
+@pytest.mark.slow
 def test_a_worker_killed_by_its_process_id_costs_nothing(engine: Engine, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

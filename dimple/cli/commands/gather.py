@@ -55,8 +55,8 @@ def gather(
 def status(out: FolderArgument, as_json: JsonOption = False) -> None:
     """Say how far a probe is, and how long it takes.
 
-    It prints the shards that are measured, missing or poison, and the time that is left by the passes a second. A shard
-    is one network at a range of samples. Poison is one that killed its process twice.
+    It prints the shards that are measured, missing or poison, and the time that is left by the passes a second. A
+    shard is one network at a range of samples. Poison is one that killed its process twice.
     """
     require_runs(out)
     from dimple import experiment
