@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from dimple.attacks.boundary_descent import STEP_COST, BoundaryDescent
 from dimple.attacks.cutting_planes import search_vertices
 from dimple.attacks.search import CHECK_PASSES, SearchProblem, SearchState, start_search
+from dimple.attacks.sparse import sparse_point
 from dimple.attacks.sphere_search import MAX_DIMENSION, SPHERE_SEARCH_PASSES, search_sphere
 from dimple.boundary.boundary import FORWARD_COST
 from dimple.tensors import generator
@@ -95,6 +96,8 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
         >>> closest_point(problem).points.abs().round(decimals=3)
         tensor([[0., 5.]])
     """
+    if problem.norm == "l0":
+        return sparse_point(problem, max_passes)
     n = problem.origin.shape[1]
     state = start_search(problem, max_passes, refinement_forwards=0)
     total = float(state.limit[0])

@@ -47,7 +47,7 @@ class SearchProblem:
         boundary: the boundary; its bounds limit the search.
         x: `(B, *shape)` samples that the classifier assigns to `y`.
         y: `(B,)` classes.
-        norm: `l1`, `l2` or `linf`, the norm of the distance to be minimized.
+        norm: `l0`, `l1`, `l2` or `linf`, the norm of the distance to be minimized.
         constraint: a subspace to stay in (l2 only). Such a search ignores the bounds of the boundary, because clamping
             would leave the subspace.
         targets: `(B,)` classes to reach, each other than the sample's own; None for any class but `y`.
@@ -381,7 +381,9 @@ class SearchState:
         # A search with passes to spare leaves some for the points that fail.
         reserve = len(CHECK_LENGTHENINGS) * FORWARD_COST
         limit = torch.where(self.remaining > 2 * reserve, self.limit - reserve, self.limit - CHECK_PASSES)
-        self.refine(limit, MAX_REFINEMENT_FORWARDS, 0.0)
+        # Along the ray the number of changed coordinates stays the same.
+        if self.problem.norm != "l0":
+            self.refine(limit, MAX_REFINEMENT_FORWARDS, 0.0)
         self.check()
         return self
 

@@ -19,7 +19,7 @@ from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, comp
 from dimple.errors import ShapeError
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
-from dimple.settings import Code, Natural, Passes, Positive, Repeats, settings
+from dimple.settings import Code, Natural, Passes, Positive, Repeats, SettingError, settings
 from dimple.tensors import broadcast_per_sample, flatten, unit_vectors
 
 # The search methods by the name in `Margin.method`.
@@ -59,7 +59,8 @@ class Margin(Probe):
     class.
 
     Args:
-        norm: the norm of the distance.
+        norm: the norm of the distance; `l0` counts the coordinates that change, each channel of a pixel as one, needs
+            bounds and the method `closest`, and has no angle.
         method: the search: `closest` descends along the boundary to the closest point; `deepfool` stops at the first
             crossing; `fab` crosses the boundary repeatedly and steps back towards the sample; `pgd` descends the logit
             margin within `radius` of the sample; `lbfgs` minimizes distance and loss sample by sample (l2 only; it
@@ -84,12 +85,16 @@ class Margin(Probe):
         tensor([2.])
     """
 
-    norm: Literal["l1", "l2", "linf"] = "l2"
+    norm: Literal["l0", "l1", "l2", "linf"] = "l2"
     method: Literal["bisection", "closest", "deepfool", "fab", "lbfgs", "pgd"] | Code = "closest"
     max_passes: Passes = 40.0
     restarts: Repeats | None = None
     radius: Positive | None = None
     adversarial_class: Literal["any", "each"] | Natural = "any"
+
+    def __post_init__(self) -> None:
+        if self.norm == "l0" and isinstance(self.method, str) and self.method != "closest":
+            raise SettingError("Margin", "method", f"is {self.method}, which does not search in l0; choose closest")
 
     @property
     def needs_gradient(self) -> bool:
@@ -211,7 +216,7 @@ class Margin(Probe):
         return [self.adversarial_class]
 
     def _units(self) -> dict[str, str]:
-        distance = f"{self.norm}, input units"
+        distance = f"{self.norm}, {'coordinates' if self.norm == 'l0' else 'input units'}"
         return {
             "margin": distance,
             "margin_found": "yes or no",

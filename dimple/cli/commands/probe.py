@@ -81,7 +81,7 @@ def probe(
         bool,
         typer.Option("--list", help="Print the probes, and measure nothing.", callback=_list_probes, is_eager=True),
     ] = False,
-    norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
+    norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l0, l1, l2 or linf.")] = "l2",
     bounds: Annotated[
         str,
         typer.Option(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.stats.aggregate import (
-    DISTANCE_UNIT,
+    DISTANCE_UNITS,
     FOUND_SUFFIX,
     NULL_SUFFIX,
     ROBUST_PREFIX,
@@ -113,7 +113,7 @@ def describe_distances(columns: Iterable[str], units: Mapping[str, str], bounds:
         'inputs within 0 to 1; distances in l2 and linf; outside this range too: margin_unbounded, in l2'
     """
     names = list(columns)
-    distances = [name for name in names if units.get(name, "").endswith(f", {DISTANCE_UNIT}")]
+    distances = [name for name in names if units.get(name, "").endswith(tuple(f", {unit}" for unit in DISTANCE_UNITS))]
     outside = [name for name in distances if name.startswith(UNBOUNDED_PREFIXES)]
     norms = {units[name].split(",")[0] for name in distances}
     text = "without bounds" if bounds is None else f"inputs within {bounds}"
