@@ -189,12 +189,12 @@ class SearchState:
         limit: `(B,)`, the passes that may be spent on the row.
         converged: `(B,)`, rows for which more passes would change little.
         has_scores: `(B,)`, false where the scores of the sample are nan.
-        multiple_minima: `(B,)`, true where a restart came at least a tenth nearer than the first search.
+        restart_ratio: `(B,)`, the distance over that of the first descent; nan where no other start was tried.
         decisions_only: true for a search without gradients.
     """
 
     FIELDS = (
-        "points", "distance", "unrefined_distance", "logit_margin", "slope", "converged", "multiple_minima",
+        "points", "distance", "unrefined_distance", "logit_margin", "slope", "converged", "restart_ratio",
     )  # fmt: skip
 
     def __init__(self, problem: SearchProblem, max_passes: float | Tensor) -> None:
@@ -211,7 +211,7 @@ class SearchState:
         self.limit = torch.zeros_like(self.distance) + max_passes
         self.converged = torch.zeros_like(self.distance, dtype=torch.bool)
         self.has_scores = torch.ones_like(self.converged)
-        self.multiple_minima = torch.zeros_like(self.converged)
+        self.restart_ratio = torch.full_like(self.distance, torch.nan)
         self.decisions_only = False
 
     @property

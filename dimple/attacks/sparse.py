@@ -40,8 +40,6 @@ FURTHER_DECAYS = (0.9, 0.999)
 KEPT_FRACTION = 0.5
 # The coordinates that one restoration tries one by one, at most.
 MAX_SINGLE_RESTORATIONS = 40
-# A sample has multiple minima if a further descent finds fewer coordinates than this fraction of those of the first.
-MULTIPLE_MINIMA_RATIO = 0.9
 ROUNDING = 1e-8
 STEP_COST = FORWARD_COST + BACKWARD_COST
 
@@ -87,7 +85,7 @@ def sparse_point(problem: SearchProblem, max_passes: float) -> SearchState:
             _descend(state, rows, start, width, steps, FURTHER_SIZES, FURTHER_DECAYS)
         _restore(state, rows)
         first_distance = first_distance if number else state.distance.clone()
-    state.multiple_minima = state.distance < MULTIPLE_MINIMA_RATIO * first_distance
+    state.restart_ratio = torch.where(first_distance > 0, state.distance / first_distance, torch.nan)
     return state.finish(max_passes)
 
 
