@@ -153,9 +153,9 @@ class Margin(Probe):
             "margin_status": found.status,
             "margin_multiple_minima": found.restart_ratio < MULTIPLE_MINIMA_RATIO,
         }
-        if self.method == "closest" and boundary.reference is not None and self.norm != "l0":
-            if takes_references(flatten(x).shape[1], self.max_passes - self._own_cost):
-                columns["gradient_masking_ratio"] = found.restart_ratio
+        has_references = self.method == "closest" and boundary.reference is not None and self.norm != "l0"
+        if has_references and takes_references(flatten(x).shape[1], self.max_passes - self._own_cost):
+            columns["gradient_masking_ratio"] = found.restart_ratio
         details["boundary_point"] = points
         is_found = broadcast_per_sample(found.found, x)
         details["boundary_normal"] = torch.where(is_found, described["boundary_normal"], 0.0)
