@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,13 @@ def add_ratios(rows: dict[str, Row], known: dict[str, Tensor]) -> None:
         row["ratio"] = summarize_distances(ratios)["median"]
 
 
-def format_table(rows: dict[str, Row]) -> str:
+def format_table(rows: dict[str, Row], pass_limits: Sequence[int] = PASS_LIMITS) -> str:
     """Return a table with the best methods of dimple and of the other libraries within each number of passes."""
     lines = []
     for case, kind in dict.fromkeys((row["case"], row["norm"]) for row in rows.values()):
         here = [row for row in rows.values() if (row["case"], row["norm"]) == (case, kind)]
         lines.append(f"\n{case}, {kind}: dimple / best peer within the number of passes")
-        for max_passes in PASS_LIMITS:
+        for max_passes in pass_limits:
             allowed = [row for row in here if row["passes"] <= max_passes + PASSES_TOLERANCE]
             own = [row for row in allowed if row["library"] == "dimple" and row["method"].startswith(SEARCH_PREFIX)]
             peers = [row for row in allowed if row["library"] != "dimple"]

@@ -45,7 +45,7 @@ from dimple.tensors import Box, generator, norm
 
 Row = dict[str, Any]
 Case = tuple[str, str, str | None, str]
-NORMS = ("l2", "linf")
+NORMS = ("l2", "linf", "l0")
 PASS_LIMITS = (5, 10, 15, 25, 40, 100)
 QUICK_PASS_LIMITS = (5, 15, 40)
 # L-BFGS works image by image, so it is measured on this number of images.
@@ -107,6 +107,8 @@ def dimple_methods(
         yield f"closest({max_passes})", attack("closest", max_passes)
         if max_passes > FIRST_DESCENT_PASSES + REFERENCE_PASSES:
             yield f"closest({max_passes}, reference)", attack("closest", max_passes, reference)
+    if kind == "l0":
+        return
     yield "deepfool", attack("deepfool", 100)
     for max_passes in pass_limits[1:]:
         yield f"fab({max_passes})", attack("fab", max_passes)
@@ -168,6 +170,8 @@ def measure_methods(case: Case, options: argparse.Namespace, known: dict[str, Te
 
 def first_radius(network: nn.Module, x: Tensor, y: Tensor, kind: str) -> float:
     """Return the median linearized distance of the images, the first radius of searches that adapt a radius."""
+    if kind == "l0":
+        return 1.0
     margin, gradient = Boundary(network).logit_margin_and_gradient(x, y)
     return float((margin / dual_norm(gradient.flatten(1), kind)).median())
 
@@ -232,7 +236,7 @@ def main() -> None:
         names = ", ".join(case[0] for case in select_cases(options))
         parser.error(f"--only {' --only '.join(options.only)}: no method on {names} has these words in its name")
     fronts.add_ratios(rows, known)
-    print(fronts.format_table(rows))
+    print(fronts.format_table(rows, options.passes or fronts.PASS_LIMITS))
     if options.json is not None:
         options.json.write_text(json.dumps(list(rows.values()), indent=1) + "\n", encoding="utf-8")
         np.savez(options.json.with_suffix(".npz"), **{name: distances.numpy() for name, distances in known.items()})

@@ -53,6 +53,8 @@ def install_stand_ins(names: tuple[str, ...]) -> None:
 
 def foolbox_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> Iterator[Method]:
     """Yield DeepFool with two and three candidates, DDN in l2, FMN in l-infinity (its FMN in l2 does not project)."""
+    if kind == "l0":
+        return
     import foolbox
 
     def attack(search: Any) -> Attack:
@@ -71,7 +73,10 @@ def foolbox_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> It
 
 
 def adv_lib_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> Iterator[Method]:
-    """Yield FMN, DDN, ALMA, PDPGD, trust region, DeepFool, and FAB over all, one or three of the other classes."""
+    """Yield FMN, DDN, ALMA, PDPGD, trust region, DeepFool, and FAB over all, one or three of the other classes.
+
+    In l0 they are sigma-zero and FMN.
+    """
     install_stand_ins(("visdom", "torchvision", "distutils", "tqdm"))
     from adv_lib import attacks
 
@@ -81,6 +86,11 @@ def adv_lib_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> It
     def attack(search: Callable[..., Tensor], **settings: Any) -> Attack:
         return lambda m, x, y: search(m, x, y, **settings)
 
+    if kind == "l0":
+        for steps in pass_limits:
+            yield f"sigma_zero({steps})", attack(attacks.sigma_zero, num_steps=steps)
+            yield f"fmn({steps})", attack(attacks.fmn, norm=0, steps=steps)
+        return
     for steps in pass_limits:
         yield f"fmn({steps})", attack(attacks.fmn, norm=order, steps=steps)
         if kind == "l2":
@@ -104,6 +114,8 @@ def adv_lib_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> It
 
 def torchattacks_methods(kind: str, pass_limits: tuple[int, ...], _scale: float) -> Iterator[Method]:
     """Yield FAB without a limit of the distance, and DeepFool, which this library has in l2 only."""
+    if kind == "l0":
+        return
     install_stand_ins(("torchvision", "tqdm"))
     import torchattacks
 

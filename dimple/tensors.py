@@ -162,7 +162,7 @@ def broadcast_per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 
 def norm(x: Tensor, kind: str = "l2") -> Tensor:
-    """Return the `l1`, `l2` or `linf` norm of each sample, `(B,)`.
+    """Return the `l0`, `l1`, `l2` or `linf` norm of each sample, `(B,)`; `l0` counts the values other than zero.
 
     Example:
         >>> norm(torch.tensor([[3.0, -4.0]]), "l2"), norm(torch.tensor([[3.0, -4.0]]), "linf")
@@ -172,13 +172,13 @@ def norm(x: Tensor, kind: str = "l2") -> Tensor:
 
 
 def vector_norm(vectors: Tensor, kind: str = "l2", keepdim: bool = False) -> Tensor:
-    """Return the `l1`, `l2` or `linf` norm over the last axis, also where the squares are beyond the precision.
+    """Return the `l0`, `l1`, `l2` or `linf` norm over the last axis, also where the squares are beyond the precision.
 
     Example:
         >>> vector_norm(torch.tensor([3e30, -4e30]))
         tensor(5.0000e+30)
     """
-    order = {"l1": 1.0, "l2": 2.0, "linf": torch.inf}[kind]
+    order = {"l0": 0.0, "l1": 1.0, "l2": 2.0, "linf": torch.inf}[kind]
     lengths: Tensor = torch.linalg.vector_norm(vectors, ord=order, dim=-1, keepdim=keepdim)
     if kind == "l2":
         limits = torch.finfo(lengths.dtype)

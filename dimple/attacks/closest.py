@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from dimple.attacks.boundary_descent import STEP_COST, BoundaryDescent
 from dimple.attacks.cutting_planes import search_vertices
 from dimple.attacks.search import CHECK_PASSES, SearchProblem, SearchState, start_search
+from dimple.attacks.sparse import sparse_point
 from dimple.attacks.sphere_search import MAX_DIMENSION, SPHERE_SEARCH_PASSES, search_sphere
 from dimple.boundary.boundary import FORWARD_COST
 from dimple.tensors import generator
@@ -38,8 +39,6 @@ MAX_VERTEX_STEPS = 12
 DESCENTS_BEFORE_SPHERE = 9
 # The maximum number of sphere searches of a sample; each further one needs a nearer point from the previous one.
 MAX_SPHERE_SEARCHES = 6
-# A sample has multiple minima if a restart finds a distance below this fraction of that of the first search.
-MULTIPLE_MINIMA_RATIO = 0.9
 # The number of candidate points that a restart evaluates, one forward each, to choose its start.
 CANDIDATES_PER_RESTART = 16
 # A restart has at most one candidate for this number of passes.
@@ -95,6 +94,8 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
         >>> closest_point(problem).points.abs().round(decimals=3)
         tensor([[0., 5.]])
     """
+    if problem.norm == "l0":
+        return sparse_point(problem, max_passes)
     n = problem.origin.shape[1]
     state = start_search(problem, max_passes, refinement_forwards=0)
     total = float(state.limit[0])
@@ -121,7 +122,8 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
         _search_from_references(state)
     if n <= MAX_RESTART_DIMENSION or restarts is not None:
         _search_further(state, share, restarts)
-    state.multiple_minima = state.distance < MULTIPLE_MINIMA_RATIO * first.distance
+    has_restarted = (state.passes > first.passes) & (first.distance > 0)
+    state.restart_ratio = torch.where(has_restarted, state.distance / first.distance, torch.nan)
     return state.finish(max_passes)
 
 

@@ -40,7 +40,7 @@ def from_foolbox(attack: Any) -> MinimumNormAttack:
         found: Tensor = attack(PyTorchModel(model, bounds=(0, 1), device=x.device), x, criterion(y), epsilons=None)[0]
         return found
 
-    norms: dict[Any, str] = {1: "l1", 2: "l2", float("inf"): "linf"}
+    norms: dict[Any, str] = {0: "l0", 1: "l1", 2: "l2", float("inf"): "linf"}
     return _as_search(find, type(attack).__name__, norms.get(getattr(attack.distance, "p", None)))
 
 
@@ -113,7 +113,7 @@ def _as_search(find: Attack, name: str, norm: str | None) -> MinimumNormAttack:
                 raise ModelError(f"{name} fails: {describe_cause(error)}") from error
         passes = (spent + _passes(boundary)) / len(problem.x)
         state = SearchState(problem, max(max_passes, passes + REFINEMENT_PASSES) - CHECK_PASSES)
-        state.query_samples(1)
+        state.start(state.query(problem.all_rows, state.origin))
         state.passes += passes
         points = problem.confine(problem.all_rows, flatten(low + span * found.detach()).to(state.origin))
         state.query(problem.all_rows, torch.where(torch.isfinite(points), points, state.origin))

@@ -42,13 +42,13 @@ def stationarity_angle(step: Tensor, gradient: Tensor, points: Tensor, norm: str
     arccos(-g . s / (|g|_dual |s|)), 0 at a stationary point. In l2 it is the angle between the step and the normal of
     the boundary; in the other norms it measures the duality gap. Coordinates at a bound through which the gradient
     would push them count neither in g nor in s. At a kink of the boundary the angle of the nearest point need not be 0.
-    A sample on the boundary has no step and the angle 0.
+    A sample on the boundary has no step and the angle 0. In l0, whose steps have no direction, it is nan.
 
     Args:
         step: `(B, *shape)`, from the samples to the points.
         gradient: `(B, *shape)`, of the logit margin at the points.
         points: `(B, *shape)`.
-        norm: `l1`, `l2` or `linf`, the norm of the step.
+        norm: `l0`, `l1`, `l2` or `linf`, the norm of the step.
         bounds: the bounds of every coordinate, or None.
 
     Example:
@@ -58,6 +58,8 @@ def stationarity_angle(step: Tensor, gradient: Tensor, points: Tensor, norm: str
     """
     s = flatten(step)
     g = flatten(gradient)
+    if norm == "l0":
+        return torch.where(s.any(1), torch.nan, 0.0).to(s)
     if bounds is not None:
         is_active = active_bounds(s, g, flatten(points), bounds)
         s = s.masked_fill(is_active, 0.0)

@@ -47,7 +47,7 @@ class SearchProblem:
         boundary: the boundary; its bounds limit the search.
         x: `(B, *shape)` samples that the classifier assigns to `y`.
         y: `(B,)` classes.
-        norm: `l1`, `l2` or `linf`, the norm of the distance to be minimized.
+        norm: `l0`, `l1`, `l2` or `linf`, the norm of the distance to be minimized.
         constraint: a subspace to stay in (l2 only). Such a search ignores the bounds of the boundary, because clamping
             would leave the subspace.
         targets: `(B,)` classes to reach, each other than the sample's own; None for any class but `y`.
@@ -192,12 +192,12 @@ class SearchState:
         limit: `(B,)`, the passes that may be spent on the row.
         converged: `(B,)`, rows for which more passes would change little.
         has_scores: `(B,)`, false where the scores of the sample are nan.
-        multiple_minima: `(B,)`, true where a restart came at least a tenth nearer than the first search.
+        restart_ratio: `(B,)`, the distance over that of the first descent; nan where no other start was tried.
         decisions_only: true for a search without gradients.
     """
 
     FIELDS = (
-        "points", "distance", "unrefined_distance", "logit_margin", "slope", "converged", "multiple_minima",
+        "points", "distance", "unrefined_distance", "logit_margin", "slope", "converged", "restart_ratio",
     )  # fmt: skip
 
     def __init__(self, problem: SearchProblem, max_passes: float | Tensor) -> None:
@@ -214,7 +214,7 @@ class SearchState:
         self.limit = torch.zeros_like(self.distance) + max_passes
         self.converged = torch.zeros_like(self.distance, dtype=torch.bool)
         self.has_scores = torch.ones_like(self.converged)
-        self.multiple_minima = torch.zeros_like(self.converged)
+        self.restart_ratio = torch.full_like(self.distance, torch.nan)
         self.decisions_only = False
 
     @property
@@ -387,7 +387,9 @@ class SearchState:
         # A search with passes to spare leaves some for the points that fail.
         reserve = len(CHECK_LENGTHENINGS) * FORWARD_COST
         limit = torch.where(self.remaining > 2 * reserve, self.limit - reserve, self.limit - CHECK_PASSES)
-        self.refine(limit, MAX_REFINEMENT_FORWARDS, 0.0)
+        # Along the ray the number of changed coordinates stays the same.
+        if self.problem.norm != "l0":
+            self.refine(limit, MAX_REFINEMENT_FORWARDS, 0.0)
         self.check()
         return self
 

@@ -53,6 +53,14 @@ MARGIN_COLUMNS: dict[str, ColumnMeaning] = {
         "gradients.",
         "the search of this package",
     ),
+    "gradient_masking_ratio": ColumnMeaning(
+        "margin / margin by the gradient from the sample", "margin / margin of the first descent",
+        "The margin over what a descent from the sample alone finds, where training samples of other classes gave "
+        "further starts.",
+        "1 where the gradient from the sample leads to the nearest point. A median whose interval lies below 0.95 is "
+        "gradient masking: nearer points lie where the gradient does not lead.",
+        "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security",
+    ),
     "adversarial_class": ColumnMeaning(
         "class across the boundary", "class", "The class on the other side of the nearest point.",
         "The class that the shortest perturbation leads to.", DEFINITION, is_exact=True,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dimple.attacks.bisection import bisection
-from dimple.attacks.closest import closest_point
+from dimple.attacks.closest import closest_point, takes_references
 from dimple.attacks.deepfool import deepfool
 from dimple.attacks.fab import fab
 from dimple.attacks.lbfgs import lbfgs
@@ -19,7 +19,7 @@ from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, comp
 from dimple.errors import ShapeError
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
-from dimple.settings import Code, Natural, Passes, Positive, Repeats, settings
+from dimple.settings import Code, Natural, Passes, Positive, Repeats, SettingError, settings
 from dimple.tensors import broadcast_per_sample, flatten, unit_vectors
 
 # The search methods by the name in `Margin.method`.
@@ -33,6 +33,8 @@ METHODS: dict[str, MinimumNormAttack] = {
 }
 
 
+# A sample has multiple minima if a restart finds a distance below this fraction of that of the first search.
+MULTIPLE_MINIMA_RATIO = 0.9
 # The passes of a sample besides its search: its prediction, and the gradient at its boundary point.
 PROBE_COST = 2 * FORWARD_COST + BACKWARD_COST
 
@@ -53,13 +55,16 @@ class Margin(Probe):
     bounds leave free; 0 at a closest point where the boundary is smooth, see
     `dimple.attacks.projections.stationarity_angle`), `margin_passes` (all that were spent on the sample),
     `margin_status`, `margin_multiple_minima` (another search of the same sample found a point more than a tenth closer:
-    the gradient at the sample does not lead to the closest point, or the distance has several local minima).
+    the gradient at the sample does not lead to the closest point, or the distance has several local minima); with
+    reference samples and passes for them also `gradient_masking_ratio`, the margin over what the descent from the
+    sample alone has found: where its median is clearly below one, the gradients mask nearer points of other classes.
     Details: `boundary_point` and `boundary_normal` (unit, towards the side of the sample; 0 where not found), both
     `(B, *shape)`; with `adversarial_class: each` also `margin_by_class` `(B, K)`, unsigned, `inf` for the predicted
     class.
 
     Args:
-        norm: the norm of the distance.
+        norm: the norm of the distance; `l0` counts the coordinates that change, each channel of a pixel as one, needs
+            bounds and the method `closest`, and has no angle.
         method: the search: `closest` descends along the boundary to the closest point; `deepfool` stops at the first
             crossing; `fab` crosses the boundary repeatedly and steps back towards the sample; `pgd` descends the logit
             margin within `radius` of the sample; `lbfgs` minimizes distance and loss sample by sample (l2 only; it
@@ -84,12 +89,16 @@ class Margin(Probe):
         tensor([2.])
     """
 
-    norm: Literal["l1", "l2", "linf"] = "l2"
+    norm: Literal["l0", "l1", "l2", "linf"] = "l2"
     method: Literal["bisection", "closest", "deepfool", "fab", "lbfgs", "pgd"] | Code = "closest"
     max_passes: Passes = 40.0
     restarts: Repeats | None = None
     radius: Positive | None = None
     adversarial_class: Literal["any", "each"] | Natural = "any"
+
+    def __post_init__(self) -> None:
+        if self.norm == "l0" and isinstance(self.method, str) and self.method != "closest":
+            raise SettingError("Margin", "method", f"is {self.method}, which does not search in l0; choose closest")
 
     @property
     def needs_gradient(self) -> bool:
@@ -142,12 +151,15 @@ class Margin(Probe):
             "stationarity_angle": described["stationarity_angle"].where(found.found, torch.inf),
             "margin_passes": found.passes + self._own_cost,
             "margin_status": found.status,
-            "margin_multiple_minima": found.multiple_minima,
+            "margin_multiple_minima": found.restart_ratio < MULTIPLE_MINIMA_RATIO,
         }
+        has_references = self.method == "closest" and boundary.reference is not None and self.norm != "l0"
+        if has_references and takes_references(flatten(x).shape[1], self.max_passes - self._own_cost):
+            columns["gradient_masking_ratio"] = found.restart_ratio
         details["boundary_point"] = points
         is_found = broadcast_per_sample(found.found, x)
         details["boundary_normal"] = torch.where(is_found, described["boundary_normal"], 0.0)
-        return ProbeResult(columns, self._units(), details)
+        return ProbeResult(columns, {name: self._units()[name] for name in columns}, details)
 
     def describe_points(
         self, boundary: Boundary, x: Tensor, predicted: Tensor, points: Tensor, target: Tensor | None = None
@@ -217,7 +229,7 @@ class Margin(Probe):
         return [self.adversarial_class]
 
     def _units(self) -> dict[str, str]:
-        distance = f"{self.norm}, input units"
+        distance = f"{self.norm}, {'coordinates' if self.norm == 'l0' else 'input units'}"
         return {
             "margin": distance,
             "margin_found": "yes or no",
@@ -227,4 +239,5 @@ class Margin(Probe):
             "margin_passes": "passes",
             "margin_status": "0 converged, 1 max_passes reached, 2 no crossing, 3 no scores, 4 decisions only",
             "margin_multiple_minima": "yes or no",
+            "gradient_masking_ratio": "margin / margin of the first descent",
         }

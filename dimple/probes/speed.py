@@ -22,7 +22,7 @@ from dimple.probes.weight_directions import (
     require_eval,
 )
 from dimple.protocols import Classifier
-from dimple.settings import Natural, Positive, Seed, settings
+from dimple.settings import Natural, Positive, Seed, SettingError, settings
 from dimple.stats.null_bands import prediction_interval
 from dimple.tensors import broadcast_per_sample, chunks, require_samples
 
@@ -68,6 +68,10 @@ class Speed:
     beta: Positive | None = None
     null_draws: Natural = 39
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.search.norm == "l0":
+            raise SettingError("Speed", "search", "has the norm l0, whose margins jump; choose l1, l2 or linf")
 
     def __call__(
         self, boundary: Boundary, x: Tensor, y: Tensor, direction: WeightDirection, *, chunk_size: int = 256

@@ -30,6 +30,8 @@ FOUND_SUFFIX = "_found"
 VERDICT_SUFFIX = "_verdict"
 # End of the unit of every distance.
 DISTANCE_UNIT = "input units"
+# The ends of the units of distances; a distance in l0 is a number of coordinates.
+DISTANCE_UNITS = (DISTANCE_UNIT, "coordinates")
 FRACTION_UNIT = "fraction"
 FRACTION_LIMITS = (0.0, 1.0)
 # The names of columns that are true where a sample is robust begin with this.
@@ -221,7 +223,7 @@ def statistic(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str,
         row |= {column: summarize("", columns[column])[""] for column in names if column in columns}
     if name + ANALYTIC_SUFFIX in columns:
         row[name + ANALYTIC_SUFFIX] = summarize("", columns[name + ANALYTIC_SUFFIX])[""]
-    if unit.endswith(DISTANCE_UNIT) and name + FOUND_SUFFIX not in columns:
+    if unit.endswith(DISTANCE_UNITS) and name + FOUND_SUFFIX not in columns:
         row[name + FOUND_SUFFIX] = float(np.isfinite(columns[name]).mean())
         if name + DRAWS_SUFFIX in columns:
             row[name + FOUND_SUFFIX + NULL_SUFFIX] = float(np.isfinite(columns[name + DRAWS_SUFFIX]).mean())

@@ -47,9 +47,19 @@ def test_a_boundary_that_the_gradient_hides_is_found_from_a_reference_sample(kin
     helped = search(Boundary(misleading, reference=reference), x, 100.0, kind)
     assert alone.distance.tolist() == pytest.approx([3.0] * 4, rel=1e-4)
     assert helped.distance.tolist() == pytest.approx([0.9 + 5 / 30] * 4, rel=1e-4)
-    assert bool(helped.multiple_minima.all()) and not bool(alone.multiple_minima.any())
+    assert bool((helped.restart_ratio < 0.9).all() & alone.restart_ratio.isnan().all())
     # With a target only its own reference samples serve.
     assert search(Boundary(misleading, reference=reference), x, 100.0, kind, 2).distance[0] == pytest.approx(3.0, 1e-4)
+
+
+def test_the_summary_says_whether_gradients_mask_nearer_points() -> None:
+    x = torch.zeros(12, DIM)
+    reference = 2 * torch.eye(DIM)[:2]
+    masked = measure(misleading, x, probes=[Margin(max_passes=100.0)], bounds=None, reference=reference)
+    assert "gradient masking: searches from samples of other classes" in str(masked)
+    assert float(masked.statistics["gradient_masking_ratio_high"]) < 0.95
+    plain = measure(lambda z: misleading(z)[:, 1:], x, probes=[Margin(max_passes=100.0)], bounds=None, reference=-x[:1])
+    assert "gradient masking: " not in str(plain)
 
 
 def test_more_passes_never_find_a_farther_point_and_stay_within_the_limit() -> None:

@@ -44,7 +44,7 @@ PROBE = ("probe", "--model", "resnet20")
         (["simulate", "sphere_in_4d"], 3, "did you mean 'sphere_in_3d'?"),
         (["simulate", "sphere_in_3d", "--set", "training.stepz=3"], 3, "unknown key training.stepz; did you mean"),
         (["train", "sphere_in_3d", "--device", "gpu"], 7, "device 'gpu' is unknown; choose auto, cpu"),
-        (["probe", "--norm", "l3"], 2, "--norm is 'l3'; it must be 'l1', 'l2' or 'linf'"),
+        (["probe", "--norm", "l3"], 2, "--norm is 'l3'; it must be 'l0', 'l1', 'l2' or 'linf'"),
         (["probe", "--probe", "margn"], 2, "--probe is margn; did you mean 'margin'? (choose from"),
         (["probe", "--data", "digts"], 2, "data 'digts' names no data set; did you mean 'digits'?"),
         (["probe", "--model", "resnet21"], 2, "(choose cifar_convnet, digits_convnet"),

@@ -102,7 +102,7 @@ def probe(
         bool,
         typer.Option("--list", help="Print the probes, and measure nothing.", callback=_list_probes, is_eager=True),
     ] = False,
-    norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l1, l2 or linf.")] = "l2",
+    norm: Annotated[str, typer.Option(metavar="NAME", help="Norm of the margin: l0, l1, l2 or linf.")] = "l2",
     method: Annotated[
         str,
         typer.Option(
@@ -382,8 +382,9 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
 
 def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return sentences about the samples with their styles: how they were chosen, and an accuracy near chance."""
-    from dimple.experiment.probing.tables import accuracy_warning
+    from dimple.experiment.probing.tables import accuracy_warning, masking_statement
 
     chosen = [(f"samples: {text}", "") for name, text in run.info["facts"] if name == "samples"]
     warnings = [accuracy_warning(row) for row in rows if "accuracy" in row]
+    chosen += [(statement, "") for statement in map(masking_statement, rows) if statement]
     return chosen + [(f"warning: {warning}", "bold") for warning in warnings if warning]

@@ -40,6 +40,8 @@ UNTRAINED = "none"
 QUICK: dict[str, Any] = {"samples": 10, "null_draws": 5, "max_passes": 15.0}
 # The objectives along whose gradients the speed is measured.
 ALONG = ("clean", "adversarial", "trades", "boundary_aware")
+# What has no meaning where distances are numbers of coordinates.
+NO_L0_PROBES = ("certified", "curvature", "exact", "robust", SPEED)
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 PROBE_KINDS = (*SAMPLE_PROBES, SUBSPACE, *NETWORK_PROBES)
 # Settings that a run replaces, so that they cannot be given with it.
@@ -119,7 +121,7 @@ class ProbeConfig:
     split: Literal["test", "train", "both"] = "test"
     probes: tuple[str, ...] = ("margin", "onoff")
     bounds: Literal["data", "none"] | tuple[Finite, Finite] = "data"
-    norm: Literal["l1", "l2", "linf"] = "l2"
+    norm: Literal["l0", "l1", "l2", "linf"] = "l2"
     method: str = "closest"
     max_passes: Passes | None = None
     nodes: Count | None = None
@@ -191,11 +193,14 @@ class ProbeConfig:
         """Yield what the objectives lack: the probe or the radius that they need."""
         if self.along and (SPEED not in self.probes or self.eps is None or len(self.eps) != 1):
             yield "--along belongs to --probe speed and needs --eps, the training radius, such as --eps 0.1"
-        if self.along and self.norm == "l1":
-            yield "--norm is l1, and the objectives of --along have l2 and linf; choose one of these"
+        if self.along and self.norm not in ("l2", "linf"):
+            yield f"--norm is {self.norm}, and the objectives of --along have l2 and linf; choose one of these"
 
     def _norm_problems(self) -> Iterator[str]:
         """Yield where the method or a probe does not support the norm."""
+        if self.norm == "l0":
+            yield from self._l0_problems()
+            return
         if self.method == "lbfgs" and self.norm != "l2":
             yield f"--norm is {self.norm}, and --method lbfgs minimizes l2; choose --norm l2 or --method fab"
         if "exact" in self.probes and self.norm == "l1":
@@ -206,6 +211,16 @@ class ProbeConfig:
             yield "--norm is l1, and --probe robust attacks in l2 and linf; choose one of these"
         if self.eps is not None and "robust" not in self.probes and not self.along:
             yield "--eps gives the radii of --probe robust, or that of --along; add one, or leave out --eps"
+
+    def _l0_problems(self) -> Iterator[str]:
+        """Yield what cannot be measured where distances are numbers of coordinates."""
+        if self.method != "closest":
+            yield f"--norm is l0, and --method {self.method} searches in other norms; leave out --method"
+        if self.bounds == "none":
+            yield "--norm is l0, and without bounds one coordinate moves as far as it likes; leave out --bounds"
+        for kind in self.probes:
+            if kind in NO_L0_PROBES:
+                yield f"--norm is l0, and --probe {kind} needs a distance that varies smoothly; choose --norm l1 or l2"
 
     @property
     def command(self) -> str:

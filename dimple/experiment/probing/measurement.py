@@ -16,7 +16,13 @@ from torch import Tensor
 
 from dimple.columns import describe_column
 from dimple.errors import RunError, UsageError
-from dimple.experiment.probing.tables import SUMMARY_UNITS, accuracy_warning, describe_distances, summarize_steps
+from dimple.experiment.probing.tables import (
+    SUMMARY_UNITS,
+    accuracy_warning,
+    describe_distances,
+    masking_statement,
+    summarize_steps,
+)
 from dimple.experiment.run import Run
 from dimple.probes import Cost
 from dimple.runs.atomic_io import write_bytes
@@ -279,6 +285,8 @@ class Measurement:
             notes.append(note)
         if "accuracy" in self.statistics and (warning := accuracy_warning(self.statistics)):
             notes.append(warning)
+        if statement := masking_statement(self.statistics):
+            notes.append(statement)
         return notes
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.stats.aggregate import (
-    DISTANCE_UNIT,
+    DISTANCE_UNITS,
     FOUND_SUFFIX,
     NULL_SUFFIX,
     ROBUST_PREFIX,
@@ -38,6 +38,8 @@ QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 UNBOUNDED_PREFIXES = ("margin_unbounded", "margin_on", "margin_off", "margin_pca", "margin_dct")
 # A ratio that changes by more with four times as many passes says more about the search than about the boundary.
 MAX_RATIO_CHANGE = 0.02
+# Gradients mask nearer points where the interval of the median ratio of margins lies below this.
+MASKING_RATIO = 0.95
 # Fewer samples say too little about the accuracy.
 MIN_JUDGED_SAMPLES = 10
 # An accuracy is near that of one class below this fraction of the way from it to 1.
@@ -113,7 +115,7 @@ def describe_distances(columns: Iterable[str], units: Mapping[str, str], bounds:
         'inputs within 0 to 1; distances in l2 and linf; outside this range too: margin_unbounded, in l2'
     """
     names = list(columns)
-    distances = [name for name in names if units.get(name, "").endswith(f", {DISTANCE_UNIT}")]
+    distances = [name for name in names if units.get(name, "").endswith(tuple(f", {unit}" for unit in DISTANCE_UNITS))]
     outside = [name for name in distances if name.startswith(UNBOUNDED_PREFIXES)]
     norms = {units[name].split(",")[0] for name in distances}
     text = "without bounds" if bounds is None else f"inputs within {bounds}"
@@ -166,6 +168,24 @@ def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dic
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     quantile_units = {name: "that of the row" for name in columns if name.startswith("q")}
     return columns, {"step": units["step"], "correct": "yes or no", "samples": "samples"} | quantile_units
+
+
+def masking_statement(row: Mapping[str, Any]) -> str:
+    """Return whether the gradients of a network mask nearer points; empty without searches from other samples.
+
+    Example:
+        >>> row = {f"gradient_masking_ratio{end}": v for end, v in (("", 0.85), ("_low", 0.8), ("_high", 0.9))}
+        >>> masking_statement(row)[:54]
+        'gradient masking: searches from samples of other class'
+    """
+    ratio, low, high = (row.get(f"gradient_masking_ratio{end}", math.nan) for end in ("", "_low", "_high"))
+    if math.isnan(ratio):
+        return ""
+    verdict = "gradient masking" if high < MASKING_RATIO else "no gradient masking found"
+    return (
+        f"{verdict}: searches from samples of other classes find margins that are {ratio:.2f} "
+        f"({low:.2f} to {high:.2f}) times those of the descent from the sample, in the median"
+    )
 
 
 def compute_ratio_change(table: Arrays, refined: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

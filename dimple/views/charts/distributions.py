@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import DISTANCE_UNIT, comparison_column, is_comparison_column
+from dimple.stats.aggregate import DISTANCE_UNITS, comparison_column, is_comparison_column
 from dimple.tensors import chunks
 from dimple.views.charts.charts_by_unit import MAX_CURVES_PER_CHART, title_of
 from dimple.views.charts.matplotlib_svg import (
@@ -54,7 +54,7 @@ def is_distance(column: str, columns: Columns, units: Mapping[str, str]) -> bool
     """Return whether a column is a distance to the boundary, without comparison columns and unrefined distances."""
     return (
         np.issubdtype(np.asarray(columns[column]).dtype, np.floating)
-        and units.get(column, "").endswith(DISTANCE_UNIT)
+        and units.get(column, "").endswith(DISTANCE_UNITS)
         and column != UNREFINED_MARGIN_COLUMN
         and not is_comparison_column(column, columns)
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import DISTANCE_UNIT
+from dimple.stats.aggregate import DISTANCE_UNITS
 from dimple.views.charts.matplotlib_svg import (
     FONT_SIZE,
     render_svg,
@@ -43,7 +43,7 @@ def quantile_fan_charts(quantiles: Mapping[str, Column]) -> list[dict[str, Any]]
     for statistic in dict.fromkeys(quantiles["statistic"].tolist()):
         rows = {name: values[quantiles["statistic"] == statistic] for name, values in quantiles.items()}
         unit = str(rows["unit"][0])
-        if unit.endswith(DISTANCE_UNIT) and statistic != UNREFINED_MARGIN_COLUMN:
+        if unit.endswith(DISTANCE_UNITS) and statistic != UNREFINED_MARGIN_COLUMN:
             charts.append({"title": f"{column_label(statistic)} [{unit}]", "panels": _quantile_fan_panels(rows)})
     return charts
 
