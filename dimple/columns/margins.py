@@ -57,8 +57,8 @@ MARGIN_COLUMNS: dict[str, ColumnMeaning] = {
         "margin / margin by the gradient from the sample", "margin / margin of the first descent",
         "The margin over what a descent from the sample alone finds, where training samples of other classes gave "
         "further starts.",
-        "1 where the gradient from the sample leads to the nearest point. A median whose interval lies below 0.95 is "
-        "gradient masking: nearer points lie where the gradient does not lead.",
+        "1 where the gradient from the sample leads to the nearest point. Where it is below 0.9 for clearly more than "
+        "5 % of the samples there is gradient masking: nearer points lie where the gradient does not lead.",
         "Athalye, Carlini, Wagner 2018, Obfuscated gradients give a false sense of security",
     ),
     "adversarial_class": ColumnMeaning(

@@ -13,9 +13,11 @@ from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.experiment import ProbeConfig, measure
 from dimple.experiment.probing.sources import Sources, load_sources
+from dimple.experiment.probing.tables import masking_statement
 from dimple.networks import MLP, load_model
 from dimple.probes import Margin
 from dimple.progress import silent_progress
+from dimple.stats.intervals import proportion_interval
 from dimple.tensors import generator
 
 DIM = 80
@@ -56,10 +58,21 @@ def test_the_summary_says_whether_gradients_mask_nearer_points() -> None:
     x = torch.zeros(12, DIM)
     reference = 2 * torch.eye(DIM)[:2]
     masked = measure(misleading, x, probes=[Margin(max_passes=100.0)], bounds=None, reference=reference)
-    assert "gradient masking: searches from samples of other classes" in str(masked)
-    assert float(masked.statistics["gradient_masking_ratio_high"]) < 0.95
+    assert "gradient masking: for 100% (74% to 100%) of the samples" in " ".join(str(masked).split())
     plain = measure(lambda z: misleading(z)[:, 1:], x, probes=[Margin(max_passes=100.0)], bounds=None, reference=-x[:1])
     assert "gradient masking: " not in str(plain)
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "verdict"),
+    [(0, 100, "no gradient masking found"), (12, 100, "gradient masking"), (0, 20, "not decided"), (4, 24, "not")],
+)
+def test_masking_is_judged_by_the_interval_of_the_fraction(count: int, of: int, verdict: str) -> None:
+    low, high = proportion_interval(count, of)
+    name = "margin_multiple_minima"
+    row = {"gradient_masking_ratio": 1.0, name: count / of, f"{name}_low": low, f"{name}_high": high}
+    assert masking_statement(row).startswith(verdict)
+    assert masking_statement({**row, "gradient_masking_ratio": float("nan")}) == ""
 
 
 def test_more_passes_never_find_a_farther_point_and_stay_within_the_limit() -> None:

@@ -38,8 +38,8 @@ QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 UNBOUNDED_PREFIXES = ("margin_unbounded", "margin_on", "margin_off", "margin_pca", "margin_dct")
 # A ratio that changes by more with four times as many passes says more about the search than about the boundary.
 MAX_RATIO_CHANGE = 0.02
-# Gradients mask nearer points where the interval of the median ratio of margins lies below this.
-MASKING_RATIO = 0.95
+# Gradients mask nearer points where the interval of the fraction of samples with one lies above this.
+MASKING_FRACTION = 0.05
 # Fewer samples say too little about the accuracy.
 MIN_JUDGED_SAMPLES = 10
 # An accuracy is near that of one class below this fraction of the way from it to 1.
@@ -174,17 +174,21 @@ def masking_statement(row: Mapping[str, Any]) -> str:
     """Return whether the gradients of a network mask nearer points; empty without searches from other samples.
 
     Example:
-        >>> row = {f"gradient_masking_ratio{end}": v for end, v in (("", 0.85), ("_low", 0.8), ("_high", 0.9))}
-        >>> masking_statement(row)[:54]
-        'gradient masking: searches from samples of other class'
+        >>> row = {"gradient_masking_ratio": 0.97, "margin_multiple_minima": 0.2}
+        >>> masking_statement(row | {"margin_multiple_minima_low": 0.12, "margin_multiple_minima_high": 0.3})[:42]
+        'gradient masking: for 20% (12% to 30%) of '
     """
-    ratio, low, high = (row.get(f"gradient_masking_ratio{end}", math.nan) for end in ("", "_low", "_high"))
-    if math.isnan(ratio):
+    name = "margin_multiple_minima"
+    fraction, low, high = (row.get(name + end, math.nan) for end in ("", "_low", "_high"))
+    if math.isnan(row.get("gradient_masking_ratio", math.nan)) or math.isnan(fraction):
         return ""
-    verdict = "gradient masking" if high < MASKING_RATIO else "no gradient masking found"
+    verdict = "not decided whether gradients mask nearer points, with so few samples"
+    if low > MASKING_FRACTION or high <= MASKING_FRACTION:
+        verdict = "gradient masking" if low > MASKING_FRACTION else "no gradient masking found"
     return (
-        f"{verdict}: searches from samples of other classes find margins that are {ratio:.2f} "
-        f"({low:.2f} to {high:.2f}) times those of the descent from the sample, in the median"
+        f"{verdict}: for {fraction:.0%} ({low:.0%} to {high:.0%}) of the samples a search from samples of other "
+        "classes finds a point more than a tenth nearer than the descent from the sample; more than "
+        f"{MASKING_FRACTION:.0%} are masking"
     )
 
 
