@@ -20,7 +20,7 @@ from dimple.attacks.search import CHECK_PASSES, SearchProblem, SearchState, star
 from dimple.attacks.sparse import sparse_point
 from dimple.attacks.sphere_search import MAX_DIMENSION, SPHERE_SEARCH_PASSES, search_sphere
 from dimple.boundary.boundary import FORWARD_COST
-from dimple.tensors import generator
+from dimple.tensors import generator, norm
 
 # Below these numbers of passes a search linearizes one and two classes at its start, above them three.
 ONE_CLASS_PASSES = 6.0
@@ -59,18 +59,21 @@ WIDE_POWERS = ((-1, 2), (-2, 5), (-10, 20))
 # The passes of the first descent of a search that has references: what a probe of 40 passes leaves to its search.
 FIRST_DESCENT_PASSES = 38.6 - CHECK_PASSES
 # Reference samples of other classes from which a sample is searched, at most.
-MAX_REFERENCES = 64
-# The forwards that find the crossing on the way to a reference sample, and the passes of the descent from there.
+MAX_REFERENCES = 128
+# The forwards that find the crossing on the way to a reference sample.
 CROSSING_FORWARDS = 5
+# Reference samples of a round, of which the crossings are found, and the descents from the nearest of these.
+REFERENCES_PER_ROUND = 8
+DESCENTS_PER_ROUND = 4
+# The passes of each of these descents, and of the one from the nearest point of all after them.
 REFERENCE_PASSES = 20.0
-REFERENCE_COST = CROSSING_FORWARDS * FORWARD_COST + REFERENCE_PASSES
-# After this number of reference samples a descent from the nearest point follows.
-REFERENCES_PER_DESCENT = 4
+CROSSINGS_COST = REFERENCES_PER_ROUND * CROSSING_FORWARDS * FORWARD_COST
 
 
 def takes_references(n: int, max_passes: float) -> bool:
     """Return whether a search in n dimensions has passes for reference samples after its first descent."""
-    return n > MAX_RESTART_DIMENSION and max_passes >= FIRST_DESCENT_PASSES + CHECK_PASSES + REFERENCE_COST
+    cost = FIRST_DESCENT_PASSES + CHECK_PASSES + CROSSINGS_COST + REFERENCE_PASSES
+    return n > MAX_RESTART_DIMENSION and max_passes >= cost
 
 
 def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: int | None = None) -> SearchState:
@@ -153,34 +156,43 @@ def _search_widely(state: SearchState) -> None:
 
 
 def _search_from_references(state: SearchState) -> None:
-    """Descend from the crossings on the way to reference samples of other classes, the nearest samples first.
+    """Descend from crossings on the way to reference samples of other classes, the nearest samples first.
 
-    Every few samples a descent from the nearest point of all follows. No descent is cut short: a search with more
-    passes repeats one with fewer, and goes on, so that it is never farther.
+    A round finds the crossings of some samples, descends from the nearest of these, and then from the nearest point of
+    all. No descent is cut short: a search with more passes repeats one with fewer, and goes on, so that it is never
+    farther.
     """
-    if len(state.affordable(state.problem.all_rows, REFERENCE_COST)) == 0:
+    if len(state.affordable(state.problem.all_rows, CROSSINGS_COST + REFERENCE_PASSES)) == 0:
         return
-    offsets = state.problem.reference_offsets(MAX_REFERENCES)
-    polished = state.distance.clone()
-    for number, offset in enumerate(offsets.unbind(1)):
-        rows = state.affordable(torch.nonzero(state.is_open & offset.any(1)).squeeze(1), REFERENCE_COST)
+    for offsets in state.problem.reference_offsets(MAX_REFERENCES, REFERENCES_PER_ROUND):
+        rows = state.affordable(torch.nonzero(state.is_open & offsets.any(2).any(1)).squeeze(1), CROSSINGS_COST)
         if len(rows) == 0:
             return
-        near = torch.zeros_like(state.distance[rows])
-        far = torch.ones_like(near)
-        for _ in range(CROSSING_FORWARDS):
-            middle = (near + far) / 2
-            is_far = state.query(rows, state.origin[rows] + middle[:, None] * offset[rows]) <= 0
-            near, far = torch.where(is_far, near, middle), torch.where(is_far, middle, far)
-        crossing = (far[:, None] * offset[rows])[:, None]
-        limit = torch.full_like(near, REFERENCE_PASSES)
-        _descend_from_candidates(state, rows, crossing, limit, is_first=True, is_free=True)
-        if number % REFERENCES_PER_DESCENT == REFERENCES_PER_DESCENT - 1:
-            rows = torch.nonzero(state.distance < polished).squeeze(1)
-            rows = state.affordable(rows, REFERENCE_PASSES)
-            limit = torch.full_like(state.distance[rows], REFERENCE_PASSES)
-            _descend_from_candidates(state, rows, (state.points - state.origin)[rows, None], limit)
-            polished = state.distance.clone()
+        polished = state.distance.clone()
+        crossings = torch.stack([_find_crossing(state, rows, offset) for offset in offsets[rows].unbind(1)], 1)
+        length = norm(crossings.flatten(0, 1), state.problem.norm).reshape(crossings.shape[:2])
+        # Rows with fewer reference samples have none in some places.
+        order = length.masked_fill(~crossings.any(2), torch.inf).argsort(1)
+        for place in order.unbind(1)[:DESCENTS_PER_ROUND]:
+            crossing = crossings[torch.arange(len(rows), device=rows.device), place]
+            can_pay = torch.isin(rows, state.affordable(rows, REFERENCE_PASSES))
+            goes = can_pay & state.is_open[rows] & crossing.any(1)
+            limit = torch.full_like(length[goes, 0], REFERENCE_PASSES)
+            _descend_from_candidates(state, rows[goes], crossing[goes, None], limit, is_first=True, is_free=True)
+        rows = state.affordable(torch.nonzero(state.distance < polished).squeeze(1), REFERENCE_PASSES)
+        limit = torch.full_like(state.distance[rows], REFERENCE_PASSES)
+        _descend_from_candidates(state, rows, (state.points - state.origin)[rows, None], limit)
+
+
+def _find_crossing(state: SearchState, rows: Tensor, offset: Tensor) -> Tensor:
+    """Return the displacements `(R, n)` to points just beyond the boundary on the way along offsets `(R, n)`."""
+    near = torch.zeros_like(state.distance[rows])
+    far = torch.ones_like(near)
+    for _ in range(CROSSING_FORWARDS):
+        middle = (near + far) / 2
+        is_far = state.query(rows, state.origin[rows] + middle[:, None] * offset) <= 0
+        near, far = torch.where(is_far, near, middle), torch.where(is_far, middle, far)
+    return far[:, None] * offset
 
 
 def _search_further(state: SearchState, share: float, restarts: int | None) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, final
 
 import torch
@@ -84,22 +84,23 @@ class SearchProblem:
         targets = None if self.targets is None else self.targets[rows]
         return SearchProblem(self.boundary, self.x[rows], self.y[rows], self.norm, constraint, targets)
 
-    def reference_offsets(self, most: int) -> Tensor:
-        """Return the displacements `(B, M, n)` of the nearest reference samples of other classes, M at most `most`.
+    def reference_offsets(self, most: int, at_once: int) -> Iterator[Tensor]:
+        """Yield the displacements `(B, at_once, n)` of the nearest reference samples of other classes, at most `most`.
 
         With targets they are those of the target classes. Rows with fewer have displacements of zero.
         """
         reference = self.boundary.reference
         if reference is None or self.constraint is not None:
-            return self.origin.new_zeros(len(self.x), 0, self.origin.shape[1])
+            return
         points = flatten(reference).to(self.origin)
         classes = self.boundary.reference_classes[None]
         is_other = classes != self.y[:, None] if self.targets is None else classes == self.targets[:, None]
         middle = points.mean(0)
         distance = torch.cdist(self.origin - middle, points - middle)
         nearest = distance.masked_fill(~is_other, torch.inf).topk(min(most, len(points)), largest=False)
-        offsets = points[nearest.indices] - self.origin[:, None]
-        return torch.where(torch.isfinite(nearest.values)[:, :, None], offsets, 0.0)
+        for values, indices in zip(nearest.values.split(at_once, 1), nearest.indices.split(at_once, 1), strict=True):
+            offsets = points[indices] - self.origin[:, None]
+            yield torch.where(torch.isfinite(values)[:, :, None], offsets, 0.0)
 
     def confine(self, rows: Tensor, points: Tensor) -> Tensor:
         """Return the points `(R, n)` moved into the bounds, or into the subspace of the constraint."""

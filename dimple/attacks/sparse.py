@@ -100,8 +100,8 @@ def _start_changes(state: SearchState, rows: Tensor, number: int) -> Tensor:
     bounds = state.problem.bounds
     assert bounds is not None
     other = bounds.low + draws * (bounds.high - bounds.low) - state.origin[rows]
-    references = state.problem.select(rows).reference_offsets(number)
-    if references.shape[1] >= number:
+    references = next(state.problem.select(rows).reference_offsets(number, number), None)
+    if references is not None and references.shape[1] >= number:
         other = torch.where(references[:, -1].any(1, keepdim=True), references[:, -1], other)
     return torch.where(state.found[rows, None], known, other)
 
