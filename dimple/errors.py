@@ -3,6 +3,7 @@
 import contextlib
 import sysconfig
 import traceback
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import final
@@ -40,7 +41,11 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+    # Spaces of other widths count as not printable.
+    return "".join(
+        character if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs" else "?"
+        for character in text
+    )
 
 
 def _shorten(sentence: str) -> str:

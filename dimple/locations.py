@@ -6,6 +6,7 @@ Each function refuses what is not there. They need no torch and read no data, so
 import csv
 import glob
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -246,7 +247,7 @@ def choose_label_column(names: list[str], label: str | None, location: str) -> s
         return label
     found = [name for name in names if name.lower() in LABEL_COLUMNS]
     if len(found) != 1:
-        problem = "several columns that may be the label" if found else "no column label"
+        problem = "several columns that may be the label" if found else f"no column {', '.join(LABEL_COLUMNS)}"
         raise DataError(f"{location}: has {problem}; name the column of the labels by --label ({listed})")
     return found[0]
 
@@ -415,7 +416,11 @@ def require_free_folder(path: Path | str, force: bool = False) -> None:
     if is_filled and not names & {"run.json", "manifest.jsonl"}:
         raise RunError(f"{path}: is not empty and holds no run; choose another out=")
     if "run.json" in names and not force and _status(path / "run.json") == "complete":
-        raise RunError(f"{path}: already holds a finished run; choose another out=, or force=True to replace it")
+        others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+        other = next(folder for folder in others if not folder.exists())
+        raise RunError(
+            f"{path}: already holds a finished run; choose another out=, such as {other}, or force=True to replace it"
+        )
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not parent.is_dir():
         raise _cannot_make(path, "Not a directory")

@@ -82,7 +82,7 @@ class RowStore:
         if not path.exists():
             return {}
         try:
-            lines = pq.ParquetFile(path).read().to_pylist()
+            lines = pq.ParquetFile(path).read(use_threads=False).to_pylist()
             result: dict[int, dict[str, Row]] = {}
             for line in lines:
                 numbers = {name: float(value) for name, value in line.items() if name not in ("seed", "part")}

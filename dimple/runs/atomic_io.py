@@ -191,7 +191,8 @@ def read_table(
         file = pq.ParquetFile(pa.BufferReader(read(path)))
         size = 16.0 * file.metadata.num_rows * file.metadata.num_columns
         require_memory(size, f"{path}: has {file.metadata.num_rows} rows", RunError)
-        table = file.read()
+        # A thread could hold the last reference to the bytes when the interpreter ends, which then aborts.
+        table = file.read(use_threads=False)
         columns = {name: _to_numpy(table.column(name)) for name in table.column_names}
         units = {field.name: printable((field.metadata or {}).get(b"unit", b"").decode()) for field in table.schema}
     except RunError:

@@ -71,6 +71,7 @@ def status(out: FolderArgument, as_json: JsonOption = False) -> None:
 
 def _describe(status: "ShardStatus") -> list[str]:
     from dimple.experiment.probing.config import format_duration
+    from dimple.experiment.probing.shard_status import gather_command
     from dimple.runs.shards import format_numbers
 
     if not status.shards:
@@ -89,5 +90,5 @@ def _describe(status: "ShardStatus") -> list[str]:
         base = "with one process" if status.passes_per_second is None else "at this rate"
         lines.append(f"time left: about {format_duration(status.seconds_left)} {base}")
     if not status.missing:
-        lines.append(f"next: dimple gather {status.run}")
+        lines.append(f"next: {gather_command(status.run)}")
     return lines

@@ -244,7 +244,7 @@ def probe(
     """
     from dimple import experiment
     from dimple.engines import check_engine, make_engine
-    from dimple.experiment.probing.config import QUICK, describe_quick
+    from dimple.experiment.probing.config import QUICK, describe_band, describe_quick
 
     del list_probes
     mistakes = Mistakes()
@@ -297,21 +297,22 @@ def probe(
             console.print_run(finished, as_json, functools.partial(print_summary, print_all))
     if several:
         _compare_series([folder for _, folder in tasks])
-    if quick:
-        console.print_note(f"dimple: {describe_quick(tasks[0][0])}")
+    if note := describe_quick(tasks[0][0]) if quick else describe_band(tasks[0][0]):
+        console.print_note(f"dimple: {note}")
 
 
 def _measure_part(
     config: "ProbeConfig", folder: Path, part: tuple[int, int], device: str, engine: "Engine", as_json: bool
 ) -> None:
     from dimple import experiment
+    from dimple.experiment.probing.shard_status import gather_command
 
     with console.redirect_prints():
         experiment.probe_part(config, folder, *part, device=device, engine=engine)
     if as_json:
         console.print_json(dataclasses.asdict(experiment.status(folder)))
     name = "/".join(map(str, part))
-    console.print_note(f"dimple: part {name} is measured; dimple gather {folder} makes the tables of all parts")
+    console.print_note(f"dimple: part {name} is measured; {gather_command(folder)} makes the tables of all parts")
 
 
 def _compare_series(folders: Sequence[Path]) -> None:

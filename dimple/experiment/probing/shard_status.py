@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import final
 
 from dimple.errors import RunError, UsageError
 from dimple.locations import require_run
+from dimple.object_reference import parse_reference
+from dimple.runs.schema import MAX_SETTINGS_BYTES, parse_settings, read_text
 from dimple.runs.shards import ShardFolder, ShardPlan
 from dimple.settings import expand_home
 
@@ -80,6 +83,19 @@ def status(out: Path | str) -> ShardStatus:
         rate,
         left,
     )
+
+
+def gather_command(out: Path | str) -> str:
+    """Return the command that makes the tables of a probe, which names the user's own code where the network is such.
+
+    Raises:
+        RunError: if the settings of the run cannot be read.
+    """
+    file = expand_home(out) / "config.yaml"
+    settings = parse_settings(read_text(Path.read_bytes, file, MAX_SETTINGS_BYTES), file)
+    reference = parse_reference(str(settings["model"]))
+    code = {"file": reference.place, "module": f"{reference.place}.py"}.get(reference.source)
+    return shlex.join(["dimple", "gather", str(out), *(["--allow-code", code] if code else [])])
 
 
 def missing_parts(out: Path | str) -> list[int]:
