@@ -1,6 +1,7 @@
 """Names with escapes and markup: they reach no terminal, page or picture as they are, and break no drawing."""
 
 import shutil
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -22,7 +23,10 @@ NAMES = ("\x1b[31mred\x1b[0m\u202egnp.exe\u2066\x07", "$\\frac$x", "$</script><s
 
 def require_clean(page: Path, *paths: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert {character for character in text if not character.isprintable()} <= {"\n", "\t"}
+    # Spaces of other widths count as not printable.
+    assert {character for character in text if unicodedata.category(character)[0] in "CZ"} <= set(
+        "\n\t \u00a0\u2009\u202f"
+    )
     assert "<script>alert" not in text
     assert not any(str(path) in text for path in paths)
 

@@ -53,7 +53,7 @@ PROBE = ("probe", "--model", "resnet20")
         (["probe", "--data", "npz:a_file"], 2, "has no weights of its own; name a file with --weights"),
         ([*PROBE, "--data", "npz:a_file", "--weights", "w.pt"], 4, "w.pt: does not exist; name a readable weights"),
         ([*PROBE, "--data", "npz:a_file", "no*.pt"], 4, "no file matches the pattern 'no*.pt'"),
-        (["probe", "--out", "finished"], 5, "finished: already holds a finished run; choose another --out, or --force"),
+        (["probe", "--out", "finished"], 5, "finished: already holds a finished run; choose another --out, such as"),
         (["probe", "--engine", "dask"], 2, "--engine is dask; choose from local, ray"),
         (["probe", "--jobs", "0"], 2, "--jobs is 0; give at least 1"),
         (["probe", "--address", "auto"], 2, "--address names a Ray cluster; add --engine ray, or leave it out"),

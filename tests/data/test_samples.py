@@ -175,7 +175,11 @@ def test_a_column_of_a_table_tells_the_splits_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "label", "message"),
     [
-        ("a,b\n1,2\n", None, r"has no column label; name the column of the labels by --label \(its columns are a, b\)"),
+        (
+            "a,b\n1,2\n",
+            None,
+            r"has no column label, class, target, y; name the column of the labels by --label \(its columns are a, b\)",
+        ),
         ("a,label,y\n1,0,0\n", None, "several columns that may be the label"),
         ("a,kind\n1,0\n", "knd", "has no column 'knd'; did you mean 'kind'"),
         ("a,b,y\n1,red,0\n2,blue,1\n", None, "column 'b' holds 'red'; coordinates are numbers"),
