@@ -293,7 +293,7 @@ def test_report_compare_and_pack_read_it(measured: Measurement, tmp_path: Path) 
 def test_a_finished_run_is_not_replaced_unless_asked(measured: Measurement) -> None:
     assert measured.run is not None
     with pytest.raises(
-        RunError, match="already holds a finished run; choose another out=, such as .*-2, or force=True"
+        RunError, match=r"already holds a finished run; choose another out=, such as .*-2, or force=True"
     ):
         measure(Images().eval(), images(), None, bounds=(0, 1), out=measured.run.path)
 
