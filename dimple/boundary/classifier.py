@@ -216,7 +216,12 @@ def _try_classifier(
             "sample: use batch normalization with running statistics"
         )
     if gradient_users:
-        _require_gradient(classifier, trial, gradient_users)
+        with_gradient = _require_gradient(classifier, trial, gradient_users)
+        if not _agree(first, with_gradient, precision.tolerance):
+            raise ModelError(
+                "the model gives other scores for the same samples where gradients are computed; a classifier is a "
+                "function of its samples alone: let its forward pass not ask for is_grad_enabled or requires_grad"
+            )
     if gradient_users and not are_logits and _are_probabilities(first):
         classifier.takes_logarithm = True
         warnings.warn(
@@ -253,7 +258,8 @@ def _evaluate_alone(classifier: PreparedClassifier, trial: Tensor) -> Tensor:
         raise ModelError(f"{error}; a classifier is a function of one sample, also alone in its batch") from error
 
 
-def _require_gradient(classifier: PreparedClassifier, trial: Tensor, users: Sequence[str]) -> None:
+def _require_gradient(classifier: PreparedClassifier, trial: Tensor, users: Sequence[str]) -> Tensor:
+    """Return the scores, computed with their gradient; raise a ModelError if there is none."""
     with torch.enable_grad():
         leaf = trial.clone().requires_grad_(True)
         scores = classifier(leaf)
@@ -264,6 +270,7 @@ def _require_gradient(classifier: PreparedClassifier, trial: Tensor, users: Sequ
             f"need{'' if len(users) > 1 else 's'}; remove no_grad, argmax, integer types and numpy from the forward "
             "pass, or measure the probe margin alone with the method bisection, which needs decisions only"
         )
+    return scores.detach()
 
 
 @final

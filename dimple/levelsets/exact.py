@@ -172,14 +172,14 @@ class Exact(LevelSet):
         """
         network = read_piecewise_linear(boundary.model, torch.zeros(len(low)), label)
         if len(low) == 2:
-            low, high = [*low, 0.0], [*high, max(high) - min(low)]
+            low, high = [*low, 0.0], [*high, max(b - a for a, b in zip(low, high, strict=True))]
         corners = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
         with torch.no_grad():
             seeds = self._find_seed_points(network, *corners)
             if previous is not None and len(previous.vertices):
                 # Further seeds are optional: a few thousand points of the previous mesh are enough.
                 thinned = previous.vertices[:: len(previous.vertices) // 4096 + 1]
-                seeds = np.concatenate([seeds, _embed_points_in_3d(thinned)])
+                seeds = np.concatenate([seeds, _embed_points_in_3d(thinned, corners[1])])
             network = network.embed_in_3d()
             marching = AnalyticMarching(network, *corners)
             polygons = marching.march(seeds, self.max_polygons)
@@ -193,7 +193,7 @@ class Exact(LevelSet):
             level = CheckedLevel(network.logit_margin)
             seeds = _find_plane_seed_points(network, level, low[:2], high[:2], resolution)
             level.warn(low[:2].tolist(), high[:2].tolist(), resolution)
-            return _embed_points_in_3d(seeds)
+            return _embed_points_in_3d(seeds, high)
         level = CheckedLevel(network.to(cpu, torch.float32).logit_margin)
         grid = EvaluationGrid(level, low.tolist(), high.tolist(), resolution, cpu)
         edges = bisect_edges(grid, find_seed_edges(grid, self.resolution))
@@ -237,11 +237,11 @@ def _find_plane_seed_points(
     return _find_segment_roots(network, start, end)
 
 
-def _embed_points_in_3d(points: Floats) -> Floats:
-    """Return points of the plane slightly above it in space; points of space as they are."""
+def _embed_points_in_3d(points: Floats, high: Floats) -> Floats:
+    """Return points of the plane slightly above the floor of a box in space; points of space as they are."""
     if points.shape[1] == 3:
         return points
-    return np.concatenate([points, np.full((len(points), 1), 1e-3)], axis=1)
+    return np.concatenate([points, np.full((len(points), 1), 5e-4 * high[2])], axis=1)
 
 
 def _extract_floor_curve(extrusion: PolygonComplex) -> Mesh:

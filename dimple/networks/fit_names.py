@@ -18,6 +18,8 @@ WRAPPER_PARTS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_chec
 COUNTERS = frozenset({"num_batches_tracked", "n_averaged", "total_ops", "total_params"})
 MEAN_PATTERN = re.compile(r"(?:^|[._])(?:means?|mu)$")
 STD_PATTERN = re.compile(r"(?:^|[._])(?:stds?|sigma)$")
+# Class weights of a loss that a training module keeps beside its network.
+LOSS_PATTERN = re.compile(r"(?:^|\.)(?:criterion|loss|\w+_loss|loss_\w+)\.(?:pos_)?weight$")
 # The largest mean of a normalization of images in [0, 1]; others are of levels to 255.
 MAX_MEAN = 2.0
 # A batch normalization with at most this many channels may be that of the images.
@@ -298,7 +300,7 @@ def _scalings(tensors: Mapping[str, Tensor]) -> list[str]:
     """Return the names of the tensors of layers that have, at most, some numbers for each channel of an image."""
     layers: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and not LOSS_PATTERN.search(name):
             parent = name.rpartition(".")[0]
             layers.setdefault(parent or name, []).append(name)
     # Single numbers are temperatures and metrics, except in a numbered layer of a sequence.

@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dimple.errors import ModelError
 from dimple.locations import require_weights_file
-from dimple.networks.fit_names import contains_weights, fit_names, remove_wrappers
+from dimple.networks.fit_names import MEAN_PATTERN, STD_PATTERN, contains_weights, fit_names, remove_wrappers
 from dimple.networks.torch_file import (
     FREE_BYTES,
     MAX_GROWTH,
@@ -73,7 +73,7 @@ def read_weights(path: Path | str, state_dict_key: str | None = None) -> dict[st
         ModelError: if the file is missing, damaged or unsafe, if it holds no state dict, or if it holds several and
             `state_dict_key` does not name one of them.
     """
-    weights, prefix = _read_state_dict(expand_home(path), state_dict_key, None)
+    weights, prefix, _ = _read_state_dict(expand_home(path), state_dict_key, None)
     return {
         bare.removeprefix(prefix): weights[name]
         for bare, name in remove_wrappers(weights).items()
@@ -96,10 +96,22 @@ def read_file(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); name a readable weights file") from None
 
 
-def _read_state_dict(
-    path: Path, state_dict_key: str | None, network: nn.Module | None
-) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors of a file by their names in it, and the prefix of names that `state_dict_key` ends with.
+class _StateDict(NamedTuple):
+    """A state dict of a file.
+
+    Attributes:
+        tensors: the tensors by their names in the file.
+        prefix: the prefix of names that `state_dict_key` ends with.
+        constants: the places of a mean and a standard deviation elsewhere in the file; empty without them.
+    """
+
+    tensors: dict[str, Tensor]
+    prefix: str
+    constants: str
+
+
+def _read_state_dict(path: Path, state_dict_key: str | None, network: nn.Module | None) -> _StateDict:
+    """Return a state dict of a file.
 
     Of several state dicts the one that has all names of the network is taken.
     """
@@ -128,7 +140,7 @@ def _read_state_dict(
         raise ModelError(
             f"{location}: its tensors have {total} bytes together, and the file {len(content)}; save contiguous tensors"
         )
-    return _load(chosen, file, location), prefix
+    return _StateDict(_load(chosen, file, location), prefix, _find_constants_beside(file.root, path_in_file, location))
 
 
 def _load(tensors: Mapping[str, Tensor | StoredTensor], file: ParsedFile, location: str) -> dict[str, Tensor]:
@@ -161,11 +173,17 @@ def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None
             shape or kind of number, or are not finite, or if there is a normalization layer and no `NormalizedModel`.
     """
     network = unwrap(module)
-    weights, prefix = _read_state_dict(expand_home(path), state_dict_key, network)
-    fitted = fit_names(weights, network, str(path), prefix)
+    file = _read_state_dict(expand_home(path), state_dict_key, network)
+    fitted = fit_names(file.tensors, network, str(path), file.prefix)
+    normalized = next((part for part in module.modules() if isinstance(part, NormalizedModel)), None)
+    if file.constants and fitted.constants is None and normalized is None:
+        warnings.warn(
+            f"{path}: holds {file.constants} beside the weights, which are not applied; if the network was trained on "
+            "images that were normalized with them, give them as --mean and --std",
+            stacklevel=1,
+        )
     if fitted.constants is not None:
         mean, std = (tuple(round(value, 6) for value in values.tolist()) for values in fitted.constants)
-        normalized = next((part for part in module.modules() if isinstance(part, NormalizedModel)), None)
         if normalized is None or len(mean) not in (1, normalized.mean.numel()):
             raise ModelError(
                 f"{path}: holds a normalization of the images in front of {type(network).__name__}; give it as --mean "
@@ -208,7 +226,24 @@ def _parse_torch(content: bytes, location: str) -> ParsedFile:
 
 
 def _find_state_dicts(root: Any, location: str) -> Iterator[tuple[str, Mapping[str, Tensor | StoredTensor]]]:
-    """Yield every state dict in the loaded structure with its first path, without recursion, as nesting may be endless.
+    """Yield every state dict in the loaded structure with its first path."""
+    return ((path, value) for path, value in _find_mappings(root, location) if _is_state_dict(value))
+
+
+def _find_constants_beside(root: Any, chosen: str, location: str) -> str:
+    """Return the places of a mean and a standard deviation that are no part of the chosen state dict, or nothing."""
+    for path, value in _find_mappings(root, location):
+        names = [name for name in value if isinstance(name, str)] if path != chosen else []
+        means = [name for name in names if MEAN_PATTERN.search(name)]
+        stds = [name for name in names if STD_PATTERN.search(name)]
+        if means and stds:
+            dot = "." if path else ""
+            return " and ".join(format_value(f"{path}{dot}{name}") for name in (means[0], stds[0]))
+    return ""
+
+
+def _find_mappings(root: Any, location: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield every mapping outside a state dict with its first path, without recursion, as nesting may be endless.
 
     Each container is visited once, since a short file may hold the same one in very many places.
     """
@@ -221,9 +256,9 @@ def _find_state_dicts(root: Any, location: str) -> Iterator[tuple[str, Mapping[s
         visited.add(id(value))
         if depth > MAX_DEPTH:
             raise ModelError(f"{location}: is nested too deep for a weights file; save model.state_dict()")
-        if isinstance(value, Mapping) and _is_state_dict(value):
+        if isinstance(value, Mapping):
             yield path, value
-        elif isinstance(value, Mapping | list | tuple):
+        if isinstance(value, list | tuple) or (isinstance(value, Mapping) and not _is_state_dict(value)):
             stack += [
                 (path + step, item, depth + 1) for step, item in reversed(_child_containers(value, root is value))
             ]

@@ -56,6 +56,16 @@ def test_a_random_classifier_is_refused() -> None:
         prepare_classifier(lambda x: layer(nn.functional.dropout(x, training=True)), X).__enter__()
 
 
+@pytest.mark.parametrize("asks", [lambda x: torch.is_grad_enabled(), lambda x: x.requires_grad])
+def test_a_classifier_that_depends_on_the_gradient_mode_is_refused(asks: Callable[[Tensor], bool]) -> None:
+    layer = linear()
+    with pytest.raises(ModelError, match="where gradients are computed"):
+        prepare_classifier(lambda x: layer(x) + asks(x) * torch.tensor([1.0, 0.0]), X).__enter__()
+    # Without a search that needs gradients, none is computed.
+    with prepare_classifier(lambda x: layer(x) + asks(x) * torch.tensor([1.0, 0.0]), X, gradient_users=()):
+        pass
+
+
 def test_a_classifier_of_batches_is_refused() -> None:
     network = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), linear()).eval()
     with pytest.raises(ModelError, match="also alone in its batch"):

@@ -184,6 +184,37 @@ def test_a_normalization_that_cannot_be_applied_is_refused(constants: State, mes
         load_weights(network, saved(tmp_path, behind("1.", state) | constants))
 
 
+@pytest.mark.parametrize(
+    ("content", "places"),
+    [
+        ({"mean": torch.full((3,), 0.5), "std": torch.full((3,), 0.25)}, "'mean' and 'std'"),
+        ({"mean": [0.5] * 3, "std": (0.25,) * 3}, "'mean' and 'std'"),
+        ({"args": {"data": {"pixel_mean": 0.13, "pixel_std": 0.31}}}, r"'args\.data\.pixel_mean' and"),
+    ],
+)
+def test_a_normalization_beside_the_state_dict_is_named(
+    content: dict[str, object], places: str, tmp_path: Path
+) -> None:
+    state = random_state(make_network())
+    path = saved(tmp_path, {"state_dict": state} | content)
+    network = make_network()
+    with pytest.warns(UserWarning, match=f"holds {places}.* beside the weights, which are not applied; if"):
+        load_weights(network, path)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    # Who gives the constants is not asked for them.
+    load_weights(NormalizedModel((0.5,), (0.25,), network), path)
+
+
+@pytest.mark.filterwarnings("ignore:.*is removed from the names:UserWarning")
+@pytest.mark.parametrize("name", ["criterion.weight", "criterion.pos_weight", "loss_fn.weight", "bce_loss.pos_weight"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_class_weights_of_a_loss_are_no_normalization(name: str, classes: int, tmp_path: Path) -> None:
+    network = make_network()
+    state = random_state(make_network())
+    load_weights(network, saved(tmp_path, behind("model.", state) | {name: torch.ones(classes)}))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
 @pytest.mark.filterwarnings("ignore:.*is removed from the names:UserWarning")
 def test_a_temperature_and_a_head_of_another_network_are_left_out(tmp_path: Path) -> None:
     network = make_network()

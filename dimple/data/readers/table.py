@@ -1,5 +1,6 @@
 """Reader of tables of labeled points: CSV, TSV and parquet files."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def read_points(path: Path, split: str, label: str | None = None) -> RawImages:
     """Read one split of a table: a row for each point, a column for each coordinate, and one for the label.
 
     A column `split` tells training from test points by the words train and test (or val); without it all points are
-    both. Labels are class numbers from 0, or any other values, whose sorted list gives the classes.
+    both. Labels are class numbers from 0, or any other values, whose sorted list gives the classes; of whole numbers a
+    warning says so.
 
     Args:
         path: a .csv, .tsv or .parquet file with the names of the columns.
@@ -121,4 +123,10 @@ def _number_classes(column: Any, name: str, location: str) -> tuple[NDArray[np.i
     found, numbers = np.unique(words, return_inverse=True)
     if not 2 <= len(found) <= MAX_CLASSES:
         raise DataError(f"{location}: column {format_value(name)} has {len(found)} different labels; give at least two")
+    if words.dtype.kind in "iu":
+        warnings.warn(
+            f"{location}: labels in column {format_value(name)} do not count from 0: {found[0]} is read as class 0, "
+            f"{found[1]} as class 1, and so on to {found[-1]} as class {len(found) - 1}",
+            stacklevel=1,
+        )
     return numbers.astype(np.int64), tuple(map(str, found))
