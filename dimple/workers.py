@@ -94,12 +94,12 @@ class Engine(abc.ABC):
 
     @property
     def runs_here(self) -> bool:
-        """Whether this process runs all tasks."""
+        """True if this process runs all tasks."""
         return self._other_count == 0
 
     @property
     def takes_part(self) -> bool:
-        """Whether this process runs tasks too."""
+        """True if this process runs tasks too."""
         return self._other_count < self.jobs
 
     @abc.abstractmethod

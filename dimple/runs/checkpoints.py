@@ -38,8 +38,7 @@ class Checkpoints:
 
     The step of a file is the number after a word such as `step` or `iter` in its name, or else after `epoch`, or else
     the last whole number; a name without one has that of its folder, `checkpoint-500/model.safetensors`. All files take
-    the same of these. If one has no number, or the numbers do not increase from file to file, the steps are 0, 1, 2,
-        ...
+    the same of these. If one has no number, or the numbers do not increase from file to file, the steps count from 0.
 
     Args:
         paths: weights files of one network, in any order.

@@ -155,7 +155,7 @@ class ShardFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether the run is divided into shards, and not finished."""
+        """True if the run is divided into shards, and not finished."""
         return (self.path / PLAN_FILE).is_file()
 
     def write_plan(self, plan: ShardPlan) -> None:

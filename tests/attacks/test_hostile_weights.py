@@ -194,7 +194,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "getattr": (
         lambda: zip_file(HEADER + name("builtins", "getattr") + name("os", "system") + text("x") + b"\x86R."),
-        "imports the Python object builtins.getattr",
+        "imports the Python object",
     ),
     "eval": (lambda: zip_file(HEADER + name("builtins", "eval") + text("1") + b"\x85R."), "imports the Python object"),
     "a name with escapes": (lambda: zip_file(HEADER + name("os\x1b[31m", "system\x07") + b"."), "imports the Python"),
