@@ -320,13 +320,11 @@ def test_a_network_that_is_no_function_of_one_sample_is_refused(
         "import torch\nfrom torch import nn\n\n\nclass Noisy(nn.Module):\n    def forward(self, x):\n"
         f"        return x.flatten(1)[:, :10] + torch.rand(len(x), 10)\n\n\ndef make():\n    return {module}\n"
     )
-    (tmp_path / "own_scores_module.py").write_text(code)
+    (tmp_path / "own_scores.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "own_scores_module", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "own_scores", raising=False)
     with pytest.raises(ModelError, match=problem):
-        probe(
-            small_config(model="own_scores_module:make", weights="none", probes=("margin",)), tmp_path / "out", device="cpu"
-        )
+        probe(small_config(model="own_scores:make", weights="none", probes=("margin",)), tmp_path / "out", device="cpu")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
