@@ -76,7 +76,8 @@ def main() -> None:
         network = train(train_x, train_y)
         x, y = load(data, "test", 4 * options.samples, pool)
         correct = torch.nonzero(network(x).argmax(1) == y).squeeze(1)[: options.samples]
-        x, y = x[correct], y[correct]
+        x = x[correct]
+        y = y[correct]
         for norm in options.norm:
             exact = ExactMargin(norm=norm, nodes=NODES, seconds=options.seconds)(Boundary(network, (0, 1)), x, y)
             optimum = exact.columns["margin_exact"]

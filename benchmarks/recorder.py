@@ -32,7 +32,8 @@ def train(network: nn.Module, steps: int, record: Any = None) -> float:
     images = load_images("digits", "train")
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     rows = torch.randint(len(images.y), (steps, 64), generator=generator(0, "batches"))
-    x, y = images.x, images.y
+    x = images.x
+    y = images.y
     started = time.perf_counter()
     for step, batch in enumerate(rows):
         if record is not None:
@@ -47,7 +48,8 @@ def compare(max_overhead: float, live: bool, pairs: int, steps: int) -> dict[str
     """Train in pairs, and return the row."""
     first = build_model("digits_convnet", generator(0, "network"))
     x, y = load_images("digits", "test").batch(range(8))
-    ratios, same = [], True
+    ratios = []
+    same = True
     for pair in range(pairs):
         seconds: dict[bool, float] = {}
         networks: dict[bool, nn.Module] = {}

@@ -191,7 +191,8 @@ def _find_crossing(state: SearchState, rows: Tensor, offset: Tensor) -> Tensor:
     for _ in range(CROSSING_FORWARDS):
         middle = (near + far) / 2
         is_far = state.query(rows, state.origin[rows] + middle[:, None] * offset) <= 0
-        near, far = torch.where(is_far, near, middle), torch.where(is_far, middle, far)
+        near = torch.where(is_far, near, middle)
+        far = torch.where(is_far, middle, far)
     return far[:, None] * offset
 
 

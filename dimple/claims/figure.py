@@ -105,7 +105,8 @@ def _set_axis(axes: "Axes", finite: NDArray[np.float64]) -> tuple[float, float]:
     """Set the limits of the horizontal axis, and return them; it is logarithmic where positive values span far."""
     if len(finite) == 0:
         finite = np.array([0.0, 1.0])
-    low, high = float(finite.min()), float(finite.max())
+    low = float(finite.min())
+    high = float(finite.max())
     if low > 0 and math.log10(high) - math.log10(low) > math.log10(LOG_SPAN):
         axes.set_xscale("log")
         pad = 0.08 * (math.log10(high) - math.log10(low))

@@ -178,7 +178,8 @@ def read_config(
     for name, value in given.items():
         with mistakes.collect(), _name_flag():
             valid[name] = validate_field("", name, field_types(config_type)[name], value)
-    config, folder = None, Path()
+    config = None
+    folder = Path()
     with mistakes.collect(), _name_flag():
         config = config_type(**valid)
         folder = config.default_out if out is None else out

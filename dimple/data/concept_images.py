@@ -85,7 +85,8 @@ def _draw(name: str, shape: tuple[int, int, int], count: int, generator: torch.G
     channels, height, width = shape
     center = (2 * torch.rand(2, count, 1, 1, generator=generator) - 1) * (0.5 - EXTENT) + 0.5
     ground, contrast = torch.rand(2, count, 1, 1, 1, generator=generator)
-    i, j = torch.arange(height)[:, None], torch.arange(width)
+    i = torch.arange(height)[:, None]
+    j = torch.arange(width)
     v = ((i + 0.5) / height - center[0]) / EXTENT
     u = ((j + 0.5) / width - center[1]) / EXTENT
     mask = torch.maximum(u.abs(), v.abs()) <= 1

@@ -74,5 +74,6 @@ def load_samples(spec: str, split: Split, *, bounds: Bounds = "data", label: str
         check_range(raw.values, bounds, f"{spec} {split}")
     box = Box(*bounds) if isinstance(bounds, tuple) else None
     names = tuple(map(printable, raw.classes))
-    x, y = torch.from_numpy(np.ascontiguousarray(raw.values)), torch.from_numpy(raw.labels)
+    x = torch.from_numpy(np.ascontiguousarray(raw.values))
+    y = torch.from_numpy(raw.labels)
     return Points(x, y, names, f"{spec} {split}", box, raw.is_split)

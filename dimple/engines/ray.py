@@ -182,7 +182,8 @@ class _RayProcess:
         return answer
 
     def count_progress(self) -> int:
-        count, self._progress = self._progress, 0
+        count = self._progress
+        self._progress = 0
         return count
 
     def end(self) -> None:

@@ -299,7 +299,9 @@ class _Interpreter:
 
     def run(self, stream: io.BytesIO) -> Any:
         """Return the value of the pickle that begins here in the stream."""
-        self.stack, self.marked, self.memo = [], [], {}
+        self.stack = []
+        self.marked = []
+        self.memo = {}
         try:
             for opcode, argument, _ in pickletools.genops(stream):
                 self.opcode_count += 1

@@ -172,7 +172,8 @@ class _Balls:
             certified[active[everywhere]] = math.inf
             active = active[~everywhere & ((certified[active] == 0) | torch.isinf(failed[active]))]
         rows = torch.nonzero((certified > 0) & torch.isfinite(certified) & torch.isfinite(failed)).squeeze(1)
-        low, high = certified[rows], failed[rows]
+        low = certified[rows]
+        high = failed[rows]
 
         def lack(among: Tensor, position: Tensor) -> Tensor:
             """Return the negative bounds, of which those of 0 prove nothing."""

@@ -125,7 +125,8 @@ def renew_manifest(folder: Path, may_miss: bool) -> None:
         checksums, problems = _compare(folder)
     else:
         files = _iter_own_files(folder)
-        checksums, problems = {file.relative_to(folder).as_posix(): Checksum.of(file) for file in files}, {}
+        checksums = {file.relative_to(folder).as_posix(): Checksum.of(file) for file in files}
+        problems = {}
     for name, problem in problems.items():
         is_missing = not (folder / name).exists()
         if name.startswith(f"{CACHE_FOLDER}/"):

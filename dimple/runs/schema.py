@@ -313,7 +313,8 @@ def _problem_of_values(name: str, values: NDArray[Any]) -> str:
 
 
 def _problem_of_faces(name: str, arrays: Record[NDArray[Any]]) -> str:
-    faces, vertices = arrays[name], arrays[name.replace("faces", "vertices")]
+    faces = arrays[name]
+    vertices = arrays[name.replace("faces", "vertices")]
     if vertices.ndim != 2 or faces.ndim != 2 or vertices.shape[1] != len(arrays["low"]):
         return "is not of faces of a mesh in the box"
     if faces.size and not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
@@ -324,7 +325,8 @@ def _problem_of_faces(name: str, arrays: Record[NDArray[Any]]) -> str:
 def _problem_of_shape(name: str, arrays: Record[NDArray[Any]]) -> str:
     values = arrays[name]
     if name == "low":
-        low, high = arrays["low"], arrays["high"]
+        low = arrays["low"]
+        high = arrays["high"]
         is_box = low.ndim == 1 and low.shape == high.shape and bool((low < high).all())
         return "" if is_box else "and high are not the corners of a box"
     if name == "train":

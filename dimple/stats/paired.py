@@ -45,12 +45,14 @@ def compare_pairs(a: ArrayLike, b: ArrayLike) -> PairedDifference:
 
     first, second = (np.asarray(values, dtype=float) for values in (a, b))
     defined = ~(np.isnan(first) | np.isnan(second))
-    first, second = first[defined], second[defined]
+    first = first[defined]
+    second = second[defined]
     with np.errstate(invalid="ignore"):
         difference = np.where(first == second, 0.0, second - first)
     if len(difference) == 0:
         return PairedDifference(0, np.nan, np.nan, np.nan, np.nan, 1.0)
-    larger, smaller = int((difference > 0).sum()), int((difference < 0).sum())
+    larger = int((difference > 0).sum())
+    smaller = int((difference < 0).sum())
     p_value = float(binomtest(larger, larger + smaller).pvalue) if larger + smaller else 1.0
     above = (larger + (len(difference) - larger - smaller) / 2) / len(difference)
     return PairedDifference(len(difference), lower_median(difference), *median_interval(difference), above, p_value)

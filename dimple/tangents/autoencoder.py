@@ -124,7 +124,8 @@ def read_autoencoder(path: Path) -> tuple[nn.Sequential, nn.Sequential]:
         model = Autoencoder(**about | {"widths": tuple(about["widths"])})
         if 3 * math.prod(shape) * max(model.widths, default=model.latent) > MAX_WEIGHTS:
             raise ValueError(f"samples of {math.prod(shape)} numbers")
-        mean, scale = weights["decoder.1.shift"], weights["decoder.1.factor"]
+        mean = weights["decoder.1.shift"]
+        scale = weights["decoder.1.factor"]
         encoder, decoder = (network.to(mean) for network in model._build_networks(math.prod(shape)))
         encoder, decoder = _with_scales(encoder, decoder, mean, scale, shape)
         for name, network in (("encoder.", encoder), ("decoder.", decoder)):

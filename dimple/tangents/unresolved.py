@@ -99,7 +99,8 @@ def _tilt(inside: Tensor, heights: Tensor, weight: Tensor) -> Tensor:
     index = distance.topk(min(2 * d + 2, distance.shape[1]), dim=1, largest=False).indices[:, :, None]
     columns = inside.gather(1, index.expand(-1, -1, d))
     rises = heights.gather(1, index.expand(-1, -1, heights.shape[2]))
-    columns, rises = columns - columns.mean(1, keepdim=True), rises - rises.mean(1, keepdim=True)
+    columns = columns - columns.mean(1, keepdim=True)
+    rises = rises - rises.mean(1, keepdim=True)
     inverse = torch.linalg.pinv(columns.mT @ columns, hermitian=True)
     slopes = inverse @ (columns.mT @ rises)
     return torch.stack([slopes.square().sum((1, 2)), inverse.diagonal(dim1=1, dim2=2).sum(1)], 1) / d

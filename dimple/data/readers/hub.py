@@ -41,7 +41,8 @@ def read_hub_dataset(name: str, split: str, label: str | None = None) -> RawImag
         numbers = np.array(table[chosen], dtype=np.int64)
     else:
         found, inverse = np.unique(np.array([str(value) for value in table[chosen]]), return_inverse=True)
-        classes, numbers = tuple(map(str, found)), inverse.astype(np.int64)
+        classes = tuple(map(str, found))
+        numbers = inverse.astype(np.int64)
     if len(invalid := np.flatnonzero((numbers < 0) | (numbers >= len(classes)))):
         raise DataError(
             f"{location}: row {invalid[0]} of {split} has the label {numbers[invalid[0]]}, which is no class"

@@ -215,7 +215,8 @@ def _read_labels(archive: zipfile.ZipFile, name: str, path: str) -> NDArray[Any]
 
 def _read_classes(archive: zipfile.ZipFile, path: str) -> tuple[str, ...]:
     header = _read_header(archive, CLASSES, path)
-    shape, dtype = header.shape, header.dtype
+    shape = header.shape
+    dtype = header.dtype
     if len(shape) != 1 or not 2 <= shape[0] <= MAX_CLASSES or dtype.kind not in "SUiu":
         raise DataError(f"{path}: {CLASSES} has shape {shape} and dtype {dtype}; it is a list of names, one a class")
     if dtype.itemsize > MAX_NAME_BYTES:
@@ -278,7 +279,8 @@ def check_range(values: NDArray[Any], limits: tuple[float, float] | None, locati
     place = f"{location}[{', '.join(str(index) for index in first)}] is {values[first]}"
     if not is_finite:
         raise DataError(f"{place}; repair such samples, or leave them out")
-    smallest, largest = float(values.min()), float(values.max())
+    smallest = float(values.min())
+    largest = float(values.max())
     if limits == (0.0, 1.0):
         raise DataError(
             f"{place}; values must lie in [0, 1]: {_advise_on_floats(smallest, largest)}; or give their range, as "

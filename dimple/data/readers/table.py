@@ -69,7 +69,8 @@ def points_of_frame(frame: Any, split: str, label: str | None, location: str) ->
         rows = (words == known).to_numpy()
         if not rows.any():
             raise DataError(f"{location}: its column split has no {split}; it has {', '.join(sorted(set(words))[:5])}")
-        values, labels = values[rows], labels[rows]
+        values = values[rows]
+        labels = labels[rows]
     return RawImages(values, labels, classes, is_split, tuple(coordinates))
 
 

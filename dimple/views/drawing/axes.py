@@ -59,7 +59,9 @@ def draw_axes(camera: Camera, height: int, unit: str, scale: int = 1) -> Image.I
         if np.linalg.norm(tip) > MIN_NAMED_FRACTION:
             name_at = end + 0.7 * TEXT_SIZE * scale * tip / np.linalg.norm(tip)
             draw.text(tuple(name_at.tolist()), AXIS_NAMES[axis], FOREGROUND_COLOR, font, anchor="mm")
-    left, base, tick = side + MARGIN * scale, side - 1.5 * MARGIN * scale, 5 * scale
+    left = side + MARGIN * scale
+    base = side - 1.5 * MARGIN * scale
+    tick = 5 * scale
     corners = [(left, base - tick), (left, base), (left + bar, base), (left + bar, base - tick)]
     draw.line(corners, FOREGROUND_COLOR, max(1, round(1.5 * scale)))
     draw.text((left + 3 * scale, base - 4 * scale), text, FOREGROUND_COLOR, font, anchor="ls")

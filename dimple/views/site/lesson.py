@@ -30,7 +30,8 @@ class Question:
 
 
 def _first_phase(scene: GalleryScene) -> str:
-    cling, dimple = scene.summary.get("cling_step"), scene.summary.get("dimple_step")
+    cling = scene.summary.get("cling_step")
+    dimple = scene.summary.get("dimple_step")
     if cling is None:
         return "In this recording the boundary does not come to the data and stay there: there is no such step."
     metrics = scene.run.columns("metrics")
@@ -62,7 +63,8 @@ def _along_or_off(scene: GalleryScene) -> str:
 
 
 def _chance(scene: GalleryScene) -> str:
-    dim, ambient_dim = scene.dim, scene.ambient_dim
+    dim = scene.dim
+    ambient_dim = scene.ambient_dim
     name = "gradient_off_manifold_fraction"
     found = format_number(scene.final_statistics[name])
     assert dim is not None

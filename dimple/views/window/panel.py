@@ -92,7 +92,8 @@ class RunPanel:
 
     def _show_axes(self) -> None:
         """Draw axes and scale bar again if the camera or the height of the panel changed."""
-        camera, height = camera_from_vtk(self.renderer.camera), int(self.renderer.GetSize()[1])
+        camera = camera_from_vtk(self.renderer.camera)
+        height = int(self.renderer.GetSize()[1])
         view = np.concatenate([camera.position, camera.focal_point, camera.up, [height]]).tobytes()
         if height > 0 and view != self._axes_view:
             self._axes_view = view

@@ -75,9 +75,11 @@ def compare_penalties(
 ) -> Row:
     """Return the columns of networks, of which `standard` is the reference, at the chosen rows of the images."""
     row: Row = {}
-    chosen, labels = x[rows], y[rows]
+    chosen = x[rows]
+    labels = y[rows]
     is_right = torch.stack([predict(network, chosen) == labels for network in networks.values()]).all(0)
-    margins, roughness = {}, {}
+    margins = {}
+    roughness = {}
     for name, network in networks.items():
         margins[name] = median_margin(network, chosen[is_right], labels[is_right], max_passes)
         roughness[name] = gradient_roughness(network, chosen[is_right], labels[is_right])

@@ -56,7 +56,9 @@ def dissect(network: nn.Module, images: ConceptImages) -> Dissection:
     Reference: Bau et al. 2017, Network dissection, section 2.
     """
     count = len(images.names)
-    overlaps, diversities, layers = [], [], []
+    overlaps = []
+    diversities = []
+    layers = []
     for layer, output in enumerate(activations(network, images.x).values()):
         maps = functional.interpolate(output, size=images.x.shape[2:], mode="bilinear", align_corners=False)
         threshold = _upper_quantiles(maps)

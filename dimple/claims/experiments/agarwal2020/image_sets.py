@@ -94,7 +94,8 @@ def shape_bias(network: nn.Module, x: Tensor, y: Tensor, seed: int) -> tuple[flo
     stream = generator(seed, "conflicting cues")
     partner = torch.randperm(len(x), generator=stream).to(x.device)
     is_conflict = y != y[partner]
-    shape, texture = y[is_conflict], y[partner][is_conflict]
+    shape = y[is_conflict]
+    texture = y[partner][is_conflict]
     predicted = predict(network, cue_conflict(x, x[partner], stream)[is_conflict])
     for_shape = float((predicted == shape).double().mean())
     for_texture = float((predicted == texture).double().mean())

@@ -57,7 +57,8 @@ def compare_activations(robust: nn.Module, standard: nn.Module, x: Tensor, _y: T
     variation of the robust network over that of the standard one.
     """
     noise = NOISE * torch.randn(x.shape, generator=generator(seed, "activation noise")).to(x)
-    clean, noisy = {}, {}
+    clean = {}
+    noisy = {}
     for name, network in (("robust", robust), ("standard", standard)):
         clean[name] = [total_variation(part).mean(0) for part in activations(network, x).values()]
         noisy[name] = [total_variation(part).mean(0) for part in activations(network, (x + noise).clamp(0, 1)).values()]

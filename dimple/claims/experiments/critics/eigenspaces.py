@@ -78,7 +78,8 @@ def attack_eigenspaces(
         seed: of the random directions.
     """
     is_right = predict(network, x) == y
-    x, y = x[is_right], y[is_right]
+    x = x[is_right]
+    y = y[is_right]
     fields = {name: TabulatedTangents(x, basis.to(x)[y]) for name, basis in bases.items()}
     result = SubspaceMargin(fields, null_draws=5, seed=seed)(Boundary(network), x, y)
     eps = size * float(result.columns["margin_unbounded"].quantile(0.5, interpolation="lower"))

@@ -52,7 +52,8 @@ class ErrorDistillation(Experiment):
         }
         permuted = replace(clean.samples, train_labels=permute_labels(clean.samples.train_labels, seed))
         networks["permuted"] = final_network(replace(clean, samples=permuted))
-        x, y = clean.samples.test.float(), clean.samples.test_labels
+        x = clean.samples.test.float()
+        y = clean.samples.test_labels
         return {"": compare_arms(networks, x.to(resources.device), y.to(resources.device))}
 
 

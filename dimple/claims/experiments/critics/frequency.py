@@ -72,7 +72,8 @@ class Frequency(Experiment):
         }
         row = compare_profiles(profiles, class_variances(samples.train, samples.train_labels, bands))
         for name, splits in (("clean", samples), ("flipped", flipped)):
-            x, labels = splits.test.float(), splits.test_labels
+            x = splits.test.float()
+            labels = splits.test_labels
             row[f"accuracy_{name}"] = accuracy(networks[name], x.to(resources.device), labels.to(resources.device))
         return {"": row}
 

@@ -87,7 +87,8 @@ def compare_searches(
         max_passes: of the refined search.
     """
     is_right = predict(network, x) == y
-    x, y = x[is_right], y[is_right]
+    x = x[is_right]
+    y = y[is_right]
     estimate = field.estimate(x)
     boundary = Boundary(network)
     refined = []

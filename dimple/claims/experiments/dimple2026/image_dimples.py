@@ -81,7 +81,8 @@ def describe_profiles(
         x = images[rows].to(prepared.device)
         y = labels[rows].to(prepared.device)
         is_right = boundary.predict(x) == y
-        x, y = x[is_right], y[is_right]
+        x = x[is_right]
+        y = y[is_right]
         spacing = _nearest_distance(x, samples.train.to(prepared.device))
         middle = lower_median(_depth(probe, boundary, x, y, field))
         row[f"depth_{split}"] = middle

@@ -117,6 +117,7 @@ def _distance_and_disagreement(prepared: PreparedScene, network: nn.Module, grid
 def _crossings(predicted: Tensor, x: Tensor, axis: int) -> NDArray[np.float64]:
     """Return the first coordinates of the middles of the edges along an axis of the grid with two classes."""
     length = predicted.shape[axis] - 1
-    first, second = predicted.narrow(axis, 0, length), predicted.narrow(axis, 1, length)
+    first = predicted.narrow(axis, 0, length)
+    second = predicted.narrow(axis, 1, length)
     middle = (x.narrow(axis, 0, length) + x.narrow(axis, 1, length)) / 2
     return np.asarray(middle[first != second].numpy())

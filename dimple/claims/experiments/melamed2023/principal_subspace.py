@@ -110,7 +110,8 @@ def describe_divisors(prepared: PreparedScene, networks: Mapping[float, nn.Modul
         }
         correct = frozen(samples.test.to(prepared.device)).argmax(1) == samples.test_labels.to(prepared.device)
         accuracies.append(float(correct.double().mean()))
-    first, last = min(networks), max(networks)
+    first = min(networks)
+    last = max(networks)
     off = [row[f"off_{divisor:g}"] for divisor in networks]
     return row | {
         "off_growth": _growth(row[f"off_{first:g}"], row[f"off_{last:g}"]),

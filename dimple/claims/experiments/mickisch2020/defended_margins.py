@@ -112,7 +112,8 @@ def describe_defense(clean: Epochs, defended: Epochs, samples: DataSplits, norm:
         return mean_ratio(after, before)
 
     fitted, fitted_clean = (ratio(epochs, clean.fitted) for epochs in (defended, clean))
-    own, other = gain(norm), gain(OTHER_NORM[norm])
+    own = gain(norm)
+    other = gain(OTHER_NORM[norm])
     return {
         "ratio_fitted": fitted,
         "ratio_fitted_clean": fitted_clean,

@@ -156,7 +156,8 @@ def count_kinks(network: nn.Module, start: Tensor, displacement: Tensor) -> int:
             for module in modules[:end]:
                 values = module(values)
         inputs = values.numpy()
-        before, after = inputs[:-1], inputs[1:]
+        before = inputs[:-1]
+        after = inputs[1:]
         interval, unit = np.nonzero((before > 0) != (after > 0))
         fraction = before[interval, unit] / (before[interval, unit] - after[interval, unit])
         zeros = times[interval] + fraction * (times[interval + 1] - times[interval])

@@ -77,7 +77,8 @@ def describe_parts(
     y = samples.test_labels[samples.test_rows]
     boundaries = [Boundary(freeze(network).cpu(), samples.bounds) for network in (first, second)]
     is_right = (boundaries[0].predict(x) == y) & (boundaries[1].predict(x) == y)
-    x, y = x[is_right], y[is_right]
+    x = x[is_right]
+    y = y[is_right]
     found = Margin()(boundaries[0], x, y)
     target = found.columns["adversarial_class"]
     step = found.details["boundary_point"] - x

@@ -91,7 +91,9 @@ def _load_test_images(spec: str) -> Images:
 
 def describe_attacks(networks: Mapping[str, nn.Module], x: Tensor, bounds: Box) -> Row:
     """Return the columns of networks by name over images."""
-    attackable, means, largest = [], [], []
+    attackable = []
+    means = []
+    largest = []
     for network in networks.values():
         boundary = Boundary(freeze(network), bounds)
         found = Margin(max_passes=MAX_PASSES).search(boundary, x, boundary.predict(x))

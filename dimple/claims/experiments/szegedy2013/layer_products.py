@@ -50,7 +50,8 @@ class LayerProducts(Experiment):
 
     def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
         changes = [f"training.epochs={self.epochs}", f"data.measured={self.images}"]
-        trained, untrained = [], []
+        trained = []
+        untrained = []
         for network in NETWORKS:
             last, samples = train_network("digits", [*changes, network], seed, resources)
             first, _ = train_network("digits", [network, "training.stop={steps: 1}"], seed, resources)

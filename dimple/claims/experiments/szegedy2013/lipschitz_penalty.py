@@ -57,7 +57,8 @@ class LipschitzPenalty(Experiment):
         for name, objectives in arms.items():
             for weight, objective in objectives:
                 network, samples = train_network("digits", self._changes(objective), seed, resources)
-                networks[name], taken[name] = network, weight
+                networks[name] = network
+                taken[name] = weight
                 if accuracy(network, samples.train, samples.train_labels) >= self.train_accuracy:
                     break
         row = describe_penalty(networks, samples, self.train_accuracy, seed)

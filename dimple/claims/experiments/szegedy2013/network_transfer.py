@@ -76,7 +76,8 @@ def describe_transfer(
     y = samples.test_labels[samples.test_rows]
     points = find_boundary_points(boundaries, x)
     names = list(networks)
-    first, other = names.index("fc100"), names.index(OTHER_HALF)
+    first = names.index("fc100")
+    other = names.index(OTHER_HALF)
     same_half = [index for index in range(len(names)) if index != other]
     row: Row = {}
     for suffix, size in (("", None), ("_amplified", rms)):

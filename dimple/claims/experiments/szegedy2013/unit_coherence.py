@@ -57,7 +57,9 @@ def describe_units(network: nn.Module, x: Tensor, y: Tensor, seed: int) -> Row:
     gaussian = torch.randn(count, max(len(active), 1), generator=stream, dtype=torch.float64)
     rotation = torch.linalg.qr(torch.randn(count, count, generator=stream, dtype=torch.float64)).Q
     permuted = labels[torch.randperm(len(labels), generator=stream)]
-    units, random, axes = (features[:, active], features @ gaussian, features @ rotation)
+    units = features[:, active]
+    random = features @ gaussian
+    axes = features @ rotation
     coherence = {"units": label_coherence(units, labels), "random": label_coherence(random, labels)}
     chance = label_coherence(random, permuted)
     turned = label_coherence(axes, labels)
