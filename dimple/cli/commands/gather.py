@@ -85,7 +85,7 @@ def _describe(status: "ShardStatus") -> list[str]:
         alone = status.passes / max(status.seconds, 1e-9)
         now = status.passes_per_second
         rate = "no process has finished a shard lately" if now is None else f"{now:.4g} by all lately"
-        lines.append(f"passes a second: {alone:.4g} by one process, {rate}")
+        lines.append(f"passes a second: {alone:.4g} by one process" + (f", {rate}" if status.missing else ""))
     if status.missing and status.seconds_left is not None:
         base = "with one process" if status.passes_per_second is None else "at this rate"
         lines.append(f"time left: about {format_duration(status.seconds_left)} {base}")

@@ -244,7 +244,7 @@ def probe(
     """
     from dimple import experiment
     from dimple.engines import check_engine, make_engine
-    from dimple.experiment.probing.config import QUICK, describe_band, describe_quick
+    from dimple.experiment.probing.config import QUICK
 
     del list_probes
     mistakes = Mistakes()
@@ -297,7 +297,14 @@ def probe(
             console.print_run(finished, as_json, functools.partial(print_summary, print_all))
     if several:
         _compare_series([folder for _, folder in tasks])
-    if note := describe_quick(tasks[0][0]) if quick else describe_band(tasks[0][0]):
+    _print_coarseness(tasks[0][0], quick)
+
+
+def _print_coarseness(config: "ProbeConfig", is_quick: bool) -> None:
+    from dimple.experiment.probing.build_probes import describe_band
+    from dimple.experiment.probing.config import describe_quick
+
+    if note := describe_quick(config) if is_quick else describe_band(config):
         console.print_note(f"dimple: {note}")
 
 

@@ -132,6 +132,9 @@ def _print_summary(run: "RunFolder") -> None:
         for sentence in (describe_depth(summary), describe_fall(summary), *describe_controls(summary)):
             if sentence:
                 out.print(sentence, markup=False)
+    else:
+        note = "no verdict on clinging and dimpling, which needs the probe offset at points of a manifold"
+        out.print(note, style="dim", markup=False)
     verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training samples, negative where the prediction is wrong"

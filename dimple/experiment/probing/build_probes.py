@@ -19,6 +19,7 @@ from dimple.progress import show_progress
 from dimple.protocols import TangentField
 from dimple.scene.plugins import canonical_kind, not_allowed_message
 from dimple.scene.scene import FAMILIES
+from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, interval_coverage
 from dimple.tangents import intrinsic_dimension
 from dimple.tensors import generator
 
@@ -41,6 +42,25 @@ def find_probe(kind: str) -> type:
     if (known := canonical_kind(kind)) not in members:
         raise UsageError(f"--probe is {kind}; {not_allowed_message(kind, members)}")
     return members[known]
+
+
+def describe_band(config: ProbeConfig) -> str:
+    """Return what the bands of a null of fewer draws than usual hold; "" for as many or more, or without a band."""
+    kinds = [kind for kind in config.probes if kind not in NETWORK_PROBES]
+    if config.null_draws >= DEFAULT_NULL_DRAWS or not any(map(_has_band, kinds)):
+        return ""
+    return (
+        f"the bands of {config.null_draws} random subspaces hold {interval_coverage(config.null_draws):.0%} of further "
+        f"ones; --null-draws {DEFAULT_NULL_DRAWS} gives {interval_coverage(DEFAULT_NULL_DRAWS):.0%}"
+    )
+
+
+def _has_band(kind: str) -> bool:
+    """Return whether the null of a probe has a band; a probe with fewer draws of its own averages them."""
+    if kind == SUBSPACE:
+        return True
+    fields = dataclasses.fields(find_probe(kind))
+    return any(field.name == "null_draws" and field.default == DEFAULT_NULL_DRAWS for field in fields)
 
 
 @final

@@ -267,19 +267,6 @@ def read_config(config_type: type[C], settings: Mapping[str, Any], path: Path) -
         raise RunError(f"{path}: {error}") from None
 
 
-def describe_band(config: ProbeConfig) -> str:
-    """Return what the bands of a null of fewer draws than usual hold; "" for as many or more."""
-    from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, interval_coverage
-
-    draws = config.null_draws
-    if draws >= DEFAULT_NULL_DRAWS or not {"onoff", "offset", SUBSPACE} & set(config.probes):
-        return ""
-    return (
-        f"the bands of {draws} random subspaces hold {interval_coverage(draws):.0%} of further ones; "
-        f"--null-draws {DEFAULT_NULL_DRAWS} gives {interval_coverage(DEFAULT_NULL_DRAWS):.0%}"
-    )
-
-
 def describe_quick(config: ProbeConfig) -> str:
     """Return what is coarse about a quick measurement."""
     # Needs torch, which the settings alone do without.

@@ -156,7 +156,9 @@ def gather(out: Path | str, *, device: str = "auto", progress: Progress = show_p
     if run.info["status"] == "complete":
         return run
     folder = ShardFolder(run.path)
-    _require_all(folder, folder.read_plan())
+    plan = folder.read_plan()
+    # Their contents are read and checked once, when the tables are made.
+    _refuse_missing(folder, plan, [shard for shard in plan.shards if folder.read_about(shard) is None])
     config, _ = read_allowed_config(run)
     check_names(config, device)
     with _open(config, out, device, progress) as (run, runner, plan), run.finishing():
@@ -254,16 +256,18 @@ def _require_all(folder: ShardFolder, plan: ShardPlan) -> list[tuple[Arrays, dic
     Raises:
         IncompleteError: if some are missing.
     """
-    shards = plan.shards
-    found = [folder.read(shard) for shard in shards]
-    missing = [shard for shard, entry in zip(shards, found, strict=True) if entry is None]
+    found = [folder.read(shard) for shard in plan.shards]
+    _refuse_missing(folder, plan, [shard for shard, entry in zip(plan.shards, found, strict=True) if entry is None])
+    return [entry for entry in found if entry is not None]
+
+
+def _refuse_missing(folder: ShardFolder, plan: ShardPlan, missing: Sequence[Shard]) -> None:
     if missing:
         again = "" if plan.parts is None else f" (--array={format_numbers(plan.parts_of(missing))})"
         raise IncompleteError(
-            f"{folder.path.parent}: {len(missing)} of {len(shards)} shards are missing: {list_shards(missing)}; "
+            f"{folder.path.parent}: {len(missing)} of {len(plan.shards)} shards are missing: {list_shards(missing)}; "
             f"measure them with the same dimple probe{again}, then gather"
         )
-    return [entry for entry in found if entry is not None]
 
 
 def _write_results(run: Run, runner: ShardRunner, plan: ShardPlan, progress: Progress) -> None:

@@ -24,14 +24,17 @@ from dimple.probes import Margin
 from dimple.protocols import Progress, TangentField
 from dimple.runs import Checkpoints
 from dimple.scene import load_run_scene
+from dimple.settings import expand_home
 from dimple.tensors import Box, generator
 
 # The number of training images from which searches may start.
 MAX_REFERENCE = 10_000
 # What is measured where the data have no splits.
 UNSPLIT_NOTE = "the data have none: their samples serve as training samples for tangent spaces too"
-# The passes for each dimension with which a search without gradients is about a quarter too long, on a half-space.
+# The passes with which a search without gradients is at most a quarter too long on a half-space: for each dimension,
+# and at least.
 BISECTION_PASSES_PER_DIMENSION = 5
+MIN_BISECTION_PASSES = 40
 
 
 class LabeledSamples(Protocol):
@@ -153,9 +156,10 @@ def load_sources(config: ProbeConfig, device: torch.device, progress: Progress) 
     if config.method == "bisection":
         first, _ = next(iter(sources.samples.values())).batch(torch.zeros(1, dtype=torch.int64))
         n = first.numel()
+        passes = max(MIN_BISECTION_PASSES, BISECTION_PASSES_PER_DIMENSION * n)
         note = (
-            f"by decisions only (bisection), without gradients: margins are upper bounds; in {n} dimensions they are "
-            f"about a quarter too long with {BISECTION_PASSES_PER_DIMENSION * n:,} passes, and severalfold with few"
+            "by decisions only (bisection), without gradients: margins are upper bounds; for a half-space of "
+            f"{n} dimensions they are up to a quarter too long with {passes:,} passes, and severalfold with few"
         )
         sources.facts.append(("search", note))
     return sources
@@ -170,6 +174,7 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
     networks = load_trajectory(config, first, device, progress)
     paths = networks.paths if isinstance(networks, Checkpoints) else [weights_file(config) or Path()]
     checksums = {f"{split} images": _sha256(_content(images)) for split, images in samples.items()}
+    paths = [*paths, expand_home(config.tangents.partition(":")[2])]
     checksums |= {str(path): _sha256(path.read_bytes()) for path in paths if path.is_file()}
     facts = [
         ("model", config.model),

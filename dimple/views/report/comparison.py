@@ -103,6 +103,9 @@ def difference_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
     settings = [{**one.summary.settings, **one.summary.environment} for one in runs]
     names = dict.fromkeys(name for one in settings for name in one)
     differing = [name for name in names if len({one.get(name) for one in settings}) > 1]
+    # The sum of a file that only one run has says no more than the setting that names the file.
+    redundant = {name for name in names if name.startswith("checksums.") and any(name not in one for one in settings)}
+    differing = [name for name in differing if name not in redundant]
     return _make_table([(name, [_text_cell(one.get(name, MISSING_TEXT)) for one in settings]) for name in differing])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from dimple.experiment import ProbeConfig, estimate, probe
 from dimple.experiment.probing import estimate as module
+from dimple.experiment.probing.build_probes import describe_band
 from dimple.experiment.probing.config import QUICK, describe_quick
 from dimple.progress import silent_progress
 
@@ -34,3 +35,17 @@ def test_the_work_grows_with_samples_and_draws_and_long_work_has_advice(monkeypa
 def test_a_quick_measurement_says_that_it_is_coarse() -> None:
     sentence = describe_quick(ProbeConfig(**QUICK))
     assert "10 samples of each split" in sentence and "5 random subspaces, whose band holds 67% of" in sentence
+
+
+@pytest.mark.parametrize(
+    ("probes", "draws", "expected"),
+    [
+        (("onoff",), 5, "hold 67% of further"),
+        (("margin",), 5, ""),
+        (("onoff",), 39, ""),
+        (("subspace",), 19, "hold 90%"),
+    ],
+)
+def test_a_band_of_few_draws_says_what_it_holds(probes: tuple[str, ...], draws: int, expected: str) -> None:
+    sentence = describe_band(ProbeConfig(probes=probes, null_draws=draws))
+    assert expected in sentence and bool(sentence) == bool(expected)

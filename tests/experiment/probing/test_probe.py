@@ -381,7 +381,7 @@ def test_a_network_without_gradient_is_measured_by_its_decisions(
     assert (ratio > 1 - 1e-3).all() and (ratio < 1.3).all()
     assert columns["margin_status"].tolist() == [4] * 4 and "4 decisions only" in units["margin_status"]
     n = images.x[0].numel()
-    note = f"in {n} dimensions they are about a quarter too long with {5 * n:,} passes"
+    note = f"for a half-space of {n} dimensions they are up to a quarter too long with {5 * n:,} passes"
     assert note in (run.path / "report.html").read_text()
 
 

@@ -3,11 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from dimple.data import load_images
 from dimple.errors import UsageError
 from dimple.experiment import ProbeConfig, probe
+from dimple.experiment.probing.sources import load_sources
+from dimple.progress import silent_progress
 from dimple.tangents.autoencoder import Autoencoder
 from dimple.tangents.estimators import AutoencoderEstimator
+from dimple.tensors import generator
 
 SHORT = {"samples": 6, "null_draws": 2, "probes": ("onoff",), "max_passes": 6.0}
 
@@ -34,6 +39,18 @@ def test_an_autoencoder_is_trained_once_and_kept(tmp_path: Path, monkeypatch: py
     for name in ("autoencoder", f"autoencoder:{file}"):
         again = probe(ProbeConfig(**SHORT, tangents=name, dim=4), tmp_path / name[-9:-3], device="cpu", force=True)  # type: ignore[arg-type]
         assert again.measurements["margin_on"].equals(first.measurements["margin_on"])
+
+
+def test_another_autoencoder_in_the_same_file_is_another_measurement(tmp_path: Path) -> None:
+    cloud = load_images("digits", "train").x
+    file = tmp_path / "autoencoder.safetensors"
+    model = Autoencoder(latent=4, steps=2)
+    sums = []
+    for seed in (0, 1):
+        file.write_bytes(model.to_bytes(*model.fit(cloud, generator(seed, "autoencoder"))))
+        config = ProbeConfig(**SHORT, tangents=f"autoencoder:{file}", dim=4)  # type: ignore[arg-type]
+        sums.append(load_sources(config, torch.device("cpu"), silent_progress).checksums[str(file)])
+    assert sums[0] != sums[1]
 
 
 def test_names_and_files_of_tangents_are_checked_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import yaml
 
 from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_bytes
-from dimple.views.report.comparison import MAX_RUNS, write_comparison
+from dimple.views.report.comparison import MAX_RUNS, difference_table, write_comparison
 from dimple.views.report.run_summary import flatten_settings, summarize_run
 from tests.views.material import write_flat_run, write_run
 from tests.views.test_pages import NASTY, Page, is_self_contained
@@ -62,6 +64,16 @@ def test_equal_runs_differ_in_nothing(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     page = write_page([run, run], tmp_path / "both.html")
     assert "Nothing: all settings are the same." in page.text
+
+
+def test_files_of_two_names_are_one_difference_and_of_one_name_another() -> None:
+    def differences(*settings: dict[str, str]) -> list[str]:
+        runs: list[Any] = [SimpleNamespace(summary=SimpleNamespace(settings=one, environment={})) for one in settings]
+        return [row["name"] for row in difference_table(runs)["rows"]]
+
+    first = {"weights": "a.pt", "checksums.a.pt": "1", "checksums.test images": "7"}
+    assert differences(first, {"weights": "b.pt", "checksums.b.pt": "2", "checksums.test images": "7"}) == ["weights"]
+    assert differences(first, first | {"checksums.a.pt": "2"}) == ["checksums.a.pt"]
 
 
 def test_every_run_has_one_color_on_the_page(tmp_path: Path) -> None:
