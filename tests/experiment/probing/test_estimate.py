@@ -41,7 +41,7 @@ def test_a_quick_measurement_says_that_it_is_coarse() -> None:
     ("probes", "draws", "expected"),
     [
         (("onoff",), 5, "hold 67% of further"),
-        (("margin",), 5, ""),
+        (("margin", "curvature"), 5, ""),
         (("onoff",), 39, ""),
         (("subspace",), 19, "hold 90%"),
     ],
