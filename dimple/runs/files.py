@@ -147,6 +147,11 @@ def remove_temporary_files(folder: Path) -> None:
             file.unlink()
 
 
+def remove_abandoned_files(folder: Path) -> None:
+    """Remove the manifest that a process, killed last thing in a finished run, had not put in its place."""
+    remove_abandoned(folder.glob(f"{TEMPORARY_PREFIX}*"))
+
+
 def is_started(folder: Path) -> bool:
     """Return whether a process was killed while it began a run in a folder, or while it removed one."""
     names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".dimple-")}

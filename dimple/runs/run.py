@@ -27,6 +27,7 @@ from dimple.runs.files import (
     SLICE_FOLDER,
     clear_folder,
     is_started,
+    remove_abandoned_files,
     remove_temporary_files,
     renew_manifest,
 )
@@ -55,7 +56,6 @@ from dimple.runs.snapshot import parse_snapshot, snapshot_bytes
 from dimple.settings import format_value
 
 FORMAT_VERSION = 2
-CHOOSE_ANOTHER = "choose another out=, or force=True to replace it"
 # The format of version 0.1, which is read with the present names.
 OLD_FORMAT = 1
 
@@ -100,6 +100,7 @@ class RunFolder:
         archive_path = path if path.is_file() else None
         if archive_path is not None:
             path = unpack(archive_path)
+        remove_abandoned_files(path)
         info = parse_info(read_text(Manifest(path).read_bytes, path / "run.json", MAX_INFO_BYTES), path / "run.json")
         version = info.get("format")
         if type(version) is not int or not OLD_FORMAT <= version <= FORMAT_VERSION:
@@ -141,6 +142,7 @@ class RunFolder:
             RunError: if the folder holds a finished run, a run with other settings, or other files.
         """
         path = run_path(path)
+        remove_abandoned_files(path)
         require_free_folder(path, force)
         try:
             if path.exists() and not (path / "run.json").exists() and not is_started(path):
@@ -176,9 +178,7 @@ class RunFolder:
 
     def _resume(self, info: dict[str, Any], settings_text: str) -> Self:
         if self._is_old:
-            raise RunError(
-                f"{self.path}: holds an unfinished run of dimple 0.1, which cannot be continued; {CHOOSE_ANOTHER}"
-            )
+            raise RunError(f"{self.path}: holds an unfinished run of dimple 0.1; choose another out=, or force=True")
         if not self.settings_path.is_file() or self.settings_text != settings_text:
             found = self.settings if self.settings_path.is_file() else {}
             names = describe_difference(found, parse_settings(settings_text, self.settings_path))

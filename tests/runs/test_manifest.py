@@ -1,7 +1,10 @@
 """The manifest of a run: every change of a file is noticed, by its readers and by `dimple check`."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,9 @@ import torch
 from dimple.errors import RunError
 from dimple.experiment import check, pack
 from dimple.runs import RunFolder
-from dimple.runs.atomic_io import remove_file, write_bytes
+from dimple.runs.atomic_io import TEMPORARY_PREFIX, remove_file, write_bytes
 from dimple.runs.files import RUN_FILES_PATTERN
+from dimple.runs.lock import owner_mark
 from dimple.runs.manifest import HEADER, MANIFEST
 
 INFO = {"name": "x", "seed": 0, "device": "cpu", "versions": {"dimple": "0"}}
@@ -192,3 +196,14 @@ def test_files_of_other_programs_are_never_taken_for_a_start(tmp_path: Path) -> 
             RunFolder.create(tmp_path, INFO, "seed: 0\n", force=force)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
     assert RUN_FILES_PATTERN.fullmatch("thesis.tex") is None
+
+
+def test_a_manifest_that_a_killed_process_left_beside_a_finished_run_goes(run: RunFolder) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    of_a_dead = run.path / f"{TEMPORARY_PREFIX}{owner_mark().replace(str(os.getpid()), str(ended.pid))}x-manifest.jsonl"
+    of_a_living = run.path / f"{TEMPORARY_PREFIX}{owner_mark()}x-manifest.jsonl"
+    for file in (of_a_dead, of_a_living):
+        file.write_text("")
+    RunFolder.open(run.path)
+    assert not of_a_dead.exists() and of_a_living.exists()
