@@ -142,7 +142,6 @@ class RunFolder:
             RunError: if the folder holds a finished run, a run with other settings, or other files.
         """
         path = run_path(path)
-        remove_abandoned_files(path)
         require_free_folder(path, force)
         try:
             if path.exists() and not (path / "run.json").exists() and not is_started(path):

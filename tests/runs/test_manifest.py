@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -198,12 +199,15 @@ def test_files_of_other_programs_are_never_taken_for_a_start(tmp_path: Path) -> 
     assert RUN_FILES_PATTERN.fullmatch("thesis.tex") is None
 
 
-def test_a_manifest_that_a_killed_process_left_beside_a_finished_run_goes(run: RunFolder) -> None:
+@pytest.mark.parametrize("command", [RunFolder.open, check])
+def test_a_manifest_that_a_killed_process_left_beside_a_finished_run_goes(
+    command: Callable[[Path], object], run: RunFolder
+) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     of_a_dead = run.path / f"{TEMPORARY_PREFIX}{owner_mark().replace(str(os.getpid()), str(ended.pid))}x-manifest.jsonl"
     of_a_living = run.path / f"{TEMPORARY_PREFIX}{owner_mark()}x-manifest.jsonl"
     for file in (of_a_dead, of_a_living):
         file.write_text("")
-    RunFolder.open(run.path)
+    command(run.path)
     assert not of_a_dead.exists() and of_a_living.exists()

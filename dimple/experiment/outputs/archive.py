@@ -5,7 +5,7 @@ from pathlib import Path
 from dimple.errors import RunError, UsageError
 from dimple.experiment.run import Run
 from dimple.runs.archive import ARCHIVE_SUFFIX, unpack
-from dimple.runs.files import FilesCheck, check_files
+from dimple.runs.files import FilesCheck, check_files, remove_abandoned_files
 from dimple.settings import expand_home
 
 
@@ -53,4 +53,5 @@ def check(path: Path | str) -> FilesCheck:
         return check_files(unpack(path))
     if not path.is_dir():
         raise RunError(f"{path}: no such run; name the folder of a run, or a packed run")
+    remove_abandoned_files(path)
     return check_files(path)
