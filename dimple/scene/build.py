@@ -6,10 +6,10 @@ import typing
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
-from dimple.errors import SceneError
+from dimple.errors import SceneError, UsageError
 from dimple.renamed import new_scene_key, new_scene_value, sentence
 from dimple.scene.field_types import Families, NestedField, allowed_keys, field_default, parse_annotation
-from dimple.scene.plugins import canonical_kind, not_allowed_message
+from dimple.scene.plugins import find_member, not_allowed_message
 from dimple.scene.short_forms import expand_short_forms
 from dimple.scene.yaml_nodes import YamlNode, join_path
 from dimple.settings import SettingError, field_types, format_value, suggest_word, validate_field
@@ -101,7 +101,9 @@ def _build_object(node: YamlNode, field: NestedField, path: str, default: Any, f
             f"it must be a mapping such as {example}"
         )
     mistakes: list[str] = []
-    cls = field.cls if field.members is None else _pick_class(node, field.members, path, default, mistakes)
+    cls = field.cls
+    if field.members is not None:
+        cls, node = _pick_class(node, field.members, path, default, mistakes)
     node, written = expand_short_forms(node, cls, path)
     assert isinstance(node.content, dict)
     entries = {key: child for key, child in node.content.items() if field.members is None or key != "kind"}
@@ -161,8 +163,10 @@ def _collect_mistakes(mistakes: list[str]) -> Iterator[None]:
         mistakes.extend(error.args)
 
 
-def _pick_class(node: YamlNode, members: Mapping[str, type], path: str, default: Any, mistakes: list[str]) -> type:
-    """Return the class that `kind` selects, or the class of the default if there is no `kind`.
+def _pick_class(
+    node: YamlNode, members: Mapping[str, type], path: str, default: Any, mistakes: list[str]
+) -> tuple[type, YamlNode]:
+    """Return the class that `kind` selects, or that of the default, and the mapping with arguments of `kind` as keys.
 
     A kind of version 0.1 selects the class of its present name, and its sentence is appended to `mistakes`.
     """
@@ -171,16 +175,30 @@ def _pick_class(node: YamlNode, members: Mapping[str, type], path: str, default:
     if kind is node:
         if default is None or default is dataclasses.MISSING:
             raise SceneError(f"{node.source_location}: {kind_path} is missing; it must be one of {', '.join(members)}")
-        return type(default)
+        return type(default), node
     word = kind.to_python()
-    if isinstance(word, str) and (known := canonical_kind(word)) in members:
-        return members[known]
+    try:
+        found = find_member(word, members) if isinstance(word, str) else None
+    except UsageError as error:
+        raise SceneError(f"{kind.source_location}: {kind_path}: {error}") from None
+    if found is not None:
+        return found[0], _add_arguments(node, found[1], kind, path)
     message = unknown_kind_message(kind, kind_path, word, members)
     new = new_scene_value(path, word, members)
     if new is None:
         raise SceneError(message)
     mistakes.append(message)
-    return members[new]
+    return members[new], node
+
+
+def _add_arguments(node: YamlNode, arguments: Mapping[str, Any], kind: YamlNode, path: str) -> YamlNode:
+    """Return a mapping with the arguments of its kind, such as `sphere(radius=0.5)`, as keys."""
+    entries: dict[str, YamlNode] = dict(node.children())  # type: ignore[arg-type]
+    for name, value in arguments.items():
+        if name in entries:
+            raise SceneError(f"{kind.source_location}: {join_path(path, name)} is given twice; keep one of them")
+        entries[name] = YamlNode.from_python(value, kind.source_location)
+    return dataclasses.replace(node, content=entries) if arguments else node
 
 
 def _construct(cls: type, values: dict[str, Any], node: YamlNode, path: str) -> Any:

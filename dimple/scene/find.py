@@ -224,6 +224,11 @@ def _pick(node: YamlNode, schema: Schema, path: str, mistakes: list[str]) -> tup
         defaults = [member for member in members.values() if "kind" not in member["required"]]
         return (defaults[0] if len(defaults) == 1 else {}), members
     word = kind.to_python()
+    if isinstance(word, str):
+        word, arguments, _ = word.partition("(")
+        if arguments and word in members:
+            # Its settings are checked when the object is built.
+            return {}, members
     if not isinstance(word, str) or (word not in members and ":" not in word and word not in plugin_names()):
         mistakes.append(unknown_kind_message(kind, kind_path, word, members))
     return (members.get(word, {}) if isinstance(word, str) else {}), members

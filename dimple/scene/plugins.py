@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from dimple.errors import SceneError, UsageError, describe_cause
 from dimple.names import PROBE_PLUGINS, installed_plugins
@@ -82,6 +83,32 @@ def canonical_kind(word: str) -> str:
     except UsageError:
         return word
     return f"{reference.module}:{reference.name}" if reference.source == "file" else word
+
+
+def find_member(word: str, members: Mapping[str, type]) -> tuple[type, dict[str, Any]] | None:
+    """Return the class that a kind names, and the settings in its parentheses by their names; None for unknown kinds.
+
+    Raises:
+        UsageError: if the parentheses hold no literals, or more of them than the class has settings.
+
+    Example:
+        >>> from dimple.manifolds import MANIFOLDS
+        >>> find_member("sphere(2, radius=0.5)", MANIFOLDS)
+        (<class 'dimple.manifolds.sphere.Sphere'>, {'dim': 2, 'radius': 0.5})
+    """
+    head = word.partition("(")[0]
+    cls = members.get(canonical_kind(head))
+    if cls is None or head == word:
+        return None if cls is None else (cls, {})
+    reference = parse_reference(word, "kind")
+    names = [*field_types(cls)]
+    if len(reference.args) > len(names):
+        raise UsageError(f"{word} has {len(reference.args)} arguments; {head} takes {', '.join(names) or 'none'}")
+    values = dict(zip(names, reference.args, strict=False))
+    twice = next((name for name in reference.kwargs if name in values), None)
+    if twice is not None:
+        raise UsageError(f"{word} gives {twice} twice; keep one")
+    return cls, values | dict(reference.kwargs)
 
 
 def not_allowed_message(word: str, known: Iterable[str]) -> str:

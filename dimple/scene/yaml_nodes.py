@@ -62,6 +62,22 @@ class YamlNode:
             return [child.to_python() for child in self.content]
         return self.content
 
+    @classmethod
+    def from_python(cls, value: Any, source_location: str) -> "YamlNode":
+        """Return the node of a value of numbers, strings, dicts, lists and tuples.
+
+        Example:
+            >>> YamlNode.from_python((1, {"a": 0.5}), "x.yaml:1:1").to_python()
+            [1, {'a': 0.5}]
+        """
+        if isinstance(value, dict):
+            return cls(
+                {str(key): cls.from_python(item, source_location) for key, item in value.items()}, source_location
+            )
+        if isinstance(value, list | tuple):
+            return cls([cls.from_python(item, source_location) for item in value], source_location)
+        return cls(value, source_location)
+
     def children(self) -> list[tuple[int | str, "YamlNode"]]:
         """Return the entries of a mapping or the items of a list, with their keys; an empty list for a scalar."""
         if isinstance(self.content, dict):

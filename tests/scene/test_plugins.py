@@ -150,10 +150,39 @@ def test_plug_ins_are_used_by_name_in_scenes(code: Path, tmp_path: Path) -> None
     assert Run.open(tmp_path / "again").metrics.equals(run.metrics)
 
 
-def test_an_own_probe_is_named_on_the_command_line(code: Path, tmp_path: Path) -> None:
-    answer = dimple("probe", "--probe", f"{code}:linear_margin", "--samples", 5, "-o", tmp_path / "run")
-    assert answer.returncode == 0, answer.stderr
-    assert "linear_margin" in Run.open(tmp_path / "run").measurements
+def test_settings_may_stand_in_parentheses_behind_a_kind(code: Path) -> None:
+    allow_code(code)
+    keys = [
+        "manifold={kind: my_plugins.py:ring, radius: 0.5}",
+        "probes=[{kind: my_plugins.py:linear_margin, scale: 2}]",
+    ]
+    calls = [
+        'manifold={kind: "my_plugins.py:ring(radius=0.5)"}',
+        'probes=[{kind: "my_plugins.py:linear_margin(2)"}]',
+    ]
+    assert load_scene("circle_in_2d", [*SHORT, *calls]) == load_scene("circle_in_2d", [*SHORT, *keys])
+    for change, problem in (
+        ('manifold={kind: "circle(radius=0.5)", radius: 0.4}', "manifold.radius is given twice"),
+        ('manifold={kind: "circle(radios=0.5)"}', "unknown key manifold.radios; did you mean 'radius'?"),
+        ('manifold={kind: "circle(radius=big)"}', "has arguments that are no literals of Python"),
+        ('manifold={kind: "circle(1, 2, 3, 4, 5, 6, 7)"}', "has 7 arguments; circle takes"),
+        ('manifold={kind: "circle(0.5, radius=0.5)"}', "gives radius twice"),
+        ('manifold={kind: "cirle(0.5)"}', "did you mean 'circle'?"),
+    ):
+        with pytest.raises(SceneError) as error:
+            load_scene("circle_in_2d", [*SHORT, change])
+        assert problem in str(error.value)
+
+
+def test_an_own_probe_is_named_on_the_command_line_with_its_settings(code: Path, tmp_path: Path) -> None:
+    columns = {}
+    for name, probe in (("plain", f"{code}:linear_margin"), ("scaled", f"{code}:linear_margin(scale=2)")):
+        answer = dimple("probe", "--probe", probe, "--samples", 5, "-o", tmp_path / name)
+        assert answer.returncode == 0, answer.stderr
+        columns[name] = Run.open(tmp_path / name).measurements["linear_margin"]
+    assert columns["scaled"].tolist() == pytest.approx((2 * columns["plain"]).tolist())
+    unknown = dimple("probe", "--probe", f"{code}:linear_margin(factor=2)", "--samples", 5, "-o", tmp_path / "unknown")
+    assert unknown.returncode == 2 and "there is no setting factor; it has scale" in unknown.stderr
     wrong = dimple("probe", "--probe", f"{code}:linear_margins", "--samples", 5, "-o", tmp_path / "wrong")
     assert wrong.returncode == 2 and "did you mean 'linear_margin'?" in wrong.stderr
     with pytest.raises(UsageError, match="code that was not allowed"):

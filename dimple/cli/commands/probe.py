@@ -337,8 +337,6 @@ def _allow_probes(names: Iterable[str]) -> None:
     files = [reference for reference in references if reference.source == "file"]
     for reference in files:
         require_object(reference, "--probe")
-        if reference.has_arguments:
-            raise UsageError(f"--probe is {reference.text}; the settings of a probe are those of the command")
     for file in dict.fromkeys(reference.place for reference in files):
         from dimple import allow_code
 

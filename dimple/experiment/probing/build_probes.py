@@ -17,7 +17,7 @@ from dimple.probes.base import batch_limit
 from dimple.probes.subspaces import OnOffWithControls, Subspace, SubspaceMargin, dct_bands, pca_bands, principal_axes
 from dimple.progress import show_progress
 from dimple.protocols import TangentField
-from dimple.scene.plugins import canonical_kind, not_allowed_message
+from dimple.scene.plugins import find_member, not_allowed_message
 from dimple.scene.scene import FAMILIES
 from dimple.stats.null_bands import DEFAULT_NULL_DRAWS, interval_coverage
 from dimple.tangents import intrinsic_dimension
@@ -32,16 +32,17 @@ MAX_PCA_IMAGES = 10_000
 MAX_PCA_COORDINATES = 4096
 
 
-def find_probe(kind: str) -> type:
-    """Return the class of a probe: of the table, of an installed package, or of code that was allowed.
+def find_probe(kind: str) -> tuple[type, dict[str, Any]]:
+    """Return the class of a probe, of the table, of an installed package or of code that was allowed, and its settings.
 
     Raises:
         UsageError: if it is none of these.
     """
     members = FAMILIES[Probe]
-    if (known := canonical_kind(kind)) not in members:
+    found = find_member(kind, members)
+    if found is None:
         raise UsageError(f"--probe is {kind}; {not_allowed_message(kind, members)}")
-    return members[known]
+    return found
 
 
 def describe_band(config: ProbeConfig) -> str:
@@ -59,7 +60,7 @@ def _has_band(kind: str) -> bool:
     """Return whether the null of a probe has a band; a probe with fewer draws of its own averages them."""
     if kind == SUBSPACE:
         return True
-    fields = dataclasses.fields(find_probe(kind))
+    fields = dataclasses.fields(find_probe(kind)[0])
     return any(field.name == "null_draws" and field.default == DEFAULT_NULL_DRAWS for field in fields)
 
 
@@ -134,9 +135,12 @@ class ProbeBuilder:
             if (value := getattr(config, name)) is not None
         }
         values |= {"method": config.method} if kind == "margin" else {}
-        cls = find_probe(kind)
+        cls, own = find_probe(kind)
         fields = [field.name for field in dataclasses.fields(cls)]
-        probe: Probe = cls(**{name: value for name, value in values.items() if name in fields})
+        unknown = [name for name in own if name not in fields]
+        if unknown:
+            raise UsageError(f"--probe {kind}: there is no setting {unknown[0]}; it has {', '.join(fields) or 'none'}")
+        probe: Probe = cls(**{name: value for name, value in values.items() if name in fields} | own)
         if isinstance(probe, Offset) and manifold is not None:
             return dataclasses.replace(probe, limit=min(probe.limit, manifold.reach))
         return probe

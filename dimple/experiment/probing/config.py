@@ -73,10 +73,10 @@ class ProbeConfig:
         scores: what the network returns: `logits`, `probabilities` or `log_probabilities`; None to see.
         run: the folder of a simulated run instead of all of these, with its snapshots, samples and exact tangents.
         split: the samples: of the test set, of the training set, or of both.
-        probes: names of the table of probes, `my_file.py:NAME` of code that was allowed, `subspace`, or probes of the
-            full network: `confidence` (calibration, and the correlation of confidence and margin), `spectra` (bounds on
-            how fast the scores can change), `speed` (motion of the boundary from step to step of a series), `transfer`
-            (error of each step of a series at the boundary points of the others).
+        probes: names of the table of probes, `my_file.py:NAME` or `my_file.py:NAME(scale=2)` of code that was allowed,
+            `subspace`, or probes of the full network: `confidence` (calibration, and the correlation of confidence and
+            margin), `spectra` (bounds on how fast the scores can change), `speed` (motion of the boundary from step to
+            step of a series), `transfer` (error of each step of a series at the boundary points of the others).
         bounds: `data`, the range of the images, [0, 1], or `none`: distances to any input; or two numbers, the range of
             data that are not in [0, 1].
         norm: of the margin; searches within subspaces always use l2.
