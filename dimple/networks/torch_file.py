@@ -15,6 +15,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from dimple.networks.pickled_names import is_companion
 from dimple.settings import format_value
 
 # Of a file: a list of a million numbers is read in three seconds.
@@ -43,78 +44,6 @@ STORAGE_DTYPES: dict[str, torch.dtype] = {
     "torch.ShortStorage": torch.int16,
     "torch.storage.UntypedStorage": torch.uint8,
 }
-# Objects beside the weights, of which nothing is kept: settings, paths, dates, numbers of numpy, random states. Their
-# names alone are known here; nothing is imported or called.
-_COMPANIONS: dict[str, tuple[str, ...]] = {
-    "_codecs": ("encode",),
-    "addict.addict": ("Dict",),
-    "argparse": ("Namespace",),
-    "box.box": ("Box",),
-    "box.box_list": ("BoxList",),
-    # By `getattr` an enum value may be named.
-    **dict.fromkeys(("builtins", "__builtin__"), (
-        "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int", "list", "long",
-        "object", "set", "slice", "str", "tuple", "unicode",
-    )),
-    "collections": ("Counter", "defaultdict", "deque"),
-    "copy_reg": ("_reconstructor",),
-    "copyreg": ("_reconstructor",),
-    "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
-    "decimal": ("Decimal",),
-    "easydict": ("EasyDict",),
-    "fractions": ("Fraction",),
-    "ml_collections.config_dict.config_dict": ("ConfigDict", "FieldReference"),
-    "numpy": ("bool_", "dtype", "float16", "float32", "float64", "int32", "int64", "ndarray", "uint8"),
-    "numpy._core.multiarray": ("_reconstruct", "scalar"),
-    "numpy.core.multiarray": ("_reconstruct", "scalar"),
-    "numpy._core.numeric": ("_frombuffer",),
-    "numpy.core.numeric": ("_frombuffer",),
-    "numpy.random": ("Generator", "RandomState"),
-    "numpy.random.bit_generator": ("SeedSequence", "__pyx_unpickle_SeedSequence"),
-    "numpy.random._mt19937": ("MT19937",),
-    "numpy.random._pcg64": ("PCG64",),
-    "numpy.random._pickle": ("__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor"),
-    "omegaconf.base": ("Container", "ContainerMetadata", "Metadata", "Node", "SCMode"),
-    "omegaconf.dictconfig": ("DictConfig",),
-    "omegaconf.listconfig": ("ListConfig",),
-    "omegaconf.nodes": (
-        "AnyNode", "BooleanNode", "BytesNode", "EnumNode", "FloatNode", "IntegerNode", "InterpolationResultNode",
-        "PathNode", "StringNode", "UnionNode",
-    ),
-    "pathlib": ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"),
-    "pathlib._local": ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"),
-    "torch": ("Tensor", "device", "Generator"),
-    "torch.nn.parameter": ("Buffer", "Parameter"),
-    "torch.serialization": ("_get_layout",),
-    "torch.torch_version": ("TorchVersion",),
-    "torchvision.transforms.functional": ("InterpolationMode",),
-    "transformers.trainer_utils": ("HubStrategy", "IntervalStrategy", "SaveStrategy", "SchedulerType"),
-    "transformers.training_args": ("OptimizerNames", "TrainingArguments"),
-    "types": ("SimpleNamespace",),
-    "typing": ("Any", "Dict", "List", "Optional", "Tuple", "Union"),
-    "uuid": ("UUID",),
-    "yacs.config": ("CfgNode",),
-}  # fmt: skip
-# Lightning has had three names; its hyperparameters and the states of its callbacks have these.
-_LIGHTNING = {
-    "callbacks.early_stopping": ("EarlyStopping",),
-    "callbacks.model_checkpoint": ("ModelCheckpoint",),
-    "fabric.utilities.data": ("AttributeDict",),
-    "trainer.states": ("RunningStage", "TrainerFn", "TrainerStatus"),
-    "utilities.parsing": ("AttributeDict",),
-}
-IGNORED_NAMES = frozenset(
-    f"{module}.{name}"
-    for module, names in (
-        *_COMPANIONS.items(),
-        *((f"{package}.{part}", names) for package in ("lightning", "lightning.pytorch", "pytorch_lightning")
-          for part, names in _LIGHTNING.items()),
-        ("lightning_fabric.utilities.data", ("AttributeDict",)),
-    )
-    for name in names
-)  # fmt: skip
-# Names of types of tensors and of quantization.
-_IGNORED_PATTERN = re.compile(r"torch\.(cuda\.)?(sparse\.)?\w+Tensor|torch\.per_\w+")
 # Tensors that are not an array of numbers.
 SPECIAL_TENSORS = frozenset(
     f"torch._utils.{name}"
@@ -202,10 +131,13 @@ class ParsedFile:
     Attributes:
         root: the saved value; a tensor of a torch file is a `StoredTensor`, an object of another library is None.
         read: returns the bytes of a storage, in files that have some.
+        script_class: the first class that the script defined which saved the file, such as `__main__.Mode`; its objects
+            are None, as those of other libraries. Empty without one.
     """
 
     root: Any
     read: Callable[[Storage], memoryview] = lambda _: memoryview(b"")
+    script_class: str = ""
 
     def load(self, stored: StoredTensor, buffers: dict[str, bytearray]) -> Tensor:
         """Return a tensor of the file, which shares its numbers with those of the same storage in `buffers`.
@@ -243,7 +175,9 @@ def parse_torch_zip(archive: zipfile.ZipFile) -> ParsedFile:
         except KeyError:
             raise ValueError(f"its storage {format_value(storage.key)} is missing") from None
 
-    return ParsedFile(_Interpreter().run(io.BytesIO(archive.read(pickled))), read)
+    interpreter = _Interpreter()
+    root = interpreter.run(io.BytesIO(archive.read(pickled)))
+    return ParsedFile(root, read, interpreter.script_class)
 
 
 def parse_legacy_torch(content: bytes) -> ParsedFile:
@@ -275,7 +209,7 @@ def parse_legacy_torch(content: bytes) -> ParsedFile:
             raise ValueError(f"its storage {format_value(storage.key)} is missing")
         return parts[storage.key]
 
-    return ParsedFile(root, read)
+    return ParsedFile(root, read, interpreter.script_class)
 
 
 # A constructor that a pickle may call, by its name; the others that it may name give None.
@@ -288,10 +222,12 @@ class _Interpreter:
 
     Attributes:
         storages: those that tensors name, by key.
+        script_class: the first class of the script that saved the file.
     """
 
     def __init__(self) -> None:
         self.storages: dict[str, Storage] = {}
+        self.script_class = ""
         self.opcode_count = 0
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []
@@ -381,7 +317,10 @@ class _Interpreter:
             self.stack.append(DTYPES[name])
         elif name in _CONSTRUCTORS:
             self.stack.append(_CONSTRUCTORS[name])
-        elif name in IGNORED_NAMES or _IGNORED_PATTERN.fullmatch(name):
+        elif is_companion(name):
+            self.stack.append(None)
+        elif name.startswith("__main__."):
+            self.script_class = self.script_class or format_value(name)[1:-1]
             self.stack.append(None)
         else:
             raise UnknownNameError(format_value(name)[1:-1])
@@ -392,7 +331,12 @@ class _Interpreter:
         self.stack.append(function(arguments) if is_known and isinstance(arguments, tuple) else None)
 
     def _load_storage(self, _: Any) -> None:
-        kind, dtype, key, _location, count, *view = self.stack.pop()
+        persistent = self.stack.pop()
+        if persistent[0] == "module":
+            # A class of networks, beside which the old format keeps its source.
+            self.stack.append(None)
+            return
+        kind, dtype, key, _location, count, *view = persistent
         if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(key, str | int) or any(view):
             raise ValueError("its pickle names a storage in an unknown way")
         storage = Storage(str(key), dtype, int(count))

@@ -122,6 +122,8 @@ def _read_state_dict(path: Path, state_dict_key: str | None, network: nn.Module 
     else:
         file = ParsedFile(_parse_safetensors(content, location))
     candidates = dict(_find_state_dicts(file.root, location))
+    if not candidates and file.script_class:
+        raise _needs_conversion(location, file.script_class)
     if state_dict_key is None and len(candidates) > 1:
         state_dict_key = _prefer_state_dict(candidates, location, network)
     path_in_file, prefix = _choose_state_dict(candidates, location, state_dict_key)
@@ -217,12 +219,17 @@ def _parse_torch(content: bytes, location: str) -> ParsedFile:
             return parse_torch_zip(zipfile.ZipFile(io.BytesIO(content)))
         return parse_legacy_torch(content)
     except UnknownNameError as error:
-        raise ModelError(
-            f"{location}: imports the Python object {error.name}, which could run code, and was not opened; if you "
-            f"trust the file, convert it: {describe_conversion(location)}"
-        ) from None
+        raise _needs_conversion(location, error.name) from None
     except (ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{location}: is a damaged or unsafe torch file ({error}); {DOWNLOAD_AGAIN_HINT}") from None
+
+
+def _needs_conversion(location: str, name: str) -> ModelError:
+    """Return the error of a file whose weights cannot be read without an object of Python."""
+    return ModelError(
+        f"{location}: imports the Python object {name}, which could run code, and was not opened; if you "
+        f"trust the file, convert it: {describe_conversion(location)}"
+    )
 
 
 def _find_state_dicts(root: Any, location: str) -> Iterator[tuple[str, Mapping[str, Tensor | StoredTensor]]]:

@@ -2,7 +2,9 @@
 # ruff: noqa: TID251 - these tests write the pickles that must be refused
 
 import argparse
+import dataclasses
 import datetime
+import enum
 import io
 import json
 import os
@@ -130,6 +132,29 @@ def test_every_format_returns_the_same_tensors_under_any_file_name(kind: str, na
     assert found.keys() == linear_state().keys()
     assert all(torch.equal(found[key], tensor) for key, tensor in linear_state().items())
     assert not any(tensor.requires_grad for tensor in found.values())
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_objects_of_the_script_that_saved_a_file_are_left_out_and_not_made(
+    is_zip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = sys.modules["__main__"]
+    mode = enum.Enum("Mode", {"FAST": 1}, module="__main__")
+    config = dataclasses.make_dataclass("Config", [("mode", mode)], namespace={"__module__": "__main__"})
+    network = type("Net", (nn.Linear,), {"__module__": "__main__"})
+    for cls in (mode, config, network):
+        monkeypatch.setattr(main, cls.__name__, cls, raising=False)
+    path = tmp_path / "weights.pt"
+    path.write_bytes(torch_file({"config": config(mode["FAST"]), "model": linear_state()}, zipped=is_zip))
+    path_of_network = tmp_path / "network.pt"
+    path_of_network.write_bytes(torch_file(network(3, 2), zipped=is_zip))
+    # A file that would make them now fails.
+    for cls in (mode, config, network):
+        monkeypatch.delattr(main, cls.__name__)
+    assert torch.equal(read_weights(path)["weight"], linear_state()["weight"])
+    with pytest.raises(ModelError, match=r"imports the Python object __main__\.Net, .* convert it"):
+        read_weights(path_of_network)
 
 
 @pytest.mark.parametrize(("key", "seed"), [("model", 0), ("ema.shadow", 1), ("old", 2)])
