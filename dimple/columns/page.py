@@ -12,6 +12,7 @@ from dimple.columns.manifold import MANIFOLD_COLUMNS
 from dimple.columns.margins import MARGIN_COLUMNS
 from dimple.columns.network import NETWORK_COLUMNS
 from dimple.columns.samples import SAMPLE_COLUMNS
+from dimple.columns.terms import TERMS
 
 HEAD = """# Every column
 
@@ -39,7 +40,9 @@ def columns_page() -> str:
         "Families of columns": {name: entry for _, name, entry in FAMILIES},
         "Ends of names": {f"..{end}": ColumnMeaning(end, "", *text[1:]) for end, text in COMPANIONS.items()},
     }
-    return "\n".join([HEAD, *(_group(title, entries) for title, entries in groups.items())])
+    words = ["## Words of tables and charts", "", "| word | meaning |", "|---|---|"]
+    words += [f"| {word} | {meaning} |" for word, meaning in TERMS.items()]
+    return "\n".join([HEAD, *(_group(title, entries) for title, entries in groups.items()), *words, ""])
 
 
 def _group(title: str, entries: Mapping[str, ColumnMeaning]) -> str:

@@ -1,11 +1,20 @@
 """`dimple compare`: one page about several runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dimple.cli.flags import require_runs
+from dimple.cli import console
+from dimple.cli.flags import JsonOption, require_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dimple.views.report.comparison import ComparedRun
+
+MAX_STATISTICS = 10
+MAX_DIFFERENCES = 10
 
 
 def compare(
@@ -13,12 +22,59 @@ def compare(
         list[Path], typer.Argument(metavar="RUN...", help="Runs of dimple simulate or probe, as folders or packed.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file.")] = Path("comparison.html"),
+    as_json: JsonOption = False,
 ) -> None:
     """Compare runs side by side.
 
-    The page has their differences, all statistics and the distributions, and needs no other file.
+    The terminal shows what differs, the first statistics, and the differences at the same samples with their intervals
+    and exact tests. The page has all statistics and the distributions, and needs no other file.
     """
     require_runs(*runs)
-    from dimple import experiment
+    from dimple.experiment.outputs.report import read_comparison
+    from dimple.views.report.comparison import write_comparison
+    from dimple.views.report.comparison_facts import comparison_facts
 
-    typer.echo(str(experiment.compare(runs, out)))
+    compared = read_comparison(runs)
+    page = write_comparison(compared, out)
+    if as_json:
+        console.print_json({"page": str(page), **comparison_facts(compared)})
+        return
+    _print_comparison(compared)
+    typer.echo(str(page))
+
+
+def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
+    from rich.console import Console
+
+    from dimple.views.report.comparison_facts import (
+        build_paired_table,
+        build_statistics_table,
+        comparison_facts,
+        pair_split,
+        splits_of,
+    )
+
+    out = Console(highlight=False)
+    facts = comparison_facts(runs)
+    for run in facts["runs"]:
+        verdict = f": {run['verdict']}" if run["verdict"] else ""
+        out.print(f"{run['letter']}  {run['folder']}, {run['name']}, seed {run['seed']}{verdict}", markup=False)
+    differences = list(facts["differences"].items())
+    for name, values in differences[:MAX_DIFFERENCES]:
+        out.print(f"differs  {name}: {' | '.join(values)}", markup=False)
+    if len(differences) > MAX_DIFFERENCES:
+        out.print(f"differs  {len(differences) - MAX_DIFFERENCES} more settings: see the page, or --json")
+    for split in splits_of(runs):
+        out.print()
+        out.print(build_statistics_table(runs, split, MAX_STATISTICS))
+        found = pair_split(runs, split)
+        if found.reason:
+            out.print(found.reason, markup=False)
+            continue
+        out.print(
+            f"\nthe same samples: {found.count} of {found.total} are right under all runs; median difference to "
+            f"{runs[0].letter}; larger: the share of samples where the other run is larger; p: exact sign test; "
+            f"the verdicts of the {len(found.rows)} tests together hold with 95 %",
+            markup=False,
+        )
+        out.print(build_paired_table(found))

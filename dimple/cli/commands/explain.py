@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dimple.columns import COLUMNS, ColumnMeaning, describe_column
+from dimple.columns.terms import TERMS
 from dimple.errors import UsageError
 from dimple.settings import suggest_word
 
@@ -16,14 +17,17 @@ if TYPE_CHECKING:
 def explain(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUANTITY | RUN]...", help="Quantities such as margin_on_ratio, and runs."),
+        typer.Argument(
+            metavar="[QUANTITY | WORD | RUN]...",
+            help="Quantities such as margin_on_ratio, words such as isotropic, and runs.",
+        ),
     ] = None,
 ) -> None:
-    """Say what a quantity means, or every number of a run.
+    """Say what quantities, words of tables and runs mean.
 
-    Without an argument it lists all quantities.
+    Of a run it explains every number. Without an argument it lists all quantities and words.
     """
-    for name in names or COLUMNS:
+    for name in names or [*COLUMNS, *TERMS]:
         if name in (names or ()) and Path(name).exists():
             _explain_run(Path(name))
         else:
@@ -32,10 +36,14 @@ def explain(
 
 def _explain_quantity(name: str) -> None:
     entry = describe_column(name)
-    if not entry.meaning:
-        hint = suggest_word(name, COLUMNS, "dimple explain lists all")
-        raise UsageError(f"{name!r} is neither a quantity nor a run; {hint}")
-    _print(name, entry, "")
+    if entry.meaning:
+        _print(name, entry, "")
+    elif name.lower() in TERMS:
+        typer.echo(name)
+        _print_paragraph(TERMS[name.lower()])
+    else:
+        hint = suggest_word(name, [*COLUMNS, *TERMS], "dimple explain lists all")
+        raise UsageError(f"{name!r} is neither a quantity, a word of the tables, nor a run; {hint}")
 
 
 def _explain_run(path: Path) -> None:
@@ -73,9 +81,12 @@ def _format(row: dict[str, Any], name: str, unit: str) -> str:
 
 
 def _print(name: str, entry: ColumnMeaning, value: str) -> None:
-    import textwrap
-
     typer.echo(f"{name}{value}: {entry.label}" + ("" if value else f" [{entry.unit}]"))
     text = entry.text + (f" Compared with {entry.comparison_label}: {entry.comparison}." if entry.comparison else "")
-    text += f" Source: {entry.source}."
+    _print_paragraph(f"{text} Source: {entry.source}.")
+
+
+def _print_paragraph(text: str) -> None:
+    import textwrap
+
     typer.echo(textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    "))

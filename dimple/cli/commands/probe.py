@@ -368,7 +368,8 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
     for row in last:
         statistics = {name: value for name, value in row.items() if name not in ("step", "split")}
         chosen, left_out = (statistics, 0) if print_all else choose_rows(statistics, MAX_ROWS)
-        out.print(build_table(f"step {row['step']}, {row['split']}", chosen, units, width=out.width, levels=levels))
+        title = f"step {row['step']:,}, {row['split']}" if len(rows) > len(last) else str(row["split"])
+        out.print(build_table(title, chosen, units, width=out.width, levels=levels))
         if left_out:
             out.print(f"{left_out} more statistics: --all, the report, or dimple explain {run.path}", style="dim")
         if warning := reliability_warning(row):

@@ -23,7 +23,7 @@ from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.settings import expand_home
 from dimple.views.content.run_header import simulate_command
-from dimple.views.report.comparison import MAX_RUNS, write_comparison
+from dimple.views.report.comparison import MAX_RUNS, ComparedRun, label_runs, write_comparison
 from dimple.views.report.run_summary import summarize_run
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.slice_report import write_slice_report
@@ -77,6 +77,11 @@ def compare(runs: Sequence[Path | str | Run | Measurement], out: Path | str) -> 
         UsageError: for fewer than two runs, for too many, for a slice, or for a measurement without a run.
         RunError: if a folder holds no finished run, or the page cannot be written.
     """
+    return write_comparison(read_comparison(runs), out)
+
+
+def read_comparison(runs: Sequence[Path | str | Run | Measurement]) -> list[ComparedRun]:
+    """Read what a comparison says of each run; arguments and errors as for `compare`."""
     if not 2 <= len(runs) <= MAX_RUNS:
         raise UsageError(f"{len(runs)} runs cannot be compared on one page; name 2 to {MAX_RUNS}")
     opened = [_open_finished_run(_path_of(run)) for run in runs]
@@ -84,7 +89,7 @@ def compare(runs: Sequence[Path | str | Run | Measurement], out: Path | str) -> 
         raise UsageError(
             f"{slices[0].path}: is a slice, which has a page of its own; give dimple report this run alone"
         )
-    return write_comparison([(summarize_run(run), _reproduction_command(run)) for run in opened], out)
+    return label_runs([(summarize_run(run), _reproduction_command(run)) for run in opened])
 
 
 def _path_of(run: Path | str | Run | Measurement) -> Path | str:

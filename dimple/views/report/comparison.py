@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from dimple.columns import describe_column
 from dimple.stats.aggregate import comparison_column
+from dimple.stats.intervals import mean_interval
 from dimple.views.charts.charts_by_unit import FRACTION_LIMITS, UNCHARTED_COLUMNS
 from dimple.views.charts.distributions import draw_cdf, format_cdf_axes, is_distance
 from dimple.views.charts.matplotlib_svg import (
@@ -22,10 +24,10 @@ from dimple.views.charts.matplotlib_svg import (
 )
 from dimple.views.content.columns import spans_decades
 from dimple.views.content.frame import ChartCurve
-from dimple.views.content.labels import column_label, finite_or_nan, sorting_key
+from dimple.views.content.labels import column_label, finite_or_nan, format_number, sorting_key
 from dimple.views.content.run_header import PHASE_DESCRIPTIONS
 from dimple.views.report.html import passes_per_sample, write_page
-from dimple.views.report.paired import compare_paired
+from dimple.views.report.paired import paired_content
 from dimple.views.report.run_summary import RunSummary
 from dimple.views.report.tables import shown_columns, statistic_cell
 from dimple.views.style.colors import Color, to_hex
@@ -41,8 +43,8 @@ MISSING_TEXT = "—"
 
 @final
 @dataclasses.dataclass(frozen=True)
-class _ComparedRun:
-    """A run with the letter and the color that stand for it on the page."""
+class ComparedRun:
+    """A run with the letter and the color that stand for it, and the command that makes it again."""
 
     letter: str
     color: Color
@@ -50,20 +52,24 @@ class _ComparedRun:
     reproduce_command: str
 
 
-def write_comparison(runs: Sequence[tuple[RunSummary, str]], path: Path | str) -> Path:
+def label_runs(runs: Sequence[tuple[RunSummary, str]]) -> list[ComparedRun]:
+    """Return at most `MAX_RUNS` runs, each with the command that makes it again, with their letters and colors."""
+    return [
+        ComparedRun(chr(ord("A") + place), LINE_COLORS[place], run, reproduce)
+        for place, (run, reproduce) in enumerate(runs)
+    ]
+
+
+def write_comparison(shown: Sequence[ComparedRun], path: Path | str) -> Path:
     """Write one HTML file that compares several runs and needs no other file and no network.
 
     Args:
-        runs: at most `MAX_RUNS` runs in the order of their columns, each with the command that makes it again.
+        shown: the runs in the order of their columns.
         path: the file.
 
     Raises:
         RunError: if the page cannot be written.
     """
-    shown = [
-        _ComparedRun(chr(ord("A") + place), LINE_COLORS[place], run, reproduce)
-        for place, (run, reproduce) in enumerate(runs)
-    ]
     names = list(dict.fromkeys(one.summary.folder for one in shown))
     splits = list(dict.fromkeys(split for one in shown for split in one.summary.statistics))
     values = {
@@ -78,7 +84,7 @@ def write_comparison(runs: Sequence[tuple[RunSummary, str]], path: Path | str) -
         ],
         "splits": [
             _split_content(shown, split)
-            | {"paired": compare_paired([one.summary for one in shown], [one.letter for one in shown], split)}
+            | {"paired": paired_content([one.summary for one in shown], [one.letter for one in shown], split)}
             for split in splits
         ],
         "cost": _cost_table(shown),
@@ -86,7 +92,7 @@ def write_comparison(runs: Sequence[tuple[RunSummary, str]], path: Path | str) -
     return write_page(path, "comparison.html", values)
 
 
-def _run_header(run: _ComparedRun) -> dict[str, str]:
+def _run_header(run: ComparedRun) -> dict[str, str]:
     return {
         "letter": run.letter,
         "color": f"var(--{CSS_COLOR_NAMES[run.color]})",
@@ -98,7 +104,7 @@ def _run_header(run: _ComparedRun) -> dict[str, str]:
     }
 
 
-def difference_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
+def difference_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     """Return a table of the settings, versions and devices that differ between the runs."""
     settings = [{**one.summary.settings, **one.summary.environment} for one in runs]
     names = dict.fromkeys(name for one in settings for name in one)
@@ -109,7 +115,38 @@ def difference_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
     return _make_table([(name, [_text_cell(one.get(name, MISSING_TEXT)) for one in settings]) for name in differing])
 
 
-def _outcome_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
+def differ_by_seed(runs: Sequence[ComparedRun]) -> bool:
+    """Return whether the runs differ in seeds, and in nothing else."""
+    names = [row["name"] for row in difference_table(runs)["rows"]]
+    return bool(names) and all(name.rpartition(".")[2] == "seed" for name in names)
+
+
+def pool_seeds(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard deviation of a statistic over seeds; nan where a value is not finite."""
+    if not np.isfinite(values).all():
+        return np.nan, np.nan
+    return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def format_pooled(mean: float, deviation: float) -> str:
+    """Return mean and standard deviation over seeds as text."""
+    return MISSING_TEXT if np.isnan(mean) else f"{format_number(mean)} ± {format_number(deviation)}"
+
+
+def _pooled_cell(rows: Sequence[Mapping[str, Any]], name: str, unit: str) -> dict[str, str]:
+    """Return the cell of a statistic over all seeds: mean, standard deviation, and the 95 % interval of the mean."""
+    values = [row[name] for row in rows if name in row]
+    is_pooled = len(values) == len(rows) and not describe_column(name).is_exact
+    mean, deviation = pool_seeds(values) if is_pooled else (np.nan, np.nan)
+    cell = _text_cell(format_pooled(mean, deviation), mean)
+    if np.isnan(mean):
+        return cell
+    limits = (0.0, 1.0) if unit in ("fraction", "probability") else (-np.inf, np.inf)
+    interval = " to ".join(format_number(end) for end in mean_interval(values, limits))
+    return cell | {"interval": interval, "samples": str(len(values))}
+
+
+def _outcome_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     """Return a table of the verdicts, the dates of the phases and the length of each run."""
     rows = [("run", [_text_cell(one.summary.subtitle) for one in runs])]
     if any("verdict" in one.summary.results for one in runs):
@@ -120,24 +157,34 @@ def _outcome_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
     return _make_table(rows)
 
 
-def _split_content(runs: Sequence[_ComparedRun], split: str) -> dict[str, Any]:
+def joined_units(runs: Sequence[ComparedRun], name: str) -> str:
+    """Return the unit of a quantity, or those of the runs in their order where they differ, such as two norms."""
+    return " | ".join(dict.fromkeys(one.summary.units[name] for one in runs if name in one.summary.units))
+
+
+def _split_content(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
     """Return the aggregates, the curves and the distributions of one split."""
     last = [one.summary.statistics.get(split, {}) for one in runs]
     columns = list(dict.fromkeys(name for row in last for name in shown_columns(row)))
-    units = {name: unit for one in reversed(runs) for name, unit in one.summary.units.items()}
+    units = {name: joined_units(runs, name) for one in runs for name in one.summary.units}
+    is_pooled = differ_by_seed(runs)
     rows = [
-        (column_label(name), [statistic_cell(row, name) if name in row else _text_cell(MISSING_TEXT) for row in last])
+        (
+            column_label(name),
+            [statistic_cell(row, name) if name in row else _text_cell(MISSING_TEXT) for row in last]
+            + ([_pooled_cell(last, name, units.get(name, ""))] if is_pooled else []),
+        )
         for name in columns
     ]
     return {
         "name": split,
-        "rows": _make_table(rows, [units.get(name, "") for name in columns]),
+        "rows": _make_table(rows, [units.get(name, "") for name in columns]) | {"is_pooled": is_pooled},
         "charts": [chart for name in columns if (chart := _curve_chart(runs, split, name, units.get(name, "")))],
         "distributions": _distribution_charts(runs, split, units),
     }
 
 
-def _curve_chart(runs: Sequence[_ComparedRun], split: str, name: str, unit: str) -> dict[str, Any] | None:
+def _curve_chart(runs: Sequence[ComparedRun], split: str, name: str, unit: str) -> dict[str, Any] | None:
     """Return a chart of one quantity along the steps of all runs with several steps; None if no run has several."""
     lines = [
         (one, columns["step"], finite_or_nan(columns[name]), columns.get(comparison_column(name)))
@@ -169,7 +216,7 @@ def _curve_chart(runs: Sequence[_ComparedRun], split: str, name: str, unit: str)
     return {"title": column_label(name), "svg": render_svg(draw, PANEL_SIZE_INCHES)}
 
 
-def _distribution_charts(runs: Sequence[_ComparedRun], split: str, units: Mapping[str, str]) -> list[dict[str, Any]]:
+def _distribution_charts(runs: Sequence[ComparedRun], split: str, units: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return charts of the distances and the confidence of all runs at their last steps, one quantity a chart."""
     tables = [(one, one.summary.samples.get(split, {})) for one in runs]
     names = [
@@ -192,7 +239,7 @@ def _distribution_charts(runs: Sequence[_ComparedRun], split: str, units: Mappin
 
 
 def _make_cdf_drawer(
-    tables: Sequence[tuple[_ComparedRun, Mapping[str, Any]]], name: str, units: Mapping[str, str]
+    tables: Sequence[tuple[ComparedRun, Mapping[str, Any]]], name: str, units: Mapping[str, str]
 ) -> Any:
     present = [(one, table) for one, table in tables if name in table]
 
@@ -204,7 +251,7 @@ def _make_cdf_drawer(
     return draw
 
 
-def _cost_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
+def _cost_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     """Return a table of the seconds of each stage and the passes a sample of each probe."""
     rows = []
     for stage in dict.fromkeys(stage for one in runs for stage in one.summary.seconds):
@@ -241,4 +288,4 @@ def _make_table(rows: Sequence[tuple[str, list[dict[str, str]]]], units: Sequenc
     """Return rows of cells for the template; with `units`, one for each row, the cells are quantities."""
     units = units or [""] * len(rows)
     named = [{"name": name, "cells": cells, "unit": unit} for (name, cells), unit in zip(rows, units, strict=True)]
-    return {"rows": named, "strong": any(units)}
+    return {"rows": named, "strong": any(units), "is_pooled": False}

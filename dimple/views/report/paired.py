@@ -1,7 +1,8 @@
 """The paired part of a comparison: the same samples under each run, right under all of them."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from markupsafe import Markup
@@ -27,61 +28,136 @@ MIN_PAIRS = 6
 SAMPLE_SETTINGS = ("data", "manifold", "seed")
 
 
-def compare_paired(runs: Sequence[RunSummary], letters: Sequence[str], split: str) -> dict[str, Any]:
-    """Return the paired comparison of the first run with each other one, for the template.
+@final
+@dataclasses.dataclass(frozen=True)
+class PairedRow:
+    """One quantity at the same samples under the first run and another.
+
+    Attributes:
+        column: the quantity.
+        letter: of the other run.
+        difference: its values minus those of the first run.
+        level: the level of its test, by Holm over all tests of the split.
+    """
+
+    column: str
+    letter: str
+    difference: PairedDifference
+    level: float
+
+    @property
+    def verdict(self) -> str:
+        """Which run has the larger values, in words."""
+        if self.difference.p_value > self.level:
+            return "no difference shown"
+        return f"{self.letter} is {'larger' if self.difference.above > 0.5 else 'smaller'}"
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The numbers as words of a table: median, interval, above and p."""
+        found = self.difference
+        return {
+            "median": format_number(found.median),
+            "interval": f"{format_number(found.low)} to {format_number(found.high)}",
+            "above": f"{found.above:.0%}",
+            "p": "< 0.0001" if found.p_value < 1e-4 else f"{found.p_value:.2g}",
+        }
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class PairedSplit:
+    """The paired comparison of the first run with each other one, at the samples of a split.
+
+    Attributes:
+        reason: a sentence where nothing can be paired; else empty.
+        count, total: the number of samples that are right under all runs, and of those that are in all.
+        rows: a row for each quantity and other run.
+        tables: the columns of each run at the samples that are right under all, in the same order.
+    """
+
+    reason: str
+    count: int = 0
+    total: int = 0
+    rows: tuple[PairedRow, ...] = ()
+    tables: tuple[Columns, ...] = ()
+
+
+def pair_runs(runs: Sequence[RunSummary], letters: Sequence[str], split: str) -> PairedSplit:
+    """Compare the first run with each other one, sample by sample, where all are right.
 
     Args:
         runs: the runs, the first of which is compared with.
-        letters: the letter of each on the page.
+        letters: the letter of each.
         split: the split.
-
-    Returns:
-        `reason`, a sentence where nothing can be paired; else `count` samples, those right under all, of `total`; the
-        `rows` of the table; and `charts`, a scatter for each pair of the first distance.
     """
     tables = [run.samples.get(split, {}) for run in runs]
     if not all("index" in table and len(table["index"]) for table in tables):
-        return {"reason": "The samples of this split are not in all runs, so nothing is paired."}
+        return PairedSplit("The samples of this split are not in all runs, so nothing is paired.")
     if len({sample_identity(run, split) for run in runs}) > 1:
-        return {"reason": "The runs have different samples, so nothing is paired."}
+        return PairedSplit("The runs have different samples, so nothing is paired.")
     rows = _common_rows(tables)
+    if len(rows[0]) == 0:
+        return PairedSplit("The runs have no sample in common, so nothing is paired.")
     right = [np.asarray(table["prediction"] == table["label"])[row] for table, row in zip(tables, rows, strict=True)]
     chosen = np.logical_and.reduce(right)
-    paired = [
-        {name: values[row][chosen] for name, values in table.items()} for table, row in zip(tables, rows, strict=True)
-    ]
     if chosen.sum() < MIN_PAIRS:
-        return {
-            "reason": f"Only {int(chosen.sum())} samples are right under all runs; {MIN_PAIRS} can decide something."
-        }
-    units = {name: unit for run in reversed(runs) for name, unit in run.units.items()}
-    columns = _compared_columns(paired, units)
+        return PairedSplit(
+            f"Only {int(chosen.sum())} samples are right under all runs; {MIN_PAIRS} can decide something."
+        )
+    paired = tuple(
+        {name: values[row][chosen] for name, values in table.items()} for table, row in zip(tables, rows, strict=True)
+    )
+    units = _units(runs)
+    # Distances in two norms are not comparable.
+    mixed = {name for name, unit in units.items() if any(run.units.get(name, unit) != unit for run in runs)}
     found = [
         (name, letter, compare_pairs(paired[0][name], other[name]))
-        for name in columns
+        for name in _compared_columns(paired, units, mixed)
         for letter, other in zip(letters[1:], paired[1:], strict=True)
     ]
     levels = holm_levels([one.p_value for _, _, one in found], LEVEL)
+    compared = tuple(PairedRow(*one, level) for one, level in zip(found, levels, strict=True))
+    return PairedSplit("", int(chosen.sum()), len(chosen), compared, paired)
+
+
+def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: str) -> dict[str, Any]:
+    """Return the paired comparison for the template: the rows of its table, and a scatter of the first distance."""
+    found = pair_runs(runs, letters, split)
+    if found.reason:
+        return {"reason": found.reason}
+    units = _units(runs)
+    first = found.rows[0].column if found.rows else ""
     return {
         "reason": "",
-        "count": int(chosen.sum()),
-        "total": len(chosen),
-        "tests": len(found),
+        "count": found.count,
+        "total": found.total,
+        "tests": len(found.rows),
         "first": letters[0],
         "rows": [
-            _table_row(name, letter, one, level, units.get(name, ""))
-            for (name, letter, one), level in zip(found, levels, strict=True)
+            {
+                "name": column_label(row.column),
+                "unit": units.get(row.column, ""),
+                "letter": row.letter,
+                "verdict": row.verdict,
+                **row.texts,
+            }
+            for row in found.rows
         ],
         "charts": [
             {
-                "title": f"{column_label(columns[0])}, {letter} against {letters[0]}",
-                "svg": _scatter(paired[0][columns[0]], other[columns[0]], letters[0], letter, columns[0]),
+                "title": f"{column_label(first)}, {letter} against {letters[0]}",
+                "svg": _scatter(found.tables[0][first], other[first], letters[0], letter, first),
             }
-            for letter, other in zip(letters[1:], paired[1:], strict=True)
+            for letter, other in zip(letters[1:], found.tables[1:], strict=True)
         ]
-        if columns
+        if first
         else [],
     }
+
+
+def _units(runs: Sequence[RunSummary]) -> dict[str, str]:
+    return {name: unit for run in reversed(runs) for name, unit in run.units.items()}
 
 
 def sample_identity(run: RunSummary, split: str) -> tuple[tuple[str, str], ...]:
@@ -103,33 +179,15 @@ def _common_rows(tables: Sequence[Columns]) -> list[NDArray[np.int64]]:
     return [np.array([place[index] for index in ordered], dtype=np.int64) for place in places]
 
 
-def _compared_columns(tables: Sequence[Columns], units: Mapping[str, str]) -> list[str]:
-    """Return the distances that all tables have, and the confidence as the last one; of equal columns the first."""
-    common = [name for name in tables[0] if all(name in table for table in tables)]
+def _compared_columns(tables: Sequence[Columns], units: Mapping[str, str], mixed: Container[str]) -> list[str]:
+    """Return the distances that all tables have, in one unit, and the confidence as the last; of equal columns one."""
+    common = [name for name in tables[0] if all(name in table for table in tables) and name not in mixed]
     columns: list[str] = []
     for name in common:
         is_new = not any(all(np.array_equal(table[name], table[other]) for table in tables) for other in columns)
         if is_distance(name, tables[0], units) and is_new:
             columns.append(name)
     return columns + [name for name in common if name == "confidence"]
-
-
-def _table_row(name: str, letter: str, found: PairedDifference, level: float, unit: str) -> dict[str, str]:
-    if found.p_value > level:
-        verdict = "no difference shown"
-    else:
-        verdict = f"{letter} is {'larger' if found.above > 0.5 else 'smaller'}"
-    return {
-        "name": column_label(name),
-        "unit": unit,
-        "letter": letter,
-        "median": format_number(found.median),
-        "interval": f"{format_number(found.low)} to {format_number(found.high)}",
-        "above": f"{found.above:.0%}",
-        "p": "< 0.0001" if found.p_value < 1e-4 else f"{found.p_value:.2g}",
-        "verdict": verdict,
-        "count": str(found.count),
-    }
 
 
 def _scatter(a: NDArray[Any], b: NDArray[Any], first: str, second: str, name: str) -> Markup:

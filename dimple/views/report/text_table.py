@@ -110,7 +110,7 @@ def _narrow_line(heading: str, line: Mapping[str, str]) -> dict[str, str]:
     unit = f"\n[{line['unit']}]" if line["unit"] else ""
     interval = "" if line[INTERVAL] == NO_ENTRY else f"\n{line[INTERVAL]}"
     return {
-        heading: _break_name(line[heading]) + unit,
+        heading: break_name(line[heading]) + unit,
         f"value\n{INTERVAL}": line["value"] + interval,
         **{name: line[name] for name in ("n", "comparison", "verdict")},
     }
@@ -131,7 +131,7 @@ def choose_rows(row: Mapping[str, Any], count: int) -> tuple[dict[str, Any], int
     return chosen | {name: row[name] for name in others}, len(ordered) - len(chosen)
 
 
-def _break_name(name: str) -> str:
+def break_name(name: str) -> str:
     """Return a name of at most two lines, broken behind an underscore or a space."""
     if len(name) <= MAX_NAME_WIDTH:
         return name

@@ -11,7 +11,7 @@ import yaml
 
 from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_bytes
-from dimple.views.report.comparison import MAX_RUNS, difference_table, write_comparison
+from dimple.views.report.comparison import MAX_RUNS, difference_table, label_runs, write_comparison
 from dimple.views.report.run_summary import flatten_settings, summarize_run
 from tests.views.material import write_flat_run, write_run
 from tests.views.test_pages import NASTY, Page, is_self_contained
@@ -38,7 +38,9 @@ def words_after(page: Page, name: str) -> list[str]:
 
 
 def write_page(runs: list[RunFolder], path: Path) -> Page:
-    return Page(write_comparison([(summarize_run(run), f"make {number}") for number, run in enumerate(runs)], path))
+    return Page(
+        write_comparison(label_runs([(summarize_run(run), f"make {number}") for number, run in enumerate(runs)]), path)
+    )
 
 
 def test_statistics_of_all_runs_are_in_one_row_with_their_nulls(tmp_path: Path) -> None:

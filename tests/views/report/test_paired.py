@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dimple import compare, measure
-from dimple.views.report.paired import compare_paired
+from dimple.views.report.paired import paired_content
 from dimple.views.report.run_summary import RunSummary, summarize_run
 from tests.views.test_pages import Page
 
@@ -32,7 +32,7 @@ def summaries(folder: Path, offsets: list[float], shift: float = 0.0) -> list[Ru
 
 
 def test_a_known_shift_is_found_at_the_samples_that_are_right_under_all(tmp_path: Path) -> None:
-    paired = compare_paired(summaries(tmp_path, [0.0, -0.25, 0.15]), "ABC", "test")
+    paired = paired_content(summaries(tmp_path, [0.0, -0.25, 0.15]), "ABC", "test")
     # The first sample, at 0.1, is wrong where the boundary is at 0.15.
     assert (paired["count"], paired["total"], paired["reason"]) == (11, 12, "")
     rows = {(row["name"], row["letter"]): row for row in paired["rows"]}
@@ -43,12 +43,12 @@ def test_a_known_shift_is_found_at_the_samples_that_are_right_under_all(tmp_path
 
 
 def test_equal_runs_show_no_difference(tmp_path: Path) -> None:
-    paired = compare_paired(summaries(tmp_path, [0.0, 0.0]), "AB", "test")
+    paired = paired_content(summaries(tmp_path, [0.0, 0.0]), "AB", "test")
     assert {row["verdict"] for row in paired["rows"]} == {"no difference shown"}
 
 
 def test_other_samples_are_not_paired(tmp_path: Path) -> None:
-    paired = compare_paired(summaries(tmp_path, [0.0, 0.0], shift=0.01), "AB", "test")
+    paired = paired_content(summaries(tmp_path, [0.0, 0.0], shift=0.01), "AB", "test")
     assert paired["reason"] == "The runs have different samples, so nothing is paired."
 
 
