@@ -53,7 +53,7 @@ def silent_progress(_stage: str, _total: int, /) -> "Iterator[Advance]":
 
 
 def announce(stage: str, sentence: str) -> None:
-    """Say something about a stage before it starts, where its progress is shown.
+    """Say something about a stage before or after it, where its progress is shown.
 
     Example:
         >>> announce("probe", "about 3 min")

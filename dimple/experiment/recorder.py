@@ -18,7 +18,7 @@ from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.recorded_run import RecordedNetworks, copy_state, write_recorded_run
 from dimple.experiment.run import Run
 from dimple.experiment.trackers import build_tracker, tracked_numbers
-from dimple.progress import show_progress
+from dimple.progress import announce, show_progress
 from dimple.protocols import Progress
 
 # The factor between the steps that are recorded with `every="log"`.
@@ -299,6 +299,10 @@ class Recorder:
             self._arguments, self._networks, self._measured, self._out, self._plane, facts, self._force, self._progress
         )
         self._track_measured()
+        if self._progress is show_progress:
+            kept = f"{len(self._networks)} snapshots of steps {self._networks.steps[0]} to {self._networks.steps[-1]}"
+            left_out = f", {self._left_out} left out to keep max_overhead" if self._left_out else ""
+            announce("record", f"{kept}{left_out}: {self.run.path / 'report.html'}")
 
 
 def _sentence(error: Exception) -> str:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dimple import Margin, Recorder, Run, compare, measure, report
+from dimple import Margin, Recorder, Run, compare, measure, progress, report
 from dimple.errors import RunError, ShapeError, UsageError
 from dimple.experiment import recorder as module
 from dimple.tensors import generator
@@ -58,6 +58,20 @@ def test_training_with_and_without_a_recorder_ends_in_the_same_bits(tmp_path: Pa
     with Recorder(tmp_path / "run", x, y, PROBES, bounds=(0, 1)) as record:
         recorded = train(make_network(), 60, record)
     assert all(torch.equal(bare[name], recorded[name]) for name in bare)
+
+
+def test_the_end_says_where_the_run_is_and_what_was_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_writes_lines", True)
+    x, y = make_data()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=(0, 1), every=1, max_overhead=1e-9) as record:
+        train(make_network(), 20, record)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(
+        rf"dimple: record: 6 snapshots of steps 0 to 20, 1\d left out to keep max_overhead: {tmp_path}/run/report.html",
+        line,
+    ), line
 
 
 def test_the_run_has_the_curves_of_the_training_and_every_command_opens_it(tmp_path: Path) -> None:
