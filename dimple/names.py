@@ -56,6 +56,10 @@ FETCHED_MODELS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 # The data sets of the hub, `hf:OWNER/NAME`, and the package that reads them.
 HUB = "hf"
 HUB_DATA_PACKAGE = "datasets"
+# Settings of a measurement that a run replaces, so that they cannot be given with it.
+MODEL_FIELDS = (
+    "model", "data", "label", "weights", "checkpoints", "state_dict_key", "mean", "std", "channels", "scores",
+)  # fmt: skip
 # The suffixes of weights files.
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin")
 

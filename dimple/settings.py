@@ -253,14 +253,18 @@ def expand_home(path: Path | str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
 
 
-def without_folders(text: str) -> str:
+def without_folders(text: str, mark: str = "") -> str:
     """Return a text with the last name of each absolute path, whose folders are nobody else's business.
 
+    Args:
+        text: the text.
+        mark: what stands for the folders.
+
     Example:
-        >>> without_folders("dimple probe --data npz:/home/me/data/x.npz --out runs/x")
-        'dimple probe --data npz:x.npz --out runs/x'
+        >>> without_folders("dimple probe --data npz:/home/me/data/x.npz --out runs/x", ".../")
+        'dimple probe --data npz:.../x.npz --out runs/x'
     """
-    return _FOLDERS_PATTERN.sub("", text)
+    return _FOLDERS_PATTERN.sub(mark, text)
 
 
 def suggest_word(word: str, known: Iterable[str], otherwise: str) -> str:

@@ -162,7 +162,8 @@ def read_config(
             other, and names of networks, data, files and folders that are not there.
     """
     from dimple.experiment.probing.check_inputs import check_inputs
-    from dimple.experiment.probing.config import MODEL_FIELDS, model_field_problems
+    from dimple.experiment.probing.config import model_field_problems
+    from dimple.names import MODEL_FIELDS
     from dimple.settings import field_types, validate_field
 
     mistakes = Mistakes()

@@ -170,6 +170,7 @@ class RunInfo(TypedDict, total=False):
     units: dict[str, Word]
     warnings: list[Word]
     code: dict[str, dict[str, Word]]
+    scene: dict[str, Any]
     replicas: _Replicas
     slice: _SliceInfo
     recorder: dict[str, Any]

@@ -89,6 +89,12 @@ def read_comparison(runs: Sequence[Path | str | Run | Measurement]) -> list[Comp
         raise UsageError(
             f"{slices[0].path}: is a slice, which has a page of its own; give dimple report this run alone"
         )
+    if len({run.kind for run in opened}) > 1:
+        simulated = next(run.path for run in opened if run.kind == "simulation")
+        raise UsageError(
+            "runs of dimple simulate and of dimple probe have no statistics in common; compare runs of one kind: "
+            f"dimple probe --run {simulated} measures a simulated one"
+        )
     return label_runs([(summarize_run(run), _reproduction_command(run)) for run in opened])
 
 
@@ -103,6 +109,11 @@ def _path_of(run: Path | str | Run | Measurement) -> Path | str:
 
 def _open_finished_run(path: Path | str) -> Run:
     run = Run.open(path)
+    if run.info.get("status") == "trained":
+        raise RunError(
+            f"{run.path}: is trained and not measured; dimple simulate SCENE --out {run.path}, with the scene and the "
+            "changes of dimple train, measures it"
+        )
     if run.info.get("status") != "complete":
         raise RunError(f"{run.path}: is not finished; the command that started it continues it, and writes its report")
     return run

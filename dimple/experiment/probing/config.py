@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, final
 
 from dimple.errors import RunError, UsageError
-from dimple.names import DIGITS, DIGITS_MODEL, METHODS, PROBE_PLUGINS, SAMPLE_PROBES, TANGENTS, installed_plugins
+from dimple.names import (
+    DIGITS,
+    DIGITS_MODEL,
+    METHODS,
+    MODEL_FIELDS,
+    PROBE_PLUGINS,
+    SAMPLE_PROBES,
+    TANGENTS,
+    installed_plugins,
+)
 from dimple.settings import (
     Count,
     Dimension,
@@ -44,10 +53,6 @@ ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 NO_L0_PROBES = ("certified", "curvature", "exact", "robust", SPEED)
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 PROBE_KINDS = (*SAMPLE_PROBES, SUBSPACE, *NETWORK_PROBES)
-# Settings that a run replaces, so that they cannot be given with it.
-MODEL_FIELDS = (
-    "model", "data", "label", "weights", "checkpoints", "state_dict_key", "mean", "std", "channels", "scores",
-)  # fmt: skip
 # Settings that are flags of their own on the command line, `--logits`.
 SCORES = ("logits", "probabilities", "log_probabilities")
 
@@ -334,6 +339,6 @@ def format_command(verb: str, config: Any) -> str:
                 continue
             values = value if isinstance(value, tuple) else (value,)
             if not isinstance(values[0], str):
-                values = (",".join(map(str, values)),)
+                values = (",".join(str(one).removesuffix(".0") for one in values),)
             words += [word for one in values for word in (flag, one)]
     return shlex.join(words)

@@ -192,6 +192,7 @@ def _open(
             "pixel_levels": sources.pixel_levels,
             "device": describe_device(torch_device),
             "versions": versions(),
+            **({} if sources.scene is None else {"scene": sources.scene}),
         }
         run = Run.create(out, info, runner.settings_text, force, "config.yaml", patience)
         try:

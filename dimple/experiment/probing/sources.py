@@ -5,7 +5,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, final
+from typing import Any, Literal, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,7 @@ class Sources:
         read_training: reads the training samples, where they need not be among the samples.
         scores: what the networks return, where it is known, as in `ProbeConfig`.
         reference: samples from which searches start too; None where the passes suffice for one descent alone.
+        scene: the settings of the scene whose run is measured.
     """
 
     networks: NetworkSeries
@@ -98,6 +99,7 @@ class Sources:
     read_training: Callable[[], LabeledSamples] | None = None
     scores: str | None = None
     reference: Tensor | None = None
+    scene: Mapping[str, Any] | None = None
 
     @property
     def pixel_levels(self) -> int | None:
@@ -260,6 +262,7 @@ def _load_run_sources(folder: str) -> Sources:
         scene.manifold,
         splits.tangents,
         splits.source or None,
+        scene=run.settings,
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal, final
 
 from dimple.errors import Mistakes, UsageError
-from dimple.experiment.probing.config import MODEL_FIELDS, ProbeConfig, format_command, network_name
+from dimple.experiment.probing.config import ProbeConfig, format_command, network_name
+from dimple.names import MODEL_FIELDS
 from dimple.settings import Cells, Finite, Natural, Positive, Repeats, Seed, settings
 
 # Grid cells along each axis by default and at most, by the dimension of the slice: the scores at all corners are in

@@ -152,6 +152,9 @@ def _outcome_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     if any("verdict" in one.summary.results for one in runs):
         verdicts = [str(one.summary.results.get("verdict", MISSING_TEXT)) for one in runs]
         rows.append(("cling, then dimple", [_text_cell(verdict) for verdict in verdicts]))
+    steps = [one.summary.last_step for one in runs]
+    if any(step > 0 for step in steps):
+        rows.append(("step of the final numbers", [_text_cell(f"{step:,}", step) for step in steps]))
     phases = dict.fromkeys(phase for one in runs for phase in one.summary.phases)
     rows += [(phase, [_text_cell(one.summary.phases.get(phase, MISSING_TEXT)) for one in runs]) for phase in phases]
     return _make_table(rows)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # The only script of a report sorts its tables.
 TABLE_SCRIPT = "tables.js"
+# What stands for folders of the machine.
+FOLDERS_MARK = ".../"
 
 
 @functools.cache
@@ -34,20 +36,27 @@ def template_environment() -> "jinja2.Environment":
     # Imported here because it takes a fifth of a second to load.
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dimple.views", "templates"),
         autoescape=True,
         finalize=_clean,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+    environment.tests["with_folders"] = _names_folders
+    return environment
+
+
+def _names_folders(command: str) -> bool:
+    """Return whether folders of a command are left out of the page."""
+    return without_folders(command) != command
 
 
 def _clean(value: Any) -> Any:
     """Return a value of a page without control characters and without folders of this machine."""
     if not isinstance(value, str) or isinstance(value, Markup) or re.match(r"data:\w+/", value):
         return value
-    return without_folders(printable(value))
+    return without_folders(printable(value), FOLDERS_MARK)
 
 
 def write_page(path: Path | str, template: str, values: Mapping[str, Any]) -> Path:

@@ -1,12 +1,15 @@
 """Summary of a finished run, simulated or measured, for pages that compare several runs."""
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, final
 
+import yaml
 from numpy.typing import NDArray
 
+from dimple.names import MODEL_FIELDS
 from dimple.runs.run import RunFolder
 from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.run_header import describe_phases, run_subtitle
@@ -14,6 +17,7 @@ from dimple.views.report.robustness import last_step_points
 from dimple.views.report.simulation import load_stills
 
 Columns = dict[str, NDArray[Any]]
+SCENE_FILE = "scene.yaml"
 SHA256_PATTERN = re.compile("[0-9a-f]{64}")
 
 
@@ -55,6 +59,11 @@ class RunSummary:
     passes: Mapping[str, dict[str, int]]
     config_text: str
 
+    @property
+    def last_step(self) -> int:
+        """The step of the last aggregates."""
+        return max((int(columns["step"][-1]) for columns in self.series.values() if "step" in columns), default=0)
+
 
 def summarize_run(run: RunFolder) -> RunSummary:
     """Return the summary of a run.
@@ -64,6 +73,7 @@ def summarize_run(run: RunFolder) -> RunSummary:
     """
     info = run.info
     summary: dict[str, Any] = info.get("summary") or {}
+    settings = dict(run.settings) if run.kind == "simulation" else measured_settings(run)
     statistics, series, samples, units = _read_simulation(run) if run.kind == "simulation" else _read_measurement(run)
     return RunSummary(
         name=str(info.get("name", run.path.name)),
@@ -72,7 +82,7 @@ def summarize_run(run: RunFolder) -> RunSummary:
         subtitle=run_subtitle(run, summary),
         results=summary,
         phases=_describe_phase_dates(summary, series[""]["step"].tolist()) if "cling_step" in summary else {},
-        settings=flatten_settings(run.settings),
+        settings=flatten_settings(settings),
         environment={**info.get("versions", {}), "device": str(info.get("device", ""))},
         statistics=statistics,
         series=series,
@@ -81,8 +91,26 @@ def summarize_run(run: RunFolder) -> RunSummary:
         stills=load_stills(run, last_only=True) if run.kind == "simulation" else [],
         seconds=info.get("seconds", {}),
         passes=info.get("passes", {}),
-        config_text=run.settings_text,
+        config_text=run.settings_text if run.kind == "simulation" else _settings_text(settings),
     )
+
+
+def measured_settings(run: RunFolder) -> dict[str, Any]:
+    """Return the settings of a measurement as they were used: of a run its scene in place of model and data."""
+    settings = dict(run.settings)
+    if settings.get("run") is None:
+        return settings
+    used = {name: value for name, value in settings.items() if name not in (*MODEL_FIELDS, "checksums")}
+    sums: dict[str, str] = settings.get("checksums", {})
+    snapshots = "".join(value for name, value in sorted(sums.items()) if name != SCENE_FILE)
+    used["checksums"] = {"weights of the snapshots": hashlib.sha256(snapshots.encode()).hexdigest()}
+    return used | {"scene": run.info.get("scene", sums.get(SCENE_FILE, ""))}
+
+
+def _settings_text(settings: Mapping[str, Any]) -> str:
+    """Return settings as YAML, without check sums."""
+    shown = {name: value for name, value in settings.items() if name != "checksums"}
+    return str(yaml.safe_dump(shown, sort_keys=False))
 
 
 def flatten_settings(settings: Any, prefix: str = "") -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from torch import nn
 
 from dimple import measure
 from dimple.cli import main
+from dimple.errors import RunError, UsageError
+from dimple.experiment.outputs.report import read_comparison
 from dimple.probes import Margin
+from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_bytes
+from dimple.views.report.run_summary import flatten_settings, measured_settings
 from tests.views.material import write_run
 
 
@@ -100,3 +106,37 @@ def test_runs_that_differ_by_seed_have_a_mean_over_seeds(
     assert "0.500 ± 0.250" in compare(monkeypatch, capsys, *runs, "-o", page)
     # Student's t with two degrees of freedom is 4.303: the interval of a fraction is cut at 0 and 1.
     assert "all seeds" in page.read_text() and "95 %: 0 to 1.00, n 3" in page.read_text()
+
+
+def test_runs_of_two_kinds_and_runs_that_are_only_trained_are_refused(tmp_path: Path) -> None:
+    simulated = write_run(tmp_path / "simulated", name="scene")
+    simulated.info["status"] = "complete"
+    simulated.save()
+    measured = measure_plane(tmp_path / "measured", -0.25)
+    with pytest.raises(UsageError, match=r"have no statistics in common; .* dimple probe --run .*simulated measures"):
+        read_comparison([simulated.path, measured])
+    simulated.info["status"] = "trained"
+    simulated.save()
+    with pytest.raises(RunError, match="is trained and not measured; dimple simulate SCENE --out"):
+        read_comparison([simulated.path, measured])
+
+
+def test_measurements_of_simulated_runs_differ_in_their_scenes() -> None:
+    def settings(learning_rate: float, sums: str) -> dict[str, str]:
+        checksums = {"00000000.safetensors": sums, "00000009.safetensors": sums, "scene.yaml": sums}
+        run = SimpleNamespace(
+            settings={
+                "model": "digits_convnet",
+                "data": "digits",
+                "run": "runs/a",
+                "norm": "l2",
+                "checksums": checksums,
+            },
+            info={"scene": {"training": {"lr": learning_rate}}},
+        )
+        return flatten_settings(measured_settings(cast("RunFolder", run)))
+
+    first, second = settings(0.1, "a"), settings(0.2, "b")
+    assert set(first) == {"run", "norm", "checksums.weights of the snapshots", "scene.training.lr"}
+    differing = [name for name in first if first[name] != second[name]]
+    assert differing == ["checksums.weights of the snapshots", "scene.training.lr"]

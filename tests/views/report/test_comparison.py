@@ -114,3 +114,13 @@ def test_a_summary_of_a_run_has_plain_values(tmp_path: Path) -> None:
     assert summary.statistics[""]["gradient_off_manifold_fraction"] == pytest.approx(0.9)
     assert summary.samples[""]["index"].tolist() == [5, 4, 3, 2, 1, 0]
     assert summary.phases == {"clung": "10, between 1 and 10", "dimpled": "never"}
+
+
+def test_a_command_with_folders_of_the_machine_says_what_is_left_out(tmp_path: Path) -> None:
+    run = summarize_run(write_run(tmp_path / "run"))
+    for command, shown, is_said in (
+        ("dimple probe --data npz:/home/me/x.npz", "--data npz:.../x.npz", True),
+        ("dimple probe --data npz:data/x.npz", "--data npz:data/x.npz", False),
+    ):
+        page = Page(write_comparison(label_runs([(run, command)]), tmp_path / "page.html"))
+        assert shown in page.text and ("stands for folders" in page.text) is is_said
