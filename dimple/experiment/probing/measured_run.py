@@ -129,6 +129,7 @@ def describe_task(task: MeasurementTask) -> tuple[dict[str, Any], dict[str, Any]
     }
     info = {
         "name": name,
+        "bounds": None if task.boundary.bounds is None else str(task.boundary.bounds),
         "facts": [("model", name), ("samples", f"{len(task.x)} of shape {tuple(task.x.shape[1:])}, given in memory")],
         "classes": [str(number) for number in range(scores.shape[1])],
         "seed": next((probe.seed for probe in task.probes if hasattr(probe, "seed")), 0),

@@ -53,11 +53,22 @@ class ComparedRun:
 
 
 def label_runs(runs: Sequence[tuple[RunSummary, str]]) -> list[ComparedRun]:
-    """Return at most `MAX_RUNS` runs, each with the command that makes it again, with their letters and colors."""
+    """Return at most `MAX_RUNS` runs, each with the command that makes it again, with their letters and colors.
+
+    Where the inputs have several ranges, a distance has that of its run in its unit: 2 in [-1, 1] is 1 in [0, 1].
+    """
+    has_ranges = len({run.bounds for run, _ in runs if run.bounds}) > 1
     return [
-        ComparedRun(chr(ord("A") + place), LINE_COLORS[place], run, reproduce)
+        ComparedRun(chr(ord("A") + place), LINE_COLORS[place], _name_range(run) if has_ranges else run, reproduce)
         for place, (run, reproduce) in enumerate(runs)
     ]
+
+
+def _name_range(run: RunSummary) -> RunSummary:
+    """Return a summary whose units of distances name the range of the inputs."""
+    within = f"inputs in {run.bounds}: " if run.bounds else ""
+    units = {name: f"{within}{unit}" if "input unit" in unit else unit for name, unit in run.units.items()}
+    return dataclasses.replace(run, units=units)
 
 
 def write_comparison(shown: Sequence[ComparedRun], path: Path | str) -> Path:

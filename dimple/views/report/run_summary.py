@@ -40,6 +40,7 @@ class RunSummary:
         stills: the last key frame, where there is one.
         seconds, passes: the cost by stage and by probe.
         config_text: all settings as YAML.
+        bounds: the range of the inputs in words, where it is known.
     """
 
     name: str
@@ -58,6 +59,7 @@ class RunSummary:
     seconds: Mapping[str, float]
     passes: Mapping[str, dict[str, int]]
     config_text: str
+    bounds: str = ""
 
     @property
     def last_step(self) -> int:
@@ -92,6 +94,7 @@ def summarize_run(run: RunFolder) -> RunSummary:
         seconds=info.get("seconds", {}),
         passes=info.get("passes", {}),
         config_text=run.settings_text if run.kind == "simulation" else _settings_text(settings),
+        bounds=str(run.info.get("bounds") or ""),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -31,13 +31,13 @@ def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return capsys.readouterr().out
 
 
-def measure_plane(folder: Path, offset: float, norm: str = "l2", shift: float = 0.0) -> Path:
+def measure_plane(folder: Path, offset: float, norm: str = "l2", shift: float = 0.0, bounds: Any = None) -> Path:
     """Measure points of class 1 beside the plane where the first coordinate is the offset."""
     network = nn.Linear(2, 2).double().eval()
     network.weight.data = torch.tensor([[-1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
     network.bias.data = torch.tensor([offset, -offset], dtype=torch.float64)
     x = np.linspace(0.1, 1.0, 12)[:, None] * np.array([[1.0, 0.3]]) + shift
-    measure(network, x, np.ones(12, int), [Margin(norm=norm)], bounds=None, out=folder)
+    measure(network, x, np.ones(12, int), [Margin(norm=norm)], bounds=bounds, out=folder)
     return folder
 
 
@@ -75,6 +75,17 @@ def test_margins_in_two_norms_are_not_compared(
     (split,) = answer["splits"]
     assert split["statistics"]["margin"]["unit"] == "l2, input units | linf, input units"
     assert "margin" not in {row["quantity"] for row in split["paired"]["rows"]}
+
+
+def test_distances_in_two_ranges_of_inputs_are_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [measure_plane(tmp_path / str(high), -0.25, bounds=(0, high)) for high in (1, 2)]
+    answer = json.loads(compare(monkeypatch, capsys, *runs, "-o", tmp_path / "page.html", "--json"))
+    (split,) = answer["splits"]
+    unit = split["statistics"]["margin"]["unit"]
+    assert unit == "inputs in 0 to 1: l2, input units | inputs in 0 to 2: l2, input units"
+    assert {row["quantity"] for row in split["paired"]["rows"]} <= {"confidence"}
 
 
 def test_runs_without_a_common_sample_are_not_paired(
