@@ -1,5 +1,17 @@
 // Tables sorted by a click on a heading: ascending, descending, original order. Empty cells stay at the end.
+// On a narrow screen each row is a block of lines, and each line begins with the heading of its column.
 'use strict';
+for (const table of document.querySelectorAll('.scroll > table')) {
+  if (!table.tHead) continue;
+  const names = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+  for (const row of table.tBodies[0].rows) {
+    [...row.cells].forEach((cell, column) => {
+      cell.dataset.label = names[column] ?? '';
+      cell.classList.toggle('blank', ['', '\u2013', '\u2014'].includes(cell.textContent.trim()) && !cell.children.length);
+    });
+  }
+  table.classList.add('stacked');
+}
 for (const table of document.querySelectorAll('table.sortable')) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
   const next = { ascending: 'descending', descending: null };

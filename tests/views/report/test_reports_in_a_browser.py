@@ -93,3 +93,22 @@ def test_nothing_is_wider_than_a_phone(default_browser: Browser, page: Path) -> 
     default_browser.resize(390, 844, 2.0, mobile=True)
     default_browser.open(page, ready=LOADED)
     assert default_browser.run("document.documentElement.scrollWidth") <= 390
+
+
+def test_every_cell_of_a_table_is_on_a_narrow_screen_beside_the_name_of_its_column(
+    default_browser: Browser, page: Path
+) -> None:
+    cells = (
+        "[...document.querySelectorAll('table.quantities td')].filter(cell => cell.offsetWidth)"
+        ".map(cell => [cell.dataset.label, getComputedStyle(cell, '::before').content, "
+        "cell.scrollWidth <= cell.clientWidth && cell.getBoundingClientRect().right <= innerWidth])"
+    )
+    default_browser.resize(390, 800)
+    default_browser.open(page, ready=LOADED)
+    narrow = default_browser.run(cells)
+    assert {"quantity", "value", "95 % interval", "comparison", "unit"} <= {label for label, _, _ in narrow}
+    assert all(is_inside for _, _, is_inside in narrow)
+    assert all(label == "quantity" or label in content for label, content, _ in narrow)
+    default_browser.resize(1280, 800)
+    wide = default_browser.run(cells)
+    assert {content for _, content, _ in wide} == {"none"}
