@@ -8,7 +8,8 @@ function put(element, text) {
 
 function createFactTable() {
   const table = byId('facts'), head = table.createTHead().insertRow(), body = table.createTBody();
-  for (const text of ['', '95 % interval', 'comparison']) write(head, 'th', text);
+  const facts = data.facts.flat(), has = (key) => facts.some((fact) => fact[key]);
+  for (const text of ['', has('interval') ? 'value, 95 % interval' : 'value', has('baseline') ? 'comparison' : '']) write(head, 'th', text);
   for (const fact of data.facts[0]) {
     const row = body.insertRow();
     write(row, 'th', fact.name);
