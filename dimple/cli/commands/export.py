@@ -27,7 +27,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Vector figure for a paper, COLUMN.pdf or .svg with its data as .csv; or a folder for every chart.  "
+            help="Figure for a paper, COLUMN.pdf, .svg or .png with its data as .csv; or a folder for every chart.  "
             "[default: none]",
         ),
     ] = None,

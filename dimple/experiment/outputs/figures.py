@@ -1,4 +1,4 @@
-"""The charts of a run as vector figures for papers."""
+"""The charts of a run as figures for papers and talks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ from dimple.views.content.from_run import completed_phases
 
 
 def write_figures(path: Path | str, out: Path | str, columns: Sequence[str] = (), width: int = 1) -> list[Path]:
-    """Write charts of a run as .pdf or .svg, each with its data as .csv beside it.
+    """Write charts of a run as .pdf, .svg or .png, each with its data as .csv beside it.
 
     A simulation, a series and a slice of several steps have curves along their steps, with dashed lines for what they
     are compared with; a measurement of one network has the distributions of its distances.
 
     Args:
         path: the run.
-        out: a file `NAME.pdf` or `NAME.svg`, or a folder for every chart as .pdf.
+        out: a file `NAME.pdf`, `NAME.svg` or `NAME.png`, or a folder for every chart as .pdf.
         columns: the columns of the figure, of one unit; by default the column `NAME`.
         width: in columns of a page with two, 1 (3.25 inches) or 2 (6.75 inches).
 
@@ -42,7 +42,8 @@ def write_figures(path: Path | str, out: Path | str, columns: Sequence[str] = ()
         files = [target / f"{name}{SUFFIXES[0]}" for name in source.names]
         return [file for one in files for file in write_figure(source.figure([one.stem]), one, width)]
     if target.suffix not in SUFFIXES:
-        raise UsageError(f"--figure is {out}; name a file {' or '.join(SUFFIXES)}, or a folder for every chart")
+        known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise UsageError(f"--figure is {out}; name a file {known}, or a folder for every chart")
     figure = source.figure(columns or [target.stem])
     make_folder(target.parent)
     return write_figure(figure, target, width)

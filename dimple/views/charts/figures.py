@@ -1,4 +1,4 @@
-"""Charts of a run as vector figures for papers, each with its data beside it as CSV."""
+"""Charts of a run as figures for papers and talks, each with its data beside it as CSV."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,10 @@ STYLE_FILE = Path(__file__).parents[1] / "style" / "figure.mplstyle"
 # Widths in inches of one column, and of a page with two.
 WIDTHS = {1: 3.25, 2: 6.75}
 ASPECT = 0.68
-SUFFIXES = (".pdf", ".svg")
+SUFFIXES = (".pdf", ".svg", ".png")
+PNG_DPI = 300
+# What a sample is, in the data of a distribution.
+SAMPLE_COLUMNS = ("index", "label", "prediction")
 
 
 @final
@@ -84,14 +87,15 @@ class FigureSource:
         drawn = [*names, *compared, *(companions if "step" in self.columns else ())]
         data = {name: self.columns[name] for name in drawn if name in self.columns}
         if "step" not in self.columns:
-            return Figure(make_cdf_drawer(data, names, self.units[names[0]]), data)
+            samples = {name: self.columns[name] for name in SAMPLE_COLUMNS if name in self.columns}
+            return Figure(make_cdf_drawer(data, names, self.units[names[0]]), samples | data)
         (chart,) = charts_by_unit(data, self.units)
         timeline = Timeline(self.columns["step"].astype(np.int64), (), self.phases)
         return Figure(partial(draw_chart, chart=chart, timeline=timeline), {"step": self.columns["step"], **data})
 
 
 def write_figure(figure: Figure, path: Path, width: int = 1) -> list[Path]:
-    """Write a figure as .pdf or .svg by its suffix, and its data beside it as .csv.
+    """Write a figure as .pdf, .svg or .png by its suffix, and its data beside it as .csv.
 
     The same figure gives the same bytes.
 
@@ -117,9 +121,9 @@ def write_figure(figure: Figure, path: Path, width: int = 1) -> list[Path]:
         axes = canvas.add_subplot()
         figure.draw(axes)
         _fit(axes)
-        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Date": None}
+        changing = {".pdf": "CreationDate", ".svg": "Date", ".png": "Software"}[path.suffix]
         with atomic_replace(path) as temporary:
-            canvas.savefig(temporary, metadata=metadata)
+            canvas.savefig(temporary, metadata={changing: None}, dpi=PNG_DPI)
     data = path.with_suffix(".csv")
     write_bytes(data, pd.DataFrame(dict(figure.data)).to_csv(index=False).encode())
     return [path, data]

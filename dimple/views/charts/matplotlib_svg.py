@@ -157,6 +157,10 @@ def set_step_axis(axes: "Axes", steps: Sequence[int] | NDArray[Any]) -> str:
     return "" if is_linear else ", log steps"
 
 
+# On both sides of zero together; with more, only powers of ten are marked.
+MAX_SYMLOG_TICKS = 6
+
+
 def log_ticks(low: float, high: float) -> list[float]:
     """Return ticks of a logarithmic axis where the data lie: powers of ten, or with 2 and 5 times where they are few.
 
@@ -200,11 +204,11 @@ def set_log_axis(axes: "Axes", values: Sequence[NDArray[np.float64]], horizontal
         linear_limit = 10.0 ** math.floor(math.log10(float(np.quantile(magnitudes, 0.1))))
         set_scale("symlog", linthresh=linear_limit)
         (axes.axvline if horizontal else axes.axhline)(0, color=to_hex(GRID_LINE_COLOR), linewidth=0.8)
-        ticks = [0.0]
-        for sign in (-1.0, 1.0):
-            largest = float((sign * finite).max())
-            if largest > 0:
-                ticks += [sign * tick for tick in log_ticks(linear_limit, max(largest, linear_limit))]
+        largest = [max(float((sign * finite).max()), 0.0) for sign in (-1.0, 1.0)]
+        sides = [log_ticks(linear_limit, max(end, linear_limit)) if end > 0 else [] for end in largest]
+        if sum(map(len, sides)) > MAX_SYMLOG_TICKS:
+            sides = [[tick for tick in side if f"{tick:e}".startswith("1.0")] or side[-1:] for side in sides]
+        ticks = [0.0, *(-tick for tick in sides[0]), *sides[1]]
         text = f", log axis, linear up to {linear_limit:g}"
     axis.set_ticks(ticks)
     axis.set_major_formatter(lambda value, _: f"{value:g}")

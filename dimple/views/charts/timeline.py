@@ -136,8 +136,6 @@ def _column_position(
 def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
     """Draw a chart into matplotlib axes: curves with interval, baseline and band, and lines with names for phases."""
     for curve, color in zip(chart.curves, LINE_COLORS, strict=False):
-        if curve.interval is not None:
-            axes.fill_between(timeline.steps, *curve.interval, color=to_hex(color), alpha=0.15, linewidth=0)
         for end in curve.band or ():
             axes.plot(timeline.steps, end, ":", color=to_hex(color), linewidth=0.9)
         axes.plot(timeline.steps, curve.values, color=to_hex(color), linewidth=1.8, label=curve.name)
@@ -149,6 +147,7 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
     else:
         axes.set_ylim(*(chart.limits or _value_limits(chart)))
     curves = list(axes.lines)
+    _fill_intervals(axes, chart, timeline)
     for name, step in timeline.phases:
         axes.axvline(step, color=to_hex(MUTED_COLOR), linewidth=1.0, linestyle=":")
         at_bottom = _is_clear_at_bottom(axes, curves, step)
@@ -168,6 +167,16 @@ def draw_chart(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
         axes.fill_between([], [], color=to_hex(MUTED_COLOR), alpha=0.3, linewidth=0, label=INTERVAL_LEGEND)
 
 
+def _fill_intervals(axes: "Axes", chart: Chart, timeline: Timeline) -> None:
+    """Draw the intervals of curves within the limits of the axes; an infinite end is drawn to the end of the axis."""
+    bottom, top = axes.get_ylim()
+    for curve, color in zip(chart.curves, LINE_COLORS, strict=False):
+        if curve.interval is not None:
+            low, high = (np.clip(end, bottom, top) for end in curve.interval)
+            axes.fill_between(timeline.steps, low, high, color=to_hex(color), alpha=0.15, linewidth=0)
+    axes.set_ylim(bottom, top)
+
+
 def _is_clear_at_bottom(axes: "Axes", curves: "Sequence[Line2D]", step: int) -> bool:
     """Return whether the lines have fewer points at the bottom of the axes than at the top, to the left of a step."""
     to_axes = axes.transData - axes.transAxes
@@ -182,9 +191,20 @@ def _is_clear_at_bottom(axes: "Axes", curves: "Sequence[Line2D]", step: int) -> 
 
 
 def _value_limits(chart: Chart) -> tuple[float, float]:
-    """Return limits that contain zero and all values of the curves and baselines, with some space."""
+    """Return limits that contain zero and all values of the curves and baselines, with some space.
+
+    Intervals are contained too, but for what would take more than half as much space again.
+    """
     arrays = [array for curve in chart.curves for array in (curve.values, curve.baseline) if array is not None]
-    finite = np.concatenate([np.zeros(1), *[array[np.isfinite(array)] for array in arrays]])
-    low = float(finite.min())
-    high = float(finite.max())
+    ends = [end for curve in chart.curves for end in curve.interval or ()]
+    low, high = _finite_range(arrays)
+    most = 0.25 * (high - low)
+    ends_low, ends_high = _finite_range([*arrays, *ends])
+    low, high = max(low - most, ends_low), min(high + most, ends_high)
     return 1.08 * low, 1.08 * high if high > 0 else max(1.0 + low, 0.1)
+
+
+def _finite_range(arrays: Sequence[FloatArray]) -> tuple[float, float]:
+    """Return the smallest and the largest finite value and zero."""
+    finite = np.concatenate([np.zeros(1), *[array[np.isfinite(array)] for array in arrays]])
+    return float(finite.min()), float(finite.max())

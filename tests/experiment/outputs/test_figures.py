@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from dimple import Margin, OnOff, Recorder, Run, load_scene, measure, simulate
@@ -14,6 +15,8 @@ from dimple.errors import RunError, UsageError
 from dimple.experiment import write_figures
 from dimple.tangents import RandomSubspace
 from dimple.tensors import generator
+from dimple.views.charts.timeline import draw_chart
+from dimple.views.content.frame import Chart, ChartCurve, Timeline
 
 CHANGES = ["training.steps=12", "snapshots.count=4", "levelset={kind: none}"]
 
@@ -54,7 +57,8 @@ def test_a_figure_has_its_size_its_fonts_and_its_data(simulation: Path, tmp_path
 
 def test_several_columns_with_their_nulls_share_a_figure(measured: Path, tmp_path: Path) -> None:
     files = write_figures(measured, tmp_path / "both.svg", ["margin_on", "margin_off"], width=2)
-    assert list(pd.read_csv(files[1])) == ["margin_on", "margin_off", "margin_on_null", "margin_off_null"]
+    columns = ["index", "label", "prediction", "margin_on", "margin_off", "margin_on_null", "margin_off_null"]
+    assert list(pd.read_csv(files[1])) == columns
     text = files[0].read_text()
     # Letters are paths, so that no font is needed; the width is 6.75 inches.
     assert "<text" not in text and 'width="486pt"' in text
@@ -66,6 +70,27 @@ def test_a_folder_gets_every_chart(simulation: Path, measured: Path, tmp_path: P
         assert names <= {file.stem for file in files}
         assert not [file for file in files if "null" in file.stem]
         assert {file.suffix for file in files} == {".pdf", ".csv"} and all(file.is_file() for file in files)
+
+
+def test_a_picture_for_a_talk_has_300_dots_an_inch(simulation: Path, tmp_path: Path) -> None:
+    picture, _ = write_figures(simulation, tmp_path / "margin.png", width=2)
+    with Image.open(picture) as image:
+        assert image.width == 6.75 * 300
+
+
+def test_intervals_without_an_end_reach_the_end_of_the_axis_and_do_not_move_it() -> None:
+    from matplotlib.figure import Figure
+
+    values = np.array([1.0, 1.2, 1.1])
+    limits = []
+    for high in (np.array([1.3, np.inf, 1.2]), np.array([1.3, 1.25, 1.2])):
+        curve = ChartCurve("margin", values, interval=(values - 0.1, high))
+        axes = Figure().add_subplot()
+        draw_chart(axes, Chart("margin", (curve,)), Timeline(np.array([1, 2, 3]), ()))
+        limits.append(axes.get_ylim())
+        area = np.asarray(axes.collections[0].get_paths()[0].vertices)
+        assert np.isfinite(area).all() and area[:, 1].max() == pytest.approx(min(high.max(), limits[0][1]))
+    assert limits[0] == limits[1] and limits[0][1] > 1.3
 
 
 def test_a_recorded_training_has_curves(tmp_path: Path) -> None:
@@ -80,7 +105,7 @@ def test_a_recorded_training_has_curves(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_answered_with_a_sentence(simulation: Path, tmp_path: Path) -> None:
     for out, columns, width, problem in (
         ("margn.pdf", (), 1, "no figure of 'margn'; did you mean 'margin'"),
-        ("margin.png", (), 1, "name a file .pdf or .svg, or a folder"),
+        ("margin.gif", (), 1, "name a file .pdf, .svg or .png, or a folder"),
         ("margin.pdf", (), 3, "--width is 3"),
         ("x.pdf", ("margin", "loss"), 1, r"up to 4 columns of one unit, not margin \[.*\], loss"),
     ):
