@@ -208,7 +208,8 @@ def scale_to_rms(x: Tensor, step: Tensor, rms: float | Tensor, bounds: Box | Non
     if bounds is None:
         return (length * unit).reshape(x.shape)
     # A coordinate grows with the multiplier up to its bound: the squared length is piecewise quadratic in it.
-    limit = torch.where(unit > 0, bounds.high - rows, rows - bounds.low).clamp(min=0)
+    # Coordinates that do not move are at their bounds from the first on.
+    limit = torch.where(unit > 0, bounds.high - rows, rows - bounds.low).clamp(min=0).where(unit != 0, 0)
     breaks, order = (limit / unit.abs().clamp(min=torch.finfo(x.dtype).tiny)).clamp(max=MAX_MULTIPLIER).sort(dim=1)
     # For each break in order: squared lengths of the coordinates at their bounds before it, and of the unit step in all
     # others; and the total squared length at the break.
