@@ -193,6 +193,16 @@ def compute_logit_margin(scores: Tensor, y: Tensor, target: Tensor | None = None
     return own - others.max(1).values
 
 
+def is_correct(scores: Tensor, y: Tensor) -> Tensor:
+    """Return whether scores `(B, K)` are largest for the classes `(B,)`; false where they are nan or not comparable.
+
+    Example:
+        >>> is_correct(torch.tensor([[2.0, 1.0], [torch.nan, 1.0], [0.0, 1.0]]), torch.tensor([0, 0, 0]))
+        tensor([ True, False, False])
+    """
+    return (scores.argmax(1) == y) & ~compute_logit_margin(scores, y).isnan()
+
+
 def soft_logit_margin(scores: Tensor, y: Tensor, beta: float) -> Tensor:
     """Return `z_y - log(sum_other exp(beta z_other)) / beta` of scores `(B, K)` and classes `(B,)`.
 

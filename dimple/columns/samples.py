@@ -41,7 +41,7 @@ SAMPLE_COLUMNS: dict[str, ColumnMeaning] = {
     ),
     "correct": ColumnMeaning(
         "correct", YES_OR_NO, "Whether the predicted class is the label.",
-        "A sample without a label counts as correct.", DEFINITION,
+        "A sample without a label counts as correct, one whose scores are nan as wrong.", DEFINITION,
     ),
     "confidence": ColumnMeaning(
         "confidence", "probability", "The softmax of the predicted class.",

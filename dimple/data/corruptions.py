@@ -141,7 +141,9 @@ def rotate(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Rotate about the center by this angle, in radians, to a random side; what comes in is black."""
     angle = strength * _signs(len(x), generator).to(x)
     zero = torch.zeros_like(angle)
-    rows = torch.stack([angle.cos(), -angle.sin(), zero, angle.sin(), angle.cos(), zero], 1)
+    # The coordinates of a grid are in halves of the width and of the height.
+    aspect = x.shape[2] / x.shape[3]
+    rows = torch.stack([angle.cos(), -aspect * angle.sin(), zero, angle.sin() / aspect, angle.cos(), zero], 1)
     grid = functional.affine_grid(rows.reshape(-1, 2, 3), list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, align_corners=False)
 

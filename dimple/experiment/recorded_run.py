@@ -61,8 +61,26 @@ class RecordedNetworks:
         """Return the network with the weights of a step."""
         return self.load(self._states[self.steps.index(step)])
 
+    def copy_state(self, network: nn.Module) -> dict[str, Tensor]:
+        """Return `copy_state` of the network, and the numbers among its attributes that are not those of the first."""
+        state = copy_state(network)
+        first = {name: vars(module) for name, module in self._template.named_modules()}
+        for name, module in network.named_modules():
+            for key, value in vars(module).items():
+                if isinstance(value, int | float) and key != "training" and first[name].get(key) != value:
+                    precision = torch.float64 if isinstance(value, float) else None
+                    state[f"{name}.{key}".removeprefix(".")] = torch.tensor(value, dtype=precision)
+        return state
+
+    def is_last(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether a state is that of the last step."""
+        last = self._states[-1]
+        return state.keys() == last.keys() and all(
+            torch.allclose(value, last[name], rtol=0, atol=0, equal_nan=True) for name, value in state.items()
+        )
+
     def add(self, step: int, state: dict[str, Tensor]) -> None:
-        """Keep the weights and buffers of the network at a step, from `copy_state`; the first ones are tried."""
+        """Keep the state of the network at a step, from `copy_state`; the first one is tried."""
         if not self._states:
             self.load(state)
         self._states.append(state)
@@ -73,13 +91,17 @@ class RecordedNetworks:
         return RecordedNetworks(self._template)
 
     def load(self, state: Mapping[str, Tensor]) -> nn.Module:
-        """Return a copy of the network with these weights and buffers."""
+        """Return a copy of the network with these weights, buffers and numbers."""
         network = copy.deepcopy(self._template)
         kept = network.state_dict().keys()
         network.load_state_dict({name: value for name, value in state.items() if name in kept})
         buffers = dict(network.named_buffers())
         for name in state.keys() - kept:
-            buffers[name].copy_(state[name])
+            if name in buffers:
+                buffers[name].copy_(state[name])
+            else:
+                owner, _, key = name.rpartition(".")
+                setattr(network.get_submodule(owner), key, state[name].item())
         return network
 
     def states(self) -> Iterator[tuple[int, Mapping[str, Tensor]]]:

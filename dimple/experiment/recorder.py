@@ -15,7 +15,7 @@ from dimple.errors import DimpleError, UsageError, describe_cause
 from dimple.experiment.live_measurement import LiveMeasurement
 from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
 from dimple.experiment.probing.measurement import Measurement
-from dimple.experiment.recorded_run import RecordedNetworks, copy_state, write_recorded_run
+from dimple.experiment.recorded_run import RecordedNetworks, write_recorded_run
 from dimple.experiment.run import Run
 from dimple.experiment.trackers import build_tracker, tracked_numbers
 from dimple.progress import announce, show_progress
@@ -46,10 +46,10 @@ SHARDED_WEIGHTS = ("DTensor", "ds_id")
 class Recorder:
     """A record of a training in a run folder, which every command opens: curves along the steps, a film of a slice.
 
-    In the block, `record(step, model)` copies the weights into memory, at few of the steps. When the block ends, also
-    by an error of the training, the network as it is then is copied too, as one step later if it changed since the last
-    call. The copies are measured by the probes at the samples; weights, tables, report and slice are written. The model
-    is never changed: neither its mode nor any random state.
+    In the block, `record(step, model)` copies the weights, buffers and numbers of the model into memory, at few of the
+    steps. When the block ends, also by an error of the training, the network as it is then is copied too, as one step
+    later if it changed since the last call. The copies are measured by the probes at the samples; weights, tables,
+    report and slice are written. The model is never changed: neither its mode nor any random state.
 
     Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments are
     errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
@@ -205,7 +205,7 @@ class Recorder:
             return
         if self._networks is None:
             self._networks = RecordedNetworks(network)
-        state = copy_state(network)
+        state = self._networks.copy_state(network)
         self._networks.add(step, state)
         if self._live is not None:
             self._live.submit(step, state, self._networks)
@@ -244,12 +244,17 @@ class Recorder:
 
     def _record_end(self) -> None:
         """Copy the weights as they are when the block ends: one step later if they have changed since the last call."""
-        if self._networks is None or self._last is None or self._failure:
+        if self._networks is None or self._last is None or self._network is None or self._failure:
             return
         _, parameters, versions = self._last
-        step = self._step + (_versions(parameters) != versions)
-        if step > self._networks.steps[-1] and self._network is not None:
-            self._networks.add(step, copy_state(self._network))
+        state = self._networks.copy_state(self._network)
+        # The counts of changes miss those of `data` and of buffers.
+        has_changed = _versions(parameters) != versions or (
+            self._step == self._networks.steps[-1] and not self._networks.is_last(state)
+        )
+        step = self._step + has_changed
+        if step > self._networks.steps[-1]:
+            self._networks.add(step, state)
 
     def _warn_of_order(self, step: int) -> None:
         if not self._is_disordered:

@@ -141,7 +141,8 @@ def confidence_summary(
     Args:
         confidence: `(B,)` probabilities of the predictions.
         correct: `(B,)` bool.
-        distance: `(B,)` margins or distances to the boundary; the sign is ignored.
+        distance: `(B,)` margins or distances to the boundary; the sign is ignored. Samples at which a column is nan,
+            because they have no scores, are left out.
         null_draws: the number of draws of each comparison.
         seed: seed of the draws.
 
@@ -151,11 +152,18 @@ def confidence_summary(
         misclassified ones (`_wrong`). Each has its comparison, interval and verdict, as in `NullComparison.row`.
     """
     row: dict[str, float | str] = {}
+    known = ~confidence.isnan()
+    if not bool(known.any()):
+        return row
+    confidence = confidence[known]
+    correct = correct[known]
     for name, adaptive in (("", False), ("_adaptive", True)):
         error = calibration_error(confidence, correct, adaptive=adaptive, null_draws=null_draws, seed=seed)
         row |= error.row(f"calibration_error{name}")
     if distance is not None:
-        masks = {"": torch.ones_like(correct, dtype=torch.bool), "_correct": correct, "_wrong": ~correct}
+        distance = distance[known]
+        defined = ~distance.isnan()
+        masks = {"": defined, "_correct": defined & correct, "_wrong": defined & ~correct}
         for name, mask in masks.items():
             if mask.sum() > 1:
                 found = rank_correlation(confidence[mask], distance[mask].abs(), null_draws=null_draws, seed=seed)
@@ -185,9 +193,13 @@ def _sum_over_bins(excess: Tensor, bin_indices: Tensor) -> Tensor:
 def _error_interval(value: float, excess: Tensor, bin_indices: Tensor, seed: int) -> tuple[float, float]:
     """Return the basic bootstrap interval of a calibration error, which corrects the upward bias of resamples.
 
+    Resamples of a single sample are all the same, so its interval is that of all possible errors.
+
     Reference: Davison and Hinkley 1997, Bootstrap methods and their application, section 5.2.
     """
     count = len(excess)
+    if count == 1:
+        return 0.0, 1.0
     stream = generator(seed, "resampled calibration", count)
     chosen = torch.randint(count, (BOOTSTRAP_DRAWS, count), generator=stream)
     errors = torch.stack([_sum_over_bins(excess[rows][None], bin_indices[rows])[0] for rows in chosen])

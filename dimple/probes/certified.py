@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dimple.attacks.projections import dual_norm
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import Boundary, is_correct
 from dimple.boundary.root_finding import find_roots
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
@@ -69,7 +69,7 @@ class CertifiedRadius(Probe):
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         radius = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         scores = boundary.scores(x)
-        rows = torch.nonzero(scores.argmax(1) == y).squeeze(1)
+        rows = torch.nonzero(is_correct(scores, y)).squeeze(1)
         if len(rows):
             slack = ROUNDING_ULPS * torch.finfo(x.dtype).eps * scores[rows].abs().amax(1).double()
             graph = trace_affine_graph(boundary.model, x[0])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dimple.attacks.apgd import apgd_ce, apgd_targeted
 from dimple.attacks.search import SearchProblem, SearchState
-from dimple.boundary.boundary import Boundary, compute_logit_margin
+from dimple.boundary.boundary import Boundary, is_correct
 from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.protocols import TangentField
@@ -76,10 +76,9 @@ class Robust(Probe):
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         scores = boundary.scores(x)
-        # A sample with scores of nan has no class.
-        is_correct = (scores.argmax(1) == y) & ~compute_logit_margin(scores, y).isnan()
-        upper = torch.where(is_correct, torch.inf, 0.0).to(x)
-        found_by = torch.where(is_correct, NONE_FOUND, MISCLASSIFIED)
+        correct = is_correct(scores, y)
+        upper = torch.where(correct, torch.inf, 0.0).to(x)
+        found_by = torch.where(correct, NONE_FOUND, MISCLASSIFIED)
         for name in self.attacks:
             # A minimum-norm search has no radius.
             for radius in (0.0,) if name == "margin" else sorted(self.eps):

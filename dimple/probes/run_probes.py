@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary, compute_logit_margin
+from dimple.boundary.boundary import Boundary, compute_logit_margin, is_correct
 from dimple.probes.base import Cost, Probe, ProbeResult
 from dimple.probes.closest_points import use_closest_points
 from dimple.protocols import TangentField
@@ -43,7 +43,7 @@ def run_probes(
     columns = {
         "label": y,
         "prediction": prediction,
-        "correct": prediction == target,
+        "correct": is_correct(scores, target),
         "confidence": scores.softmax(1).max(1).values,
         "logit_margin": compute_logit_margin(scores, target),
     }

@@ -132,9 +132,8 @@ def principal_axes(cloud: Tensor) -> Tensor:
     an eigenproblem of size n.
     """
     rows = flatten(cloud).double()
-    mean = rows.mean(0)
-    covariance = rows.T @ rows / len(rows) - mean[:, None] * mean
-    axes: Tensor = torch.linalg.eigh(covariance).eigenvectors
+    rows = rows - rows.mean(0)
+    axes: Tensor = torch.linalg.eigh(rows.T @ rows).eigenvectors
     return axes.flip(1)
 
 

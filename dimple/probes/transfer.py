@@ -8,12 +8,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from dimple.boundary.boundary import Boundary
+from dimple.boundary.boundary import Boundary, is_correct
 from dimple.errors import ShapeError
 from dimple.probes.margin import Margin
 from dimple.stats.intervals import proportion_interval
 from dimple.stats.null_bands import judge, prediction_interval
-from dimple.tensors import Box, broadcast_per_sample, flatten, generator, norm, require_samples
+from dimple.tensors import Box, broadcast_per_sample, chunks, flatten, generator, norm, require_samples
 
 
 @final
@@ -135,7 +135,7 @@ def transfer(
             f"points are of {', '.join(points)} and must be those of {', '.join(boundaries)} at the same samples: "
             "take them from find_boundary_points"
         )
-    correct = torch.stack([_predict(boundary, x, chunk_size) == y for boundary in boundaries.values()])
+    correct = torch.stack([_is_correct(boundary, x, y, chunk_size) for boundary in boundaries.values()])
     pairs = []
     for number, (name, boundary) in enumerate(boundaries.items()):
         found = torch.isfinite(flatten(points[name])).all(1)
@@ -163,9 +163,13 @@ def _error_rates(
     boundaries: Mapping[str, Boundary], inputs: Tensor, y: Tensor, evaluated: Tensor, chunk_size: int
 ) -> Tensor:
     """Return the fraction `(M,)` of the evaluated samples `(M, B)` that each model misclassifies."""
-    wrong = torch.stack([_predict(boundary, inputs, chunk_size) != y for boundary in boundaries.values()])
+    wrong = torch.stack([~_is_correct(boundary, inputs, y, chunk_size) for boundary in boundaries.values()])
     fraction: Tensor = (wrong & evaluated).sum(1) / evaluated.sum(1)
     return fraction
+
+
+def _is_correct(boundary: Boundary, x: Tensor, y: Tensor, chunk_size: int) -> Tensor:
+    return torch.cat([is_correct(boundary.scores(x[part]), y[part]) for part in chunks(len(x), chunk_size)])
 
 
 def _predict(boundary: Boundary, x: Tensor, chunk_size: int) -> Tensor:
@@ -208,7 +212,8 @@ def scale_to_rms(x: Tensor, step: Tensor, rms: float | Tensor, bounds: Box | Non
     if bounds is None:
         return (length * unit).reshape(x.shape)
     # A coordinate grows with the multiplier up to its bound: the squared length is piecewise quadratic in it.
-    limit = torch.where(unit > 0, bounds.high - rows, rows - bounds.low).clamp(min=0)
+    # Coordinates that do not move are at their bounds from the first on.
+    limit = torch.where(unit > 0, bounds.high - rows, rows - bounds.low).clamp(min=0).where(unit != 0, 0)
     breaks, order = (limit / unit.abs().clamp(min=torch.finfo(x.dtype).tiny)).clamp(max=MAX_MULTIPLIER).sort(dim=1)
     # For each break in order: squared lengths of the coordinates at their bounds before it, and of the unit step in all
     # others; and the total squared length at the break.

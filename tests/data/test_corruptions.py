@@ -105,6 +105,8 @@ def test_a_disc_stays_when_it_is_rotated_and_moves_when_it_is_shifted() -> None:
     axis = torch.arange(32) - 15.5
     x = (axis[:, None] ** 2 + axis**2 < 64).double()[None, None]
     assert float((corrupt(x, "rotate", 5, torch.Generator()) - x).abs().mean()) < 0.02
+    wide = torch.nn.functional.pad(x, (10, 10))
+    assert float((corrupt(wide, "rotate", 5, torch.Generator()) - wide).abs().mean()) < 0.02
     shifted = corrupt(x, "translate", 5, torch.Generator())[0, 0]
     shift = (shifted.sum(0) @ axis.double()) / shifted.sum()
     assert abs(float(shift)) == pytest.approx(0.18 * 32, rel=0.01)

@@ -265,6 +265,40 @@ def test_buffers_outside_the_state_dict_are_copied_too(tmp_path: Path) -> None:
     assert np.allclose(scores[:3] / scores[0], [1, 2, 3])
 
 
+class Annealed(nn.Linear):
+    """Its output depends on a number that is neither a weight nor a buffer."""
+
+    scale = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.scale
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_numbers_among_the_attributes_are_copied_too(tmp_path: Path, live: bool) -> None:
+    x, y = make_data()
+    network = nn.Sequential(nn.Identity(), Annealed(2, 2))
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1.0, live=live) as record:
+        for step in range(3):
+            record(step, network)
+            network[1].scale += 0.1
+    run = Run.open(tmp_path / "run")
+    scores = run.measurements.groupby("step")["logit_margin"].first()
+    assert run.steps == [0, 1, 2, 3] and np.allclose(scores / scores[0], [1, 1.1, 1.2, 1.3])
+
+
+def test_a_last_change_of_the_data_of_weights_is_recorded(tmp_path: Path) -> None:
+    x, y = make_data()
+    network = nn.Linear(2, 2)
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, max_overhead=1.0) as record:
+        for step in range(3):
+            record(step, network)
+            network.weight.data += 1
+    run = Run.open(tmp_path / "run")
+    assert run.steps == [0, 1, 2, 3]
+    torch.testing.assert_close(run.read_snapshot(3)[0]["weight"], network.weight.detach())
+
+
 def test_probes_beside_the_training_measure_the_same_and_are_logged_in_order(tmp_path: Path) -> None:
     x, y = make_data()
     logged: list[int] = []

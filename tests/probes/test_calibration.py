@@ -68,6 +68,20 @@ def test_the_summary_separates_correct_from_misclassified_samples() -> None:
     assert "spearman_confidence_margin" not in confidence_summary(confidence, correct)
 
 
+def test_samples_without_scores_are_left_out() -> None:
+    confidence, correct = random_predictions(40, 0.0)
+    distance = torch.rand(40, generator=generator(6, "distance"), dtype=torch.float64)
+    nan = torch.full((3,), torch.nan, dtype=torch.float64)
+    wrong = torch.zeros(3, dtype=torch.bool)
+    more = [torch.cat(pair) for pair in ((nan, confidence), (wrong, correct), (nan, distance))]
+    assert confidence_summary(*more) == confidence_summary(confidence, correct, distance)
+    assert confidence_summary(nan, wrong, nan) == {}
+
+
+def test_a_single_sample_says_nothing_about_the_calibration() -> None:
+    assert calibration_error(torch.tensor([0.9]), torch.tensor([True])).interval == (0.0, 1.0)
+
+
 def test_columns_of_different_lengths_are_refused() -> None:
     with pytest.raises(ShapeError, match="same"):
         calibration_error(torch.ones(3), torch.ones(2, dtype=torch.bool))

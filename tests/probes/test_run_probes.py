@@ -46,6 +46,16 @@ def test_the_cost_equals_the_evaluations_of_the_network(probe: Probe) -> None:
     assert cost.forwards > 6
 
 
+def test_samples_without_scores_are_not_correct_whatever_their_label() -> None:
+    def network(x: Tensor) -> Tensor:
+        return torch.where(x[:, :1] > 0, x, torch.nan)
+
+    x = torch.tensor([[1.0, 0.5, 0.0], [-1.0, 0.5, 0.0], [-1.0, 0.5, 0.0], [-1.0, 0.5, 0.0]])
+    columns = run_probes(Boundary(network), x, torch.tensor([0, 0, 1, -1]), [Margin()]).columns
+    assert columns["correct"].tolist() == [True, False, False, False]
+    assert columns["margin"].isnan().tolist() == [False, True, True, True]
+
+
 def test_each_probe_has_its_own_cost_and_costs_add_up() -> None:
     x = torch.randn(5, 4, generator=generator(1, "samples"))
     y = torch.zeros(5, dtype=torch.long)

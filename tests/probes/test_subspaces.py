@@ -73,6 +73,14 @@ def test_principal_axes_are_in_order_of_variance() -> None:
     assert list(pca_bands(axes, dim=1, count=9)) == ["pca_0000", "pca_0001", "pca_0002", "pca_0003"]
 
 
+def test_principal_axes_do_not_depend_on_where_the_cloud_lies() -> None:
+    stream = torch.Generator().manual_seed(2)
+    cloud = torch.randn(500, 4, generator=stream, dtype=torch.float64) * torch.tensor([5.0, 1.0, 2.0, 3.0])
+    for offset in (1.0, 1e3, 1e6):
+        products = principal_axes(cloud).T @ principal_axes(cloud + offset)
+        assert float((products.abs() - torch.eye(4)).abs().max()) < 1e-8
+
+
 def test_a_line_per_sample_is_searched_in_both_directions() -> None:
     normal, x = normal_and_samples(6)
     to_target = PerSampleSubspace(lambda z: 7.0 - z)

@@ -83,6 +83,13 @@ def test_the_size_is_that_of_the_clamped_step() -> None:
     assert set((x + far).round(decimals=9).unique().tolist()) == {0.0, 1.0}
 
 
+def test_a_step_of_few_coordinates_is_as_long_as_the_bounds_permit() -> None:
+    x = torch.tensor([[0.9, 0.2, 0.5, 0.6]])
+    step = torch.tensor([[0.0, 0.0, 0.0, 2.0]])
+    torch.testing.assert_close(scale_to_rms(x, step, 10.0, Box()), torch.tensor([[0.0, 0.0, 0.0, 0.4]]))
+    torch.testing.assert_close(scale_to_rms(x, step, 0.1, Box()), torch.tensor([[0.0, 0.0, 0.0, 0.2]]))
+
+
 def test_samples_without_a_boundary_point_are_left_out() -> None:
     x = torch.tensor([[1.0, 0.0]])
     y = torch.tensor([1])

@@ -35,8 +35,12 @@ TRANSFER_UNITS = {
 
 
 def compute_confidence_statistics(table: Arrays, split: str, seed: int) -> Row:
-    """Return the calibration of one split, and the correlation of confidence and margin where there is a margin."""
-    columns = {name: values[table["split"] == split] for name, values in table.items()}
+    """Return the calibration on one split, and the correlation of confidence and margin where there is a margin.
+
+    Samples without a label, whose prediction counts as correct, are left out.
+    """
+    chosen = (table["split"] == split) & (table["label"] >= 0)
+    columns = {name: values[chosen] for name, values in table.items()}
     margin = next((columns[name] for name in ("margin", "margin_unbounded") if name in columns), None)
     distance = None if margin is None else torch.from_numpy(margin)
     confidence, correct = (torch.from_numpy(columns[name]) for name in ("confidence", "correct"))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dimple.boundary.boundary import is_correct
 from dimple.boundary.classifier import PreparedClassifier
 from dimple.errors import UsageError
 from dimple.experiment.probing.config import ProbeConfig
@@ -48,12 +49,12 @@ def _is_correct(split: str, rows: Tensor, sources: Sources, device: torch.device
     dtype = sources.dtype(device)
     classifier = PreparedClassifier(sources.place(last_network, device))
 
-    def is_correct(part: slice) -> Tensor:
+    def is_correct_part(part: slice) -> Tensor:
         x, y = sources.samples[split].batch(rows[part])
         with torch.no_grad():
-            return classifier(x.to(device, dtype)).argmax(1).cpu() == y
+            return is_correct(classifier(x.to(device, dtype)), y.to(device)).cpu()
 
-    return torch.cat(map_chunks(is_correct, len(rows), BATCH_SIZE))
+    return torch.cat(map_chunks(is_correct_part, len(rows), BATCH_SIZE))
 
 
 def _labels(split: str, rows: Tensor, sources: Sources) -> Tensor:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dimple.boundary import Boundary
+from dimple.boundary.boundary import is_correct
 from dimple.experiment.provenance import probe_names
 from dimple.experiment.simulation.dimple_shape import (
     SHAPE_UNITS,
@@ -217,8 +218,8 @@ class SnapshotMeasurer:
             ("test", samples.test, samples.test_labels),
         ):
             parts = x.split(PREDICTION_CHUNK_SIZE)
-            prediction = torch.cat([boundary.predict(part.float().to(self.device)).cpu() for part in parts])
-            row |= fraction_statistic(f"{split}_accuracy", (prediction == y).numpy())
+            scores = torch.cat([boundary.scores(part.float().to(self.device)).cpu() for part in parts])
+            row |= fraction_statistic(f"{split}_accuracy", is_correct(scores, y).numpy())
             row[f"{split}_majority_accuracy"] = int(y.bincount().max()) / len(y)
         return row
 
