@@ -74,7 +74,8 @@ FAMILIES: tuple[tuple[re.Pattern[str], str, ColumnMeaning], ...] = (
             ),
         )
         for prefix, words, points in (
-            ("", "", "all samples"), ("train_", "training ", "training points"), ("test_", "test ", "new points")
+            ("", "", "all samples"), ("train_", "training ", "training points"), ("test_", "test ", "new points"),
+            ("validation_", "validation ", "held-out training points"),
         )
     ),
 )  # fmt: skip

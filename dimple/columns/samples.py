@@ -21,8 +21,9 @@ SAMPLE_COLUMNS: dict[str, ColumnMeaning] = {
         DEFINITION, is_exact=True,
     ),
     "split": ColumnMeaning(
-        "split", "train, test or heldout", "The set that the sample is from.",
-        "Train: used in the training; test: new samples; heldout: unlabeled points of the manifold.", DEFINITION,
+        "split", "train, test, validation or heldout", "The set that the sample is from.",
+        "Train: used in the training; test: new samples; validation: those by which a snapshot is chosen; heldout: "
+        "unlabeled points of the manifold.", DEFINITION,
     ),
     "index": ColumnMeaning(
         "index", "row of the split", "The row of the sample in its split.", "The first row is 0.", DEFINITION,
@@ -74,6 +75,11 @@ SAMPLE_COLUMNS: dict[str, ColumnMeaning] = {
         "test accuracy", FRACTION, "The fraction of new points whose predicted class is the label.",
         "1 is perfect; a network that has learned nothing is near the fraction of the most frequent class.", DEFINITION,
         "test_majority_accuracy", LARGEST_CLASS,
+    ),
+    "validation_accuracy": ColumnMeaning(
+        "validation accuracy", FRACTION, "The fraction of held-out training points whose predicted class is the label.",
+        "Where it chooses the snapshot, it is higher there than on new points by the choice.", DEFINITION,
+        "validation_majority_accuracy", LARGEST_CLASS,
     ),
     "robust_radius_upper": ColumnMeaning(
         "distance of the nearest adversarial example", "input units, in the norm of the measurement",

@@ -7,7 +7,7 @@ from dimple.data.labels import LABEL_RULES
 from dimple.data.mnist1d import MNIST1D, Signals
 from dimple.data.samples import Points, load_samples
 from dimple.data.sampling import SAMPLINGS, Sampling
-from dimple.data.source import DataSource, DataSplits
+from dimple.data.source import DataSource, DataSplits, hold_out_validation
 from dimple.data.synthetic import SyntheticData
 from dimple.renamed import missing_attribute
 
@@ -43,6 +43,7 @@ __all__ = [
     "Sampling",
     "Signals",
     "SyntheticData",
+    "hold_out_validation",
     "load_images",
     "load_samples",
 ]

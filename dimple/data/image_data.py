@@ -183,15 +183,15 @@ class _ImagesAtPath(ImageData, ABC):
     """Images from a path.
 
     Args:
-        path: relative to the working folder.
+        path: relative to the working folder; empty for a place that is named as that of other data sets is.
     """
 
     path: str = ""
 
     def _specification(self, location: str | None) -> str:
-        if location is None and not self.path:
-            raise SceneError(f"data.path is empty; write the path of the images, or give --data {self.dataset}:PATH")
-        return location or f"{self.dataset}:{self.path}"
+        if location is None and self.path:
+            return f"{self.dataset}:{self.path}"
+        return locate_dataset(self.dataset, location)
 
 
 @final

@@ -10,7 +10,7 @@ from torch import Tensor
 from dimple.errors import SceneError
 from dimple.manifolds import Manifold
 from dimple.protocols import TangentField
-from dimple.tensors import Box
+from dimple.tensors import Box, generator
 
 
 @final
@@ -27,6 +27,7 @@ class DataSplits:
         classes: the names of the classes.
         bounds: the bounds of the samples; None where they are unbounded.
         tangents: the exact tangent spaces at the samples; None where they are unknown.
+        validation, validation_labels: samples that are not trained on, by which a snapshot is chosen.
         source: the files that the samples come from; empty for samples that are made from a seed.
     """
 
@@ -41,11 +42,23 @@ class DataSplits:
     bounds: Box | None = None
     tangents: TangentField | None = None
     source: str = ""
+    validation: Tensor = dataclasses.field(default_factory=lambda: torch.empty(0))
+    validation_labels: Tensor = dataclasses.field(default_factory=lambda: torch.empty(0, dtype=torch.long))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
         return tuple(self.train.shape[1:])
+
+    def labeled(self, measured_only: bool) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the samples and the classes of each split that has classes: all, or those that are measured."""
+        splits: dict[str, tuple[Tensor, Tensor, Tensor | slice]] = {
+            "train": (self.train, self.train_labels, self.train_rows),
+            "test": (self.test, self.test_labels, self.test_rows),
+        }
+        if len(self.validation):
+            splits["validation"] = (self.validation, self.validation_labels, slice(None))
+        return {split: (x[rows], y[rows]) if measured_only else (x, y) for split, (x, y, rows) in splits.items()}
 
 
 class DataSource(ABC):
@@ -79,7 +92,7 @@ def require_several_classes(labels: Tensor, key: str = "data.labels") -> None:
         )
 
 
-def choose_balanced_rows(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def choose_balanced_rows(labels: Tensor, count: int, stream: torch.Generator) -> Tensor:
     """Return `count` random rows, equally many of each class as far as possible, in ascending order.
 
     Example:
@@ -87,8 +100,37 @@ def choose_balanced_rows(labels: Tensor, count: int, generator: torch.Generator)
         >>> labels[choose_balanced_rows(labels, 8, torch.Generator())].bincount()
         tensor([4, 4])
     """
-    order = torch.randperm(len(labels), generator=generator)
+    order = torch.randperm(len(labels), generator=stream)
     shuffled = labels[order]
     one_hot = torch.nn.functional.one_hot(shuffled)
     rank = one_hot.cumsum(0)[torch.arange(len(labels)), shuffled]
     return order[torch.argsort(rank, stable=True)[:count]].sort().values
+
+
+def hold_out_validation(samples: DataSplits, seed: int) -> DataSplits:
+    """Return the samples without as many training samples as are measured, which become the validation samples.
+
+    Raises:
+        SceneError: if there are too few training samples.
+    """
+    count = len(samples.train_rows)
+    free = torch.ones(len(samples.train), dtype=torch.bool)
+    free[samples.train_rows] = False
+    rows = torch.nonzero(free).squeeze(1)
+    if count >= len(rows):
+        raise SceneError(
+            f"training.evaluate.keep_best holds out as many training samples as are measured, {count}, and of "
+            f"{len(free)} only {len(rows)} are not measured; lower data.measured of images, or leave keep_best out"
+        )
+    stream = generator(seed, "validation samples")
+    rows = rows[choose_balanced_rows(samples.train_labels[rows], count, stream)]
+    kept = torch.ones_like(free)
+    kept[rows] = False
+    return dataclasses.replace(
+        samples,
+        train=samples.train[kept],
+        train_labels=samples.train_labels[kept],
+        train_rows=kept.cumsum(0)[samples.train_rows] - 1,
+        validation=samples.train[rows],
+        validation_labels=samples.train_labels[rows],
+    )

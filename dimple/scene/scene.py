@@ -9,7 +9,17 @@ from annotated_types import MaxLen
 from torch import Tensor, nn
 
 from dimple.boundary import AffineSlice
-from dimple.data import DATA_SOURCES, LABEL_RULES, SAMPLINGS, DataSource, DataSplits, LabelRule, Sampling, SyntheticData
+from dimple.data import (
+    DATA_SOURCES,
+    LABEL_RULES,
+    SAMPLINGS,
+    DataSource,
+    DataSplits,
+    LabelRule,
+    Sampling,
+    SyntheticData,
+    hold_out_validation,
+)
 from dimple.errors import SceneError, UsageError
 from dimple.levelsets import LEVEL_SETS
 from dimple.levelsets.adaptive import Adaptive
@@ -17,7 +27,7 @@ from dimple.levelsets.base import LevelSet
 from dimple.levelsets.dense import NoLevelSet
 from dimple.manifolds import MANIFOLDS, Manifold
 from dimple.networks import ARCHITECTURES, MLP, Architecture
-from dimple.probes import PROBES, Margin, Offset, OnOff, Probe
+from dimple.probes import PROBES, Margin, Offset, OnOff, Probe, Robust
 from dimple.scene.display_slice import require_display_slice
 from dimple.scene.plugins import add_plugins
 from dimple.settings import Cells, Natural, Positive, Repeats, Seed, settings
@@ -135,6 +145,8 @@ class Scene:
         kinds = [type(probe) for probe in self.probes]
         if len(set(kinds)) != len(kinds):
             raise SceneError("probes lists a kind twice; list each kind once")
+        if self.training.evaluate.attack is not None and Robust in kinds:
+            raise SceneError("training.evaluate.attack and probes both give robust accuracy; leave one of them out")
         for side in ("low", "high"):
             corner = getattr(self.levelset, side)
             if self.manifold is not None and corner is not None and len(corner) != self.manifold.ambient_dim:
@@ -176,7 +188,15 @@ class Scene:
         """
         if location is not None and not self.data.dataset:
             raise UsageError(f"data is {location!r}, and the scene {self.name} makes its data itself; leave it out")
-        return self.data.sample(self.manifold, self.seed, location)
+        samples = self.data.sample(self.manifold, self.seed, location)
+        is_held_out = self.training.evaluate.keep_best is not None
+        return hold_out_validation(samples, self.seed) if is_held_out else samples
+
+    @property
+    def all_probes(self) -> tuple[Probe, ...]:
+        """The measurements at each snapshot: the probes, and the attack of the evaluation of the training."""
+        attack = self.training.evaluate.attack
+        return self.probes if attack is None else (*self.probes, Robust(**dataclasses.asdict(attack)))
 
     def replica(self, index: int) -> "Scene":
         """Return the scene of one replica, which is trained alone."""

@@ -2,6 +2,7 @@
 
 from dimple.renamed import missing_attribute
 from dimple.training.augmentation import AUGMENTATIONS, Augmentation
+from dimple.training.evaluation import Evaluation, EvaluationAttack
 from dimple.training.loop import SnapshotSchedule, StateCache, Training
 from dimple.training.objectives import OBJECTIVES, Objective
 from dimple.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer
@@ -17,6 +18,8 @@ __all__ = [
     "AdamW",
     "Augmentation",
     "Averaging",
+    "Evaluation",
+    "EvaluationAttack",
     "Objective",
     "Optimizer",
     "Schedule",

@@ -20,6 +20,7 @@ from dimple.protocols import Advance, TangentField
 from dimple.settings import Count, Positive, settings
 from dimple.tensors import Box, generator
 from dimple.training.augmentation import Augmentation
+from dimple.training.evaluation import Evaluation
 from dimple.training.objectives import Batch, Objective, Standard
 from dimple.training.objectives.base import evaluation_mode
 from dimple.training.optimizers import Adam, Optimizer
@@ -62,6 +63,7 @@ class Training:
         averaging: a running mean of the weights, which snapshots then hold; null for the trained weights.
         clip_norm: largest l2 norm of the gradient of all weights; a longer one is shortened.
         stop: the end of training.
+        evaluate: the accuracies that are measured at each snapshot; they do not change the training.
 
     Example:
         >>> Training(stop=Stop(epochs=3), batch_size=32).last_step(100)
@@ -87,6 +89,7 @@ class Training:
     averaging: Averaging | None = None
     clip_norm: Positive | None = None
     stop: Stop = Stop()
+    evaluate: Evaluation = Evaluation()
 
     def __post_init__(self) -> None:
         if self.augmentation and self.objective.needs_tangents:

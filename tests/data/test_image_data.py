@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dimple.data import CIFAR10, MNIST, Digits, ImageArrays, load_images
+from dimple.data import CIFAR10, MNIST, Digits, ImageArrays, ImageFolder, load_images
 from dimple.data.source import choose_balanced_rows
 from dimple.errors import MissingDataError, SceneError, UsageError
 from dimple.locations import locate_dataset
@@ -77,7 +77,6 @@ def test_measured_rows_are_balanced() -> None:
         (Digits(classes=(3, 10)), "from 0 to 9"),
         (Digits(subset=100_000), "data.subset is 100000 and digits train has 1442 such images"),
         (Digits(pca=65), "data.pca is 65, and the training images span 61 dimensions"),
-        (ImageArrays(), "data.path is empty"),
     ],
 )
 def test_what_the_data_set_cannot_give_is_refused(data: Digits, problem: str) -> None:
@@ -90,6 +89,8 @@ def test_a_data_set_is_looked_for_in_the_named_places(tmp_path: Path, monkeypatc
     monkeypatch.setenv("DIMPLE_DATA", str(tmp_path / "data"))
     with pytest.raises(MissingDataError, match=r"needs cifar10, .* give --data cifar10:PATH"):
         CIFAR10().sample(None, 0)
+    with pytest.raises(MissingDataError, match=r"needs folder, .* give --data folder:PATH"):
+        ImageFolder().sample(None, 0)
     (tmp_path / "cache" / "dimple" / "mnist").mkdir(parents=True)
     assert locate_dataset("mnist") == f"mnist:{tmp_path / 'cache' / 'dimple' / 'mnist'}"
     (tmp_path / "data" / "mnist").mkdir(parents=True)

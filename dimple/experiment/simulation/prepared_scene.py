@@ -115,8 +115,9 @@ class PreparedScene:
         )
         snapshots = min(scene.snapshots.count, steps + 1)
         require_memory(4.0 * weights * scene.replicas * snapshots, f"snapshots: are {snapshots}", SceneError)
-        rows = len(self.samples.train_rows) + len(self.samples.test_rows) + len(self.samples.heldout)
-        for probe in scene.probes:
+        samples = self.samples
+        rows = sum(map(len, (samples.train_rows, samples.test_rows, samples.validation, samples.heldout)))
+        for probe in scene.all_probes:
             work = snapshots * rows * probe.passes_per_sample * cost
             (name,) = probe_names([probe])
             require_time(work, f"probes: {name} measures {rows} points {snapshots} times", SceneError)

@@ -273,6 +273,10 @@ class Simulation:
             closest = {f"closest/{one.metrics['step']:.0f}": one.closest_points for one in snapshots}
             self.run.write_geometry(self.run.geometry() | closest)
         self.run.info["summary"] = summarize_snapshots(snapshots)
+        best = self.prepared.scene.training.evaluate.best_row(metrics)
+        if best is not None:
+            row = {name: float(values[best]) for name, values in metrics.items()}
+            self.run.info["summary"] |= {"best_step": int(row.pop("step")), "best": row}
         if display_slice is not None:
             description = display_slice.description
             self.run.info["slice"] = {"description": description, "dim": display_slice.affine_slice.dim}

@@ -70,8 +70,9 @@ class SnapshotMeasurer:
     """Measurement of the network of a scene at one snapshot after another.
 
     Every probe of the scene measures the training samples of `train_rows`. The probes `margin` and `robust` also
-    measure the test samples of `test_rows`, with which the training samples are compared. The probe `offset` also
-    measures the unlabeled held-out points, which gives the distance of the boundary from the manifold.
+    measure the test samples of `test_rows`, with which the training samples are compared, and `robust` the validation
+    samples. The probe `offset` also measures the unlabeled held-out points, which gives the distance of the boundary
+    from the manifold.
 
     Margins of points are measured in float64, because views find their boundary points again. Probes with hundreds of
     searches for each point run in float32, the precision of the training: float64 would take twice as long, and the
@@ -99,7 +100,7 @@ class SnapshotMeasurer:
         reach = np.inf if scene.manifold is None else scene.manifold.reach
         self.probes = [
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
-            for probe in scene.probes
+            for probe in scene.all_probes
         ]
         # Runs with different seeds have different random subspaces in these two probes. The random directions of
         # `Curvature` depend on the seed of the probe alone, so they are the same in runs with different seeds.
@@ -168,10 +169,7 @@ class SnapshotMeasurer:
     ) -> tuple[dict[str, Arrays], dict[str, Arrays], Units, dict[str, Cost]]:
         """Return the columns and the details of every split, the units, and the cost of each probe."""
         samples = self.samples
-        points = {
-            "train": (samples.train[samples.train_rows], samples.train_labels[samples.train_rows]),
-            "test": (samples.test[samples.test_rows], samples.test_labels[samples.test_rows]),
-        }
+        points = samples.labeled(measured_only=True)
         if len(samples.heldout):
             points["heldout"] = (samples.heldout, torch.full((len(samples.heldout),), -1))
         columns: dict[str, Arrays] = {split: {} for split in points}
@@ -210,13 +208,10 @@ class SnapshotMeasurer:
         )
 
     def _accuracies(self, boundary: Boundary) -> dict[str, float]:
-        """Return the accuracy on training and test points, and the accuracy of the most frequent class alone."""
-        samples = self.samples
+        """Return the accuracy on each split with labels, and the accuracy of the most frequent class alone."""
         row: dict[str, float] = {}
-        for split, x, y in (
-            ("train", samples.train, samples.train_labels),
-            ("test", samples.test, samples.test_labels),
-        ):
+        measured_only = not self.scene.training.evaluate.clean
+        for split, (x, y) in self.samples.labeled(measured_only).items():
             parts = x.split(PREDICTION_CHUNK_SIZE)
             scores = torch.cat([boundary.scores(part.float().to(self.device)).cpu() for part in parts])
             row |= fraction_statistic(f"{split}_accuracy", is_correct(scores, y).numpy())
@@ -254,7 +249,7 @@ class SnapshotMeasurer:
             }
             if self.scene.manifold is None:
                 row |= self._summarize_correct(test)
-        for split, table in (("train", train), ("test", test)):
+        for split, table in columns_by_split.items():
             for name in [name for name in table if name.startswith(ROBUST_PREFIX)]:
                 row |= fraction_statistic(f"{split}_{name}", table[name].astype(bool))
         if "margin_unbounded" in train:
@@ -266,8 +261,9 @@ class SnapshotMeasurer:
         """Return the rows of all splits as one table; nan where a probe did not measure a split."""
         names = list(dict.fromkeys(name for columns in columns_by_split.values() for name in columns))
         samples = self.samples
-        rows = {"train": samples.train_rows, "test": samples.test_rows, "heldout": torch.arange(len(samples.heldout))}
+        measured = {"train": samples.train_rows, "test": samples.test_rows}
         counts = {split: len(columns["label"]) for split, columns in columns_by_split.items()}
+        rows = {split: measured.get(split, torch.arange(count)) for split, count in counts.items()}
         table: Arrays = {
             "step": np.full(sum(counts.values()), step),
             "split": np.concatenate([np.full(count, split) for split, count in counts.items()]),
@@ -286,7 +282,8 @@ class SnapshotMeasurer:
 
 def _has_probe(split: str, probe: Probe) -> bool:
     """Return whether a probe measures the points of a split."""
-    return split == "train" or isinstance(probe, Margin | Robust if split == "test" else Offset)
+    kinds = {"test": Margin | Robust, "validation": Robust, "heldout": Offset}
+    return split == "train" or isinstance(probe, kinds[split])
 
 
 def _standard_error(values: NDArray[Any]) -> float:
@@ -297,7 +294,7 @@ def _standard_error(values: NDArray[Any]) -> float:
 
 POINT_UNITS = {
     "step": "updates",
-    "split": "train, test or heldout",
+    "split": "train, test, validation or heldout",
     "index": "row of the split",
 }
 
@@ -305,7 +302,8 @@ METRIC_UNITS = {
     **SHAPE_UNITS,
     "loss": "nats",
     **dict.fromkeys(
-        ("train_accuracy", "train_majority_accuracy", "test_accuracy", "test_majority_accuracy"), "fraction"
+        [f"{split}{end}accuracy" for split in ("train", "test", "validation") for end in ("_", "_majority_")],
+        "fraction",
     ),
     **{f"{name}_found{end}": "fraction" for name in ("boundary_distance", "dimple_depth") for end in ("", "_null")},
     "margin_found": "fraction",

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from dimple.errors import SceneError
 from dimple.settings import NonNegative, settings
 from dimple.training.objectives.base import Batch
+from dimple.training.objectives.burn_in import BurnInObjective
 from dimple.training.objectives.losses import LOSSES, LossName, mean_loss
 from dimple.training.objectives.perturbed import PerturbedObjective
 
 
 @final
 @settings
-class Adversarial(PerturbedObjective):
+class Adversarial(BurnInObjective, PerturbedObjective):
     """The mean loss at the perturbed samples, by projected gradient ascent.
 
     One step from the sample is the fast gradient method; with a random start it is that of Wong et al.
@@ -26,6 +27,7 @@ class Adversarial(PerturbedObjective):
         step_size: norm of each of them; null for eps if it is the only one, and for 2.5 eps / steps otherwise.
         random_start: whether the search starts at a random point of the ball.
         restrict: `on` or `off` the tangent space of the data, or `none`.
+        burn_in: the end of a training by cross-entropy that comes before step 0; null for none.
         loss_function: the loss, as of `standard`.
         noise: where positive, N-FGSM: uniform noise of up to `noise` times eps in each coordinate, to which one step
             of the sign of the gradient is added without projection; for linf, one step and `restrict: none`.

@@ -13,15 +13,14 @@ from dimple.attacks.search import SearchProblem
 from dimple.boundary.boundary import Boundary, compute_logit_margin, soft_logit_margin
 from dimple.settings import Flag, NonNegative, Passes, Positive, settings
 from dimple.tensors import norm as norm_of
-from dimple.training.objectives.base import Batch, FirstTraining, Objective, evaluation_mode
+from dimple.training.objectives.base import Batch, evaluation_mode
+from dimple.training.objectives.burn_in import BurnInObjective
 from dimple.training.objectives.losses import mean_loss
-from dimple.training.objectives.standard import Standard
-from dimple.training.schedules import Constant, Stop
 
 
 @final
 @settings
-class BoundaryAware(Objective):
+class BoundaryAware(BurnInObjective):
     """Cross-entropy plus `weight` times the mean of a decreasing function h of the margins R of the samples.
 
     h(R) is (exp(-alpha R) - exp(-alpha cutoff)) / alpha below the cutoff and 0 above it, so that small margins count
@@ -46,8 +45,7 @@ class BoundaryAware(Objective):
             boundary point takes its place.
         max_passes: largest number of passes of the search for one sample.
         max_angle: the largest `stationarity_angle`, in degrees, of a point that counts.
-        burn_in: the end of a training by cross-entropy that comes before step 0, at a constant learning rate; it hands
-            over its averaged weights where the training keeps averages. Null for none.
+        burn_in: the end of a training by cross-entropy that comes before step 0; null for none.
 
     Reference: Xu, Sun, Goldblum, Goldstein, Huang 2023, Exploring and exploiting decision boundary dynamics for
     adversarial robustness, section 4, with the search of `dimple.attacks.closest` in place of theirs.
@@ -62,13 +60,6 @@ class BoundaryAware(Objective):
     divide_by_gradient: Flag = True
     max_passes: Passes = 20.0
     max_angle: Positive = 30.0
-    burn_in: Stop | None = None
-
-    def prepare(self, network: nn.Module, data: Batch, train_first: FirstTraining) -> Batch:
-        if self.burn_in is not None:
-            trained = train_first(network, Standard(), self.burn_in, Constant())
-            network.load_state_dict(trained.state_dict())
-        return data
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         loss = mean_loss("cross_entropy", network(batch.x), batch.y)

@@ -8,13 +8,14 @@ from torch.nn import functional
 
 from dimple.settings import NonNegative, settings
 from dimple.training.objectives.base import Batch
+from dimple.training.objectives.burn_in import BurnInObjective
 from dimple.training.objectives.losses import LOSSES, kl_divergence
 from dimple.training.objectives.perturbed import PerturbedObjective
 
 
 @final
 @settings
-class Mart(PerturbedObjective):
+class Mart(BurnInObjective, PerturbedObjective):
     """Boosted cross-entropy at perturbed samples, plus the KL divergence weighed by the probability of being wrong.
 
     Per sample, with x' by projected gradient ascent of the cross-entropy, probabilities p at x and q at x':
@@ -27,6 +28,7 @@ class Mart(PerturbedObjective):
         step_size: norm of each of them; null for eps if it is the only one, and for 2.5 eps / steps otherwise.
         random_start: whether the search starts at a random point of the ball.
         restrict: `on` or `off` the tangent space of the data, or `none`.
+        burn_in: the end of a training by cross-entropy that comes before step 0; null for none.
         beta: weight of the divergence.
 
     Reference: Wang et al. 2020, equations 9 to 11.

@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 from dimple.settings import NonNegative, settings
 from dimple.training.objectives.base import Batch
+from dimple.training.objectives.burn_in import BurnInObjective
 from dimple.training.objectives.losses import kl_divergence, mean_loss
 from dimple.training.objectives.perturbed import PerturbedObjective
 
 
 @final
 @settings
-class Trades(PerturbedObjective):
+class Trades(BurnInObjective, PerturbedObjective):
     """Cross-entropy at the samples plus `beta` times the largest KL divergence of the predictions around them.
 
     The perturbed sample x' maximizes KL(p(x) || p(x')) in the ball; there its gradient is zero at x, so that
@@ -25,6 +26,7 @@ class Trades(PerturbedObjective):
         step_size: norm of each of them; null for eps if it is the only one, and for 2.5 eps / steps otherwise.
         random_start: whether the search starts at a random point of the ball.
         restrict: `on` or `off` the tangent space of the data, or `none`.
+        burn_in: the end of a training by cross-entropy that comes before step 0; null for none.
         beta: weight of the divergence.
 
     Reference: Zhang et al. 2019, equation 5, with the KL divergence of their code.

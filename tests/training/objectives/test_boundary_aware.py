@@ -17,7 +17,8 @@ from dimple.probes import Margin
 from dimple.probes.speed import SoftMarginClassifier
 from dimple.tensors import Box, generator, norm
 from dimple.training import SGD, Adam, Averaging, Stop, Training
-from dimple.training.objectives import Batch, BoundaryAware
+from dimple.training.objectives import Adversarial, Batch, BoundaryAware, Mart, Trades
+from dimple.training.objectives.burn_in import BurnInObjective
 from dimple.training.schedules import OneCycle
 
 DUAL = {"l2": "l2", "linf": "l1"}
@@ -216,7 +217,8 @@ def test_batch_norm_and_dropout_define_one_boundary() -> None:
     )
 
 
-def test_the_burn_in_hands_over_averaged_weights_of_training_at_a_constant_rate() -> None:
+@pytest.mark.parametrize("kind", [Adversarial, BoundaryAware, Mart, Trades])
+def test_the_burn_in_hands_over_averaged_weights_of_training_at_a_constant_rate(kind: type[BurnInObjective]) -> None:
     batch = make_batch(n=2)
     x, y = batch.x.float(), batch.y
     expected: list[torch.Tensor] = []
@@ -225,9 +227,12 @@ def test_the_burn_in_hands_over_averaged_weights_of_training_at_a_constant_rate(
     plain = Training(optimizer=SGD(lr=0.3), averaging=averaging, stop=Stop(steps=12))
     schedule = OneCycle()
     training = Training(
-        objective=BoundaryAware(burn_in=Stop(steps=12)), optimizer=SGD(lr=0.3), schedule=schedule, averaging=averaging,
+        objective=kind(burn_in=Stop(steps=12)),
+        optimizer=SGD(lr=0.3),
+        schedule=schedule,
+        averaging=averaging,
         stop=Stop(steps=3),
-    )  # fmt: skip
+    )
     for one, step, weights in ((plain, 12, expected), (training, 0, handed)):
         network = MLP(widths=(8,)).build(2, generator(0, "network"))
 
