@@ -1,8 +1,9 @@
 """The rows of experiments on disk: one small table for each experiment, which grows by one replica after another."""
 
 import contextlib
+import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dimple.claims.experiments.base import Experiment, Row
 from dimple.errors import RunError
-from dimple.runs.atomic_io import atomic_replace
+from dimple.runs.atomic_io import atomic_replace, remove_file, write_bytes
 
 try:
     import fcntl
@@ -28,9 +29,33 @@ SECONDS = "seconds"
 def _locked(path: Path) -> Iterator[None]:
     """Keep other processes out of the context, where the platform has file locks."""
     with path.open("w") as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be locked ({error.strerror}); choose an out= on a disk with locks"
+            ) from None
         yield
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class ClaimShard:
+    """A unit of work: one experiment with one seed.
+
+    Attributes:
+        claim: the name of the first claim that uses it.
+        experiment: what is run; claims with the same one share its shards.
+        seed: of the replica.
+    """
+
+    claim: str
+    experiment: Experiment
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.claim}, seed {self.seed}"
 
 
 @final
@@ -72,6 +97,30 @@ class RowStore:
             seed: {part: {name: value for name, value in row.items() if name != SECONDS} for part, row in parts.items()}
             for seed, parts in self._read(key).items()
         }
+
+    def find_missing(self, shards: Iterable[ClaimShard]) -> list[ClaimShard]:
+        """Return the shards whose rows are not stored.
+
+        Raises:
+            RunError: if a table is damaged.
+        """
+        shards = list(shards)
+        stored = {key: self.read(key).keys() for key in {shard.experiment.key for shard in shards}}
+        return [shard for shard in shards if shard.seed not in stored[shard.experiment.key]]
+
+    def mark_poison(self, shard: ClaimShard, is_poison: bool = True) -> None:
+        """Note that a shard has killed its process twice, or forget it before it is run again."""
+        if is_poison:
+            write_bytes(self._poison_file(shard), b"")
+        else:
+            remove_file(self._poison_file(shard))
+
+    def is_poison(self, shard: ClaimShard) -> bool:
+        """Return whether a shard killed its process twice when it was last run."""
+        return self._poison_file(shard).is_file()
+
+    def _poison_file(self, shard: ClaimShard) -> Path:
+        return self.folder / f"{shard.experiment.key}-{shard.seed}.poison"
 
     def seconds(self, key: str) -> float:
         """Return the seconds that all stored replicas of an experiment took."""

@@ -16,7 +16,7 @@ import torch
 
 from dimple.claims.catalogue import Leaf, Paper, choose_leaves, leaf_id, load_papers, thresholds_hash
 from dimple.claims.experiments.base import Experiment, Resources, Row
-from dimple.claims.row_store import RowStore
+from dimple.claims.row_store import ClaimShard, RowStore
 from dimple.claims.verdicts import Finding, Judgement, Replicas, judge_paper
 from dimple.errors import DimpleError, UsageError, describe_cause
 from dimple.experiment.provenance import versions
@@ -27,6 +27,7 @@ from dimple.workers import Advance, Task, Workers
 Mode: TypeAlias = Literal["quick", "full"]
 JSON_FILE = "claims.json"
 NOT_IN_QUICK = "only in the full run: give --full"
+POISON = "killed its process twice, most likely for lack of memory; use fewer jobs="
 
 
 @final
@@ -98,6 +99,7 @@ class JudgedClaims:
         seconds: how long this run took, with what was stored before.
         device: where it was run.
         is_interrupted: whether it was interrupted, so that leaves are missing that the same call would run.
+        poison: the shards that killed their process twice; the others are stored.
     """
 
     mode: Mode
@@ -106,6 +108,7 @@ class JudgedClaims:
     seconds: float
     device: str
     is_interrupted: bool = False
+    poison: tuple[ClaimShard, ...] = ()
 
     def only_asked(self) -> "JudgedClaims":
         """Return the same without the leaves that were not asked for."""
@@ -156,11 +159,22 @@ def run_claims(
     resources = Resources(parse_locations(data), device or torch.device("cpu"))
     store = RowStore(out)
     store.make_folder()
-    reasons, is_interrupted = _run_missing(chosen, mode, store, resources, workers or Workers())
+    shards = shards_of(chosen, mode)
+    absent = {one: reason for one in {shard.experiment for shard in shards} if (reason := one.missing(resources))}
+    shards = [shard for shard in shards if shard.experiment not in absent]
+    outcome = run_shards(shards, store, resources, workers or Workers())
+    failed = {shard.experiment: f"seed {shard.seed}: {error}" for shard, error in outcome.errors.items()}
+    reasons: dict[str, str] = {}
+    for paper, leaf in chosen:
+        found = (absent | failed).get(leaf.run_of(mode)[0]) if mode == "full" or leaf.quick else NOT_IN_QUICK
+        if found is not None:
+            reasons[leaf_id(paper, leaf)] = found
     asked = frozenset(leaf_id(paper, leaf) for paper, leaf in chosen)
     leaves = tuple(one for one in judge_stored(mode, store, reasons) if one.rows or one.id in asked)
     seconds = time.monotonic() - started
-    result = JudgedClaims(mode, leaves, asked, seconds, str(resources.device), is_interrupted)
+    result = JudgedClaims(
+        mode, leaves, asked, seconds, str(resources.device), outcome.is_interrupted, tuple(outcome.poison)
+    )
     write_json(out / JSON_FILE, result.to_json())
     return result
 
@@ -207,70 +221,85 @@ def judge_stored(mode: Mode, store: RowStore, reasons: Mapping[str, str]) -> tup
     return tuple(result)
 
 
-def _run_missing(
-    chosen: Iterable[tuple[Paper, Leaf]], mode: Mode, store: RowStore, resources: Resources, workers: Workers
-) -> tuple[dict[str, str], bool]:
-    """Run the replicas that are not stored; return why leaves could not be run, and whether it was interrupted."""
-    reasons: dict[str, str] = {}
-    users: dict[Experiment, list[str]] = {}
-    wanted: dict[Experiment, int] = {}
+def shards_of(chosen: Iterable[tuple[Paper, Leaf]], mode: Mode) -> list[ClaimShard]:
+    """Return the units of work of leaves: each of their experiments with each seed, experiment by experiment."""
+    wanted: dict[Experiment, tuple[str, int]] = {}
     for paper, leaf in chosen:
-        experiment, replicas = leaf.run_of(mode)
-        reason = experiment.missing(resources) if mode == "full" or leaf.quick else NOT_IN_QUICK
-        if reason:
-            reasons[leaf_id(paper, leaf)] = reason
-            continue
-        users.setdefault(experiment, []).append(leaf_id(paper, leaf))
-        wanted[experiment] = max(wanted.get(experiment, 0), replicas)
-    tasks: list[Task[_Replica]] = []
-    for experiment, replicas in wanted.items():
-        missing = sorted(set(range(replicas)) - store.read(experiment.key).keys())
-        tasks += [functools.partial(_replicate, experiment, seed, resources) for seed in missing]
+        if mode == "full" or leaf.quick:
+            experiment, replicas = leaf.run_of(mode)
+            claim, count = wanted.get(experiment, (leaf_id(paper, leaf), 0))
+            wanted[experiment] = claim, max(count, replicas)
+    return [ClaimShard(claim, experiment, seed) for experiment, (claim, n) in wanted.items() for seed in range(n)]
+
+
+@final
+@dataclasses.dataclass
+class Outcome:
+    """The ends of the shards of a command, but for those whose rows are stored.
+
+    Attributes:
+        errors: why a shard was not finished.
+        poison: those of them that killed their process twice.
+        is_interrupted: whether an interrupt ended the command.
+    """
+
+    errors: dict[ClaimShard, str] = dataclasses.field(default_factory=dict)
+    poison: list[ClaimShard] = dataclasses.field(default_factory=list)
+    is_interrupted: bool = False
+
+
+def run_shards(shards: Sequence[ClaimShard], store: RowStore, resources: Resources, workers: Workers) -> Outcome:
+    """Run those of the shards that are not stored."""
+    missing = store.find_missing(shards)
+    for shard in missing:
+        store.mark_poison(shard, False)
+    tasks: list[Task[_Replica]] = [functools.partial(_replicate, shard, resources) for shard in missing]
+    outcome = Outcome()
     try:
         with show_progress("claims", len(tasks)) as advance:
             for replica in workers.run_unordered(tasks, advance, _lose_replica):
-                if replica.error:
-                    reasons |= dict.fromkeys(users[replica.experiment], f"seed {replica.seed}: {replica.error}")
-                else:
-                    store.add(replica.experiment, replica.seed, replica.parts, replica.seconds)
+                if not replica.error:
+                    store.add(replica.shard.experiment, replica.shard.seed, replica.parts, replica.seconds)
+                    continue
+                outcome.errors[replica.shard] = replica.error
+                if replica.is_poison:
+                    outcome.poison.append(replica.shard)
+                    store.mark_poison(replica.shard)
     except KeyboardInterrupt:
-        return reasons, True
-    return reasons, False
+        outcome.is_interrupted = True
+    return outcome
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class _Replica:
-    """The result of one replica, or the sentence of the error that ended it."""
+    """The rows of one shard, or the sentence of the error that ended it."""
 
-    experiment: Experiment
-    seed: int
+    shard: ClaimShard
     parts: dict[str, Row]
     seconds: float
     error: str = ""
+    is_poison: bool = False
 
 
-def _replicate(experiment: Experiment, seed: int, resources: Resources, advance: Advance) -> _Replica:
-    """Run one replica."""
+def _replicate(shard: ClaimShard, resources: Resources, advance: Advance) -> _Replica:
+    """Run one shard."""
     started = time.process_time()
     try:
-        parts = experiment.replicate(seed, resources)
+        parts = shard.experiment.replicate(shard.seed, resources)
     except DimpleError as error:
-        return _Replica(experiment, seed, {}, 0.0, str(error))
-    # One replica that fails leaves the others.
+        return _Replica(shard, {}, 0.0, str(error))
+    # One that fails leaves the others.
     except Exception as error:
-        return _Replica(experiment, seed, {}, 0.0, f"internal error, {describe_cause(error)}")
+        return _Replica(shard, {}, 0.0, f"internal error, {describe_cause(error)}")
     advance()
-    return _Replica(experiment, seed, parts, time.process_time() - started)
+    return _Replica(shard, parts, time.process_time() - started)
 
 
 def _lose_replica(task: Task[_Replica]) -> _Replica:
-    """Return what stands for a replica that killed its process twice."""
+    """Return what stands for a shard that killed its process twice."""
     assert isinstance(task, functools.partial)
-    experiment, seed, _ = task.args
-    return _Replica(
-        experiment, seed, {}, 0.0, "killed its process twice, most likely for lack of memory; use fewer jobs="
-    )
+    return _Replica(task.args[0], {}, 0.0, POISON, is_poison=True)
 
 
 def _hash_rows(rows: Replicas) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from dimple.errors import RunError
-from dimple.runs.atomic_io import make_folder, write_bytes
+from dimple.runs.atomic_io import make_folder, remove_file, write_bytes
 from dimple.runs.manifest import SHARDS_FOLDER
 from dimple.runs.safetensors_io import pack_entry, read_metadata, unpack_entry
 
@@ -136,7 +136,7 @@ def format_numbers(numbers: Sequence[int]) -> str:
     return ",".join("-".join(map(str, one)) for one in ranges)
 
 
-def list_shards(shards: Sequence[Shard]) -> str:
+def list_shards(shards: Sequence[object]) -> str:
     """Return the first shards in words, and how many more there are."""
     more = f" and {len(shards) - 3} more" if len(shards) > 3 else ""
     return ", ".join(map(str, shards[:3])) + more
@@ -196,7 +196,7 @@ class ShardFolder:
         path = self._file(shard)
         make_folder(path.parent)
         write_bytes(path, _seal(pack_entry(arrays, {"key": shard.key, **about})))
-        self._poison_file(shard).unlink(missing_ok=True)
+        remove_file(self._poison_file(shard))
 
     def read(self, shard: Shard) -> tuple[Arrays, dict[str, Any]] | None:
         """Return the columns of a finished shard and what belongs to them; None if it is missing, torn or changed."""
@@ -230,7 +230,7 @@ class ShardFolder:
     def unmark_poison(self, shards: Iterable[Shard]) -> None:
         """Forget which of the shards have killed their processes, before they are measured again."""
         for shard in shards:
-            self._poison_file(shard).unlink(missing_ok=True)
+            remove_file(self._poison_file(shard))
 
     def is_poison(self, shard: Shard) -> bool:
         """Return whether a shard has killed its process twice when it was last measured."""

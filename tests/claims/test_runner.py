@@ -6,13 +6,12 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any
 
 import pytest
 
-from dimple.claims import catalogue, recompute, runner
+from dimple.claims import recompute, runner
 from dimple.claims.catalogue import choose_leaves, load_paper, load_papers
-from dimple.claims.experiments import EXPERIMENTS, Experiment, Resources, Row
 from dimple.claims.figure import draw_diagram
 from dimple.claims.page import write_claims_page
 from dimple.claims.row_store import RowStore
@@ -20,55 +19,10 @@ from dimple.claims.tables import to_csv
 from dimple.claims.verdicts import judge, judge_paper
 from dimple.cli.app import main
 from dimple.errors import RunError, SceneError, UsageError
-from dimple.settings import Finite, settings
 from dimple.workers import Advance, Task
+from tests.claims.known_paper import PAPER, Known
 
-PAPER = """
-id: known2026
-title: A known <result>
-authors: Nobody 2026
-link: https://example.org
-read: All of it.
-leaves:
-  - {id: large, primary: true, statement: It is large., source: ours, experiment: {kind: known}, controls: None.,
-     contradicted_by: A small one., beside: [{column: null_value, meaning: the null}],
-     criteria: [{column: value, statistic: size, at_least: 5.0, null_column: null_value}]}
-  - {id: near, statement: It is near 10 and has no gap., source: abstract, experiment: {kind: known}, controls: None.,
-     contradicted_by: A far one., references: [{value: "10", of: its size, seen: the abstract}],
-     criteria: [{column: value, statistic: size, within: [5.0, 100.0]}, {column: gap, statistic: gap, at_most: 1.0}]}
-  - {id: later, statement: It is so later., source: ours, experiment: {kind: known, shift: 1.0}, controls: None.,
-     contradicted_by: It is not., quick: false, criteria: [{column: value, statistic: size, at_most: 5.0}]}
-"""
-
-
-@final
-@settings
-class Known(Experiment):
-    """Rows that are known; the seeds that were run, and those that fail, are kept by the class."""
-
-    runs: ClassVar[list[int]] = []
-    failing: ClassVar[dict[int, BaseException]] = {}
-
-    shift: Finite = 0.0
-
-    def replicate(self, seed: int, resources: Resources) -> dict[str, Row]:
-        if seed in self.failing:
-            raise self.failing[seed]
-        self.runs.append(seed)
-        gap = math.nan if seed == 3 else 0.0
-        row = {"value": 10.0 + seed + self.shift, "null_value": 1.0, "gap": gap}
-        return {"a": row, "b": row | {"value": math.inf}, "c": row | {"value": -math.inf}}
-
-
-@pytest.fixture(autouse=True)
-def known_paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXPERIMENTS, "known", Known)
-    monkeypatch.setitem(catalogue.FAMILIES[Experiment], "known", Known)
-    paper = load_paper(PAPER, "known2026.yaml")
-    for module in (catalogue, runner, recompute):
-        monkeypatch.setattr(module, "load_papers", lambda: (paper,))
-    monkeypatch.setattr(Known, "runs", [])
-    monkeypatch.setattr(Known, "failing", {})
+pytestmark = pytest.mark.usefixtures("known_paper")
 
 
 def test_each_leaf_gets_the_verdict_of_its_rows(tmp_path: Path) -> None:
@@ -121,7 +75,7 @@ class Losing:
     ) -> Iterator[Any]:
         for task in tasks:
             assert isinstance(task, functools.partial)
-            yield lost(task) if task.args[1] == 2 else task(advance)
+            yield lost(task) if task.args[0].seed == 2 else task(advance)
 
 
 def test_a_replica_that_kills_its_process_leaves_the_others_stored(tmp_path: Path) -> None:
@@ -247,8 +201,8 @@ def test_a_criterion_has_one_bound() -> None:
         load_paper(PAPER.replace("at_least: 5.0", "at_least: 5.0, at_most: 6.0"), "known2026.yaml")
 
 
-def run_command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["dimple", "claims", *words])
+def run_command(monkeypatch: pytest.MonkeyPatch, *words: str, words_before: tuple[str, ...] = ("claims",)) -> int:
+    monkeypatch.setattr("sys.argv", ["dimple", *words_before, *words])
     with pytest.raises(SystemExit) as stop:
         main()
     code = stop.value.code

@@ -1,5 +1,6 @@
 """A probe gives the same bytes whoever measures its shards, and loses nothing but the shard at which a process died."""
 
+import errno
 import importlib.util
 import json
 import os
@@ -183,6 +184,21 @@ def test_a_part_that_is_stopped_keeps_its_shards_and_exits_75(config: ProbeConfi
     assert stderr.splitlines()[-1] == "dimple: stopped by SIGUSR1; the same command continues an unfinished run"
     assert check(out).problems == {} and not list(out.rglob(".dimple-*"))
     assert 2 <= status(out).done < 7
+
+
+def test_a_mark_of_poison_that_cannot_be_removed_is_one_sentence(
+    config: ProbeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def fail(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".poison":
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    with pytest.raises(RunError, match=r"\.poison: cannot be removed \(Input/output error\)"):
+        probe_part(config, tmp_path / "run", 0, 2, device="cpu")
 
 
 def wait_for_shards(out: Path, count: int) -> None:

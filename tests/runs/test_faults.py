@@ -40,7 +40,7 @@ def test_a_fault_leaves_the_old_or_the_new_state(library: Path, job: str, tmp_pa
 
 
 def test_a_simulation_killed_at_a_random_moment_continues_to_the_same_bytes(library: Path, tmp_path: Path) -> None:
-    assert walk(library, "simulate", tmp_path, "moments", 5) == []
+    assert walk(library, "simulate", tmp_path, "moments", 5, 0) == []
 
 
 @pytest.mark.slow
@@ -52,4 +52,4 @@ def test_every_fault_leaves_the_old_or_the_new_state(library: Path, job: str, tm
 @pytest.mark.slow
 @pytest.mark.parametrize("job", ["simulate", "simulate_pool", "probe", "probe_parts", "probe_pool", "pack"])
 def test_jobs_killed_at_random_moments_continue_to_the_same_bytes(library: Path, job: str, tmp_path: Path) -> None:
-    assert walk(library, job, tmp_path, "moments", 50) == []
+    assert walk(library, job, tmp_path, "moments", 50, 0) == []

@@ -1,13 +1,16 @@
 """`dimple claims`: a verdict on every claim of the papers, written down before it is run."""
 
+import dataclasses
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dimple.cli import console
-from dimple.cli.flags import DeviceOption, JsonOption
-from dimple.errors import RunError
+from dimple.cli.flags import DeviceOption, JsonOption, parse_shard
+from dimple.errors import IncompleteError, RunError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 # That of an interrupted program.
 INTERRUPT_EXIT_CODE = 130
+# The largest number of shards whose errors are printed.
+MAX_SENTENCES = 10
 DEFAULT_OUT = Path("runs") / "claims"
 
 
@@ -57,6 +62,14 @@ def claims(
             envvar="DIMPLE_JOBS", metavar="NUMBER", help="Processes.  [default: one for each core, at most 8]"
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Part of the work to run, from 0/N to N-1/N, for dimple gather; all parts have the same --out.  "
+            "[default: none, all of it]",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge the claims of the papers against nulls and controls.
@@ -70,7 +83,64 @@ def claims(
     if verify is not None:
         _check_file(verify, as_json)
         return
-    result = _run(names or [], full, data or [], out, films, device, jobs)
+    part = None if shard is None else parse_shard(shard, out, False)
+    if part is not None and films:
+        raise UsageError("--films simulates the scenes of judged claims; leave it out with --shard")
+    import loky
+    import torch
+
+    from dimple.claims.films import simulate_scenes
+    from dimple.claims.runner import run_claims
+    from dimple.tensors import resolve_device
+    from dimple.workers import Workers
+
+    torch.set_num_threads(1)
+    # A seed that kills its process must not kill this one.
+    with Workers(min(8, loky.cpu_count()) if jobs is None else jobs, 1, isolated=True) as workers:
+        settings: dict[str, Any] = {
+            "mode": "full" if full else "quick",
+            "out": out,
+            "data": data or [],
+            "device": resolve_device(device),
+            "workers": workers,
+        }
+        if part is not None:
+            _run_part(names or [], part, settings, as_json)
+            return
+        result = run_claims(names or [], **settings)
+        print_claims(result, out, as_json, simulate_scenes(result, out, workers) if films else {})
+
+
+def _run_part(names: list[str], part: tuple[int, int], settings: dict[str, Any], as_json: bool) -> None:
+    from dimple.claims import shards
+
+    out = settings["out"]
+    outcome = shards.run_part(names, *part, **settings)
+    if as_json:
+        console.print_json(dataclasses.asdict(shards.status(out)))
+    if outcome.is_interrupted:
+        raise typer.Exit(INTERRUPT_EXIT_CODE)
+    name = "/".join(map(str, part))
+    if outcome.errors:
+        shown = [f"{shard}: {error}" for shard, error in list(outcome.errors.items())[:MAX_SENTENCES]]
+        count = len(outcome.errors)
+        raise IncompleteError(
+            *shown, f"{out}: {count} shards of part {name} failed; the others are stored, and the same command tries "
+            "these again"
+        )  # fmt: skip
+    console.print_note(f"dimple: part {name} is run; {shlex.join(['dimple', 'gather', str(out)])} judges all parts")
+
+
+def print_claims(result: "JudgedClaims", out: Path, as_json: bool, films: Mapping[str, str]) -> None:
+    """Write the page of claims, and print their verdicts.
+
+    Raises:
+        IncompleteError: if some killed their processes.
+    """
+    from dimple.claims.page import write_claims_page
+    from dimple.runs.shards import list_shards
+
+    write_claims_page(result, out, films)
     if as_json:
         console.print_json(result.only_asked().to_json())
     if result.is_interrupted:
@@ -79,32 +149,12 @@ def claims(
         _print_table(result.only_asked())
         for name in ("index.html", "claims.json", "claims.csv"):
             typer.echo(out / name)
-
-
-def _run(
-    names: list[str], full: bool, data: list[str], out: Path, films: bool, device: str, jobs: int | None
-) -> "JudgedClaims":
-    import loky
-    import torch
-
-    from dimple.claims.films import simulate_scenes
-    from dimple.claims.page import write_claims_page
-    from dimple.claims.runner import run_claims
-    from dimple.tensors import resolve_device
-    from dimple.workers import Workers
-
-    torch.set_num_threads(1)
-    with Workers(min(8, loky.cpu_count()) if jobs is None else jobs, 1) as workers:
-        result = run_claims(
-            names,
-            mode="full" if full else "quick",
-            out=out,
-            data=data,
-            device=resolve_device(device),
-            workers=workers,
+    if result.poison:
+        raise IncompleteError(
+            f"{out}: {len(result.poison)} shards killed their process twice, most likely for lack of memory: "
+            f"{list_shards(result.poison)}; the others are stored, and the same command tries these again: use fewer "
+            "jobs="
         )
-        write_claims_page(result, out, simulate_scenes(result, out, workers) if films else {})
-    return result
 
 
 def _check_file(file: Path, as_json: bool) -> None:

@@ -1,8 +1,8 @@
 """A walk over all faults of one job: each call that changes a file fails, or ends the process; then the job continues.
 
 Run as a program, with faults.so loaded before the library of C: `walk.py JOB FOLDER calls FIRST STRIDE` for calls that
-fail, and `walk.py JOB FOLDER moments COUNT` for kills at random moments. It forks a process for each fault, so that
-nothing has to be imported again, and prints one line for each fault that fell, and a last line with their numbers.
+fail, and `walk.py JOB FOLDER moments COUNT SEED` for kills at random moments. It forks a process for each fault, so
+that nothing has to be imported again, and prints one line for each fault that fell, and a last line with their numbers.
 """
 
 import contextlib
@@ -148,7 +148,7 @@ def walk_over_calls(job: str, root: Path, expected: dict[str, bytes], first: int
     (root / "count").mkdir()
     _, calls = run_apart(JOBS[job], root / "count")
     for offset, (kind, error) in enumerate(KINDS.items()):
-        for number in range(first + offset, calls + 1, stride):
+        for number in range((first + offset - 1) % stride + 1, calls + 1, stride):
             folder = root / f"{kind}-{number}"
             folder.mkdir()
             ended, _ = run_apart(JOBS[job], folder, number, error)
@@ -158,10 +158,10 @@ def walk_over_calls(job: str, root: Path, expected: dict[str, bytes], first: int
 
 
 def walk_over_moments(
-    job: str, root: Path, expected: dict[str, bytes], count: int, seconds: float
+    job: str, root: Path, expected: dict[str, bytes], seconds: float, count: int, seed: int
 ) -> Iterator[str | None]:
     """Yield what is wrong after each kill at a random moment, None if nothing is."""
-    moments = torch.rand(count, generator=generator(0, "moments")).tolist()
+    moments = torch.rand(count, generator=generator(seed, "moments")).tolist()
     for number, moment in enumerate(moments):
         folder = root / f"moment-{number}"
         folder.mkdir()
@@ -192,12 +192,16 @@ def main() -> None:
     assert run_apart(JOBS[job], again)[0] == "done"
     seconds = time.monotonic() - started
     if way == "calls":
-        problems = list(walk_over_calls(job, root, expected, *map(int, numbers)))
+        problems = walk_over_calls(job, root, expected, *map(int, numbers))
     else:
-        problems = list(walk_over_moments(job, root, expected, int(numbers[0]), seconds))
-    for problem in filter(None, problems):
-        print(problem)
-    print(f"{job}: {len(problems)} faults tried, {len(problems) - problems.count(None)} fell", flush=True)
+        problems = walk_over_moments(job, root, expected, seconds, *map(int, numbers))
+    tried = fell = 0
+    for problem in problems:
+        tried += 1
+        fell += problem is not None
+        if problem is not None:
+            print(problem, flush=True)
+    print(f"{job}: {tried} faults tried, {fell} fell", flush=True)
 
 
 if __name__ == "__main__":
