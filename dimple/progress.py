@@ -89,7 +89,8 @@ def _line_progress(stage: str, total: int) -> "Iterator[Advance]":
         left = seconds / done * (total - done)
         if has_line or seconds + left >= SHORT_STAGE_SECONDS:
             has_line = True
-            next_line = now + LINE_INTERVAL_SECONDS
+            # The line after the first part does not know the time that is left; the next one follows soon.
+            next_line = now + (FIRST_LINE_SECONDS if calls == 1 else LINE_INTERVAL_SECONDS)
             rest = "" if calls == 1 else f", about {left:.0f} s left"
             _write_line(f"{stage} {done} of {total}, {seconds:.0f} s{rest}{note and f', {note}'}")
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from dimple.experiment.outputs.report import compare, report
     from dimple.experiment.outputs.view import view
     from dimple.experiment.probing.config import ProbeConfig
-    from dimple.experiment.probing.estimate import estimate
     from dimple.experiment.probing.in_memory import measure
     from dimple.experiment.probing.measurement import Column, Measurement
     from dimple.experiment.probing.probe import gather, probe, probe_part
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from dimple.experiment.simulation.simulate_scene import simulate, train
     from dimple.experiment.slices.config import SliceConfig
     from dimple.experiment.slices.slice_network import slice_network
+    from dimple.experiment.work_estimate import estimate
 
 _HOMES = {
     "Column": "probing.measurement",
@@ -43,7 +43,7 @@ _HOMES = {
     "check": "outputs.archive",
     "check_run_completeness": "simulation.completeness",
     "compare": "outputs.report",
-    "estimate": "probing.estimate",
+    "estimate": "work_estimate",
     "export_run": "outputs.export",
     "gather": "probing.probe",
     "measure": "probing.in_memory",

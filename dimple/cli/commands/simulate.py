@@ -1,5 +1,6 @@
 """`dimple simulate`: a scene, from its file to the film and the report."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,9 @@ def simulate(
         typer.Option("--controls", help="Train with permuted labels and from a start on the data too, for comparison."),
     ] = False,
     no_film: Annotated[bool, typer.Option("--no-film", help="Run without film and web page.")] = False,
+    only_estimate: Annotated[
+        bool, typer.Option("--estimate", help="Print how long it takes, by a short trial, and keep nothing.")
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -72,11 +76,17 @@ def simulate(
             import torch
 
         from dimple import experiment
+        from dimple.experiment.simulation.estimate import estimate_simulation
         from dimple.scene import load_scene
 
         torch.set_num_threads(1)
+        loaded = load_scene(scene, changes, seed, resolution)
+        if only_estimate:
+            found = estimate_simulation(loaded, data=data, device=device, film=not no_film, jobs=job_count)
+            console.print_json(dataclasses.asdict(found)) if as_json else typer.echo(found)
+            return
         run = experiment.simulate(
-            load_scene(scene, changes, seed, resolution),
+            loaded,
             out,
             data=data,
             device=device,

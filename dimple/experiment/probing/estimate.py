@@ -26,12 +26,12 @@ SEARCH_OVERHEAD = 2.0
 @final
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """The work of a measurement.
+    """The work of a measurement or of a simulation.
 
     Attributes:
         seconds: about how long it takes on this machine; a node of the probe `exact` counts as one pass, and takes
             longer.
-        passes: the largest number of passes of all samples and networks together.
+        passes: the largest number of passes of all samples and networks together; of a simulation about their number.
         advice: the flags that make it shorter; empty where it takes less than a minute.
     """
 
@@ -43,15 +43,11 @@ class Estimate:
         return f"about {format_duration(self.seconds)}{self.advice and f'; {self.advice}'}"
 
 
-def estimate(config: ProbeConfig, *, device: str = "auto") -> Estimate:
+def estimate_probe(config: ProbeConfig, device: str = "auto") -> Estimate:
     """Estimate how long `probe` takes with these settings, by one pass at the samples; nothing is measured.
 
     Raises:
         UsageError, DataError, ModelError, RunError, DeviceError: as `probe` does.
-
-    Example:
-        >>> bool(estimate(ProbeConfig(probes=("margin",), samples=8)).passes)
-        True
     """
     check_names(config, device)
     torch_device = resolve_device(device)
