@@ -25,7 +25,7 @@ from dimple.views.content.frame import ChartCurve
 from dimple.views.content.labels import column_label, finite_or_nan, sorting_key
 from dimple.views.content.run_header import PHASE_DESCRIPTIONS
 from dimple.views.report.html import passes_per_sample, write_page
-from dimple.views.report.paired import compare_paired
+from dimple.views.report.paired import compare_paired, merge_units
 from dimple.views.report.run_summary import RunSummary
 from dimple.views.report.tables import shown_columns, statistic_cell
 from dimple.views.style.colors import Color, to_hex
@@ -121,10 +121,10 @@ def _outcome_table(runs: Sequence[_ComparedRun]) -> dict[str, Any]:
 
 
 def _split_content(runs: Sequence[_ComparedRun], split: str) -> dict[str, Any]:
-    """Return the aggregates, the curves and the distributions of one split."""
+    """Return the aggregates, the curves and the distributions of one split; no axis has two units."""
     last = [one.summary.statistics.get(split, {}) for one in runs]
     columns = list(dict.fromkeys(name for row in last for name in shown_columns(row)))
-    units = {name: unit for one in reversed(runs) for name, unit in one.summary.units.items()}
+    units, differing = merge_units([one.summary for one in runs], [one.letter for one in runs])
     rows = [
         (column_label(name), [statistic_cell(row, name) if name in row else _text_cell(MISSING_TEXT) for row in last])
         for name in columns
@@ -132,8 +132,14 @@ def _split_content(runs: Sequence[_ComparedRun], split: str) -> dict[str, Any]:
     return {
         "name": split,
         "rows": _make_table(rows, [units.get(name, "") for name in columns]),
-        "charts": [chart for name in columns if (chart := _curve_chart(runs, split, name, units.get(name, "")))],
-        "distributions": _distribution_charts(runs, split, units),
+        "charts": [
+            chart
+            for name in columns
+            if name not in differing and (chart := _curve_chart(runs, split, name, units.get(name, "")))
+        ],
+        "distributions": _distribution_charts(
+            runs, split, {name: unit for name, unit in units.items() if name not in differing}
+        ),
     }
 
 

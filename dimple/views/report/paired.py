@@ -37,7 +37,8 @@ def compare_paired(runs: Sequence[RunSummary], letters: Sequence[str], split: st
 
     Returns:
         `reason`, a sentence where nothing can be paired; else `count` samples, those right under all, of `total`; the
-        `rows` of the table; and `charts`, a scatter for each pair of the first distance.
+        `rows` of the table; `charts`, a scatter for each pair of the first distance; and `left_out`, a sentence about
+        the distances that have different units.
     """
     tables = [run.samples.get(split, {}) for run in runs]
     if not all("index" in table and len(table["index"]) for table in tables):
@@ -45,7 +46,10 @@ def compare_paired(runs: Sequence[RunSummary], letters: Sequence[str], split: st
     if len({sample_identity(run, split) for run in runs}) > 1:
         return {"reason": "The runs have different samples, so nothing is paired."}
     rows = _common_rows(tables)
-    right = [np.asarray(table["prediction"] == table["label"])[row] for table, row in zip(tables, rows, strict=True)]
+    right = [
+        np.asarray(table.get("correct", table["prediction"] == table["label"]))[row]
+        for table, row in zip(tables, rows, strict=True)
+    ]
     chosen = np.logical_and.reduce(right)
     paired = [
         {name: values[row][chosen] for name, values in table.items()} for table, row in zip(tables, rows, strict=True)
@@ -54,8 +58,9 @@ def compare_paired(runs: Sequence[RunSummary], letters: Sequence[str], split: st
         return {
             "reason": f"Only {int(chosen.sum())} samples are right under all runs; {MIN_PAIRS} can decide something."
         }
-    units = {name: unit for run in reversed(runs) for name, unit in run.units.items()}
-    columns = _compared_columns(paired, units)
+    units, differing = merge_units(runs, letters)
+    columns = [name for name in _compared_columns(paired, runs[0].units) if name not in differing]
+    left_out = [column_label(name) for name in _compared_columns(paired, runs[0].units) if name in differing]
     found = [
         (name, letter, compare_pairs(paired[0][name], other[name]))
         for name in columns
@@ -72,6 +77,9 @@ def compare_paired(runs: Sequence[RunSummary], letters: Sequence[str], split: st
             _table_row(name, letter, one, level, units.get(name, ""))
             for (name, letter, one), level in zip(found, levels, strict=True)
         ],
+        "left_out": f"Not compared, because the runs have it in different units: {', '.join(left_out)}."
+        if left_out
+        else "",
         "charts": [
             {
                 "title": f"{column_label(columns[0])}, {letter} against {letters[0]}",
@@ -82,6 +90,20 @@ def compare_paired(runs: Sequence[RunSummary], letters: Sequence[str], split: st
         if columns
         else [],
     }
+
+
+def merge_units(runs: Sequence[RunSummary], letters: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the unit of each quantity, that of each run where they differ, and the quantities whose units differ."""
+    units: dict[str, str] = {}
+    differing = set()
+    for name in dict.fromkeys(name for run in runs for name in run.units):
+        each = {letter: run.units[name] for letter, run in zip(letters, runs, strict=True) if name in run.units}
+        if len(set(each.values())) > 1:
+            differing.add(name)
+        units[name] = "; ".join(f"{letter}: {unit}" for letter, unit in each.items() if name in differing) or next(
+            iter(each.values())
+        )
+    return units, differing
 
 
 def sample_identity(run: RunSummary, split: str) -> tuple[tuple[str, str], ...]:
