@@ -95,7 +95,8 @@ def _tilt(inside: Tensor, heights: Tensor, weight: Tensor) -> Tensor:
         `(B, 2)`.
     """
     d = inside.shape[2]
-    distance = (inside.square().sum(2) + heights.square().sum(2)).masked_fill(weight <= 0, torch.inf)
+    # By their distance in the plane: the nearest in space are those whose noise is alike.
+    distance = inside.square().sum(2).masked_fill(weight <= 0, torch.inf)
     index = distance.topk(min(2 * d + 2, distance.shape[1]), dim=1, largest=False).indices[:, :, None]
     columns = inside.gather(1, index.expand(-1, -1, d))
     rises = heights.gather(1, index.expand(-1, -1, heights.shape[2]))

@@ -77,4 +77,7 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
             f"the verdicts of the {len(found.rows)} tests together hold with 95 %",
             markup=False,
         )
-        out.print(build_paired_table(found))
+        if found.rows:
+            out.print(build_paired_table(found))
+        if found.note:
+            out.print(found.note, markup=False)

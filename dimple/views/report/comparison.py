@@ -27,7 +27,7 @@ from dimple.views.content.frame import ChartCurve
 from dimple.views.content.labels import column_label, finite_or_nan, format_number, sorting_key
 from dimple.views.content.run_header import PHASE_DESCRIPTIONS
 from dimple.views.report.html import passes_per_sample, write_page
-from dimple.views.report.paired import paired_content
+from dimple.views.report.paired import merge_units, paired_content
 from dimple.views.report.run_summary import RunSummary
 from dimple.views.report.tables import shown_columns, statistic_cell
 from dimple.views.style.colors import Color, to_hex
@@ -171,16 +171,11 @@ def _outcome_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     return _make_table(rows)
 
 
-def joined_units(runs: Sequence[ComparedRun], name: str) -> str:
-    """Return the unit of a quantity, or those of the runs in their order where they differ, such as two norms."""
-    return " | ".join(dict.fromkeys(one.summary.units[name] for one in runs if name in one.summary.units))
-
-
 def _split_content(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
-    """Return the aggregates, the curves and the distributions of one split."""
+    """Return the aggregates, the curves and the distributions of one split; no axis has two units."""
     last = [one.summary.statistics.get(split, {}) for one in runs]
     columns = list(dict.fromkeys(name for row in last for name in shown_columns(row)))
-    units = {name: joined_units(runs, name) for one in runs for name in one.summary.units}
+    units, differing = merge_units([one.summary for one in runs], [one.letter for one in runs])
     is_pooled = differ_by_seed(runs)
     rows = [
         (
@@ -193,8 +188,14 @@ def _split_content(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
     return {
         "name": split,
         "rows": _make_table(rows, [units.get(name, "") for name in columns]) | {"is_pooled": is_pooled},
-        "charts": [chart for name in columns if (chart := _curve_chart(runs, split, name, units.get(name, "")))],
-        "distributions": _distribution_charts(runs, split, units),
+        "charts": [
+            chart
+            for name in columns
+            if name not in differing and (chart := _curve_chart(runs, split, name, units.get(name, "")))
+        ],
+        "distributions": _distribution_charts(
+            runs, split, {name: unit for name, unit in units.items() if name not in differing}
+        ),
     }
 
 

@@ -9,10 +9,9 @@ from dimple.views.report.comparison import (
     differ_by_seed,
     difference_table,
     format_pooled,
-    joined_units,
     pool_seeds,
 )
-from dimple.views.report.paired import PairedSplit, pair_runs
+from dimple.views.report.paired import PairedSplit, merge_units, pair_runs
 from dimple.views.report.tables import shown_columns, statistic_cell
 from dimple.views.report.text_table import break_name, choose_rows
 
@@ -62,10 +61,11 @@ def _split_facts(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
     rows = [one.summary.statistics.get(split, {}) for one in runs]
     names = dict.fromkeys(name for row in rows for name in shown_columns(row))
     is_pooled = differ_by_seed(runs)
+    units, _ = merge_units([one.summary for one in runs], [one.letter for one in runs])
     statistics: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [row.get(name) for row in rows]
-        statistics[name] = {"unit": joined_units(runs, name), "values": values}
+        statistics[name] = {"unit": units.get(name, ""), "values": values}
         if is_pooled and None not in values:
             mean, deviation = pool_seeds([float(value) for value in values if value is not None])
             statistics[name] |= {"mean": mean, "standard_deviation": deviation}
@@ -85,6 +85,7 @@ def build_statistics_table(runs: Sequence[ComparedRun], split: str, count: int) 
 
     rows = [one.summary.statistics.get(split, {}) for one in runs]
     names = [name for name in choose_rows(rows[0], count)[0] if name in shown_columns(rows[0])]
+    units, differing = merge_units([one.summary for one in runs], [one.letter for one in runs])
     is_pooled = differ_by_seed(runs)
     heads = [*(one.letter for one in runs), *(["all seeds"] if is_pooled else [])]
     table = Table(
@@ -97,8 +98,7 @@ def build_statistics_table(runs: Sequence[ComparedRun], split: str, count: int) 
         cells = [statistic_cell(row, name)["value"] if name in row else "–" for row in rows]
         if is_pooled and all(name in row for row in rows):
             cells.append(format_pooled(*pool_seeds([row[name] for row in rows])))
-        unit = joined_units(runs, name)
-        table.add_row(escape(f"{name} [{unit}]" if " | " in unit else name), *cells)
+        table.add_row(escape(f"{name} [{units[name]}]" if name in differing else name), *cells)
     return table
 
 

@@ -1,7 +1,7 @@
 """The paired part of a comparison: the same samples under each run, right under all of them."""
 
 import dataclasses
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -74,6 +74,7 @@ class PairedSplit:
         count, total: the number of samples that are right under all runs, and of those that are in all.
         rows: a row for each quantity and other run.
         tables: the columns of each run at the samples that are right under all, in the same order.
+        left_out: the distances that have different units, such as two norms.
     """
 
     reason: str
@@ -81,6 +82,13 @@ class PairedSplit:
     total: int = 0
     rows: tuple[PairedRow, ...] = ()
     tables: tuple[Columns, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """A sentence about what is left out; empty where all distances are compared."""
+        names = ", ".join(map(column_label, self.left_out))
+        return f"Not compared, because the runs have it in different units: {names}." if names else ""
 
 
 def pair_runs(runs: Sequence[RunSummary], letters: Sequence[str], split: str) -> PairedSplit:
@@ -99,7 +107,10 @@ def pair_runs(runs: Sequence[RunSummary], letters: Sequence[str], split: str) ->
     rows = _common_rows(tables)
     if len(rows[0]) == 0:
         return PairedSplit("The runs have no sample in common, so nothing is paired.")
-    right = [np.asarray(table["prediction"] == table["label"])[row] for table, row in zip(tables, rows, strict=True)]
+    right = [
+        np.asarray(table.get("correct", table["prediction"] == table["label"]))[row]
+        for table, row in zip(tables, rows, strict=True)
+    ]
     chosen = np.logical_and.reduce(right)
     if chosen.sum() < MIN_PAIRS:
         return PairedSplit(
@@ -108,17 +119,18 @@ def pair_runs(runs: Sequence[RunSummary], letters: Sequence[str], split: str) ->
     paired = tuple(
         {name: values[row][chosen] for name, values in table.items()} for table, row in zip(tables, rows, strict=True)
     )
-    units = _units(runs)
-    # Distances in two norms are not comparable.
-    mixed = {name for name, unit in units.items() if any(run.units.get(name, unit) != unit for run in runs)}
+    differing = merge_units(runs, letters)[1]
+    columns = _compared_columns(paired, runs[0].units)
     found = [
         (name, letter, compare_pairs(paired[0][name], other[name]))
-        for name in _compared_columns(paired, units, mixed)
+        for name in columns
+        if name not in differing
         for letter, other in zip(letters[1:], paired[1:], strict=True)
     ]
     levels = holm_levels([one.p_value for _, _, one in found], LEVEL)
     compared = tuple(PairedRow(*one, level) for one, level in zip(found, levels, strict=True))
-    return PairedSplit("", int(chosen.sum()), len(chosen), compared, paired)
+    left_out = tuple(name for name in columns if name in differing)
+    return PairedSplit("", int(chosen.sum()), len(chosen), compared, paired, left_out)
 
 
 def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: str) -> dict[str, Any]:
@@ -126,7 +138,7 @@ def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: st
     found = pair_runs(runs, letters, split)
     if found.reason:
         return {"reason": found.reason}
-    units = _units(runs)
+    units, _ = merge_units(runs, letters)
     first = found.rows[0].column if found.rows else ""
     return {
         "reason": "",
@@ -144,6 +156,7 @@ def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: st
             }
             for row in found.rows
         ],
+        "left_out": found.note,
         "charts": [
             {
                 "title": f"{column_label(first)}, {letter} against {letters[0]}",
@@ -156,8 +169,18 @@ def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: st
     }
 
 
-def _units(runs: Sequence[RunSummary]) -> dict[str, str]:
-    return {name: unit for run in reversed(runs) for name, unit in run.units.items()}
+def merge_units(runs: Sequence[RunSummary], letters: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the unit of each quantity, that of each run where they differ, and the quantities whose units differ."""
+    units: dict[str, str] = {}
+    differing = set()
+    for name in dict.fromkeys(name for run in runs for name in run.units):
+        each = {letter: run.units[name] for letter, run in zip(letters, runs, strict=True) if name in run.units}
+        if len(set(each.values())) > 1:
+            differing.add(name)
+            units[name] = "; ".join(f"{letter}: {unit}" for letter, unit in each.items())
+        else:
+            units[name] = next(iter(each.values()))
+    return units, differing
 
 
 def sample_identity(run: RunSummary, split: str) -> tuple[tuple[str, str], ...]:
@@ -179,9 +202,9 @@ def _common_rows(tables: Sequence[Columns]) -> list[NDArray[np.int64]]:
     return [np.array([place[index] for index in ordered], dtype=np.int64) for place in places]
 
 
-def _compared_columns(tables: Sequence[Columns], units: Mapping[str, str], mixed: Container[str]) -> list[str]:
-    """Return the distances that all tables have, in one unit, and the confidence as the last; of equal columns one."""
-    common = [name for name in tables[0] if all(name in table for table in tables) and name not in mixed]
+def _compared_columns(tables: Sequence[Columns], units: Mapping[str, str]) -> list[str]:
+    """Return the distances that all tables have, and the confidence as the last one; of equal columns the first."""
+    common = [name for name in tables[0] if all(name in table for table in tables)]
     columns: list[str] = []
     for name in common:
         is_new = not any(all(np.array_equal(table[name], table[other]) for table in tables) for other in columns)

@@ -73,7 +73,7 @@ def test_margins_in_two_norms_are_not_compared(
     runs = [measure_plane(tmp_path / norm, -0.25, norm) for norm in ("l2", "linf")]
     answer = json.loads(compare(monkeypatch, capsys, *runs, "-o", tmp_path / "page.html", "--json"))
     (split,) = answer["splits"]
-    assert split["statistics"]["margin"]["unit"] == "l2, input units | linf, input units"
+    assert split["statistics"]["margin"]["unit"] == "A: l2, input units; B: linf, input units"
     assert "margin" not in {row["quantity"] for row in split["paired"]["rows"]}
 
 
@@ -84,7 +84,7 @@ def test_distances_in_two_ranges_of_inputs_are_not_compared(
     answer = json.loads(compare(monkeypatch, capsys, *runs, "-o", tmp_path / "page.html", "--json"))
     (split,) = answer["splits"]
     unit = split["statistics"]["margin"]["unit"]
-    assert unit == "inputs in 0 to 1: l2, input units | inputs in 0 to 2: l2, input units"
+    assert unit == "A: inputs in 0 to 1: l2, input units; B: inputs in 0 to 2: l2, input units"
     assert {row["quantity"] for row in split["paired"]["rows"]} <= {"confidence"}
 
 

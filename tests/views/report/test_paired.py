@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dimple import compare, measure
+from dimple import Margin, compare, measure
 from dimple.views.report.paired import paired_content
 from dimple.views.report.run_summary import RunSummary, summarize_run
 from tests.views.test_pages import Page
@@ -50,6 +50,32 @@ def test_equal_runs_show_no_difference(tmp_path: Path) -> None:
 def test_other_samples_are_not_paired(tmp_path: Path) -> None:
     paired = paired_content(summaries(tmp_path, [0.0, 0.0], shift=0.01), "AB", "test")
     assert paired["reason"] == "The runs have different samples, so nothing is paired."
+
+
+def test_distances_in_different_norms_are_not_compared(tmp_path: Path) -> None:
+    x = np.linspace(0.1, 1.0, 12)[:, None] * np.array([[1.0, 0.3]])
+    for norm in ("l2", "linf"):
+        measure(plane(0.0), x, np.ones(12, int), [Margin(norm=norm)], bounds=None, out=tmp_path / norm)
+    page = Page(compare([tmp_path / "l2", tmp_path / "linf"], tmp_path / "both.html"))
+    text = " ".join(page.text.split())
+    assert "A: l2, input units; B: linf, input units" in text
+    assert "Not compared, because the runs have it in different units: margin." in text
+    assert "smaller" not in text and "distribution of margin" not in page.labels
+
+
+def test_samples_without_scores_are_right_under_no_run(tmp_path: Path) -> None:
+    x = np.linspace(0.1, 1.0, 12)[:, None] * np.array([[1.0, 0.3]])
+
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = plane(0.0)(x)
+        return torch.where(x[:, :1] > 0.7, torch.nan, scores.flip(1))
+
+    runs = []
+    for name, model in (("whole", lambda x: plane(0.0)(x).flip(1)), ("broken", broken)):
+        found = measure(model, x, np.zeros(12, int), bounds=None, out=tmp_path / name)
+        assert found.run is not None
+        runs.append(summarize_run(found.run))
+    assert paired_content(runs, "AB", "test")["count"] == 8
 
 
 def test_the_page_shows_the_pairs(tmp_path: Path) -> None:
