@@ -52,7 +52,8 @@ def test_a_snapshot_is_chosen_by_the_robust_accuracy_of_held_out_images(tmp_path
     shown = (points["split"] == "validation") & (points["step"] == summary["best_step"])
     assert shown.sum() == 40
     assert points["robust_at_0.1"][shown].mean() == pytest.approx(metrics["validation_robust_at_0.1"][best])
-    assert np.isnan(points["robust_at_0.1"][points["split"] == "heldout"]).all()
+    sentence = f"choose step {summary['best_step']:,}, with test_accuracy {summary['best']['test_accuracy']:.3g}"
+    assert sentence in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_the_accuracy_of_the_measured_images_alone() -> None:

@@ -1,6 +1,7 @@
 """Texts at the head of the pages of a run: note, subtitle, phases, verdict and the command that repeats the run."""
 
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -202,6 +203,20 @@ def describe_fall(summary: Mapping[str, Any]) -> str:
     first, last = ("unknown" if angle is None or math.isnan(angle) else f"{angle:.0f}" for angle in fall["angle"])
     angles = f"the angle between boundary and manifold went from {first} to {last} degrees"
     return f"Until step {fall['last_step']:,}, {parts}; {angles} (a random direction has {fall['angle_null']:.0f})."
+
+
+def describe_best(summary: Mapping[str, Any]) -> str:
+    """Return which snapshot the held-out samples chose, with its test accuracies; empty where none was chosen.
+
+    Example:
+        >>> describe_best({"best_step": 1200, "best": {"test_accuracy": 0.91, "test_robust_at_0.1": 0.5}})
+        'The validation samples choose step 1,200, with test_accuracy 0.91 and test_robust_at_0.1 0.5.'
+    """
+    if "best_step" not in summary:
+        return ""
+    pattern = re.compile(r"test_(accuracy|robust_at_[\d.e+-]+)")
+    accuracies = [f"{name} {value:.3g}" for name, value in summary["best"].items() if pattern.fullmatch(name)]
+    return f"The validation samples choose step {summary['best_step']:,}, with {' and '.join(accuracies)}."
 
 
 def describe_controls(summary: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from dimple.views.charts.replica_bands import replica_charts
 from dimple.views.content.from_run import build_timeline
 from dimple.views.content.labels import NO_ENTRY, column_label, format_interval, format_statistic
 from dimple.views.content.run_header import (
+    describe_best,
     describe_conditions,
     describe_controls,
     describe_depth,
@@ -63,7 +64,16 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
         "is_points": len(run.sample_shape) == 1,
-        "notes": [one for one in (describe_depth(summary), describe_fall(summary), *describe_controls(summary)) if one],
+        "notes": [
+            note
+            for note in (
+                describe_depth(summary),
+                describe_fall(summary),
+                describe_best(summary),
+                *describe_controls(summary),
+            )
+            if note
+        ],
         "median": describe_verdict(median),
         "median_conditions": describe_conditions(median),
         "verdict_of_each": describe_verdicts_of_replicas(run),
