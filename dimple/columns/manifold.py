@@ -4,7 +4,6 @@ from dimple.columns.meaning import DEFINITION, FRACTION, L2, SHAMIR, YES_OR_NO, 
 
 RATIO = "x free margin"
 ANDERSON = "Anderson 1963, Asymptotic theory for principal component analysis"
-SEARCH_CHECK = "a check of the search of this package"
 
 MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
     "margin_on": ColumnMeaning(
@@ -25,18 +24,6 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
         "margin off the manifold / free margin", RATIO,
         "How many times farther the boundary is off the manifold than in all directions.",
         "At least 1; 1 where leaving the manifold is the shortest way.", SHAMIR,
-    ),
-    "margin_on_ratio_change": ColumnMeaning(
-        "change along the manifold with more search", "relative, at 4x the passes",
-        "The relative change of the ratio along the manifold with four times as many passes.",
-        "Above 2 % the search is not settled, and the ratio says more about it than about the boundary.", SEARCH_CHECK,
-        is_exact=True,
-    ),
-    "margin_off_ratio_change": ColumnMeaning(
-        "change off the manifold with more search", "relative, at 4x the passes",
-        "The relative change of the ratio off the manifold with four times as many passes.",
-        "Above 2 % the search is not settled, and the ratio says more about it than about the boundary.", SEARCH_CHECK,
-        is_exact=True,
     ),
     "perturbation_on_manifold_fraction": ColumnMeaning(
         "on-manifold fraction of the shortest perturbation", FRACTION,
