@@ -111,7 +111,7 @@ COMPANIONS = {
     "_found_null": ("{0}: null found", "The fraction of samples for which the null found a boundary.", ""),
     "_null": (
         "{0}, null",
-        "The same in random subspaces of the same dimension, or with permuted values.",
+        "The same in random subspaces of the same dimension.",
         "It is what chance gives.",
     ),
     "_analytic": ("{0}, isotropic", "The value for an isotropic gradient and a flat boundary, by formula.", ""),
@@ -160,5 +160,6 @@ def describe_column(name: str) -> ColumnMeaning:
         if base is not None and base.meaning:
             unit = COMPANION_UNITS.get(end, base.unit)
             unit = FRACTION if "_found" in end else unit
-            return ColumnMeaning(label.format(base.label), unit, meaning, reading or base.reading, base.source)
+            text = base.null if end == "_null" and base.null else meaning
+            return ColumnMeaning(label.format(base.label), unit, text, reading or base.reading, base.source)
     return ColumnMeaning(name.replace("_", " "))

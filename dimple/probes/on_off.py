@@ -17,6 +17,7 @@ from dimple.settings import Passes, Repeats, Seed, settings
 from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
 from dimple.tangents.base import tangent_basis_and_estimate, tangent_reliability
 from dimple.tangents.decomposition import decompose_by_basis
+from dimple.tangents.random_subspace import random_tangent_fractions
 
 # The passes of a refined search, in those of the search itself.
 SEARCH_FACTOR = 4
@@ -93,7 +94,13 @@ class OnOff(Probe):
             columns |= tangent_reliability(estimate, distance)
         boundary.forwards += comparison.unbounded_boundary.forwards
         boundary.backwards += comparison.unbounded_boundary.backwards
-        details |= {"on_part": step.tangent, "off_part": step.normal}
+        on_fraction = random_tangent_fractions(basis, self.seed)
+        details |= {
+            "perturbation_on_manifold_fraction_draws": on_fraction,
+            "gradient_off_manifold_fraction_draws": 1 - on_fraction,
+            "on_part": step.tangent,
+            "off_part": step.normal,
+        }
         return ProbeResult(columns, {name: column_unit(name) for name in columns}, details)
 
     def refined(self) -> "OnOff":

@@ -227,8 +227,9 @@ def statistic(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str,
     """Aggregate one column together with its interval, comparison, analytic value and found fraction.
 
     The null of a statistic is the median over the draws of the same statistic of each draw, and its band is that of
-    these values: they are the statistics that the samples together give by chance. Without draws the null is the
-    statistic of the comparison column, and has no band: the bands of single samples are too wide for a statistic.
+    these values: they are the statistics that the samples together give by chance. Without draws, and of a fraction,
+    whose mean is known, the null is the statistic of the comparison column. Without draws it has no band: the bands of
+    single samples are too wide for a statistic.
     """
     unit = units.get(name, "")
 
@@ -242,7 +243,7 @@ def statistic(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str,
     if name + DRAWS_SUFFIX in columns:
         draws = np.array([summarize("", draw)[""] for draw in columns[name + DRAWS_SUFFIX].T])
         row |= summarize_null(comparison, draws)
-    elif comparison in columns:
+    if comparison in columns and (unit == FRACTION_UNIT or name + DRAWS_SUFFIX not in columns):
         row[comparison] = summarize("", columns[comparison])[""]
     if name + ANALYTIC_SUFFIX in columns:
         row[name + ANALYTIC_SUFFIX] = summarize("", columns[name + ANALYTIC_SUFFIX])[""]
