@@ -92,6 +92,11 @@ COMPANIONS = {
         "The high end of the band of random subspaces or permutations: 95 % of further ones with 39 draws.",
         "",
     ),
+    "_change": (
+        "{0}: change with more search",
+        "The relative change of the median with four times as many passes, at up to 32 samples.",
+        "Where it is more than 2 % up or down, of the statistic or of its null, the verdict is unsettled.",
+    ),
     "_samples": ("{0}: number", "The number of samples behind the statistic.", "A verdict needs ten."),
     "_low": (
         "{0}, low end",
@@ -107,7 +112,7 @@ COMPANIONS = {
     "_found_null": ("{0}: null found", "The fraction of samples for which the null found a boundary.", ""),
     "_null": (
         "{0}, null",
-        "The same in random subspaces of the same dimension, or with permuted values.",
+        "The same in random subspaces of the same dimension.",
         "It is what chance gives.",
     ),
     "_analytic": ("{0}, isotropic", "The value for an isotropic gradient and a flat boundary, by formula.", ""),
@@ -118,10 +123,14 @@ COMPANIONS = {
     ),
     "_verdict": (
         "{0}: verdict",
-        "Where the value lies relative to the band of its null, or why it is not judged.",
-        "Inside the band it says nothing more than chance.",
+        "Where the interval lies relative to the band of the null, or that it is not decided, unsettled or not judged.",
+        "Only above and below say more than chance.",
     ),
 }
+
+
+# The units of companions that do not have the unit of their column.
+COMPANION_UNITS = {"_change": "relative, at 4x the passes", "_samples": "samples", "_verdict": "words"}
 
 
 def describe_column(name: str) -> ColumnMeaning:
@@ -150,7 +159,8 @@ def describe_column(name: str) -> ColumnMeaning:
     for end, (label, meaning, reading) in COMPANIONS.items():
         base = describe_column(name.removesuffix(end)) if name.endswith(end) and name != end else None
         if base is not None and base.meaning:
-            unit = "samples" if end == "_samples" else "words" if end == "_verdict" else base.unit
+            unit = COMPANION_UNITS.get(end, base.unit)
             unit = FRACTION if "_found" in end else unit
-            return ColumnMeaning(label.format(base.label), unit, meaning, reading or base.reading, base.source)
+            text = base.null if end == "_null" and base.null else meaning
+            return ColumnMeaning(label.format(base.label), unit, text, reading or base.reading, base.source)
     return ColumnMeaning(name.replace("_", " "))

@@ -4,7 +4,16 @@ from dimple.columns.meaning import DEFINITION, FRACTION, L2, SHAMIR, YES_OR_NO, 
 
 RATIO = "x free margin"
 ANDERSON = "Anderson 1963, Asymptotic theory for principal component analysis"
-SEARCH_CHECK = "a check of the search of this package"
+
+# What the nulls are.
+RANDOM_NORMALS = (
+    "That of a flat boundary of random direction: the mean of all directions, and the band of the mean over the points "
+    "for single ones."
+)
+RANDOM_DEPTH = (
+    "The median depth along the part of the gradient off a random subspace of the manifold's dimension, in place of "
+    "the tangent plane."
+)
 
 MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
     "margin_on": ColumnMeaning(
@@ -26,29 +35,19 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
         "How many times farther the boundary is off the manifold than in all directions.",
         "At least 1; 1 where leaving the manifold is the shortest way.", SHAMIR,
     ),
-    "margin_on_ratio_change": ColumnMeaning(
-        "change along the manifold with more search", "relative, at 4x the passes",
-        "The relative change of the ratio along the manifold with four times as many passes.",
-        "Above 2 % the search is not settled, and the ratio says more about it than about the boundary.", SEARCH_CHECK,
-        is_exact=True,
-    ),
-    "margin_off_ratio_change": ColumnMeaning(
-        "change off the manifold with more search", "relative, at 4x the passes",
-        "The relative change of the ratio off the manifold with four times as many passes.",
-        "Above 2 % the search is not settled, and the ratio says more about it than about the boundary.", SEARCH_CHECK,
-        is_exact=True,
-    ),
     "perturbation_on_manifold_fraction": ColumnMeaning(
         "on-manifold fraction of the shortest perturbation", FRACTION,
         "The fraction of the squared length of the shortest perturbation that lies along the manifold.",
         "Chance is d/n, of a random direction; above it perturbations stay on the data.", SHAMIR,
         comparison_label="d/n",
+        null=RANDOM_NORMALS,
     ),
     "gradient_off_manifold_fraction": ColumnMeaning(
         "off-manifold fraction of the gradient", FRACTION,
         "The fraction of the squared length of the logit margin's gradient that points off the manifold.",
         "Chance is 1 - d/n, near 1 in high dimension: .82 is less than chance where the formula gives .98.", SHAMIR,
         comparison_label="1 - d/n", short_label="off-manifold fraction",
+        null=RANDOM_NORMALS,
     ),
     "gradient_off_manifold_fraction_stderr": ColumnMeaning(
         "off-manifold fraction of the gradient, standard error", FRACTION,
@@ -74,14 +73,14 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
         "The mean distance from points of the manifold to the boundary along the normal.",
         "Small where the boundary clings; distances beyond the limit of the search count as the limit.", SHAMIR,
         short_label="manifold to boundary",
+        null="The same along the part of the gradient off a random subspace of the manifold's dimension.",
     ),
     "boundary_angle": ColumnMeaning(
         "angle between boundary and manifold", "degrees",
         "The angle between the normal of the boundary and the normal space of the manifold, median over its points.",
-        "0 where the boundary runs along the manifold, 90 where it cuts across; the null is a random direction, with "
-        "the "
-        "range of 95 % of them.",
+        "0 where the boundary runs along the manifold, 90 where it cuts across; below its null it follows it.",
         "the beta distribution of a random direction", short_label="angle to the manifold",
+        null="The median over the points for flat boundaries of random direction.",
     ),
     "boundary_translation": ColumnMeaning(
         "distance to the boundary, translation", L2,
@@ -108,6 +107,7 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
         "the "
         "limit of the search, even after a step called dimpled, from which on the points are right.",
         SHAMIR,
+        null=RANDOM_DEPTH,
     ),
     "dimple_width": ColumnMeaning(
         "dimple width at half depth", L2,
@@ -122,15 +122,18 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
         "The depth of the dimple over the distance to the nearest training point of another label, median over the "
         "points.",
         "Small where the boundary passes the points closely, as the model predicts.", SHAMIR,
+        null=RANDOM_DEPTH,
     ),
     "dimple_depth_over_logit": ColumnMeaning(
         "dimple depth / logit margin", "l2 per logit",
         "The depth of the dimple over the size of the logit margin at the point, median over the points.",
         "How far off the manifold one unit of the logit margin reaches.", SHAMIR,
+        null=RANDOM_DEPTH,
     ),
     "gradient_slice_fraction": ColumnMeaning(
         "fraction of the gradient in the slice", FRACTION,
         "The fraction of the squared length of the gradient off the manifold that lies in the drawn slice.",
         "Near 1 the picture shows the directions that matter.", DEFINITION, comparison_label="formula",
+        null="The mean for a random slice that holds the tangent plane.",
     ),
 }  # fmt: skip

@@ -28,6 +28,7 @@ class ColumnMeaning:
         comparison: the column of the values that it is compared with, where that is no null of random subspaces or
             permutations, such as the accuracy of always predicting the most frequent class.
         comparison_label: a few words for that comparison.
+        null: one sentence: what its null is, where that is not the same quantity in random subspaces.
         short_label: for captions and legends of films, which have less space.
         is_exact: whether it is a count, a setting or a bound, which has no interval, and no statistic of samples.
     """
@@ -41,6 +42,7 @@ class ColumnMeaning:
     comparison_label: str = ""
     short_label: str = ""
     is_exact: bool = False
+    null: str = ""
 
     @property
     def text(self) -> str:

@@ -18,11 +18,13 @@ NETWORK_COLUMNS: dict[str, ColumnMeaning] = {
         "null "
         "of random directions.",
         CURVATURE,
+        null="The mean over random directions along the boundary.",
     ),
     "curvature": ColumnMeaning(
         "curvature", CURVATURE_UNIT, "The principal curvature of largest size of the boundary at its nearest point.",
         f"1 / r for a sphere of radius r; positive where the boundary bends towards the sample; {PIECEWISE_LINEAR}.",
         CURVATURE,
+        null="The mean over random directions along the boundary.",
     ),
     "curvature_min": ColumnMeaning(
         "smallest curvature", CURVATURE_UNIT, "The smallest principal curvature at the nearest point.",
@@ -99,6 +101,7 @@ NETWORK_COLUMNS: dict[str, ColumnMeaning] = {
     "norm": ColumnMeaning(
         "norm of the layer", "output units per input unit", "The largest singular value of the layer.",
         "How much the layer can stretch; the null shuffles its weights.", LAYER, is_exact=True,
+        null="The norm of the layer after its weights are shuffled.",
     ),
     "frobenius": ColumnMeaning(
         "Frobenius norm", "output units per input unit", "The root of the sum of squares of all singular values.",

@@ -112,17 +112,20 @@ SAMPLE_COLUMNS: dict[str, ColumnMeaning] = {
         "Spearman's coefficient of confidence and margin over all samples.",
         "1 where confident samples are far from the boundary, 0 by chance; the null permutes one of the two.",
         "Spearman 1904",
+        null="The coefficient after one of the two is permuted among the samples.",
     ),
     "spearman_confidence_margin_correct": ColumnMeaning(
         "rank correlation of confidence and margin, correct samples", "Spearman's coefficient",
         "Spearman's coefficient of confidence and margin over the correctly classified samples.",
         "1 where confident samples are far from the boundary, 0 by chance; the null permutes one of the two.",
         "Spearman 1904",
+        null="The coefficient after one of the two is permuted among the samples.",
     ),
     "spearman_confidence_margin_wrong": ColumnMeaning(
         "rank correlation of confidence and margin, wrong samples", "Spearman's coefficient",
         "Spearman's coefficient of confidence and margin over the misclassified samples.",
         "1 where confident samples are far from the boundary, 0 by chance; the null permutes one of the two.",
         "Spearman 1904",
+        null="The coefficient after one of the two is permuted among the samples.",
     ),
 }  # fmt: skip

@@ -41,8 +41,8 @@ class NullComparison:
 
     @property
     def verdict(self) -> str:
-        """The position of the value relative to the band: `above`, `inside`, `below`; or why it is not judged."""
-        return judge(self.value, self.low, self.high, self.samples)
+        """The verdict on the value against the band, see `judge`."""
+        return judge(self.value, self.interval, (self.low, self.high), self.samples)
 
     def row(self, name: str) -> dict[str, float | str]:
         """Return entries of a summary: `name` with its interval, its comparison with its band, and `name_verdict`."""

@@ -1,5 +1,6 @@
 """Margin: the distance of samples from the decision boundary, at refined and verified boundary points."""
 
+import math
 from functools import partial
 from typing import Literal, final
 
@@ -56,8 +57,9 @@ class Margin(Probe):
     `dimple.attacks.projections.stationarity_angle`), `margin_passes` (all that were spent on the sample),
     `margin_status`, `margin_multiple_minima` (another search of the same sample found a point more than a tenth closer:
     the gradient at the sample does not lead to the closest point, or the distance has several local minima); with
-    reference samples and passes for them also `gradient_masking_ratio`, the margin over what the descent from the
-    sample alone has found: where its median is clearly below one, the gradients mask nearer points of other classes.
+    reference samples in more than 64 dimensions also `gradient_masking_ratio`, the margin over what the descent from
+    the sample alone has found: where its median is clearly below one, the gradients mask nearer points of other
+    classes; nan where the passes leave none for these samples.
     Details: `boundary_point` and `boundary_normal` (unit, towards the side of the sample; 0 where not found), both
     `(B, *shape)`; with `adversarial_class: each` also `margin_by_class` `(B, K)`, unsigned, `inf` for the predicted
     class.
@@ -154,8 +156,11 @@ class Margin(Probe):
             "margin_multiple_minima": found.restart_ratio < MULTIPLE_MINIMA_RATIO,
         }
         has_references = self.method == "closest" and boundary.reference is not None and self.norm != "l0"
-        if has_references and takes_references(flatten(x).shape[1], self.max_passes - self._own_cost):
-            columns["gradient_masking_ratio"] = found.restart_ratio
+        n = flatten(x).shape[1]
+        if has_references and takes_references(n, math.inf):
+            is_checked = takes_references(n, self.max_passes - self._own_cost)
+            ratio = found.restart_ratio
+            columns["gradient_masking_ratio"] = ratio if is_checked else torch.full_like(ratio, torch.nan)
         details["boundary_point"] = points
         is_found = broadcast_per_sample(found.found, x)
         details["boundary_normal"] = torch.where(is_found, described["boundary_normal"], 0.0)

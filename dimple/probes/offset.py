@@ -12,7 +12,7 @@ from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Cells, Positive, Repeats, Seed, settings
 from dimple.stats.null_bands import isotropic_angle, isotropic_fraction
-from dimple.tangents.random_subspace import RandomSubspace
+from dimple.tangents.random_subspace import RandomSubspace, random_tangent_fractions
 from dimple.tensors import (
     broadcast_per_sample,
     chunks,
@@ -48,7 +48,9 @@ class Offset(Probe):
     Columns: `offset` (signed, positive where correct; `inf` where no crossing lies within the limit), `offset_null`
     (median over the draws), `gradient_off_manifold_fraction` and its null, `boundary_angle` (degrees; nan where the
     gradient is zero) with the median and the central 95 % of its null. Details: `offset_draws`, `(B, draws)`, unsigned;
-    `offset_step`, in the shape of the samples, to the crossing (nan where there is none).
+    `offset_step`, in the shape of the samples, to the crossing (nan where there is none);
+    `gradient_off_manifold_fraction_draws` and `boundary_angle_draws`, those of random directions, each the same at all
+    samples.
 
     Args:
         limit: the largest distance of a crossing, in input units.
@@ -113,7 +115,14 @@ class Offset(Probe):
             for name in columns
         }
         step = torch.where(broadcast_per_sample(distance.isfinite(), x), step, torch.nan)
-        return ProbeResult(columns, units, {"offset_draws": null, "offset_step": step})
+        on_fraction = random_tangent_fractions(basis, self.seed)
+        details = {
+            "offset_draws": null,
+            "offset_step": step,
+            "gradient_off_manifold_fraction_draws": 1 - on_fraction,
+            "boundary_angle_draws": on_fraction.sqrt().asin().rad2deg(),
+        }
+        return ProbeResult(columns, units, details)
 
     def _position_on_lines(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
         """Return the signed distance along each direction to the nearest crossing, `(B,)`; inf beyond `limit`.

@@ -17,6 +17,10 @@ from dimple.settings import Passes, Repeats, Seed, settings
 from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
 from dimple.tangents.base import tangent_basis_and_estimate, tangent_reliability
 from dimple.tangents.decomposition import decompose_by_basis
+from dimple.tangents.random_subspace import random_tangent_fractions
+
+# The passes of a refined search, in those of the search itself.
+SEARCH_FACTOR = 4
 
 
 @final
@@ -90,22 +94,18 @@ class OnOff(Probe):
             columns |= tangent_reliability(estimate, distance)
         boundary.forwards += comparison.unbounded_boundary.forwards
         boundary.backwards += comparison.unbounded_boundary.backwards
-        details |= {"on_part": step.tangent, "off_part": step.normal}
+        on_fraction = random_tangent_fractions(basis, self.seed)
+        details |= {
+            "perturbation_on_manifold_fraction_draws": on_fraction,
+            "gradient_off_manifold_fraction_draws": 1 - on_fraction,
+            "on_part": step.tangent,
+            "off_part": step.normal,
+        }
         return ProbeResult(columns, {name: column_unit(name) for name in columns}, details)
 
-    def compute_refined_margins(
-        self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField
-    ) -> dict[str, Tensor]:
-        """Return `margin_unbounded`, `margin_on` and `margin_off` of a search with four times the passes.
-
-        A difference of more than a few percent is an error of the search.
-        """
-        search = dataclasses.replace(self, max_passes=4 * self.max_passes)
-        comparison = search.make_null_comparison(boundary, x, y)
-        basis = tangents.tangent_basis(x)
-        constrained = comparison.constrained_margin("on", SubspaceConstraint(basis))
-        constrained |= comparison.constrained_margin("off", SubspaceConstraint(basis, orthogonal=True))
-        return {"margin_unbounded": comparison.sign * comparison.distance} | constrained
+    def refined(self) -> "OnOff":
+        """Return the probe with four times the passes and one draw of the null, which shows the error of the search."""
+        return dataclasses.replace(self, max_passes=SEARCH_FACTOR * self.max_passes, null_draws=1)
 
     def make_null_comparison(self, boundary: Boundary, x: Tensor, y: Tensor) -> MarginNullComparison:
         """Search in all directions, and return the comparison that makes the constrained searches."""

@@ -18,7 +18,7 @@ from dimple.errors import ShapeError
 from dimple.probes.base import Probe, ProbeResult
 from dimple.probes.margin import Margin
 from dimple.probes.null_comparison import MarginNullComparison
-from dimple.probes.on_off import OnOff
+from dimple.probes.on_off import SEARCH_FACTOR, OnOff
 from dimple.protocols import TangentField
 from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
 from dimple.tensors import flatten
@@ -193,6 +193,11 @@ class SubspaceMargin(Probe):
     def passes_per_sample(self) -> float:
         return self.margin.max_passes * (1 + len(self.subspaces) * (1 + self.null_draws))
 
+    def refined(self) -> "SubspaceMargin":
+        """Return the probe with more search, as `OnOff.refined`."""
+        max_passes = SEARCH_FACTOR * self.margin.max_passes
+        return SubspaceMargin(self.subspaces, self.orthogonal, 1, max_passes, self.margin.restarts, self.seed)
+
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         comparison = MarginNullComparison(boundary, x, y, self.margin, self.null_draws, self.seed)
         constraints = {
@@ -234,6 +239,10 @@ class OnOffWithControls(Probe):
     @property
     def passes_per_sample(self) -> float:
         return self.on_off.passes_per_sample + len(self.controls) * self.on_off.max_passes
+
+    def refined(self) -> "OnOffWithControls":
+        """Return the probe with more search, as `OnOff.refined`."""
+        return OnOffWithControls(self.on_off.refined(), self.controls)
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         assert tangents is not None

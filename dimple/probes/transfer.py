@@ -55,27 +55,27 @@ class Transfer:
                 "target_model": target,
                 "samples": int(self.samples[i, j]),
                 "rms": float(self.rms[i]),
-                **_error_entries(float(self.error[i, j]), int(self.samples[i, j])),
-                "noise_error": float(self.noise_error[i, j]),
-                "noise_error_low": float(self.noise_error_low[i, j]),
-                "noise_error_high": float(self.noise_error_high[i, j]),
-                "error_verdict": judge(
-                    float(self.error[i, j]),
-                    float(self.noise_error_low[i, j]),
-                    float(self.noise_error_high[i, j]),
-                    int(self.samples[i, j]),
-                ),
+                **self._error_entries(i, j),
                 "noise_rms": float(self.noise_rms[i]),
             }
             for i, source in enumerate(self.models)
             for j, target in enumerate(self.models)
         ]
 
-
-def _error_entries(error: float, samples: int) -> dict[str, float]:
-    """Return an error with the ends of its exact 95 % interval."""
-    low, high = proportion_interval(round(error * samples), samples) if samples else (0.0, 1.0)
-    return {"error": error, "error_low": low, "error_high": high}
+    def _error_entries(self, i: int, j: int) -> dict[str, str | float]:
+        """Return the error of a pair with its exact 95 % interval, that of noise with its band, and the verdict."""
+        error, samples = float(self.error[i, j]), int(self.samples[i, j])
+        interval = proportion_interval(round(error * samples), samples) if samples else (0.0, 1.0)
+        band = (float(self.noise_error_low[i, j]), float(self.noise_error_high[i, j]))
+        return {
+            "error": error,
+            "error_low": interval[0],
+            "error_high": interval[1],
+            "noise_error": float(self.noise_error[i, j]),
+            "noise_error_low": band[0],
+            "noise_error_high": band[1],
+            "error_verdict": judge(error, interval, band, samples),
+        }
 
 
 def find_boundary_points(

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dimple.columns import COLUMNS
+from dimple.columns import COLUMNS, COMPANION_UNITS, describe_column
+from dimple.columns.network import FAIR_COIN
 from dimple.stats.intervals import mean_interval, median_interval, proportion_interval
-from dimple.stats.null_bands import judge, prediction_interval
+from dimple.stats.null_bands import NOT_JUDGED, judge, prediction_interval
 
 Arrays = Mapping[str, NDArray[Any]]
 # A statistic `x` has `x_low` and `x_high`, the ends of its 95 % interval, and `x_samples`, their number. Its null is
@@ -26,7 +27,9 @@ STDERR_SUFFIX = "_stderr"
 DRAWS_SUFFIX = "_draws"
 # The fraction of samples for which the search of a distance found a point.
 FOUND_SUFFIX = "_found"
-# The position of the statistic relative to the prediction interval.
+# The relative change of the statistic, or of its null, with four times as many passes.
+CHANGE_SUFFIX = "_change"
+# The verdict on the statistic against its null.
 VERDICT_SUFFIX = "_verdict"
 # End of the unit of every distance.
 DISTANCE_UNIT = "input units"
@@ -84,13 +87,32 @@ def aggregate(columns: Arrays, units: Mapping[str, str], mask: NDArray[np.bool_]
 
 
 def band_verdicts(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return `x_verdict` for each statistic `x` of a row whose null has a band: its position, or why there is none."""
-    verdicts = {}
-    for name, value in row.items():
-        band = null_band(row, name)
-        if band is not None:
-            verdicts[name + VERDICT_SUFFIX] = judge(value, *band, row.get(name + SAMPLES_SUFFIX))
-    return verdicts
+    """Return `x_verdict` for each statistic `x` of a row that has a verdict."""
+    verdicts = {name + VERDICT_SUFFIX: verdict(row, name) for name in row}
+    return {name: word for name, word in verdicts.items() if word}
+
+
+def verdict(row: Mapping[str, Any], name: str) -> str:
+    """Return the verdict on a statistic of a row, see `judge`; empty where it is compared with no null.
+
+    Example:
+        >>> row = {"x": 2.0, "x_low": 1.6, "x_high": 2.3, "x_samples": 20, "x_null_low": 0.5, "x_null_high": 1.5}
+        >>> verdict(row, "x"), verdict(row | {"x_null_change": 0.1}, "x"), verdict({"x": 2.0}, "x")
+        ('above', 'unsettled', '')
+    """
+    comparison = comparison_column(name)
+    band = null_band(row, name)
+    if band is None and describe_column(name).comparison_label == FAIR_COIN and comparison in row:
+        band = (row[comparison], row[comparison])
+    if band is None:
+        return ""
+    interval: tuple[Any, Any] = (row.get(name + LOW_SUFFIX), row.get(name + HIGH_SUFFIX))
+    if any(number is None for number in (row[name], *interval, *band)):
+        # A file has no number that is not finite; what was decided when it was written holds.
+        return str(row.get(name + VERDICT_SUFFIX) or f"{NOT_JUDGED}: recorded without an interval")
+    changes = [row.get(column + CHANGE_SUFFIX) for column in (name, comparison)]
+    known = [change for change in changes if change is not None]
+    return judge(row[name], interval, band, row.get(name + SAMPLES_SUFFIX), known)
 
 
 def null_band(row: Mapping[str, Any], name: str) -> tuple[Any, Any] | None:
@@ -156,7 +178,9 @@ def aggregate_units(names: Iterable[str], units: Mapping[str, str]) -> dict[str,
     found = {}
     for name in names:
         stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
-        if name.endswith(SAMPLES_SUFFIX) and name not in units:
+        if name.endswith(CHANGE_SUFFIX):
+            found[name] = COMPANION_UNITS[CHANGE_SUFFIX]
+        elif name.endswith(SAMPLES_SUFFIX) and name not in units:
             found[name] = "samples"
         elif name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX)) or units.get(stem) == "yes or no":
             found[name] = FRACTION_UNIT
@@ -178,7 +202,7 @@ def comparison_column(name: str) -> str:
 
 def is_comparison_column(name: str, columns: Mapping[str, Any]) -> bool:
     """Return whether a column is the comparison or the interval of one of `columns`, or part of its comparison."""
-    ends = (ANALYTIC_SUFFIX, DRAWS_SUFFIX, SAMPLES_SUFFIX, STDERR_SUFFIX)
+    ends = (ANALYTIC_SUFFIX, CHANGE_SUFFIX, DRAWS_SUFFIX, SAMPLES_SUFFIX, STDERR_SUFFIX)
     if any(name.endswith(end) and name.removesuffix(end) in columns for end in ends):
         return True
     stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
@@ -203,8 +227,9 @@ def statistic(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str,
     """Aggregate one column together with its interval, comparison, analytic value and found fraction.
 
     The null of a statistic is the median over the draws of the same statistic of each draw, and its band is that of
-    these values: they are the statistics that the samples together give by chance. Without draws the null is the
-    statistic of the comparison column.
+    these values: they are the statistics that the samples together give by chance. Without draws, and of a fraction,
+    whose mean is known, the null is the statistic of the comparison column. Without draws it has no band: the bands of
+    single samples are too wide for a statistic.
     """
     unit = units.get(name, "")
 
@@ -218,9 +243,8 @@ def statistic(name: str, columns: Arrays, units: Mapping[str, str]) -> dict[str,
     if name + DRAWS_SUFFIX in columns:
         draws = np.array([summarize("", draw)[""] for draw in columns[name + DRAWS_SUFFIX].T])
         row |= summarize_null(comparison, draws)
-    else:
-        names = [comparison + end for end in ("", LOW_SUFFIX, HIGH_SUFFIX)]
-        row |= {column: summarize("", columns[column])[""] for column in names if column in columns}
+    if comparison in columns and (unit == FRACTION_UNIT or name + DRAWS_SUFFIX not in columns):
+        row[comparison] = summarize("", columns[comparison])[""]
     if name + ANALYTIC_SUFFIX in columns:
         row[name + ANALYTIC_SUFFIX] = summarize("", columns[name + ANALYTIC_SUFFIX])[""]
     if unit.endswith(DISTANCE_UNITS) and name + FOUND_SUFFIX not in columns:

@@ -5,7 +5,7 @@ fraction d/n of the squared length of an isotropic vector, and the margin within
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ DEFAULT_NULL_DRAWS = 39
 # A verdict rests on at least as many independent values: samples times replicas.
 MIN_JUDGED = 10
 NOT_JUDGED = "not judged"
+UNSETTLED = "unsettled"
+# A statistic that four times as many passes change by more says more about the search than about the boundary.
+MAX_CHANGE = 0.02
 
 
 def isotropic_margin_ratio(n: int, d: int) -> float:
@@ -80,31 +83,43 @@ def _draws_outside(null_draws: int, coverage: float) -> int:
     return max(0, math.floor((null_draws + 1) * (1 - coverage) / 2 + 1e-9) - 1)
 
 
-def judge(value: float, low: float, high: float, samples: int | None) -> str:
-    """Return the verdict on a statistic against the band of its null; a sentence with the reason where there is none.
+def judge(
+    value: float,
+    interval: tuple[float, float],
+    band: tuple[float, float],
+    samples: float | None,
+    changes: Iterable[float] = (),
+) -> str:
+    """Return the verdict on a statistic against the band of its null.
 
     Args:
         value: the statistic.
-        low, high: the ends of the band.
+        interval: the ends of its 95 % interval.
+        band: the ends of the band; the same value twice for a null that is known exactly.
         samples: the number of independent samples behind the statistic; None where it is unknown.
+        changes: the relative changes of the statistic and of its null with four times as many passes, where known.
+
+    Returns:
+        `above` or `below` where the interval lies beyond the band, `inside` where it lies within, `not decided` where
+        it overlaps an end; `unsettled` where more search changes the statistic or its null by more than 2 %; or
+        `not judged`, with the reason.
 
     Example:
-        >>> judge(2.0, 0.5, 1.5, 20), judge(2.0, 0.5, 1.5, 3)
-        ('above', 'not judged: 3 samples, 10 needed')
+        >>> judge(2.0, (1.6, 2.3), (0.5, 1.5), 20), judge(2.0, (1.2, 2.3), (0.5, 1.5), 20)
+        ('above', 'not decided')
+        >>> judge(2.0, (1.6, 2.3), (0.5, 1.5), 20, [-0.7]), judge(2.0, (1.6, 2.3), (0.5, 1.5), 3)
+        ('unsettled', 'not judged: 3 samples, 10 needed')
     """
-    word = verdict(value, low, high)
-    if word == "undefined":
+    if any(math.isnan(number) for number in (value, *interval, *band)):
         return f"{NOT_JUDGED}: the value or its null is undefined"
     if samples is not None and samples < MIN_JUDGED:
         return f"{NOT_JUDGED}: {samples:g} sample{'' if samples == 1 else 's'}, {MIN_JUDGED} needed"
-    return word
-
-
-def verdict(value: float, low: float, high: float) -> str:
-    """Return the position of a value relative to an interval: `above`, `inside`, `below`, or `undefined` for nan."""
-    if math.isnan(value) or math.isnan(low) or math.isnan(high):
-        return "undefined"
-    return "above" if value > high else "below" if value < low else "inside"
+    if any(abs(change) > MAX_CHANGE for change in changes):
+        return UNSETTLED
+    low, high = interval
+    if low > band[1] or high < band[0]:
+        return "above" if low > band[1] else "below"
+    return "inside" if band[0] <= low and high <= band[1] else "not decided"
 
 
 def absolute_distances(quantities: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.experiment import ProbeConfig, measure
 from dimple.experiment.probing.sources import Sources, load_sources
-from dimple.experiment.probing.tables import masking_statement
 from dimple.networks import MLP, load_model
 from dimple.probes import Margin
 from dimple.progress import silent_progress
+from dimple.stats.cautions import masking_statement
 from dimple.stats.intervals import proportion_interval
 from dimple.tensors import generator
 
@@ -72,7 +72,20 @@ def test_masking_is_judged_by_the_interval_of_the_fraction(count: int, of: int, 
     name = "margin_multiple_minima"
     row = {"gradient_masking_ratio": 1.0, name: count / of, f"{name}_low": low, f"{name}_high": high}
     assert masking_statement(row).startswith(verdict)
-    assert masking_statement({**row, "gradient_masking_ratio": float("nan")}) == ""
+    unchecked = "not checked for masked gradients, which make margins too large: --max-passes 100 checks it"
+    assert masking_statement({**row, "gradient_masking_ratio": float("nan")}) == unchecked
+    assert masking_statement({**row, "gradient_masking_ratio": None}) == unchecked
+
+
+def test_a_search_with_too_few_passes_says_that_masking_was_not_checked() -> None:
+    x = torch.zeros(12, DIM)
+    found = measure(misleading, x, probes=[Margin()], bounds=None, reference=2 * torch.eye(DIM)[:2])
+    assert "not checked for masked gradients" in str(found)
+    # In few dimensions, and without reference samples, more passes check nothing.
+    assert "masked" not in str(measure(misleading, x, probes=[Margin()], bounds=None))
+    assert "masked" not in str(
+        measure(misleading, x[:, :9], probes=[Margin()], bounds=None, reference=torch.eye(9)[:3])
+    )
 
 
 def test_more_passes_never_find_a_farther_point_and_stay_within_the_limit() -> None:

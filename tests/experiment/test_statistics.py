@@ -10,7 +10,7 @@ from dimple import ProbeConfig, load_scene, measure, probe, simulate
 from dimple.columns import describe_column
 from dimple.experiment.run import Run
 from dimple.probes import PROBES
-from dimple.stats.aggregate import null_band
+from dimple.stats.aggregate import null_band, verdict
 from dimple.views.report.tables import shown_columns
 
 SMALL = [
@@ -64,11 +64,14 @@ def test_every_printed_statistic_has_an_interval_and_a_number(simulated: Run, me
 
 def test_every_null_band_has_a_verdict_or_the_reason_for_none(simulated: Run, measured: list[Run]) -> None:
     summary = simulated.info["summary"]
+    words = ("above", "inside", "below", "not decided", "unsettled")
     for row in rows_of(simulated, measured):
         for name in shown_columns(row):
             if null_band(row, name) is not None:
                 word = (row | summary)[f"{name}_verdict"]
-                assert word in ("above", "inside", "below") or word.startswith("not judged: "), (name, word)
+                assert word in words or word.startswith("not judged: "), (name, word)
+                # Terminal, pages and files have the same word.
+                assert word == verdict(row, name)
 
 
 def test_a_measurement_in_memory_has_them_too() -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dimple.boundary import Boundary
-from dimple.manifolds import Flat, Sphere
+from dimple.manifolds import Flat, Manifold, Sphere
 from dimple.probes import Offset
+from dimple.stats.aggregate import statistic, verdict
 from dimple.stats.null_bands import isotropic_angle
 from dimple.tangents import RandomSubspace
 from dimple.tensors import generator
@@ -124,3 +125,26 @@ def test_the_null_of_the_angle_is_that_of_random_directions(n: int, d: int) -> N
         expected = isotropic_angle(n, d, quantile)
         assert (angles < expected).double().mean() == pytest.approx(quantile, abs=4 * math.sqrt(0.25 / 20000))
     assert isotropic_angle(n, 0) == 0 and isotropic_angle(n, n) == 90
+
+
+@pytest.mark.parametrize("manifold", [Sphere(dim=2, radius=0.3), Flat()], ids=["sphere", "plane"])
+def test_the_null_of_a_median_angle_is_that_of_flat_boundaries_over_the_same_points(manifold: Manifold) -> None:
+    """A plane meets a sphere at all angles, with the median of 60 degrees; a plane meets a plane at one angle."""
+    normal = torch.tensor([0.0, 0.6, 0.8])
+    plane = Boundary(lambda z: torch.stack([z @ normal, -z @ normal], dim=1))
+    x = manifold.sample(400, generator(0, "points")).double()
+    found = Offset(limit=1.0)(plane, x, plane.predict(x), manifold)
+    columns = {name: values.numpy() for name, values in (found.columns | found.details).items()}
+    row = statistic("boundary_angle", columns, {})
+    low, high = row["boundary_angle_null_low"], row["boundary_angle_null_high"]
+    if isinstance(manifold, Sphere):
+        # 400 points of the sphere are not quite as symmetric as all of it.
+        assert 55 < low < 60 < high < 65 and verdict(row, "boundary_angle") in ("inside", "not decided")
+    else:
+        # The angle of a direction to the normal of a plane: its cosine is uniform.
+        assert low < 30 and high > 80 and verdict(row, "boundary_angle") == "inside"
+    name = "gradient_off_manifold_fraction"
+    row = statistic(name, columns, {name: "fraction"})
+    assert row[f"{name}_null"] == pytest.approx(1 / 3)
+    assert row[f"{name}_null_low"] < 1 / 3 < row[f"{name}_null_high"]
+    assert verdict(row, name) in ("inside", "not decided")

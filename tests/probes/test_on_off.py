@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dimple.boundary import Boundary
+from dimple.experiment.probing.tables import compute_changes
 from dimple.probes import OnOff
-from dimple.stats.null_bands import interval_coverage, isotropic_margin_ratio, prediction_interval, verdict
+from dimple.stats.null_bands import interval_coverage, isotropic_margin_ratio, judge, prediction_interval
 from dimple.tangents import RandomSubspace
 from tests.oracles import half_space
 
@@ -85,13 +86,30 @@ def test_the_prediction_interval_has_its_coverage_of_further_draws(draws: int, c
     assert coverage - 0.001 <= interval_coverage(draws) < coverage + 0.03
 
 
-def test_a_value_is_above_inside_or_below_its_interval() -> None:
-    assert [verdict(value, 5, 195) for value in (4.0, 100.0, 196.0, math.nan)] == [
-        "below",
-        "inside",
+@pytest.mark.parametrize(
+    ("interval", "word"),
+    [
+        ((5.5, 6.0), "above"),
+        ((5.0, 6.0), "not decided"),
+        ((4.6, 5.4), "inside"),
+        ((2.0, 15.6), "not decided"),
+        ((3.0, 4.5), "below"),
+        ((6.0, math.inf), "above"),
+        ((math.nan, 6.0), "not judged: the value or its null is undefined"),
+    ],
+)
+def test_a_verdict_compares_the_interval_with_the_band(interval: tuple[float, float], word: str) -> None:
+    assert judge(5.81, interval, (4.6, 5.4), 19) == word
+
+
+def test_more_search_that_changes_a_statistic_or_its_null_leaves_no_verdict() -> None:
+    assert [judge(6.0, (5.5, 6.5), (4.0, 5.0), 19, [change]) for change in (0.02, 0.021, -0.69, math.nan)] == [
         "above",
-        "undefined",
+        "unsettled",
+        "unsettled",
+        "above",
     ]
+    assert judge(6.0, (5.5, 6.5), (4.0, 5.0), 19, [0.0, -0.1]) == "unsettled"
 
 
 def test_a_longer_search_changes_nothing_if_the_boundary_is_flat() -> None:
@@ -101,7 +119,8 @@ def test_a_longer_search_changes_nothing_if_the_boundary_is_flat() -> None:
     tangents = RandomSubspace(dim=3, seed=1, draw=0)
     flat = half_space(normal)
     y = torch.ones(30, dtype=torch.long)
-    refined = OnOff().compute_refined_margins(flat, x, y, tangents)
-    measured = OnOff()(flat, x, y, tangents).columns
-    for name, values in refined.items():
-        torch.testing.assert_close(values, measured[name], rtol=1e-7, atol=0)
+    found = [probe(flat, x, y, tangents) for probe in (OnOff(), OnOff().refined())]
+    changes = compute_changes(*({name: v.numpy() for name, v in (one.columns | one.details).items()} for one in found))
+    for name in ("margin_on", "margin_off_ratio", "margin_off_null", "margin_on_ratio_null"):
+        assert abs(changes[f"{name}_change"]) < 1e-6
+        assert changes[f"{name}_change_samples"] == 30

@@ -55,11 +55,13 @@ def _explain_run(path: Path) -> None:
     if "verdict" in summary:
         typer.echo(f"verdict: {summary['verdict']}: {summary['verdict_reason']}\n")
     row = summary["final"] if "final" in summary else summary.get("rows", [{}])[-1]
+    # The verdicts on a simulation and on a slice stand beside their statistics.
+    known = summary | summary.get("verdicts", {}) | row
     units = _units(run)
     for name, value in row.items():
         entry = describe_column(name)
         if entry.meaning and isinstance(value, int | float) and not is_comparison_column(name, row):
-            _print(name, entry, _format(row, name, units.get(name, "")))
+            _print(name, entry, _format(known, name, units.get(name, "")))
 
 
 def _units(run: "RunFolder") -> dict[str, str]:
@@ -68,13 +70,16 @@ def _units(run: "RunFolder") -> dict[str, str]:
 
 
 def _format(row: dict[str, Any], name: str, unit: str) -> str:
-    """Return a quantity with its unit, interval, number and comparison."""
+    """Return a quantity with its unit, interval, number, comparison and verdict."""
+    from dimple.views.content.labels import NO_ENTRY, format_verdict
     from dimple.views.report.tables import statistic_cell
 
     cell = statistic_cell(row, name)
     parts = [cell["null"]]
     if f"{name}_low" in row:
         parts = [f"95 % interval {cell['interval']} of {cell['samples']} samples", cell["null"]]
+    if (word := format_verdict(row, name)) != NO_ENTRY:
+        parts.append(f"verdict: {word}")
     return " = " + ", ".join(
         filter(None, [cell["value"] + (f" [{unit}]" if unit not in ("", "number") else ""), *parts])
     )

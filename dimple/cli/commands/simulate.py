@@ -115,7 +115,6 @@ def _print_summary(run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.runs.files import SLICE_FOLDER
-    from dimple.stats.aggregate import VERDICT_SUFFIX
     from dimple.views.content.run_header import (
         describe_conditions,
         describe_controls,
@@ -145,8 +144,7 @@ def _print_summary(run: "RunFolder") -> None:
     else:
         note = "no verdict on clinging and dimpling, which needs the probe offset at points of a manifold"
         out.print(note, style="dim", markup=False)
-    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
-    out.print(build_table("at the last step", summary["final"] | verdicts, run.units("metrics"), width=out.width))
+    out.print(build_table("at the last step", summary["final"], run.units("metrics"), width=out.width))
     note = "margins and depths are medians over the training samples, negative where the prediction is wrong"
     out.print(note, style="dim", markup=False)
     slices = [] if run.views_path == run.path else [f"{SLICE_FOLDER}/film.mp4", f"{SLICE_FOLDER}/page.html"]

@@ -132,11 +132,7 @@ def _print_summary(run: "RunFolder") -> None:
     images = len(run.columns("points")["index"]) // len(steps)
     out.print(run.info["slice"]["description"], markup=False)
     heading = "in the slice" if len(steps) == 1 else f"in the slice, step {steps[-1]}"
-    out.print(
-        build_table(
-            heading, summary["final"] | summary["verdicts"], run.units("metrics"), column_label, width=out.width
-        )
-    )
+    out.print(build_table(heading, summary["final"], run.units("metrics"), column_label, width=out.width))
     note = f"classes and boundary are counted on {run.info['slice']['control_resolution']} cells a side; "
     note += f"margins are medians over {images} samples" if images > 1 else "margins are those of the one sample"
     note += (

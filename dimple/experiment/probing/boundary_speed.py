@@ -105,11 +105,8 @@ def _compare_rates(kind: str, rate: Tensor, change: Tensor) -> Row:
 
 
 def fraction_with_chance(name: str, mask: Tensor) -> Row:
-    """Return the fraction of samples in `mask`, with the interval of a fair coin in which it lies by chance."""
-    (coin,) = speed_sign_fractions(torch.zeros(len(mask)), torch.where(mask.cpu(), 1.0, -1.0), [0.0, 1.0])
-    chance = comparison_column(name)
-    row = fraction_statistic(name, mask.cpu().numpy())
-    row |= {chance: 0.5, f"{chance}_low": coin["negative_low"], f"{chance}_high": coin["negative_high"]}
+    """Return the fraction of samples in `mask` beside that of a fair coin, with its verdict."""
+    row: Row = {**fraction_statistic(name, mask.cpu().numpy()), comparison_column(name): 0.5}
     return row | band_verdicts(row)
 
 

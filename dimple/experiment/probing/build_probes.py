@@ -106,6 +106,15 @@ class ProbeBuilder:
         return margins if self.onoff is None else [*margins, dataclasses.replace(self.onoff, null_draws=1)]
 
     @property
+    def refined_probes(self) -> list[Probe]:
+        """The probes whose nulls are searches, with four times the passes, and the margins whose points they use."""
+        kinds = (OnOff, OnOffWithControls, SubspaceMargin)
+        if not any(isinstance(probe, kinds) for probe in self.probes):
+            return []
+        known = [probe for probe in self.probes if isinstance(probe, (Margin, *kinds))]
+        return [probe if isinstance(probe, Margin) else probe.refined() for probe in known]
+
+    @property
     def gradient_users(self) -> list[str]:
         """The names of the probes that need a gradient of the scores."""
         users = [kind for kind, probe in zip(self.kinds, self.probes, strict=True) if probe.needs_gradient]

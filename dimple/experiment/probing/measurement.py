@@ -18,9 +18,7 @@ from dimple.columns import describe_column
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.tables import (
     SUMMARY_UNITS,
-    accuracy_warning,
     describe_distances,
-    masking_statement,
     summarize_steps,
 )
 from dimple.experiment.run import Run
@@ -35,6 +33,7 @@ from dimple.stats.aggregate import (
     comparison_column,
     is_comparison_column,
 )
+from dimple.stats.cautions import cautions
 from dimple.tensors import Box, broadcast_per_sample
 
 if TYPE_CHECKING:
@@ -257,7 +256,6 @@ class Measurement:
         """Return the statistics as a table of text, as the program prints it."""
         from rich.console import Console
 
-        from dimple.views.report.measurement import reliability_warning
         from dimple.views.report.text_table import build_table
 
         console = Console(width=width, color_system=None, highlight=False)
@@ -266,8 +264,6 @@ class Measurement:
             console.print(
                 build_table("statistic", self.statistics, self._statistic_units, width=width, levels=self._levels)
             )
-            if warning := reliability_warning(self.statistics):
-                console.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
             for note in self._notes:
                 console.print(note, markup=False)
         return "\n".join(line.rstrip() for line in capture.get().splitlines())
@@ -275,19 +271,11 @@ class Measurement:
     @property
     def _notes(self) -> list[str]:
         """Sentences below the statistics: on what they rest, and what makes them doubtful."""
-        from dimple.views.report.measurement import flat_curvature_note
-
         correct = int(self.table["correct"].sum())
         notes = [f"medians and means over the {correct} correctly classified of {len(self)} samples"]
         if correct == 0:
             notes = [f"none of the {len(self)} samples is classified correctly, so there are no medians over these"]
-        if note := flat_curvature_note(self.statistics):
-            notes.append(note)
-        if "accuracy" in self.statistics and (warning := accuracy_warning(self.statistics)):
-            notes.append(warning)
-        if statement := masking_statement(self.statistics):
-            notes.append(statement)
-        return notes
+        return notes + cautions(self.statistics)
 
     @property
     def _levels(self) -> int | None:

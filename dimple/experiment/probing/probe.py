@@ -44,16 +44,16 @@ from dimple.experiment.probing.speed_along import (
     measure_speeds_along,
     split_samples,
 )
-from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
+from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_changes, quantile_table, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, versions
 from dimple.experiment.run import Run
-from dimple.probes import Cost
+from dimple.probes import Cost, run_probes
 from dimple.progress import SHORT_STAGE_SECONDS, announce, show_progress
 from dimple.protocols import Progress
 from dimple.runs.atomic_io import write_table
 from dimple.runs.lock import unlock_folder
 from dimple.runs.shards import Shard, ShardFolder, ShardPlan, format_numbers, list_shards
-from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units
+from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units, band_verdicts
 from dimple.tensors import resolve_device, run_eagerly
 from dimple.workers import Engine, Workers
 
@@ -344,7 +344,10 @@ class ResultWriter:
         self.run.info |= self.costs | {"units": units}
         write_table(self.run.path / "measurements.parquet", joined, units)
         rows = summarize_steps(tables, units)
-        rows[-1] |= self._check_search(tables[-1], last_network)
+        for row in rows:
+            if row["step"] == rows[-1]["step"]:
+                row.update(self._check_search(tables[-1], row["split"], last_network))
+                row.update(band_verdicts(row))
         network_tables = self._measure_network_level(tables, rows, progress)
         columns = dict.fromkeys(name for row in rows for name in row)
         self.run.info["summary"] = {
@@ -443,17 +446,14 @@ class ResultWriter:
                         row.update(statistics)
         return groups
 
-    def _check_search(self, table: Arrays, network: nn.Module) -> dict[str, Any]:
-        """Return the change of the ratios on and off the manifold with more search, at samples of the last split."""
-        onoff = self.runner.probe_builder.onoff
-        tangents = self.runner.probe_builder.tangents
-        if onoff is None or tangents is None:
-            return {}
-        split = self.config.splits[-1]
+    def _check_search(self, table: Arrays, split: str, network: nn.Module) -> dict[str, float]:
+        """Return how more search changes the distances and ratios with a null, at samples of a split."""
+        builder = self.runner.probe_builder
         rows = np.flatnonzero((table["split"] == split) & table["correct"])[:MAX_CHECKED_SAMPLES]
-        if len(rows) == 0:
+        if len(rows) == 0 or not builder.refined_probes:
             return {}
         x, y = self.runner.load_batch(split, torch.from_numpy(table["index"][rows]))
-        refined = onoff.compute_refined_margins(self.runner.make_boundary(network), x, y, tangents)
-        measured = {name: values[rows] for name, values in table.items()}
-        return compute_ratio_change(measured, {name: values.cpu().numpy() for name, values in refined.items()})
+        boundary = self.runner.make_boundary(network)
+        found = run_probes(boundary, x, y, builder.refined_probes, builder.tangents, chunk_size=builder.chunk_size)
+        refined = {name: values.cpu().numpy() for name, values in (found.columns | found.details).items()}
+        return compute_changes({name: values[rows] for name, values in table.items()}, refined)

@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dimple.stats.aggregate import (
+    CHANGE_SUFFIX,
     DISTANCE_UNITS,
+    DRAWS_SUFFIX,
     FOUND_SUFFIX,
     NULL_SUFFIX,
     ROBUST_PREFIX,
     SAMPLES_SUFFIX,
     aggregate,
+    comparison_column,
     fraction_statistic,
     is_comparison_column,
-    lower_median,
     median_statistic,
 )
 
@@ -30,20 +32,10 @@ SUMMARY_UNITS = {
     "accuracy": "fraction",
     "majority_accuracy": "fraction",
     "margin_misclassified": "unit of the margin",
-    "margin_on_ratio_change": "relative, at 4x the passes",
-    "margin_off_ratio_change": "relative, at 4x the passes",
 }
 QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 # The names of distances that are measured without bounds begin with these.
 UNBOUNDED_PREFIXES = ("margin_unbounded", "margin_on", "margin_off", "margin_pca", "margin_dct")
-# A ratio that changes by more with four times as many passes says more about the search than about the boundary.
-MAX_RATIO_CHANGE = 0.02
-# Gradients mask nearer points where the interval of the fraction of samples with one lies above this.
-MASKING_FRACTION = 0.05
-# Fewer samples say too little about the accuracy.
-MIN_JUDGED_SAMPLES = 10
-# An accuracy is near that of one class below this fraction of the way from it to 1.
-NEAR_CHANCE = 0.25
 
 
 def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -125,24 +117,6 @@ def describe_distances(columns: Iterable[str], units: Mapping[str, str], bounds:
     return text
 
 
-def accuracy_warning(row: Mapping[str, Any]) -> str:
-    """Return a warning where a network is hardly better than always predicting one class; empty where it is better.
-
-    Example:
-        >>> accuracy_warning({"accuracy": 0.15, "majority_accuracy": 0.1, "samples": 40})[:40]
-        'accuracy 0.15 is near that of predicting'
-    """
-    accuracy = row["accuracy"]
-    majority = row["majority_accuracy"]
-    if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority + NEAR_CHANCE * (1 - majority)):
-        return ""
-    return (
-        f"accuracy {accuracy:.2g} is {'below' if accuracy < majority else 'near'} that of predicting the most frequent "
-        f"class, {majority:.2g}, and such margins mean nothing: check the normalization of the inputs (--mean and "
-        "--std, or preprocessing= in Python), the order of the classes and the weights"
-    )
-
-
 def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dict[str, str]]:
     """Return the quantiles of every measured column at each step and split, apart for correct and wrong predictions.
 
@@ -170,48 +144,28 @@ def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dic
     return columns, {"step": units["step"], "correct": "yes or no", "samples": "samples"} | quantile_units
 
 
-def masking_statement(row: Mapping[str, Any]) -> str:
-    """Return whether the gradients of a network mask nearer points; empty without searches from other samples.
-
-    Example:
-        >>> row = {"gradient_masking_ratio": 0.97, "margin_multiple_minima": 0.2}
-        >>> masking_statement(row | {"margin_multiple_minima_low": 0.12, "margin_multiple_minima_high": 0.3})[:42]
-        'gradient masking: for 20% (12% to 30%) of '
-    """
-    name = "margin_multiple_minima"
-    fraction, low, high = (row.get(name + end, math.nan) for end in ("", "_low", "_high"))
-    if math.isnan(row.get("gradient_masking_ratio", math.nan)) or math.isnan(fraction):
-        return ""
-    verdict = "not decided whether gradients mask nearer points, with so few samples"
-    if low > MASKING_FRACTION or high <= MASKING_FRACTION:
-        verdict = "gradient masking" if low > MASKING_FRACTION else "no gradient masking found"
-    return (
-        f"{verdict}: for {fraction:.0%} ({low:.0%} to {high:.0%}) of the samples a search from samples of other "
-        "classes finds a point more than a tenth nearer than the descent from the sample; more than "
-        f"{MASKING_FRACTION:.0%} are masking"
-    )
-
-
-def compute_ratio_change(table: Arrays, refined: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return the relative change of the median ratios on and off the manifold with four times as many passes.
+def compute_changes(table: Mapping[str, NDArray[Any]], refined: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Return the relative change of the median distances and ratios, and of their nulls, with four times the passes.
 
     Args:
-        table: the columns `margin_unbounded`, `margin_on` and `margin_off` of the measurement.
-        refined: the same columns with four times as many passes.
+        table: the columns of the measurement, with the draws of the nulls.
+        refined: those with four times as many passes and one draw.
+
+    Returns:
+        `x_change` for each statistic `x` with a null, `x_null_change` for the first draw of the null, and the number of
+        samples of both; nan where there is no finite median.
     """
-    row: dict[str, Any] = {}
-    for direction in ("on", "off"):
-        before, after = (_median_ratio(columns, direction) for columns in (table, refined))
-        change = after / before - 1 if before > 0 and np.isfinite(before) else float("nan")
-        row[f"margin_{direction}_ratio_change"] = change
-        row[f"margin_{direction}_ratio_change{SAMPLES_SUFFIX}"] = len(table["margin_on"])
-        verdict = "settled" if abs(change) <= MAX_RATIO_CHANGE else "unsettled"
-        row[f"margin_{direction}_ratio_change_verdict"] = "undefined" if math.isnan(change) else verdict
+    row: dict[str, float] = {}
+    for draws in [name for name in refined if name.endswith(DRAWS_SUFFIX) and name in table]:
+        name = draws.removesuffix(DRAWS_SUFFIX)
+        pairs = {name: (table[name], refined[name])}
+        pairs[comparison_column(name)] = (table[draws][:, 0], refined[draws][:, 0])
+        for column, (before, after) in pairs.items():
+            change = column + CHANGE_SUFFIX
+            row |= {change: _relative_change(before, after), change + SAMPLES_SUFFIX: len(before)}
     return row
 
 
-def _median_ratio(columns: Mapping[str, NDArray[Any]], direction: str) -> float:
-    unbounded = np.abs(columns["margin_unbounded"])
-    margin = np.abs(columns[f"margin_{direction}"])
-    finite = np.isfinite(unbounded)
-    return lower_median(margin[finite] / unbounded[finite]) if finite.any() else float("nan")
+def _relative_change(before: NDArray[Any], after: NDArray[Any]) -> float:
+    first, second = (median_statistic("", np.abs(values))[""] for values in (before, after))
+    return second / first - 1 if first > 0 and np.isfinite([first, second]).all() else math.nan

@@ -10,7 +10,7 @@ from torch import Tensor
 from dimple.boundary import Boundary
 from dimple.data import DataSplits
 from dimple.manifolds import Manifold
-from dimple.stats.aggregate import lower_median, median_statistic, statistic, with_interval
+from dimple.stats.aggregate import DRAWS_SUFFIX, median_statistic, statistic, with_interval
 from dimple.stats.intervals import mean_interval
 from dimple.tensors import norm, pairwise_distances, project_onto_span
 
@@ -22,8 +22,15 @@ SHAPE_UNITS = {
     **{f"boundary_angle{end}": ANGLE_UNIT for end in ("", "_null", "_null_low", "_null_high")},
     **dict.fromkeys(("boundary_translation", "boundary_tilt", "dimple_width"), "l2, input units"),
     "dimple_width_found": "fraction",
-    **dict.fromkeys(("dimple_depth_over_spacing", "dimple_depth_over_spacing_null"), "x spacing"),
-    **dict.fromkeys(("dimple_depth_over_logit", "dimple_depth_over_logit_null"), "l2 per logit"),
+    **{
+        f"{name}{end}": unit
+        for name, unit in (
+            ("dimple_depth", "l2, input units"),
+            ("dimple_depth_over_spacing", "x spacing"),
+            ("dimple_depth_over_logit", "l2 per logit"),
+        )
+        for end in ("", "_null", "_null_low", "_null_high")
+    },
 }
 
 
@@ -152,18 +159,22 @@ def summarize_fall(metrics: dict[str, NDArray[Any]], dimple_step: int | None) ->
 
 
 def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[np.float64]) -> dict[str, float]:
-    """Return the median shape of the dimples: their width, and their depth over the spacing and over the logit margin.
+    """Return the median shape of the dimples: depth, width, and the depth over the spacing and over the logit margin.
 
     The depths have the null of `Offset`, the depth along normals of random subspaces.
 
     Args:
-        columns: those of `Offset` at training points, with the logit margin and `dimple_width`.
+        columns: those of `Offset` at training points, with its draws, the logit margin and `dimple_width`.
         spacing: the distance to the nearest training point of another label.
     """
-    row = median_statistic("dimple_width", columns["dimple_width"])
-    row["dimple_width_found"] = float(np.isfinite(columns["dimple_width"]).mean())
+    depth = columns["offset"]
+    draws = np.copysign(columns["offset_draws"], depth[:, None])
+    row: dict[str, float] = {}
+    sizes = {"": np.ones(len(depth)), "_over_spacing": spacing, "_over_logit": np.abs(columns["logit_margin"])}
     with np.errstate(divide="ignore", invalid="ignore"):
-        for name, size in (("spacing", spacing), ("logit", np.abs(columns["logit_margin"]))):
-            row |= median_statistic(f"dimple_depth_over_{name}", columns["offset"] / size)
-            row[f"dimple_depth_over_{name}_null"] = lower_median(columns["offset_null"] / size)
+        for end, size in sizes.items():
+            name = f"dimple_depth{end}"
+            row |= statistic(name, {name: depth / size, name + DRAWS_SUFFIX: draws / size[:, None]}, SHAPE_UNITS)
+    row |= median_statistic("dimple_width", columns["dimple_width"])
+    row["dimple_width_found"] = float(np.isfinite(columns["dimple_width"]).mean())
     return row

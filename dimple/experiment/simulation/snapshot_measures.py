@@ -27,7 +27,6 @@ from dimple.stats.aggregate import (
     ROBUST_PREFIX,
     aggregate_units,
     fraction_statistic,
-    lower_median,
     mean_statistic,
     median_statistic,
     statistic,
@@ -224,7 +223,8 @@ class SnapshotMeasurer:
         if "offset" in heldout:
             limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
             distance = np.abs(heldout["offset"])
-            draws = details_by_split["heldout"]["offset_draws"]
+            heldout = heldout | details_by_split["heldout"]
+            draws = heldout["offset_draws"]
             null_draws = np.minimum(draws, limit).mean(axis=0)
             row |= {
                 **mean_statistic("boundary_distance", np.minimum(distance, limit), (0.0, limit)),
@@ -234,12 +234,8 @@ class SnapshotMeasurer:
                 "boundary_distance_found_null": float(np.isfinite(draws).mean()),
                 **statistic("gradient_off_manifold_fraction", heldout, METRIC_UNITS),
                 "gradient_off_manifold_fraction_stderr": _standard_error(heldout["gradient_off_manifold_fraction"]),
-                **median_statistic("dimple_depth", train["offset"]),
-                "dimple_depth_null": lower_median(train["offset_null"]),
-                "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
-                "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
                 **summarize_position(heldout, limit),
-                **summarize_dimples(train, self.spacing),
+                **summarize_dimples(train | details_by_split["train"], self.spacing),
             }
         if "margin" in train:
             row |= {
@@ -311,12 +307,14 @@ METRIC_UNITS = {
         (
             "gradient_off_manifold_fraction",
             "gradient_off_manifold_fraction_null",
+            "gradient_off_manifold_fraction_null_low",
+            "gradient_off_manifold_fraction_null_high",
             "gradient_off_manifold_fraction_stderr",
         ),
         "fraction",
     ),
     **{f"boundary_distance{end}": "l2, input units" for end in ("", "_null", "_null_low", "_null_high")},
-    **dict.fromkeys(("search_limit", "dimple_depth", "dimple_depth_null"), "l2, input units"),
+    "search_limit": "l2, input units",
     **{f"margin_{direction}_found{end}": "fraction" for direction in ("on", "off") for end in ("", "_null")},
     **{
         f"margin_{direction}{end}": "l2, input units"

@@ -16,13 +16,11 @@ from dimple.stats.aggregate import (
     LOW_SUFFIX,
     NULL_SUFFIX,
     SAMPLES_SUFFIX,
-    VERDICT_SUFFIX,
     annotation,
     comparison_column,
     found_column,
-    null_band,
+    verdict,
 )
-from dimple.stats.null_bands import NOT_JUDGED
 
 # Means over points, of which those without a boundary count with the limit of the search.
 LIMITED_COLUMNS = ("boundary_distance",)
@@ -35,13 +33,6 @@ BASELINE_TITLE = "comparison"
 NULL_LABEL = "null"
 # The text of a cell for which there is no entry.
 NO_ENTRY = "\N{EN DASH}"
-VERDICT_LABELS = {
-    "above": "above its band",
-    "below": "below its band",
-    "inside": "inside its band",
-    "settled": "settled, within 2\N{NO-BREAK SPACE}%",
-    "unsettled": "not settled: beyond 2\N{NO-BREAK SPACE}%",
-}
 
 
 def column_label(column: str) -> str:
@@ -190,18 +181,14 @@ def format_comparison(row: Mapping[str, Any], column: str) -> str:
 
 
 def format_verdict(row: Mapping[str, Any], column: str) -> str:
-    """Format the verdict of a column against the band of its null, with what makes it doubtful.
-
-    Where there is no band there is a dash, and where an earlier run has a band without a verdict it says so.
+    """Format the verdict on a column against its null, with what makes it doubtful; a dash where there is none.
 
     Example:
-        >>> format_verdict({"x": 2.0, "x_verdict": "inside"}, "x"), format_verdict({"x": 2.0}, "x")
-        ('inside its band', '–')
+        >>> row = {"x": 2.0, "x_low": 1.6, "x_high": 2.3, "x_samples": 20, "x_null_low": 0.5, "x_null_high": 1.5}
+        >>> format_verdict(row, "x"), format_verdict({"x": 2.0}, "x")
+        ('above', '–')
     """
-    word = str(row.get(column + VERDICT_SUFFIX) or "")
-    if not word and null_band(row, column) is not None:
-        word = f"{NOT_JUDGED}: recorded without a verdict"
-    return annotation(VERDICT_LABELS.get(word, word), row, column) or NO_ENTRY
+    return annotation(verdict(row, column), row, column) or NO_ENTRY
 
 
 def format_found_fraction(row: Mapping[str, Any], column: str, suffix: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import VERDICT_SUFFIX, is_comparison_column
+from dimple.stats.aggregate import is_comparison_column
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.charts.replica_bands import replica_charts
 from dimple.views.content.from_run import build_timeline
@@ -52,7 +52,6 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
     metrics = run.columns("metrics")
     units = run.units("metrics")
     last: dict[str, Any] = {name: float(values[-1]) for name, values in metrics.items()}
-    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     median = run.info.get("replicas", {}).get("median", {})
     values = {
         "title": str(run.info.get("name", run.path.name)),
@@ -81,7 +80,7 @@ def write_simulation_report(run: RunFolder, path: Path | str, charts: Sequence[d
         "page": find_page_link(run, path),
         "film": _film_data_uri(run),
         "stills": load_stills(run),
-        "rows": statistic_rows(last | verdicts, units),
+        "rows": statistic_rows(last, units),
         "charts": report_charts(run) if charts is None else charts,
         "robustness": summarize_robustness(run),
         "scene": run.settings_text,

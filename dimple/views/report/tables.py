@@ -44,14 +44,14 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str], levels: int
     the value as a number, by which the page sorts the table.
 
     Args:
-        row: numbers by column; `comparison_column` names the null of each, `x_verdict` is the verdict of `x`.
+        row: numbers by column; `comparison_column` names the null of each.
         units: the unit of each column.
         levels: the level of the brightest pixel, where the inputs are images.
 
     Example:
-        >>> row = {"margin_on_ratio": 2.0, "margin_on_ratio_null": 1.5, "margin_on_ratio_verdict": "above"}
+        >>> row = {"x": 2.0, "x_low": 1.6, "x_high": 2.3, "x_samples": 20, "x_null_low": 0.5, "x_null_high": 1.5}
         >>> statistic_rows(row, {})[0]["verdict"]
-        'above its band'
+        'above'
     """
     return [
         {

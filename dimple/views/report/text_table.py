@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dimple.stats.aggregate import TANGENT_DEPENDENT_COLUMNS, VERDICT_SUFFIX, has_unreliable_tangents
+from dimple.stats.aggregate import TANGENT_DEPENDENT_COLUMNS, has_unreliable_tangents, verdict
 from dimple.views.content.labels import NO_ENTRY, format_pixel_levels
 from dimple.views.report.tables import shown_columns, statistic_cell
 
@@ -66,7 +66,7 @@ def build_table(
                 INTERVAL: cell["interval"],
                 "n": cell["samples"],
                 "comparison": (cell["null"] or NO_ENTRY).replace(" (", "\n(").replace(", ", "\n"),
-                "verdict": re.sub("(?<=[:,]) ", "\n", str(row.get(name + VERDICT_SUFFIX, NO_ENTRY))) + star,
+                "verdict": re.sub("(?<=[:,]) ", "\n", verdict(row, name) or NO_ENTRY) + star,
                 "unit": units.get(name, ""),
             }
         )

@@ -9,7 +9,7 @@ from typing import Any, final
 import dimple
 from dimple.runs.atomic_io import write_bytes
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import ANALYTIC_SUFFIX, FOUND_SUFFIX, NULL_SUFFIX, VERDICT_SUFFIX, comparison_column
+from dimple.stats.aggregate import ANALYTIC_SUFFIX, FOUND_SUFFIX, NULL_SUFFIX, comparison_column
 from dimple.views.charts.charts_by_unit import render_charts
 from dimple.views.content.from_run import build_timeline
 from dimple.views.content.labels import format_number, sorting_key
@@ -99,7 +99,6 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
     first, notes, settings = split_scene_comment(scene.scene_text)
     summary = scene.summary
     run = scene.run
-    verdicts = {name: value for name, value in summary.items() if name.endswith(VERDICT_SUFFIX)}
     timeline = build_timeline(run)
     drawn = (run.views_path / "film.mp4").is_file()
     values = {
@@ -114,7 +113,7 @@ def write_scene_page(scene: GalleryScene, scenes: Sequence[GalleryScene], change
         "charts": [] if drawn else render_charts(timeline.charts, timeline),
         "verdict": describe_verdict(summary),
         "conditions": describe_conditions(summary),
-        "rows": statistic_rows(scene.final_statistics | verdicts, run.units("metrics")),
+        "rows": statistic_rows(scene.final_statistics, run.units("metrics")),
         "settings": settings,
         "command": scene.command,
         "before": names[at - 1] if at else "",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dimple.experiment.probing.tables import compute_ratio_change, quantile_table, summarize_steps
+from dimple.experiment.probing.tables import compute_changes, quantile_table, summarize_steps
 from dimple.tensors import generator
 
 UNITS = {"step": "updates", "margin": "l2, input units"}
@@ -27,14 +27,15 @@ def test_the_median_of_the_quantiles_is_that_of_the_statistics(count: int) -> No
         assert columns[column][0] in [np.quantile(margin, level, method=method) for method in ("lower", "higher")]
 
 
-def test_the_change_of_a_ratio_has_a_verdict_where_boundary_points_were_found() -> None:
-    infinite = np.full(3, np.inf)
+def test_the_change_is_that_of_the_medians_of_a_statistic_and_of_a_draw_of_its_null() -> None:
     finite = np.full(3, 2.0)
-    missing = {"margin_unbounded": infinite, "margin_on": infinite, "margin_off": infinite}
-    found = {"margin_unbounded": finite, "margin_on": 1.5 * finite, "margin_off": finite}
-    assert compute_ratio_change(missing, missing)["margin_on_ratio_change_verdict"] == "undefined"
-    assert compute_ratio_change(found, found)["margin_on_ratio_change_verdict"] == "settled"
-    row = compute_ratio_change(found, found | {"margin_on": 1.6 * finite})
-    assert row["margin_on_ratio_change"] == pytest.approx(0.1 / 1.5)
-    assert row["margin_on_ratio_change_verdict"] == "unsettled"
-    assert row["margin_off_ratio_change_verdict"] == "settled"
+    table = {"margin_on_ratio": 1.5 * finite, "margin_on_ratio_draws": np.stack([finite, 9 * finite], axis=1)}
+    refined = {"margin_on_ratio": 1.6 * finite, "margin_on_ratio_draws": finite[:, None] / 2}
+    assert compute_changes(table, refined) == {
+        "margin_on_ratio_change": pytest.approx(0.1 / 1.5),
+        "margin_on_ratio_change_samples": 3,
+        "margin_on_ratio_null_change": -0.5,
+        "margin_on_ratio_null_change_samples": 3,
+    }
+    missing = compute_changes(table, refined | {"margin_on_ratio": np.full(3, np.inf)})
+    assert np.isnan(missing["margin_on_ratio_change"])

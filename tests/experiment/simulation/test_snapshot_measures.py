@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -46,7 +47,10 @@ def test_single_precision_changes_no_statistic_that_is_shown(name: str) -> None:
     for metrics, double in rows:
         result = run_probes(Boundary(double), x, y, seeded, scene.manifold)
         columns = {name: values.numpy() for name, values in result.columns.items()}
-        for name, column in (("margin", "margin"), ("dimple_depth", "offset"), ("dimple_depth_null", "offset_null")):
+        draws = np.copysign(result.details["offset_draws"].numpy(), columns["offset"][:, None])
+        null = lower_median(np.array([lower_median(draw) for draw in draws.T]))
+        assert metrics["dimple_depth_null"] == pytest.approx(null, rel=1e-4)
+        for name, column in (("margin", "margin"), ("dimple_depth", "offset")):
             expected = lower_median(columns[column])
             assert metrics[name] == pytest.approx(expected, rel=1e-4), name
         for name in ("margin_on", "margin_off", "margin_on_ratio", "margin_off_ratio"):

@@ -1,0 +1,141 @@
+"""Sentences below a table of statistics: what makes its numbers doubtful, and what was not checked."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dimple.stats.aggregate import CHANGE_SUFFIX, comparison_column, has_unreliable_tangents, verdict
+from dimple.stats.null_bands import UNSETTLED
+
+Row = Mapping[str, Any]
+# Gradients mask nearer points where the interval of the fraction of samples with one lies above this.
+MASKING_FRACTION = 0.05
+# Fewer samples say too little about the accuracy.
+MIN_JUDGED_SAMPLES = 10
+# An accuracy is near that of one class below this fraction of the way from it to 1.
+NEAR_CHANCE = 0.25
+# Unsettled quantities that a sentence names.
+MAX_NAMED = 3
+
+
+def cautions(row: Row) -> list[str]:
+    """Return the sentences about a row of statistics, the same in the terminal, on pages and in files.
+
+    Example:
+        >>> cautions({"margin": 0.5}), len(cautions({"tangent_reliable": 0.1, "curvature": 0.0}))
+        ([], 2)
+    """
+    sentences = (
+        reliability_warning(row),
+        settling_note(row),
+        flat_curvature_note(row),
+        accuracy_warning(row) and f"warning: {accuracy_warning(row)}",
+        masking_statement(row),
+    )
+    return [sentence for sentence in sentences if sentence]
+
+
+def settling_note(row: Row) -> str:
+    """Return which quantities more search changes; empty where it changes none, or was not tried.
+
+    Example:
+        >>> row = {"x": 2.0, "x_low": 1.6, "x_high": 2.3, "x_samples": 20, "x_null_low": 0.5, "x_null_high": 1.5}
+        >>> settling_note(row | {"x_change": -0.687, "x_null_change": 0.01})[:60]
+        'unsettled: four times the passes change x by -69%; more than'
+    """
+    changes = {}
+    for name in row:
+        if verdict(row, name) == UNSETTLED:
+            known = {
+                column: row[column + CHANGE_SUFFIX]
+                for column in (name, comparison_column(name))
+                if row.get(column + CHANGE_SUFFIX) is not None
+            }
+            changes |= dict([max(known.items(), key=lambda item: abs(item[1]))])
+    # The ratios are the headline, and the distances change with them.
+    ordered = sorted(changes, key=lambda name: "_ratio" not in name)
+    if not ordered:
+        return ""
+    named = ", ".join(f"{name} by {changes[name]:+.0%}" for name in ordered[:MAX_NAMED])
+    others = f" and {len(ordered) - MAX_NAMED} more" if len(ordered) > MAX_NAMED else ""
+    return (
+        f"{UNSETTLED}: four times the passes change {named}{others}; more than 2 % says more about the search than "
+        "about the boundary: raise --max-passes, which is 15 by default for these searches"
+    )
+
+
+def reliability_warning(row: Row) -> str:
+    """Return a warning for quantities that rest on unreliable tangent estimates; empty where the estimates are good.
+
+    Example:
+        >>> reliability_warning({"tangent_reliable": 0.1})[:53]
+        'tangents unreliable (*): only 10% of the tangent esti'
+    """
+    if not has_unreliable_tangents(row):
+        return ""
+    reliable = row["tangent_reliable"]
+    some = f"only {reliable:.0%}" if reliable > 0 else "none"
+    return (
+        f"tangents unreliable (*): {some} of the tangent estimates are reliable at the distance of the boundary; "
+        "quantities on and off the manifold describe the estimated planes, not the data"
+    )
+
+
+def flat_curvature_note(row: Row) -> str:
+    """Return what it means that every curvature is zero; empty where one is not, or none was measured.
+
+    Example:
+        >>> flat_curvature_note({"curvature": 0.0, "curvature_low": 0.0, "curvature_high": 0.0})[:41]
+        'The curvatures are zero, as expected of a'
+    """
+    ends = [row.get(f"curvature{end}") for end in ("", "_min", "_max", "_low", "_high")]
+    if row.get("curvature") is None or any(end for end in ends):
+        return ""
+    return (
+        "The curvatures are zero, as expected of a piecewise linear network, whose boundary is flat almost everywhere: "
+        "read curvature_finite_difference, the turn of the normal over a finite step"
+    )
+
+
+def accuracy_warning(row: Row) -> str:
+    """Return a warning where a network is hardly better than always predicting one class; empty where it is better.
+
+    Example:
+        >>> accuracy_warning({"accuracy": 0.15, "majority_accuracy": 0.1, "samples": 40})[:40]
+        'accuracy 0.15 is near that of predicting'
+    """
+    accuracy, majority = (row.get(name) for name in ("accuracy", "majority_accuracy"))
+    if accuracy is None or majority is None:
+        return ""
+    if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority + NEAR_CHANCE * (1 - majority)):
+        return ""
+    return (
+        f"accuracy {accuracy:.2g} is {'below' if accuracy < majority else 'near'} that of predicting the most frequent "
+        f"class, {majority:.2g}, and such margins mean nothing: check the normalization of the inputs (--mean and "
+        "--std, or preprocessing= in Python), the order of the classes and the weights"
+    )
+
+
+def masking_statement(row: Row) -> str:
+    """Return whether the gradients of a network mask nearer points; empty without samples to search from.
+
+    Example:
+        >>> row = {"gradient_masking_ratio": 0.97, "margin_multiple_minima": 0.2}
+        >>> masking_statement(row | {"margin_multiple_minima_low": 0.12, "margin_multiple_minima_high": 0.3})[:42]
+        'gradient masking: for 20% (12% to 30%) of '
+    """
+    if "gradient_masking_ratio" not in row:
+        return ""
+    names = ("gradient_masking_ratio", *(f"margin_multiple_minima{end}" for end in ("", "_low", "_high")))
+    # A file has null for a number that is not defined.
+    ratio, fraction, low, high = (math.nan if row.get(name) is None else row[name] for name in names)
+    if math.isnan(ratio):
+        return "not checked for masked gradients, which make margins too large: --max-passes 100 checks it"
+    found = "not decided whether gradients mask nearer points, with so few samples"
+    if low > MASKING_FRACTION or high <= MASKING_FRACTION:
+        found = "gradient masking" if low > MASKING_FRACTION else "no gradient masking found"
+    return (
+        f"{found}: for {fraction:.0%} ({low:.0%} to {high:.0%}) of the samples a search from samples of other "
+        "classes finds a point more than a tenth nearer than the descent from the sample; more than "
+        f"{MASKING_FRACTION:.0%} are masking"
+    )
