@@ -11,13 +11,14 @@ from typing import Any, Literal, Self, final
 import torch
 from torch import Tensor, nn
 
-from dimple.errors import DimpleError, UsageError, describe_cause
+from dimple.errors import DimpleError, RunError, UsageError, describe_cause
 from dimple.experiment.live_measurement import LiveMeasurement
 from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
 from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.recorded_run import RecordedNetworks, copy_state, write_recorded_run
 from dimple.experiment.run import Run
 from dimple.experiment.trackers import build_tracker, tracked_numbers
+from dimple.locations import require_free_folder, run_path
 from dimple.progress import announce, show_progress
 from dimple.protocols import Progress
 
@@ -51,8 +52,8 @@ class Recorder:
     call. The copies are measured by the probes at the samples; weights, tables, report and slice are written. The model
     is never changed: neither its mode nor any random state.
 
-    Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments are
-    errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
+    Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments, and a
+    folder that holds a run already, are errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
     Wrappers (DataParallel, DistributedDataParallel, compiled modules, averaged models) are taken off, and networks in
     half precision are measured in single precision.
 
@@ -80,7 +81,8 @@ class Recorder:
         is_open: true within the block.
 
     Raises:
-        UsageError, ShapeError, RunError: as `measure`, from the constructor.
+        UsageError, ShapeError: as `measure`, from the constructor.
+        RunError: from the constructor and at the start of the block, if the folder cannot be written or holds a run.
 
     Example:
         >>> import tempfile
@@ -132,7 +134,18 @@ class Recorder:
         self._force = force
         self._progress = progress
         self._out = out
+        self._require_free_folder()
         self._begin()
+
+    def _require_free_folder(self) -> None:
+        """Refuse a folder that the finished record could not be written to."""
+        require_free_folder(self._out, self._force)
+        path = run_path(self._out)
+        if (path / "run.json").exists() and not self._force:
+            raise RunError(
+                f"{path}: holds an unfinished run, which no recording continues; choose another out=, or force=True to "
+                "replace it"
+            )
 
     def _begin(self) -> None:
         """Forget what was recorded before."""
@@ -156,6 +169,8 @@ class Recorder:
 
     def __enter__(self) -> Self:
         self._begin()
+        if self._is_first:
+            self._require_free_folder()
         self.is_open = True
         if self._is_live and _is_first_process():
             self._live = LiveMeasurement(self._arguments)

@@ -155,11 +155,11 @@ def test_what_goes_wrong_while_recording_is_one_warning(tmp_path: Path) -> None:
 
 def test_what_goes_wrong_while_measuring_is_a_warning(tmp_path: Path) -> None:
     x, y = make_data()
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("of somebody else")
     record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
     with pytest.warns(UserWarning, match="could not be measured: .*is not empty and holds no run"), record:
         train(make_network(), 3, record)
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "mine.txt").write_text("of somebody else")
     assert (tmp_path / "run" / "mine.txt").exists()
 
 
@@ -202,16 +202,24 @@ def test_mistakes_in_the_arguments_are_errors_before_the_training(tmp_path: Path
             Recorder(tmp_path / "run", x, y, **arguments)
 
 
-def test_a_folder_that_holds_a_run_is_replaced_only_with_force(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("status", "text"), [("complete", "already holds a finished run"), ("running", "unfinished")])
+def test_a_folder_that_holds_a_run_is_refused_before_the_training(tmp_path: Path, status: str, text: str) -> None:
     x, y = make_data()
-    for force in (False, True):
-        with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, force=force) as record:
-            train(make_network(), 3, record)
-    record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
-    with pytest.warns(UserWarning, match="already holds a finished run"), record:
+    steps: list[int] = []
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
         train(make_network(), 3, record)
-    with pytest.raises(RunError):
-        Run.open(tmp_path / "missing")
+    run = Run.open(tmp_path / "run")
+    run.info["status"] = status
+    run.save()
+    with pytest.raises(RunError, match=text):
+        Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
+    # A recorder that has written its run, as a second fit of a trainer uses it.
+    with pytest.raises(RunError, match=text), record:
+        steps.append(0)
+    assert not steps and not record.is_open
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, force=True) as record:
+        train(make_network(), 5, record)
+    assert Run.open(tmp_path / "run").steps[-1] == 5
 
 
 def test_the_last_snapshot_has_the_weights_of_its_step(tmp_path: Path) -> None:
