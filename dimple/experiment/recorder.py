@@ -81,7 +81,8 @@ class Recorder:
         is_open: true within the block.
 
     Raises:
-        UsageError, ShapeError: as `measure`, from the constructor.
+        UsageError, ShapeError, ModelError: as `measure`, from the constructor, or from the first call where only the
+            network shows the mistake.
         RunError: from the constructor and at the start of the block, if the folder cannot be written or holds a run.
 
     Example:
@@ -181,12 +182,16 @@ class Recorder:
     def __call__(self, step: int, model: nn.Module) -> None:
         """Record the weights of a model at a step, if the step is due.
 
+        The first call also tries the copy at a few of the samples, so that labels, samples and output that do not fit
+        the network are errors before the training goes on.
+
         Steps are whole numbers that increase over all of the training; others are left out, with one warning.
         """
         # A process group may begin after the block.
         self._is_first = self._is_first and _is_first_process()
         if self._failure or not self._is_first:
             return
+        has_none = self._networks is None
         try:
             step = operator.index(step)
             if step <= self._step:
@@ -208,6 +213,25 @@ class Recorder:
         # Nothing here may end the training of somebody else.
         except Exception as error:
             self._fail(error)
+        if has_none and self._networks is not None:
+            self._try_measurement(self._networks)
+
+    def _try_measurement(self, networks: RecordedNetworks) -> None:
+        """Try the first copy at the samples: mistakes in the arguments that only a network shows are errors too."""
+        started = time.perf_counter()
+        device = self._arguments.x.device
+        try:
+            network = networks.network(networks.steps[0]).to(device)
+            with torch.random.fork_rng([device] if device.type == "cuda" else []), self._arguments.task(network):
+                pass
+        except DimpleError as error:
+            self._networks = None
+            self._failure = _sentence(error)
+            raise
+        # What is wrong with the copy alone is said when it is measured.
+        except Exception:
+            return
+        self._started += time.perf_counter() - started
 
     def _record(self, step: int, network: nn.Module) -> None:
         """Copy the weights at a step that is due, if the time allows it."""

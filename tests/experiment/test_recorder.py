@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple import Margin, Recorder, Run, compare, measure, progress, report
-from dimple.errors import RunError, ShapeError, UsageError
+from dimple.errors import ModelError, RunError, ShapeError, UsageError
 from dimple.experiment import recorder as module
 from dimple.tensors import generator
 
@@ -202,8 +202,29 @@ def test_mistakes_in_the_arguments_are_errors_before_the_training(tmp_path: Path
             Recorder(tmp_path / "run", x, y, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"y": [-1, 1] * 12}, "labels -1 and 1; class numbers count from 0"),
+        ({"y": [2] * 24}, r"y\[0\] is 2; the classifier has the classes 0 to 1"),
+        ({"output": "logits"}, "output is 'logits', and the model returns a tensor"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_network_are_errors_of_the_first_call(
+    changes: dict[str, Any], text: str, tmp_path: Path
+) -> None:
+    x, y = make_data()
+    record = Recorder(tmp_path / "run", probes=PROBES, bounds=None, **({"x": x, "y": y} | changes))
+    steps: list[int] = []
+    with pytest.raises((ShapeError, ModelError), match=text), record:
+        for step in range(3):
+            record(step, make_network())
+            steps.append(step)
+    assert not steps and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("status", "text"), [("complete", "already holds a finished run"), ("running", "unfinished")])
-def test_a_folder_that_holds_a_run_is_refused_before_the_training(tmp_path: Path, status: str, text: str) -> None:
+def test_a_folder_with_a_run_is_refused_before_the_training(tmp_path: Path, status: str, text: str) -> None:
     x, y = make_data()
     steps: list[int] = []
     with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
