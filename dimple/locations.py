@@ -3,6 +3,7 @@
 Each function refuses what is not there. They need no torch and read no data, so that a mistake is answered in a moment.
 """
 
+import contextlib
 import csv
 import glob
 import importlib.util
@@ -34,6 +35,8 @@ from dimple.settings import closest_word, expand_home, format_value, suggest_wor
 LABEL_COLUMNS = ("label", "class", "target", "y")
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 MAX_COLUMNS = 10
+# The first bytes of a file of torch.save: of a zip archive, and of a pickle.
+TORCH_STARTS = (b"PK", b"\x80")
 # A data set of the hub: OWNER/NAME, a revision, and one of its configurations.
 HUB_DATA_PATTERN = re.compile(r"\w[\w.\-]*(/\w[\w.\-]*)?(@[\w.\-/]+)?(:[\w.\-]+)?")
 
@@ -333,7 +336,7 @@ def list_series(patterns: str | Sequence[str] | None) -> dict[str, str]:
     """
     folders = [] if patterns is None or isinstance(patterns, str) else [expand_home(pattern) for pattern in patterns]
     if len(folders) < 2 or not all(
-        folder.is_dir() and sum(path.suffix in WEIGHTS_SUFFIXES for path in folder.iterdir()) > 1 for folder in folders
+        folder.is_dir() and sum(map(_is_weights_file, folder.iterdir())) > 1 for folder in folders
     ):
         return {}
     depth = next(
@@ -345,7 +348,7 @@ def list_series(patterns: str | Sequence[str] | None) -> dict[str, str]:
 def _match_files(pattern: str) -> list[str]:
     folder = expand_home(pattern)
     if folder.is_dir():
-        found = [str(path) for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file()]
+        found = [str(path) for path in folder.iterdir() if _is_weights_file(path)]
         if not found:
             raise ModelError(f"{pattern}: holds no weights files ({', '.join(WEIGHTS_SUFFIXES)}); name another folder")
         return found
@@ -354,6 +357,17 @@ def _match_files(pattern: str) -> list[str]:
     if not paths:
         raise ModelError(f"no file matches the pattern {pattern!r}; check it, and put it in quotes for the shell")
     return paths
+
+
+def _is_weights_file(path: Path) -> bool:
+    """Return whether a file has a name of weights; one that ends in .tar, as those of timm, also their first bytes."""
+    if not path.is_file():
+        return False
+    if path.suffix != ".tar":
+        return path.suffix in WEIGHTS_SUFFIXES
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(2).startswith(TORCH_STARTS)
+    return False
 
 
 def require_device_name(name: str) -> None:

@@ -11,13 +11,14 @@ from typing import Any, Literal, Self, final
 import torch
 from torch import Tensor, nn
 
-from dimple.errors import DimpleError, UsageError, describe_cause
+from dimple.errors import DimpleError, RunError, UsageError, describe_cause
 from dimple.experiment.live_measurement import LiveMeasurement
 from dimple.experiment.probing.in_memory import MeasurementArguments, check_arguments
 from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.recorded_run import RecordedNetworks, write_recorded_run
 from dimple.experiment.run import Run
 from dimple.experiment.trackers import build_tracker, tracked_numbers
+from dimple.locations import require_free_folder, run_path
 from dimple.progress import announce, show_progress
 from dimple.protocols import Progress
 
@@ -51,8 +52,8 @@ class Recorder:
     later if it changed since the last call. The copies are measured by the probes at the samples; weights, tables,
     report and slice are written. The model is never changed: neither its mode nor any random state.
 
-    Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments are
-    errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
+    Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments, and a
+    folder that holds a run already, are errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
     Wrappers (DataParallel, DistributedDataParallel, compiled modules, averaged models) are taken off, and networks in
     half precision are measured in single precision.
 
@@ -80,7 +81,9 @@ class Recorder:
         is_open: true within the block.
 
     Raises:
-        UsageError, ShapeError, RunError: as `measure`, from the constructor.
+        UsageError, ShapeError, ModelError: as `measure`, from the constructor, or from the first call where only the
+            network shows the mistake.
+        RunError: from the constructor and at the start of the block, if the folder cannot be written or holds a run.
 
     Example:
         >>> import tempfile
@@ -132,7 +135,18 @@ class Recorder:
         self._force = force
         self._progress = progress
         self._out = out
+        self._require_free_folder()
         self._begin()
+
+    def _require_free_folder(self) -> None:
+        """Refuse a folder that the finished record could not be written to."""
+        require_free_folder(self._out, self._force)
+        path = run_path(self._out)
+        if (path / "run.json").exists() and not self._force:
+            raise RunError(
+                f"{path}: holds an unfinished run, which no recording continues; choose another out=, or force=True to "
+                "replace it"
+            )
 
     def _begin(self) -> None:
         """Forget what was recorded before."""
@@ -156,6 +170,8 @@ class Recorder:
 
     def __enter__(self) -> Self:
         self._begin()
+        if self._is_first:
+            self._require_free_folder()
         self.is_open = True
         if self._is_live and _is_first_process():
             self._live = LiveMeasurement(self._arguments)
@@ -166,12 +182,16 @@ class Recorder:
     def __call__(self, step: int, model: nn.Module) -> None:
         """Record the weights of a model at a step, if the step is due.
 
+        The first call also tries the copy at a few of the samples, so that labels, samples and output that do not fit
+        the network are errors before the training goes on.
+
         Steps are whole numbers that increase over all of the training; others are left out, with one warning.
         """
         # A process group may begin after the block.
         self._is_first = self._is_first and _is_first_process()
         if self._failure or not self._is_first:
             return
+        has_none = self._networks is None
         try:
             step = operator.index(step)
             if step <= self._step:
@@ -193,6 +213,25 @@ class Recorder:
         # Nothing here may end the training of somebody else.
         except Exception as error:
             self._fail(error)
+        if has_none and self._networks is not None:
+            self._try_measurement(self._networks)
+
+    def _try_measurement(self, networks: RecordedNetworks) -> None:
+        """Try the first copy at the samples: mistakes in the arguments that only a network shows are errors too."""
+        started = time.perf_counter()
+        device = self._arguments.x.device
+        try:
+            network = networks.network(networks.steps[0]).to(device)
+            with torch.random.fork_rng([device] if device.type == "cuda" else []), self._arguments.task(network):
+                pass
+        except DimpleError as error:
+            self._networks = None
+            self._failure = _sentence(error)
+            raise
+        # What is wrong with the copy alone is said when it is measured.
+        except Exception:
+            return
+        self._started += time.perf_counter() - started
 
     def _record(self, step: int, network: nn.Module) -> None:
         """Copy the weights at a step that is due, if the time allows it."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dimple import Margin, Recorder, Run, compare, measure, progress, report
-from dimple.errors import RunError, ShapeError, UsageError
+from dimple.errors import ModelError, RunError, ShapeError, UsageError
 from dimple.experiment import recorder as module
 from dimple.tensors import generator
 
@@ -155,11 +155,11 @@ def test_what_goes_wrong_while_recording_is_one_warning(tmp_path: Path) -> None:
 
 def test_what_goes_wrong_while_measuring_is_a_warning(tmp_path: Path) -> None:
     x, y = make_data()
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("of somebody else")
     record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
     with pytest.warns(UserWarning, match="could not be measured: .*is not empty and holds no run"), record:
         train(make_network(), 3, record)
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "mine.txt").write_text("of somebody else")
     assert (tmp_path / "run" / "mine.txt").exists()
 
 
@@ -202,16 +202,45 @@ def test_mistakes_in_the_arguments_are_errors_before_the_training(tmp_path: Path
             Recorder(tmp_path / "run", x, y, **arguments)
 
 
-def test_a_folder_that_holds_a_run_is_replaced_only_with_force(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"y": [-1, 1] * 12}, "labels -1 and 1; class numbers count from 0"),
+        ({"y": [2] * 24}, r"y\[0\] is 2; the classifier has the classes 0 to 1"),
+        ({"output": "logits"}, "output is 'logits', and the model returns a tensor"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_network_are_errors_of_the_first_call(
+    changes: dict[str, Any], text: str, tmp_path: Path
+) -> None:
     x, y = make_data()
-    for force in (False, True):
-        with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, force=force) as record:
-            train(make_network(), 3, record)
-    record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
-    with pytest.warns(UserWarning, match="already holds a finished run"), record:
+    record = Recorder(tmp_path / "run", probes=PROBES, bounds=None, **({"x": x, "y": y} | changes))
+    steps: list[int] = []
+    with pytest.raises((ShapeError, ModelError), match=text), record:
+        for step in range(3):
+            record(step, make_network())
+            steps.append(step)
+    assert not steps and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("status", "text"), [("complete", "already holds a finished run"), ("running", "unfinished")])
+def test_a_folder_with_a_run_is_refused_before_the_training(tmp_path: Path, status: str, text: str) -> None:
+    x, y = make_data()
+    steps: list[int] = []
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
         train(make_network(), 3, record)
-    with pytest.raises(RunError):
-        Run.open(tmp_path / "missing")
+    run = Run.open(tmp_path / "run")
+    run.info["status"] = status
+    run.save()
+    with pytest.raises(RunError, match=text):
+        Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
+    # A recorder that has written its run, as a second fit of a trainer uses it.
+    with pytest.raises(RunError, match=text), record:
+        steps.append(0)
+    assert not steps and not record.is_open
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, force=True) as record:
+        train(make_network(), 5, record)
+    assert Run.open(tmp_path / "run").steps[-1] == 5
 
 
 def test_the_last_snapshot_has_the_weights_of_its_step(tmp_path: Path) -> None:

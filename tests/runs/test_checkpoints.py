@@ -1,6 +1,8 @@
 """Checkpoint files as a trajectory."""
 
+import argparse
 import copy
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -44,10 +46,6 @@ def test_files_come_in_natural_order_with_the_networks_that_were_saved(tmp_path:
         (["net-7.pt", "net-70.pt"], [7, 70]),
         (["a_step=100.ckpt", "a_step=1200.ckpt"], [100, 1200]),
         (["ckpt_1.pth.tar", "ckpt_2.pth.tar"], [1, 2]),
-        (["best.pt", "last.pt"], [0, 1]),
-        (["best.pt", "net5.pt"], [0, 1]),
-        (["a-12fca82f.pt", "b-d509ac18.pt"], [0, 1]),
-        (["seed1_epoch9.pt", "seed2_epoch3.pt"], [0, 1]),
         (["width16_epoch1.pt", "width16_epoch2.pt"], [1, 2]),
         (["epoch=9-acc=0.85.ckpt", "epoch=29-acc=0.91.ckpt"], [9, 29]),
         (["net.5.pt", "net.20.pt"], [5, 20]),
@@ -67,6 +65,50 @@ def test_the_step_is_a_number_of_the_name_or_of_the_folder_if_the_numbers_increa
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert Checkpoints([tmp_path / name for name in reversed(names)], "digits_convnet").steps == steps
+
+
+@pytest.mark.parametrize(
+    ("names", "steps", "text"),
+    [
+        (["epoch=0-step=94.ckpt", "epoch=1-step=188.ckpt", "last.ckpt"], [94, 188], r"left out .*: \S*last\.ckpt$"),
+        (["checkpoint-0.pth.tar", "checkpoint-1.pth.tar", "last.pth.tar"], [0, 1], r"left out .*last\.pth\.tar$"),
+        (["checkpoint-5/model.pt", "checkpoint-10/model.pt", "final/model.pt"], [5, 10], "left out .*final/model.pt$"),
+        (["best.pt", "net5.pt"], [0, 1], "count from 0 in the order of the names"),
+        (["best.pt", "last.pt"], [0, 1], "count from 0 in the order of the names, which have no numbers that increase"),
+        (["a-12fca82f.pt", "b-d509ac18.pt"], [0, 1], "count from 0"),
+        (["seed1_epoch9.pt", "seed2_epoch3.pt"], [0, 1], "count from 0"),
+    ],
+)
+def test_no_step_is_made_up_without_a_word(names: list[str], steps: list[int], text: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match=text) as caught:
+        found = Checkpoints([tmp_path / name for name in names], "digits_convnet")
+    assert found.steps == steps and len(found.paths) == len(steps)
+    assert [str(one.message) for one in caught] == [found.note]
+
+
+@pytest.mark.parametrize("names", [["epoch_1.pt", "epoch_1_ema.pt"], ["a/step2.pt", "b/step2.pt", "b/step3.pt"]])
+def test_two_files_of_one_step_are_refused(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ModelError, match=rf"{names[0]} and \S*{names[1]}: have the same number, \d; name the files"):
+        Checkpoints([tmp_path / name for name in names], "digits_convnet")
+
+
+def test_a_folder_of_timm_is_a_series_without_other_archives(tmp_path: Path) -> None:
+    network = build_model("digits_convnet")
+    for epoch in range(2):
+        state = {"epoch": epoch, "arch": "net", "state_dict": network.state_dict(), "args": argparse.Namespace(lr=0.1)}
+        torch.save(state, tmp_path / f"checkpoint-{epoch}.pth.tar")
+    with tarfile.open(tmp_path / "images-9.tar", "w") as archive:
+        archive.add(__file__, "image.png")
+    found = Checkpoints.from_glob(str(tmp_path), "digits_convnet")
+    assert found.steps == [0, 1] and not found.note
+    for _, classifier in found:
+        assert torch.equal(network(X), classifier(X))
 
 
 def test_a_module_can_be_the_model_and_is_not_changed(tmp_path: Path) -> None:
@@ -102,7 +144,8 @@ def test_missing_files_are_refused_at_once(tmp_path: Path) -> None:
 
 def test_numbers_that_no_table_holds_are_not_steps(tmp_path: Path) -> None:
     write(tmp_path, ["net1.pt", f"net{2**63}.pt"])
-    assert Checkpoints.from_glob(f"{tmp_path}/*.pt", "digits_convnet").steps == [0, 1]
+    with pytest.warns(UserWarning, match="count from 0"):
+        assert Checkpoints.from_glob(f"{tmp_path}/*.pt", "digits_convnet").steps == [0, 1]
 
 
 def test_several_patterns_and_folders_are_one_series(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def measure(
         model: any `nn.Module` or function that maps samples `(B, *shape)` to scores `(B, K)`, or to one logit `(B,)`.
         x: samples `(B, *shape)`: a tensor, an array or a list of real numbers; or a `torch.utils.data.Dataset` of
             samples with labels.
-        y: labels `(B,)`: whole numbers from 0 to K - 1, or -1 for unlabeled samples. None takes the predictions.
+        y: labels `(B,)`: whole numbers from 0 to K - 1, or -1 for unlabeled samples (with two classes, labels
+            -1 and 1 alone are refused). None takes the predictions.
         probes: names of probes, which stand for probes with their defaults, or probes such as `Margin(norm="linf")`. A
             name takes the norm of the objects, if these have one in common.
         bounds: the valid range of the coordinates: two numbers such as `(0, 1)`, or two arrays that broadcast to one
@@ -304,6 +305,12 @@ def _as_labels(y: Any, count: int) -> Tensor:
 
 
 def _require_classes(labels: Tensor, classes: int) -> None:
+    # Beside 1 alone, -1 is the other one of two classes; with more classes it is an unlabeled sample.
+    if classes == 2 and labels.unique().tolist() == [-1, 1]:
+        raise ShapeError(
+            "y has the labels -1 and 1; class numbers count from 0: give (y + 1) // 2. Where -1 means unlabeled, leave "
+            "these samples out"
+        )
     wrong = (labels < -1) | (labels >= classes)
     if bool(wrong.any()):
         row = int(torch.nonzero(wrong)[0])

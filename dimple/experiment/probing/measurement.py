@@ -271,10 +271,17 @@ class Measurement:
     @property
     def _notes(self) -> list[str]:
         """Sentences below the statistics: on what they rest, and what makes them doubtful."""
-        correct = int(self.table["correct"].sum())
-        notes = [f"medians and means over the {correct} correctly classified of {len(self)} samples"]
-        if correct == 0:
+        is_labeled = self.table["label"] >= 0
+        labeled = int(is_labeled.sum())
+        unlabeled = len(self) - labeled
+        correct = int(self.table["correct"][is_labeled].sum())
+        if labeled == 0:
+            notes = [f"medians and means over all {len(self)} samples, which have no labels"]
+        elif correct + unlabeled == 0:
             notes = [f"none of the {len(self)} samples is classified correctly, so there are no medians over these"]
+        else:
+            others = f" labeled samples, and the {unlabeled} unlabeled ones" if unlabeled else " samples"
+            notes = [f"medians and means over the {correct} correctly classified of {labeled}{others}"]
         return notes + cautions(self.statistics)
 
     @property

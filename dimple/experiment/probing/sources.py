@@ -181,6 +181,7 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
     facts = [
         ("model", config.model),
         ("weights", _describe_weights(config)),
+        *([("steps", networks.note)] if isinstance(networks, Checkpoints) and networks.note else []),
         *([("normalization", _describe_normalization(config))] if config.mean or config.channels == "bgr" else []),
         *([("output of the model", config.scores.replace("_", "-"))] if config.scores else []),
         ("data", ", ".join(images.source for images in samples.values())),

@@ -142,6 +142,29 @@ def test_unlabeled_samples_take_their_prediction() -> None:
         assert result.table["label"].tolist() == [-1, -1, -1]
 
 
+def test_unlabeled_samples_do_not_count_as_correctly_classified() -> None:
+    wrong = 1 - LABELS[0]
+    for y, text in (
+        ([-1, -1, -1], "over all 3 samples, which have no labels"),
+        ([LABELS[0], -1, -1], "over the 1 correctly classified of 1 labeled samples, and the 2 unlabeled ones"),
+        ([wrong, -1, -1], "over the 0 correctly classified of 1 labeled samples, and the 2 unlabeled ones"),
+        (LABELS, f"over the {sum(value > 0 for value in KNOWN)} correctly classified of 3 samples"),
+    ):
+        assert f"medians and means {text}" in measure(half_space(), POINTS, y, bounds=(-1, 1)).summary()
+
+
+def test_labels_of_minus_one_and_one_are_two_classes_unless_there_are_more() -> None:
+    with pytest.raises(ShapeError, match=r"labels -1 and 1; class numbers count from 0: give \(y \+ 1\) // 2"):
+        measure(half_space(), POINTS, [1, -1, 1], bounds=(-1, 1))
+
+    def three_classes(x: Tensor) -> Tensor:
+        return torch.cat([half_space()(x), torch.full_like(x[:, :1], -9.0)], 1)
+
+    found = measure(three_classes, POINTS, [1, -1, 1], bounds=(-1, 1))
+    # Both samples of class 1 lie in class 0, and the third counts nowhere.
+    assert (found.statistics["accuracy"], found.statistics["majority_accuracy"]) == (0.0, 1.0)
+
+
 def test_a_network_in_training_mode_gives_the_margins_of_eval_mode() -> None:
     network = nn.Sequential(nn.Dropout(0.5), half_space()).train()
     with pytest.warns(UserWarning, match="training mode"):
