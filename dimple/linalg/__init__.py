@@ -1,1 +1,1 @@
-"""Estimates of operator norms and spectra, from products with vectors alone."""
+"""Operator norms, spectra and eigenvectors of symmetric matrices."""

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from dimple.boundary.boundary import Boundary
 from dimple.errors import ModelError
 from dimple.linalg.operator_norm import circular_convolution_norm, operator_norm
+from dimple.linalg.symmetric import symmetric_eigen
 from dimple.tensors import chunks, flatten, generator, require_samples, unit_vectors
 from dimple.tracing.trace import UnprovenOperationError
 from dimple.verification.lipschitz import lipschitz_bound
@@ -253,6 +254,6 @@ def jacobian_norm(boundary: Boundary, x: Tensor) -> tuple[Tensor, Tensor]:
     jacobian = torch.stack(rows, dim=1)
     size = jacobian.abs().amax((1, 2)).clamp(min=torch.finfo(jacobian.dtype).tiny)
     jacobian = jacobian / size[:, None, None]
-    values, vectors = torch.linalg.eigh(jacobian @ jacobian.mT)
+    values, vectors = symmetric_eigen(jacobian @ jacobian.mT)
     axis = unit_vectors(torch.einsum("bk,bkn->bn", vectors[:, :, -1], jacobian))
     return size * values[:, -1].clamp(min=0).sqrt(), axis.reshape(x.shape)

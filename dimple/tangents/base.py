@@ -7,6 +7,7 @@ from typing import Protocol, final, runtime_checkable
 import torch
 from torch import Tensor
 
+from dimple.linalg.symmetric import symmetric_eigen
 from dimple.protocols import TangentField
 from dimple.tensors import generator
 
@@ -123,9 +124,9 @@ def principal_directions(rows: Tensor, dim: int) -> tuple[Tensor, Tensor]:
         tensor([[9., 1.]])
     """
     if rows.shape[2] <= rows.shape[1]:
-        values, vectors = torch.linalg.eigh(rows.mT @ rows)
+        values, vectors = symmetric_eigen(rows.mT @ rows)
         return vectors[:, :, -dim:].flip(2), values.flip(1).clamp(min=0)
-    values, vectors = torch.linalg.eigh(rows @ rows.mT)
+    values, vectors = symmetric_eigen(rows @ rows.mT)
     return orthonormalize(rows.mT @ vectors[:, :, -dim:].flip(2)), values.flip(1).clamp(min=0)
 
 
@@ -150,7 +151,7 @@ def leading_eigenvectors(matrix: Tensor, dim: int) -> Tensor:
         block = fourth @ torch.linalg.qr(block).Q
     block = torch.linalg.qr(block).Q
     image = scaled @ block
-    values, rotation = torch.linalg.eigh(block.mT @ image)
+    values, rotation = symmetric_eigen(block.mT @ image)
     leading = rotation[:, :, -dim:].flip(2)
     vectors: Tensor = block @ leading
     residual = torch.linalg.matrix_norm(image @ leading - vectors * values[:, None, -dim:].flip(2))
@@ -162,7 +163,7 @@ def leading_eigenvectors(matrix: Tensor, dim: int) -> Tensor:
 
 
 def _leading_by_eigh(matrix: Tensor, dim: int) -> Tensor:
-    vectors: Tensor = torch.linalg.eigh(matrix).eigenvectors
+    vectors: Tensor = symmetric_eigen(matrix)[1]
     return vectors[:, :, -dim:].flip(2)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dimple.errors import ShapeError
+from dimple.linalg.symmetric import symmetric_eigen
 from dimple.tangents.base import (
     TangentEstimate,
     eigengap_dimension,
@@ -202,10 +203,10 @@ def _principal_directions(differences: Tensor, weight: Tensor, dim: int) -> tupl
         normalized_weight = _normalize_weights(weight)
         mean = torch.einsum("bk,bkn->bn", normalized_weight, differences)
         centered = (differences - mean[:, None]) * normalized_weight.sqrt()[:, :, None]
-        values, vectors = torch.linalg.eigh(centered.mT @ centered)
+        values, vectors = symmetric_eigen(centered.mT @ centered)
         return vectors[:, :, -dim:].flip(2), values.flip(1).clamp(min=0), torch.linalg.vector_norm(mean, dim=1)
     gram, normalized_weight, offset = _weighted_gram(differences, weight)
-    values, vectors = torch.linalg.eigh(gram)
+    values, vectors = symmetric_eigen(gram)
     basis = _basis_from_coefficients(differences, normalized_weight, vectors[:, :, -dim:].flip(2))
     return basis, values.flip(1).clamp(min=0), offset
 
