@@ -70,7 +70,8 @@ class ExactMargin(Probe):
         if not all(activation.is_piecewise_linear for activation in graph.activations):
             raise ModelError("an exact margin needs a network of ReLU type; use the probe certified for other networks")
         predicted = boundary.predict(x)
-        start = Margin(norm=self.norm, max_passes=SEARCH_PASSES).search(boundary, x, predicted).distance
+        found = Margin(norm=self.norm, max_passes=SEARCH_PASSES).search(boundary, x, predicted)
+        start = found.distance
         slack = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         upper = start.double().clone()
         lower = start.double().clone()
@@ -85,9 +86,9 @@ class ExactMargin(Probe):
                 lower[one] = certified_radius(
                     graph, x[one], predicted[one], self.norm, boundary.row_bounds(x), 1e-3, slack[one]
                 )
-        sign = torch.where(predicted == y, 1.0, -1.0).to(x)
+        sign = torch.where(predicted == y, 1.0, -1.0).to(x).where(found.has_scores, torch.nan)
         # Two infinite bounds meet too: no input within the bounds is of another class.
-        is_proven = (lower >= upper * (1 - CONVERGENCE_TOLERANCE)).to(x.device)
+        is_proven = (lower >= upper * (1 - CONVERGENCE_TOLERANCE)).to(x.device) & found.has_scores
         distances = {"": upper.where(is_proven, torch.nan), "_upper": upper, "_lower": lower}
         columns = {f"margin_exact{end}": sign * values.to(x) for end, values in distances.items()}
         units = dict.fromkeys(columns, f"{self.norm}, input units")

@@ -47,10 +47,10 @@ class Offset(Probe):
 
     Columns: `offset` (signed, positive where correct; `inf` where no crossing lies within the limit), `offset_null`
     (median over the draws), `gradient_off_manifold_fraction` and its null, `boundary_angle` (degrees; nan where the
-    gradient is zero) with the median and the central 95 % of its null. Details: `offset_draws`, `(B, draws)`, unsigned;
-    `offset_step`, in the shape of the samples, to the crossing (nan where there is none);
-    `gradient_off_manifold_fraction_draws` and `boundary_angle_draws`, those of random directions, each the same at all
-    samples.
+    gradient is zero; all are nan where the scores of the sample are) with the median and the central 95 % of its null.
+    Details: `offset_draws`, `(B, draws)`, unsigned; `offset_step`, in the shape of the samples, to the crossing (nan
+    where there is none); `gradient_off_manifold_fraction_draws` and `boundary_angle_draws`, those of random directions,
+    each the same at all samples.
 
     Args:
         limit: the largest distance of a crossing, in input units.
@@ -78,10 +78,11 @@ class Offset(Probe):
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
         assert tangents is not None
         predicted = boundary.predict(x)
-        sign = torch.where(predicted == y, 1.0, -1.0).to(x)
         basis = tangents.tangent_basis(x)
         n, d = basis.shape[1:]
-        _, gradient = boundary.logit_margin_and_gradient(x, predicted)
+        logit_margin, gradient = boundary.logit_margin_and_gradient(x, predicted)
+        has_scores = ~logit_margin.isnan()
+        sign = torch.where(predicted == y, 1.0, -1.0).to(x).where(has_scores, torch.nan)
         random = [RandomSubspace(d, self.seed, draw).basis(n).to(x) for draw in range(self.null_draws)]
         directions = [normal_component(gradient, columns) for columns in (basis, *random)]
         off_manifold_fraction = squared_norm_fraction(directions[0], gradient)
@@ -102,9 +103,9 @@ class Offset(Probe):
         columns = {
             "offset": sign * distance,
             "offset_null": sign * null.median(dim=1).values,
-            "gradient_off_manifold_fraction": off_manifold_fraction,
+            "gradient_off_manifold_fraction": off_manifold_fraction.where(has_scores, torch.nan),
             "gradient_off_manifold_fraction_null": torch.full_like(off_manifold_fraction, isotropic_fraction(n, n - d)),
-            "boundary_angle": _angle_to_normal_space(boundary, x + step, predicted, basis),
+            "boundary_angle": _angle_to_normal_space(boundary, x + step, predicted, basis).where(has_scores, torch.nan),
             **{
                 f"boundary_angle_null{end}": torch.full_like(distance, angle)
                 for end, angle in zip(("", "_low", "_high"), null_angles, strict=True)

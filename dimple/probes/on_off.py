@@ -18,6 +18,7 @@ from dimple.stats.null_bands import DEFAULT_NULL_DRAWS
 from dimple.tangents.base import tangent_basis_and_estimate, tangent_reliability
 from dimple.tangents.decomposition import decompose_by_basis
 from dimple.tangents.random_subspace import random_tangent_fractions
+from dimple.tensors import broadcast_per_sample
 
 # The passes of a refined search, in those of the search itself.
 SEARCH_FACTOR = 4
@@ -80,8 +81,11 @@ class OnOff(Probe):
         constrained, details = comparison.compare_with_null(constraints)
         distance = comparison.distance
         step = decompose_by_basis(basis, comparison.step)
-        _, gradient_vectors = comparison.unbounded_boundary.logit_margin_and_gradient(x, comparison.predicted)
-        gradient = decompose_by_basis(basis, gradient_vectors)
+        logit_margin, vectors = comparison.unbounded_boundary.logit_margin_and_gradient(x, comparison.predicted)
+        # The gradient of scores of nan may be finite.
+        gradient = decompose_by_basis(
+            basis, torch.where(broadcast_per_sample(logit_margin.isnan(), x), torch.nan, vectors)
+        )
         columns = {
             "margin_unbounded": comparison.sign * distance,
             "perturbation_on_manifold_fraction": step.tangent_fraction,

@@ -41,9 +41,9 @@ def intrinsic_dimension(cloud: Tensor, neighbors: int = 20) -> dict[str, float]:
     The estimates are real numbers. `two_nn` uses the ratio of the distances to the second and the first neighbor, that
     is the finest scale; `mle` (maximum likelihood) uses the growth of the distances up to the k-th neighbor. Where they
     disagree, the dimension of the cloud depends on the scale: noise raises the estimate at the fine scale, curvature
-    and edges change the one at the coarse scale. Both are too low in more than about ten dimensions. Points that equal
-    another one are left out, because a distance of zero has no ratio. `LocalPCA` with `dim=None` estimates the
-    dimension from an eigengap instead.
+    and edges change the one at the coarse scale. Both are too low in more than about ten dimensions. Points that are
+    equal count as one, because a distance of zero has no ratio. `LocalPCA` with `dim=None` estimates the dimension from
+    an eigengap instead.
 
     Args:
         cloud: `(N, *shape)`, independent samples.
@@ -53,7 +53,7 @@ def intrinsic_dimension(cloud: Tensor, neighbors: int = 20) -> dict[str, float]:
         The dimension by the name of the estimator.
 
     Raises:
-        ShapeError: for too few neighbors, or fewer than three points that differ from all others.
+        ShapeError: for too few neighbors, or no more different points than neighbors.
 
     Reference: Facco et al. 2017, Estimating the intrinsic dimension of datasets by a minimal neighborhood information;
         Levina and Bickel 2004, Maximum likelihood estimation of intrinsic dimension, with the average of MacKay and
@@ -69,10 +69,15 @@ def intrinsic_dimension(cloud: Tensor, neighbors: int = 20) -> dict[str, float]:
     if neighbors < 3:
         raise ShapeError(f"intrinsic_dimension: neighbors is {neighbors}; it must be 3 or more")
     search = NearestNeighbors(cloud)
-    distance = search.query(search.points, neighbors)[0].double().numpy(force=True)
-    distinct = distance[distance[:, 0] > 0]
-    if len(distinct) < 3:
-        raise ShapeError(
-            f"intrinsic_dimension: {len(distinct)} of {len(cloud)} points differ from all others; three are needed"
-        )
-    return {name: estimate(distinct) for name, estimate in DIMENSION_ESTIMATORS.items()}
+    distance = search.query(search.points, neighbors)[0]
+    if not bool(distance[:, 0].all()):
+        # A further copy would be a neighbor of others at the same distance.
+        points = search.points.unique(dim=0)
+        if len(points) <= neighbors:
+            raise ShapeError(
+                f"intrinsic_dimension: {len(points)} of {len(cloud)} points are different; more than the {neighbors} "
+                "neighbors are needed"
+            )
+        distance = NearestNeighbors(points).query(points, neighbors)[0]
+    distances = distance.double().numpy(force=True)
+    return {name: estimate(distances) for name, estimate in DIMENSION_ESTIMATORS.items()}

@@ -56,6 +56,22 @@ def test_samples_without_scores_are_not_correct_whatever_their_label() -> None:
     assert columns["margin"].isnan().tolist() == [False, True, True, True]
 
 
+@pytest.mark.parametrize("kind", PROBES)
+def test_no_probe_answers_where_the_scores_are_nan(kind: str) -> None:
+    network = MLP(widths=(8,)).build(4, generator(3, "network")).double().requires_grad_(False)
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
+    last.bias.data[0] = torch.nan
+    x = torch.rand(4, 4, generator=generator(4, "samples"))
+    # A bound or a robust radius is 0 where the prediction is wrong.
+    answers = {"certified_radius", "robust_radius_upper", "robust_attack", "margin_passes", "logit_margin"}
+    result = run_probes(Boundary(network, (0, 1)), x, torch.tensor([0, 0, 1, 1]), [PROBES[kind]()], TANGENTS)
+    for name, values in result.columns.items():
+        if values.is_floating_point() and name not in answers and "_null" not in name and "_analytic" not in name:
+            assert values.isnan().all() or (name == "stationarity_angle" and values.isinf().all()), name
+        if name.endswith("_found"):
+            assert not values.any(), name
+
+
 def test_each_probe_has_its_own_cost_and_costs_add_up() -> None:
     x = torch.randn(5, 4, generator=generator(1, "samples"))
     y = torch.zeros(5, dtype=torch.long)
