@@ -1,7 +1,8 @@
 """The package on an emulated accelerator: no tensor is made in the wrong place, and no loop waits for it needlessly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from dimple import measure
 from dimple.boundary import Boundary
-from dimple.experiment import simulate
+from dimple.experiment import ProbeConfig, probe, simulate
 from dimple.levelsets import LEVEL_SETS, check_completeness, class_regions, extract_pairwise_boundaries
 from dimple.networks import MLP, ConvNet
 from dimple.probes import (
@@ -25,6 +26,7 @@ from dimple.probes import (
     transfer,
 )
 from dimple.probes.subspaces import dct_bands
+from dimple.progress import silent_progress
 from dimple.scene import load_scene
 from dimple.tangents import ClassPCA, GlobalPCA, LocalPCA, RandomSubspace
 from dimple.tensors import Box, generator, vector_norm
@@ -32,7 +34,9 @@ from dimple.training import Averaging, Stop, Training
 from dimple.training import loop as training_loop
 from dimple.training.objectives import OBJECTIVES
 from dimple.training.optimizers import OPTIMIZERS
+from dimple.workers import Task
 from tests.device_emulation import EmulatedDevice
+from tests.engines import killing_network
 
 POINT_DIM = 6
 IMAGE = (1, 8, 8)
@@ -239,6 +243,35 @@ SCENES = {
 def test_a_scene_is_simulated_on_the_device(name: str, device: EmulatedDevice, tmp_path: Path) -> None:
     run = simulate(load_scene(name, [*SHORT, *SCENES[name]]), tmp_path / "run", device="cuda", film=name == "digits")
     assert run.info["device"].startswith("cuda:0") and run.info["status"] == "complete"
+
+
+class Elsewhere:
+    """An engine that runs the tasks of other processes in this one."""
+
+    runs_here = False
+    worth_seconds = 0.0
+
+    def run_unordered(self, tasks: Iterable[Task[Any]], advance: Any, _lost: Any) -> Iterator[Any]:
+        for task in tasks:
+            yield task(advance)
+
+
+def test_another_process_measures_a_shard_on_the_device_of_its_settings(device: EmulatedDevice, tmp_path: Path) -> None:
+    config = ProbeConfig(
+        model=f"{killing_network.NAME}:Killing", weights="none", data=killing_network.write_images(tmp_path),
+        samples=40, probes=("margin",), max_passes=5.0,
+    )  # fmt: skip
+    here = probe(config, tmp_path / "here", device="cuda", progress=silent_progress)
+    elsewhere = probe(
+        config,
+        tmp_path / "elsewhere",
+        device="cuda",
+        progress=silent_progress,
+        engine=Elsewhere(),  # type: ignore[arg-type]
+    )
+    assert elsewhere.info["device"].startswith("cuda:0") and device.transfers
+    tables = [(run.path / "measurements.parquet").read_bytes() for run in (here, elsewhere)]
+    assert tables[0] == tables[1]
 
 
 def network_calls(network: nn.Module) -> list[int]:

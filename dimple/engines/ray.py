@@ -24,6 +24,8 @@ ANSWER_SECONDS = 10.0
 START_SECONDS = 120.0
 ATTEMPTS = 3
 FOLDER_PREFIX = "dimple-ray-"
+# Ray makes sockets 64 characters below the folder, and the path of a socket has at most 107: TMPDIR may be too long.
+PLACE = Path("/tmp") if os.name == "posix" else Path(tempfile.gettempdir())  # noqa: S108
 
 
 @final
@@ -48,6 +50,7 @@ class RayEngine(Engine):
         self._address = address
         self._resource = "GPU" if uses_gpus else "CPU"
         self._folder: Path | None = None
+        self._is_connected = False
 
     def __enter__(self) -> Self:
         if self._address is None:
@@ -67,6 +70,8 @@ class RayEngine(Engine):
                 # Ray tries for minutes.
                 host, _, port = str(self._address).rpartition(":")
                 socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+            # From here on there may be a connection to end; one that somebody else has stays.
+            self._is_connected = True
             _connect(options)
             places = int(ray.cluster_resources().get(self._resource, 0))
         except (OSError, OverflowError, RuntimeError, ValueError, errors.RayError) as error:
@@ -88,7 +93,8 @@ class RayEngine(Engine):
     def _close(self) -> None:
         import ray
 
-        ray.shutdown()
+        if self._is_connected:
+            ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -122,9 +128,8 @@ def _set_environment(has_own_cluster: bool) -> None:
 
 def _make_folder() -> Path:
     """Make the folder of a cluster on this machine."""
-    remove_abandoned(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"))
-    # Short, since the paths of sockets are.
-    return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX + owner_mark()))
+    remove_abandoned(PLACE.glob(f"{FOLDER_PREFIX}*"))
+    return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX + owner_mark(), dir=PLACE))
 
 
 class _Actor:
@@ -188,4 +193,6 @@ class _RayProcess:
 
     def end(self) -> None:
         with contextlib.suppress(Exception):
-            self._ray.kill(self._actor)
+            # Without a connection Ray would start a cluster of its own.
+            if self._ray.is_initialized():
+                self._ray.kill(self._actor)

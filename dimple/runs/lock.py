@@ -1,6 +1,7 @@
 """A lock on a run folder: at most one process writes a run, and a process that was killed holds no lock."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -89,13 +90,18 @@ def _try_lock(descriptor: int) -> bool:
 
 def owner_mark() -> str:
     """Return the part of a name of something temporary that says which process it belongs to."""
-    return f"{socket.gethostname()}-{os.getpid()}-"
+    return f"{_machine_mark()}-{os.getpid()}-"
+
+
+def _machine_mark() -> str:
+    # Short whatever the name of the machine, since it may be part of the path of a socket.
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def remove_abandoned(paths: Iterable[Path]) -> None:
     """Remove those files and folders with an owner mark in their names whose process on this machine has ended."""
     for path in paths:
-        found = re.search(rf"{re.escape(socket.gethostname())}-(\d+)-", path.name)
+        found = re.search(rf"{_machine_mark()}-(\d+)-", path.name)
         if found is not None and not is_running(int(found[1])):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import os
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -15,8 +16,10 @@ import pytest
 import torch
 
 from dimple.engines import make_engine
+from dimple.engines.ray import FOLDER_PREFIX, PLACE
 from dimple.errors import DeviceError, SceneError
 from dimple.experiment import ProbeConfig, probe
+from dimple.runs.lock import owner_mark
 from dimple.runs.shards import ShardFolder
 from dimple.workers import Advance, Engine
 from tests.engines import killing_network
@@ -27,19 +30,23 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(CHECKOUT))
+        # Where sockets would have too long paths with both.
+        patched.setattr(socket, "gethostname", lambda: "node." + 40 * "x")
+        patched.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp(40 * "x")))
         patched.setenv(killing_network.SLEEP, "0.02")
         patched.setenv(killing_network.HOME, str(os.getpid()))
         patched.setenv(killing_network.KILLS, tempfile.gettempdir() + "/nothing")
         with make_engine("ray", 2, None, "cpu") as engine:
             yield engine
+        mark = owner_mark()
     with warnings.catch_warnings():
         # Ray does not wait for the processes that it ends.
         warnings.simplefilter("ignore")
         gc.collect()
-    assert not list(Path(tempfile.gettempdir()).glob("dimple-ray-*"))
+    assert not list(PLACE.glob(f"{FOLDER_PREFIX}{mark}*"))
 
 
 def get_process(advance: Advance) -> int:
@@ -100,9 +107,11 @@ def test_a_worker_killed_by_its_process_id_costs_nothing(engine: Engine, tmp_pat
     assert not ShardFolder(run.path).path.exists()
 
 
-def test_a_cluster_without_a_place_or_an_answer_is_refused() -> None:
+def test_a_cluster_without_an_answer_is_refused_and_leaves_another_connection(engine: Engine) -> None:
+    (before,) = engine.run_unordered([get_process])
     with (
         pytest.raises(DeviceError, match=r"no Ray cluster at 127\.0\.0\.1:1 "),
         make_engine("ray", 1, "127.0.0.1:1", "cpu"),
     ):
         pass
+    assert list(engine.run_unordered([get_process])) == [before]

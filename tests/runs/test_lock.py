@@ -13,7 +13,7 @@ import pytest
 from dimple.errors import RunError
 from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_bytes
-from dimple.runs.lock import LOCK, lock_folder, unlock_folder
+from dimple.runs.lock import LOCK, lock_folder, owner_mark, unlock_folder
 from dimple.workers import Workers
 
 INFO = {"name": "x", "seed": 0, "device": "cpu", "versions": {"dimple": "0"}}
@@ -95,7 +95,10 @@ def test_files_and_folders_of_killed_processes_go_and_those_of_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: int
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    host = socket.gethostname()
+    # The mark is part of the paths of sockets, which have at most about a hundred characters.
+    monkeypatch.setattr(socket, "gethostname", lambda: "a-node-of-a-cluster." + 40 * "x")
+    host = owner_mark().split("-")[0]
+    assert len(owner_mark()) <= 17
     stay = {f"dimple-{host}-{os.getpid()}-a", f"dimple-elsewhere-{ended}-a", "dimple-of-somebody"}
     for name in (*stay, f"dimple-{host}-{ended}-a"):
         (tmp_path / "temporary" / name / "inner").mkdir(parents=True)

@@ -63,6 +63,8 @@ class Browser:
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-c", LAUNCH, str(command_read), str(answer_write), *command],
             pass_fds=(command_read, answer_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            # A browser that is ended leaves a socket there.
+            env=os.environ | {"TMPDIR": str(folder)},
         )  # fmt: skip
         os.close(command_read)
         os.close(answer_write)
