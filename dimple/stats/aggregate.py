@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dimple.columns import COLUMNS, COMPANION_UNITS, describe_column
 from dimple.columns.network import FAIR_COIN
 from dimple.stats.intervals import mean_interval, median_interval, proportion_interval
-from dimple.stats.null_bands import NOT_JUDGED, judge, prediction_interval
+from dimple.stats.null_bands import NOT_JUDGED, UNSETTLED, judge, prediction_interval
 
 Arrays = Mapping[str, NDArray[Any]]
 # A statistic `x` has `x_low` and `x_high`, the ends of its 95 % interval, and `x_samples`, their number. Its null is
@@ -113,6 +113,11 @@ def verdict(row: Mapping[str, Any], name: str) -> str:
     changes = [row.get(column + CHANGE_SUFFIX) for column in (name, comparison)]
     known = [change for change in changes if change is not None]
     return judge(row[name], interval, band, row.get(name + SAMPLES_SUFFIX), known)
+
+
+def unsettled_columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the statistics of a row that more search changes, or whose null it changes."""
+    return [name for name in row if verdict(row, name) == UNSETTLED]
 
 
 def null_band(row: Mapping[str, Any], name: str) -> tuple[Any, Any] | None:

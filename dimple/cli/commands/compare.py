@@ -46,6 +46,7 @@ def compare(
 def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
     from rich.console import Console
 
+    from dimple.views.report.comparison import run_cautions
     from dimple.views.report.comparison_facts import (
         build_paired_table,
         build_statistics_table,
@@ -53,6 +54,7 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
         pair_split,
         splits_of,
     )
+    from dimple.views.report.paired import ONE_TRAINING
 
     out = Console(highlight=False)
     facts = comparison_facts(runs)
@@ -67,6 +69,9 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
     for split in splits_of(runs):
         out.print()
         out.print(build_statistics_table(runs, split, MAX_STATISTICS))
+        for letter, sentences in run_cautions(runs, split).items():
+            for sentence in sentences:
+                out.print(f"{letter}: {sentence}", markup=False)
         found = pair_split(runs, split)
         if found.reason:
             out.print(found.reason, markup=False)
@@ -78,3 +83,4 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
             markup=False,
         )
         out.print(build_paired_table(found))
+        out.print(ONE_TRAINING, markup=False)

@@ -181,14 +181,14 @@ def format_comparison(row: Mapping[str, Any], column: str) -> str:
 
 
 def format_verdict(row: Mapping[str, Any], column: str) -> str:
-    """Format the verdict on a column against its null, with what makes it doubtful; a dash where there is none.
+    """Format the verdict on a column against its null, with what makes it doubtful; empty where there is none.
 
     Example:
         >>> row = {"x": 2.0, "x_low": 1.6, "x_high": 2.3, "x_samples": 20, "x_null_low": 0.5, "x_null_high": 1.5}
         >>> format_verdict(row, "x"), format_verdict({"x": 2.0}, "x")
-        ('above', '–')
+        ('above', '')
     """
-    return annotation(verdict(row, column), row, column) or NO_ENTRY
+    return annotation(verdict(row, column), row, column)
 
 
 def format_found_fraction(row: Mapping[str, Any], column: str, suffix: str = "") -> str:

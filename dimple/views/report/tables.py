@@ -62,7 +62,7 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str], levels: int
             "pixels": format_pixel_levels(row[column], units.get(column, ""), levels),
             "null": format_comparison(row, column) or NO_ENTRY,
             "null_key": sorting_key(row.get(comparison_column(column))),
-            "verdict": format_verdict(row, column),
+            "verdict": format_verdict(row, column) or NO_ENTRY,
             "unit": units.get(column, ""),
         }
         for column in shown_columns(row)
@@ -74,7 +74,8 @@ def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
 
     Example:
         >>> statistic_cell({"x": 2.0, "x_low": 1.0, "x_high": 4.0, "x_samples": 9, "x_null": 1.5}, "x")
-        {'value': '2.00', 'key': '2.0', 'interval': '1.00 to 4.00', 'samples': '9', 'found': '', 'null': 'null 1.50'}
+        {'value': '2.00', 'key': '2.0', 'interval': '1.00 to 4.00', 'samples': '9', 'found': '', 'null': 'null 1.50',
+         'verdict': ''}
     """
     return {
         "value": format_statistic(row, column),
@@ -83,4 +84,5 @@ def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
         "samples": format_samples(row, column),
         "found": format_found_fraction(row, column),
         "null": format_comparison(row, column),
+        "verdict": format_verdict(row, column),
     }
