@@ -81,6 +81,11 @@ FAMILIES: tuple[tuple[re.Pattern[str], str, ColumnMeaning], ...] = (
 
 # Columns that accompany a column, by the end of their names, the longest first: label, meaning and how to read it.
 COMPANIONS = {
+    "_null_draws": (
+        "{0}, null, draws",
+        "The number of random draws of the null.",
+        "The band of 39 or more holds 95 % of further draws, that of 5 holds 67 %, that of 3 holds 50 %.",
+    ),
     "_null_low": (
         "{0}, null, low end",
         "The low end of the band of random subspaces or permutations: 95 % of further ones with 39 draws.",
@@ -129,7 +134,12 @@ COMPANIONS = {
 
 
 # The units of companions that do not have the unit of their column.
-COMPANION_UNITS = {"_change": "relative, at 4x the passes", "_samples": "samples", "_verdict": "words"}
+COMPANION_UNITS = {
+    "_change": "relative, at 4x the passes",
+    "_null_draws": "draws",
+    "_samples": "samples",
+    "_verdict": "words",
+}
 
 
 def describe_column(name: str) -> ColumnMeaning:

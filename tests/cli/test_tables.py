@@ -72,6 +72,15 @@ def test_statistics_of_unreliable_tangents_have_a_star() -> None:
     ]
 
 
+def test_a_band_says_what_it_holds_where_that_is_not_95_percent() -> None:
+    assert print_table(JUDGED | {"margin_on_ratio_null_draws": 39}, {})[2] == ["(1.20", "to", "1.90)"]
+    few = print_table(JUDGED | {"margin_on_ratio_null_draws": 3}, {})
+    assert few[2:4] == [["(1.20", "to", "1.90"], ["a", "50", "%", "band)"]]
+    # Two ends that differ look different.
+    narrow = JUDGED | {"margin_on_ratio_null_low": 1.0008, "margin_on_ratio_null_high": 1.0014}
+    assert print_table(narrow, {})[2] == ["(1.0008", "to", "1.0014)"]
+
+
 def test_the_verdict_is_that_of_the_row_and_not_of_an_earlier_version() -> None:
     """Words that earlier versions wrote compared the value alone, and knew nothing of the search."""
     row = JUDGED | {"margin_on_ratio_verdict": "above", "margin_on_ratio_change": -0.69}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dimple.columns import describe_column
-from dimple.stats.aggregate import comparison_column, found_column, is_comparison_column
+from dimple.stats.aggregate import comparison_column, found_column, is_comparison_column, verdict
 from dimple.views.content.labels import (
     NO_ENTRY,
     column_label,
@@ -17,6 +17,23 @@ from dimple.views.content.labels import (
     format_verdict,
     sorting_key,
 )
+
+# The verdicts that the dimpled manifold model predicts.
+PREDICTION = (
+    "the dimpled manifold model predicts margin_on_ratio and gradient_off_manifold_fraction above their nulls, and "
+    "margin_off_ratio, perturbation_on_manifold_fraction, boundary_distance and boundary_angle below; inside, not "
+    "decided and unsettled say nothing more than chance"
+)
+
+
+def prediction_note(row: Mapping[str, Any]) -> str:
+    """Return which verdicts speak for the dimpled manifold model; empty for a row without a verdict on it.
+
+    Example:
+        >>> prediction_note({"margin": 1.0})
+        ''
+    """
+    return PREDICTION if any(verdict(row, name) for name in ("margin_on_ratio", "boundary_distance")) else ""
 
 
 def shown_columns(row: Mapping[str, Any]) -> list[str]:
