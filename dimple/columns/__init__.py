@@ -98,7 +98,7 @@ COMPANIONS = {
     ),
     "_change": (
         "{0}: change with more search",
-        "The relative change of the median with four times as many passes, at up to 32 samples.",
+        "The relative change of the statistic with four times as many passes, at up to 32 samples.",
         "Where it is more than 2 % up or down, of the statistic or of its null, the verdict is unsettled.",
     ),
     "_samples": ("{0}: number", "The number of samples behind the statistic.", "A verdict needs ten."),

@@ -4,7 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dimple.stats.aggregate import CHANGE_SUFFIX, comparison_column, has_unreliable_tangents, unsettled_columns
+from dimple.stats.aggregate import (
+    CHANGE_SUFFIX,
+    NULL_SUFFIX,
+    comparison_column,
+    has_unreliable_tangents,
+    unsettled_columns,
+)
 from dimple.stats.null_bands import UNSETTLED
 
 Row = Mapping[str, Any]
@@ -52,7 +58,8 @@ def settling_note(row: Row) -> str:
     ordered = sorted(changes, key=lambda name: "_ratio" not in name)
     if not ordered:
         return ""
-    named = ", ".join(f"{name} by {changes[name]:+.0%}" for name in ordered[:MAX_NAMED])
+    words = {name: f"the null of {name.removesuffix(NULL_SUFFIX)}" for name in ordered if name.endswith(NULL_SUFFIX)}
+    named = ", ".join(f"{words.get(name, name)} by {changes[name]:+.0%}" for name in ordered[:MAX_NAMED])
     others = f" and {len(ordered) - MAX_NAMED} more" if len(ordered) > MAX_NAMED else ""
     return (
         f"{UNSETTLED}: four times the passes change {named}{others}; more than 2 % says more about the search than "

@@ -102,3 +102,13 @@ def test_a_narrow_terminal_shows_every_number_whole() -> None:
     text = capture.get()
     assert "…" not in text
     assert {"0.832", "(0.301", "0.365)", "75%", "above", "[fraction]"} <= set(text.split())
+
+
+def test_a_narrow_terminal_shows_the_star_of_the_longest_verdict() -> None:
+    row = JUDGED | {"margin_on_ratio_low": 1.8, "margin_on_ratio_null_draws": 3, "tangent_reliable": 0.1}
+    row |= {"margin_on_ratio_analytic": 1.75, "margin_on_found": 0.75, "margin_on_found_null": 0.333}
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(build_table("samples of the test split", row, {"margin_on_ratio": "x free margin"}, width=80))
+    words = capture.get().split()
+    assert "decided" in words and "*" in words and not any("…" in word for word in words)
