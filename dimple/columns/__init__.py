@@ -82,6 +82,11 @@ FAMILIES: tuple[tuple[re.Pattern[str], str, ColumnMeaning], ...] = (
 
 # Columns that accompany a column, by the end of their names, the longest first: label, meaning and how to read it.
 COMPANIONS = {
+    "_null_draws": (
+        "{0}, null, draws",
+        "The number of random draws of the null.",
+        "The band of 39 or more holds 95 % of further draws, that of 5 holds 67 %, that of 3 holds 50 %.",
+    ),
     "_null_low": (
         "{0}, null, low end",
         "The low end of the band of random subspaces or permutations: 95 % of further ones with 39 draws.",
@@ -94,7 +99,7 @@ COMPANIONS = {
     ),
     "_change": (
         "{0}: change with more search",
-        "The relative change of the median with four times as many passes, at up to 32 samples.",
+        "The relative change of the statistic with four times as many passes, at up to 32 samples.",
         "Where it is more than 2 % up or down, of the statistic or of its null, the verdict is unsettled.",
     ),
     "_samples": ("{0}: number", "The number of samples behind the statistic.", "A verdict needs ten."),
@@ -130,7 +135,12 @@ COMPANIONS = {
 
 
 # The units of companions that do not have the unit of their column.
-COMPANION_UNITS = {"_change": "relative, at 4x the passes", "_samples": "samples", "_verdict": "words"}
+COMPANION_UNITS = {
+    "_change": "relative, at 4x the passes",
+    "_null_draws": "draws",
+    "_samples": "samples",
+    "_verdict": "words",
+}
 
 
 def describe_column(name: str) -> ColumnMeaning:

@@ -19,7 +19,7 @@ def symmetric_eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         if matrix.dtype == torch.float64:
             raise
         values, vectors = torch.linalg.eigh(matrix.double())

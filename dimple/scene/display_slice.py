@@ -125,6 +125,7 @@ def compute_slice_statistics(
     return {
         **median_statistic("margin_in_slice", _margins(comparison, axes).cpu().double().numpy()),
         **{name: float(values[0]) for name, values in null.items()},
+        "margin_in_slice_null_draws": NULL_DRAWS,
         **mean_statistic("gradient_slice_fraction", fraction.cpu().double().numpy(), FRACTION_LIMITS),
         "gradient_slice_fraction_null": (k - d) / (n - d),
     }

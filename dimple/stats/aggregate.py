@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dimple.columns import COLUMNS, COMPANION_UNITS, describe_column
 from dimple.columns.network import FAIR_COIN
 from dimple.stats.intervals import mean_interval, median_interval, proportion_interval
-from dimple.stats.null_bands import NOT_JUDGED, judge, prediction_interval
+from dimple.stats.null_bands import NOT_JUDGED, UNSETTLED, judge, prediction_interval
 
 Arrays = Mapping[str, NDArray[Any]]
 # A statistic `x` has `x_low` and `x_high`, the ends of its 95 % interval, and `x_samples`, their number. Its null is
@@ -23,7 +23,7 @@ HIGH_SUFFIX = "_high"
 ANALYTIC_SUFFIX = "_analytic"
 # The standard error of a mean.
 STDERR_SUFFIX = "_stderr"
-# The draws of the null, `(B, draws)`.
+# The draws of the null, `(B, draws)`; after the suffix of a null, their number.
 DRAWS_SUFFIX = "_draws"
 # The fraction of samples for which the search of a distance found a point.
 FOUND_SUFFIX = "_found"
@@ -115,6 +115,11 @@ def verdict(row: Mapping[str, Any], name: str) -> str:
     return judge(row[name], interval, band, row.get(name + SAMPLES_SUFFIX), known)
 
 
+def unsettled_columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the statistics of a row that more search changes, or whose null it changes."""
+    return [name for name in row if verdict(row, name) == UNSETTLED]
+
+
 def null_band(row: Mapping[str, Any], name: str) -> tuple[Any, Any] | None:
     """Return the ends of the band of the null of a column; None if it has none, or other samples as comparison.
 
@@ -180,6 +185,8 @@ def aggregate_units(names: Iterable[str], units: Mapping[str, str]) -> dict[str,
         stem = name.removesuffix(LOW_SUFFIX).removesuffix(HIGH_SUFFIX)
         if name.endswith(CHANGE_SUFFIX):
             found[name] = COMPANION_UNITS[CHANGE_SUFFIX]
+        elif name.endswith(NULL_SUFFIX + DRAWS_SUFFIX):
+            found[name] = COMPANION_UNITS[NULL_SUFFIX + DRAWS_SUFFIX]
         elif name.endswith(SAMPLES_SUFFIX) and name not in units:
             found[name] = "samples"
         elif name.endswith((FOUND_SUFFIX, FOUND_SUFFIX + NULL_SUFFIX)) or units.get(stem) == "yes or no":
@@ -282,6 +289,7 @@ def lower_median(values: NDArray[Any]) -> float:
 
 
 def summarize_null(name: str, draws: NDArray[Any]) -> dict[str, float]:
-    """Return the lower median of the draws as column `name`, and their prediction interval as its two ends."""
+    """Return the lower median of the draws as column `name`, the ends of their band, and their number."""
     low, high = prediction_interval(torch.from_numpy(draws))
-    return {name: lower_median(draws), f"{name}_low": float(low), f"{name}_high": float(high)}
+    band = {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return {name: lower_median(draws), **band, name + DRAWS_SUFFIX: len(draws)}

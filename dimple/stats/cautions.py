@@ -4,7 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dimple.stats.aggregate import CHANGE_SUFFIX, comparison_column, has_unreliable_tangents, verdict
+from dimple.stats.aggregate import (
+    CHANGE_SUFFIX,
+    NULL_SUFFIX,
+    comparison_column,
+    has_unreliable_tangents,
+    unsettled_columns,
+)
 from dimple.stats.null_bands import UNSETTLED
 
 Row = Mapping[str, Any]
@@ -43,20 +49,17 @@ def settling_note(row: Row) -> str:
         >>> settling_note(row | {"x_change": -0.687, "x_null_change": 0.01})[:60]
         'unsettled: four times the passes change x by -69%; more than'
     """
-    changes = {}
-    for name in row:
-        if verdict(row, name) == UNSETTLED:
-            known = {
-                column: row[column + CHANGE_SUFFIX]
-                for column in (name, comparison_column(name))
-                if row.get(column + CHANGE_SUFFIX) is not None
-            }
-            changes |= dict([max(known.items(), key=lambda item: abs(item[1]))])
+    changes: dict[str, float] = {}
+    for name in unsettled_columns(row):
+        known = [(column, row.get(column + CHANGE_SUFFIX)) for column in (name, comparison_column(name))]
+        column, change = max(known, key=lambda one: abs(one[1] or 0.0))
+        changes[column] = change or 0.0
     # The ratios are the headline, and the distances change with them.
     ordered = sorted(changes, key=lambda name: "_ratio" not in name)
     if not ordered:
         return ""
-    named = ", ".join(f"{name} by {changes[name]:+.0%}" for name in ordered[:MAX_NAMED])
+    words = {name: f"the null of {name.removesuffix(NULL_SUFFIX)}" for name in ordered if name.endswith(NULL_SUFFIX)}
+    named = ", ".join(f"{words.get(name, name)} by {changes[name]:+.0%}" for name in ordered[:MAX_NAMED])
     others = f" and {len(ordered) - MAX_NAMED} more" if len(ordered) > MAX_NAMED else ""
     return (
         f"{UNSETTLED}: four times the passes change {named}{others}; more than 2 % says more about the search than "

@@ -72,6 +72,15 @@ def test_statistics_of_unreliable_tangents_have_a_star() -> None:
     ]
 
 
+def test_a_band_says_what_it_holds_where_that_is_not_95_percent() -> None:
+    assert print_table(JUDGED | {"margin_on_ratio_null_draws": 39}, {})[2] == ["(1.20", "to", "1.90)"]
+    few = print_table(JUDGED | {"margin_on_ratio_null_draws": 3}, {})
+    assert few[2:4] == [["(1.20", "to", "1.90"], ["a", "50", "%", "band)"]]
+    # Two ends that differ look different.
+    narrow = JUDGED | {"margin_on_ratio_null_low": 1.0008, "margin_on_ratio_null_high": 1.0014}
+    assert print_table(narrow, {})[2] == ["(1.0008", "to", "1.0014)"]
+
+
 def test_the_verdict_is_that_of_the_row_and_not_of_an_earlier_version() -> None:
     """Words that earlier versions wrote compared the value alone, and knew nothing of the search."""
     row = JUDGED | {"margin_on_ratio_verdict": "above", "margin_on_ratio_change": -0.69}
@@ -93,3 +102,13 @@ def test_a_narrow_terminal_shows_every_number_whole() -> None:
     text = capture.get()
     assert "…" not in text
     assert {"0.832", "(0.301", "0.365)", "75%", "above", "[fraction]"} <= set(text.split())
+
+
+def test_a_narrow_terminal_shows_the_star_of_the_longest_verdict() -> None:
+    row = JUDGED | {"margin_on_ratio_low": 1.8, "margin_on_ratio_null_draws": 3, "tangent_reliable": 0.1}
+    row |= {"margin_on_ratio_analytic": 1.75, "margin_on_found": 0.75, "margin_on_found_null": 0.333}
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(build_table("samples of the test split", row, {"margin_on_ratio": "x free margin"}, width=80))
+    words = capture.get().split()
+    assert "decided" in words and "*" in words and not any("…" in word for word in words)

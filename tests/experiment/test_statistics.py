@@ -68,7 +68,7 @@ def test_every_null_band_has_a_verdict_or_the_reason_for_none(simulated: Run, me
     for row in rows_of(simulated, measured):
         for name in shown_columns(row):
             if null_band(row, name) is not None:
-                word = (row | summary)[f"{name}_verdict"]
+                word = (summary | row)[f"{name}_verdict"]
                 assert word in words or word.startswith("not judged: "), (name, word)
                 # Terminal, pages and files have the same word.
                 assert word == verdict(row, name)

@@ -50,7 +50,7 @@ def test_a_band_adds_a_verdict_of_at_least_ten_samples(samples: int, verdict: st
     }
     row = aggregate(columns, {}, np.ones(samples, dtype=bool))
     assert row.pop("x_verdict") == verdict
-    null = {"x_null": 1.9, "x_null_low": 0.0, "x_null_high": 3.8, "x_analytic": 2.0}
+    null = {"x_null": 1.9, "x_null_low": 0.0, "x_null_high": 3.8, "x_null_draws": 39, "x_analytic": 2.0}
     assert row == null | {"x": 9.0, "x_low": 9.0, "x_high": 9.0, "x_samples": samples}
 
 

@@ -46,6 +46,7 @@ def compare(
 def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
     from rich.console import Console
 
+    from dimple.views.report.comparison import run_cautions
     from dimple.views.report.comparison_facts import (
         build_paired_table,
         build_statistics_table,
@@ -53,6 +54,7 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
         pair_split,
         splits_of,
     )
+    from dimple.views.report.paired import ONE_TRAINING
 
     out = Console(highlight=False)
     facts = comparison_facts(runs)
@@ -67,6 +69,9 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
     for split in splits_of(runs):
         out.print()
         out.print(build_statistics_table(runs, split, MAX_STATISTICS))
+        for letter, sentences in run_cautions(runs, split).items():
+            for sentence in sentences:
+                out.print(f"{letter}: {sentence}", markup=False)
         found = pair_split(runs, split)
         if found.reason:
             out.print(found.reason, markup=False)
@@ -79,5 +84,6 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
         )
         if found.rows:
             out.print(build_paired_table(found))
-        if found.note:
-            out.print(found.note, markup=False)
+            out.print(ONE_TRAINING, markup=False)
+        if found.left_out_note:
+            out.print(found.left_out_note, markup=False)

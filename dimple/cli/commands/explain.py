@@ -71,15 +71,14 @@ def _units(run: "RunFolder") -> dict[str, str]:
 
 def _format(row: dict[str, Any], name: str, unit: str) -> str:
     """Return a quantity with its unit, interval, number, comparison and verdict."""
-    from dimple.views.content.labels import NO_ENTRY, format_verdict
     from dimple.views.report.tables import statistic_cell
 
     cell = statistic_cell(row, name)
     parts = [cell["null"]]
     if f"{name}_low" in row:
         parts = [f"95 % interval {cell['interval']} of {cell['samples']} samples", cell["null"]]
-    if (word := format_verdict(row, name)) != NO_ENTRY:
-        parts.append(f"verdict: {word}")
+    if cell["verdict"]:
+        parts.append(f"verdict: {cell['verdict']}")
     return " = " + ", ".join(
         filter(None, [cell["value"] + (f" [{unit}]" if unit not in ("", "number") else ""), *parts])
     )

@@ -355,7 +355,7 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
 
     from dimple.experiment.probing.tables import describe_distances
     from dimple.stats.cautions import cautions
-    from dimple.views.report.tables import shown_columns
+    from dimple.views.report.tables import prediction_note, shown_columns
     from dimple.views.report.text_table import build_table, choose_rows
 
     out = Console(highlight=False)
@@ -374,6 +374,8 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
             out.print(f"{left_out} more statistics: --all, the report, or dimple explain {run.path}", style="dim")
         for sentence in cautions(row):
             out.print(sentence, markup=False)
+    if prediction := prediction_note(last[-1]):
+        out.print(prediction, style="dim", markup=False)
     for text in (text for name, text in run.info["facts"] if name == "samples"):
         out.print(f"samples: {text}", markup=False)
     if any("margin" in row for row in last):

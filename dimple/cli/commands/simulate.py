@@ -124,6 +124,7 @@ def _print_summary(run: "RunFolder") -> None:
         describe_replicas,
         describe_verdict,
     )
+    from dimple.views.report.tables import prediction_note
     from dimple.views.report.text_table import build_condition_table, build_table
 
     summary: dict[str, Any] = run.info["summary"]
@@ -145,6 +146,8 @@ def _print_summary(run: "RunFolder") -> None:
         note = "no verdict on clinging and dimpling, which needs the probe offset at points of a manifold"
         out.print(note, style="dim", markup=False)
     out.print(build_table("at the last step", summary["final"], run.units("metrics"), width=out.width))
+    if prediction := prediction_note(summary["final"]):
+        out.print(prediction, style="dim", markup=False)
     note = "margins and depths are medians over the training samples, negative where the prediction is wrong"
     out.print(note, style="dim", markup=False)
     slices = [] if run.views_path == run.path else [f"{SLICE_FOLDER}/film.mp4", f"{SLICE_FOLDER}/page.html"]

@@ -456,4 +456,4 @@ class ResultWriter:
         boundary = self.runner.make_boundary(network)
         found = run_probes(boundary, x, y, builder.refined_probes, builder.tangents, chunk_size=builder.chunk_size)
         refined = {name: values.cpu().numpy() for name, values in (found.columns | found.details).items()}
-        return compute_changes({name: values[rows] for name, values in table.items()}, refined)
+        return compute_changes({name: values[rows] for name, values in table.items()}, refined, found.units)

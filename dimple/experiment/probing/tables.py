@@ -12,13 +12,14 @@ from dimple.stats.aggregate import (
     DISTANCE_UNITS,
     DRAWS_SUFFIX,
     FOUND_SUFFIX,
+    FRACTION_UNIT,
     NULL_SUFFIX,
     ROBUST_PREFIX,
-    SAMPLES_SUFFIX,
     aggregate,
     comparison_column,
     fraction_statistic,
     is_comparison_column,
+    mean_statistic,
     median_statistic,
 )
 
@@ -144,16 +145,19 @@ def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dic
     return columns, {"step": units["step"], "correct": "yes or no", "samples": "samples"} | quantile_units
 
 
-def compute_changes(table: Mapping[str, NDArray[Any]], refined: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Return the relative change of the median distances and ratios, and of their nulls, with four times the passes.
+def compute_changes(
+    table: Mapping[str, NDArray[Any]], refined: Mapping[str, NDArray[Any]], units: Mapping[str, str]
+) -> dict[str, float]:
+    """Return the relative change of the statistics with a null, and of their nulls, with four times the passes.
 
     Args:
         table: the columns of the measurement, with the draws of the nulls.
         refined: those with four times as many passes and one draw.
+        units: of the columns; that of a fraction is its mean.
 
     Returns:
-        `x_change` for each statistic `x` with a null, `x_null_change` for the first draw of the null, and the number of
-        samples of both; nan where there is no finite median.
+        `x_change` for each statistic `x` with a null, and `x_null_change` for the first draw of the null; nan where
+        there is no finite statistic.
     """
     row: dict[str, float] = {}
     for draws in [name for name in refined if name.endswith(DRAWS_SUFFIX) and name in table]:
@@ -161,11 +165,11 @@ def compute_changes(table: Mapping[str, NDArray[Any]], refined: Mapping[str, NDA
         pairs = {name: (table[name], refined[name])}
         pairs[comparison_column(name)] = (table[draws][:, 0], refined[draws][:, 0])
         for column, (before, after) in pairs.items():
-            change = column + CHANGE_SUFFIX
-            row |= {change: _relative_change(before, after), change + SAMPLES_SUFFIX: len(before)}
+            row[column + CHANGE_SUFFIX] = _relative_change(before, after, units.get(name) == FRACTION_UNIT)
     return row
 
 
-def _relative_change(before: NDArray[Any], after: NDArray[Any]) -> float:
-    first, second = (median_statistic("", np.abs(values))[""] for values in (before, after))
+def _relative_change(before: NDArray[Any], after: NDArray[Any], is_fraction: bool) -> float:
+    summarize = mean_statistic if is_fraction else median_statistic
+    first, second = (summarize("", np.abs(values))[""] for values in (before, after))
     return second / first - 1 if first > 0 and np.isfinite([first, second]).all() else math.nan

@@ -11,16 +11,19 @@ from dimple.columns import describe_column
 from dimple.stats.aggregate import (
     ANALYTIC_SUFFIX,
     DISTANCE_UNIT,
+    DRAWS_SUFFIX,
     FOUND_SUFFIX,
     HIGH_SUFFIX,
     LOW_SUFFIX,
     NULL_SUFFIX,
+    SAMPLE_COMPARISONS,
     SAMPLES_SUFFIX,
     annotation,
     comparison_column,
     found_column,
     verdict,
 )
+from dimple.stats.null_bands import COVERAGE, interval_coverage
 
 # Means over points, of which those without a boundary count with the limit of the search.
 LIMITED_COLUMNS = ("boundary_distance",)
@@ -56,8 +59,8 @@ def short_column_label(column: str) -> str:
     return meaning.short_label or meaning.label
 
 
-def format_number(value: float | None) -> str:
-    """Format a number with three significant digits; nan and None become "not measured", infinity "none found".
+def format_number(value: float | None, significant: int = 3) -> str:
+    """Format a number with three significant digits or more; nan and None become "not measured", infinity "none found".
 
     Example:
         >>> format_number(0.04333), format_number(1500.0), format_number(float("inf")), format_number(2.5e-7)
@@ -70,9 +73,9 @@ def format_number(value: float | None) -> str:
     if math.isinf(value):
         return "none found"
     if value == 0 or 1e-4 <= abs(value) < 1e5:
-        digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+        digits = 0 if value == 0 else max(0, significant - 1 - math.floor(math.log10(abs(value))))
         return f"{value:.{digits}f}"
-    return f"{value:.3g}"
+    return f"{value:.{significant}g}"
 
 
 def format_statistic(row: Mapping[str, Any], column: str, suffix: str = "") -> str:
@@ -115,8 +118,22 @@ def format_interval(row: Mapping[str, Any], column: str) -> str:
     ends = [row[column + LOW_SUFFIX], row[column + HIGH_SUFFIX]]
     if all(end is None or not math.isfinite(end) for end in ends):
         return "too few samples"
+    return format_range(*ends)
+
+
+def format_range(low: float | None, high: float | None) -> str:
+    """Format two ends, with as many digits as make them differ, up to six.
+
+    Example:
+        >>> format_range(0.5, 1.25), format_range(1.0008, 1.0014), format_range(0.5, None)
+        ('0.500 to 1.25', '1.0008 to 1.0014', '0.500 to none found')
+    """
     # Files of a run hold null for a number that is not finite.
-    return " to ".join("none found" if end is None else format_number(end) for end in ends)
+    for digits in range(3, 7):
+        ends = ["none found" if end is None else format_number(end, digits) for end in (low, high)]
+        if ends[0] != ends[1] or low == high:
+            break
+    return " to ".join(ends)
 
 
 def format_samples(row: Mapping[str, Any], column: str) -> str:
@@ -160,11 +177,14 @@ def sorting_key(value: float | None) -> str:
 def format_comparison(row: Mapping[str, Any], column: str) -> str:
     """Format what a column is compared with: its name, its value, and the band of a null or the interval of samples.
 
-    The text is empty if the row has no such column.
+    A band says what it holds where that is not 95 %. The text is empty if the row has no such column.
 
     Example:
-        >>> format_comparison({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62}, "x")
-        'null 0.500 (0.400 to 0.620)'
+        >>> format_comparison({"x_null": 0.5, "x_null_low": 0.4, "x_null_high": 0.62, "x_null_draws": 5}, "x")
+        'null 0.500 (0.400 to 0.620, a 67 % band)'
+        >>> row = {"margin_test": 0.5, "margin_test_low": 0.49996, "margin_test_high": 0.50004}
+        >>> format_comparison(row, "margin")
+        'test points 0.500 (0.49996 to 0.50004, 95 % interval)'
         >>> format_comparison({"majority_accuracy": 0.15}, "accuracy"), format_comparison({}, "accuracy")
         ('largest class 0.150', '')
     """
@@ -174,21 +194,25 @@ def format_comparison(row: Mapping[str, Any], column: str) -> str:
     label = describe_column(column).comparison_label or NULL_LABEL
     text = f"{label} {format_statistic(row, column, NULL_SUFFIX)}"
     if null + LOW_SUFFIX in row and null + HIGH_SUFFIX in row:
-        text += f" ({format_number(row[null + LOW_SUFFIX])} to {format_number(row[null + HIGH_SUFFIX])})"
+        draws = row.get(null + DRAWS_SUFFIX)
+        coverage = COVERAGE if draws is None else interval_coverage(int(draws))
+        note = f", a {coverage:.0%} band".replace("%", " %") if coverage < COVERAGE else ""
+        note = ", 95 % interval" if null in SAMPLE_COMPARISONS else note
+        text += f" ({format_range(row[null + LOW_SUFFIX], row[null + HIGH_SUFFIX])}{note})"
     if column + ANALYTIC_SUFFIX in row:
         text += f", isotropic {format_number(row[column + ANALYTIC_SUFFIX])}"
     return ", ".join(filter(None, (text, format_found_fraction(row, column, NULL_SUFFIX))))
 
 
 def format_verdict(row: Mapping[str, Any], column: str) -> str:
-    """Format the verdict on a column against its null, with what makes it doubtful; a dash where there is none.
+    """Format the verdict on a column against its null, with what makes it doubtful; empty where there is none.
 
     Example:
         >>> row = {"x": 2.0, "x_low": 1.6, "x_high": 2.3, "x_samples": 20, "x_null_low": 0.5, "x_null_high": 1.5}
         >>> format_verdict(row, "x"), format_verdict({"x": 2.0}, "x")
-        ('above', '–')
+        ('above', '')
     """
-    return annotation(verdict(row, column), row, column) or NO_ENTRY
+    return annotation(verdict(row, column), row, column)
 
 
 def format_found_fraction(row: Mapping[str, Any], column: str, suffix: str = "") -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dimple.columns import describe_column
 from dimple.stats.aggregate import comparison_column
+from dimple.stats.cautions import cautions
 from dimple.stats.intervals import mean_interval
 from dimple.views.charts.charts_by_unit import FRACTION_LIMITS, UNCHARTED_COLUMNS
 from dimple.views.charts.distributions import draw_cdf, format_cdf_axes, is_distance
@@ -188,6 +189,9 @@ def _split_content(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
     return {
         "name": split,
         "rows": _make_table(rows, [units.get(name, "") for name in columns]) | {"is_pooled": is_pooled},
+        "cautions": [
+            f"{letter}: {sentence}" for letter, sentences in run_cautions(runs, split).items() for sentence in sentences
+        ],
         "charts": [
             chart
             for name in columns
@@ -197,6 +201,11 @@ def _split_content(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
             runs, split, {name: unit for name, unit in units.items() if name not in differing}
         ),
     }
+
+
+def run_cautions(runs: Sequence[ComparedRun], split: str) -> dict[str, list[str]]:
+    """Return the sentences about the statistics of a split that each run had by itself, by letter."""
+    return {one.letter: cautions(one.summary.statistics.get(split, {})) for one in runs}
 
 
 def _curve_chart(runs: Sequence[ComparedRun], split: str, name: str, unit: str) -> dict[str, Any] | None:
@@ -296,6 +305,7 @@ def _text_cell(text: str, value: float | None = None) -> dict[str, str]:
         "found": "",
         "interval": "",
         "null": "",
+        "verdict": "",
     }
 
 

@@ -1,19 +1,22 @@
 """The content of a comparison of runs, as data for scripts and as tables for the terminal."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dimple.stats.aggregate import verdict
+from dimple.views.content.labels import NO_ENTRY
 from dimple.views.report.comparison import (
     ComparedRun,
     differ_by_seed,
     difference_table,
     format_pooled,
     pool_seeds,
+    run_cautions,
 )
-from dimple.views.report.paired import PairedSplit, merge_units, pair_runs
+from dimple.views.report.paired import ONE_TRAINING, PairedSplit, merge_units, pair_runs
 from dimple.views.report.tables import shown_columns, statistic_cell
-from dimple.views.report.text_table import break_name, choose_rows
+from dimple.views.report.text_table import break_name, choose_rows, star_verdict
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,8 +36,9 @@ def comparison_facts(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     """Return runs, differences, statistics and paired comparisons as numbers and strings.
 
     `runs` has the letter, folder, name, seed and verdict of each; `differences` the settings that differ, with one
-    value a run. Each of `splits` has `statistics`, with one value a run, and `mean` and `standard_deviation` where the
-    runs differ in seeds only; and `paired`, the comparison at the same samples, or the reason why there is none.
+    value a run. Each of `splits` has `statistics`, with one value and one verdict a run, and `mean` and
+    `standard_deviation` where the runs differ in seeds only; `cautions`, sentences about the statistics of each run by
+    its letter; and `paired`, the comparison at the same samples with what it says, or the reason why there is none.
     """
     return {
         "runs": [
@@ -65,17 +69,19 @@ def _split_facts(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
     statistics: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [row.get(name) for row in rows]
-        statistics[name] = {"unit": units.get(name, ""), "values": values}
+        verdicts = [verdict(row, name) or None if name in row else None for row in rows]
+        statistics[name] = {"unit": units.get(name, ""), "values": values, "verdicts": verdicts}
         if is_pooled and None not in values:
             mean, deviation = pool_seeds([float(value) for value in values if value is not None])
             statistics[name] |= {"mean": mean, "standard_deviation": deviation}
     found = pair_split(runs, split)
     paired: dict[str, Any] = {"reason": found.reason, "count": found.count, "total": found.total}
+    paired["note"] = "" if found.reason else ONE_TRAINING
     paired["rows"] = [
         {"quantity": row.column, "run": row.letter, **dataclasses.asdict(row.difference), "verdict": row.verdict}
         for row in found.rows
     ]
-    return {"split": split, "statistics": statistics, "paired": paired}
+    return {"split": split, "statistics": statistics, "cautions": run_cautions(runs, split), "paired": paired}
 
 
 def build_statistics_table(runs: Sequence[ComparedRun], split: str, count: int) -> "Table":
@@ -95,11 +101,16 @@ def build_statistics_table(runs: Sequence[ComparedRun], split: str, count: int) 
         pad_edge=False,
     )
     for name in names:
-        cells = [statistic_cell(row, name)["value"] if name in row else "–" for row in rows]
+        cells = [_statistic_text(row, name) if name in row else NO_ENTRY for row in rows]
         if is_pooled and all(name in row for row in rows):
             cells.append(format_pooled(*pool_seeds([row[name] for row in rows])))
         table.add_row(escape(f"{name} [{units[name]}]" if name in differing else name), *cells)
     return table
+
+
+def _statistic_text(row: Mapping[str, Any], name: str) -> str:
+    """Return the value of a statistic with its verdict below."""
+    return "\n".join(filter(None, (statistic_cell(row, name)["value"], star_verdict(row, name))))
 
 
 def build_paired_table(found: PairedSplit) -> "Table":

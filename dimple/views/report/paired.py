@@ -8,7 +8,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from dimple.stats.aggregate import unsettled_columns
 from dimple.stats.intervals import holm_levels
+from dimple.stats.null_bands import UNSETTLED
 from dimple.stats.paired import PairedDifference, compare_pairs
 from dimple.views.charts.distributions import is_distance
 from dimple.views.charts.matplotlib_svg import render_svg, set_chart_title, set_log_axis, style_axes
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 Columns = Mapping[str, NDArray[Any]]
 LEVEL = 0.05
 SCATTER_SIZE_INCHES = (3.2, 3.0)
+# What a verdict on the same samples does not say.
+ONE_TRAINING = (
+    "These are differences between these networks: one training of each does not tell two methods apart, since another "
+    "seed may differ by as much"
+)
 # Fewer pairs decide nothing: the exact test of five cannot fall below .05.
 MIN_PAIRS = 6
 # The settings of a simulation that decide its samples.
@@ -38,16 +45,20 @@ class PairedRow:
         letter: of the other run.
         difference: its values minus those of the first run.
         level: the level of its test, by Holm over all tests of the split.
+        is_unsettled: whether more search changes it under one of the two.
     """
 
     column: str
     letter: str
     difference: PairedDifference
     level: float
+    is_unsettled: bool = False
 
     @property
     def verdict(self) -> str:
         """Which run has the larger values, in words."""
+        if self.is_unsettled:
+            return UNSETTLED
         if self.difference.p_value > self.level:
             return "no difference shown"
         return f"{self.letter} is {'larger' if self.difference.above > 0.5 else 'smaller'}"
@@ -85,7 +96,7 @@ class PairedSplit:
     left_out: tuple[str, ...] = ()
 
     @property
-    def note(self) -> str:
+    def left_out_note(self) -> str:
         """A sentence about what is left out; empty where all distances are compared."""
         names = ", ".join(map(column_label, self.left_out))
         return f"Not compared, because the runs have it in different units: {names}." if names else ""
@@ -128,7 +139,13 @@ def pair_runs(runs: Sequence[RunSummary], letters: Sequence[str], split: str) ->
         for letter, other in zip(letters[1:], paired[1:], strict=True)
     ]
     levels = holm_levels([one.p_value for _, _, one in found], LEVEL)
-    compared = tuple(PairedRow(*one, level) for one, level in zip(found, levels, strict=True))
+    unsettled = {
+        letter: unsettled_columns(run.statistics.get(split, {})) for letter, run in zip(letters, runs, strict=True)
+    }
+    compared = tuple(
+        PairedRow(name, letter, one, level, name in {*unsettled[letters[0]], *unsettled[letter]})
+        for (name, letter, one), level in zip(found, levels, strict=True)
+    )
     left_out = tuple(name for name in columns if name in differing)
     return PairedSplit("", int(chosen.sum()), len(chosen), compared, paired, left_out)
 
@@ -146,6 +163,7 @@ def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: st
         "total": found.total,
         "tests": len(found.rows),
         "first": letters[0],
+        "note": ONE_TRAINING,
         "rows": [
             {
                 "name": column_label(row.column),
@@ -156,7 +174,7 @@ def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: st
             }
             for row in found.rows
         ],
-        "left_out": found.note,
+        "left_out": found.left_out_note,
         "charts": [
             {
                 "title": f"{column_label(first)}, {letter} against {letters[0]}",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dimple.columns import describe_column
-from dimple.stats.aggregate import comparison_column, found_column, is_comparison_column
+from dimple.stats.aggregate import comparison_column, found_column, is_comparison_column, verdict
 from dimple.views.content.labels import (
     NO_ENTRY,
     column_label,
@@ -17,6 +17,23 @@ from dimple.views.content.labels import (
     format_verdict,
     sorting_key,
 )
+
+# The verdicts that the dimpled manifold model predicts.
+PREDICTION = (
+    "the dimpled manifold model predicts margin_on_ratio and gradient_off_manifold_fraction above their nulls, and "
+    "margin_off_ratio, perturbation_on_manifold_fraction, boundary_distance and boundary_angle below; inside, not "
+    "decided and unsettled say nothing more than chance"
+)
+
+
+def prediction_note(row: Mapping[str, Any]) -> str:
+    """Return which verdicts speak for the dimpled manifold model; empty for a row without a verdict on it.
+
+    Example:
+        >>> prediction_note({"margin": 1.0})
+        ''
+    """
+    return PREDICTION if any(verdict(row, name) for name in ("margin_on_ratio", "boundary_distance")) else ""
 
 
 def shown_columns(row: Mapping[str, Any]) -> list[str]:
@@ -62,7 +79,7 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str], levels: int
             "pixels": format_pixel_levels(row[column], units.get(column, ""), levels),
             "null": format_comparison(row, column) or NO_ENTRY,
             "null_key": sorting_key(row.get(comparison_column(column))),
-            "verdict": format_verdict(row, column),
+            "verdict": format_verdict(row, column) or NO_ENTRY,
             "unit": units.get(column, ""),
         }
         for column in shown_columns(row)
@@ -74,7 +91,8 @@ def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
 
     Example:
         >>> statistic_cell({"x": 2.0, "x_low": 1.0, "x_high": 4.0, "x_samples": 9, "x_null": 1.5}, "x")
-        {'value': '2.00', 'key': '2.0', 'interval': '1.00 to 4.00', 'samples': '9', 'found': '', 'null': 'null 1.50'}
+        {'value': '2.00', 'key': '2.0', 'interval': '1.00 to 4.00', 'samples': '9', 'found': '', 'null': 'null 1.50',
+         'verdict': ''}
     """
     return {
         "value": format_statistic(row, column),
@@ -83,4 +101,5 @@ def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:
         "samples": format_samples(row, column),
         "found": format_found_fraction(row, column),
         "null": format_comparison(row, column),
+        "verdict": format_verdict(row, column),
     }

@@ -53,12 +53,10 @@ def build_table(
     from rich.markup import escape
     from rich.table import Column, Table
 
-    is_doubtful = has_unreliable_tangents(row)
     lines = []
     for name in shown_columns(row):
         cell = statistic_cell(row, name)
         pixels = format_pixel_levels(row[name], units.get(name, ""), levels)
-        star = " *" if is_doubtful and name in TANGENT_DEPENDENT_COLUMNS else ""
         lines.append(
             {
                 heading: format_name(name),
@@ -66,7 +64,7 @@ def build_table(
                 INTERVAL: cell["interval"],
                 "n": cell["samples"],
                 "comparison": (cell["null"] or NO_ENTRY).replace(" (", "\n(").replace(", ", "\n"),
-                "verdict": re.sub("(?<=[:,]) ", "\n", verdict(row, name) or NO_ENTRY) + star,
+                "verdict": re.sub("(?<=[:,]) ", "\n", star_verdict(row, name) or NO_ENTRY),
                 "unit": units.get(name, ""),
             }
         )
@@ -77,7 +75,7 @@ def build_table(
         *[
             Column(
                 one,
-                no_wrap=one not in (heading, "unit"),
+                no_wrap=one not in (heading, "unit", "verdict"),
                 min_width=MAX_NAME_WIDTH if one == heading else None,
                 justify="right" if one in NUMERIC else "left",
             )
@@ -90,6 +88,17 @@ def build_table(
         # Units in brackets are no markup.
         table.add_row(*[escape(line[column]) for column in columns])
     return table
+
+
+def star_verdict(row: Mapping[str, Any], name: str) -> str:
+    """Return the verdict on a statistic, with a star where it depends on unreliable tangents; empty without both.
+
+    Example:
+        >>> star_verdict({"margin_on_ratio": 2.0, "tangent_reliable": 0.1}, "margin_on_ratio")
+        '– *'
+    """
+    is_doubtful = has_unreliable_tangents(row) and name in TANGENT_DEPENDENT_COLUMNS
+    return f"{verdict(row, name) or NO_ENTRY} *" if is_doubtful else verdict(row, name)
 
 
 def build_condition_table(conditions: Sequence[Mapping[str, str]]) -> "Table":

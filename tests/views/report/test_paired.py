@@ -1,5 +1,6 @@
 """The same samples under several runs, one by one, on the page of a comparison."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from torch import nn
 
 from dimple import Margin, compare, measure
+from dimple.views.report.comparison import label_runs, write_comparison
+from dimple.views.report.comparison_facts import comparison_facts
 from dimple.views.report.paired import paired_content
 from dimple.views.report.run_summary import RunSummary, summarize_run
 from tests.views.test_pages import Page
@@ -84,3 +87,34 @@ def test_the_page_shows_the_pairs(tmp_path: Path) -> None:
     text = " ".join(page.text.split())
     assert "12 of 12 samples are right under all runs" in text
     assert "B is larger" in text
+
+
+def test_the_comparison_keeps_what_each_run_said_about_its_numbers(tmp_path: Path) -> None:
+    """An unsettled search, unreliable tangents and unchecked gradients stand in page, terminal and JSON alike."""
+    first, second = (
+        dataclasses.replace(
+            one,
+            samples={"test": {**one.samples["test"], "margin_off": 2 * one.samples["test"]["margin"]}},
+            units={**one.units, "margin_off": "l2, input units"},
+        )
+        for one in summaries(tmp_path, [0.0, -0.25])
+    )
+    ends = {"": 2.0, "_low": 1.5, "_high": 2.5, "_samples": 12, "_null_low": 0.9, "_null_high": 1.1, "_change": -0.69}
+    doubtful = {"tangent_reliable": 0.1, "gradient_masking_ratio": None}
+    doubtful |= {f"margin_off{end}": value for end, value in ends.items()}
+    statistics = {"test": {**first.statistics["test"], **doubtful}}
+    runs = label_runs([(dataclasses.replace(first, statistics=statistics), ""), (second, "")])
+    (facts,) = comparison_facts(runs)["splits"]
+    assert facts["statistics"]["margin_off"]["verdicts"] == ["unsettled", None]
+    verdicts = {row["quantity"]: row["verdict"] for row in facts["paired"]["rows"]}
+    assert (verdicts["margin"], verdicts["margin_off"]) == ("B is larger", "unsettled")
+    assert [sentence.partition(":")[0] for sentence in facts["cautions"]["A"]] == [
+        "tangents unreliable (*)",
+        "unsettled",
+        "not checked for masked gradients, which make margins too large",
+    ]
+    assert facts["cautions"]["B"] == [] and "does not tell two methods apart" in facts["paired"]["note"]
+    page = " ".join(Page(write_comparison(runs, tmp_path / "both.html")).text.split())
+    for sentence in facts["cautions"]["A"]:
+        assert f"A: {sentence}." in page
+    assert "does not tell two methods apart" in page
