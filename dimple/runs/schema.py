@@ -32,7 +32,7 @@ WORD_COLUMNS = frozenset(("split", "statistic", "unit"))
 REQUIRED_COLUMNS: dict[str, tuple[str, ...]] = {
     "metrics": ("step",),
     "points": ("step", "split", "index", "label", "prediction"),
-    "measurements": ("step", "label", "prediction"),
+    "measurements": ("step", "label", "prediction", "correct"),
     "replicas": ("replica", "seed", "step"),
 }
 INTEGER_COLUMNS = ("step", "index", "label", "prediction", "replica", "seed")
@@ -275,6 +275,9 @@ def check_table(columns: Mapping[str, NDArray[Any]], path: Path) -> Record[NDArr
     for name in INTEGER_COLUMNS:
         if name in checked and checked[name].dtype.kind not in "iu":
             raise RunError(f"{path}: column {name} is not of whole numbers; {MAKE_AGAIN}")
+    # In the tables of a simulation it is a number.
+    if path.stem == "measurements" and "correct" in checked and checked["correct"].dtype.kind != "b":
+        raise RunError(f"{path}: column correct is not of yes and no; {MAKE_AGAIN}")
     for name in REQUIRED_COLUMNS.get(path.stem, ()):
         if name not in checked:
             raise RunError(f"{path}: lacks the column {name}; {MAKE_AGAIN}")
