@@ -230,6 +230,11 @@ class SnapshotMeasurer:
             distance = np.abs(heldout["offset"])
             draws = details_by_split["heldout"]["offset_draws"]
             null_draws = np.minimum(draws, limit).mean(axis=0)
+            position = summarize_position(heldout, limit)
+            if not np.isfinite(distance).all():
+                # The parts of a mean square are unknown where some distances are.
+                parts = ("boundary_translation", "boundary_tilt")
+                position |= {name: np.nan for name in position if name.startswith(parts)}
             row |= {
                 **mean_statistic("boundary_distance", np.minimum(distance, limit), (0.0, limit)),
                 **summarize_null("boundary_distance_null", null_draws),
@@ -242,7 +247,7 @@ class SnapshotMeasurer:
                 "dimple_depth_null": lower_median(train["offset_null"]),
                 "dimple_depth_found": float(np.isfinite(train["offset"]).mean()),
                 "dimple_depth_found_null": float(np.isfinite(train["offset_null"]).mean()),
-                **summarize_position(heldout, limit),
+                **position,
                 **summarize_dimples(train, self.spacing),
             }
         if "margin" in train:
