@@ -124,7 +124,7 @@ COMPANIONS = {
     "_found": (
         "{0}: found",
         "The fraction of samples for which a boundary was found.",
-        "The others count as infinitely far.",
+        "In a median the others count as infinitely far.",
     ),
     "_verdict": (
         "{0}: verdict",

@@ -71,7 +71,8 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
     "boundary_distance": ColumnMeaning(
         "distance from manifold to boundary", L2,
         "The mean distance from points of the manifold to the boundary along the normal.",
-        "Small where the boundary clings; distances beyond the limit of the search count as the limit.", SHAMIR,
+        "Small where the boundary clings; a lower bound, printed with \N{GREATER-THAN OR EQUAL TO}, where not all "
+        "points have a boundary within the limit of the search, because these count with the limit.", SHAMIR,
         short_label="manifold to boundary",
         null="The same along the part of the gradient off a random subspace of the manifold's dimension.",
     ),
@@ -86,13 +87,14 @@ MANIFOLD_COLUMNS: dict[str, ColumnMeaning] = {
         "distance to the boundary, translation", L2,
         "The mean of the signed distance from the manifold to the boundary, without its sign.",
         "How far the boundary is shifted off the manifold; its square and that of the tilt are the mean squared "
-        "distance.",
+        "distance. Not measured where a point has no boundary within the limit of the search.",
         DEFINITION, short_label="translation",
     ),
     "boundary_tilt": ColumnMeaning(
         "distance to the boundary, tilt", L2,
         "The standard deviation of the signed distance from the manifold to the boundary.",
-        "How far the boundary is turned against the manifold, or bent.", DEFINITION, short_label="tilt",
+        "How far the boundary is turned against the manifold, or bent. Not measured where a point has no boundary "
+        "within the limit of the search.", DEFINITION, short_label="tilt",
     ),
     "search_limit": ColumnMeaning(
         "limit of the search for the boundary", L2,

@@ -7,7 +7,7 @@ JORDAN = "Jordan, Lewis, Dimakis 2019, Provable certificates for adversarial exa
 CONTROL = "a control of this package"
 NORMS = "Szegedy et al. 2014, section 4.3; Gouk et al. 2021"
 FOUND = "The fraction of samples for which a boundary point was found."
-FOUND_READING = "1 is usual; the others count as infinitely far, so that below a half there is no median."
+FOUND_READING = "1 is usual; in the median the others count as infinitely far, so that below a half there is none."
 
 MARGIN_COLUMNS: dict[str, ColumnMeaning] = {
     "margin": ColumnMeaning(
@@ -101,10 +101,14 @@ MARGIN_COLUMNS: dict[str, ColumnMeaning] = {
         "margin in the slice", L2, "The distance to the boundary within the drawn slice.",
         "At least the margin; its null are slices in random directions.", DEFINITION,
     ),
+    "boundary_distance_found": ColumnMeaning(
+        "boundary found within the limit", FRACTION, FOUND,
+        "Below 1 the mean distance is a lower bound, because the others count with the limit of the search in it.",
+        DEFINITION,
+    ),
     **{
         name: ColumnMeaning(label, FRACTION, FOUND, FOUND_READING, DEFINITION)
         for name, label in (
-            ("boundary_distance_found", "boundary found within the limit"),
             ("dimple_depth_found", "dimple depth found within the limit"),
             ("dimple_width_found", "dimple width found within the limit"),
             ("margin_found", "margins found"),

@@ -1,13 +1,12 @@
 """Offset: the boundary along the normal of the manifold: its distance and its angle."""
 
-import itertools
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
-from dimple.boundary.root_finding import refine_to_boundary
+from dimple.boundary.line_search import nearest_crossings
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
 from dimple.settings import Cells, Positive, Repeats, Seed, settings
@@ -25,8 +24,6 @@ from dimple.tensors import (
 
 # Numbers in the samples of one batch; larger batches do not stay in a core's cache.
 MAX_BATCH_VALUES = 1 << 16
-# Rows of one evaluation of the network, for the same reason.
-MAX_BATCH_ROWS = 1 << 10
 
 
 @final
@@ -54,7 +51,8 @@ class Offset(Probe):
 
     Args:
         limit: the largest distance of a crossing, in input units.
-        resolution: the number of cells of a ray up to the limit; each is tested for a change of class at its end.
+        resolution: the number of cells of a ray up to the limit. A cell is halved where the slopes leave room for a
+            crossing within it, so that a large limit with few cells gives the same distances.
         null_draws: the number of random subspaces.
         seed: seed of the random subspaces.
 
@@ -91,8 +89,16 @@ class Offset(Probe):
         positions = []
         for part in chunks(len(directions), max(1, MAX_BATCH_VALUES // x.numel())):
             count = len(directions[part])
-            repeated = x.repeat(count, *[1] * (x.dim() - 1))
-            found = self._position_on_lines(boundary, repeated, predicted.repeat(count), torch.cat(directions[part]))
+            repeats = (count, *[1] * (x.dim() - 1))
+            found = nearest_crossings(
+                boundary,
+                x.repeat(repeats),
+                predicted.repeat(count),
+                (logit_margin.repeat(count), gradient.repeat(repeats)),
+                torch.cat(directions[part]),
+                self.limit,
+                self.resolution,
+            )
             positions.append(found.reshape(count, len(x)))
         position, *draws = torch.cat(positions)
         distance = position.abs()
@@ -125,55 +131,6 @@ class Offset(Probe):
         }
         return ProbeResult(columns, units, details)
 
-    def _position_on_lines(self, boundary: Boundary, x: Tensor, predicted: Tensor, directions: Tensor) -> Tensor:
-        """Return the signed distance along each direction to the nearest crossing, `(B,)`; inf beyond `limit`.
-
-        Both rays of the line are searched outwards cell by cell. The crossing is refined in the first cell with a
-        change of class.
-        """
-        rays = torch.cat([directions, -directions])
-        origin = torch.cat([x, x])
-        y = torch.cat([predicted, predicted])
-        first_cell = torch.full((len(rays),), self.resolution, device=x.device)
-        cell_size = self.limit / self.resolution
-        open_rays = torch.arange(len(rays), device=x.device)
-        for start, stop in doubling_blocks(self.resolution):
-            ends = cell_size * torch.arange(start + 1, stop + 1, dtype=x.dtype, device=x.device)
-            batches = open_rays.split(max(1, MAX_BATCH_ROWS // len(ends)))
-            crossed = torch.cat(
-                [self._is_other_class(boundary, origin[batch], rays[batch], y[batch], ends) for batch in batches]
-            )
-            hit = crossed.any(dim=1)
-            first_cell[open_rays[hit]] = start + crossed[hit].to(torch.int8).argmax(dim=1)
-            # The search on a ray stops when the opposite ray of the same line has a crossing.
-            opposite = (open_rays + len(x)) % len(rays)
-            open_rays = open_rays[~hit & (first_cell[opposite] == self.resolution)]
-            if len(open_rays) == 0:
-                break
-        distances = self._refine_crossings(boundary, origin, rays, y, first_cell, cell_size)
-        ahead, behind = distances.reshape(2, len(x))
-        return torch.where(ahead <= behind, ahead, -behind)
-
-    def _is_other_class(self, boundary: Boundary, origin: Tensor, rays: Tensor, y: Tensor, distances: Tensor) -> Tensor:
-        """Return whether the class differs from `y` at each of the distances along each ray, `(B, distances)`."""
-        points = origin[:, None] + distances.reshape(1, -1, *[1] * (origin.dim() - 1)) * rays[:, None]
-        logit_margins = boundary.logit_margin(points.flatten(0, 1), y.repeat_interleave(len(distances)))
-        return logit_margins.reshape(len(origin), len(distances)) <= 0
-
-    def _refine_crossings(
-        self, boundary: Boundary, origin: Tensor, rays: Tensor, y: Tensor, first_cell: Tensor, cell_size: float
-    ) -> Tensor:
-        """Return the distance of the crossing within the cell `first_cell` of each ray; inf past the last cell."""
-        distance = torch.full((len(rays),), torch.inf, dtype=origin.dtype, device=origin.device)
-        hit = torch.nonzero(first_cell < self.resolution).squeeze(1)
-        if len(hit):
-            start = first_cell[hit].to(origin.dtype) * cell_size
-            ray = rays[hit]
-            inside = origin[hit] + broadcast_per_sample(start, ray) * ray
-            outside = origin[hit] + broadcast_per_sample(start + cell_size, ray) * ray
-            distance[hit] = norm(refine_to_boundary(boundary, inside, outside, y[hit])[0] - origin[hit])
-        return distance
-
 
 def _angle_to_normal_space(boundary: Boundary, points: Tensor, y: Tensor, basis: Tensor) -> Tensor:
     """Return the angle, in degrees, between the gradient at each point and the complement of its tangent basis."""
@@ -190,19 +147,3 @@ def normal_component(gradient: Tensor, basis: Tensor) -> Tensor:
     """
     normal = gradient - project_onto_span(basis, gradient)
     return torch.where(broadcast_per_sample(squared_norm_fraction(normal, gradient) > 1e-12, normal), normal, 0.0)
-
-
-def doubling_blocks(resolution: int) -> list[tuple[int, int]]:
-    """Return the cells of a ray in blocks that are evaluated together: two cells, then as many as all before.
-
-    A ray is thus evaluated up to less than twice the distance of its crossing (at least two cells), and a ray without
-    a crossing costs few calls.
-
-    Example:
-        >>> doubling_blocks(20)
-        [(0, 2), (2, 4), (4, 8), (8, 16), (16, 20)]
-    """
-    ends = [0, 2]
-    while ends[-1] < resolution:
-        ends.append(2 * ends[-1])
-    return [(start, min(stop, resolution)) for start, stop in itertools.pairwise(ends)]

@@ -92,6 +92,7 @@ class _Condition(TypedDict, total=False):
     met: bool | None
     finding: Word
     comparison: Word
+    is_lower_bound: bool
 
 
 class _Fall(TypedDict, total=False):
@@ -110,6 +111,7 @@ class _Summary(TypedDict, total=False):
     cling_step: Step | None
     dimple_step: Step | None
     distance_fall: Number
+    starts_beyond_limit: bool
     phases: list[dict[str, Any]]
     verdict: Word
     verdict_reason: Word

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dimple.stats.distance_curve import LEAVING_FACTOR, DistanceCurve, FallFit, find_runs
 from dimple.stats.null_bands import MIN_JUDGED
@@ -54,6 +54,8 @@ class Condition:
         finding: what was found, in a sentence with its numbers.
         comparison: `at least`, `at most` or `above`, how the value has to compare with the threshold.
         decides: whether the verdict rests on this condition; no single one decides where all are met.
+        is_lower_bound: whether the value is only known to be at least this, because the boundary was first farther than
+            the limit of the search.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Condition:
     finding: str
     comparison: str = "at least"
     decides: bool = False
+    is_lower_bound: bool = False
 
 
 @final
@@ -72,10 +75,13 @@ class Phases:
     """Phases of a training run, and the verdict on the prediction of the dimpled manifold model.
 
     Attributes:
-        cling_step: the first step of the phase `near` that lasts until `dimple_step` (or the end of training), or None.
+        cling_step: the first step of the phase `near` that lasts until `dimple_step` (or the end of training), or None;
+            a step at which it has begun at the latest where the initial distance is a lower bound.
         dimple_step: the first step from which the training points are correct at most of the snapshots, or None.
         best_reduction_factor: the largest ratio of the initial distance to the distance before `dimple_step`; nan
             where the initial distance is not positive and finite.
+        starts_beyond_limit: whether the initial distance is a lower bound, because some points had no boundary within
+            the limit of the search.
         phases: all phases, by name and first step.
         conditions: the conditions of the verdict. The first ones, up to the initial distance, have to be met for any
             verdict but `undecided`.
@@ -86,6 +92,7 @@ class Phases:
     cling_step: int | None
     dimple_step: int | None
     best_reduction_factor: float
+    starts_beyond_limit: bool
     phases: tuple[Phase, ...]
     conditions: tuple[Condition, ...]
     verdict: str
@@ -101,7 +108,7 @@ def detect_phases(
     *,
     reduction_factor: float = 5.0,
     off_manifold_fraction_stderr: float = 0.0,
-    found_fraction: float = 1.0,
+    found_fraction: ArrayLike = 1.0,
     points: int | None = None,
 ) -> Phases:
     """Find the phases of clinging and dimpling, and judge the prediction "first cling, then dimple, off the manifold".
@@ -119,6 +126,8 @@ def detect_phases(
     - the distance falls by `reduction_factor` before the training points are correct. It is undecided where it does so
       between the same two snapshots, or only in some of the resamples;
     - the boundary is still near the manifold then;
+    - of these two, one that fails is undecided where the initial distance is a lower bound, since the fall from the
+      true one is larger;
     - the fall is distinct: two levels joined by a fall fit the log distance, over the log step, better than they fit
       97.5 % of as long random walks and 99.5 % of as long white noises, where the lowest two fifths of the range count
       as one level, so that the distance may rise as dimples deepen. Otherwise it is undecided: the snapshots are too
@@ -141,8 +150,9 @@ def detect_phases(
         reduction_factor: the factor by which the distance has to fall.
         off_manifold_fraction_stderr: the standard error of `off_manifold_fraction`; that of several replicas is
             computed from their spread instead.
-        found_fraction: the fraction of points whose initial distance is within the limit of the search. The others
-            count with the limit itself, so that the reported reductions are lower bounds.
+        found_fraction: the fraction of points whose distance is within the limit of the search, at each recorded step,
+            `(snapshots,)`, or one number for all. The others count with the limit itself. Where some are beyond it at
+            first and none when the boundary is nearest, the reported reductions are lower bounds.
         points: the number of points behind each distance, where the distances are means; None if it is not known.
 
     Raises:
@@ -163,7 +173,9 @@ def detect_phases(
     dimple_step = None if index is None else int(steps[index])
     conditions = _judge_count(np.shape(distance), len(np.atleast_2d(accuracy)), points)
     conditions.append(_judge_accuracy(index, held, float(median_accuracy[-1])))
-    conditions.append(_judge_start(float(replicas.median_distance[0])))
+    found = np.broadcast_to(np.asarray(found_fraction, dtype=float), (len(steps),))
+    starts_beyond = bool(found[0] < 1)
+    conditions.append(_judge_start(float(replicas.median_distance[0]), starts_beyond))
     required = len(conditions)
     phases: list[Phase] = []
     fall = math.nan
@@ -177,15 +189,13 @@ def detect_phases(
         fall = curve.fall
         cling_step = curve.cling_step
         fit = curve.fit_fall()
-        conditions += _judge_distance(curve, resamples, dimple_step, "at least " if found_fraction < 1 else "")
+        is_found = found[np.searchsorted(steps, curve.times)] >= 1
+        conditions += _judge_distance(curve, resamples, dimple_step, starts_beyond, is_found)
         conditions += _judge_shape(fit)
         if all(condition.met for condition in conditions[-2:]):
             ends = [one.curve.fit_fall().ends for one in resamples]
             phases.append(Phase("fall", times[fit.begins], times[fit.ends], _interval(times, fit.ends, ends)))
-        starts = [times.index(one.curve.cling_step) for one in resamples if one.curve.cling_step is not None]
-        for first, last in curve.near:
-            interval = _interval(times, first, starts if times[first] == cling_step else [])
-            phases.append(Phase("near", times[first], times[last], interval))
+        phases += _near_phases(curve, resamples, starts_beyond)
     conditions.append(
         _judge_fraction(float(fractions.mean()), off_manifold_fraction_null, off_manifold_fraction_stderr)
     )
@@ -194,7 +204,19 @@ def detect_phases(
         phases.append(Phase("correct", int(steps[first]), int(steps[last]), interval))
     verdict, reason, deciding = _judge(conditions[:required], conditions[required:])
     marked = tuple(dataclasses.replace(one, decides=one is deciding) for one in conditions)
-    return Phases(cling_step, dimple_step, fall, tuple(phases), marked, verdict, reason)
+    return Phases(cling_step, dimple_step, fall, starts_beyond, tuple(phases), marked, verdict, reason)
+
+
+def _near_phases(curve: DistanceCurve, resamples: Sequence[Resample], starts_beyond: bool) -> list[Phase]:
+    """Return the phases in which the boundary is near the manifold."""
+    times = curve.times
+    starts = [times.index(one.curve.cling_step) for one in resamples if one.curve.cling_step is not None]
+    phases = []
+    for first, last in curve.near:
+        low, high = _interval(times, first, starts if times[first] == curve.cling_step else [])
+        # The distance was a fifth of an initial one beyond the limit at this step or at any earlier one.
+        phases.append(Phase("near", times[first], times[last], (times[0] if starts_beyond else low, high)))
+    return phases
 
 
 def _judge(required: Sequence[Condition], others: Sequence[Condition]) -> tuple[str, str, Condition | None]:
@@ -236,28 +258,45 @@ def _judge_accuracy(index: int | None, held: float, last: float) -> Condition:
     )
 
 
-def _judge_start(initial: float) -> Condition:
-    statement = "initial distance of the boundary, which has to be finite"
-    finding = f"the initial distance of the boundary is {initial:g}"
+def _judge_start(initial: float, is_lower_bound: bool) -> Condition:
+    statement = "initial distance of the boundary, which has to be finite; a lower bound is enough"
+    finding = f"the initial distance of the boundary is {'at least ' if is_lower_bound else ''}{initial:g}"
     is_known = 0 < initial < math.inf
     if not is_known:
         finding += ", from which no fall can be measured"
-    return Condition("initial_distance", statement, initial, 0.0, is_known, finding, "above")
+    return Condition(
+        "initial_distance", statement, initial, 0.0, is_known, finding, "above", is_lower_bound=is_lower_bound
+    )
 
 
 def _judge_distance(
-    curve: DistanceCurve, resamples: Sequence[Resample], dimple_step: int | None, at_least: str
+    curve: DistanceCurve,
+    resamples: Sequence[Resample],
+    dimple_step: int | None,
+    starts_beyond: bool,
+    is_found: NDArray[np.bool_],
 ) -> tuple[Condition, Condition]:
-    """Judge whether the distance fell before dimpling, and whether the boundary was still near the manifold then."""
+    """Judge whether the distance fell before dimpling, and whether the boundary was still near the manifold then.
+
+    Args:
+        starts_beyond: whether the initial distance is a lower bound.
+        is_found: for each snapshot of the curve, whether its distance is none.
+    """
+    before = max(curve.before, 1)
+    is_bound = starts_beyond and bool(is_found[curve.logs[:before].argmin()])
+    at_least = "at least " if is_bound else ""
     low, high = np.quantile([one.curve.fall for one in resamples] or [curve.fall], BOOTSTRAP_QUANTILES)
     end = "the end of training" if dimple_step is None else f"training points were correct at step {dimple_step}"
     finding = f"the distance fell {at_least}{curve.fall:.1f}-fold before {end}"
     has_fallen = _is_at_least(float(low), float(high), curve.factor)
     shortfall = f", and {curve.factor:g}-fold is needed" if has_fallen is False else ""
+    if has_fallen is False and starts_beyond:
+        has_fallen = None
+        shortfall += "; how far the boundary was at first, beyond the limit of the search, is not known"
     if curve.fall < curve.factor <= curve.fall_at_dimpling:
         has_fallen = None
         finding += f", and {curve.fall_at_dimpling:.1f}-fold by that step: more snapshots would show which came first"
-    elif has_fallen is None:
+    elif has_fallen is None and not shortfall:
         finding += f", by {low:.1f} to {high:.1f} in 95 % of the resampled points, and {curve.factor:g} is needed"
     fall = Condition(
         "distance_fall",
@@ -266,20 +305,23 @@ def _judge_distance(
         curve.factor,
         has_fallen,
         finding + (shortfall if "more snapshots" not in finding else ""),
+        is_lower_bound=is_bound,
     )
     is_near = curve.cling_step is not None
+    stays = is_near or (None if starts_beyond else False)
     stay = Condition(
         "stays_near",
-        f"fall that is left at the last snapshot before that, after one of {curve.factor:g}, how many fold",
+        "how many times nearer than at the start the boundary still is just before the dimpling",
         curve.last_reduction,
         LEAVING_FACTOR,
-        is_near if curve.fall >= curve.factor else None,
+        stays if curve.fall >= curve.factor else None,
         f"{finding}, "
         + (
             f"near the manifold from step {curve.cling_step} on"
             if is_near
             else f"but did not stay small: at the last snapshot before that, {curve.last_reduction:.1f}-fold was left"
         ),
+        is_lower_bound=starts_beyond and bool(is_found[before - 1]),
     )
     return fall, stay
 
@@ -287,21 +329,21 @@ def _judge_distance(
 def _judge_shape(fit: FallFit) -> tuple[Condition, Condition]:
     """Judge whether a fall between two levels fits the distance better than random curves."""
     return (
-        _judge_random("distinct_fall", "random walks", fit.probability("walk"), MAX_WALK_PROBABILITY),
-        _judge_random("distinct_from_noise", "sequences of noise", fit.probability("noise"), MAX_NOISE_PROBABILITY),
+        _judge_random("distinct_fall", "random walk", fit.probability("walk"), MAX_WALK_PROBABILITY),
+        _judge_random("distinct_from_noise", "sequence of noise", fit.probability("noise"), MAX_NOISE_PROBABILITY),
     )
 
 
-def _judge_random(name: str, curves: str, probability: float, threshold: float) -> Condition:
+def _judge_random(name: str, curve: str, probability: float, threshold: float) -> Condition:
     is_distinct = probability <= threshold
     return Condition(
         name,
-        f"fraction of {curves} to which a fall between two levels fits as well as to the distance",
+        f"chance that a {curve} looks as much like one clear fall",
         probability,
         threshold,
         True if is_distinct else None,
-        f"the distance does not show a distinct fall: one fits {100 * probability:.2g} % of {curves} as well, and at "
-        f"most {100 * threshold:g} % are allowed; more snapshots may show it",
+        f"the distance does not show a distinct fall: the chance that a {curve} looks as much like one is "
+        f"{100 * probability:.2g} %, and at most {100 * threshold:g} % is allowed; more snapshots may show it",
         "at most",
     )
 
@@ -326,7 +368,10 @@ def _judge_fraction(fraction: float, null: float, stderr: float) -> Condition:
         finding += f": its off-manifold fraction is {text}, null {null:.2f}, and at least {needed:.2f} is needed"
     else:
         finding = "too few points have a gradient to estimate its off-manifold fraction: raise data.heldout_points"
-    statement = f"off-manifold fraction of the gradient; by chance {null:.3g}, and a tenth of the rest more is needed"
+    statement = (
+        f"off-manifold fraction of the gradient; by chance {null:.3f}; at least {needed:.3f} is needed (chance plus a "
+        "tenth of 1 - chance)"
+    )
     return Condition("off_manifold_fraction", statement, fraction, needed, is_above, finding)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def planted_accuracy(first: int = DIMPLES) -> np.ndarray:
     return np.where(np.arange(COUNT) < first, 0.6, 1.0)
 
 
-def judge(distance: np.ndarray, accuracy: np.ndarray | None = None, fraction: float = 0.8, **others: float) -> Phases:
+def judge(distance: np.ndarray, accuracy: np.ndarray | None = None, fraction: float = 0.8, **others: Any) -> Phases:
     accuracy = planted_accuracy() if accuracy is None else accuracy
     return detect_phases(STEPS, distance.tolist(), accuracy.tolist(), fraction, NULL, **others)
 
@@ -295,3 +296,42 @@ def test_the_standard_error_determines_the_printed_digits(error: float, text: st
         f"off-manifold fraction is {text}"
         in judge(planted_distance(), fraction=0.9, off_manifold_fraction_stderr=error).reason
     )
+
+
+def test_a_fall_from_beyond_the_limit_of_the_search_is_a_lower_bound_and_dated_at_the_latest() -> None:
+    """Distances up to the limit alone: the verdict is that of all distances or undecided, never the opposite."""
+    distance = planted_distance(fall=20.0)
+    true = judge(distance)
+    found = judge(np.minimum(distance, 0.5), found_fraction=(distance < 0.5).astype(float))
+    assert (true.starts_beyond_limit, found.starts_beyond_limit) == (False, True)
+    assert found.verdict == "supported" and "at least" in found.reason
+    assert 5 < found.best_reduction_factor < true.best_reduction_factor
+    assert found.cling_step >= true.cling_step
+    near = next(phase for phase in found.phases if phase.first_step == found.cling_step)
+    assert near.interval[0] == 0 and near.interval[1] >= true.cling_step
+    bounds = {one.name for one in found.conditions if one.is_lower_bound}
+    assert bounds == {"initial_distance", "distance_fall", "stays_near"}
+    assert not any(one.is_lower_bound for one in true.conditions)
+
+
+def test_too_small_a_fall_from_beyond_the_limit_contradicts_nothing() -> None:
+    distance = planted_distance(fall=12.0)
+    found = judge(np.minimum(distance, 0.2), found_fraction=(distance < 0.2).astype(float))
+    assert found.verdict == "undecided" and conditions_of(found)["distance_fall"] is None
+    assert "beyond the limit of the search" in found.reason
+    assert judge(np.minimum(distance, 0.2)).verdict == "contradicted"
+
+
+def test_a_boundary_that_leaves_may_still_be_near_for_a_start_beyond_the_limit() -> None:
+    distance = planted_distance(fall=30.0)
+    distance[24:] = 0.15
+    assert judge(distance).verdict == "supported"
+    found = judge(np.minimum(distance, 0.25), found_fraction=(distance < 0.25).astype(float))
+    assert (found.verdict, conditions_of(found)["stays_near"]) == ("undecided", None)
+
+
+def test_a_fall_to_a_distance_that_is_a_lower_bound_too_is_none() -> None:
+    distance = planted_distance(fall=20.0)
+    found = judge(np.minimum(distance, 0.5), found_fraction=np.full(COUNT, 0.9))
+    fall = next(one for one in found.conditions if one.name == "distance_fall")
+    assert not fall.is_lower_bound and "at least" not in fall.finding

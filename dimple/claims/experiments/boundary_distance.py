@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dimple.boundary import Boundary
 from dimple.claims.experiments.base import Row
 from dimple.claims.experiments.trained_scene import RecordedTraining, weight_path
-from dimple.experiment.simulation.dimple_shape import summarize_fall, summarize_position
+from dimple.experiment.simulation.dimple_shape import last_before, summarize_position, translation_fraction
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.networks.wrappers import freeze
 from dimple.probes import Offset
@@ -120,9 +120,8 @@ def describe_clinging(course: DistanceAlongTraining, trajectory: RecordedTrainin
     path = dict(zip(trajectory.steps, weight_path(trajectory).tolist(), strict=True))
     angles = columns["boundary_angle"]
     null = float(columns["boundary_angle_null"][0])
-    translation = summarize_fall({"step": np.array(course.steps), **columns}, dimple)["translation_fraction"]
+    translation = translation_fraction(columns, 0, last_before(np.array(course.steps), dimple))
     start_found = float(columns["boundary_distance_found"][0])
-    is_known = translation is not None and start_found >= 0.5
     return {
         "fall": curve.fall,
         "fall_held": curve.last_reduction,
@@ -131,7 +130,7 @@ def describe_clinging(course: DistanceAlongTraining, trajectory: RecordedTrainin
         "angle_null": null,
         "angle_excess": float(angles[0]) - null,
         "angle_change": float(angles[0] - angles[course.nearest]),
-        "rotation_fraction": 1 - translation if is_known else math.nan,
+        "rotation_fraction": math.nan if translation is None or start_found < 0.5 else 1 - translation,
         "cling_over_dimple": _ratio(curve.cling_step, dimple, {step: float(step) for step in course.steps}),
         "cling_over_dimple_path": _ratio(curve.cling_step, dimple, path),
         "final_accuracy": float(columns["train_accuracy"][-1]),

@@ -16,10 +16,14 @@ from dimple.tensors import generator
 from dimple.training.objectives.base import evaluation_mode
 from dimple.workers import Advance
 
-# What each control changes, and what the fall needs if it is absent in the control.
+# What each control changes, and what is to be said of the fall of the run if there is one in the control or none.
 CONTROLS = {
-    "permuted_labels": ("With permuted labels", "these labels"),
-    "start_on_data": ("From a start on the data", "the start off the data"),
+    "permuted_labels": ("With permuted labels", "does not need these labels", "needs these labels"),
+    "start_on_data": (
+        "Started on the data",
+        "is more than its way back from the start",
+        "is therefore its way back from the start",
+    ),
 }
 
 
@@ -97,11 +101,11 @@ def judge_controls(summary: Mapping[str, Any], controls: Mapping[str, Mapping[st
     """
     result = {}
     for name, control in controls.items():
-        change, needed = CONTROLS[name]
+        change, *conclusions = CONTROLS[name]
         fallen, finding = _find_fall(control)
         conclusion = ""
         if _find_fall(summary)[0] and fallen is not None:
-            conclusion = f", so the fall of the run {'does not need' if fallen else 'needs'} {needed}"
+            conclusion = f"; the fall of the run {conclusions[0 if fallen else 1]}"
         result[name] = {**control, "has_fallen": fallen, "finding": f"{change}, {finding}{conclusion}."}
     return result
 

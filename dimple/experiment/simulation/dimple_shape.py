@@ -140,22 +140,37 @@ def summarize_fall(metrics: dict[str, NDArray[Any]], dimple_step: int | None) ->
         dimple_step: the step of the dimpling, or None.
 
     Returns:
-        The first step, the last one before the dimpling (or of the training), the values at both, the median angle of
-        a random direction, and `translation_fraction`: the fall of the squared translation over the falls of the
-        squared translation and tilt, where a rise counts as no fall; None where neither falls.
+        The first step at which all points have a boundary within the limit of the search, the last one before the
+        dimpling (or of the training), the values at both, the median angle of a random direction, and
+        `translation_fraction`, or None where neither part falls. Where there is no such first step, it is step 0; the
+        translation and the tilt are nan there, and the fraction is None.
     """
     steps = metrics["step"]
-    last = len(steps) - 1 if dimple_step is None else max(int(np.searchsorted(steps, dimple_step)) - 1, 0)
+    last = last_before(steps, dimple_step)
+    first = int(np.argmax(metrics["boundary_distance_found"][: last + 1] >= 1))
     names = ("translation", "tilt", "angle")
-    ends = {name: [float(metrics[f"boundary_{name}"][index]) for index in (0, last)] for name in names}
-    falls = [max(ends[name][0] ** 2 - ends[name][1] ** 2, 0.0) for name in ("translation", "tilt")]
     return {
-        "first_step": int(steps[0]),
+        "first_step": int(steps[first]),
         "last_step": int(steps[last]),
-        **ends,
+        **{name: [float(metrics[f"boundary_{name}"][index]) for index in (first, last)] for name in names},
         "angle_null": float(metrics["boundary_angle_null"][0]),
-        "translation_fraction": falls[0] / sum(falls) if sum(falls) > 0 else None,
+        "translation_fraction": translation_fraction(metrics, first, last),
     }
+
+
+def last_before(steps: NDArray[Any], dimple_step: int | None) -> int:
+    """Return the index of the last snapshot before the dimpling, or of the training."""
+    return len(steps) - 1 if dimple_step is None else max(int(np.searchsorted(steps, dimple_step)) - 1, 0)
+
+
+def translation_fraction(metrics: dict[str, NDArray[Any]], first: int, last: int) -> float | None:
+    """Return the fall of the squared translation over the falls of the squared translation and tilt of two snapshots.
+
+    A rise counts as no fall. It is None where neither falls or they are not known.
+    """
+    squares = [metrics[f"boundary_{name}"][[first, last]] ** 2 for name in ("translation", "tilt")]
+    falls = [float(np.maximum(before - after, 0.0)) for before, after in squares]
+    return falls[0] / sum(falls) if sum(falls) > 0 else None
 
 
 def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[np.float64]) -> dict[str, float]:

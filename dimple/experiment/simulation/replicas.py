@@ -190,7 +190,7 @@ def summarize_median(
         np.stack([one["train_accuracy"] for one in metrics]),
         final["gradient_off_manifold_fraction"],
         float(final["gradient_off_manifold_fraction_null"].mean()),
-        found_fraction=float(np.mean([one["boundary_distance_found"][0] for one in metrics])),
+        found_fraction=np.mean([one["boundary_distance_found"] for one in metrics], axis=0),
     )
     median = {
         "verdict": found.verdict,
@@ -198,6 +198,7 @@ def summarize_median(
         "conditions": condition_rows(found),
         "cling_step": found.cling_step,
         "dimple_step": found.dimple_step,
+        "starts_beyond_limit": found.starts_beyond_limit,
         "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
     }
     return {"median": median}

@@ -226,6 +226,11 @@ class SnapshotMeasurer:
             heldout = heldout | details_by_split["heldout"]
             draws = heldout["offset_draws"]
             null_draws = np.minimum(draws, limit).mean(axis=0)
+            position = summarize_position(heldout, limit)
+            if not np.isfinite(distance).all():
+                # The parts of a mean square are unknown where some distances are.
+                parts = ("boundary_translation", "boundary_tilt")
+                position |= {name: np.nan for name in position if name.startswith(parts)}
             row |= {
                 **mean_statistic("boundary_distance", np.minimum(distance, limit), (0.0, limit)),
                 **summarize_null("boundary_distance_null", null_draws),
@@ -234,7 +239,7 @@ class SnapshotMeasurer:
                 "boundary_distance_found_null": float(np.isfinite(draws).mean()),
                 **statistic("gradient_off_manifold_fraction", heldout, METRIC_UNITS),
                 "gradient_off_manifold_fraction_stderr": _standard_error(heldout["gradient_off_manifold_fraction"]),
-                **summarize_position(heldout, limit),
+                **position,
                 **summarize_dimples(train | details_by_split["train"], self.spacing),
             }
         if "margin" in train:

@@ -101,13 +101,14 @@ def summarize_metrics(
             final_row["gradient_off_manifold_fraction"],
             final_row["gradient_off_manifold_fraction_null"],
             off_manifold_fraction_stderr=final_row["gradient_off_manifold_fraction_stderr"],
-            found_fraction=float(metrics["boundary_distance_found"][0]),
+            found_fraction=metrics["boundary_distance_found"],
             points=int(metrics["boundary_distance_samples"][0]) if "boundary_distance_samples" in metrics else None,
         )
         result |= {
             "cling_step": found.cling_step,
             "dimple_step": found.dimple_step,
             "distance_fall": found.best_reduction_factor,
+            "starts_beyond_limit": found.starts_beyond_limit,
             "phases": [{**dataclasses.asdict(phase), "interval": list(phase.interval)} for phase in found.phases],
             "verdict": found.verdict,
             "verdict_reason": found.reason,

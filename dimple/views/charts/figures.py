@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dimple.errors import UsageError
 from dimple.runs.atomic_io import atomic_replace, write_bytes
 from dimple.settings import suggest_word
-from dimple.stats.aggregate import HIGH_SUFFIX, LOW_SUFFIX, comparison_column, is_comparison_column
+from dimple.stats.aggregate import HIGH_SUFFIX, LOW_SUFFIX, comparison_column, found_column, is_comparison_column
 from dimple.views.charts.charts_by_unit import MAX_CURVES_PER_CHART, UNCHARTED_COLUMNS, charts_by_unit
 from dimple.views.charts.distributions import is_distance, make_cdf_drawer
 from dimple.views.charts.matplotlib_svg import FONT_SIZE
@@ -91,6 +91,8 @@ class FigureSource:
             return Figure(make_cdf_drawer(data, names, self.units[names[0]]), samples | data)
         (chart,) = charts_by_unit(data, self.units)
         timeline = Timeline(self.columns["step"].astype(np.int64), (), self.phases)
+        # A mean with a fraction below 1 is a lower bound.
+        data |= {found: self.columns[found] for found in map(found_column, names) if found in self.columns}
         return Figure(partial(draw_chart, chart=chart, timeline=timeline), {"step": self.columns["step"], **data})
 
 

@@ -9,13 +9,14 @@ from dimple.columns import describe_column
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import LOW_SUFFIX, NULL_SUFFIX, comparison_column
+from dimple.stats.aggregate import LOW_SUFFIX, NULL_SUFFIX, comparison_column, found_column
 from dimple.views.content.color_scale import round_up
 from dimple.views.content.columns import make_curve
 from dimple.views.content.cross_section import build_cross_section, choose_plane
 from dimple.views.content.frame import Chart, CrossSectionPlane, Drawing, Fact, Frame, MeshLayer, PointSet, Timeline
 from dimple.views.content.from_slice import build_slice_timeline, frames_from_slice
 from dimple.views.content.labels import (
+    LIMITED_COLUMNS,
     format_found_fraction,
     format_interval,
     format_samples,
@@ -97,11 +98,21 @@ def build_timeline(run: RunFolder) -> Timeline:
         if present:
             curves = tuple(make_curve(metrics, column) for column in present)
             unit = units.get(present[0], "") if limits is None else ""
-            charts.append(Chart(title, curves, unit, limits))
+            charts.append(Chart(title + _describe_bounds(metrics, present), curves, unit, limits))
     summary = run.info.get("summary") or {}
     phases = completed_phases(summary)
     steps = metrics["step"].astype(np.int64)
     return Timeline(steps, tuple(charts), phases, _intervals(summary, int(steps[-1])))
+
+
+def _describe_bounds(metrics: Columns, columns: list[str]) -> str:
+    """Return until which step a mean distance of a chart is a lower bound, as an addition to its title."""
+    for column in columns:
+        is_bound = metrics.get(found_column(column), np.ones(1)) < 1
+        if column in LIMITED_COLUMNS and is_bound.any():
+            last = int(metrics["step"][np.flatnonzero(is_bound)[-1]])
+            return f" (the first a lower bound {'at' if last == 0 else 'up to'} step {last:,})"
+    return ""
 
 
 def completed_phases(summary: dict[str, Any]) -> tuple[tuple[str, int], ...]:

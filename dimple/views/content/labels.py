@@ -29,6 +29,8 @@ from dimple.stats.null_bands import COVERAGE, interval_coverage
 LIMITED_COLUMNS = ("boundary_distance",)
 # The distance that is given only where it is proven.
 PROVEN_COLUMN = "margin_exact"
+# The sign of a lower bound.
+AT_LEAST = "\N{GREATER-THAN OR EQUAL TO} "
 
 # Title of the column with the values that quantities are compared with: nulls, chance levels, test points.
 BASELINE_TITLE = "comparison"
@@ -98,8 +100,13 @@ def format_statistic(row: Mapping[str, Any], column: str, suffix: str = "") -> s
     found = row.get(found_column(column) + suffix)
     if found and value is not None and math.isinf(value):
         return "no median"
-    is_lower_bound = column in LIMITED_COLUMNS and found is not None and found < 1
-    return ("\N{GREATER-THAN OR EQUAL TO} " if is_lower_bound else "") + format_number(value)
+    return (AT_LEAST if is_lower_bound(row, column, suffix) else "") + format_number(value)
+
+
+def is_lower_bound(row: Mapping[str, Any], column: str, suffix: str = "") -> bool:
+    """Return whether a quantity of a row, or its comparison, is a mean in which points count with the search limit."""
+    found = row.get(found_column(column) + suffix)
+    return column in LIMITED_COLUMNS and found is not None and found < 1
 
 
 def format_interval(row: Mapping[str, Any], column: str) -> str:
@@ -116,6 +123,8 @@ def format_interval(row: Mapping[str, Any], column: str) -> str:
     if column + LOW_SUFFIX not in row:
         return NO_ENTRY if describe_column(column).is_exact else "not recorded"
     ends = [row[column + LOW_SUFFIX], row[column + HIGH_SUFFIX]]
+    if is_lower_bound(row, column):
+        return AT_LEAST + format_number(ends[0])
     if all(end is None or not math.isfinite(end) for end in ends):
         return "too few samples"
     return format_range(*ends)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dimple.runs.run import RunFolder
+from dimple.views.content.labels import AT_LEAST
 
 # Name and meaning of each phase, by its key in the summary of a run.
 PHASE_DESCRIPTIONS = {
@@ -16,7 +17,7 @@ PHASE_DESCRIPTIONS = {
     ),
     "dimple_step": (
         "dimpled",
-        "from here on, at least 99 % of the training points are classified correctly at most snapshots",
+        "from here on, at least 99 % of the training points are classified correctly at 80 % of the snapshots",
     ),
 }
 # The key in the summary by the name of the phase that it begins.
@@ -104,12 +105,20 @@ def describe_phases(summary: Mapping[str, Any], steps: Sequence[int]) -> list[di
     return [
         {
             "name": name,
-            "step": "never" if summary.get(key) is None else f"{summary[key]:,}",
+            "step": _describe_step(summary, key),
             "interval": _began_between(summary, key, steps),
             "meaning": f"{meaning}{_list_phases(summary, key)}",
         }
         for key, (name, meaning) in PHASE_DESCRIPTIONS.items()
     ]
+
+
+def _describe_step(summary: Mapping[str, Any], key: str) -> str:
+    step = summary.get(key)
+    if step is None:
+        return "never"
+    # A fall from a distance beyond the limit of the search is larger than what is known, and was so earlier.
+    return f"{step:,}" + (" at the latest" if key == "cling_step" and summary.get("starts_beyond_limit") else "")
 
 
 def _began_between(summary: Mapping[str, Any], key: str, steps: Sequence[int]) -> str:
@@ -143,17 +152,37 @@ def describe_conditions(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "statement": str(condition["statement"]),
-            "value": "unknown" if condition["value"] is None else _format_value(condition["value"]),
-            "threshold": f"{condition.get('comparison', 'at least')} {condition['threshold']:.3g}",
+            "value": _format_value(condition),
+            "threshold": f"{condition.get('comparison', 'at least')} {_format_threshold(condition)}",
             "met": outcomes[condition["met"]] + (": decides" if condition.get("decides") else ""),
         }
         for condition in summary.get("conditions", [])
     ]
 
 
-def _format_value(value: float) -> str:
-    """Format a number with three significant digits, without an exponent where it is large."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def _format_value(condition: Mapping[str, Any]) -> str:
+    """Format the value of a condition, with more digits where it would look like the threshold."""
+    value, threshold = condition["value"], condition["threshold"]
+    if value is None:
+        return "unknown"
+    text = _format_to(value, _digits_apart(value, threshold))
+    return f"{AT_LEAST}{text}" if condition.get("is_lower_bound") else text
+
+
+def _format_threshold(condition: Mapping[str, Any]) -> str:
+    value, threshold = condition["value"], condition["threshold"]
+    return _format_to(threshold, 3 if value is None else _digits_apart(value, threshold))
+
+
+def _digits_apart(value: float, threshold: float) -> int:
+    """Return the significant digits, at least three, from which on two numbers look different; three for equal ones."""
+    texts = ((digits, f"{value:.{digits}g}", f"{threshold:.{digits}g}") for digits in range(3, 9))
+    return next((digits for digits, one, other in texts if one != other), 3)
+
+
+def _format_to(value: float, digits: int) -> str:
+    """Format a number to a number of significant digits, without an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def describe_depth(summary: Mapping[str, Any]) -> str:
@@ -185,13 +214,29 @@ def describe_fall(summary: Mapping[str, Any]) -> str:
 
     Example:
         >>> fall = {"last_step": 40, "translation": [0.3, 0.03], "tilt": [0.04, 0.02], "angle": [50.0, 12.0]}
-        >>> describe_fall({"fall": fall | {"translation_fraction": 0.987, "angle_null": 60.0}})
+        >>> fall |= {"translation_fraction": 0.987, "angle_null": 60.0}
+        >>> describe_fall({"fall": fall, "starts_beyond_limit": False})
         'Until step 40, the fall is 99 % translation (0.3 to 0.03) and 1 % rotation and bending (tilt 0.04 to 0.02); the
         angle between boundary and manifold went from 50 to 12 degrees (a random direction has 60).'
     """
-    if "fall" not in summary:
+    # An earlier run does not say whether its distances are lower bounds, which have no such parts.
+    if "fall" not in summary or "starts_beyond_limit" not in summary:
         return ""
     fall = summary["fall"]
+    first, last = ("unknown" if angle is None or math.isnan(angle) else f"{angle:.0f}" for angle in fall["angle"])
+    angles = (
+        f"the angle between boundary and manifold went from {first} to {last} degrees (a random direction has "
+        f"{fall['angle_null']:.0f})."
+    )
+    limit = f"within {summary.get('final', {}).get('search_limit', math.nan):.3g}, the limit of the search"
+    if not all(_is_finite(value) for value in (*fall["translation"], *fall["tilt"])):
+        return (
+            f"How much of the fall until step {fall['last_step']:,} is translation is not decided, because some points "
+            f"have no boundary {limit}; {angles}"
+        )
+    since = ""
+    if summary.get("starts_beyond_limit"):
+        since = f"From step {fall['first_step']:,} on all points have a boundary {limit}. Since then and until"
     values = {name: [f"{round(value, 6):.2g}" for value in fall[name]] for name in ("translation", "tilt")}
     translation, tilt = (" to ".join(ends) for ends in values.values())
     if fall["translation_fraction"] is None:
@@ -200,9 +245,7 @@ def describe_fall(summary: Mapping[str, Any]) -> str:
         percent = round(100 * fall["translation_fraction"])
         rest = f"{100 - percent} % rotation and bending (tilt {tilt})"
         parts = f"the fall is {percent} % translation ({translation}) and {rest}"
-    first, last = ("unknown" if angle is None or math.isnan(angle) else f"{angle:.0f}" for angle in fall["angle"])
-    angles = f"the angle between boundary and manifold went from {first} to {last} degrees"
-    return f"Until step {fall['last_step']:,}, {parts}; {angles} (a random direction has {fall['angle_null']:.0f})."
+    return f"{since or 'Until'} step {fall['last_step']:,}, {parts}; {angles}"
 
 
 def describe_best(summary: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
 """Report of a simulated run: verdict, phases, pictures, and every quantity with its null."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import is_comparison_column
+from dimple.stats.aggregate import found_column, is_comparison_column
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.charts.replica_bands import replica_charts
 from dimple.views.content.from_run import build_timeline
@@ -97,7 +97,9 @@ def _replica_rows(run: RunFolder, units: dict[str, str]) -> list[dict[str, str]]
         {
             "name": column_label(name),
             **{
-                end: NO_ENTRY if row[end] is None else format_statistic({name: row[end]}, name)
+                end: NO_ENTRY
+                if row[end] is None
+                else format_statistic({name: row[end]} | _least_found(name, statistics), name)
                 for end in ("median", "low", "high")
             },
             "interval": format_interval({f"{name}_{end}": row.get(f"median_{end}") for end in ("low", "high")}, name),
@@ -106,6 +108,12 @@ def _replica_rows(run: RunFolder, units: dict[str, str]) -> list[dict[str, str]]
         for name, row in statistics.items()
         if not is_comparison_column(name, statistics)
     ]
+
+
+def _least_found(name: str, statistics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the fraction of points found in the replica with the fewest, by its column; empty where there is none."""
+    row = statistics.get(found_column(name))
+    return {} if row is None or row["low"] is None else {found_column(name): row["low"]}
 
 
 def report_charts(run: RunFolder) -> list[dict[str, str]]:

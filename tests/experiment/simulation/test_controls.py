@@ -76,19 +76,19 @@ def test_a_fall_needs_what_the_control_without_it_lacks() -> None:
     controls = {"permuted_labels": summary_of(True, 12), "start_on_data": summary_of(False, 2)}
     found = judge_controls(summary_of(True, 14), controls)
     assert [control["has_fallen"] for control in found.values()] == [True, False]
-    fell = "before training points were correct at step 9, so the fall of the run"
+    fell = "before training points were correct at step 9; the fall of the run"
     assert describe_controls({"controls": found}) == [
         f"With permuted labels, the distance fell 12-fold {fell} does not need these labels.",
-        f"From a start on the data, the distance fell 2-fold {fell} needs the start off the data.",
+        f"Started on the data, the distance fell 2-fold {fell} is therefore its way back from the start.",
     ]
 
 
 @pytest.mark.parametrize(("met", "control"), [(False, True), (None, False), (True, None)])
 def test_without_a_fall_or_a_decision_nothing_is_concluded(met: bool | None, control: bool | None) -> None:
     found = judge_controls(summary_of(met, 3), {"start_on_data": summary_of(control, 4)})
-    assert "so the fall" not in found["start_on_data"]["finding"]
+    assert "the fall of the run" not in found["start_on_data"]["finding"]
     unknown = judge_controls(summary_of(True, 9), {"start_on_data": {"conditions": [], "verdict_reason": "no start"}})
-    assert unknown["start_on_data"]["finding"] == "From a start on the data, no start."
+    assert unknown["start_on_data"]["finding"] == "Started on the data, no start."
 
 
 def test_a_simulation_with_controls_has_the_same_metrics_and_tells_their_falls(tmp_path: Path) -> None:
@@ -99,9 +99,13 @@ def test_a_simulation_with_controls_has_the_same_metrics_and_tells_their_falls(t
     controls = run.info["summary"]["controls"]
     assert list(controls) == ["permuted_labels", "start_on_data"]
     start = controls["start_on_data"]
-    assert start["steps"] == 12 and start["fall"]["translation"][0] < run.info["summary"]["fall"]["translation"][0]
+    first, shifted = (
+        next(one["value"] for one in summary["conditions"] if one["name"] == "initial_distance")
+        for summary in (run.info["summary"], start)
+    )
+    assert start["steps"] == 12 and shifted < first
     report = " ".join((run.path / "report.html").read_text(encoding="utf-8").split())
-    assert "With permuted labels, " in report and "From a start on the data, " in report
+    assert "With permuted labels, " in report and "Started on the data, " in report
     assert "were not run" not in report and "--controls" in simulate_command(run)
     assert "were not run" in (plain.path / "report.html").read_text(encoding="utf-8")
 

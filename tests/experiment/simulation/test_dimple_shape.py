@@ -58,7 +58,7 @@ def test_translation_is_the_distance_at_the_centroid_and_tilt_the_rest(height: f
 def metrics_of(*planes: tuple[float, float]) -> dict[str, np.ndarray]:
     rows = [summarize_position(measure_plane(*plane), LIMIT) for plane in planes]
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    return columns | {"step": np.arange(len(rows)) * 10}
+    return columns | {"step": np.arange(len(rows)) * 10, "boundary_distance_found": np.ones(len(rows))}
 
 
 def test_a_fall_by_translation_or_by_rotation_or_both_is_told_apart() -> None:
@@ -73,6 +73,18 @@ def test_a_fall_by_translation_or_by_rotation_or_both_is_told_apart() -> None:
     both = summarize_fall(planes, None)["translation_fraction"]
     assert both == pytest.approx(0.0375 / (0.0375 + tilts[0] ** 2 - tilts[2] ** 2), rel=1e-5)
     assert summarize_fall(metrics_of((0.1, 5.0), (0.2, 10.0)), None)["translation_fraction"] is None
+
+
+def test_a_fall_is_split_from_the_first_snapshot_on_at_which_no_distance_is_a_lower_bound() -> None:
+    planes = metrics_of((0.9, 40.0), (0.2, 10.0), (0.05, 2.0))
+    planes["boundary_distance_found"][0] = 0.4
+    fall = summarize_fall(planes, None)
+    assert (fall["first_step"], fall["last_step"]) == (10, 20)
+    assert fall["translation"] == pytest.approx([0.2, 0.05], abs=1e-6)
+    for name in ("translation", "tilt"):
+        planes[f"boundary_{name}"][:] = np.nan
+    planes["boundary_distance_found"][:] = 0.4
+    assert summarize_fall(planes, None)["translation_fraction"] is None
 
 
 def test_the_spacing_of_opposite_labels_does_not_depend_on_the_origin() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from dimple.errors import RunError
 from dimple.views.content.from_run import build_facts, build_timeline, frames_from_run
+from dimple.views.content.labels import format_interval
 from dimple.views.report.tables import statistic_cell
 from tests.views.material import RADII, RADIUS, STEPS, write_run
 
@@ -73,6 +74,11 @@ def test_a_distance_with_points_at_the_search_limit_is_a_lower_bound() -> None:
     assert [fact.baseline for fact in facts] == ["≥ 0.300", "0.250", "≥ 0.100"]
     row = {name: float(values[2]) for name, values in metrics.items()}
     assert statistic_cell(row, "boundary_distance")["null"] == "null ≥ 0.100, 18% found"
+    assert format_interval(
+        {"boundary_distance_low": 0.2, "boundary_distance_high": 0.3, **row}, "boundary_distance"
+    ) == ("0.200 to 0.300")
+    row |= {"boundary_distance_found": 0.9, "boundary_distance_low": 0.2, "boundary_distance_high": 0.3}
+    assert format_interval(row, "boundary_distance") == "≥ 0.200"
     assert [fact.name for fact in facts] == [
         "manifold to boundary", "manifold to boundary, 90% found", "manifold to boundary"
     ]  # fmt: skip
