@@ -32,6 +32,8 @@ from dimple.runs.files import SLICE_FOLDER
 
 STEP_UNIT = "updates"
 HALF_PRECISION = (torch.float16, torch.bfloat16)
+# The largest whole number of a tensor.
+MAX_INTEGER = 2**63 - 1
 # A plane has this many rows of the samples, and axes through all of them.
 PLANE_POINTS = 3
 
@@ -67,7 +69,8 @@ class RecordedNetworks:
         first = {name: vars(module) for name, module in self._template.named_modules()}
         for name, module in network.named_modules():
             for key, value in vars(module).items():
-                if isinstance(value, int | float) and key != "training" and first[name].get(key) != value:
+                is_number = isinstance(value, float) or (isinstance(value, int) and abs(value) <= MAX_INTEGER)
+                if is_number and key != "training" and name in first and first[name].get(key) != value:
                     precision = torch.float64 if isinstance(value, float) else None
                     state[f"{name}.{key}".removeprefix(".")] = torch.tensor(value, dtype=precision)
         return state
