@@ -32,7 +32,7 @@ WORD_COLUMNS = frozenset(("split", "statistic", "unit"))
 REQUIRED_COLUMNS: dict[str, tuple[str, ...]] = {
     "metrics": ("step",),
     "points": ("step", "split", "index", "label", "prediction"),
-    "measurements": ("step", "label", "prediction", "correct"),
+    "measurements": ("step", "label", "prediction"),
     "replicas": ("replica", "seed", "step"),
 }
 INTEGER_COLUMNS = ("step", "index", "label", "prediction", "replica", "seed")

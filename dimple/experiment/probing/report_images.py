@@ -80,7 +80,7 @@ def _report_images(
 def select_extreme_rows(table: dict[str, NDArray[Any]]) -> list[int]:
     """Return the rows of the correctly classified images with the smallest and with the largest margins, rising."""
     name = "margin" if "margin" in table else "margin_unbounded"
-    if name not in table:
+    if name not in table or "correct" not in table:
         return []
     candidates = np.flatnonzero(table["correct"] & np.isfinite(table[name]))
     ordered = candidates[np.argsort(table[name][candidates], kind="stable")]
