@@ -1,5 +1,6 @@
 """Searches that start from reference samples of other classes too."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from dimple.attacks.closest import closest_point
 from dimple.attacks.search import SearchProblem, SearchState
 from dimple.boundary import Boundary
 from dimple.data import load_images
-from dimple.experiment import ProbeConfig, measure
+from dimple.experiment import ProbeConfig, measure, probe
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.networks import MLP, load_model
 from dimple.probes import Margin
@@ -152,3 +153,17 @@ def test_a_measurement_of_images_says_from_where_its_searches_start(tmp_path: Pa
     for sources in (load(f"npz:{tmp_path}/both.npz", None), load(f"npz:{tmp_path}/both.npz", 100.0, "fab")):
         assert sources.reference is None and all(name != "search" for name, _ in sources.facts)
     assert load("digits", 400.0).reference is None
+
+
+def test_a_probe_of_images_with_too_few_passes_has_not_checked_for_masked_gradients(tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, (20, 28, 28), generator=generator(1, "pixels"), dtype=torch.uint8).numpy()
+    np.savez(
+        tmp_path / "both.npz", x_train=pixels, y_train=np.arange(20) % 10, x_test=pixels, y_test=np.arange(20) % 10
+    )
+    config = ProbeConfig(
+        model="mnist_convnet", weights="none", data=f"npz:{tmp_path}/both.npz", samples=4, probes=("margin",)
+    )
+    (row,) = probe(config, tmp_path / "run", device="cpu").info["summary"]["rows"]
+    assert math.isnan(row["gradient_masking_ratio"]) and masking_statement(row).startswith("not checked for masked")
+    # The digits have too few pixels for such a search, and what was not tried is no warning there.
+    assert not load("digits", None).lacks_passes and not load("digits", 100.0).lacks_passes

@@ -173,6 +173,9 @@ def write_run(folder: Path, name: str = "ball") -> RunFolder:
         "gradient_off_manifold_fraction": np.array([0.3, 0.5, 0.9, 0.9]),
         "gradient_off_manifold_fraction_null": np.full(frames, 1 / 3),
         "margin_on_ratio": np.full(frames, 2.5),
+        "margin_on_ratio_low": np.full(frames, 2.0),
+        "margin_on_ratio_high": np.full(frames, 3.0),
+        "margin_on_ratio_samples": np.full(frames, 20.0),
         "margin_on_ratio_null": np.full(frames, 1.25),
         "margin_on_ratio_null_low": np.full(frames, 1.0),
         "margin_on_ratio_null_high": np.full(frames, 1.5),
@@ -198,7 +201,6 @@ def write_run(folder: Path, name: str = "ball") -> RunFolder:
         "dimple_step": None,
         "verdict": "undecided",
         "verdict_reason": "training accuracy did not come to stay at 1",
-        "margin_on_ratio_verdict": "above",
     }
     run.info["seconds"] = {"train": 1.25, "measure": 2.0}
     run.info["passes"] = {"margin": {"samples": 24, "forwards": 1200, "backwards": 800}}

@@ -88,7 +88,7 @@ def test_the_report_of_a_run_has_its_results(tmp_path: Path) -> None:
     assert "clung 10 between 1 and 10 from here until the dimpling" in text
     assert "dimpled never" in text
     assert (
-        "margin along the manifold / free margin 2.50 not recorded – null 1.25 (1.00 to 1.50) isotropic 1.23 above"
+        "margin along the manifold / free margin 2.50 2.00 to 3.00 20 null 1.25 (1.00 to 1.50) isotropic 1.23 above"
         in text
     )
     assert run.settings_text.strip().splitlines()[1] in page.text
@@ -231,13 +231,14 @@ def test_pictures_are_magnified_without_blur(channels: int) -> None:
 
 
 def test_a_table_has_each_statistic_once_with_its_null() -> None:
-    row = {"step": 5, "x": 1.0, "x_null": 2.0, "x_null_low": 1.5, "x_null_high": 3.0, "x_verdict": "below", "y": None}
+    row = {"step": 5, "x": 1.0, "x_null": 2.0, "x_null_low": 1.5, "x_null_high": 3.0, "y": None}
+    row |= {"x_low": 0.9, "x_high": 1.25, "x_samples": 20}
     rows = statistic_rows(row, {"x": "l2"})
     assert rows[0] == {
         "name": "x", "meaning": "",
-        "value": "1.00", "key": "1.0", "interval": "not recorded", "samples": "–", "found": "", "pixels": "",
+        "value": "1.00", "key": "1.0", "interval": "0.900 to 1.25", "samples": "20", "found": "", "pixels": "",
         "source": "",
-        "null": "null 2.00 (1.50 to 3.00)", "null_key": "2.0", "verdict": "below its band", "unit": "l2",
+        "null": "null 2.00 (1.50 to 3.00)", "null_key": "2.0", "verdict": "below", "unit": "l2",
     }  # fmt: skip
     assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")
     assert [r["value"] for r in rows] == ["1.00", "not measured"]

@@ -53,7 +53,7 @@ from dimple.protocols import Progress
 from dimple.runs.atomic_io import write_table
 from dimple.runs.lock import unlock_folder
 from dimple.runs.shards import Shard, ShardFolder, ShardPlan, format_numbers, list_shards
-from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units, band_verdicts
+from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units, band_verdicts, median_statistic
 from dimple.tensors import resolve_device, run_eagerly
 from dimple.workers import Engine, Workers
 
@@ -345,6 +345,9 @@ class ResultWriter:
         write_table(self.run.path / "measurements.parquet", joined, units)
         rows = summarize_steps(tables, units)
         for row in rows:
+            if self.sources.lacks_passes and "margin" in row:
+                # Undefined: with more passes the search would look for masked gradients.
+                row.update(median_statistic("gradient_masking_ratio", np.empty(0)))
             if row["step"] == rows[-1]["step"]:
                 row.update(self._check_search(tables[-1], row["split"], last_network))
                 row.update(band_verdicts(row))

@@ -84,6 +84,7 @@ class Sources:
         scores: what the networks return, where it is known, as in `ProbeConfig`.
         reference: samples from which searches start too; None where the passes suffice for one descent alone.
         scene: the settings of the scene whose run is measured.
+        lacks_passes: whether more passes would give such samples to the search.
     """
 
     networks: NetworkSeries
@@ -100,6 +101,7 @@ class Sources:
     scores: str | None = None
     reference: Tensor | None = None
     scene: Mapping[str, Any] | None = None
+    lacks_passes: bool = False
 
     @property
     def pixel_levels(self) -> int | None:
@@ -189,7 +191,9 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         *([("samples", "only those that the last network classifies correctly")] if config.only == "correct" else []),
     ]
     reference = None
-    if config.method == Margin().method and takes_references(math.prod(first.shape), config.max_passes or 0.0):
+    can_take_references = config.method == Margin().method and takes_references(math.prod(first.shape), math.inf)
+    lacks_passes = can_take_references and not takes_references(math.prod(first.shape), config.max_passes or 0.0)
+    if can_take_references and not lacks_passes:
         try:
             reference = _choose_reference(read("train"), config.seed)
         except DataError as error:
@@ -209,6 +213,7 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
         read_training=lambda: read("train"),
         scores=config.scores,
         reference=reference,
+        lacks_passes=lacks_passes and config.norm != "l0",
     )
 
 
