@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dimple.boundary.boundary import compute_logit_margin
 from dimple.errors import ModelError, describe_cause
 from dimple.protocols import Classifier
 from dimple.settings import format_value
@@ -232,9 +233,28 @@ def _try_classifier(
     if not are_logits and _is_sigmoid(first):
         warnings.warn(
             "the one score of the model lies within (0, 1) for all samples, as the output of a sigmoid does, and a "
-            "logit above 0 is class 1: return the logit, or name it a probability (--probabilities; --logits if it is "
-            "none)",
+            "logit above 0 is class 1: return the logit, which in Python is torch.logit of a probability; in the "
+            "terminal give --probabilities, or --logits if it is none",
             stacklevel=5,
+        )
+    if gradient_users:
+        _warn_of_zero_gradients(classifier, trial)
+
+
+def _warn_of_zero_gradients(classifier: PreparedClassifier, trial: Tensor) -> None:
+    """Warn where the logit margin has a zero gradient at half of the samples or more, which no search can follow."""
+    with torch.enable_grad():
+        leaf = trial.clone().requires_grad_(True)
+        scores = classifier(leaf)
+        logit_margin = compute_logit_margin(scores, scores.argmax(1))
+        (gradient,) = torch.autograd.grad(logit_margin.sum(), leaf)
+    count = int((flatten(gradient) == 0).all(1).sum())
+    if 2 * count >= len(trial):
+        warnings.warn(
+            f"the gradient of the scores is zero at {count} of {len(trial)} tried samples, as behind rounding, and of "
+            "probabilities that have rounded to 0 and 1: their margins may be severalfold too large; return the "
+            "logits, or measure with the method bisection, which needs decisions only",
+            stacklevel=6,
         )
 
 

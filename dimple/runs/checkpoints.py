@@ -1,5 +1,6 @@
 """A series of checkpoint files as a trajectory, like the snapshots of a run."""
 
+import functools
 import itertools
 import re
 import warnings
@@ -98,6 +99,11 @@ class Checkpoints:
             ModelError: at a file that is unsafe, damaged or written for another network.
         """
         return ((step, self.network(step)) for step in self.steps)
+
+    @functools.cached_property
+    def state_dict(self) -> str:
+        """The place of the weights in the first file; "" for a file that is a state dict itself."""
+        return load_weights(freeze(self._network), self.paths[0], self._state_dict_key)
 
     def network(self, step: int) -> nn.Module:
         """Return the network with the weights of one step, frozen.

@@ -168,6 +168,7 @@ class RunInfo(TypedDict, total=False):
     facts: list[Annotated[list[Word], MinLen(2)]]
     classes: list[Word]
     units: dict[str, Word]
+    meanings: dict[str, Word]
     warnings: list[Word]
     code: dict[str, dict[str, Word]]
     replicas: _Replicas

@@ -13,12 +13,12 @@ from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.experiment import ProbeConfig, measure
 from dimple.experiment.probing.sources import Sources, load_sources
-from dimple.experiment.probing.tables import masking_statement
 from dimple.networks import MLP, load_model
 from dimple.probes import Margin
 from dimple.progress import silent_progress
 from dimple.stats.intervals import proportion_interval
 from dimple.tensors import generator
+from dimple.views.report.cautions import masking_statement
 
 DIM = 80
 

@@ -59,6 +59,8 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
     for run in facts["runs"]:
         verdict = f": {run['verdict']}" if run["verdict"] else ""
         out.print(f"{run['letter']}  {run['folder']}, {run['name']}, seed {run['seed']}{verdict}", markup=False)
+        for caution in run["cautions"]:
+            out.print(f"   {caution}", markup=False)
     differences = list(facts["differences"].items())
     for name, values in differences[:MAX_DIFFERENCES]:
         out.print(f"differs  {name}: {' | '.join(values)}", markup=False)

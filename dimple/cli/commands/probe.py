@@ -354,7 +354,7 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.experiment.probing.tables import describe_distances
-    from dimple.views.report.measurement import flat_curvature_note, reliability_warning
+    from dimple.views.report.cautions import reliability_warning
     from dimple.views.report.tables import shown_columns
     from dimple.views.report.text_table import build_table, choose_rows
 
@@ -374,24 +374,21 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
             out.print(f"{left_out} more statistics: --all, the report, or dimple explain {run.path}", style="dim")
         if warning := reliability_warning(row):
             out.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
-        if note := flat_curvature_note(row):
-            out.print(note, markup=False)
     for note, style in _sample_notes(run, last):
         out.print(note, style=style, markup=False)
     if any("margin" in row for row in last):
         note = "margins are medians over the correctly classified samples, margin_misclassified over the others"
         out.print(note, style="dim", markup=False)
     if len(last) < len(rows):
-        out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
+        earlier = len({row["step"] for row in rows}) - 1
+        out.print(f"{earlier} earlier step{'s' if earlier > 1 else ''}: see the report, or --json", markup=False)
     tables = [f"{name}.parquet" for name in ("measurements", "quantiles", "spectra", "speed", "transfer")]
     console.print_files(run, ["report.html", *tables])
 
 
 def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return sentences about the samples with their styles: how they were chosen, and an accuracy near chance."""
-    from dimple.experiment.probing.tables import accuracy_warning, masking_statement
+    """Return sentences about the samples with their styles: how they were chosen, and what makes numbers doubtful."""
+    from dimple.views.report.cautions import cautions_of_run
 
     chosen = [(f"samples: {text}", "") for name, text in run.info["facts"] if name == "samples"]
-    warnings = [accuracy_warning(row) for row in rows if "accuracy" in row]
-    chosen += [(statement, "") for statement in map(masking_statement, rows) if statement]
-    return chosen + [(f"warning: {warning}", "bold") for warning in warnings if warning]
+    return chosen + [(text, "bold" if text.startswith("warning: ") else "") for text in cautions_of_run(rows)]

@@ -18,9 +18,7 @@ from dimple.columns import describe_column
 from dimple.errors import RunError, UsageError
 from dimple.experiment.probing.tables import (
     SUMMARY_UNITS,
-    accuracy_warning,
     describe_distances,
-    masking_statement,
     summarize_steps,
 )
 from dimple.experiment.run import Run
@@ -253,11 +251,11 @@ class Measurement:
         distances = describe_distances([n for n in self.statistics if n in self.columns], self.units, bounds)
         return f"{len(self)} sample{'' if len(self) == 1 else 's'}, {distances}"
 
-    def summary(self, width: int = 120) -> str:
+    def summary(self, width: int = 120) -> "SummaryText":
         """Return the statistics as a table of text, as the program prints it."""
         from rich.console import Console
 
-        from dimple.views.report.measurement import reliability_warning
+        from dimple.views.report.cautions import reliability_warning
         from dimple.views.report.text_table import build_table
 
         console = Console(width=width, color_system=None, highlight=False)
@@ -270,12 +268,12 @@ class Measurement:
                 console.print(f"* {warning[0].lower()}{warning[1:]}", markup=False)
             for note in self._notes:
                 console.print(note, markup=False)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+        return SummaryText("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
     @property
     def _notes(self) -> list[str]:
         """Sentences below the statistics: on what they rest, and what makes them doubtful."""
-        from dimple.views.report.measurement import flat_curvature_note
+        from dimple.views.report.cautions import find_cautions
 
         is_labeled = self.table["label"] >= 0
         labeled = int(is_labeled.sum())
@@ -288,13 +286,7 @@ class Measurement:
         else:
             others = f" labeled samples, and the {unlabeled} unlabeled ones" if unlabeled else " samples"
             notes = [f"medians and means over the {correct} correctly classified of {labeled}{others}"]
-        if note := flat_curvature_note(self.statistics):
-            notes.append(note)
-        if "accuracy" in self.statistics and (warning := accuracy_warning(self.statistics)):
-            notes.append(warning)
-        if statement := masking_statement(self.statistics):
-            notes.append(statement)
-        return notes
+        return notes + find_cautions(self.statistics)
 
     @property
     def _levels(self) -> int | None:
@@ -380,6 +372,22 @@ class Measurement:
         from dimple.views.report.notebook import statistics_html
 
         return statistics_html(self.heading, self.statistics, self._statistic_units, notes=self._notes)
+
+
+@final
+class SummaryText(str):
+    r"""A text of several lines that a notebook and an interactive Python show as such.
+
+    Example:
+        >>> SummaryText("a  1\nb  2")
+        a  1
+        b  2
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _shorten(values: Tensor, count: int = 4) -> str:

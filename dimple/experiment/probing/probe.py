@@ -45,7 +45,7 @@ from dimple.experiment.probing.speed_along import (
     split_samples,
 )
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_ratio_change, quantile_table, summarize_steps
-from dimple.experiment.provenance import add_costs, describe_device, versions
+from dimple.experiment.provenance import add_costs, describe_device, own_meanings, versions
 from dimple.experiment.run import Run
 from dimple.probes import Cost
 from dimple.progress import SHORT_STAGE_SECONDS, announce, show_progress
@@ -55,6 +55,7 @@ from dimple.runs.lock import unlock_folder
 from dimple.runs.shards import Shard, ShardFolder, ShardPlan, format_numbers, list_shards
 from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units
 from dimple.tensors import resolve_device, run_eagerly
+from dimple.views.report.cautions import cautions_of_run
 from dimple.workers import Engine, Workers
 
 Arrays = dict[str, NDArray[Any]]
@@ -340,7 +341,7 @@ class ResultWriter:
         names = [name for name in tables[0] if not name.endswith(DRAWS_SUFFIX)]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in names}
         units = self.units
-        self.run.info |= self.costs | {"units": units}
+        self.run.info |= self.costs | {"units": units, "meanings": own_meanings(units)}
         write_table(self.run.path / "measurements.parquet", joined, units)
         rows = summarize_steps(tables, units)
         rows[-1] |= self._check_search(tables[-1], last_network)
@@ -349,6 +350,7 @@ class ResultWriter:
         self.run.info["summary"] = {
             "rows": rows,
             "units": aggregate_units(columns, units | SUMMARY_UNITS | NETWORK_UNITS | SPEED_UNITS),
+            "cautions": cautions_of_run(rows),
             **network_tables,
         }
         if len(tables) > 1:

@@ -38,12 +38,6 @@ QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 UNBOUNDED_PREFIXES = ("margin_unbounded", "margin_on", "margin_off", "margin_pca", "margin_dct")
 # A ratio that changes by more with four times as many passes says more about the search than about the boundary.
 MAX_RATIO_CHANGE = 0.02
-# Gradients mask nearer points where the interval of the fraction of samples with one lies above this.
-MASKING_FRACTION = 0.05
-# Fewer samples say too little about the accuracy.
-MIN_JUDGED_SAMPLES = 10
-# An accuracy is near that of one class below this fraction of the way from it to 1.
-NEAR_CHANCE = 0.25
 
 
 def summarize_steps(tables: Sequence[Arrays], units: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -125,24 +119,6 @@ def describe_distances(columns: Iterable[str], units: Mapping[str, str], bounds:
     return text
 
 
-def accuracy_warning(row: Mapping[str, Any]) -> str:
-    """Return a warning where a network is hardly better than always predicting one class; empty where it is better.
-
-    Example:
-        >>> accuracy_warning({"accuracy": 0.15, "majority_accuracy": 0.1, "samples": 40})[:40]
-        'accuracy 0.15 is near that of predicting'
-    """
-    accuracy = row["accuracy"]
-    majority = row["majority_accuracy"]
-    if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority + NEAR_CHANCE * (1 - majority)):
-        return ""
-    return (
-        f"accuracy {accuracy:.2g} is {'below' if accuracy < majority else 'near'} that of predicting the most frequent "
-        f"class, {majority:.2g}, and such margins mean nothing: check the normalization of the inputs (--mean and "
-        "--std, or preprocessing= in Python), the order of the classes and the weights"
-    )
-
-
 def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dict[str, str]]:
     """Return the quantiles of every measured column at each step and split, apart for correct and wrong predictions.
 
@@ -168,28 +144,6 @@ def quantile_table(table: Arrays, units: Mapping[str, str]) -> tuple[Arrays, dic
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     quantile_units = {name: "that of the row" for name in columns if name.startswith("q")}
     return columns, {"step": units["step"], "correct": "yes or no", "samples": "samples"} | quantile_units
-
-
-def masking_statement(row: Mapping[str, Any]) -> str:
-    """Return whether the gradients of a network mask nearer points; empty without searches from other samples.
-
-    Example:
-        >>> row = {"gradient_masking_ratio": 0.97, "margin_multiple_minima": 0.2}
-        >>> masking_statement(row | {"margin_multiple_minima_low": 0.12, "margin_multiple_minima_high": 0.3})[:42]
-        'gradient masking: for 20% (12% to 30%) of '
-    """
-    name = "margin_multiple_minima"
-    fraction, low, high = (row.get(name + end, math.nan) for end in ("", "_low", "_high"))
-    if math.isnan(row.get("gradient_masking_ratio", math.nan)) or math.isnan(fraction):
-        return ""
-    verdict = "not decided whether gradients mask nearer points, with so few samples"
-    if low > MASKING_FRACTION or high <= MASKING_FRACTION:
-        verdict = "gradient masking" if low > MASKING_FRACTION else "no gradient masking found"
-    return (
-        f"{verdict}: for {fraction:.0%} ({low:.0%} to {high:.0%}) of the samples a search from samples of other "
-        "classes finds a point more than a tenth nearer than the descent from the sample; more than "
-        f"{MASKING_FRACTION:.0%} are masking"
-    )
 
 
 def compute_ratio_change(table: Arrays, refined: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from dimple.views.content.columns import spans_decades
 from dimple.views.content.frame import ChartCurve
 from dimple.views.content.labels import column_label, finite_or_nan, format_number, sorting_key
 from dimple.views.content.run_header import PHASE_DESCRIPTIONS
+from dimple.views.report.cautions import cautions_of_splits
 from dimple.views.report.html import passes_per_sample, write_page
 from dimple.views.report.paired import paired_content
 from dimple.views.report.run_summary import RunSummary
@@ -76,6 +77,7 @@ def write_comparison(shown: Sequence[ComparedRun], path: Path | str) -> Path:
         "title": " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} others",
         "lead": f"{len(shown)} runs side by side",
         "runs": [_run_header(one) for one in shown],
+        "cautions": [f"{one.letter}: {text}" for one in shown for text in cautions_of_splits(one.summary.statistics)],
         "differences": difference_table(shown),
         "same_versions": all(one.summary.environment == shown[0].summary.environment for one in shown),
         "outcomes": _outcome_table(shown),

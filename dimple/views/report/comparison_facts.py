@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dimple.views.report.cautions import cautions_of_splits
 from dimple.views.report.comparison import (
     ComparedRun,
     differ_by_seed,
@@ -33,9 +34,10 @@ def pair_split(runs: Sequence[ComparedRun], split: str) -> PairedSplit:
 def comparison_facts(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     """Return runs, differences, statistics and paired comparisons as numbers and strings.
 
-    `runs` has the letter, folder, name, seed and verdict of each; `differences` the settings that differ, with one
-    value a run. Each of `splits` has `statistics`, with one value a run, and `mean` and `standard_deviation` where the
-    runs differ in seeds only; and `paired`, the comparison at the same samples, or the reason why there is none.
+    `runs` has the letter, folder, name, seed, verdict and cautions of each; `differences` the settings that differ,
+    with one value a run. Each of `splits` has `statistics`, with one value a run, and `mean` and `standard_deviation`
+    where the runs differ in seeds only; and `paired`, the comparison at the same samples, or the reason why there is
+    none.
     """
     return {
         "runs": [
@@ -46,6 +48,7 @@ def comparison_facts(runs: Sequence[ComparedRun]) -> dict[str, Any]:
                 "seed": one.summary.seed,
                 "verdict": one.summary.results.get("verdict"),
                 "verdict_reason": one.summary.results.get("verdict_reason"),
+                "cautions": cautions_of_splits(one.summary.statistics),
             }
             for one in runs
         ],

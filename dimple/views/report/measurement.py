@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dimple.stats.aggregate import has_unreliable_tangents
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.charts.distributions import distribution_charts
 from dimple.views.charts.quantile_fans import quantile_fan_charts
@@ -17,6 +16,7 @@ from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.frame import Timeline
 from dimple.views.content.from_slice import to_rgb_bytes
 from dimple.views.content.labels import format_number, format_pixel_levels
+from dimple.views.report.cautions import find_cautions, reliability_warning
 from dimple.views.report.html import png_data_uri, write_page
 from dimple.views.report.tables import statistic_rows
 
@@ -131,43 +131,10 @@ def _split_content(
     return {
         "name": name,
         "rows": statistic_rows(rows[-1], units, levels),
-        "cautions": [one for one in (reliability_warning(rows[-1]), flat_curvature_note(rows[-1])) if one],
+        "cautions": [one for one in (reliability_warning(rows[-1]), *find_cautions(rows[-1])) if one],
         "distributions": distribution_charts({column: values[mine] for column, values in columns.items()}, units),
         "charts": series_charts(rows, units),
     }
-
-
-def reliability_warning(row: Mapping[str, Any]) -> str:
-    """Return a warning for quantities that rest on unreliable tangent estimates; empty where the estimates are good.
-
-    Example:
-        >>> reliability_warning({"tangent_reliable": 0.1})[:43]
-        'Only 10% of the tangent estimates here are '
-    """
-    if not has_unreliable_tangents(row):
-        return ""
-    reliable = row["tangent_reliable"]
-    some = f"Only {reliable:.0%}" if reliable > 0 else "None"
-    return (
-        f"{some} of the tangent estimates here are reliable at the distance of the boundary: quantities on and off "
-        "the manifold describe the estimated planes, not the data."
-    )
-
-
-def flat_curvature_note(row: Mapping[str, Any]) -> str:
-    """Return what it means that every curvature is zero; empty where one is not, or none was measured.
-
-    Example:
-        >>> flat_curvature_note({"curvature": 0.0, "curvature_low": 0.0, "curvature_high": 0.0})[:41]
-        'The curvatures are zero, as expected of a'
-    """
-    ends = [row.get(f"curvature{end}") for end in ("", "_min", "_max", "_low", "_high")]
-    if row.get("curvature") is None or any(end for end in ends):
-        return ""
-    return (
-        "The curvatures are zero, as expected of a piecewise linear network, whose boundary is flat almost everywhere: "
-        "read curvature_finite_difference, the turn of the normal over a finite step."
-    )
 
 
 def series_charts(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> list[dict[str, str]]:
