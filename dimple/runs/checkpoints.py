@@ -3,14 +3,13 @@
 import functools
 import itertools
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self, final
 
 from torch import nn
 
-from dimple.errors import ModelError
+from dimple.errors import ModelError, warn
 from dimple.locations import list_weights
 from dimple.networks.load import build_model
 from dimple.networks.weights import load_weights
@@ -71,7 +70,7 @@ class Checkpoints:
         self.paths = [*by_path]
         self.steps = [*by_path.values()]
         if self.note:
-            warnings.warn(self.note, stacklevel=2)
+            warn(self.note)
         self._network = freeze(build_model(model) if isinstance(model, str) else model)
         self._state_dict_key = state_dict_key
 

@@ -313,8 +313,12 @@ def test_a_model_that_rounds_its_input_gets_a_warning_and_bisection_finds_the_kn
     def rounded(z: Tensor) -> Tensor:
         return layer((z * 15).round() / 15 - 0.5)
 
-    with pytest.warns(UserWarning, match=r"gradient of the scores is zero at 8 of 8 tried samples.*bisection"):
+    with pytest.warns(
+        UserWarning, match=r"gradient of the scores is zero at 8 of 8 tried samples.*bisection"
+    ) as caught:
         found = measure(rounded, x, bounds=(0, 1))
+    # It points at the line of the user.
+    assert {one.filename for one in caught} == {__file__}
     assert "warning: the gradient is zero at most boundary points" in found.summary()
     exact = (x[:, 0] - 0.5).abs()
     measured = measure(rounded, x, probes=[Margin(method="bisection", max_passes=400)], bounds=(0, 1))
