@@ -16,7 +16,6 @@ from safetensors.numpy import load as load_arrays
 from torch import Tensor
 
 from dimple.boundary.affine_slice import AffineSlice
-from dimple.columns import OWN_COLUMNS
 from dimple.errors import DivergedError, RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.locations import require_free_folder, require_run, run_path
@@ -117,9 +116,7 @@ class RunFolder:
                 stacklevel=1,
             )
             info = upgrade_info(info)
-        info = check_info(info, path / "run.json")
-        OWN_COLUMNS.update(info.get("meanings", {}))
-        return cls(path, info, archive_path)
+        return cls(path, check_info(info, path / "run.json"), archive_path)
 
     @classmethod
     def create(
@@ -281,7 +278,7 @@ class RunFolder:
         if wrong := [name for name in names if not re.fullmatch(r"[0-9]{8,18}", name)]:
             raise RunError(f"{self.path}: has a snapshot {format_value(wrong[0])}, which is no step; {MAKE_AGAIN}")
         rows = (self.info.get("summary") or {}).get("rows", [])
-        return sorted(map(int, names)) or sorted({row["step"] for row in rows})
+        return sorted(map(int, names) if names else {row["step"] for row in rows})
 
     def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float | list[float]) -> None:
         """Write the weights of the network at a step, with the step and the training loss.
