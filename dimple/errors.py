@@ -1,9 +1,11 @@
 """The errors that a user can meet, each with its exit code on the command line."""
 
 import contextlib
+import inspect
 import sysconfig
 import traceback
 import unicodedata
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import final
@@ -51,6 +53,16 @@ def printable(text: str) -> str:
 def _shorten(sentence: str) -> str:
     sentence = printable(sentence)
     return sentence if len(sentence) <= MAX_LETTERS else f"{sentence[: MAX_LETTERS - 300]} ... {sentence[-290:]}"
+
+
+def warn(sentence: str) -> None:
+    """Give a warning at the line of the user's code that called the package, however deep within it the cause is."""
+    inside = (str(Path(__file__).parent), contextlib.__file__)
+    level = 2
+    frame = inspect.currentframe()
+    while frame is not None and (frame := frame.f_back) is not None and frame.f_code.co_filename.startswith(inside):
+        level += 1
+    warnings.warn(sentence, stacklevel=level)
 
 
 class UsageError(DimpleError, ValueError):

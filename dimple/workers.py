@@ -297,6 +297,8 @@ def _initialize_process(threads: int, progress_queue: "SimpleQueue[None]", prepa
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
     configure_memory()
+    # The process that sends the work has read the same files and networks, and given their warnings.
+    warnings.simplefilter("ignore", UserWarning)
     import torch
 
     global _progress_queue  # noqa: PLW0603

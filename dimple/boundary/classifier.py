@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dimple.errors import ModelError, describe_cause
+from dimple.boundary.boundary import compute_logit_margin
+from dimple.errors import ModelError, describe_cause, warn
 from dimple.protocols import Classifier
 from dimple.settings import format_value
 from dimple.tensors import broadcast_per_sample, flatten, is_out_of_memory, run_eagerly
@@ -158,7 +158,7 @@ def _evaluation_mode(model: Any) -> Iterator[None]:
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     if any(modes):
-        warnings.warn("the model was in training mode; it is measured in eval mode", stacklevel=6)
+        warn("the model was in training mode; it is measured in eval mode")
         model.eval()
     try:
         yield
@@ -224,17 +224,34 @@ def _try_classifier(
             )
     if gradient_users and not are_logits and _are_probabilities(first):
         classifier.takes_logarithm = True
-        warnings.warn(
+        warn(
             "the scores of the model are probabilities, whose gradients vanish far from the boundary; their logarithms "
-            "are measured, which have the same boundary (better: return the logits)",
-            stacklevel=5,
+            "are measured, which have the same boundary (better: return the logits)"
         )
     if not are_logits and _is_sigmoid(first):
-        warnings.warn(
+        warn(
             "the one score of the model lies within (0, 1) for all samples, as the output of a sigmoid does, and a "
-            "logit above 0 is class 1: return the logit, or name it a probability (--probabilities; --logits if it is "
-            "none)",
-            stacklevel=5,
+            "logit above 0 is class 1: return the logit, which in Python is torch.logit of a probability; in the "
+            "terminal give --probabilities, or --logits if it is none"
+        )
+    if gradient_users:
+        _warn_of_zero_gradients(classifier, trial)
+
+
+def _warn_of_zero_gradients(classifier: PreparedClassifier, trial: Tensor) -> None:
+    """Warn where scores that vary have a zero gradient at half of the samples or more, which no search can follow."""
+    with torch.enable_grad():
+        leaf = trial.clone().requires_grad_(True)
+        scores = classifier(leaf)
+        logit_margin = compute_logit_margin(scores, scores.argmax(1))
+        (gradient,) = torch.autograd.grad(logit_margin.sum(), leaf)
+    count = int((flatten(gradient) == 0).all(1).sum())
+    is_constant = bool((scores == scores[:1]).all())
+    if 2 * count >= len(trial) and not is_constant:
+        warn(
+            f"the gradient of the scores is zero at {count} of {len(trial)} tried samples, as behind rounding, and of "
+            "probabilities that have rounded to 0 and 1: their margins may be severalfold too large; return the "
+            "logits, or measure with the method bisection, which needs decisions only"
         )
 
 

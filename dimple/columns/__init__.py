@@ -14,6 +14,8 @@ from dimple.columns.samples import ROBUST, SAMPLE_COLUMNS
 
 __all__ = ["COLUMNS", "ColumnMeaning", "describe_column"]
 
+# The columns of the user's own probes, by the first sentence of their documentation.
+OWN_COLUMNS: dict[str, str] = {}
 COLUMNS: dict[str, ColumnMeaning] = SAMPLE_COLUMNS | MARGIN_COLUMNS | MANIFOLD_COLUMNS | NETWORK_COLUMNS
 
 # Columns of families: the pattern of their names, a name for all of them, and the entry.
@@ -144,7 +146,9 @@ COMPANION_UNITS = {
 
 
 def describe_column(name: str) -> ColumnMeaning:
-    """Return what a column means; for a name that no table knows, its words as the label and no meaning.
+    """Return what a column means.
+
+    For a name that no table knows, the label is its words, and the meaning that of the user's own probe, or none.
 
     Example:
         >>> describe_column("margin_on_null").label
@@ -166,11 +170,11 @@ def describe_column(name: str) -> ColumnMeaning:
                 name.replace("_", " "), entry.unit, f"What `{column}` is compared with.",
                 f"It is the same for {entry.comparison_label}.", DEFINITION,
             )  # fmt: skip
-    for end, (label, meaning, reading) in COMPANIONS.items():
+    for end, (label, meaning, reading) in COMPANIONS.items() if name not in OWN_COLUMNS else ():
         base = describe_column(name.removesuffix(end)) if name.endswith(end) and name != end else None
         if base is not None and base.meaning:
             unit = COMPANION_UNITS.get(end, base.unit)
             unit = FRACTION if "_found" in end else unit
             text = base.null if end == "_null" and base.null else meaning
             return ColumnMeaning(label.format(base.label), unit, text, reading or base.reading, base.source)
-    return ColumnMeaning(name.replace("_", " "))
+    return ColumnMeaning(name.replace("_", " "), meaning=OWN_COLUMNS.get(name, ""))

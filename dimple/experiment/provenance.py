@@ -2,13 +2,14 @@
 
 import dataclasses
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
 import dimple
+from dimple.columns import OWN_COLUMNS
 from dimple.probes import PROBES, Cost, Probe
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyvista", "safetensors", "pyarrow")
@@ -19,6 +20,11 @@ def versions() -> dict[str, str]:
     return {"dimple": dimple.__version__, "python": platform.python_version()} | {
         package: version(package) for package in PACKAGES
     }
+
+
+def own_meanings(names: Iterable[str]) -> dict[str, str]:
+    """Return the meanings of those columns that the user's own probes measure, which a run keeps without their code."""
+    return {name: OWN_COLUMNS[name] for name in names if name in OWN_COLUMNS}
 
 
 def describe_device(device: torch.device) -> str:

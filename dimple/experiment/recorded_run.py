@@ -156,7 +156,7 @@ def write_recorded_run(
     *_, (_, last) = networks
     with arguments.task(last.to(device)) as task:
         info, settings = describe_task(task)
-    info["facts"] = [*info["facts"], ("training", f"recorded at {len(networks)} steps, 0 to {networks.steps[-1]}")]
+    info["facts"] = [*info["facts"], ("training", _describe_recording(networks.steps, facts))]
     run = Run.create(
         out, info | {"recorder": dict(facts)}, yaml.safe_dump(settings, sort_keys=False), force, "config.yaml"
     )
@@ -181,6 +181,17 @@ def write_recorded_run(
             _write_slice(arguments, networks, run, plane, progress)
         write_report_of_measured_run(run, run.path / "report.html")
     return run
+
+
+def _describe_recording(steps: Sequence[int], facts: Mapping[str, Any]) -> str:
+    text = f"recorded at {len(steps)} steps, {steps[0]} to {steps[-1]}"
+    if facts["left_out"]:
+        first, last = facts["left_out_steps"]
+        text += (
+            f"; {facts['left_out']} more, from step {first} to {last}, were left out to keep max_overhead, and curves "
+            "are straight there"
+        )
+    return text
 
 
 def _write_slice(

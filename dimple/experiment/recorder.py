@@ -26,6 +26,8 @@ from dimple.protocols import Progress
 LOG_FACTOR = 1.2
 # Snapshots that are kept however little time the training takes.
 MIN_SNAPSHOTS = 5
+# A training is taken to last this much longer than it has: at its start, a share of no time would allow no copy.
+ASSUMED_SECONDS = 20.0
 # Wrappers of a network, by the attribute in which they hold it.
 WRAPPERS = {
     "DataParallel": "module",
@@ -53,9 +55,9 @@ class Recorder:
     report and slice are written. The model is never changed: neither its mode nor any random state.
 
     Whatever goes wrong while it records becomes one warning, and the training goes on; mistakes in the arguments, and a
-    folder that holds a run already, are errors before it begins. In a distributed training the process of rank 0 records, and the others do nothing.
-    Wrappers (DataParallel, DistributedDataParallel, compiled modules, averaged models) are taken off, and networks in
-    half precision are measured in single precision.
+    folder that holds a run already, are errors before it begins. In a distributed training the process of rank 0
+    records, and the others do nothing. Wrappers (DataParallel, DistributedDataParallel, compiled modules, averaged
+    models) are taken off, and networks in half precision are measured in single precision.
 
     Args:
         out: the run folder.
@@ -64,8 +66,8 @@ class Recorder:
         probes: probes or their names, as for `measure`.
         bounds: the valid range of the coordinates, as for `measure`; None for the full space.
         every: "log" for steps that grow by a fifth, from every step at first; or a number of steps.
-        max_overhead: the largest fraction of the training time that copies may take. Beyond it steps are left out,
-            but for the first five, and `run.info["recorder"]` says how many.
+        max_overhead: the largest fraction of the training time, and of 20 seconds more, that copies may take. Beyond it
+            steps are left out, but for the first five; the report and `run.info["recorder"]` say how many and which.
         plane: rows of `x`: the plane through the first, in the directions of the others or, where fewer than three are
             given, of the gradients, whose class regions are filmed; None for no film.
         live: measure beside the training, in a process of its own on the CPU with one thread and low priority; what is
@@ -162,7 +164,8 @@ class Recorder:
         self._is_first = _is_first_process()
         self._copying = 0.0
         self._started = time.perf_counter()
-        self._left_out = 0
+        # Steps that were due, and left out.
+        self._left_out: list[int] = []
         self._failure = ""
         self._is_disordered = False
         self.is_open = False
@@ -238,9 +241,9 @@ class Recorder:
         if step < self._next:
             return
         started = time.perf_counter()
-        is_over = self._copying > self._max_overhead * (started - self._started)
+        is_over = self._copying > self._max_overhead * (started - self._started + ASSUMED_SECONDS)
         if is_over and self._networks is not None and len(self._networks) >= MIN_SNAPSHOTS:
-            self._left_out += 1
+            self._left_out.append(step)
             return
         if self._networks is None:
             self._networks = RecordedNetworks(network)
@@ -333,7 +336,8 @@ class Recorder:
         elapsed = time.perf_counter() - self._started
         facts = {
             "snapshots": len(self._networks),
-            "left_out": self._left_out,
+            "left_out": len(self._left_out),
+            "left_out_steps": [self._left_out[0], self._left_out[-1]] if self._left_out else [],
             "overhead": round(self._copying / max(elapsed, 1e-9), 4),
             "failure": self._failure,
             "measured_live": len(self._measured),
@@ -345,7 +349,7 @@ class Recorder:
         self._track_measured()
         if self._progress is show_progress:
             kept = f"{len(self._networks)} snapshots of steps {self._networks.steps[0]} to {self._networks.steps[-1]}"
-            left_out = f", {self._left_out} left out to keep max_overhead" if self._left_out else ""
+            left_out = f", {len(self._left_out)} left out to keep max_overhead" if self._left_out else ""
             announce("record", f"{kept}{left_out}: {self.run.path / 'report.html'}")
 
 

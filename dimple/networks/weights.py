@@ -73,7 +73,7 @@ def read_weights(path: Path | str, state_dict_key: str | None = None) -> dict[st
         ModelError: if the file is missing, damaged or unsafe, if it holds no state dict, or if it holds several and
             `state_dict_key` does not name one of them.
     """
-    weights, prefix, _ = _read_state_dict(expand_home(path), state_dict_key, None)
+    weights, _, prefix, _ = _read_state_dict(expand_home(path), state_dict_key, None)
     return {
         bare.removeprefix(prefix): weights[name]
         for bare, name in remove_wrappers(weights).items()
@@ -101,11 +101,13 @@ class _StateDict(NamedTuple):
 
     Attributes:
         tensors: the tensors by their names in the file.
+        path: its place in the file; empty for a file that is a state dict itself.
         prefix: the prefix of names that `state_dict_key` ends with.
         constants: the places of a mean and a standard deviation elsewhere in the file; empty without them.
     """
 
     tensors: dict[str, Tensor]
+    path: str
     prefix: str
     constants: str
 
@@ -142,7 +144,8 @@ def _read_state_dict(path: Path, state_dict_key: str | None, network: nn.Module 
         raise ModelError(
             f"{location}: its tensors have {total} bytes together, and the file {len(content)}; save contiguous tensors"
         )
-    return _StateDict(_load(chosen, file, location), prefix, _find_constants_beside(file.root, path_in_file, location))
+    constants = _find_constants_beside(file.root, path_in_file, location)
+    return _StateDict(_load(chosen, file, location), path_in_file, prefix, constants)
 
 
 def _load(tensors: Mapping[str, Tensor | StoredTensor], file: ParsedFile, location: str) -> dict[str, Tensor]:
@@ -157,7 +160,7 @@ def _load(tensors: Mapping[str, Tensor | StoredTensor], file: ParsedFile, locati
         raise ModelError(f"{location}: is a damaged or unsafe torch file ({error}); {DOWNLOAD_AGAIN_HINT}") from None
 
 
-def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None = None) -> None:
+def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None = None) -> str:
     """Load the weights of a file into `module`, in place, or into the network that a wrapper of this package contains.
 
     The names in the file may have another prefix than in the network, a shared weight one of its names, and a weight
@@ -169,6 +172,9 @@ def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None
         module: the network.
         path: the weights file.
         state_dict_key: path of the state dict, if the file holds several, and prefix of the network in it.
+
+    Returns:
+        The path of the state dict in the file; empty for a file that is a state dict itself.
 
     Raises:
         ModelError: as `read_weights`; also, with at most ten names, if tensors are missing or surplus, have another
@@ -198,6 +204,7 @@ def load_weights(module: nn.Module, path: Path | str, state_dict_key: str | None
         )
         normalized.set_constants(*fitted.constants)
     network.load_state_dict(fitted.tensors, strict=False)
+    return file.path
 
 
 def _parse_safetensors(content: bytes, location: str) -> dict[str, Tensor]:

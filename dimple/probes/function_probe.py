@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
+from dimple.columns import OWN_COLUMNS
 from dimple.errors import ModelError, describe_cause
 from dimple.probes.base import Probe, ProbeResult
 from dimple.protocols import TangentField
@@ -21,7 +22,8 @@ def function_probe(
     The function gets a batch of samples `(B, *shape)` with the labels `(B,)`; `boundary` has scores, logit margins,
     gradients and searches, and counts what it is asked. It returns a tensor `(B,)`, the column of the name of the
     function, or several by name. One with an argument `tangents` gets the tangent field. Further arguments become
-    fields of the class, and so keys of a scene file; they have annotations and defaults.
+    fields of the class, and so keys of a scene file; they have annotations and defaults. The first paragraph of its
+    documentation is the meaning of its columns on pages and in `dimple explain`.
 
     Args:
         unit: of the column, or of each by its name: in words, "score", or "l2, input units" for a distance.
@@ -44,6 +46,8 @@ def function_probe(
     def decorate(function: Callable[..., Any]) -> type[Probe]:
         has_tangents = "tangents" in inspect.signature(function).parameters
         units = {function.__name__: unit} if isinstance(unit, str) else dict(unit)
+        if sentence := (inspect.getdoc(function) or "").partition("\n\n")[0]:
+            OWN_COLUMNS.update(dict.fromkeys(units, " ".join(sentence.split())))
 
         def run(self: Any, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:
             given = {name: getattr(self, name) for name in fields} | ({"tangents": tangents} if has_tangents else {})

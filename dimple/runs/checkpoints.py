@@ -1,15 +1,15 @@
 """A series of checkpoint files as a trajectory, like the snapshots of a run."""
 
+import functools
 import itertools
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self, final
 
 from torch import nn
 
-from dimple.errors import ModelError
+from dimple.errors import ModelError, warn
 from dimple.locations import list_weights
 from dimple.networks.load import build_model
 from dimple.networks.weights import load_weights
@@ -70,7 +70,7 @@ class Checkpoints:
         self.paths = [*by_path]
         self.steps = [*by_path.values()]
         if self.note:
-            warnings.warn(self.note, stacklevel=2)
+            warn(self.note)
         self._network = freeze(build_model(model) if isinstance(model, str) else model)
         self._state_dict_key = state_dict_key
 
@@ -98,6 +98,11 @@ class Checkpoints:
             ModelError: at a file that is unsafe, damaged or written for another network.
         """
         return ((step, self.network(step)) for step in self.steps)
+
+    @functools.cached_property
+    def state_dict(self) -> str:
+        """The place of the weights in the first file; "" for a file that is a state dict itself."""
+        return load_weights(freeze(self._network), self.paths[0], self._state_dict_key)
 
     def network(self, step: int) -> nn.Module:
         """Return the network with the weights of one step, frozen.

@@ -273,11 +273,12 @@ class RunFolder:
 
     @property
     def steps(self) -> list[int]:
-        """The steps of the snapshots, in increasing order."""
+        """The steps of the snapshots, or of a measurement of checkpoints, which keeps none, in increasing order."""
         names = [file.stem for file in (self.path / "snapshots").glob("*.safetensors")]
         if wrong := [name for name in names if not re.fullmatch(r"[0-9]{8,18}", name)]:
             raise RunError(f"{self.path}: has a snapshot {format_value(wrong[0])}, which is no step; {MAKE_AGAIN}")
-        return sorted(map(int, names))
+        rows = (self.info.get("summary") or {}).get("rows", [])
+        return sorted(map(int, names) if names else {row["step"] for row in rows})
 
     def write_snapshot(self, step: int, state: dict[str, Tensor], loss: float | list[float]) -> None:
         """Write the weights of the network at a step, with the step and the training loss.

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Strict, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from dimple.columns import describe_column
+from dimple.columns import OWN_COLUMNS, describe_column
 from dimple.errors import RunError, printable
 from dimple.limits import require_memory
 from dimple.settings import describe_problem
@@ -170,6 +170,7 @@ class RunInfo(TypedDict, total=False):
     facts: list[Annotated[list[Word], MinLen(2)]]
     classes: list[Word]
     units: dict[str, Word]
+    meanings: dict[str, Word]
     warnings: list[Word]
     code: dict[str, dict[str, Word]]
     scene: dict[str, Any]
@@ -212,7 +213,10 @@ def parse_info(text: str, path: Path) -> dict[str, Any]:
 
 
 def check_info(info: dict[str, Any], path: Path) -> Record[Any]:
-    """Return the content of run.json as records without control characters, after a check of its values."""
+    """Return the content of run.json as records without control characters, after a check of its values.
+
+    The meanings of the columns of own probes are known from then on, as if their code had been run.
+    """
     try:
         _RUN_INFO.validate_python(info)
     except ValidationError as error:
@@ -222,6 +226,7 @@ def check_info(info: dict[str, Any], path: Path) -> Record[Any]:
     replicas = checked.get("replicas")
     if replicas is not None and not replicas["shown"] < replicas["count"] == len(replicas["seeds"]):
         raise RunError(f"{path}: replicas.shown is {replicas['shown']} of {replicas['count']}; {MAKE_AGAIN}")
+    OWN_COLUMNS.update(checked.get("meanings", {}))
     return checked
 
 

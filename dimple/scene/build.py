@@ -139,7 +139,9 @@ def unknown_key_message(node: YamlNode, key: str, path: str, known: list[str], m
         if new is not None:
             renaming = sentence(name, join_path(path, new))
             return f"{node.source_location}: {renaming}; it is a key of kind {kind} (known here: {', '.join(known)})"
-    hint = suggest_word(key, known, "")
+    # An own objective has settings that no table knows.
+    elsewhere = f"the settings of an objective stand under {join_path(path, 'objective')}"
+    hint = suggest_word(key, known, elsewhere if "objective" in known else "")
     return f"{node.source_location}: unknown key {name}{hint and f'; {hint}'} (known: {', '.join(known)})"
 
 

@@ -1,7 +1,7 @@
 """Sentences below a table of statistics: what makes its numbers doubtful, and what was not checked."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dimple.stats.aggregate import (
@@ -20,6 +20,8 @@ MASKING_FRACTION = 0.05
 MIN_JUDGED_SAMPLES = 10
 # An accuracy is near that of one class below this fraction of the way from it to 1.
 NEAR_CHANCE = 0.25
+# The angle at a boundary point without a gradient is 180 degrees; with one, only there can it come close.
+NO_GRADIENT_ANGLE = 179.0
 # Unsettled quantities that a sentence names.
 MAX_NAMED = 3
 
@@ -35,10 +37,23 @@ def cautions(row: Row) -> list[str]:
         reliability_warning(row),
         settling_note(row),
         flat_curvature_note(row),
-        accuracy_warning(row) and f"warning: {accuracy_warning(row)}",
+        accuracy_warning(row),
+        zero_gradient_warning(row),
         masking_statement(row),
     )
     return [sentence for sentence in sentences if sentence]
+
+
+def cautions_of_run(rows: Sequence[Row]) -> list[str]:
+    """Return the sentences about all splits of the last of several steps, with the split where it is one of several."""
+    found = {str(row.get("split", "")): cautions(row) for row in rows if row["step"] == rows[-1]["step"]}
+    return [
+        *dict.fromkeys(
+            text if all(text in others for others in found.values()) else f"{text} ({split} samples)"
+            for split, sentences in found.items()
+            for text in sentences
+        )
+    ]
 
 
 def settling_note(row: Row) -> str:
@@ -101,21 +116,39 @@ def flat_curvature_note(row: Row) -> str:
 
 
 def accuracy_warning(row: Row) -> str:
-    """Return a warning where a network is hardly better than always predicting one class; empty where it is better.
+    """Return a warning where a network is hardly better than always predicting one class, or has no scores; else empty.
 
     Example:
-        >>> accuracy_warning({"accuracy": 0.15, "majority_accuracy": 0.1, "samples": 40})[:40]
-        'accuracy 0.15 is near that of predicting'
+        >>> accuracy_warning({"accuracy": 0.15, "majority_accuracy": 0.1, "samples": 40})[:49]
+        'warning: accuracy 0.15 is near that of predicting'
     """
     accuracy, majority = (row.get(name) for name in ("accuracy", "majority_accuracy"))
+    if "confidence" in row and (row["confidence"] is None or math.isnan(row["confidence"])) and "accuracy" in row:
+        return "warning: the scores are nan, and so is every margin: check the weights and the inputs"
     if accuracy is None or majority is None:
         return ""
     if not (row["samples"] >= MIN_JUDGED_SAMPLES and accuracy < majority + NEAR_CHANCE * (1 - majority)):
         return ""
     return (
-        f"accuracy {accuracy:.2g} is {'below' if accuracy < majority else 'near'} that of predicting the most frequent "
-        f"class, {majority:.2g}, and such margins mean nothing: check the normalization of the inputs (--mean and "
-        "--std, or preprocessing= in Python), the order of the classes and the weights"
+        f"warning: accuracy {accuracy:.2g} is {'below' if accuracy < majority else 'near'} that of predicting the most "
+        f"frequent class, {majority:.2g}, and such margins mean nothing: check the normalization of the inputs (--mean "
+        "and --std, or preprocessing= in Python), the order of the classes and the weights"
+    )
+
+
+def zero_gradient_warning(row: Row) -> str:
+    """Return a warning where most boundary points have no gradient, so that no search was led by one; else empty.
+
+    Example:
+        >>> zero_gradient_warning({"stationarity_angle": 180.0})[:57]
+        'warning: the gradient is zero at most boundary points, as'
+    """
+    # It is infinite where no boundary was found, and null in a file.
+    if not NO_GRADIENT_ANGLE < (row.get("stationarity_angle") or 0.0) < math.inf:
+        return ""
+    return (
+        "warning: the gradient is zero at most boundary points, as behind rounding or other steps, and margins may be "
+        "severalfold too large: measure with the method bisection, which needs decisions only, and more passes"
     )
 
 

@@ -20,13 +20,15 @@ TOLERANCE = 1e-6
 SAMPLES = 24
 DIMENSION = 12
 SHAPE = (3, 2, 2)
+# By which scores times 50 change a column whose unit ends so.
+SCORE_SCALES = {"score per input unit": 50.0, "score": 50.0}
 
 
 def check_probe(probe: Probe, scaled: Probe | None = None) -> None:
     """Check a probe against the laws of the family, on a small network in double precision.
 
     Columns in the unit "score" grow with the scores, columns in "... input units" with the inputs, in "... per input
-    unit" inversely; all others stay.
+    unit" inversely, and in "score per input unit", as the norm of a gradient, in both ways; all others stay.
 
     Args:
         probe: the probe.
@@ -76,11 +78,11 @@ def is_repeated(probe: Probe) -> None:
 
 
 def follows_the_scale_of_the_scores(probe: Probe) -> None:
-    """Scores times 50 change columns in the unit `score` only, by as much."""
+    """Scores times 50 change columns in `score` and `score per input unit` only, by as much."""
     network = _network()
     plain = _measure(probe, network, *_samples())
     scaled = _measure(probe, lambda x: 50 * network(x), *_samples())
-    _require_same(probe, scaled, plain, "with scores times 50", {"score": 50.0})
+    _require_same(probe, scaled, plain, "with scores times 50", SCORE_SCALES)
 
 
 def does_not_depend_on_the_shape_of_samples(probe: Probe) -> None:
@@ -173,7 +175,9 @@ def _require_same(
             continue
         scale = next((scale for end, scale in (scales or {}).items() if unit.endswith(end)), None)
         wanted = values if scale is None else scale * values
-        require_close(found.columns[name], wanted, tolerance, f"{_name(probe)}: column {name} is another {when}")
+        units = f", which changes columns in {' and '.join(map(repr, scales or ()))}, and not those in {unit!r}"
+        law = "" if not scales else f", by another factor than its unit {unit!r}" if scale else units
+        require_close(found.columns[name], wanted, tolerance, f"{_name(probe)}: column {name} is another {when}{law}")
 
 
 def _name(probe: Probe) -> str:

@@ -161,7 +161,8 @@ def test_labels_of_a_table_are_class_numbers_or_sorted(
 ) -> None:
     pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "Label": labels}).to_csv(tmp_path / "t.csv", index=False)
     is_renumbered = classes[0] in ("-1", "1", "9")
-    message = f"do not count from 0: {classes[0]} is read as class 0, {classes[1]} as class 1, and so on"
+    rest = f", and {classes[1]} as class 1$" if len(classes) == 2 else f", {classes[1]} as class 1, and so on to "
+    message = f"do not count from 0: {classes[0]} is read as class 0{rest}"
     with pytest.warns(UserWarning, match=message) if is_renumbered else contextlib.nullcontext():
         found = load_samples(f"points:{tmp_path / 't.csv'}", "train")
     assert (found.classes, found.y.tolist()) == (classes, numbers)

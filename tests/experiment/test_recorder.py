@@ -110,6 +110,24 @@ def test_a_short_training_leaves_five_snapshots_however_small_the_budget(tmp_pat
     # The first five, and the network at the end.
     assert record.run.steps == [0, 1, 2, 3, 4, 120]
     assert record.run.info["recorder"]["left_out"] > 0
+    # The report says where the curves have no steps.
+    first, last = record.run.info["recorder"]["left_out_steps"]
+    assert (first, last) == (5, 120)
+    assert (
+        f"from step {first} to {last}, were left out to keep max_overhead"
+        in (record.run.path / "report.html").read_text()
+    )
+
+
+def test_the_first_steps_of_a_fast_training_are_kept(tmp_path: Path) -> None:
+    x, y = make_data()
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, every=1, max_overhead=0.05) as record:
+        # Copies take most of the time, and altogether far less than a second.
+        network = make_network()
+        for step in range(20):
+            record(step, network)
+    assert record.run is not None
+    assert record.run.steps == list(range(20)) and record.run.info["recorder"]["left_out"] == 0
 
 
 @pytest.mark.parametrize(("every", "expected"), [(30, [0, 30, 60, 90, 100]), ("log", None)])
@@ -155,11 +173,15 @@ def test_what_goes_wrong_while_recording_is_one_warning(tmp_path: Path) -> None:
 
 def test_what_goes_wrong_while_measuring_is_a_warning(tmp_path: Path) -> None:
     x, y = make_data()
-    record = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
-    with pytest.warns(UserWarning, match="could not be measured: .*is not empty and holds no run"), record:
-        train(make_network(), 3, record)
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "mine.txt").write_text("of somebody else")
+
+    def train_and_fill_the_folder() -> None:
+        with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
+            train(make_network(), 3, record)
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "mine.txt").write_text("of somebody else")
+
+    with pytest.warns(UserWarning, match="could not be measured: .*is not empty and holds no run"):
+        train_and_fill_the_folder()
     assert (tmp_path / "run" / "mine.txt").exists()
 
 
@@ -217,9 +239,7 @@ def test_arguments_that_do_not_fit_the_network_are_errors_of_the_first_call(
     record = Recorder(tmp_path / "run", probes=PROBES, bounds=None, **({"x": x, "y": y} | changes))
     steps: list[int] = []
     with pytest.raises((ShapeError, ModelError), match=text), record:
-        for step in range(3):
-            record(step, make_network())
-            steps.append(step)
+        train(make_network(), 3, lambda step, network: (record(step, network), steps.append(step)))
     assert not steps and not (tmp_path / "run").exists()
 
 

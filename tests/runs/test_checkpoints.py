@@ -102,7 +102,7 @@ def test_a_folder_of_timm_is_a_series_without_other_archives(tmp_path: Path) -> 
     network = build_model("digits_convnet")
     for epoch in range(2):
         state = {"epoch": epoch, "arch": "net", "state_dict": network.state_dict(), "args": argparse.Namespace(lr=0.1)}
-        torch.save(state, tmp_path / f"checkpoint-{epoch}.pth.tar")
+        torch.save(state, tmp_path / f"checkpoint-{epoch}.pth.tar")  # noqa: TID251 (the file of another program)
     with tarfile.open(tmp_path / "images-9.tar", "w") as archive:
         archive.add(__file__, "image.png")
     found = Checkpoints.from_glob(str(tmp_path), "digits_convnet")

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from dimple import Run, load_scene, measure, names, simulate
 from dimple.errors import ModelError, SceneError, ShapeError, UsageError
+from dimple.experiment import write_figures
 from dimple.experiment.probing.build_probes import find_probe
 from dimple.manifolds import Circle, chart_manifold
 from dimple.names import installed_plugins
@@ -142,6 +144,13 @@ def test_plug_ins_are_used_by_name_in_scenes(code: Path, tmp_path: Path) -> None
     assert allow_code(code) == ["my_plugins:ring", "my_plugins:linear_margin"]
     run = simulate(load_scene("circle_in_2d", [*SHORT, *own]), tmp_path / "run", film=False)
     assert run.scene == load_scene("circle_in_2d", [*SHORT, *own]) and "linear_margin" in run.points
+    # Its median is in the summary and the metrics, which the charts and figures draw.
+    train = run.points[(run.points["split"] == "train") & (run.points["step"] == run.steps[-1])]
+    final = run.info["summary"]["final"]
+    assert final["linear_margin"] == run.metrics["linear_margin"].iloc[-1]
+    assert final["linear_margin"] == np.sort(train["linear_margin"])[(len(train) - 1) // 2]
+    assert final["linear_margin_low"] <= final["linear_margin"] <= final["linear_margin_high"]
+    assert write_figures(run.path, tmp_path / "linear_margin.pdf")
     words = [word for change in [*SHORT, *own] for word in ("--set", change)]
     again = dimple(
         "simulate", "circle_in_2d", *words, "--no-film", "--jobs", 2, "-o", tmp_path / "again", "--allow-code", code
@@ -181,6 +190,10 @@ def test_an_own_probe_is_named_on_the_command_line_with_its_settings(code: Path,
         assert answer.returncode == 0, answer.stderr
         columns[name] = Run.open(tmp_path / name).measurements["linear_margin"]
     assert columns["scaled"].tolist() == pytest.approx((2 * columns["plain"]).tolist())
+    # The run keeps the meaning, which the function has as its documentation, without the code.
+    assert "linear_margin = " in (text := dimple("explain", tmp_path / "plain").stdout)
+    assert "The logit margin over the length of its gradient." in text
+    assert "length of its gradient" in Run.open(tmp_path / "plain").measurements.attrs["meanings"]["linear_margin"]
     unknown = dimple("probe", "--probe", f"{code}:linear_margin(factor=2)", "--samples", 5, "-o", tmp_path / "unknown")
     assert unknown.returncode == 2 and "there is no setting factor; it has scale" in unknown.stderr
     wrong = dimple("probe", "--probe", f"{code}:linear_margins", "--samples", 5, "-o", tmp_path / "wrong")

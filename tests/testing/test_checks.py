@@ -30,8 +30,13 @@ def test_an_own_chart_and_an_own_probe_pass() -> None:
         margin, gradient = boundary.logit_margin_and_gradient(x, y)
         return margin / gradient.flatten(1).norm(dim=1)
 
+    @function_probe("score per input unit")
+    def slope(boundary: Any, x: Tensor, y: Tensor) -> Tensor:
+        return boundary.logit_margin_and_gradient(x, y)[1].flatten(1).norm(dim=1)
+
     check_manifold(oval())
     check_probe(linear_margin())
+    check_probe(slope())
 
 
 def broken_probe(unit: str, function: Any) -> Probe:
@@ -46,7 +51,11 @@ def broken_probe(unit: str, function: Any) -> Probe:
     ("unit", "function", "problem"),
     [
         ("score", lambda b, x, y: b.logit_margin(x, y) - b.logit_margin(x, y).mean(), "is another in batches of 5"),
-        ("angle", lambda b, x, y: b.logit_margin(x, y), "is another with scores times 50"),
+        (
+            "angle",
+            lambda b, x, y: b.logit_margin(x, y),
+            "which changes columns in 'score per input unit' and 'score', and not those in 'angle': ",
+        ),
         ("l2, input units", lambda b, x, y: b.logit_margin(x, y).sign(), "is another with inputs times 3"),
         ("angle", lambda b, x, y: torch.rand(len(x)), "draws from the global generator of torch"),
         ("score", lambda b, x, y: x.mul_(1.5).flatten(1)[:, 0] * 0 + b.logit_margin(x, y), "changes its samples"),

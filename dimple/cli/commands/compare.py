@@ -11,7 +11,10 @@ from dimple.cli.flags import JsonOption, require_runs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from dimple.views.report.comparison import ComparedRun
+    from dimple.views.report.paired import PairedSplit
 
 MAX_STATISTICS = 10
 MAX_DIFFERENCES = 10
@@ -47,14 +50,7 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
     from rich.console import Console
 
     from dimple.views.report.comparison import run_cautions
-    from dimple.views.report.comparison_facts import (
-        build_paired_table,
-        build_statistics_table,
-        comparison_facts,
-        pair_split,
-        splits_of,
-    )
-    from dimple.views.report.paired import ONE_TRAINING
+    from dimple.views.report.comparison_facts import build_statistics_table, comparison_facts, pair_split, splits_of
 
     out = Console(highlight=False)
     facts = comparison_facts(runs)
@@ -72,18 +68,24 @@ def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
         for letter, sentences in run_cautions(runs, split).items():
             for sentence in sentences:
                 out.print(f"{letter}: {sentence}", markup=False)
-        found = pair_split(runs, split)
-        if found.reason:
-            out.print(found.reason, markup=False)
-            continue
-        out.print(
-            f"\nthe same samples: {found.count} of {found.total} are right under all runs; median difference to "
-            f"{runs[0].letter}; larger: the share of samples where the other run is larger; p: exact sign test; "
-            f"the verdicts of the {len(found.rows)} tests together hold with 95 %",
-            markup=False,
-        )
-        if found.rows:
-            out.print(build_paired_table(found))
-            out.print(ONE_TRAINING, markup=False)
-        if found.left_out_note:
-            out.print(found.left_out_note, markup=False)
+        _print_pairs(out, pair_split(runs, split), runs[0].letter)
+
+
+def _print_pairs(out: "Console", found: "PairedSplit", first: str) -> None:
+    from dimple.views.report.comparison_facts import build_paired_table
+    from dimple.views.report.paired import ONE_TRAINING
+
+    if found.reason:
+        out.print(found.reason, markup=False)
+        return
+    out.print(
+        f"\nthe same samples: {found.count} of {found.total} are right under all runs; median difference to {first}; "
+        f"larger: the share of samples where the other run is larger; p: exact sign test; the verdicts of the "
+        f"{len(found.rows)} tests together hold with 95 %",
+        markup=False,
+    )
+    if found.rows:
+        out.print(build_paired_table(found))
+        out.print(ONE_TRAINING, markup=False)
+    if found.left_out_note:
+        out.print(found.left_out_note, markup=False)

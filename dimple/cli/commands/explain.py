@@ -1,17 +1,22 @@
 """`dimple explain`: the meaning of a quantity, or of every number of a run."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dimple.columns import COLUMNS, ColumnMeaning, describe_column
+from dimple.columns.samples import LARGEST_CLASS
 from dimple.columns.terms import TERMS
 from dimple.errors import UsageError
 from dimple.settings import suggest_word
 
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
+
+# Labels of comparisons in tables, in the words of a sentence.
+COMPARISONS = {LARGEST_CLASS: "always guessing the most frequent class"}
 
 
 def explain(
@@ -49,6 +54,7 @@ def _explain_quantity(name: str) -> None:
 def _explain_run(path: Path) -> None:
     from dimple.runs import RunFolder
     from dimple.stats.aggregate import is_comparison_column
+    from dimple.stats.cautions import cautions_of_run
 
     run = RunFolder.open(path)
     summary: dict[str, Any] = run.info.get("summary", {})
@@ -60,8 +66,12 @@ def _explain_run(path: Path) -> None:
     units = _units(run)
     for name, value in row.items():
         entry = describe_column(name)
+        if entry.comparison not in row:
+            entry = dataclasses.replace(entry, comparison="")
         if entry.meaning and isinstance(value, int | float) and not is_comparison_column(name, row):
             _print(name, entry, _format(known, name, units.get(name, "")))
+    for sentence in cautions_of_run(summary.get("rows", [])):
+        typer.echo(f"\n{sentence}")
 
 
 def _units(run: "RunFolder") -> dict[str, str]:
@@ -86,8 +96,9 @@ def _format(row: dict[str, Any], name: str, unit: str) -> str:
 
 def _print(name: str, entry: ColumnMeaning, value: str) -> None:
     typer.echo(f"{name}{value}: {entry.label}" + ("" if value else f" [{entry.unit}]"))
-    text = entry.text + (f" Compared with {entry.comparison_label}: {entry.comparison}." if entry.comparison else "")
-    _print_paragraph(f"{text} Source: {entry.source}.")
+    what = COMPARISONS.get(entry.comparison_label, entry.comparison_label)
+    text = entry.text + (f" Compared with {what} ({entry.comparison})." if entry.comparison else "")
+    _print_paragraph(text + (f" Source: {entry.source}." if entry.source else ""))
 
 
 def _print_paragraph(text: str) -> None:

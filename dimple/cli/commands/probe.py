@@ -354,7 +354,6 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
     from rich.console import Console
 
     from dimple.experiment.probing.tables import describe_distances
-    from dimple.stats.cautions import cautions
     from dimple.views.report.tables import prediction_note, shown_columns
     from dimple.views.report.text_table import build_table, choose_rows
 
@@ -372,16 +371,23 @@ def print_summary(print_all: bool, run: "RunFolder") -> None:
         out.print(build_table(title, chosen, units, width=out.width, levels=levels))
         if left_out:
             out.print(f"{left_out} more statistics: --all, the report, or dimple explain {run.path}", style="dim")
-        for sentence in cautions(row):
-            out.print(sentence, markup=False)
     if prediction := prediction_note(last[-1]):
         out.print(prediction, style="dim", markup=False)
-    for text in (text for name, text in run.info["facts"] if name == "samples"):
-        out.print(f"samples: {text}", markup=False)
+    for note, style in _sample_notes(run, last):
+        out.print(note, style=style, markup=False)
     if any("margin" in row for row in last):
         note = "margins are medians over the correctly classified samples, margin_misclassified over the others"
         out.print(note, style="dim", markup=False)
     if len(last) < len(rows):
-        out.print(f"{len(rows) - len(last)} rows of earlier steps: see the page, or --json", markup=False)
+        earlier = len({row["step"] for row in rows}) - 1
+        out.print(f"{earlier} earlier step{'s' if earlier > 1 else ''}: see the report, or --json", markup=False)
     tables = [f"{name}.parquet" for name in ("measurements", "quantiles", "spectra", "speed", "transfer")]
     console.print_files(run, ["report.html", *tables])
+
+
+def _sample_notes(run: "RunFolder", rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return sentences about the samples with their styles: how they were chosen, and what makes numbers doubtful."""
+    from dimple.stats.cautions import cautions_of_run
+
+    chosen = [(f"samples: {text}", "") for name, text in run.info["facts"] if name == "samples"]
+    return chosen + [(text, "bold" if text.startswith("warning: ") else "") for text in cautions_of_run(rows)]

@@ -57,7 +57,8 @@ def simulate(
 ) -> None:
     """Train a scene's network and measure its boundary.
 
-    The boundary is measured at snapshots along the training. The run has a film, a web page and a report.
+    The boundary is measured at snapshots along the training. The run has a film, a web page and a report. Code of yours
+    that the scene names needs --allow-code FILE.
     """
     import loky
 

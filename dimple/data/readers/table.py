@@ -125,9 +125,10 @@ def _number_classes(column: Any, name: str, location: str) -> tuple[NDArray[np.i
     if not 2 <= len(found) <= MAX_CLASSES:
         raise DataError(f"{location}: column {format_value(name)} has {len(found)} different labels; give at least two")
     if words.dtype.kind in "iu":
+        rest = f", {found[1]} as class 1, and so on to {found[-1]} as class {len(found) - 1}"
         warnings.warn(
-            f"{location}: labels in column {format_value(name)} do not count from 0: {found[0]} is read as class 0, "
-            f"{found[1]} as class 1, and so on to {found[-1]} as class {len(found) - 1}",
+            f"{location}: labels in column {format_value(name)} do not count from 0: {found[0]} is read as class 0"
+            + (f", and {found[1]} as class 1" if len(found) == 2 else rest),
             stacklevel=1,
         )
     return numbers.astype(np.int64), tuple(map(str, found))

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -14,7 +13,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from dimple.boundary import Boundary
 from dimple.boundary.classifier import Normalization, parameter_dtype, prepare_classifier
-from dimple.errors import ShapeError, UsageError
+from dimple.errors import ShapeError, UsageError, warn
 from dimple.experiment.probing.config import tangents_problem
 from dimple.experiment.probing.measured_run import MeasurementTask, measure_into_run, measure_task
 from dimple.experiment.probing.measurement import Measurement
@@ -376,11 +375,10 @@ def _warn_of_other_data(samples: Tensor, reference: Tensor) -> None:
     spreads = [float((points - points.mean(0)).norm(dim=1).median()) for points in (x, cloud)]
     is_other_scale = len(x) >= MIN_COMPARED and max(spreads) > MAX_SPREAD_RATIO * min(spreads)
     if is_other_scale or between > MAX_DISTANCE_RATIO * within > 0:
-        warnings.warn(
+        warn(
             f"x and reference look like different data: a sample of x is {between:.3g} from its nearest reference "
             f"sample, where reference samples are {within:.3g} from theirs, and the spread of x is {spreads[0]:.3g}, "
-            f"that of reference {spreads[1]:.3g} (medians); give training samples of the same data in the same units",
-            stacklevel=6,
+            f"that of reference {spreads[1]:.3g} (medians); give training samples of the same data in the same units"
         )
 
 

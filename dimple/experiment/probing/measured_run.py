@@ -19,7 +19,7 @@ from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.probing.report_images import select_extreme_rows
 from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, select_image_rows
 from dimple.experiment.probing.tables import SUMMARY_UNITS, quantile_table, summarize_steps
-from dimple.experiment.provenance import add_costs, describe_device, probe_names, versions
+from dimple.experiment.provenance import add_costs, describe_device, own_meanings, probe_names, versions
 from dimple.experiment.run import Run
 from dimple.probes import Cost, Probe, ProbeResult, run_probes
 from dimple.probes.base import batch_limit
@@ -27,6 +27,7 @@ from dimple.protocols import Progress, TangentField
 from dimple.runs.atomic_io import write_table
 from dimple.runs.schema import Record
 from dimple.stats.aggregate import aggregate_units
+from dimple.stats.cautions import cautions_of_run
 from dimple.tensors import Box, apply_in_chunks, chunks, map_chunks
 from dimple.views.report.html import run_cost
 from dimple.views.report.measurement import PerturbedImage, write_measurement_report
@@ -173,7 +174,7 @@ def write_measurements(run: Run, steps: Sequence[tuple[int, Measurement]], step_
     tables = [one.to_arrays() | {"step": np.full(len(one), step)} for step, one in steps]
     measurement = steps[-1][1]
     units = {"step": step_unit} | SUMMARY_UNITS | measurement.units
-    run.info["units"] = units
+    run.info |= {"units": units, "meanings": own_meanings(units)}
     names = [name for name in tables[0] if name not in measurement.details]
     table = {name: np.concatenate([arrays[name] for arrays in tables]) for name in names}
     write_table(run.path / "measurements.parquet", table, units)
@@ -181,7 +182,11 @@ def write_measurements(run: Run, steps: Sequence[tuple[int, Measurement]], step_
         write_table(run.path / "quantiles.parquet", *quantile_table(table, units))
     rows = summarize_steps(tables, units)
     columns = dict.fromkeys(name for row in rows for name in row)
-    run.info["summary"] = {"rows": rows, "units": aggregate_units(columns, units)}
+    run.info["summary"] = {
+        "rows": rows,
+        "units": aggregate_units(columns, units),
+        "cautions": cautions_of_run(rows),
+    }
     table = {name: tables[-1][name] for name in names}
     count = len(measurement)
     result = ProbeResult(measurement.table, measurement.units, measurement.details)

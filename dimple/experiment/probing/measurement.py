@@ -252,7 +252,7 @@ class Measurement:
         distances = describe_distances([n for n in self.statistics if n in self.columns], self.units, bounds)
         return f"{len(self)} sample{'' if len(self) == 1 else 's'}, {distances}"
 
-    def summary(self, width: int = 120) -> str:
+    def summary(self, width: int = 120) -> "SummaryText":
         """Return the statistics as a table of text, as the program prints it."""
         from rich.console import Console
 
@@ -266,7 +266,7 @@ class Measurement:
             )
             for note in self._notes:
                 console.print(note, markup=False)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+        return SummaryText("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
     @property
     def _notes(self) -> list[str]:
@@ -368,6 +368,22 @@ class Measurement:
         from dimple.views.report.notebook import statistics_html
 
         return statistics_html(self.heading, self.statistics, self._statistic_units, notes=self._notes)
+
+
+@final
+class SummaryText(str):
+    r"""A text of several lines that a notebook and an interactive Python show as such.
+
+    Example:
+        >>> SummaryText("a  1\nb  2")
+        a  1
+        b  2
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _shorten(values: Tensor, count: int = 4) -> str:

@@ -35,12 +35,13 @@ DIGITS_TRAINING = Training(optimizer=Adam(lr=3e-3), stop=Stop(steps=150))
 
 @final
 class SingleNetwork:
-    """One network as a trajectory of one step."""
+    """One network as a trajectory of one step; `state_dict` is the place of its weights in their file, or ""."""
 
     steps: Sequence[int] = (0,)
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, state_dict: str = "") -> None:
         self._network = network
+        self.state_dict = state_dict
 
     def __iter__(self) -> Iterator[tuple[int, nn.Module]]:
         yield 0, self._network
@@ -75,11 +76,12 @@ def load_trajectory(
     network = prepare(network, config, samples)
     if config.checkpoints is not None:
         return Checkpoints.from_glob(config.checkpoints, network, config.state_dict_key)
+    state_dict = ""
     if file is not None:
-        load_weights(network, file, config.state_dict_key)
+        state_dict = load_weights(network, file, config.state_dict_key)
     elif config.weights != UNTRAINED and not has_own_weights(config.model):
         load_digits_network(network.to(device), progress)
-    return SingleNetwork(freeze(network))
+    return SingleNetwork(freeze(network), state_dict)
 
 
 def weights_file(config: ProbeConfig) -> Path | None:

@@ -45,7 +45,7 @@ from dimple.experiment.probing.speed_along import (
     split_samples,
 )
 from dimple.experiment.probing.tables import SUMMARY_UNITS, compute_changes, quantile_table, summarize_steps
-from dimple.experiment.provenance import add_costs, describe_device, versions
+from dimple.experiment.provenance import add_costs, describe_device, own_meanings, versions
 from dimple.experiment.run import Run
 from dimple.probes import Cost, run_probes
 from dimple.progress import SHORT_STAGE_SECONDS, announce, show_progress
@@ -54,6 +54,7 @@ from dimple.runs.atomic_io import write_table
 from dimple.runs.lock import unlock_folder
 from dimple.runs.shards import Shard, ShardFolder, ShardPlan, format_numbers, list_shards
 from dimple.stats.aggregate import DRAWS_SUFFIX, aggregate_units, band_verdicts, median_statistic
+from dimple.stats.cautions import cautions_of_run
 from dimple.tensors import resolve_device, run_eagerly
 from dimple.workers import Engine, Workers
 
@@ -341,7 +342,7 @@ class ResultWriter:
         names = [name for name in tables[0] if not name.endswith(DRAWS_SUFFIX)]
         joined = {name: np.concatenate([table[name] for table in tables]) for name in names}
         units = self.units
-        self.run.info |= self.costs | {"units": units}
+        self.run.info |= self.costs | {"units": units, "meanings": own_meanings(units)}
         write_table(self.run.path / "measurements.parquet", joined, units)
         rows = summarize_steps(tables, units)
         for row in rows:
@@ -356,6 +357,7 @@ class ResultWriter:
         self.run.info["summary"] = {
             "rows": rows,
             "units": aggregate_units(columns, units | SUMMARY_UNITS | NETWORK_UNITS | SPEED_UNITS),
+            "cautions": cautions_of_run(rows),
             **network_tables,
         }
         if len(tables) > 1:

@@ -30,7 +30,7 @@ from dimple.tensors import Box, generator
 # The number of training images from which searches may start.
 MAX_REFERENCE = 10_000
 # What is measured where the data have no splits.
-UNSPLIT_NOTE = "the data have none: their samples serve as training samples for tangent spaces too"
+UNSPLIT_NOTE = "one: tangent spaces are estimated from the measured samples themselves"
 # The passes with which a search without gradients is at most a quarter too long on a half-space: for each dimension,
 # and at least.
 BISECTION_PASSES_PER_DIMENSION = 5
@@ -183,6 +183,7 @@ def _load_image_sources(config: ProbeConfig, device: torch.device, progress: Pro
     facts = [
         ("model", config.model),
         ("weights", _describe_weights(config)),
+        *([("state dict", networks.state_dict)] if networks.state_dict else []),
         *([("steps", networks.note)] if isinstance(networks, Checkpoints) and networks.note else []),
         *([("normalization", _describe_normalization(config))] if config.mean or config.channels == "bgr" else []),
         *([("output of the model", config.scores.replace("_", "-"))] if config.scores else []),

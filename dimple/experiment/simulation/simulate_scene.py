@@ -14,7 +14,7 @@ from torch import nn
 
 from dimple.boundary import Boundary, restrict_to_slice
 from dimple.errors import SceneError
-from dimple.experiment.provenance import add_costs, describe_device, versions
+from dimple.experiment.provenance import add_costs, describe_device, own_meanings, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.check_inputs import default_folder
 from dimple.experiment.simulation.controls import judge_controls, measure_controls, require_offset
@@ -272,7 +272,7 @@ class Simulation:
         if self.prepared.scene.is_drawable and display_slice is None:
             closest = {f"closest/{one.metrics['step']:.0f}": one.closest_points for one in snapshots}
             self.run.write_geometry(self.run.geometry() | closest)
-        self.run.info["summary"] = summarize_snapshots(snapshots)
+        self.run.info |= {"summary": summarize_snapshots(snapshots), "meanings": own_meanings(first.units)}
         best = self.prepared.scene.training.evaluate.best_row(metrics)
         if best is not None:
             row = {name: float(values[best]) for name, values in metrics.items()}

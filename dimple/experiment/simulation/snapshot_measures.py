@@ -20,11 +20,12 @@ from dimple.experiment.simulation.dimple_shape import (
 )
 from dimple.experiment.simulation.prepared_scene import PreparedScene
 from dimple.networks.wrappers import freeze
-from dimple.probes import Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
+from dimple.probes import PROBES, Cost, Margin, Offset, OnOff, Probe, Robust, run_probes
 from dimple.probes.closest_points import closest_points, use_closest_points
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.stats.aggregate import (
     ROBUST_PREFIX,
+    aggregate,
     aggregate_units,
     fraction_statistic,
     mean_statistic,
@@ -101,6 +102,7 @@ class SnapshotMeasurer:
             dataclasses.replace(probe, limit=min(probe.limit, reach)) if isinstance(probe, Offset) else probe
             for probe in scene.all_probes
         ]
+        self._own_units: Units = {}
         # Runs with different seeds have different random subspaces in these two probes. The random directions of
         # `Curvature` depend on the seed of the probe alone, so they are the same in runs with different seeds.
         self.probes = [
@@ -190,6 +192,8 @@ class SnapshotMeasurer:
                 self.tangents,
                 chunk_size=self.chunk_size,
             )
+            if any(type(probe) not in PROBES.values() for probe in probes):
+                self._own_units |= {name: unit for name, unit in result.units.items() if name not in columns["train"]}
             sizes = [len(points[split][0]) for split in splits]
             for found, by_split in ((result.columns, columns), (result.details, details)):
                 for name, values in found.items():
@@ -256,7 +260,14 @@ class SnapshotMeasurer:
         if "margin_unbounded" in train:
             for name in ("margin_on", "margin_on_ratio", "margin_off", "margin_off_ratio"):
                 row |= statistic(name, train | details_by_split["train"], METRIC_UNITS)
-        return row
+        return row | self._summarize_own(train)
+
+    def _summarize_own(self, train: Arrays) -> dict[str, float]:
+        """Return the statistics of the columns of the user's own probes."""
+        own = {name: values for name, values in train.items() if name in self._own_units}
+        row = aggregate(own, self._own_units, np.ones(len(train["label"]), dtype=bool))
+        # The summary adds verdicts, in words, to the last row.
+        return {name: value for name, value in row.items() if not isinstance(value, str)}
 
     def _stack_splits(self, step: int, columns_by_split: dict[str, Arrays]) -> Arrays:
         """Return the rows of all splits as one table; nan where a probe did not measure a split."""

@@ -1,6 +1,7 @@
 """Measurement of networks in memory: known margins from any kind of input, and one sentence for every mistake."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dimple import measure
+from dimple import Run, compare, measure
+from dimple.cli.commands.explain import explain
 from dimple.errors import DimpleError, ModelError, RunError, ShapeError, UsageError
+from dimple.experiment.outputs.report import read_comparison
 from dimple.experiment.probing.in_memory import build_probes
 from dimple.manifolds import Sphere
 from dimple.probes import CertifiedRadius, Margin, OnOff
 from dimple.tensors import generator
+from dimple.views.report.comparison_facts import comparison_facts
 
 
 def half_space(scale: float = 1.0) -> nn.Linear:
@@ -143,11 +147,10 @@ def test_unlabeled_samples_take_their_prediction() -> None:
 
 
 def test_unlabeled_samples_do_not_count_as_correctly_classified() -> None:
-    wrong = 1 - LABELS[0]
     for y, text in (
         ([-1, -1, -1], "over all 3 samples, which have no labels"),
         ([LABELS[0], -1, -1], "over the 1 correctly classified of 1 labeled samples, and the 2 unlabeled ones"),
-        ([wrong, -1, -1], "over the 0 correctly classified of 1 labeled samples, and the 2 unlabeled ones"),
+        ([-1, 0, -1], "over the 0 correctly classified of 1 labeled samples, and the 2 unlabeled ones"),
         (LABELS, f"over the {sum(value > 0 for value in KNOWN)} correctly classified of 3 samples"),
     ):
         assert f"medians and means {text}" in measure(half_space(), POINTS, y, bounds=(-1, 1)).summary()
@@ -300,3 +303,61 @@ def test_a_data_set_of_torch_brings_samples_and_labels() -> None:
         measure(half_space(), Rows([torch.zeros(2), torch.zeros(3)], [0, 1]), bounds=(-1, 1))
     with pytest.raises(ShapeError, match="no pairs of a sample and its label"):
         measure(half_space(), torch.utils.data.TensorDataset(torch.tensor(POINTS)), bounds=(-1, 1))
+
+
+def test_a_model_that_rounds_its_input_gets_a_warning_and_bisection_finds_the_known_margin() -> None:
+    layer = half_space()
+    x = torch.rand(40, 2, generator=generator(0, "points"))
+    x[:, 0] = x[:, 0] / 2 + 0.3
+
+    def rounded(z: Tensor) -> Tensor:
+        return layer((z * 15).round() / 15 - 0.5)
+
+    with pytest.warns(
+        UserWarning, match=r"gradient of the scores is zero at 8 of 8 tried samples.*bisection"
+    ) as caught:
+        found = measure(rounded, x, bounds=(0, 1))
+    # It points at the line of the user.
+    assert {one.filename for one in caught} == {__file__}
+    assert "warning: the gradient is zero at most boundary points" in found.summary()
+    exact = (x[:, 0] - 0.5).abs()
+    measured = measure(rounded, x, probes=[Margin(method="bisection", max_passes=400)], bounds=(0, 1))
+    # The boundary of the rounded model lies half a level beside that of the other.
+    assert ((measured["margin"].values - exact).abs() <= 0.5 / 15 + 1e-3).all()
+    assert "warning" not in measured.summary()
+
+
+def test_probabilities_that_have_rounded_to_zero_and_one_get_a_warning() -> None:
+    x = torch.tensor(POINTS)
+    with (
+        pytest.warns(UserWarning, match="their logarithms are measured"),
+        pytest.warns(UserWarning, match="probabilities that have rounded to 0 and 1"),
+    ):
+        measure(lambda z: half_space(1e4)(z).softmax(1), x, bounds=(-1, 1))
+    with pytest.warns(UserWarning, match="their logarithms are measured") as caught:
+        measure(lambda z: half_space()(z).softmax(1), x, bounds=(-1, 1))
+    assert not any("rounded" in str(one.message) for one in caught)
+
+
+def test_an_accuracy_near_chance_is_said_wherever_the_numbers_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = torch.rand(40, 2, generator=generator(0, "points")) - 0.5
+    # Every other sample has the label of the other side.
+    y = ((x[:, 0] < 0) ^ (torch.arange(40) % 2 == 0)).long()
+    text = "of predicting the most frequent class"
+    measure(half_space(), x, y, bounds=(-1, 1), out=tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    assert [text in sentence for sentence in run.info["summary"]["cautions"]] == [True]
+    assert text in (run.path / "report.html").read_text()
+    explain([str(run.path)])
+    assert text in capsys.readouterr().out
+    compared = read_comparison([run.path, run.path])
+    assert all(text in run["cautions"][0] for run in comparison_facts(compared)["runs"])
+    assert text in compare([run.path, run.path], tmp_path / "both.html").read_text()
+
+
+def test_scores_of_nan_are_named_before_the_normalization() -> None:
+    x = torch.rand(20, 2, generator=generator(0, "points"))
+    summary = measure(lambda z: half_space()(z) * torch.nan, x, [0, 1] * 10, bounds=(0, 1)).summary()
+    assert "the scores are nan" in summary and "normalization" not in summary

@@ -21,8 +21,10 @@ from dimple.experiment import ProbeConfig, probe, simulate
 from dimple.experiment.probing import build_probes
 from dimple.experiment.probing.measure_shards import ShardRunner
 from dimple.experiment.probing.models import normalize, prepare, train_digits
+from dimple.experiment.probing.sources import load_sources
 from dimple.experiment.run import Run
 from dimple.networks import build_model, unwrap
+from dimple.progress import silent_progress
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
 from dimple.tensors import generator
@@ -44,6 +46,27 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("digits") / "trained.safetensors"
     save_file(network.state_dict(), file)
     return str(file)
+
+
+def test_the_state_dict_that_was_taken_and_files_that_were_left_out_are_facts(tmp_path: Path) -> None:
+    network = build_model("digits_convnet", generator(1, "network"))
+    average = {name: tensor + 1 for name, tensor in network.state_dict().items()}
+    for name in ("step=10.ckpt", "step=20.ckpt", "last.ckpt"):
+        # A file of another program.
+        torch.save({"model": network.state_dict(), "model_ema": average}, tmp_path / name)  # noqa: TID251
+    with pytest.warns(UserWarning, match="'model' is taken"):
+        one = load_sources(small_config(weights=str(tmp_path / "last.ckpt")), torch.device("cpu"), silent_progress)
+    with pytest.warns(UserWarning, match="is taken"), pytest.warns(UserWarning, match="left out of the series"):
+        series = load_sources(small_config(checkpoints=str(tmp_path)), torch.device("cpu"), silent_progress)
+    assert ("state dict", "model") in one.facts and ("state dict", "model") in series.facts
+    assert series.networks.steps == [10, 20] and "last.ckpt" in dict(series.facts)["steps"]
+
+
+def test_a_measured_series_has_the_steps_of_its_files(weights: str, tmp_path: Path) -> None:
+    for step in (3, 7):
+        (tmp_path / f"step{step}.safetensors").write_bytes(Path(weights).read_bytes())
+    run = probe(small_config(checkpoints=str(tmp_path), probes=("margin",)), tmp_path / "run", device="cpu")
+    assert Run.open(run.path).steps == [3, 7]
 
 
 def test_digits_need_no_file_and_give_the_same_bits_twice(tmp_path: Path) -> None:
