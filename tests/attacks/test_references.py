@@ -161,7 +161,7 @@ def test_a_probe_of_images_with_too_few_passes_has_not_checked_for_masked_gradie
         tmp_path / "both.npz", x_train=pixels, y_train=np.arange(20) % 10, x_test=pixels, y_test=np.arange(20) % 10
     )
     config = ProbeConfig(
-        model="mnist_convnet", weights="none", data=f"npz:{tmp_path}/both.npz", samples=4, probes=("margin",)
+        model="mnist_convnet", weights="none", data=f"npz:{tmp_path}/both.npz", samples=20, probes=("margin",)
     )
     (row,) = probe(config, tmp_path / "run", device="cpu").info["summary"]["rows"]
     assert math.isnan(row["gradient_masking_ratio"]) and masking_statement(row).startswith("not checked for masked")
