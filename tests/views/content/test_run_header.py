@@ -17,8 +17,8 @@ def summary_of(**changes: Any) -> dict[str, Any]:
 
 def test_a_fall_is_split_only_where_its_distances_are_known() -> None:
     assert describe_fall(summary_of()).startswith(
-        "From step 20 on all points have a boundary within 0.3, the limit of the search. Since then and until step 40, "
-        "the fall is 50 % translation"
+        "Step 20 is the first at which all points have a boundary within 0.3, the limit of the search. From then until "
+        "step 40, the fall is 50 % translation"
     )
     unknown = describe_fall(summary_of(translation=[math.nan, 0.01], tilt=[math.nan, 0.02], translation_fraction=None))
     assert unknown.startswith("How much of the fall until step 40 is translation is not decided, because some points")
