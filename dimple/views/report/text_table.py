@@ -77,7 +77,7 @@ def build_table(
         *[
             Column(
                 one,
-                no_wrap=one not in (heading, "unit"),
+                no_wrap=one not in (heading, "comparison", "unit"),
                 min_width=MAX_NAME_WIDTH if one == heading else None,
                 justify="right" if one in NUMERIC else "left",
             )
