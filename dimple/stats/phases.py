@@ -280,7 +280,7 @@ def _judge_distance(
 
     Args:
         starts_beyond: whether the initial distance is a lower bound.
-        is_found: for each snapshot of the curve, whether its distance is none.
+        is_found: for each snapshot of the curve, whether all points have a boundary within the limit of the search.
     """
     before = max(curve.before, 1)
     is_bound = starts_beyond and bool(is_found[curve.logs[:before].argmin()])
