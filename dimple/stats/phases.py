@@ -280,7 +280,7 @@ def _judge_distance(
 
     Args:
         starts_beyond: whether the initial distance is a lower bound.
-        is_found: for each snapshot of the curve, whether its distance is none.
+        is_found: for each snapshot of the curve, whether all points have a boundary within the limit of the search.
     """
     before = max(curve.before, 1)
     is_bound = starts_beyond and bool(is_found[curve.logs[:before].argmin()])
@@ -354,10 +354,12 @@ def _judge_fraction(fraction: float, null: float, stderr: float) -> Condition:
     needed = null + MIN_EXCESS * (1 - null)
     is_above = _is_at_least(excess - error, excess + error, MIN_EXCESS)
     if math.isfinite(excess) and math.isfinite(error):
-        text = f"{fraction:.2f}"
+        # Near a null of 1 the two differ in a later place.
+        places = next((count for count in range(2, 9) if f"{null:.{count}f}" != f"{needed:.{count}f}"), 2)
+        text = f"{fraction:.{places}f}"
         # A smaller standard error is rounding.
         if stderr >= 1e-6:
-            digits = max(2, -math.floor(math.log10(2 * stderr)))
+            digits = max(places, -math.floor(math.log10(2 * stderr)))
             text = f"{fraction:.{digits}f} ± {2 * stderr:.{digits}f}"
         chance = "no more than" if fraction >= null else "less than"
         finding = {
@@ -365,7 +367,9 @@ def _judge_fraction(fraction: float, null: float, stderr: float) -> Condition:
             False: f"the gradient points off the manifold {chance} by chance",
             None: "whether the gradient points off the manifold more than by chance is open",
         }[is_above]
-        finding += f": its off-manifold fraction is {text}, null {null:.2f}, and at least {needed:.2f} is needed"
+        finding += (
+            f": its off-manifold fraction is {text}, null {null:.{places}f}, and at least {needed:.{places}f} is needed"
+        )
     else:
         finding = "too few points have a gradient to estimate its off-manifold fraction: raise data.heldout_points"
     statement = (

@@ -330,6 +330,11 @@ def test_a_boundary_that_leaves_may_still_be_near_for_a_start_beyond_the_limit()
     assert (found.verdict, conditions_of(found)["stays_near"]) == ("undecided", None)
 
 
+def test_a_fraction_near_a_null_of_one_has_digits_that_tell_them_apart() -> None:
+    found = detect_phases(STEPS, planted_distance().tolist(), planted_accuracy().tolist(), 0.82, 0.98)
+    assert "null 0.980, and at least 0.982 is needed" in found.reason
+
+
 def test_a_fall_to_a_distance_that_is_a_lower_bound_too_is_none() -> None:
     distance = planted_distance(fall=20.0)
     found = judge(np.minimum(distance, 0.5), found_fraction=np.full(COUNT, 0.9))

@@ -18,6 +18,7 @@ from dimple.views.charts.distributions import is_distance, make_cdf_drawer
 from dimple.views.charts.matplotlib_svg import FONT_SIZE
 from dimple.views.charts.timeline import draw_chart
 from dimple.views.content.frame import Timeline
+from dimple.views.content.labels import LIMITED_COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,8 +92,9 @@ class FigureSource:
             return Figure(make_cdf_drawer(data, names, self.units[names[0]]), samples | data)
         (chart,) = charts_by_unit(data, self.units)
         timeline = Timeline(self.columns["step"].astype(np.int64), (), self.phases)
-        # A mean with a fraction below 1 is a lower bound.
-        data |= {found: self.columns[found] for found in map(found_column, names) if found in self.columns}
+        # The fraction of points in a mean, which is a lower bound where it is below 1.
+        limited = [found_column(name) for name in names if name in LIMITED_COLUMNS]
+        data |= {found: self.columns[found] for found in limited if found in self.columns}
         return Figure(partial(draw_chart, chart=chart, timeline=timeline), {"step": self.columns["step"], **data})
 
 

@@ -236,7 +236,7 @@ def describe_fall(summary: Mapping[str, Any]) -> str:
         )
     since = ""
     if summary.get("starts_beyond_limit"):
-        since = f"From step {fall['first_step']:,} on all points have a boundary {limit}. Since then and until"
+        since = f"Step {fall['first_step']:,} is the first at which all points have a boundary {limit}. From then until"
     values = {name: [f"{round(value, 6):.2g}" for value in fall[name]] for name in ("translation", "tilt")}
     translation, tilt = (" to ".join(ends) for ends in values.values())
     if fall["translation_fraction"] is None:

@@ -75,7 +75,7 @@ def build_table(
         *[
             Column(
                 one,
-                no_wrap=one not in (heading, "unit", "verdict"),
+                no_wrap=one not in (heading, "comparison", "unit", "verdict"),
                 min_width=MAX_NAME_WIDTH if one == heading else None,
                 justify="right" if one in NUMERIC else "left",
             )

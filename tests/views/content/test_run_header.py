@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+import numpy as np
+
+from dimple.views.charts.figures import FigureSource
 from dimple.views.content.run_header import describe_conditions, describe_fall, describe_phases
 
 FALL = {
@@ -17,8 +20,8 @@ def summary_of(**changes: Any) -> dict[str, Any]:
 
 def test_a_fall_is_split_only_where_its_distances_are_known() -> None:
     assert describe_fall(summary_of()).startswith(
-        "From step 20 on all points have a boundary within 0.3, the limit of the search. Since then and until step 40, "
-        "the fall is 50 % translation"
+        "Step 20 is the first at which all points have a boundary within 0.3, the limit of the search. From then until "
+        "step 40, the fall is 50 % translation"
     )
     unknown = describe_fall(summary_of(translation=[math.nan, 0.01], tilt=[math.nan, 0.02], translation_fraction=None))
     assert unknown.startswith("How much of the fall until step 40 is translation is not decided, because some points")
@@ -47,3 +50,10 @@ def test_a_condition_marks_a_lower_bound_and_tells_its_value_from_its_threshold(
         ("1", "at least 1"),
         ("unknown", "at least 0.5"),
     ]
+
+
+def test_the_data_of_a_figure_say_where_a_distance_is_a_lower_bound() -> None:
+    columns = {"step": np.arange(3), "boundary_distance": np.array([0.3, 0.2, 0.1])}
+    columns["boundary_distance_found"] = np.array([0.0, 0.5, 1.0])
+    figure = FigureSource(columns, {"boundary_distance": "l2, input units"}).figure(["boundary_distance"])
+    assert list(figure.data["boundary_distance_found"]) == [0.0, 0.5, 1.0]
