@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -203,3 +204,18 @@ def test_processes_that_still_load_print_nothing_after_an_interrupt(tmp_path: Pa
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (130, "")
+
+
+def warn_elsewhere(home: int, advance: Advance) -> int:
+    if os.getpid() != home:
+        warnings.warn("what the process that sends the work has said", stacklevel=1)
+    return os.getpid()
+
+
+def test_processes_do_not_repeat_the_warnings_of_the_one_that_sends_the_work(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with Workers(2) as workers:
+        tasks = [functools.partial(warn_elsewhere, os.getpid()) for _ in range(4)]
+        assert {*workers.run_unordered(tasks)} != {os.getpid()}
+    assert "has said" not in capfd.readouterr().err

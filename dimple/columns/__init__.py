@@ -14,7 +14,7 @@ from dimple.columns.samples import ROBUST, SAMPLE_COLUMNS
 
 __all__ = ["COLUMNS", "ColumnMeaning", "describe_column"]
 
-# The columns of the user's own probes, by the first sentence of their documentation.
+# The columns of the user's own probes, with the first paragraph of their documentation.
 OWN_COLUMNS: dict[str, str] = {}
 COLUMNS: dict[str, ColumnMeaning] = SAMPLE_COLUMNS | MARGIN_COLUMNS | MANIFOLD_COLUMNS | NETWORK_COLUMNS
 

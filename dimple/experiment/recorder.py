@@ -69,7 +69,8 @@ class Recorder:
         max_overhead: the largest fraction of the training time, and of 20 seconds more, that copies may take. Beyond it
             steps are left out, but for the first five; the report and `run.info["recorder"]` say how many and which.
         plane: rows of `x`: the plane through the first, in the directions of the others or, where fewer than three are
-            given, of the gradients, whose class regions are filmed; None for no film.
+            given, of the gradients, whose class regions are filmed, which takes most of the time after the training;
+            None for no film.
         live: measure beside the training, in a process of its own on the CPU with one thread and low priority; what is
             not measured when the block ends is measured then.
         log: an experiment tracker, which gets the statistics of each step as soon as they are measured: TensorBoard's

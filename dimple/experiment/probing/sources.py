@@ -30,7 +30,7 @@ from dimple.tensors import Box, generator
 # The number of training images from which searches may start.
 MAX_REFERENCE = 10_000
 # What is measured where the data have no splits.
-UNSPLIT_NOTE = "one: tangent spaces are estimated from the measured samples themselves"
+UNSPLIT_NOTE = "the data have one; tangent spaces are estimated from the measured samples themselves"
 # The passes with which a search without gradients is at most a quarter too long on a half-space: for each dimension,
 # and at least.
 BISECTION_PASSES_PER_DIMENSION = 5
