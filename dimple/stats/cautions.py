@@ -123,7 +123,9 @@ def accuracy_warning(row: Row) -> str:
         'warning: accuracy 0.15 is near that of predicting'
     """
     accuracy, majority = (row.get(name) for name in ("accuracy", "majority_accuracy"))
-    if "confidence" in row and (row["confidence"] is None or math.isnan(row["confidence"])) and "accuracy" in row:
+    # Null in a file; samples without scores count as misclassified.
+    medians = [row[name] for name in ("confidence", "margin_misclassified") if "accuracy" in row and name in row]
+    if any(value is None or math.isnan(value) for value in medians):
         return "warning: the scores are nan, and so is every margin: check the weights and the inputs"
     if accuracy is None or majority is None:
         return ""
