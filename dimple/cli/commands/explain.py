@@ -1,6 +1,7 @@
 """`dimple explain`: the meaning of a quantity, or of every number of a run."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +61,9 @@ def _explain_run(path: Path) -> None:
     summary: dict[str, Any] = run.info.get("summary", {})
     if "verdict" in summary:
         typer.echo(f"verdict: {summary['verdict']}: {summary['verdict_reason']}\n")
-    row = summary["final"] if "final" in summary else summary.get("rows", [{}])[-1]
+    # A file has null for a number that is not defined.
+    last = summary["final"] if "final" in summary else summary.get("rows", [{}])[-1]
+    row = {name: math.nan if value is None else value for name, value in last.items()}
     # The verdicts on a simulation and on a slice stand beside their statistics.
     known = summary | summary.get("verdicts", {}) | row
     units = _units(run)
