@@ -191,7 +191,9 @@ def _print_geometry(geometry: "SceneGeometry") -> None:
     verdict = met[geometry.is_densely_sampled]
     if geometry.is_densely_sampled and not geometry.reach_is_exact:
         verdict = "met, if this is the reach"
-    required = f"a covering radius below {format_number(geometry.required_covering_radius)}: {verdict}"
+    # Below it a union of balls around the points has the topology of the manifold.
+    limit = format_number(geometry.required_covering_radius)
+    required = f"a covering radius below {limit} (Niyogi et al. 2008): {verdict}"
     lines = {
         "dimension": f"{geometry.dim} in R^{geometry.ambient_dim}, codimension {geometry.codim}",
         "components": str(geometry.component_count),
@@ -200,7 +202,7 @@ def _print_geometry(geometry: "SceneGeometry") -> None:
         "training points": f"{geometry.point_count}: {counts}",
         "class separation": f"{separation} (labels shuffled: {format_number(geometry.class_separation_null)})",
         "covering radius": f"{covering_radius} (uniform points: {format_number(geometry.covering_radius_null)})",
-        "theory requires": required if is_curved else "no covering radius",
+        "for the topology": required if is_curved else "no covering radius is needed",
     }
     for name, text in lines.items():
         typer.echo(f"{name:<16}  {text}")

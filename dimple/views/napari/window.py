@@ -96,6 +96,8 @@ def open_napari(layout: NapariLayout, title: str) -> None:
 def apply_layout(viewer: "napari.Viewer", layout: NapariLayout) -> None:
     """Apply a layout to a viewer that contains exactly its layers: camera, grid, color bar, links and captions."""
     viewer.dims.set_current_step(0, layout.start_index)
+    if layout.camera is not None or layout.y_axis_up:
+        viewer.canvas.overlays.axes.visible = True
     if layout.camera is not None:
         for layer, (_, _, kind) in zip(viewer.layers, layout.layers, strict=True):
             if kind == "surface":
