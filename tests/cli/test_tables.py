@@ -75,7 +75,7 @@ def test_statistics_of_unreliable_tangents_have_a_star() -> None:
 def test_a_band_says_what_it_holds_where_that_is_not_95_percent() -> None:
     assert print_table(JUDGED | {"margin_on_ratio_null_draws": 39}, {})[2] == ["(1.20", "to", "1.90)"]
     few = print_table(JUDGED | {"margin_on_ratio_null_draws": 3}, {})
-    assert few[2:4] == [["(1.20", "to", "1.90"], ["a", "50", "%", "band)"]]
+    assert few[2:4] == [["(1.20", "to", "1.90,"], ["a", "50", "%", "band)"]]
     # Two ends that differ look different.
     narrow = JUDGED | {"margin_on_ratio_null_low": 1.0008, "margin_on_ratio_null_high": 1.0014}
     assert print_table(narrow, {})[2] == ["(1.0008", "to", "1.0014)"]

@@ -1,5 +1,6 @@
 """Rows of HTML tables: recorded quantities with their null or comparison."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,13 +78,24 @@ def statistic_rows(row: Mapping[str, Any], units: Mapping[str, str], levels: int
             "source": describe_column(column).source,
             **statistic_cell(row, column),
             "pixels": format_pixel_levels(row[column], units.get(column, ""), levels),
-            "null": format_comparison(row, column) or NO_ENTRY,
+            "null": break_comparison(format_comparison(row, column) or NO_ENTRY),
             "null_key": sorting_key(row.get(comparison_column(column))),
             "verdict": format_verdict(row, column) or NO_ENTRY,
             "unit": units.get(column, ""),
         }
         for column in shown_columns(row)
     ]
+
+
+def break_comparison(text: str) -> str:
+    r"""Return a comparison in lines: its value, its band, and each further number.
+
+    Example:
+        >>> break_comparison("null 1.89 (1.81 to 2.04, a 67 % band), isotropic 2.00")
+        'null 1.89\n(1.81 to 2.04,\na 67 % band)\nisotropic 2.00'
+    """
+    within_brackets = re.sub(r", (?=[^(]*\))", ",\n", text.replace(" (", "\n("))
+    return within_brackets.replace(", ", "\n")
 
 
 def statistic_cell(row: Mapping[str, Any], column: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dimple.stats.aggregate import TANGENT_DEPENDENT_COLUMNS, has_unreliable_tangents, verdict
 from dimple.views.content.labels import NO_ENTRY, format_pixel_levels
-from dimple.views.report.tables import shown_columns, statistic_cell
+from dimple.views.report.tables import break_comparison, shown_columns, statistic_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +63,7 @@ def build_table(
                 "value": "\n".join(filter(None, (cell["value"], pixels, cell["found"]))),
                 INTERVAL: cell["interval"],
                 "n": cell["samples"],
-                "comparison": (cell["null"] or NO_ENTRY).replace(" (", "\n(").replace(", ", "\n"),
+                "comparison": break_comparison(cell["null"] or NO_ENTRY),
                 "verdict": re.sub("(?<=[:,]) ", "\n", star_verdict(row, name) or NO_ENTRY),
                 "unit": units.get(name, ""),
             }
