@@ -15,6 +15,8 @@ from dimple.settings import field_types, settings_from_function
 
 # Points at which a chart is tried.
 TRIAL_POINTS = 8
+# Parameters on a grid, at which a chart has to have a tangent space.
+GRID_POINTS = 400
 
 
 def chart_manifold(
@@ -106,4 +108,13 @@ def _try_chart(manifold: ParametrizedManifold) -> None:
         raise ShapeError(
             f"{name}: the derivative of the chart has rank {int(rank.max())} instead of {d}; compute the points from "
             "every parameter, by differentiable operations of torch"
+        )
+    # With the ends of the parameters, where a chart may have a pole.
+    grid = manifold.source.grid_points(GRID_POINTS)
+    is_pole = torch.linalg.matrix_rank(chart_jacobian(manifold.source, manifold.chart, grid)) < d
+    if bool(is_pole.any()):
+        place = ", ".join(f"{value:g}" for value in grid[is_pole][0].tolist())
+        raise ShapeError(
+            f"{name}: the chart has no tangent space at ({place}), as at the pole of a sphere in angles; begin or end "
+            "the parameters beside it, as with low=0.05 for 0"
         )

@@ -85,6 +85,7 @@ def test_a_chart_is_a_manifold_with_exact_geometry() -> None:
         (lambda z: z, r"maps parameters \(8, 1\) to \(8, 1\); it returns points \(B, n\), n > 1"),
         (lambda z: torch.cat([z, z], 1).float(), r"type torch.float32 .* call \.double\(\)"),
         (lambda z: torch.ones(len(z), 2, dtype=z.dtype), "derivative of the chart has rank 0 instead of 1"),
+        (lambda z: torch.cat([z**2, z**3], 1), r"no tangent space at \(0\), as at the pole of a sphere"),
         (lambda z: torch.cat([z, z], 1).detach(), "rank 0 instead of 1"),
         (lambda z: z @ torch.ones(3, 2), "the chart fails on float64 parameters"),
         (lambda z: 3, r"maps parameters \(8, 1\) to int"),

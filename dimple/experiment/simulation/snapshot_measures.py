@@ -25,6 +25,7 @@ from dimple.probes.closest_points import closest_points, use_closest_points
 from dimple.scene.display_slice import SLICE_UNITS, DisplaySlice, compute_slice_statistics
 from dimple.stats.aggregate import (
     ROBUST_PREFIX,
+    SAMPLES_SUFFIX,
     aggregate,
     aggregate_units,
     fraction_statistic,
@@ -234,7 +235,9 @@ class SnapshotMeasurer:
             if not np.isfinite(distance).all():
                 # The parts of a mean square are unknown where some distances are.
                 parts = ("boundary_translation", "boundary_tilt")
-                position |= {name: np.nan for name in position if name.startswith(parts)}
+                position |= {
+                    name: 0 if name.endswith(SAMPLES_SUFFIX) else np.nan for name in position if name.startswith(parts)
+                }
             row |= {
                 **mean_statistic("boundary_distance", np.minimum(distance, limit), (0.0, limit)),
                 **summarize_null("boundary_distance_null", null_draws),
