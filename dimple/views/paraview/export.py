@@ -74,7 +74,8 @@ def write_pvd(snapshots: Sequence[ParaViewSnapshot], path: Path | str, metadata:
     Example:
         >>> import tempfile
         >>> line = MeshLayer(Mesh(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0, 1]])), "boundary")
-        >>> write_pvd([ParaViewSnapshot(0, line), ParaViewSnapshot(10, line)], tempfile.mkdtemp() + "/run.pvd").name
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_pvd([ParaViewSnapshot(0, line), ParaViewSnapshot(10, line)], f"{folder}/run.pvd").name
         'run.pvd'
     """
     path = Path(path)
