@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -60,11 +61,12 @@ class Browser:
         command_read, command_write = os.pipe()
         answer_read, answer_write = os.pipe()
         command = [PROGRAM, *FLAGS, *flags, f"--user-data-dir={folder}", "about:blank"]
+        # The browser makes a socket among the temporary files, whose path may have a hundred letters.
+        self._sockets = tempfile.TemporaryDirectory(prefix="b", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-c", LAUNCH, str(command_read), str(answer_write), *command],
             pass_fds=(command_read, answer_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            # A browser that is ended leaves a socket there.
-            env=os.environ | {"TMPDIR": str(folder)},
+            env=os.environ | {"TMPDIR": self._sockets.name},
         )  # fmt: skip
         os.close(command_read)
         os.close(answer_write)
@@ -90,6 +92,7 @@ class Browser:
         self._process.terminate()
         self._process.wait()
         os.close(self._answers)
+        self._sockets.cleanup()
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command, wait for its answer and return the result."""

@@ -238,7 +238,7 @@ def test_a_table_has_each_statistic_once_with_its_null() -> None:
         "name": "x", "meaning": "",
         "value": "1.00", "key": "1.0", "interval": "0.900 to 1.25", "samples": "20", "found": "", "pixels": "",
         "source": "",
-        "null": "null 2.00 (1.50 to 3.00)", "null_key": "2.0", "verdict": "below", "unit": "l2",
+        "null": "null 2.00\n(1.50 to 3.00)", "null_key": "2.0", "verdict": "below", "unit": "l2",
     }  # fmt: skip
     assert (rows[1]["key"], rows[1]["null_key"]) == ("", "")
     assert [r["value"] for r in rows] == ["1.00", "not measured"]
@@ -248,7 +248,7 @@ def test_the_fraction_of_found_samples_is_shown_with_its_statistic() -> None:
     row = {"margin_on": 1.0, "margin_on_null": 2.0, "margin_on_found": 0.75, "margin_on_found_null": 0.997}
     rows = statistic_rows(row | {"margin": 0.5, "margin_found": 1.0}, {})
     assert [(r["value"], r["found"], r["null"]) for r in rows] == [
-        ("1.00", "75% found", "null 2.00, 99.7% found"), ("0.500", "", "–")
+        ("1.00", "75% found", "null 2.00\n99.7% found"), ("0.500", "", "–")
     ]  # fmt: skip
 
 
