@@ -26,8 +26,6 @@ from dimple.protocols import Progress
 LOG_FACTOR = 1.2
 # Snapshots that are kept however little time the training takes.
 MIN_SNAPSHOTS = 5
-# A training is taken to last this much longer than it has: at its start, a share of no time would allow no copy.
-ASSUMED_SECONDS = 20.0
 # Wrappers of a network, by the attribute in which they hold it.
 WRAPPERS = {
     "DataParallel": "module",
@@ -66,8 +64,8 @@ class Recorder:
         probes: probes or their names, as for `measure`.
         bounds: the valid range of the coordinates, as for `measure`; None for the full space.
         every: "log" for steps that grow by a fifth, from every step at first; or a number of steps.
-        max_overhead: the largest fraction of the training time, and of 20 seconds more, that copies may take. Beyond it
-            steps are left out, but for the first five; the report and `run.info["recorder"]` say how many and which.
+        max_overhead: the largest fraction of the training time that copies may take. Beyond it steps are left out, but
+            for the first five; the report and `run.info["recorder"]` say how many and which.
         plane: rows of `x`: the plane through the first, in the directions of the others or, where fewer than three are
             given, of the gradients, whose class regions are filmed, which takes most of the time after the training;
             None for no film.
@@ -242,7 +240,7 @@ class Recorder:
         if step < self._next:
             return
         started = time.perf_counter()
-        is_over = self._copying > self._max_overhead * (started - self._started + ASSUMED_SECONDS)
+        is_over = self._copying > self._max_overhead * (started - self._started)
         if is_over and self._networks is not None and len(self._networks) >= MIN_SNAPSHOTS:
             self._left_out.append(step)
             return

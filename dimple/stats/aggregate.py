@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dimple.columns import COLUMNS, COMPANION_UNITS, describe_column
 from dimple.columns.network import FAIR_COIN
 from dimple.stats.intervals import mean_interval, median_interval, proportion_interval
-from dimple.stats.null_bands import NOT_JUDGED, UNSETTLED, judge, prediction_interval
+from dimple.stats.null_bands import MAX_CHANGE, NOT_JUDGED, UNSETTLED, judge, prediction_interval
 
 Arrays = Mapping[str, NDArray[Any]]
 # A statistic `x` has `x_low` and `x_high`, the ends of its 95 % interval, and `x_samples`, their number. Its null is
@@ -113,6 +113,23 @@ def verdict(row: Mapping[str, Any], name: str) -> str:
     changes = [row.get(column + CHANGE_SUFFIX) for column in (name, comparison)]
     known = [change for change in changes if change is not None]
     return judge(row[name], interval, band, row.get(name + SAMPLES_SUFFIX), known)
+
+
+def changed_columns(row: Mapping[str, Any]) -> set[str]:
+    """Return the statistics of a row that four times the passes change by more than a settled search would.
+
+    Unlike the verdict against the null, a difference of two runs does not depend on the null.
+
+    Example:
+        >>> changed_columns({"x": 1.0, "x_change": -0.3, "x_null_change": 0.0, "y": 1.0, "y_null_change": 0.5})
+        {'x'}
+    """
+    changes = {name: row.get(name + CHANGE_SUFFIX) for name in row if name + CHANGE_SUFFIX in row}
+    return {
+        name
+        for name, change in changes.items()
+        if change is not None and abs(change) > MAX_CHANGE and not name.endswith(NULL_SUFFIX)
+    }
 
 
 def unsettled_columns(row: Mapping[str, Any]) -> list[str]:

@@ -78,7 +78,7 @@ def settling_note(row: Row) -> str:
     others = f" and {len(ordered) - MAX_NAMED} more" if len(ordered) > MAX_NAMED else ""
     return (
         f"{UNSETTLED}: four times the passes change {named}{others}; more than 2 % says more about the search than "
-        "about the boundary: raise --max-passes, which is 15 by default for these searches"
+        "about the boundary: raise --max-passes fourfold or more"
     )
 
 

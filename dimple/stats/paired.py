@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 from dimple.stats.aggregate import lower_median
 from dimple.stats.intervals import median_interval
 
+# A relative difference of two searches that end at the same point, in single precision.
+ROUNDING = 1e-6
+
 
 @final
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,8 @@ class PairedDifference:
 def compare_pairs(a: ArrayLike, b: ArrayLike) -> PairedDifference:
     """Return the paired comparison of two columns `(B,)`; samples at which either is nan are left out.
 
-    Two infinite distances of the same sign are equal.
+    Two infinite distances of the same sign are equal, and so are values that differ by no more than rounding in single
+    precision.
 
     Example:
         >>> found = compare_pairs([1.0, 2.0, 3.0, 4.0, 5.0, np.inf], [2.0, 4.0, 4.0, 6.0, 8.0, np.inf])
@@ -48,7 +52,8 @@ def compare_pairs(a: ArrayLike, b: ArrayLike) -> PairedDifference:
     first = first[defined]
     second = second[defined]
     with np.errstate(invalid="ignore"):
-        difference = np.where(first == second, 0.0, second - first)
+        is_equal = (first == second) | np.isclose(first, second, rtol=ROUNDING, atol=0)
+        difference = np.where(is_equal, 0.0, second - first)
     if len(difference) == 0:
         return PairedDifference(0, np.nan, np.nan, np.nan, np.nan, 1.0)
     larger = int((difference > 0).sum())

@@ -13,7 +13,7 @@ from dimple.experiment import SliceConfig
 from dimple.runs.atomic_io import atomic_replace, write_bytes
 from dimple.views.content.from_run import frames_from_run
 from dimple.views.film.thumbnail import write_thumbnails
-from dimple.views.report.comparison import label_runs, write_comparison
+from dimple.views.report.comparison import Comparison, write_comparison
 from dimple.views.report.measurement import write_measurement_report
 from dimple.views.report.run_summary import summarize_run
 from dimple.views.report.simulation import write_simulation_report
@@ -67,7 +67,7 @@ def write_measurement(folder: Path) -> Path:
 
 def write_compared(folder: Path) -> Path:
     runs = [write_run(folder / name, name=name) for name in ("first", "second")]
-    return write_comparison(label_runs([(summarize_run(run), "make it") for run in runs]), folder / "both.html")
+    return write_comparison(Comparison.of([(summarize_run(run), "make it") for run in runs]), folder / "both.html")
 
 
 def write_gallery(folder: Path) -> Path:

@@ -85,7 +85,7 @@ def test_the_report_of_a_run_has_its_results(tmp_path: Path) -> None:
     assert is_self_contained(page)
     text = " ".join(page.text.split())
     assert "Cling, then dimple: undecided. Training accuracy did not come to stay at 1." in text
-    assert "clung 10 between 1 and 10 from here until the dimpling" in text
+    assert "clung 10 between 1 and 10 the distance has fallen to 1/5" in text
     assert "dimpled never" in text
     assert (
         "margin along the manifold / free margin 2.50 2.00 to 3.00 20 null 1.25 (1.00 to 1.50) isotropic 1.23 above"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dimple.views.content.from_run import frames_from_run
-from dimple.views.report.comparison import label_runs, write_comparison
+from dimple.views.report.comparison import Comparison, write_comparison
 from dimple.views.report.run_summary import summarize_run
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.web.page import write_web_page
@@ -56,7 +56,7 @@ def test_a_name_from_right_to_left_keeps_its_order(browser: Browser, tmp_path: P
     pages = [
         write_web_page(run, frames_from_run(run), tmp_path / "page.html"),
         write_simulation_report(run, tmp_path / "report.html"),
-        write_comparison(label_runs([(summarize_run(run), "make it")]), tmp_path / "both.html"),
+        write_comparison(Comparison.of([(summarize_run(run), "make it")]), tmp_path / "both.html"),
     ]
     # The closing bracket is to the left of the word, as in all text from right to left.
     order = (

@@ -9,11 +9,9 @@ from dimple.cli import console
 from dimple.cli.flags import JsonOption, require_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
-    from dimple.views.report.comparison import ComparedRun
+    from dimple.views.report.comparison import Comparison
     from dimple.views.report.paired import PairedSplit
 
 MAX_STATISTICS = 10
@@ -46,29 +44,30 @@ def compare(
     typer.echo(str(page))
 
 
-def _print_comparison(runs: "Sequence[ComparedRun]") -> None:
+def _print_comparison(comparison: "Comparison") -> None:
     from rich.console import Console
 
-    from dimple.views.report.comparison import run_cautions
-    from dimple.views.report.comparison_facts import build_statistics_table, comparison_facts, pair_split, splits_of
+    from dimple.views.report.comparison_facts import build_statistics_table
 
     out = Console(highlight=False)
-    facts = comparison_facts(runs)
-    for run in facts["runs"]:
-        verdict = f": {run['verdict']}" if run["verdict"] else ""
-        out.print(f"{run['letter']}  {run['folder']}, {run['name']}, seed {run['seed']}{verdict}", markup=False)
-    differences = list(facts["differences"].items())
+    for one in comparison.runs:
+        verdict = one.summary.results.get("verdict")
+        words = f"{one.letter}  {one.summary.folder}, {one.summary.name}, seed {one.summary.seed}"
+        out.print(words + (f": {verdict}" if verdict else ""), markup=False)
+    differences = list(comparison.differences.items())
     for name, values in differences[:MAX_DIFFERENCES]:
         out.print(f"differs  {name}: {' | '.join(values)}", markup=False)
     if len(differences) > MAX_DIFFERENCES:
         out.print(f"differs  {len(differences) - MAX_DIFFERENCES} more settings: see the page, or --json")
-    for split in splits_of(runs):
+    for split in comparison.splits:
         out.print()
-        out.print(build_statistics_table(runs, split, MAX_STATISTICS))
-        for letter, sentences in run_cautions(runs, split).items():
+        out.print(build_statistics_table(comparison, split, MAX_STATISTICS))
+        if comparison.is_pooled:
+            out.print("all seeds: mean ± standard deviation; the page and --json have the interval of the mean")
+        for letter, sentences in comparison.cautions(split).items():
             for sentence in sentences:
                 out.print(f"{letter}: {sentence}", markup=False)
-        _print_pairs(out, pair_split(runs, split), runs[0].letter)
+        _print_pairs(out, comparison.pairs[split], comparison.letters[0])
 
 
 def _print_pairs(out: "Console", found: "PairedSplit", first: str) -> None:
@@ -79,9 +78,9 @@ def _print_pairs(out: "Console", found: "PairedSplit", first: str) -> None:
         out.print(found.reason, markup=False)
         return
     out.print(
-        f"\nthe same samples: {found.count} of {found.total} are right under all runs; median difference to {first}; "
-        f"larger: the share of samples where the other run is larger; p: exact sign test; the verdicts of the "
-        f"{len(found.rows)} tests together hold with 95 %",
+        f"\nthe same samples: {found.count} of the {found.total} in all runs are right under all; difference: the "
+        f"median of those to {first}; larger: the share of samples where the other run is larger; p: exact sign test; "
+        "all verdicts hold together with 95 % (Holm)",
         markup=False,
     )
     if found.rows:

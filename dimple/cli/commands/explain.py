@@ -16,6 +16,9 @@ from dimple.settings import suggest_word
 if TYPE_CHECKING:
     from dimple.runs import RunFolder
 
+INDENT = "    "
+# Of a line of text, since longer lines are hard to read.
+MAX_WIDTH = 96
 # Labels of comparisons in tables, in the words of a sentence.
 COMPARISONS = {LARGEST_CLASS: "always guessing the most frequent class"}
 
@@ -64,6 +67,9 @@ def _explain_run(path: Path) -> None:
     # A file has null for a number that is not defined.
     last = summary["final"] if "final" in summary else summary.get("rows", [{}])[-1]
     row = {name: math.nan if value is None else value for name, value in last.items()}
+    if len({one["step"] for one in summary.get("rows", [])}) == 1:
+        # A network that is not one of a series is at no step.
+        row.pop("step", None)
     # The verdicts on a simulation and on a slice stand beside their statistics.
     known = summary | summary.get("verdicts", {}) | row
     units = _units(run)
@@ -98,13 +104,16 @@ def _format(row: dict[str, Any], name: str, unit: str) -> str:
 
 
 def _print(name: str, entry: ColumnMeaning, value: str) -> None:
-    typer.echo(f"{name}{value}: {entry.label}" + ("" if value else f" [{entry.unit}]"))
+    _print_paragraph(f"{name}{value}: {entry.label}" + ("" if value else f" [{entry.unit}]"), "")
     what = COMPARISONS.get(entry.comparison_label, entry.comparison_label)
     text = entry.text + (f" Compared with {what} ({entry.comparison})." if entry.comparison else "")
     _print_paragraph(text + (f" Source: {entry.source}." if entry.source else ""))
 
 
-def _print_paragraph(text: str) -> None:
+def _print_paragraph(text: str, first_indent: str = INDENT) -> None:
+    import shutil
     import textwrap
 
-    typer.echo(textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    "))
+    width = min(MAX_WIDTH, shutil.get_terminal_size().columns)
+    filled = textwrap.fill(text, width, initial_indent=first_indent, subsequent_indent=INDENT, break_on_hyphens=False)
+    typer.echo(filled)

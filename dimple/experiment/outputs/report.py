@@ -23,7 +23,7 @@ from dimple.progress import show_progress
 from dimple.protocols import Progress
 from dimple.settings import expand_home
 from dimple.views.content.run_header import simulate_command
-from dimple.views.report.comparison import MAX_RUNS, ComparedRun, label_runs, write_comparison
+from dimple.views.report.comparison import MAX_RUNS, Comparison, write_comparison
 from dimple.views.report.run_summary import summarize_run
 from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.slice_report import write_slice_report
@@ -80,7 +80,7 @@ def compare(runs: Sequence[Path | str | Run | Measurement], out: Path | str) -> 
     return write_comparison(read_comparison(runs), out)
 
 
-def read_comparison(runs: Sequence[Path | str | Run | Measurement]) -> list[ComparedRun]:
+def read_comparison(runs: Sequence[Path | str | Run | Measurement]) -> Comparison:
     """Read what a comparison says of each run; arguments and errors as for `compare`."""
     if not 2 <= len(runs) <= MAX_RUNS:
         raise UsageError(f"{len(runs)} runs cannot be compared on one page; name 2 to {MAX_RUNS}")
@@ -95,7 +95,7 @@ def read_comparison(runs: Sequence[Path | str | Run | Measurement]) -> list[Comp
             "runs of dimple simulate and of dimple probe have no statistics in common; compare runs of one kind: "
             f"dimple probe --run {simulated} measures a simulated one"
         )
-    return label_runs([(summarize_run(run), _reproduction_command(run)) for run in opened])
+    return Comparison.of([(summarize_run(run), _reproduction_command(run)) for run in opened])
 
 
 def _path_of(run: Path | str | Run | Measurement) -> Path | str:

@@ -13,11 +13,11 @@ from dimple.views.content.labels import AT_LEAST
 PHASE_DESCRIPTIONS = {
     "cling_step": (
         "clung",
-        "from here until the dimpling, the distance falls to 1/5 of its initial value and stays below 1/2",
+        "the distance has fallen to 1/5 of its initial value, and stays below 1/2 until the dimpling",
     ),
     "dimple_step": (
         "dimpled",
-        "from here on, at least 99 % of the training points are classified correctly at 80 % of the snapshots",
+        "at least 99 % of the training points are classified correctly, from then on at 80 % of the snapshots",
     ),
 }
 # The key in the summary by the name of the phase that it begins.

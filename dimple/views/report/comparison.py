@@ -1,9 +1,10 @@
 """Comparison of several runs on one page: differing settings, and every quantity side by side with its null."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from dimple.views.content.frame import ChartCurve
 from dimple.views.content.labels import column_label, finite_or_nan, format_number, sorting_key
 from dimple.views.content.run_header import PHASE_DESCRIPTIONS
 from dimple.views.report.html import passes_per_sample, write_page
-from dimple.views.report.paired import merge_units, paired_content
+from dimple.views.report.paired import PairedSplit, merge_units, pair_runs, paired_content
 from dimple.views.report.run_summary import RunSummary
 from dimple.views.report.tables import shown_columns, statistic_cell
 from dimple.views.style.colors import Color, to_hex
@@ -53,16 +54,109 @@ class ComparedRun:
     reproduce_command: str
 
 
-def label_runs(runs: Sequence[tuple[RunSummary, str]]) -> list[ComparedRun]:
-    """Return at most `MAX_RUNS` runs, each with the command that makes it again, with their letters and colors.
+@final
+@dataclasses.dataclass(frozen=True)
+class PooledSeeds:
+    """A statistic over runs that differ in their seeds only.
 
-    Where the inputs have several ranges, a distance has that of its run in its unit: 2 in [-1, 1] is 1 in [0, 1].
+    Attributes:
+        mean, standard_deviation: over the seeds.
+        low, high: the ends of the 95 % interval of the mean.
+        count: the number of seeds.
     """
-    has_ranges = len({run.bounds for run, _ in runs if run.bounds}) > 1
-    return [
-        ComparedRun(chr(ord("A") + place), LINE_COLORS[place], _name_range(run) if has_ranges else run, reproduce)
-        for place, (run, reproduce) in enumerate(runs)
-    ]
+
+    mean: float
+    standard_deviation: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{format_number(self.mean)} ± {format_number(self.standard_deviation)}"
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Several runs, and what is compared between them, for the page, the terminal and scripts alike.
+
+    Attributes:
+        runs: at most `MAX_RUNS`, in the order of their columns.
+    """
+
+    runs: tuple[ComparedRun, ...]
+
+    @classmethod
+    def of(cls, runs: Sequence[tuple[RunSummary, str]]) -> Self:
+        """Return the comparison of runs, each with the command that makes it again.
+
+        Where the inputs have several ranges, a distance has that of its run in its unit: 2 in [-1, 1] is 1 in [0, 1].
+        """
+        has_ranges = len({run.bounds for run, _ in runs if run.bounds}) > 1
+        return cls(
+            tuple(
+                ComparedRun(chr(ord("A") + place), LINE_COLORS[place], _name_range(run) if has_ranges else run, command)
+                for place, (run, command) in enumerate(runs)
+            )
+        )
+
+    @property
+    def summaries(self) -> list[RunSummary]:
+        """The runs without their letters."""
+        return [one.summary for one in self.runs]
+
+    @property
+    def letters(self) -> list[str]:
+        """The letters of the runs."""
+        return [one.letter for one in self.runs]
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that any of the runs has, in their order."""
+        return list(dict.fromkeys(split for run in self.summaries for split in run.statistics))
+
+    @functools.cached_property
+    def differences(self) -> dict[str, list[str]]:
+        """The settings, versions and devices that differ, with one value a run."""
+        settings = [{**run.settings, **run.environment} for run in self.summaries]
+        names = dict.fromkeys(name for one in settings for name in one)
+        differing = [name for name in names if len({one.get(name) for one in settings}) > 1]
+        # The sum of a file that only one run has says no more than the setting that names the file.
+        redundant = {name for name in names if name.startswith("checksums.") and any(name not in s for s in settings)}
+        return {name: [s.get(name, MISSING_TEXT) for s in settings] for name in differing if name not in redundant}
+
+    @functools.cached_property
+    def merged_units(self) -> tuple[dict[str, str], set[str]]:
+        """The unit of each quantity, and the quantities whose units differ, see `merge_units`."""
+        return merge_units(self.summaries, self.letters)
+
+    @functools.cached_property
+    def pairs(self) -> dict[str, PairedSplit]:
+        """The comparison at the same samples, by split."""
+        return {split: pair_runs(self.summaries, self.letters, split) for split in self.splits}
+
+    def rows(self, split: str) -> list[Mapping[str, Any]]:
+        """Return the last statistics of each run; no entries for a run without the split."""
+        return [run.statistics.get(split, {}) for run in self.summaries]
+
+    def cautions(self, split: str) -> dict[str, list[str]]:
+        """Return the sentences about the statistics of a split that each run had by itself, by letter."""
+        return dict(zip(self.letters, map(cautions, self.rows(split)), strict=True))
+
+    @property
+    def is_pooled(self) -> bool:
+        """True where the runs differ in their seeds, and in nothing else."""
+        return bool(self.differences) and all(name.rpartition(".")[2] == "seed" for name in self.differences)
+
+    def pool(self, split: str, name: str) -> PooledSeeds | None:
+        """Return a statistic over the seeds; None where more differs, or it is exact, missing or not finite."""
+        values = [row[name] for row in self.rows(split) if row.get(name) is not None]
+        is_defined = len(values) == len(self.runs) and bool(np.isfinite(values).all())
+        if not self.is_pooled or not is_defined or describe_column(name).is_exact:
+            return None
+        is_share = self.merged_units[0].get(name) in ("fraction", "probability")
+        interval = mean_interval(values, (0.0, 1.0) if is_share else (-np.inf, np.inf))
+        return PooledSeeds(float(np.mean(values)), float(np.std(values, ddof=1)), *interval, len(values))
 
 
 def _name_range(run: RunSummary) -> RunSummary:
@@ -72,33 +166,31 @@ def _name_range(run: RunSummary) -> RunSummary:
     return dataclasses.replace(run, units=units)
 
 
-def write_comparison(shown: Sequence[ComparedRun], path: Path | str) -> Path:
+def write_comparison(comparison: Comparison, path: Path | str) -> Path:
     """Write one HTML file that compares several runs and needs no other file and no network.
 
     Args:
-        shown: the runs in the order of their columns.
+        comparison: the runs.
         path: the file.
 
     Raises:
         RunError: if the page cannot be written.
     """
+    shown = comparison.runs
     names = list(dict.fromkeys(one.summary.folder for one in shown))
-    splits = list(dict.fromkeys(split for one in shown for split in one.summary.statistics))
+    differences = [(name, list(map(_text_cell, values))) for name, values in comparison.differences.items()]
     values = {
         "title": " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} others",
         "lead": f"{len(shown)} runs side by side",
         "runs": [_run_header(one) for one in shown],
-        "differences": difference_table(shown),
+        "differences": _make_table(differences),
         "same_versions": all(one.summary.environment == shown[0].summary.environment for one in shown),
         "outcomes": _outcome_table(shown),
+        "is_pooled": comparison.is_pooled,
         "stills": [
             still | {"caption": f"{one.letter}, {still['caption']}"} for one in shown for still in one.summary.stills
         ],
-        "splits": [
-            _split_content(shown, split)
-            | {"paired": paired_content([one.summary for one in shown], [one.letter for one in shown], split)}
-            for split in splits
-        ],
+        "splits": [_split_content(comparison, split) for split in comparison.splits],
         "cost": _cost_table(shown),
     }
     return write_page(path, "comparison.html", values)
@@ -116,46 +208,12 @@ def _run_header(run: ComparedRun) -> dict[str, str]:
     }
 
 
-def difference_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
-    """Return a table of the settings, versions and devices that differ between the runs."""
-    settings = [{**one.summary.settings, **one.summary.environment} for one in runs]
-    names = dict.fromkeys(name for one in settings for name in one)
-    differing = [name for name in names if len({one.get(name) for one in settings}) > 1]
-    # The sum of a file that only one run has says no more than the setting that names the file.
-    redundant = {name for name in names if name.startswith("checksums.") and any(name not in one for one in settings)}
-    differing = [name for name in differing if name not in redundant]
-    return _make_table([(name, [_text_cell(one.get(name, MISSING_TEXT)) for one in settings]) for name in differing])
-
-
-def differ_by_seed(runs: Sequence[ComparedRun]) -> bool:
-    """Return whether the runs differ in seeds, and in nothing else."""
-    names = [row["name"] for row in difference_table(runs)["rows"]]
-    return bool(names) and all(name.rpartition(".")[2] == "seed" for name in names)
-
-
-def pool_seeds(values: Sequence[float]) -> tuple[float, float]:
-    """Return mean and standard deviation of a statistic over seeds; nan where a value is not finite."""
-    if not np.isfinite(values).all():
-        return np.nan, np.nan
-    return float(np.mean(values)), float(np.std(values, ddof=1))
-
-
-def format_pooled(mean: float, deviation: float) -> str:
-    """Return mean and standard deviation over seeds as text."""
-    return MISSING_TEXT if np.isnan(mean) else f"{format_number(mean)} ± {format_number(deviation)}"
-
-
-def _pooled_cell(rows: Sequence[Mapping[str, Any]], name: str, unit: str) -> dict[str, str]:
-    """Return the cell of a statistic over all seeds: mean, standard deviation, and the 95 % interval of the mean."""
-    values = [row[name] for row in rows if name in row]
-    is_pooled = len(values) == len(rows) and not describe_column(name).is_exact
-    mean, deviation = pool_seeds(values) if is_pooled else (np.nan, np.nan)
-    cell = _text_cell(format_pooled(mean, deviation), mean)
-    if np.isnan(mean):
-        return cell
-    limits = (0.0, 1.0) if unit in ("fraction", "probability") else (-np.inf, np.inf)
-    interval = " to ".join(format_number(end) for end in mean_interval(values, limits))
-    return cell | {"interval": interval, "samples": str(len(values))}
+def _pooled_cell(pooled: PooledSeeds | None) -> dict[str, str]:
+    """Return the cell of a statistic over all seeds: mean, standard deviation, and the interval of the mean."""
+    if pooled is None:
+        return _text_cell(MISSING_TEXT)
+    interval = f"{format_number(pooled.low)} to {format_number(pooled.high)}"
+    return _text_cell(str(pooled), pooled.mean) | {"interval": interval, "samples": str(pooled.count)}
 
 
 def _outcome_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
@@ -172,26 +230,27 @@ def _outcome_table(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     return _make_table(rows)
 
 
-def _split_content(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
-    """Return the aggregates, the curves and the distributions of one split; no axis has two units."""
-    last = [one.summary.statistics.get(split, {}) for one in runs]
+def _split_content(comparison: Comparison, split: str) -> dict[str, Any]:
+    """Return the aggregates, the pairs, the curves and the distributions of one split; no axis has two units."""
+    last = comparison.rows(split)
     columns = list(dict.fromkeys(name for row in last for name in shown_columns(row)))
-    units, differing = merge_units([one.summary for one in runs], [one.letter for one in runs])
-    is_pooled = differ_by_seed(runs)
+    units, differing = comparison.merged_units
     rows = [
         (
             column_label(name),
             [statistic_cell(row, name) if name in row else _text_cell(MISSING_TEXT) for row in last]
-            + ([_pooled_cell(last, name, units.get(name, ""))] if is_pooled else []),
+            + ([_pooled_cell(comparison.pool(split, name))] if comparison.is_pooled else []),
         )
         for name in columns
     ]
+    runs = comparison.runs
     return {
         "name": split,
-        "rows": _make_table(rows, [units.get(name, "") for name in columns]) | {"is_pooled": is_pooled},
+        "rows": _make_table(rows, [units.get(name, "") for name in columns]),
         "cautions": [
-            f"{letter}: {sentence}" for letter, sentences in run_cautions(runs, split).items() for sentence in sentences
+            f"{letter}: {sentence}" for letter, found in comparison.cautions(split).items() for sentence in found
         ],
+        "paired": paired_content(comparison.pairs[split], comparison.letters, units),
         "charts": [
             chart
             for name in columns
@@ -201,11 +260,6 @@ def _split_content(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
             runs, split, {name: unit for name, unit in units.items() if name not in differing}
         ),
     }
-
-
-def run_cautions(runs: Sequence[ComparedRun], split: str) -> dict[str, list[str]]:
-    """Return the sentences about the statistics of a split that each run had by itself, by letter."""
-    return {one.letter: cautions(one.summary.statistics.get(split, {})) for one in runs}
 
 
 def _curve_chart(runs: Sequence[ComparedRun], split: str, name: str, unit: str) -> dict[str, Any] | None:
@@ -313,4 +367,4 @@ def _make_table(rows: Sequence[tuple[str, list[dict[str, str]]]], units: Sequenc
     """Return rows of cells for the template; with `units`, one for each row, the cells are quantities."""
     units = units or [""] * len(rows)
     named = [{"name": name, "cells": cells, "unit": unit} for (name, cells), unit in zip(rows, units, strict=True)]
-    return {"rows": named, "strong": any(units), "is_pooled": False}
+    return {"rows": named, "strong": any(units)}

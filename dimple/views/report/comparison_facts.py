@@ -1,20 +1,13 @@
 """The content of a comparison of runs, as data for scripts and as tables for the terminal."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dimple.stats.aggregate import verdict
 from dimple.views.content.labels import NO_ENTRY
-from dimple.views.report.comparison import (
-    ComparedRun,
-    differ_by_seed,
-    difference_table,
-    format_pooled,
-    pool_seeds,
-    run_cautions,
-)
-from dimple.views.report.paired import ONE_TRAINING, PairedSplit, merge_units, pair_runs
+from dimple.views.report.comparison import Comparison
+from dimple.views.report.paired import ONE_TRAINING, PairedSplit
 from dimple.views.report.tables import shown_columns, statistic_cell
 from dimple.views.report.text_table import break_name, choose_rows, star_verdict
 
@@ -22,23 +15,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def splits_of(runs: Sequence[ComparedRun]) -> list[str]:
-    """Return the splits that any of the runs has, in their order."""
-    return list(dict.fromkeys(split for one in runs for split in one.summary.statistics))
-
-
-def pair_split(runs: Sequence[ComparedRun], split: str) -> PairedSplit:
-    """Compare the runs sample by sample, see `pair_runs`."""
-    return pair_runs([one.summary for one in runs], [one.letter for one in runs], split)
-
-
-def comparison_facts(runs: Sequence[ComparedRun]) -> dict[str, Any]:
+def comparison_facts(comparison: Comparison) -> dict[str, Any]:
     """Return runs, differences, statistics and paired comparisons as numbers and strings.
 
     `runs` has the letter, folder, name, seed and verdict of each; `differences` the settings that differ, with one
-    value a run. Each of `splits` has `statistics`, with one value and one verdict a run, and `mean` and
-    `standard_deviation` where the runs differ in seeds only; `cautions`, sentences about the statistics of each run by
-    its letter; and `paired`, the comparison at the same samples with what it says, or the reason why there is none.
+    value a run. Each of `splits` has `statistics`, with one value and one verdict a run, and over seeds where nothing
+    else differs; `cautions`, sentences about the statistics of each run by its letter; and `paired`, the comparison at
+    the same samples with what it says, or the reason why there is none.
     """
     return {
         "runs": [
@@ -50,50 +33,49 @@ def comparison_facts(runs: Sequence[ComparedRun]) -> dict[str, Any]:
                 "verdict": one.summary.results.get("verdict"),
                 "verdict_reason": one.summary.results.get("verdict_reason"),
             }
-            for one in runs
+            for one in comparison.runs
         ],
-        "differences": _differences(runs),
-        "splits": [_split_facts(runs, split) for split in splits_of(runs)],
+        "differences": comparison.differences,
+        "splits": [_split_facts(comparison, split) for split in comparison.splits],
     }
 
 
-def _differences(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
-    return {row["name"]: [cell["value"] for cell in row["cells"]] for row in difference_table(runs)["rows"]}
-
-
-def _split_facts(runs: Sequence[ComparedRun], split: str) -> dict[str, Any]:
-    rows = [one.summary.statistics.get(split, {}) for one in runs]
-    names = dict.fromkeys(name for row in rows for name in shown_columns(row))
-    is_pooled = differ_by_seed(runs)
-    units, _ = merge_units([one.summary for one in runs], [one.letter for one in runs])
+def _split_facts(comparison: Comparison, split: str) -> dict[str, Any]:
+    rows = comparison.rows(split)
+    units, _ = comparison.merged_units
     statistics: dict[str, dict[str, Any]] = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        verdicts = [verdict(row, name) or None if name in row else None for row in rows]
-        statistics[name] = {"unit": units.get(name, ""), "values": values, "verdicts": verdicts}
-        if is_pooled and None not in values:
-            mean, deviation = pool_seeds([float(value) for value in values if value is not None])
-            statistics[name] |= {"mean": mean, "standard_deviation": deviation}
-    found = pair_split(runs, split)
-    paired: dict[str, Any] = {"reason": found.reason, "count": found.count, "total": found.total}
-    paired["note"] = "" if found.reason else ONE_TRAINING
-    paired["rows"] = [
-        {"quantity": row.column, "run": row.letter, **dataclasses.asdict(row.difference), "verdict": row.verdict}
-        for row in found.rows
-    ]
-    return {"split": split, "statistics": statistics, "cautions": run_cautions(runs, split), "paired": paired}
+    for name in dict.fromkeys(name for row in rows for name in shown_columns(row)):
+        statistics[name] = {
+            "unit": units.get(name, ""),
+            "values": [row.get(name) for row in rows],
+            "verdicts": [verdict(row, name) or None if name in row else None for row in rows],
+        }
+        pooled = comparison.pool(split, name)
+        if pooled is not None:
+            statistics[name]["seeds"] = dataclasses.asdict(pooled)
+    found = comparison.pairs[split]
+    paired = {
+        "reason": found.reason,
+        "count": found.count,
+        "total": found.total,
+        "note": "" if found.reason else ONE_TRAINING,
+        "rows": [
+            {"quantity": row.column, "run": row.letter, **dataclasses.asdict(row.difference), "verdict": row.verdict}
+            for row in found.rows
+        ],
+    }
+    return {"split": split, "statistics": statistics, "cautions": comparison.cautions(split), "paired": paired}
 
 
-def build_statistics_table(runs: Sequence[ComparedRun], split: str, count: int) -> "Table":
+def build_statistics_table(comparison: Comparison, split: str, count: int) -> "Table":
     """Return a table of at most `count` statistics: one column a run, and one of all seeds where only they differ."""
     from rich.markup import escape
     from rich.table import Column, Table
 
-    rows = [one.summary.statistics.get(split, {}) for one in runs]
+    rows = comparison.rows(split)
     names = [name for name in choose_rows(rows[0], count)[0] if name in shown_columns(rows[0])]
-    units, differing = merge_units([one.summary for one in runs], [one.letter for one in runs])
-    is_pooled = differ_by_seed(runs)
-    heads = [*(one.letter for one in runs), *(["all seeds"] if is_pooled else [])]
+    units, differing = comparison.merged_units
+    heads = [*comparison.letters, *(["all seeds"] if comparison.is_pooled else [])]
     table = Table(
         Column(f"{split} samples" if split else "statistic"),
         *[Column(head, justify="right") for head in heads],
@@ -102,8 +84,8 @@ def build_statistics_table(runs: Sequence[ComparedRun], split: str, count: int) 
     )
     for name in names:
         cells = [_statistic_text(row, name) if name in row else NO_ENTRY for row in rows]
-        if is_pooled and all(name in row for row in rows):
-            cells.append(format_pooled(*pool_seeds([row[name] for row in rows])))
+        if comparison.is_pooled:
+            cells.append(str(comparison.pool(split, name) or NO_ENTRY))
         table.add_row(escape(f"{name} [{units[name]}]" if name in differing else name), *cells)
     return table
 
@@ -131,6 +113,6 @@ def build_paired_table(found: PairedSplit) -> "Table":
     )
     for row in found.rows:
         numbers = [row.texts[name] for name in ("median", "interval", "above", "p")]
-        verdict = row.verdict.replace(" is ", " ").replace("no difference", "none")
-        table.add_row(break_name(row.column), *([row.letter] if has_letters else []), *numbers, verdict)
+        words = row.verdict.replace(" is ", " ").replace("no difference", "none")
+        table.add_row(break_name(row.column), *([row.letter] if has_letters else []), *numbers, words)
     return table

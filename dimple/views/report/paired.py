@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import unsettled_columns
+from dimple.stats.aggregate import changed_columns
 from dimple.stats.intervals import holm_levels
 from dimple.stats.null_bands import UNSETTLED
 from dimple.stats.paired import PairedDifference, compare_pairs
@@ -140,22 +140,20 @@ def pair_runs(runs: Sequence[RunSummary], letters: Sequence[str], split: str) ->
     ]
     levels = holm_levels([one.p_value for _, _, one in found], LEVEL)
     unsettled = {
-        letter: unsettled_columns(run.statistics.get(split, {})) for letter, run in zip(letters, runs, strict=True)
+        letter: changed_columns(run.statistics.get(split, {})) for letter, run in zip(letters, runs, strict=True)
     }
     compared = tuple(
-        PairedRow(name, letter, one, level, name in {*unsettled[letters[0]], *unsettled[letter]})
+        PairedRow(name, letter, one, level, name in unsettled[letters[0]] | unsettled[letter])
         for (name, letter, one), level in zip(found, levels, strict=True)
     )
     left_out = tuple(name for name in columns if name in differing)
     return PairedSplit("", int(chosen.sum()), len(chosen), compared, paired, left_out)
 
 
-def paired_content(runs: Sequence[RunSummary], letters: Sequence[str], split: str) -> dict[str, Any]:
+def paired_content(found: PairedSplit, letters: Sequence[str], units: Mapping[str, str]) -> dict[str, Any]:
     """Return the paired comparison for the template: the rows of its table, and a scatter of the first distance."""
-    found = pair_runs(runs, letters, split)
     if found.reason:
         return {"reason": found.reason}
-    units, _ = merge_units(runs, letters)
     first = found.rows[0].column if found.rows else ""
     return {
         "reason": "",

@@ -19,22 +19,39 @@ from dimple.views.content.labels import (
     sorting_key,
 )
 
-# The verdicts that the dimpled manifold model predicts.
-PREDICTION = (
-    "the dimpled manifold model predicts margin_on_ratio and gradient_off_manifold_fraction above their nulls, and "
-    "margin_off_ratio, perturbation_on_manifold_fraction, boundary_distance and boundary_angle below; inside, not "
-    "decided and unsettled say nothing more than chance"
-)
+# The verdicts that the dimpled manifold model predicts (Shamir, Melamed, BenShmuel 2021).
+PREDICTIONS = {
+    "margin_on_ratio": "above",
+    "gradient_off_manifold_fraction": "above",
+    "margin_off_ratio": "below",
+    "perturbation_on_manifold_fraction": "below",
+    "boundary_distance": "below",
+    "boundary_angle": "below",
+}
 
 
 def prediction_note(row: Mapping[str, Any]) -> str:
-    """Return which verdicts speak for the dimpled manifold model; empty for a row without a verdict on it.
+    """Return which of the verdicts of a row speak for the dimpled manifold model; empty for a row without one.
 
     Example:
-        >>> prediction_note({"margin": 1.0})
-        ''
+        >>> ends = {"_low": 1.6, "_high": 2.3, "_samples": 20, "_null_low": 0.5, "_null_high": 1.5}
+        >>> row = {"margin_on_ratio": 2.0, **{f"margin_on_ratio{end}": value for end, value in ends.items()}}
+        >>> prediction_note(row)[:73]
+        'the dimpled manifold model predicts margin_on_ratio above its null; insid'
     """
-    return PREDICTION if any(verdict(row, name) for name in ("margin_on_ratio", "boundary_distance")) else ""
+    judged = [name for name in PREDICTIONS if name in row and verdict(row, name)]
+    if not judged:
+        return ""
+    named = [
+        f"{', '.join(names)} {side}"
+        for side in ("above", "below")
+        if (names := [name for name in judged if PREDICTIONS[name] == side])
+    ]
+    null = "its null" if len(judged) == 1 else "their nulls"
+    return (
+        f"the dimpled manifold model predicts {' and '.join(named)} {null}; inside, not decided and unsettled say "
+        "nothing more than chance"
+    )
 
 
 def shown_columns(row: Mapping[str, Any]) -> list[str]:

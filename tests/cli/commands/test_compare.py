@@ -17,6 +17,7 @@ from dimple.experiment.outputs.report import read_comparison
 from dimple.probes import Margin
 from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_bytes
+from dimple.stats.paired import compare_pairs
 from dimple.views.report.run_summary import flatten_settings, measured_settings
 from tests.views.material import write_run
 
@@ -47,7 +48,7 @@ def test_the_differences_at_the_same_samples_are_printed(
     runs = [measure_plane(tmp_path / name, offset) for name, offset in (("near", 0.0), ("far", -0.25), ("in", 0.15))]
     page = tmp_path / "page.html"
     text = compare(monkeypatch, capsys, *runs[:2], "-o", page)
-    assert "12 of 12 are right under all runs" in " ".join(text.split())
+    assert "12 of the 12 in all runs are right under all" in " ".join(text.split())
     assert ["margin", "0.250", "0.250", "to", "0.250", "100%", "0.00049", "B", "larger"] in [
         line.split() for line in text.splitlines()
     ]
@@ -112,7 +113,8 @@ def test_runs_that_differ_by_seed_have_a_mean_over_seeds(
     page = tmp_path / "page.html"
     answer = json.loads(compare(monkeypatch, capsys, *runs, "-o", page, "--json"))
     assert list(answer["differences"]) == ["seed"]
-    statistic = answer["splits"][0]["statistics"]["gradient_off_manifold_fraction"]
+    statistic = answer["splits"][0]["statistics"]["gradient_off_manifold_fraction"]["seeds"]
+    assert (statistic["low"], statistic["high"], statistic["count"]) == (0.0, 1.0, 3)
     assert (statistic["mean"], statistic["standard_deviation"]) == (pytest.approx(0.5), pytest.approx(0.25))
     assert "0.500 ± 0.250" in compare(monkeypatch, capsys, *runs, "-o", page)
     # Student's t with two degrees of freedom is 4.303: the interval of a fraction is cut at 0 and 1.
@@ -151,3 +153,10 @@ def test_measurements_of_simulated_runs_differ_in_their_scenes() -> None:
     assert set(first) == {"run", "norm", "checksums.weights of the snapshots", "scene.training.lr"}
     differing = [name for name in first if first[name] != second[name]]
     assert differing == ["checksums.weights of the snapshots", "scene.training.lr"]
+
+
+def test_distances_that_differ_by_rounding_are_equal() -> None:
+    first = np.linspace(0.1, 1.0, 40)
+    second = first * (1 + 3e-7)
+    assert compare_pairs(first, second).p_value == 1.0 and compare_pairs(first, second).median == 0.0
+    assert compare_pairs(first, first * (1 + 1e-4)).p_value < 1e-9

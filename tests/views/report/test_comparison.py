@@ -11,7 +11,7 @@ import yaml
 
 from dimple.runs import RunFolder
 from dimple.runs.atomic_io import write_bytes
-from dimple.views.report.comparison import MAX_RUNS, difference_table, label_runs, write_comparison
+from dimple.views.report.comparison import MAX_RUNS, Comparison, write_comparison
 from dimple.views.report.run_summary import flatten_settings, summarize_run
 from tests.views.material import write_flat_run, write_run
 from tests.views.test_pages import NASTY, Page, is_self_contained
@@ -38,9 +38,8 @@ def words_after(page: Page, name: str) -> list[str]:
 
 
 def write_page(runs: list[RunFolder], path: Path) -> Page:
-    return Page(
-        write_comparison(label_runs([(summarize_run(run), f"make {number}") for number, run in enumerate(runs)]), path)
-    )
+    summaries = [(summarize_run(run), f"make {number}") for number, run in enumerate(runs)]
+    return Page(write_comparison(Comparison.of(summaries), path))
 
 
 def test_statistics_of_all_runs_are_in_one_row_with_their_nulls(tmp_path: Path) -> None:
@@ -71,7 +70,7 @@ def test_equal_runs_differ_in_nothing(tmp_path: Path) -> None:
 def test_files_of_two_names_are_one_difference_and_of_one_name_another() -> None:
     def differences(*settings: dict[str, str]) -> list[str]:
         runs: list[Any] = [SimpleNamespace(summary=SimpleNamespace(settings=one, environment={})) for one in settings]
-        return [row["name"] for row in difference_table(runs)["rows"]]
+        return [*Comparison(tuple(runs)).differences]
 
     first = {"weights": "a.pt", "checksums.a.pt": "1", "checksums.test images": "7"}
     assert differences(first, {"weights": "b.pt", "checksums.b.pt": "2", "checksums.test images": "7"}) == ["weights"]
@@ -122,5 +121,5 @@ def test_a_command_with_folders_of_the_machine_says_what_is_left_out(tmp_path: P
         ("dimple probe --data npz:/home/me/x.npz", "--data npz:.../x.npz", True),
         ("dimple probe --data npz:data/x.npz", "--data npz:data/x.npz", False),
     ):
-        page = Page(write_comparison(label_runs([(run, command)]), tmp_path / "page.html"))
+        page = Page(write_comparison(Comparison.of([(run, command)]), tmp_path / "page.html"))
         assert shown in page.text and ("stands for folders" in page.text) is is_said

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from dimple import Margin, compare, measure
-from dimple.views.report.comparison import label_runs, write_comparison
+from dimple.views.report.comparison import Comparison, write_comparison
 from dimple.views.report.comparison_facts import comparison_facts
-from dimple.views.report.paired import paired_content
+from dimple.views.report.paired import pair_runs, paired_content
 from dimple.views.report.run_summary import RunSummary, summarize_run
 from tests.views.test_pages import Page
 
@@ -35,7 +35,7 @@ def summaries(folder: Path, offsets: list[float], shift: float = 0.0) -> list[Ru
 
 
 def test_a_known_shift_is_found_at_the_samples_that_are_right_under_all(tmp_path: Path) -> None:
-    paired = paired_content(summaries(tmp_path, [0.0, -0.25, 0.15]), "ABC", "test")
+    paired = paired_content(pair_runs(summaries(tmp_path, [0.0, -0.25, 0.15]), "ABC", "test"), "ABC", {})
     # The first sample, at 0.1, is wrong where the boundary is at 0.15.
     assert (paired["count"], paired["total"], paired["reason"]) == (11, 12, "")
     rows = {(row["name"], row["letter"]): row for row in paired["rows"]}
@@ -46,12 +46,12 @@ def test_a_known_shift_is_found_at_the_samples_that_are_right_under_all(tmp_path
 
 
 def test_equal_runs_show_no_difference(tmp_path: Path) -> None:
-    paired = paired_content(summaries(tmp_path, [0.0, 0.0]), "AB", "test")
+    paired = paired_content(pair_runs(summaries(tmp_path, [0.0, 0.0]), "AB", "test"), "AB", {})
     assert {row["verdict"] for row in paired["rows"]} == {"no difference shown"}
 
 
 def test_other_samples_are_not_paired(tmp_path: Path) -> None:
-    paired = paired_content(summaries(tmp_path, [0.0, 0.0], shift=0.01), "AB", "test")
+    paired = paired_content(pair_runs(summaries(tmp_path, [0.0, 0.0], shift=0.01), "AB", "test"), "AB", {})
     assert paired["reason"] == "The runs have different samples, so nothing is paired."
 
 
@@ -78,7 +78,7 @@ def test_samples_without_scores_are_right_under_no_run(tmp_path: Path) -> None:
         found = measure(model, x, np.zeros(12, int), bounds=None, out=tmp_path / name)
         assert found.run is not None
         runs.append(summarize_run(found.run))
-    assert paired_content(runs, "AB", "test")["count"] == 8
+    assert paired_content(pair_runs(runs, "AB", "test"), "AB", {})["count"] == 8
 
 
 def test_the_page_shows_the_pairs(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_comparison_keeps_what_each_run_said_about_its_numbers(tmp_path: Pat
     doubtful = {"tangent_reliable": 0.1, "gradient_masking_ratio": None}
     doubtful |= {f"margin_off{end}": value for end, value in ends.items()}
     statistics = {"test": {**first.statistics["test"], **doubtful}}
-    runs = label_runs([(dataclasses.replace(first, statistics=statistics), ""), (second, "")])
+    runs = Comparison.of([(dataclasses.replace(first, statistics=statistics), ""), (second, "")])
     (facts,) = comparison_facts(runs)["splits"]
     assert facts["statistics"]["margin_off"]["verdicts"] == ["unsettled", None]
     verdicts = {row["quantity"]: row["verdict"] for row in facts["paired"]["rows"]}
