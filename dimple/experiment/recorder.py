@@ -64,8 +64,9 @@ class Recorder:
         probes: probes or their names, as for `measure`.
         bounds: the valid range of the coordinates, as for `measure`; None for the full space.
         every: "log" for steps that grow by a fifth, from every step at first; or a number of steps.
-        max_overhead: the largest fraction of the training time that copies may take. Beyond it steps are left out, but
-            for the first five; the report and `run.info["recorder"]` say how many and which.
+        max_overhead: the largest fraction of the training time that copies, and the trial of the first one, may take.
+            Beyond it steps are left out, but for the first five; the report and `run.info["recorder"]` say how many and
+            which.
         plane: rows of `x`: the plane through the first, in the directions of the others or, where fewer than three are
             given, of the gradients, whose class regions are filmed, which takes most of the time after the training;
             None for no film.
@@ -233,7 +234,7 @@ class Recorder:
         # What is wrong with the copy alone is said when it is measured.
         except Exception:
             return
-        self._started += time.perf_counter() - started
+        self._copying += time.perf_counter() - started
 
     def _record(self, step: int, network: nn.Module) -> None:
         """Copy the weights at a step that is due, if the time allows it."""

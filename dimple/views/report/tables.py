@@ -6,6 +6,7 @@ from typing import Any
 
 from dimple.columns import describe_column
 from dimple.stats.aggregate import comparison_column, found_column, is_comparison_column, verdict
+from dimple.stats.null_bands import NOT_JUDGED
 from dimple.views.content.labels import (
     NO_ENTRY,
     column_label,
@@ -39,7 +40,8 @@ def prediction_note(row: Mapping[str, Any]) -> str:
         >>> prediction_note(row)[:73]
         'the dimpled manifold model predicts margin_on_ratio above its null; insid'
     """
-    judged = [name for name in PREDICTIONS if name in row and verdict(row, name)]
+    verdicts = {name: verdict(row, name) for name in PREDICTIONS if name in row}
+    judged = [name for name, words in verdicts.items() if words and not words.startswith(NOT_JUDGED)]
     if not judged:
         return ""
     named = [
