@@ -26,6 +26,9 @@ from dimple.tensors import generator
 # Images are measured in small chunks, so that an interrupt loses little work.
 IMAGE_CHUNK_SIZE = 32
 POINT_CHUNK_SIZE = 4096
+# Samples that suffice to see whether more search changes the ratios on and off the manifold, and to bound the speed of
+# the scores from below.
+MAX_CHECKED_SAMPLES = 32
 # The principal directions hardly change with more images than this.
 MAX_PCA_IMAGES = 10_000
 # With more coordinates the eigenproblem of the principal directions would cost more than the searches.

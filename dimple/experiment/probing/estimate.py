@@ -7,7 +7,7 @@ from typing import final
 import torch
 
 from dimple.boundary import Boundary
-from dimple.experiment.probing.build_probes import ProbeBuilder
+from dimple.experiment.probing.build_probes import MAX_CHECKED_SAMPLES, ProbeBuilder
 from dimple.experiment.probing.check_inputs import check_names
 from dimple.experiment.probing.config import QUICK, ProbeConfig, format_duration
 from dimple.experiment.probing.sample_choice import choose_samples
@@ -73,7 +73,10 @@ def estimate_work(
     x, _ = sources.samples[split].batch(timed)
     x = x.to(builder.device, sources.dtype(builder.device))
     seconds = min(_time_pass(boundary, x, bool(builder.gradient_users)) for _ in range(2)) / len(timed)
-    passes = per_sample * count * len(sources.networks)
+    # The searches of the last network are tried again with more passes.
+    checked = sum(min(len(rows), MAX_CHECKED_SAMPLES) for rows in indices.values())
+    again = sum(probe.passes_per_sample for probe in builder.refined_probes) * checked
+    passes = per_sample * count * len(sources.networks) + again
     total = passes * seconds * SEARCH_OVERHEAD
     return Estimate(total, passes, _advise(config, builder, count) if total > LONG_SECONDS else "")
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from dimple.errors import IncompleteError, UsageError
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
+from dimple.experiment.probing.build_probes import MAX_CHECKED_SAMPLES
 from dimple.experiment.probing.check_inputs import check_inputs, check_names
 from dimple.experiment.probing.config import (
     CONFIDENCE,
@@ -59,9 +60,6 @@ from dimple.tensors import resolve_device, run_eagerly
 from dimple.workers import Engine, Workers
 
 Arrays = dict[str, NDArray[Any]]
-# Samples that suffice to see whether more search changes the ratios on and off the manifold, and to bound the speed of
-# the scores from below.
-MAX_CHECKED_SAMPLES = 32
 # Samples at which the steps of a series are compared with each other.
 MAX_COMPARED_SAMPLES = 64
 # Seconds for which a part waits while another one begins in the same folder.

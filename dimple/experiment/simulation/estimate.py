@@ -48,7 +48,8 @@ def estimate_simulation(
     with tempfile.TemporaryDirectory() as folder:
         run = simulate(trial, Path(folder) / "run", data=data, device=device, film=False, progress=silent_progress)
         spent: dict[str, float] = run.info["seconds"]
-        per_snapshot = sum(spent.get(stage, 0.0) for stage in MEASURING_STAGES) / len(run.steps)
+        measured = len(run.steps)
+        per_snapshot = sum(spent.get(stage, 0.0) for stage in MEASURING_STAGES) / measured
         seconds = spent["train"] * steps / trial_steps + per_snapshot * count / jobs
         if film and scene.is_drawable:
             frames = frames_from_run(run)
@@ -60,7 +61,7 @@ def estimate_simulation(
         advice = ["fewer snapshots (--set snapshots.count=10)", "a smaller --resolution"]
         advice += ["--no-film"] if film and scene.is_drawable else []
     passes = sum(cost["forwards"] + cost["backwards"] for cost in run.info.get("passes", {}).values())
-    return Estimate(seconds, passes * count / 2, f"{', '.join(advice)} shorten it" if advice else "")
+    return Estimate(seconds, passes * count / measured, f"{', '.join(advice)} shorten it" if advice else "")
 
 
 def _time_film(frames: list[Frame], scene: Scene, path: Path) -> float:
