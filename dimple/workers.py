@@ -264,9 +264,13 @@ class _LokyProcess:
             resource_tracker.ensure_running()
 
     def submit(self, task: Task[T]) -> "Future[T]":
+        import cloudpickle
+
+        # Here, since loky would pickle it in a thread, while a task of this process may change what both refer to.
+        pickled = cloudpickle.dumps(task)
         # The first task starts the process.
         with defer_interrupts():
-            future: Future[T] = self._pool.submit(_run_task, task)
+            future: Future[T] = self._pool.submit(_run_task, pickled)
         self._submitted = {one for one in self._submitted if not one.done()} | {future}
         return future
 
@@ -361,5 +365,7 @@ def _report_progress() -> None:
     _progress_queue.put(None)
 
 
-def _run_task(task: Task[T]) -> T:
-    return task(_report_progress)
+def _run_task(pickled: bytes) -> Any:
+    import cloudpickle
+
+    return cloudpickle.loads(pickled)(_report_progress)

@@ -84,6 +84,33 @@ def test_an_empty_list_of_tasks_has_no_results(jobs: int) -> None:
         assert list(workers.run_unordered(())) == []
 
 
+class SlowlyPickled:
+    """A state that takes a while to be pickled."""
+
+    def __init__(self) -> None:
+        self.value = "at the start"
+
+    def __getstate__(self) -> dict[str, str]:
+        time.sleep(0.3)
+        return {"value": self.value}
+
+
+def change(state: SlowlyPickled, advance: Advance) -> str:
+    state.value = "changed"
+    return "done"
+
+
+def read(state: SlowlyPickled, advance: Advance) -> str:
+    return state.value
+
+
+def test_another_process_gets_a_task_as_it_was_before_this_process_ran_its_own() -> None:
+    state = SlowlyPickled()
+    with Workers(2) as workers:
+        tasks: list[Task[str]] = [functools.partial(change, state), functools.partial(read, state)]
+        assert sorted(workers.run_unordered(tasks)) == ["at the start", "done"]
+
+
 def test_a_system_without_signal_masks_needs_no_resource_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
     """The resource tracker of Python cannot start on Windows, which has no signal masks."""
 
