@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dimple.data.images import Images, load_images
 from dimple.data.source import DataSource, DataSplits, choose_balanced_rows, require_several_classes
+from dimple.data.transforms import Transform, transform_images
 from dimple.errors import SceneError
 from dimple.locations import locate_dataset
 from dimple.manifolds import Manifold
@@ -28,6 +29,11 @@ class ImageData(DataSource, ABC):
         test: number of test images, a random choice; null for all.
         classes: the classes to keep, which become classes 0, 1, ... in this order; empty for all.
         half: one half of the training images; the two halves of a data set are disjoint, and the same for every seed.
+        transform: what the images are made into: `silhouettes`, `contours`, `stylized`, the outline of each with the
+            texture of another class (`cue_conflict`), or a corruption such as `gaussian_noise`; null for the images
+            themselves.
+        transformed: the images that are transformed, `train`, `test` or `both`.
+        severity: of a corruption, from 1 to 5.
         pca: project all images onto this many widest directions of the training images, which are then the exact
             tangent space; the result is unbounded. Null for the images themselves.
         measured: number of training and of test images that are measured at each snapshot, balanced over the classes.
@@ -37,6 +43,9 @@ class ImageData(DataSource, ABC):
     test: Count | None = None
     classes: tuple[Natural, ...] = ()
     half: Literal["first", "second"] | None = None
+    transform: Transform | None = None
+    transformed: Literal["both", "train", "test"] = "both"
+    severity: Literal[1, 2, 3, 4, 5] = 3
     pca: Count | None = None
     measured: Count = 100
 
@@ -49,6 +58,7 @@ class ImageData(DataSource, ABC):
         x, y = self._choose("subset", train, classes, generator(seed, "train images"), self.half)
         x_test, y_test = self._choose("test", test, classes, generator(seed, "test images"))
         require_several_classes(y, "data.classes")
+        x, x_test = self._transform(x, y, "train", seed), self._transform(x_test, y_test, "test", seed)
         splits = DataSplits(
             x,
             y,
@@ -75,6 +85,12 @@ class ImageData(DataSource, ABC):
         numbers = torch.full((count,), -1)
         numbers[list(kept)] = torch.arange(len(kept))
         return tuple(images.classes[number] for number in kept), numbers
+
+    def _transform(self, x: Tensor, y: Tensor, split: str, seed: int) -> Tensor:
+        """Return the images of a split as the scene shows them."""
+        if self.transform is None or self.transformed not in ("both", split):
+            return x
+        return transform_images(x, y, self.transform, self.severity, generator(seed, f"transformed {split} images"))
 
     def _choose(
         self, key: str, images: Images, numbers: Tensor, stream: torch.Generator, half: str | None = None

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dimple.data.cues import contours, stylize
 from dimple.errors import SceneError
 from dimple.settings import Count, Fraction, Positive, settings
 from dimple.tensors import broadcast_per_sample
@@ -63,8 +64,7 @@ class Flip(Augmentation):
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         _require_images("flip", x)
-        is_mirrored = (torch.rand(len(x), generator=generator) < self.probability).to(x.device)
-        return torch.where(broadcast_per_sample(is_mirrored, x), x.flip(-1), x)
+        return _change_some(x, x.flip(-1), self.probability, generator)
 
 
 @final
@@ -82,6 +82,46 @@ class Noise(Augmentation):
         return x + self.std * torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
 
 
+@final
+@settings
+class Stylize(Augmentation):
+    """Waves of a random direction in place of the texture; the means of patches stay, as in `data.transform: stylized`.
+
+    Args:
+        probability: of each image to be changed.
+
+    Reference: Geirhos et al. 2019, who take the textures of paintings by style transfer.
+    """
+
+    probability: Fraction = 0.5
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        _require_images("stylize", x)
+        return _change_some(x, stylize(x, generator), self.probability, generator)
+
+
+@final
+@settings
+class Contour(Augmentation):
+    """White contours on black, as in `data.transform: contours`.
+
+    Args:
+        probability: of each image to be changed.
+    """
+
+    probability: Fraction = 0.5
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        _require_images("contour", x)
+        return _change_some(x, contours(x), self.probability, generator)
+
+
+def _change_some(x: Tensor, changed: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Return each image as changed with the given probability, else as it was."""
+    is_changed = (torch.rand(len(x), generator=generator) < probability).to(x.device)
+    return torch.where(broadcast_per_sample(is_changed, x), changed, x)
+
+
 def _require_images(kind: str, x: Tensor) -> None:
     if x.dim() != 4:
         raise SceneError(
@@ -94,4 +134,6 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     "crop": Crop,
     "flip": Flip,
     "noise": Noise,
+    "stylize": Stylize,
+    "contour": Contour,
 }

@@ -5,11 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dimple.data.cues import contours
 from dimple.errors import SceneError
 from dimple.scene import load_scene
 from dimple.tensors import Box, generator
 from dimple.training import AUGMENTATIONS, Stop, Training
-from dimple.training.augmentation import Crop, Flip, Noise
+from dimple.training.augmentation import Contour, Crop, Flip, Noise, Stylize
 
 
 def images(count: int = 200) -> torch.Tensor:
@@ -42,7 +43,27 @@ def test_noise_has_its_standard_deviation() -> None:
     assert float(noise.std()) == pytest.approx(0.3, rel=0.03)
 
 
-@pytest.mark.parametrize("kind", ["crop", "flip"])
+@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+def test_images_become_contours_with_the_given_probability(probability: float) -> None:
+    x = images(400)
+    changed = Contour(probability=probability)(x, generator(0, "contour"))
+    edges = contours(x)
+    is_changed = (changed == edges).flatten(1).all(1)
+    assert torch.equal(changed[~is_changed], x[~is_changed])
+    assert float(is_changed.double().mean()) == pytest.approx(probability, abs=0.07)
+
+
+def test_stylized_images_keep_the_means_of_patches_and_get_new_waves_in_each_step() -> None:
+    x = torch.full((64, 1, 32, 32), 0.5)
+    styled = [Stylize(probability=1.0)(x, generator(0, "style", step)) for step in (0, 1)]
+    means = functional.avg_pool2d(styled[0], 16)
+    assert float((means - 0.5).abs().mean()) < 0.02
+    # Of waves of root mean square 0.1, those of two steps are not correlated.
+    assert float(styled[0].std()) == pytest.approx(0.1, rel=0.1)
+    assert abs(float(torch.corrcoef(torch.stack([one.flatten() for one in styled]))[0, 1])) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["crop", "flip", "stylize", "contour"])
 def test_points_are_no_images(kind: str) -> None:
     with pytest.raises(SceneError, match=rf"augmentation has {kind}, which needs images of shape \(C, H, W\).*\(3,\)"):
         AUGMENTATIONS[kind]()(torch.zeros(2, 3), generator(0, "x"))
