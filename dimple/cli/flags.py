@@ -296,6 +296,16 @@ def parse_rows(flag: str, text: str) -> tuple[int, ...]:
     return tuple(row for end in ends for row in range(end[0], end[-1] + 1))
 
 
+def parse_words(_flag: str, text: str) -> tuple[str, ...]:
+    """Return the words in a list such as `boundary,tangent`.
+
+    Example:
+        >>> parse_words("--through", "boundary, tangent")
+        ('boundary', 'tangent')
+    """
+    return tuple(word.strip() for word in text.split(","))
+
+
 def parse_shard(text: str, out: Path | None, force: bool) -> tuple[int, int]:
     """Return the number of a part and the number of parts of `--shard I/N`.
 

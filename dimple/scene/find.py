@@ -19,6 +19,7 @@ from dimple.errors import DivergedError, SceneError
 from dimple.scene.build import build_value, unknown_key_message, unknown_kind_message
 from dimple.scene.overrides import override
 from dimple.scene.plugins import plugin_names
+from dimple.scene.short_forms import lift_tangents
 from dimple.scene.yaml_nodes import YamlNode, join_path, parse_yaml
 from dimple.scene.yaml_text import read_text
 from dimple.settings import expand_home, suggest_word
@@ -88,7 +89,7 @@ def parse_scene(
     for key, flag, value in (("seed", "--seed", seed), ("levelset.resolution", "--resolution", resolution)):
         if value is not None:
             node = override(node, f"{key}={value}", flag)
-    return node
+    return lift_tangents(node)
 
 
 def check_scene_names(

@@ -79,16 +79,19 @@ class SceneSlice:
     Args:
         images: rows of the split; the first sample is the origin.
         split: the split of the samples.
-        axes: `points` from the first sample to the others; `gradient` for one direction along the tangent space, where
-            it is known, and the steepest directions; `pca` or `random`.
-        dim: the dimension of the slice.
+        axes: `points` from the first sample to the others; `gradient` for directions along the tangent space, where
+            there is one, and the steepest one off it; `pca` or `random`; null for `gradient`.
+        through: a direction for each axis in place of `axes`: `boundary` to the nearest boundary point of the first
+            sample, `tangent` for the next direction of its tangent space, `normal` for the next steepest one off it.
+        dim: the dimension of the slice; with `through` the number of its directions.
         resolution: grid cells along each axis; null for 256 in a plane and 64 in a space.
         radius: half the side of the box; null for a box that holds the samples.
     """
 
     images: tuple[Natural, ...] = (0,)
     split: Literal["test", "train"] = "train"
-    axes: Literal["points", "gradient", "pca", "random"] = "gradient"
+    axes: Literal["points", "gradient", "pca", "random"] | None = None
+    through: tuple[Literal["boundary", "tangent", "normal"], ...] | None = None
     dim: Literal[2, 3] = 2
     resolution: Cells | None = None
     radius: Positive | None = None

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from dimple.scene.field_types import Families, NestedField, field_default, parse_annotation, short_forms
 from dimple.settings import field_types
+from dimple.tangents.estimators import TangentEstimator
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -56,6 +57,9 @@ def _object_schema(cls: type, kind: str | None, default: Any, families: Families
     for short, long in short_forms(cls).items():
         if short not in properties:
             properties[short] = _short_form_schema(cls, long, families)
+    if vars(cls).get("needs_tangents") is True:
+        # Of a probe, for the key of the scene.
+        properties["tangents"] = {"enum": [*families[TangentEstimator]]}
     return {
         "type": "object",
         "description": (inspect.getdoc(cls) or cls.__name__).partition("\n")[0],

@@ -6,6 +6,7 @@ from dataclasses import replace
 from dimple.errors import SceneError
 from dimple.scene.field_types import short_forms
 from dimple.scene.yaml_nodes import YamlNode, join_path
+from dimple.settings import format_value
 
 
 def expand_short_forms(node: YamlNode, cls: type, path: str) -> tuple[YamlNode, Callable[[str], str]]:
@@ -52,6 +53,46 @@ def expand_short_forms(node: YamlNode, cls: type, path: str) -> tuple[YamlNode, 
         return sentence
 
     return (replace(node, content=entries) if names or entries != node.content else node), written
+
+
+def lift_tangents(scene: YamlNode) -> YamlNode:
+    r"""Return a scene in which the tangent spaces that a probe names are those of the scene, of which there are one.
+
+    Where a file has one and the command line the other, that of the command line is taken.
+
+    Raises:
+        SceneError: if a probe has no name there, or if they are given twice.
+
+    Example:
+        >>> from dimple.scene.yaml_nodes import parse_yaml
+        >>> lift_tangents(parse_yaml("probes: [{kind: onoff, tangents: local_pca}]", "x.yaml")).to_python()
+        {'probes': [{'kind': 'onoff'}], 'tangents': {'kind': 'local_pca'}}
+    """
+    entries = dict(scene.content) if isinstance(scene.content, dict) else {}
+    probes = entries.get("probes")
+    if probes is None or not isinstance(probes.content, list):
+        return scene
+    items = list(probes.content)
+    for index, probe in enumerate(items):
+        if not isinstance(probe.content, dict) or "tangents" not in probe.content:
+            continue
+        content = dict(probe.content)
+        named = content.pop("tangents")
+        items[index] = replace(probe, content=content)
+        path = join_path(join_path("probes", index), "tangents")
+        if not isinstance(named.content, str):
+            raise SceneError(
+                f"{named.source_location}: {path} is {format_value(named.to_python())}; it must be a name such as "
+                "local_pca, and settings stand under the key tangents of the scene"
+            )
+        known = entries.get("tangents")
+        if known is not None and known.content is not None and _is_change(known) == _is_change(named):
+            raise SceneError(
+                f"{named.source_location}: {path} and tangents are the same for all probes; give one of them"
+            )
+        if known is None or known.content is None or _is_change(named):
+            entries["tangents"] = YamlNode({"kind": named}, named.source_location)
+    return replace(scene, content=entries | {"probes": replace(probes, content=items)})
 
 
 def _is_change(value: YamlNode) -> bool:

@@ -77,3 +77,42 @@ def test_a_mistake_has_the_name_that_was_written(tmp_path: Path) -> None:
         load(tmp_path, "training: {kind: trads}")
     with pytest.raises(SceneError, match=r"unknown key training.momentum"):
         load(tmp_path, "training: {momentum: 0.9}")
+
+
+IMAGES = "data: {kind: digits}\nprobes: [{kind: margin}, {kind: onoff, tangents: local_pca}]\n"
+
+
+def load_images(folder: Path, text: str, *changes: str) -> Scene:
+    (folder / "a.yaml").write_text(text)
+    return load_scene(str(folder / "a.yaml"), changes)
+
+
+def test_the_tangents_of_a_probe_are_those_of_the_scene(tmp_path: Path) -> None:
+    short = load_images(tmp_path, IMAGES)
+    long = load_images(
+        tmp_path, "data: {kind: digits}\nprobes: [{kind: margin}, {kind: onoff}]\ntangents: {kind: local_pca}"
+    )
+    assert short == long and short.tangents is not None
+    changed = load_images(tmp_path, IMAGES, "tangents={kind: global_pca, dim: 3}")
+    assert type(changed.tangents).__name__ == "GlobalPCAEstimator"
+    assert type(load_images(tmp_path, IMAGES, "probes[1].tangents=class_pca").tangents).__name__ == "ClassPCAEstimator"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            IMAGES + "tangents: {kind: global_pca}",
+            r"a.yaml:2:40: probes\[1\].tangents and tangents .* give one of them",
+        ),
+        (IMAGES.replace("local_pca", "{dim: 3}"), r"probes\[1\].tangents is {'dim': 3}; it must be a name such as"),
+        (
+            IMAGES.replace("local_pca", "localpca"),
+            r"a.yaml:2:40: tangents.kind is 'localpca'; did you mean 'local_pca'",
+        ),
+        (IMAGES.replace("kind: margin", "kind: margin, tangents: class_pca"), r"probes\[1\].tangents and tangents"),
+    ],
+)
+def test_tangents_that_are_no_name_or_given_twice_are_refused(text: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=sentence):
+        load_images(tmp_path, text)

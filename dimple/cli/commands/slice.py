@@ -30,6 +30,7 @@ from dimple.cli.flags import (
     parse_bounds,
     parse_numbers,
     parse_rows,
+    parse_words,
     read_config,
 )
 
@@ -70,6 +71,14 @@ def slice_network(
             "random.  [default: points; gradient with --run]",
         ),
     ] = None,
+    through: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,C",
+            help="In place of --axes, a direction for each axis: boundary (to the nearest boundary point), tangent "
+            "(along the data manifold, with --run) or normal (steepest direction off it).",
+        ),
+    ] = None,
     dim: Annotated[int, typer.Option(metavar="NUMBER", help="Dimension of the slice: 2 or 3.")] = 2,
     resolution: Annotated[
         int | None,
@@ -107,6 +116,7 @@ def slice_network(
     config, folder = read_config(
         experiment.SliceConfig, out, device, force,
         {"mean": (parse_numbers, mean), "std": (parse_numbers, std), "images": (parse_rows, images),
+         "through": (parse_words, through),
          "bounds": (parse_bounds, bounds)},
         label=label, channels=channels, scores=choose_scores(logits, probabilities, log_probabilities),
         model=model, data=data, weights=weights, checkpoints=join_patterns(checkpoints, files),

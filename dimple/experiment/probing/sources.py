@@ -25,6 +25,7 @@ from dimple.protocols import Progress, TangentField
 from dimple.runs import Checkpoints
 from dimple.scene import load_run_scene
 from dimple.settings import expand_home
+from dimple.tangents.estimators import TangentEstimator
 from dimple.tensors import Box, generator
 
 # The number of training images from which searches may start.
@@ -79,6 +80,7 @@ class Sources:
         checksums: the sha256 of all files and arrays that the numbers depend on besides the configuration.
         manifold: the manifold on which the samples lie; None for images.
         tangents: the exact tangent spaces at the samples, where they are known.
+        tangent_estimator: the estimate of the tangent spaces by the scene whose run is measured, where it has one.
         image_dataset: the specification of the images; None for points.
         read_training: reads the training samples, where they need not be among the samples.
         scores: what the networks return, where it is known, as in `ProbeConfig`.
@@ -96,6 +98,7 @@ class Sources:
     checksums: dict[str, str]
     manifold: Manifold | None = None
     tangents: TangentField | None = None
+    tangent_estimator: TangentEstimator | None = None
     image_dataset: str | None = None
     read_training: Callable[[], LabeledSamples] | None = None
     scores: str | None = None
@@ -268,6 +271,7 @@ def _load_run_sources(folder: str) -> Sources:
         checksums,
         scene.manifold,
         splits.tangents,
+        scene.tangents,
         splits.source or None,
         scene=run.settings,
     )

@@ -96,6 +96,8 @@ class PreparedScene:
                 f"probes lists {probe_names([probe])[0]}, which" for probe in scene.probes if probe.needs_tangents
             ]
             needing += ["training.objective"] if scene.training.objective.needs_tangents else []
+            along = scene.slice.through if scene.slice is not None else None
+            needing += ["slice.through names tangent, which"] if "tangent" in (along or ()) else []
             if needing:
                 raise SceneError(f"{needing[0]} needs tangent spaces; add tangents: {{kind: local_pca}}")
         self._require_slice()
@@ -135,10 +137,15 @@ class PreparedScene:
                 f"give rows from 0 to {count - 1}"
             )
         try:
-            SliceConfig(seed=self.scene.seed, **dataclasses.asdict(chosen))
+            SliceConfig(run=self.scene.name, seed=self.scene.seed, **dataclasses.asdict(chosen))
         except UsageError as error:
             # The keys of the scene have the names of the options.
             raise SceneError(str(error).replace("--", "slice.")) from None
+        wanted = (chosen.through or ()).count("tangent")
+        if wanted and self.tangents is not None:
+            dim = self.tangents.tangent_basis(self.samples.train[:1].to(self.device)).shape[-1]
+            if wanted > dim:
+                raise SceneError(f"slice.through names {wanted} tangent directions; the tangent spaces have {dim}")
 
     def build_network(self) -> nn.Module:
         """Return a network of the scene with its first random weights, float32, on the device."""

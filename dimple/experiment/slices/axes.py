@@ -11,10 +11,10 @@ from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary import AffineSlice, Boundary
 from dimple.errors import SceneError, UsageError
 from dimple.experiment.probing.sources import Sources
-from dimple.experiment.slices.config import SliceConfig
+from dimple.experiment.slices.config import SliceConfig, SliceDirection
 from dimple.probes import Margin
 from dimple.tangents.random_subspace import RandomSubspace
-from dimple.tensors import generator
+from dimple.tensors import flatten, generator
 
 # The widest directions of the training data hardly change with more images than this.
 MAX_PCA_SAMPLES = 2000
@@ -53,18 +53,34 @@ def choose_slice_domain(config: SliceConfig, sources: Sources, boundary: Boundar
         UsageError: if the images give no slice of this dimension.
     """
     y = boundary.predict(x)
+    tangents = _tangent_basis(config, sources, x)
     try:
-        affine_slice = _choose_slice(config, sources, boundary, x, y)
+        affine_slice = _choose_slice(config, sources, boundary, x, y, tangents)
     except SceneError as error:
         listed = ", ".join(map(str, config.images))
-        raise UsageError(f"--images {listed} with --axes {config.axes_kind}: {error}") from None
+        flag = f"--axes {config.axes_kind}" if config.through is None else f"--through {','.join(config.through)}"
+        raise UsageError(f"--images {listed} with {flag}: {error}") from None
     low, high = _choose_box(config, affine_slice, boundary, x, y)
     bases = [RandomSubspace(config.dim, config.seed, draw).basis(x[0].numel()) for draw in range(config.null_draws)]
     controls = tuple(AffineSlice(x[0], basis.to(x)) for basis in bases)
-    return SliceDomain(affine_slice, low, high, controls, describe_axes(config, sources))
+    return SliceDomain(affine_slice, low, high, controls, describe_axes(config, sources, tangents.shape[1]))
 
 
-def _choose_slice(config: SliceConfig, sources: Sources, boundary: Boundary, x: Tensor, y: Tensor) -> AffineSlice:
+def _tangent_basis(config: SliceConfig, sources: Sources, x: Tensor) -> Tensor:
+    """Return the tangent space `(n, d)` at the first sample, without columns where none is known or needed."""
+    tangents = sources.tangents
+    if config.axes_kind not in ("gradient", "through"):
+        tangents = None
+    elif tangents is None and sources.tangent_estimator is not None:
+        training = sources.training_samples()
+        cloud, labels = training.batch(torch.arange(len(training)))
+        tangents = sources.tangent_estimator.fit(cloud.to(x), labels.to(x.device))
+    return x.new_zeros(x[0].numel(), 0) if tangents is None else tangents.tangent_basis(x[:1])[0]
+
+
+def _choose_slice(
+    config: SliceConfig, sources: Sources, boundary: Boundary, x: Tensor, y: Tensor, tangents: Tensor
+) -> AffineSlice:
     n = x[0].numel()
     dim = config.dim
     if dim > n:
@@ -74,14 +90,42 @@ def _choose_slice(config: SliceConfig, sources: Sources, boundary: Boundary, x: 
         return AffineSlice(x[0], RandomSubspace(dim, config.seed, config.null_draws).basis(n).to(x))
     if config.axes_kind == "pca":
         return AffineSlice(x[0], AffineSlice.from_principal_components(_training_samples(config, sources, x), dim).axes)
+    if config.through is not None:
+        return _slice_along(config.through, boundary, x, y, tangents)
     if config.axes_kind == "gradient":
-        initial_axes = x.new_zeros(n, 0)
-        if sources.tangents is not None:
-            initial_axes = sources.tangents.tangent_basis(x[:1])[0, :, : dim - 1]
-        return AffineSlice.from_gradients(boundary, x[:1], y[:1], initial_axes, dim)
+        return _slice_along(_gradient_directions(dim, tangents.shape[1]), boundary, x[:1], y[:1], tangents)
     if len(x) == dim + 1:
         return AffineSlice.from_points(x)
     return AffineSlice.from_gradients(boundary, x, y, (x[1:] - x[:1]).reshape(len(x) - 1, n).T, dim)
+
+
+def _gradient_directions(dim: int, tangent_dim: int) -> tuple[SliceDirection, ...]:
+    """Return the directions that `gradient` stands for: one off the tangent space, and as many in it as there are."""
+    along = min(tangent_dim, dim - 1)
+    return ("tangent",) * along + ("normal",) * (dim - along)
+
+
+def _slice_along(
+    directions: Sequence[SliceDirection], boundary: Boundary, x: Tensor, y: Tensor, tangents: Tensor
+) -> AffineSlice:
+    """Return the slice through the first sample along directions, which are orthonormalized in their order."""
+    count = directions.count("tangent")
+    if count > tangents.shape[1]:
+        known = f"the tangent space has {tangents.shape[1]} dimensions" if tangents.shape[1] else "none is known"
+        raise SceneError(
+            f"slice: {count} tangent directions are asked for, and {known}; leave tangent out, or name a run whose "
+            "scene has tangents"
+        )
+    columns = {"tangent": [*tangents.T]}
+    if "boundary" in directions:
+        found = Margin().search(boundary, x[:1], y[:1])
+        if not bool(torch.isfinite(found.distance).all()):
+            raise SceneError("slice: no boundary was found from the first sample; leave boundary out")
+        columns["boundary"] = [(found.points - flatten(x[:1]))[0]]
+    if missing := directions.count("normal"):
+        off = AffineSlice.from_gradients(boundary, x, y, tangents, tangents.shape[1] + missing)
+        columns["normal"] = [*off.axes[:, -missing:].T]
+    return AffineSlice(x[0], torch.stack([columns[direction].pop(0) for direction in directions], dim=1))
 
 
 def _training_samples(config: SliceConfig, sources: Sources, x: Tensor) -> Tensor:
@@ -113,8 +157,8 @@ def _choose_box(
     return tuple((center - radius).tolist()), tuple((center + radius).tolist())
 
 
-def describe_axes(config: SliceConfig, sources: Sources) -> str:
-    """Return a description of the axes.
+def describe_axes(config: SliceConfig, sources: Sources, tangent_dim: int = 0) -> str:
+    """Return a description of the axes, where the tangent space at the first image has `tangent_dim` dimensions.
 
     Example:
         >>> from dimple.experiment.slices.config import SliceConfig
@@ -133,21 +177,24 @@ def describe_axes(config: SliceConfig, sources: Sources) -> str:
             return f"the {'plane' if dim == 2 else 'space'} through {through}"
         pronoun = "it" if len(config.images) == 1 else "them"
         return f"through {through}, and along {_format_steepest(missing)} off {pronoun}"
-    if config.axes_kind == "gradient":
-        tangent_axes = 0 if sources.tangents is None else min(_tangent_dim(sources), dim - 1)
-        if tangent_axes:
-            tangent = _format_directions(tangent_axes)
-            return f"at {first}: {tangent} along the manifold, and {_format_steepest(dim - tangent_axes)} off it"
-        return f"at {first}: {_format_steepest(dim)}"
+    if config.through is not None or config.axes_kind == "gradient":
+        directions = config.through or _gradient_directions(dim, tangent_dim)
+        return f"at {first}: {_format_along(directions, tangent_dim)}"
     kind = "the widest directions of the data" if config.axes_kind == "pca" else f"{dim} random directions"
     return f"at {first}: {kind}"
 
 
-def _tangent_dim(sources: Sources) -> int:
-    """Return the dimension of the exact tangent spaces."""
-    assert sources.tangents is not None
-    x, _ = sources.samples["train"].batch(torch.tensor([0]))
-    return sources.tangents.tangent_basis(x).shape[2]
+def _format_along(directions: Sequence[SliceDirection], tangent_dim: int) -> str:
+    """Return what each direction is, in the order of their first axes."""
+    off = " off it" if "tangent" in directions else " off the manifold" if tangent_dim else ""
+    count = directions.count
+    words = {
+        "boundary": "toward the nearest boundary point",
+        "tangent": f"{_format_directions(count('tangent'))} along the manifold",
+        "normal": f"{_format_steepest(count('normal'))}{off}",
+    }
+    *head, last = [words[direction] for direction in dict.fromkeys(directions)]
+    return f"{', '.join(head)}, and {last}" if head else last
 
 
 def _format_steepest(count: int) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 from dimple.errors import Mistakes, UsageError
 from dimple.experiment.probing.config import ProbeConfig, format_command, network_name
@@ -14,6 +14,8 @@ from dimple.settings import Cells, Finite, Natural, Positive, Repeats, Seed, set
 # memory.
 DEFAULT_RESOLUTION = {2: 256, 3: 64}
 MAX_RESOLUTION = {2: 1024, 3: 160}
+# A direction of an axis of a slice.
+SliceDirection: TypeAlias = Literal["boundary", "tangent", "normal"]
 
 
 @final
@@ -29,11 +31,16 @@ class SliceConfig:
         axes: the choice of the axes; None is `gradient` with a run, else `points`.
             `points`: from the first image to each of the others. If that gives fewer than `dim` axes, the further ones
             are dominant directions of the gradients of the logit margins at the images, orthogonal to the first ones.
-            `gradient`: dominant directions of the gradients at the first image. With a run, `dim` - 1 tangent
-            directions of the manifold come first.
+            `gradient`: dominant directions of the gradients at the first image. With a run, up to `dim` - 1 directions
+            of its tangent space come first, and the gradients are those off this space.
             `pca`: the directions of largest variance of the training data.
             `random`: random directions.
-        dim: the dimension of the slice.
+        through: a direction for each axis, in place of `axes`, all from the first image.
+            `boundary`: to its nearest boundary point in the last network.
+            `tangent`: the next direction of its tangent space, which a run must have.
+            `normal`: the next dominant direction of the gradients at all images, without their components in the
+            tangent space where there is one.
+        dim: the dimension of the slice; with `through` the number of its directions.
         resolution: grid cells along each axis; None for 256 in a plane and 64 in a space.
         levelset: `adaptive` evaluates the network where classes change, `dense` at every corner of the grid.
         radius: half the side of the box, around the first image; None for a box that holds the images.
@@ -60,6 +67,7 @@ class SliceConfig:
     split: Literal["test", "train"] = "test"
     images: tuple[Natural, ...] = (0,)
     axes: Literal["points", "gradient", "pca", "random"] | None = None
+    through: tuple[SliceDirection, ...] | None = None
     dim: Literal[2, 3] = 2
     resolution: Cells | None = None
     levelset: Literal["adaptive", "dense"] = "adaptive"
@@ -69,13 +77,29 @@ class SliceConfig:
 
     def __post_init__(self) -> None:
         mistakes = Mistakes()
-        if problems := [*self._problems()]:
+        problems = [*self._direction_problems()]
+        if not problems and self.through is not None:
+            object.__setattr__(self, "dim", len(self.through))
+        if problems := [*problems, *self._problems()]:
             with mistakes.collect():
                 raise UsageError(*problems)
         # Checks the settings that both commands have.
         with mistakes.collect():
             _ = self.probe_config
         mistakes.raise_all()
+
+    def _direction_problems(self) -> Iterator[str]:
+        if self.through is None:
+            return
+        if self.axes is not None:
+            yield "--axes and --through both choose the axes; leave one of them out"
+        count = len(self.through)
+        if count not in DEFAULT_RESOLUTION:
+            yield f"--through names {count} directions; a slice has 2 or 3"
+        elif self.dim not in (SliceConfig.dim, count):
+            yield f"--dim is {self.dim}, and --through names {count} directions; leave --dim out"
+        if self.through.count("boundary") > 1:
+            yield "--through names boundary twice; an image has one nearest boundary point"
 
     def _problems(self) -> Iterator[str]:
         if not self.images:
@@ -96,7 +120,9 @@ class SliceConfig:
 
     @property
     def axes_kind(self) -> str:
-        """The kind of the axes, with its default."""
+        """The kind of the axes, with its default; `through` where their directions are given."""
+        if self.through is not None:
+            return "through"
         return self.axes or ("points" if self.run is None else "gradient")
 
     @property
@@ -113,8 +139,12 @@ class SliceConfig:
             'dimple slice --images 3,17,42 --resolution 64'
         """
         rows = ",".join(map(str, self.images))
-        others = format_command("slice", dataclasses.replace(self, images=(0,)))
-        return others.replace("dimple slice", f"dimple slice --images {rows}", 1)
+        lists = f"--images {rows}"
+        plain = dataclasses.replace(self, images=(0,))
+        if self.through is not None:
+            lists += f" --through {','.join(self.through)}"
+            plain = dataclasses.replace(plain, through=None, dim=SliceConfig.dim)
+        return format_command("slice", plain).replace("dimple slice", f"dimple slice {lists}", 1)
 
     @property
     def default_out(self) -> Path:

@@ -9,13 +9,14 @@ import torch
 from dimple.boundary import Boundary
 from dimple.data import Digits
 from dimple.errors import RunError, SceneError, UsageError
-from dimple.experiment import ProbeConfig, probe, simulate, train
+from dimple.experiment import ProbeConfig, SliceConfig, probe, simulate, slice_network, train
 from dimple.experiment.outputs.export import export_run
 from dimple.experiment.run import Run
 from dimple.manifolds import Sphere
 from dimple.networks.convnet import ConvNet
 from dimple.probes import Margin, Offset, OnOff
 from dimple.scene import Scene, load_scene, scene_text
+from dimple.tangents import GlobalPCA
 from dimple.training.augmentation import Flip
 from dimple.training.loop import Training
 
@@ -83,6 +84,39 @@ def test_tangents_of_projected_images_are_exact(tmp_path: Path) -> None:
     assert final["margin_on_ratio_analytic"] == pytest.approx((64 / 3) ** 0.5)
 
 
+def test_a_slice_along_the_estimated_tangent_space_and_off_it(run: Run, tmp_path: Path) -> None:
+    changes = [f"slice.{key}" for key in ("images=[5]", "axes=null", "through=[boundary, tangent, normal]")]
+    config = SliceConfig(
+        run=str(run.path),
+        images=(5,),
+        split="train",
+        through=("boundary", "tangent", "normal"),
+        resolution=16,
+        null_draws=1,
+    )
+    found = slice_network(config, tmp_path / "slice", device="cpu")
+    words = "toward the nearest boundary point, one direction along the manifold, and the steepest direction off it"
+    assert found.info["slice"]["description"] == f"at image 5: {words}" and found.info["slice"]["dim"] == 3
+    axes = torch.from_numpy(found.geometry()["axes"]).double()
+    x = run.samples().train
+    tangents = GlobalPCA(x, dim=4).tangent_basis(x[5:6])[0].double()
+    boundary = Boundary(run.network(12).float(), run.samples().bounds)
+    predicted = boundary.predict(x[5:6])
+    step = Margin().search(boundary, x[5:6], predicted).points[0].double() - x[5].flatten().double()
+    assert torch.allclose(axes[:, 0], step / step.norm(), atol=1e-3)
+    # The second axis is the widest direction of the data without its part along the first, and the third is
+    # orthogonal to the tangent space but for its part along the first two.
+    second = tangents[:, 0] - axes[:, 0] * (axes[:, 0] @ tangents[:, 0])
+    assert float((second / second.norm() @ axes[:, 1]).abs()) == pytest.approx(1, abs=1e-3)
+    *_, gradients = boundary.scores_and_class_gradients(x[5:6], predicted, 9)
+    off = gradients.reshape(-1, 64).double()
+    off = off - off @ tangents @ tangents.T
+    direction = torch.linalg.svd(off, full_matrices=False).Vh[0]
+    assert float((axes.T @ direction).norm()) == pytest.approx(1, abs=1e-3)
+    scene = load_scene_text(tmp_path, changes)
+    assert scene.slice is not None and scene.slice.through == ("boundary", "tangent", "normal")
+
+
 def load_scene_text(folder: Path, changes: list[str]) -> Scene:
     (folder / "digits.yaml").write_text(DIGITS)
     return load_scene(str(folder / "digits.yaml"), changes)
@@ -96,6 +130,11 @@ def load_scene_text(folder: Path, changes: list[str]) -> Scene:
         ("tangents={kind: local_pca, dim: 4, neighbors: 500}", "tangents: .* 200 points cannot give 500 neighbors"),
         ("slice.images=[0, 1, 200]", "slice.images names 200, and the train split has 200 samples; .* 0 to 199"),
         ("slice.images=[0, 0, 1]", "slice.images names 0 twice"),
+        ("slice={through: [boundary, normal], axes: pca}", "slice.axes and slice.through both choose the axes"),
+        (
+            "slice={through: [tangent, tangent, tangent, normal]}",
+            "slice.through names 4 directions; a slice has 2 or 3",
+        ),
         ("slice.images=[0, 1, 2, 3]", "slice.images names 4, .* or slice.dim 3"),
         ("training.objective={kind: standard, layer_decay: [0.1]}", "layer_decay has 1 numbers"),
     ],

@@ -225,6 +225,11 @@ def test_in_space_the_surfaces_are_flat_and_the_last_axis_leads_off_the_images(s
         ({"axes": "pca", "radius": 0.7}, "at image 2: the widest directions of the data", 1),
         ({"axes": "gradient"}, "at image 2: the 2 steepest directions", 1),
         ({"images": (2, 0)}, "through images 2 and 0, and along the steepest direction off them", 2),
+        (
+            {"through": ("boundary", "normal")},
+            "at image 2: toward the nearest boundary point, and the steepest direction",
+            1,
+        ),
     ],
 )
 def test_other_axes(changes: dict[str, Any], description: str, samples: int, data: str, tmp_path: Path) -> None:
@@ -239,6 +244,20 @@ def test_other_axes(changes: dict[str, Any], description: str, samples: int, dat
     assert len(frames_from_run(run)[0].drawing.points.labels) == samples
     if "radius" in changes:
         assert (arrays["low"].tolist(), arrays["high"].tolist()) == ([-0.7, -0.7], [0.7, 0.7])
+
+
+def test_the_first_axis_leads_to_the_nearest_boundary_point(data: str, tmp_path: Path) -> None:
+    settings = {"model": f"{NAME}:linear", "data": data, "weights": "none", "images": (2,), "resolution": 16}
+    config = SliceConfig(through=("boundary", "normal"), null_draws=1, **settings)
+    assert config.dim == 2 and "--images 2 --through boundary,normal" in config.command
+    run = experiment.slice_network(config, tmp_path / "run", device="cpu")
+    w = weights()
+    x = torch.from_numpy(run.geometry()["origin"]).flatten()
+    own = int((w @ x).argmax())
+    normals = w[own] - w[[row for row in range(len(w)) if row != own]]
+    distance = (normals @ x) / normals.norm(dim=1)
+    nearest = -normals[distance.argmin()] / normals[distance.argmin()].norm()
+    assert torch.allclose(torch.from_numpy(run.geometry()["axes"])[:, 0], nearest, atol=1e-4)
 
 
 @contextmanager
@@ -284,6 +303,15 @@ def test_an_interrupted_slice_continues_to_the_same_files(series: Run, data: str
         ({"images": (0, 1, 2, 3)}, UsageError, "names 4, and a slice of dimension 2 holds 3; name fewer, or --dim 3"),
         ({"images": (0, 1, 80)}, UsageError, "image 80 does not exist; use indices from 0 to 7"),
         ({"images": (5, 6, 7)}, UsageError, "--images 5, 6, 7 with --axes points: .* span fewer dimensions"),
+        ({"through": ("boundary",)}, UsageError, "--through names 1 directions; a slice has 2 or 3"),
+        ({"through": ("boundary", "boundary")}, UsageError, "--through names boundary twice"),
+        ({"through": ("boundary", "normal"), "axes": "pca"}, UsageError, "--axes and --through both choose the axes"),
+        ({"through": ("boundary", "normal"), "dim": 3}, UsageError, "--dim is 3, and --through names 2 directions"),
+        (
+            {"through": ("tangent", "normal"), "images": (0,)},
+            UsageError,
+            "--images 0 with --through tangent,normal: slice: 1 tangent directions are asked for, and none is known",
+        ),
         ({"resolution": 4}, UsageError, "--resolution is 4; in 2 dimensions give a number from 8 to 1024"),
         ({"resolution": 400, "dim": 3}, UsageError, "--resolution is 400; in 3 dimensions give a number from 8 to 160"),
         ({"weights": "absent.pt"}, ModelError, "absent.pt"),
