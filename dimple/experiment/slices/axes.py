@@ -102,7 +102,7 @@ def _choose_slice(
 def _gradient_directions(dim: int, tangent_dim: int) -> tuple[SliceDirection, ...]:
     """Return the directions that `gradient` stands for: one off the tangent space, and as many in it as there are."""
     along = min(tangent_dim, dim - 1)
-    return ("tangent",) * along + ("normal",) * (dim - along)
+    return tuple("tangent" if axis < along else "normal" for axis in range(dim))
 
 
 def _slice_along(
