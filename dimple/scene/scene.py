@@ -166,8 +166,6 @@ class Scene:
                 raise SceneError("manifold is set, and data names images; leave one of them out")
             if self.tangents is not None:
                 raise SceneError("tangents is set, and those of the manifold are exact; leave it out")
-        elif any(isinstance(probe, Offset) for probe in self.probes):
-            raise SceneError("probes lists offset, which needs the normals of a manifold; leave it out for images")
 
     def require_manifold(self) -> Manifold:
         """Return the manifold.

@@ -35,10 +35,11 @@ SHAPE_UNITS = {
 
 
 def opposite_spacing(samples: DataSplits) -> NDArray[np.float64]:
-    """Return the l2 distance from each training point to the nearest one of another label, `(N,)`."""
-    x = samples.train.double()
-    distances = pairwise_distances(x, x)
-    is_same = samples.train_labels[:, None] == samples.train_labels
+    """Return the l2 distance from each measured training sample to the nearest one of another label, `(N,)`."""
+    x = samples.train.double().flatten(1)
+    rows = samples.train_rows
+    distances = pairwise_distances(x[rows], x)
+    is_same = samples.train_labels[rows, None] == samples.train_labels
     return np.asarray(distances.masked_fill(is_same, torch.inf).min(dim=1).values.numpy())
 
 
@@ -179,7 +180,8 @@ def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[
     The depths have the null of `Offset`, the depth along normals of random subspaces.
 
     Args:
-        columns: those of `Offset` at training points, with its draws, the logit margin and `dimple_width`.
+        columns: those of `Offset` at training points, with its draws, the logit margin and `dimple_width`, which is
+            measured on a manifold alone.
         spacing: the distance to the nearest training point of another label.
     """
     depth = columns["offset"]
@@ -190,6 +192,7 @@ def summarize_dimples(columns: dict[str, NDArray[np.float64]], spacing: NDArray[
         for end, size in sizes.items():
             name = f"dimple_depth{end}"
             row |= statistic(name, {name: depth / size, name + DRAWS_SUFFIX: draws / size[:, None]}, SHAPE_UNITS)
-    row |= median_statistic("dimple_width", columns["dimple_width"])
-    row["dimple_width_found"] = float(np.isfinite(columns["dimple_width"]).mean())
+    if "dimple_width" in columns:
+        row |= median_statistic("dimple_width", columns["dimple_width"])
+        row["dimple_width_found"] = float(np.isfinite(columns["dimple_width"]).mean())
     return row

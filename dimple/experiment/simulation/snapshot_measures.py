@@ -72,8 +72,8 @@ class SnapshotMeasurer:
 
     Every probe of the scene measures the training samples of `train_rows`. The probes `margin` and `robust` also
     measure the test samples of `test_rows`, with which the training samples are compared, and `robust` the validation
-    samples. The probe `offset` also measures the unlabeled held-out points, which gives the distance of the boundary
-    from the manifold.
+    samples. The probe `offset` also measures the unlabeled held-out points of a manifold, which gives the distance of
+    the boundary from it.
 
     Margins of points are measured in float64, because views find their boundary points again. Probes with hundreds of
     searches for each point run in float32, the precision of the training: float64 would take twice as long, and the
@@ -156,14 +156,15 @@ class SnapshotMeasurer:
         return closest_points(x, *tables).cpu().double().numpy()
 
     def _add_widths(self, boundary: Boundary, columns: Arrays, details: Arrays) -> None:
-        """Add the column `dimple_width`, signed as the offset."""
-        if "offset" in columns:
+        """Add the column `dimple_width`, signed as the offset, of points on a manifold."""
+        manifold = self.scene.manifold
+        if "offset" in columns and manifold is not None:
             x, step = (
                 torch.as_tensor(values).to(self.device, self.precise_dtype)
                 for values in (self.samples.train, details["offset_step"])
             )
             limit = next(probe.limit for probe in self.probes if isinstance(probe, Offset))
-            width = measure_widths(boundary, self.scene.require_manifold(), x, step, limit).cpu().double().numpy()
+            width = measure_widths(boundary, manifold, x, step, limit).cpu().double().numpy()
             columns["dimple_width"] = np.copysign(width, columns["offset"])
 
     def _measure_splits(
@@ -247,8 +248,9 @@ class SnapshotMeasurer:
                 **statistic("gradient_off_manifold_fraction", heldout, METRIC_UNITS),
                 "gradient_off_manifold_fraction_stderr": _standard_error(heldout["gradient_off_manifold_fraction"]),
                 **position,
-                **summarize_dimples(train | details_by_split["train"], self.spacing),
             }
+        if "offset" in train:
+            row |= summarize_dimples(train | details_by_split["train"], self.spacing)
         if "margin" in train:
             row |= {
                 **median_statistic("margin", train["margin"]),

@@ -84,6 +84,30 @@ def test_tangents_of_projected_images_are_exact(tmp_path: Path) -> None:
     assert final["margin_on_ratio_analytic"] == pytest.approx((64 / 3) ** 0.5)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_depth_of_dimples_of_a_linear_network_is_its_score_over_its_slope_off_the_tangent_space(
+    known: bool, tmp_path: Path
+) -> None:
+    field = ["data.pca=4", "tangents=null"] if known else ["tangents={kind: global_pca, dim: 4}"]
+    changes = ["data={kind: digits, classes: [3, 8], measured: 20}", "network={widths: []}", "slice=null", *field]
+    scene = load_scene_text(tmp_path, [*changes, "probes=[{kind: offset, limit: 1000.0, null_draws: 1}]"])
+    run = simulate(scene, tmp_path / "run", device="cpu", film=False)
+    last = run.points[(run.points["step"] == run.steps[-1]) & (run.points["split"] == "train")]
+    x = run.samples().train[torch.tensor(last["index"].to_numpy())]
+    assert len(x) == 20
+    network = run.network(run.steps[-1]).double()
+    scores = network(x.double()).detach()
+    weight = next(parameter for parameter in network.parameters() if parameter.dim() == 2).detach()
+    slope = weight[0] - weight[1]
+    basis = GlobalPCA(run.samples().train, dim=4).tangent_basis(x[:1])[0].double()
+    depth = (scores[:, 0] - scores[:, 1]).abs() / (slope - basis @ (basis.T @ slope)).norm()
+    assert np.allclose(last["offset"].abs(), depth.numpy(), rtol=1e-3)
+    final = run.info["summary"]["final"]
+    signed = np.where(last["correct"], depth.numpy(), -depth.numpy())
+    assert final["dimple_depth"] == pytest.approx(np.quantile(signed, 0.5, method="lower"), rel=1e-3)
+    assert "boundary_distance" not in final and "verdict" not in run.info["summary"]
+
+
 def test_a_slice_along_the_estimated_tangent_space_and_off_it(run: Run, tmp_path: Path) -> None:
     changes = [f"slice.{key}" for key in ("images=[5]", "axes=null", "through=[boundary, tangent, normal]")]
     config = SliceConfig(
@@ -173,13 +197,16 @@ def test_controls_of_images_are_refused(tmp_path: Path) -> None:
         simulate(load_scene_text(tmp_path, []), tmp_path / "run", device="cpu", controls=True)
 
 
+def test_depths_of_images_without_tangent_spaces_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="probes lists offset, which needs tangent spaces; add tangents"):
+        simulate(load_scene_text(tmp_path, ["tangents=null", "probes=[{kind: offset}]"]), tmp_path / "run")
+
+
 def test_contradicting_keys_are_refused() -> None:
     with pytest.raises(SceneError, match="manifold is missing"):
         Scene()
     with pytest.raises(SceneError, match="manifold is set, and data names images"):
         Scene(manifold=Sphere(dim=2), data=Digits())
-    with pytest.raises(SceneError, match="probes lists offset"):
-        Scene(data=Digits(), probes=(Margin(), OnOff(), Offset()))
     assert Scene(data=Digits()).probes == (Margin(),)
     assert Scene(manifold=Sphere(dim=2)).probes == (Margin(), OnOff(), Offset())
 
