@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from dimple.boundary import Boundary, restrict_to_slice
-from dimple.errors import SceneError
+from dimple.errors import SceneError, UsageError
 from dimple.experiment.provenance import add_costs, describe_device, own_meanings, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.check_inputs import default_folder
@@ -319,9 +319,12 @@ class Simulation:
         """Draw the regions of all classes in a slice at every snapshot, as a run inside this one."""
         settings = dataclasses.asdict(self.prepared.scene.slice)  # type: ignore[arg-type]
         config = SliceConfig(run=str(self.run.path), seed=self.prepared.scene.seed, **settings)
-        slice_network(
-            config, self.run.path / SLICE_FOLDER, device=str(self.prepared.device), force=True, progress=self.progress
-        )
+        out = self.run.path / SLICE_FOLDER
+        try:
+            slice_network(config, out, device=str(self.prepared.device), force=True, progress=self.progress)
+        except UsageError as error:
+            # The network may have become a constant, which has no boundary; that is known only after the training.
+            self._warn(f"no slice was drawn: {str(error).replace('--', 'slice.')}")
 
     def report(self) -> None:
         """Write the report, a page with the settings and the results."""

@@ -197,6 +197,17 @@ def test_controls_of_images_are_refused(tmp_path: Path) -> None:
         simulate(load_scene_text(tmp_path, []), tmp_path / "run", device="cpu", controls=True)
 
 
+def test_a_run_whose_slice_cannot_be_drawn_ends_without_it(tmp_path: Path) -> None:
+    """Three equal images span no plane; whether a slice exists is known only after the training."""
+    x = np.full((8, 4, 4), 0.5)
+    np.savez(tmp_path / "gray.npz", x_train=x, y_train=np.arange(8) % 2, x_test=x, y_test=np.arange(8) % 2)
+    changes = [f"data={{kind: npz, path: {tmp_path / 'gray.npz'}}}", "tangents=null", "probes=[{kind: margin}]"]
+    with pytest.warns(UserWarning, match=r"no slice was drawn: slice.images 0, 1, 2 .* span fewer dimensions"):
+        run = simulate(load_scene_text(tmp_path, changes), tmp_path / "run", device="cpu")
+    assert run.info["status"] == "complete" and (run.path / "report.html").is_file()
+    assert run.info["warnings"][0].startswith("no slice was drawn")
+
+
 def test_depths_of_images_without_tangent_spaces_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="probes lists offset, which needs tangent spaces; add tangents"):
         simulate(load_scene_text(tmp_path, ["tangents=null", "probes=[{kind: offset}]"]), tmp_path / "run")
