@@ -23,11 +23,11 @@ from dimple.tensors import broadcast_per_sample, generator, unit_vectors
 # the bounds, or without bounds the distance of a crossing that is known by then.
 START_POINTS = 16
 START_POWERS = (-7.0, 1.0)
-# Without bounds nothing tells the unit: first come points on one ray after another, at distances of these powers of two.
-# Their crossing is bisected to rounding, as far as this fraction of the forwards that are left allows, so that all that
-# follows is measured in its distance, whatever the unit of the coordinates.
+# Without bounds nothing tells the unit: first come points on one ray after another, at distances of these powers of
+# two. Their crossing is bisected to rounding, as far as this fraction of the forwards that are left allows, so that all
+# that follows is measured in its distance, whatever the unit of the coordinates.
 RAY_POINTS = 8
-FREE_START_POWERS = ((-24, 25), (-20, 29), (30, 79), (-80, -31))
+FREE_START_POWERS = ((-24, 25), (-20, 29), (30, 100), (-100, -30))
 UNIT_FRACTION = 0.3
 # The number of random points around a crossing: this fraction of all forwards, which decays from step to step, and at
 # least and at most these numbers.
@@ -49,9 +49,9 @@ STEP_DECAY = 0.5
 def bisection(problem: SearchProblem, max_passes: float) -> SearchState:
     """Search by decisions alone, without any gradient: forwards only, 2.5 of them a pass.
 
-    Without bounds the unit of the coordinates is first measured on a ray to the boundary; another unit or origin changes
-    the distance by less than a per cent. The arguments are those of `dimple.attacks.search.MinimumNormAttack`. The status of a sample with a crossing is
-    `DECISIONS_ONLY`.
+    Without bounds the unit of the coordinates is first measured on a ray to the boundary; another unit or origin
+    changes the distance by less than a per cent. The arguments are those of `dimple.attacks.search.MinimumNormAttack`.
+    The status of a sample with a crossing is `DECISIONS_ONLY`.
 
     Example:
         >>> from dimple.boundary import Boundary

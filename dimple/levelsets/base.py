@@ -163,8 +163,8 @@ def level_function(boundary: Boundary, label: int) -> CheckedLevel:
     """Return the logit margin of one class as a function of points `(N, n)`, positive where the class wins.
 
     A network of two classes that `make_fast_logit_margin` can read is evaluated by it on the CPU, every other network
-    as it is, in chunks; at points in float64 a copy of the network in this precision. A class with the score -inf loses by `LARGEST_MARGIN`. The margin is nan where a score is nan
-    or inf, and where all scores are -inf.
+    as it is, in chunks; at points in float64 a copy of the network in this precision. A class with the score -inf loses
+    by `LARGEST_MARGIN`. The margin is nan where a score is nan or inf, and where all scores are -inf.
 
     Example:
         >>> level = level_function(Boundary(lambda x: torch.cat([-x, x], dim=1)), 1)

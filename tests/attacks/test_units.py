@@ -21,7 +21,7 @@ def curved_classifier(unit: float, shift: float) -> tuple[Callable[[Tensor], Ten
     return lambda z: torch.tanh((z - shift) / unit @ first + bias) @ last, unit * x + shift
 
 
-@pytest.mark.parametrize("method, passes", [("closest", 40.0), ("bisection", 400.0)])
+@pytest.mark.parametrize(("method", "passes"), [("closest", 40.0), ("bisection", 400.0)])
 def test_the_distance_moves_with_the_unit_and_the_origin(double: None, method: str, passes: float) -> None:
     distances = []
     for unit, shift in [(1.0, 0.0), *UNITS]:

@@ -9,7 +9,9 @@ from dimple.manifolds.geometry.reach import require_resolved_reach
 from dimple.tensors import generator
 
 
-@pytest.mark.parametrize("inner, turns", [(0.25, 60.0), (0.25, 300.0), (0.25, 2000.0), (0.99, 100.0), (0.9999, 2.0)])
+@pytest.mark.parametrize(
+    ("inner", "turns"), [(0.25, 60.0), (0.25, 300.0), (0.25, 2000.0), (0.99, 100.0), (0.9999, 2.0)]
+)
 def test_the_reach_of_a_tight_spiral_is_half_the_distance_of_its_turns(inner: float, turns: float) -> None:
     spiral = Spiral(inner=inner, outer=1.0, turns=turns)
     assert spiral.reach == pytest.approx((1 - inner) / (2 * turns), rel=1e-4)
