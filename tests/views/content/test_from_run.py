@@ -64,7 +64,7 @@ def test_a_run_without_the_distance_along_normals_shows_the_margin(tmp_path: Pat
     assert [(fact.name, fact.value) for fact in build_facts(metrics, 2)] == [
         ("training accuracy", "0.750"), ("margin", "0.200")
     ]  # fmt: skip
-    units = {name: "" for name in metrics} | {"margin": "l2, input units"}
+    units = dict.fromkeys(metrics, "") | {"margin": "l2, input units"}
     run.write_table("metrics", metrics, units)
     margins, fractions = build_timeline(run).charts
     assert [curve.name for curve in margins.curves] == ["margin"]
