@@ -148,7 +148,7 @@ def build_facts(metrics: Columns, index: int) -> tuple[Fact, ...]:
         metrics: the columns of metrics.parquet.
         index: the row of the snapshot.
     """
-    columns = CAPTION_COLUMNS if _has_offset(metrics) else CAPTION_COLUMNS_WITHOUT_OFFSET
+    columns: tuple[str, ...] = CAPTION_COLUMNS if _has_offset(metrics) else CAPTION_COLUMNS_WITHOUT_OFFSET
     if "gradient_slice_fraction" in metrics:
         columns = tuple(dict.fromkeys(columns + SLICE_CAPTION_COLUMNS))
     return tuple(_make_fact(metrics, column, index) for column in columns if column in metrics)
