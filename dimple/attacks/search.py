@@ -370,7 +370,7 @@ class SearchState:
         ray = self.points[rows] - origin
         slope = self.slope[rows]
         tiny = torch.finfo(slope.dtype).tiny
-        side_of_ties = torch.where(self.logit_margin[rows] == 0, -tiny, tiny)
+        side_of_ties = torch.where(self.logit_margin[rows] == 0, -tiny, tiny).to(slope)
 
         def logit_margin(r: Tensor, t: Tensor) -> Tensor:
             value = self.query(rows[r], origin[r] + t[:, None] * ray[r], t * slope[r])

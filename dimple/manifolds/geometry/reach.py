@@ -23,7 +23,7 @@ SEARCH_ROUNDS = 40
 STEP_DECAY = 0.75
 SHRINKING_ROUNDS = 12
 # Points from which balls are shrunk.
-BALL_COUNT = 256
+BALL_COUNT = 64
 # Pairs nearer than this fraction of the size lie on one sheet and only measure its curvature, with a large rounding
 # error, unless this part of their difference is normal: then they lie on facing sheets.
 MIN_RELATIVE_DISTANCE = 1e-3
