@@ -29,6 +29,8 @@ START_POWERS = (-7.0, 1.0)
 RAY_POINTS = 8
 FREE_START_POWERS = ((-24, 25), (-20, 29), (30, 100), (-100, -30))
 UNIT_FRACTION = 0.3
+# The distances of random points where the first two rays have found nothing.
+DENSE_START_POWERS = ((-7.0, 4.0), (-2.0, 9.0), (-14.0, 20.0))
 # The number of random points around a crossing: this fraction of all forwards, which decays from step to step, and at
 # least and at most these numbers.
 PROBED_FRACTION = 0.1
@@ -112,11 +114,13 @@ def _find_crossings(state: SearchState) -> None:
     _bisect(state, rows, state.points[rows], state.logit_margin[rows])
 
 
-def _query_around(state: SearchState, rows: Tensor, unit: Tensor, number: int) -> None:
+def _query_around(
+    state: SearchState, rows: Tensor, unit: Tensor, number: int, powers: tuple[float, float] = START_POWERS
+) -> None:
     """Query one random point at each of many distances from some samples, in units `(B,)`."""
     problem = state.problem
     stream = generator(0, "bisection", "start", state.origin.shape[1], number)
-    radii = unit[rows, None] * 2.0 ** torch.linspace(*START_POWERS, START_POINTS).to(state.origin)
+    radii = unit[rows, None] * 2.0 ** torch.linspace(*powers, START_POINTS).to(state.origin)
     points = state.origin[rows, None] + radii[:, :, None] * _random_directions(state, rows, START_POINTS, stream)
     state.query_many(rows, points if problem.bounds is None else problem.bounds.clamp(points))
 
@@ -128,11 +132,17 @@ def _find_free_crossings(state: SearchState) -> None:
         rows = state.affordable(rows, 2 * RAY_POINTS * FORWARD_COST)
         if len(rows) == 0:
             return
+        attempt, part = divmod(number, 4)
+        if part > 1:
+            # A class in a thin shell lies between the points of a ray: these are close, and depend on the unit.
+            powers = DENSE_START_POWERS[(2 * attempt + part) % len(DENSE_START_POWERS)]
+            _query_around(state, rows, torch.ones_like(state.distance), number, powers)
+            continue
         # Both rays of one direction after another.
-        stream = generator(0, "bisection", "ray", state.origin.shape[1], number // 2)
-        ray = (-1) ** number * _random_directions(state, rows, 1, stream)[:, 0]
-        powers = torch.linspace(*FREE_START_POWERS[number // 2 % len(FREE_START_POWERS)], RAY_POINTS)
-        rows, ray = _bisect_nearest_of(state, rows, ray, 2.0 ** powers.to(ray))
+        stream = generator(0, "bisection", "ray", state.origin.shape[1], attempt)
+        ray = (-1) ** part * _random_directions(state, rows, 1, stream)[:, 0]
+        steps = 2.0 ** torch.linspace(*FREE_START_POWERS[attempt % len(FREE_START_POWERS)], RAY_POINTS)
+        rows, ray = _bisect_nearest_of(state, rows, ray, steps.to(ray))
         _bisect_nearest_of(state, rows, ray, torch.linspace(0, 1, RAY_POINTS + 1)[1:-1].to(ray))
 
 
