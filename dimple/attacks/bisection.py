@@ -8,6 +8,7 @@ Reference: Chen, Jordan and Wainwright, "HopSkipJumpAttack: a query-efficient de
 algorithm 2, here with the search from the nearest crossing of all.
 """
 
+import itertools
 import math
 
 import torch
@@ -15,14 +16,21 @@ from torch import Tensor
 
 from dimple.attacks.search import SearchProblem, SearchState, require_l2_constraint, start_search
 from dimple.boundary.boundary import FORWARD_COST
-from dimple.boundary.root_finding import find_roots
+from dimple.boundary.root_finding import ROOT_TOLERANCE, find_roots
 from dimple.tensors import broadcast_per_sample, generator, unit_vectors
 
 # The random points of one query for the first crossing, and their distances as powers of two of the unit: the width of
-# the bounds; without bounds one, and in every other round the largest coordinate of the sample.
+# the bounds, or without bounds the distance of a crossing that is known by then.
 START_POINTS = 16
 START_POWERS = (-7.0, 1.0)
-FREE_START_POWERS = ((-7, 4), (-2, 9), (-14, 20))
+# Without bounds nothing tells the unit: first come points on one ray after another, at distances of these powers of
+# two. Their crossing is bisected to rounding, as far as this fraction of the forwards that are left allows, so that all
+# that follows is measured in its distance, whatever the unit of the coordinates.
+RAY_POINTS = 8
+FREE_START_POWERS = ((-24, 25), (-20, 29), (30, 100), (-100, -30))
+UNIT_FRACTION = 0.3
+# The distances of random points where the first two rays have found nothing.
+DENSE_START_POWERS = ((-7.0, 4.0), (-2.0, 9.0), (-14.0, 20.0))
 # The number of random points around a crossing: this fraction of all forwards, which decays from step to step, and at
 # least and at most these numbers.
 PROBED_FRACTION = 0.1
@@ -43,8 +51,9 @@ STEP_DECAY = 0.5
 def bisection(problem: SearchProblem, max_passes: float) -> SearchState:
     """Search by decisions alone, without any gradient: forwards only, 2.5 of them a pass.
 
-    The arguments are those of `dimple.attacks.search.MinimumNormAttack`. The status of a sample with a crossing is
-    `DECISIONS_ONLY`.
+    Without bounds the unit of the coordinates is first measured on a ray to the boundary; another unit or origin
+    changes the distance by less than a per cent. The arguments are those of `dimple.attacks.search.MinimumNormAttack`.
+    The status of a sample with a crossing is `DECISIONS_ONLY`.
 
     Example:
         >>> from dimple.boundary import Boundary
@@ -86,38 +95,90 @@ def bisection(problem: SearchProblem, max_passes: float) -> SearchState:
 
 def _find_crossings(state: SearchState) -> None:
     """Query random points at many distances until each sample has a crossing or no passes; bisect the nearest."""
-    problem = state.problem
-    n = state.origin.shape[1]
-    bounds = problem.bounds
-    number = 0
-    while True:
+    bounds = state.problem.bounds
+    unit = torch.ones_like(state.distance)
+    if bounds is not None:
+        unit *= float(torch.as_tensor(bounds.high - bounds.low).max()) * math.sqrt(state.origin.shape[1])
+    else:
+        _find_free_crossings(state)
+        rows = state.affordable(torch.nonzero(state.found & state.is_open).squeeze(1), START_POINTS * FORWARD_COST)
+        unit = torch.where(state.found, (state.points - state.origin).norm(dim=1), torch.nan)
+        _query_around(state, rows, unit, 0)
+    for number in itertools.count():
         rows = torch.nonzero(~state.found & state.has_scores).squeeze(1)
         rows = state.affordable(rows, START_POINTS * FORWARD_COST)
         if len(rows) == 0:
             break
-        stream = generator(0, "bisection", "start", n, number)
-        directions = torch.randn(START_POINTS, n, generator=stream, dtype=torch.float64).to(state.origin)
-        allowed = unit_vectors(problem.allow(rows, directions.expand(len(rows), -1, -1)))
-        low, high = START_POWERS if bounds is not None else FREE_START_POWERS[number % len(FREE_START_POWERS)]
-        unit = torch.ones_like(state.distance[rows])
-        if bounds is not None:
-            unit *= float(torch.as_tensor(bounds.high - bounds.low).max()) * math.sqrt(n)
-        elif number // len(FREE_START_POWERS) % 2:
-            unit = state.origin[rows].abs().amax(1)
-        radii = unit[:, None] * 2.0 ** torch.linspace(low, high, START_POINTS, dtype=torch.float64).to(state.origin)
-        points = state.origin[rows, None] + radii[:, :, None] * allowed
-        state.query_many(rows, points if bounds is None else bounds.clamp(points))
-        number += 1
+        _query_around(state, rows, unit, number)
     rows = torch.nonzero(state.found & state.is_open).squeeze(1)
     _bisect(state, rows, state.points[rows], state.logit_margin[rows])
 
 
+def _query_around(
+    state: SearchState, rows: Tensor, unit: Tensor, number: int, powers: tuple[float, float] = START_POWERS
+) -> None:
+    """Query one random point at each of many distances from some samples, in units `(B,)`."""
+    problem = state.problem
+    stream = generator(0, "bisection", "start", state.origin.shape[1], number)
+    radii = unit[rows, None] * 2.0 ** torch.linspace(*powers, START_POINTS).to(state.origin)
+    points = state.origin[rows, None] + radii[:, :, None] * _random_directions(state, rows, START_POINTS, stream)
+    state.query_many(rows, points if problem.bounds is None else problem.bounds.clamp(points))
+
+
+def _find_free_crossings(state: SearchState) -> None:
+    """Query points along random rays until each sample has a crossing, and bisect the first one on its ray."""
+    for number in itertools.count():
+        rows = torch.nonzero(~state.found & state.has_scores).squeeze(1)
+        rows = state.affordable(rows, 2 * RAY_POINTS * FORWARD_COST)
+        if len(rows) == 0:
+            return
+        attempt, part = divmod(number, 4)
+        if part > 1:
+            # A class in a thin shell lies between the points of a ray: these are close, and depend on the unit.
+            powers = DENSE_START_POWERS[(2 * attempt + part) % len(DENSE_START_POWERS)]
+            _query_around(state, rows, torch.ones_like(state.distance), number, powers)
+            continue
+        # Both rays of one direction after another.
+        stream = generator(0, "bisection", "ray", state.origin.shape[1], attempt)
+        ray = (-1) ** part * _random_directions(state, rows, 1, stream)[:, 0]
+        steps = 2.0 ** torch.linspace(*FREE_START_POWERS[attempt % len(FREE_START_POWERS)], RAY_POINTS)
+        rows, ray = _bisect_nearest_of(state, rows, ray, steps.to(ray))
+        _bisect_nearest_of(state, rows, ray, torch.linspace(0, 1, RAY_POINTS + 1)[1:-1].to(ray))
+
+
+def _bisect_nearest_of(state: SearchState, rows: Tensor, ray: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
+    """Query points at distances `(M,)` on rays `(R, n)`, in their length, and bisect the nearest beyond the boundary.
+
+    The other ones are not kept: where they lie depends on the unit of the coordinates.
+
+    Returns:
+        The rows with such a point, and the steps to their crossings.
+    """
+    state.passes[rows] += len(distances) * FORWARD_COST
+    points = state.origin[rows, None] + distances[:, None] * ray[:, None]
+    flat = state.problem.logit_margin(rows.repeat_interleave(len(distances)), points.flatten(0, 1))
+    logit_margin = flat.reshape(points.shape[:2])
+    is_far = logit_margin <= 0
+    first = is_far.to(torch.int8).argmax(1)
+    found = is_far.any(1)
+    rows, first, logit_margin = rows[found], first[found, None], logit_margin[found]
+    points = points[found].take_along_dim(first[:, :, None], 1)[:, 0]
+    max_forwards = int(UNIT_FRACTION * float(state.remaining.max()) / FORWARD_COST)
+    state.record(rows, points, logit_margin.gather(1, first)[:, 0])
+    _bisect(state, rows, points, state.logit_margin[rows], max_forwards, ROOT_TOLERANCE.get(points.dtype, 1e-5))
+    return rows, state.points[rows] - state.origin[rows]
+
+
+def _random_directions(state: SearchState, rows: Tensor, count: int, stream: torch.Generator) -> Tensor:
+    """Return the allowed parts of random directions, of unit length, `(R, count, n)`."""
+    directions = torch.randn(count, state.origin.shape[1], generator=stream, dtype=torch.float64).to(state.origin)
+    return unit_vectors(state.problem.allow(rows, directions.expand(len(rows), -1, -1)))
+
+
 def _estimate_normals(state: SearchState, rows: Tensor, count: int, number: int) -> Tensor:
     """Return unit vectors `(R, n)` towards the far side, from the decisions at random points around the crossings."""
-    n = state.origin.shape[1]
-    stream = generator(0, "bisection", "normal", n, number)
-    directions = torch.randn(count, n, generator=stream, dtype=torch.float64).to(state.origin)
-    allowed = unit_vectors(state.problem.allow(rows, directions.expand(len(rows), -1, -1)))
+    stream = generator(0, "bisection", "normal", state.origin.shape[1], number)
+    allowed = _random_directions(state, rows, count, stream)
     radius = PROBE_RADIUS * (state.points[rows] - state.origin[rows]).norm(dim=1)
     points = state.points[rows, None] + radius[:, None, None] * allowed
     bounds = state.problem.bounds
@@ -153,7 +214,14 @@ def _step_along(state: SearchState, rows: Tensor, normal: Tensor, step_factor: T
     _bisect(state, rows, target, margin)
 
 
-def _bisect(state: SearchState, rows: Tensor, points: Tensor, logit_margin: Tensor) -> None:
+def _bisect(
+    state: SearchState,
+    rows: Tensor,
+    points: Tensor,
+    logit_margin: Tensor,
+    max_forwards: int = MAX_BISECTION_FORWARDS,
+    accuracy: float = CROSSING_TOLERANCE,
+) -> None:
     """Move points beyond the boundary along their rays to the crossing; the state keeps those that come nearer."""
     if len(rows) == 0:
         return
@@ -164,6 +232,6 @@ def _bisect(state: SearchState, rows: Tensor, points: Tensor, logit_margin: Tens
         value = state.query(rows[r], origin[r] + broadcast_per_sample(t, ray) * ray[r])
         return torch.where(value == 0, -torch.finfo(value.dtype).tiny, value)
 
-    steps = (state.remaining[rows] / FORWARD_COST).floor().clamp(0, MAX_BISECTION_FORWARDS).long()
-    tolerance = CROSSING_TOLERANCE / math.sqrt(state.origin.shape[1])
+    steps = (state.remaining[rows] / FORWARD_COST).floor().clamp(0, max_forwards).long()
+    tolerance = accuracy / math.sqrt(state.origin.shape[1])
     find_roots(function, state.initial_logit_margin[rows], logit_margin, steps, tolerance)

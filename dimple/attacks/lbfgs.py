@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from dimple.attacks.deepfool import linearized_distances
-from dimple.attacks.projections import MAX_STEP_SIZE
+from dimple.attacks.projections import max_step_size
 from dimple.attacks.search import PASSES_TOLERANCE, SearchProblem, SearchState, start_search
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST
 from dimple.errors import SceneError
@@ -74,7 +74,7 @@ def lbfgs(
     if count == 0:
         return state
     classes, class_margins, gradients = state.query_samples(count)
-    distances = linearized_distances(class_margins, gradients, norm).clamp(max=MAX_STEP_SIZE)
+    distances = linearized_distances(class_margins, gradients, norm).clamp(max=max_step_size(gradients.dtype))
     num_tried = min(classes.shape[1], max(1, int(max_passes / MIN_PASSES_PER_CLASS)))
     for row in torch.nonzero(state.is_open):
         state.converged[row] = True

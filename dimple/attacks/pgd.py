@@ -9,7 +9,7 @@ section 2.2, for the sparse step; Duchi et al., "Efficient projections onto the 
 import torch
 from torch import Tensor
 
-from dimple.attacks.projections import MAX_STEP_SIZE, dual_norm, project_onto_ball
+from dimple.attacks.projections import dual_norm, max_step_size, project_onto_ball
 from dimple.attacks.search import SearchProblem, SearchState, require_l2_constraint, start_search
 from dimple.boundary.boundary import FORWARD_COST
 from dimple.tensors import Box, unit_vectors
@@ -71,7 +71,7 @@ def pgd(problem: SearchProblem, max_passes: float, radius: float | None = None) 
                 radii[rows] = (
                     INITIAL_RADIUS_FACTOR * margins[rows, 0].abs() / dual_norm(gradient, problem.norm).clamp(min=tiny)
                 )
-                radii = radii.clamp(max=MAX_STEP_SIZE)
+                radii = radii.clamp(max=max_step_size(radii.dtype))
         else:
             if radius is None and step % steps_per_radius == 0:
                 current = _update_radius(state, current, failed_radii, radii)
@@ -105,7 +105,7 @@ def _update_radius(state: SearchState, current: Tensor, failed_radius: Tensor, r
     failed_radius.copy_(torch.where(state.distance > radius, radius, failed_radius))
     state.converged |= state.found & (state.distance - failed_radius <= BRACKET_TOLERANCE * state.distance)
     middle = (failed_radius + state.distance) / 2
-    radius.copy_(torch.where(state.found, middle, (RADIUS_GROWTH * radius).clamp(max=MAX_STEP_SIZE)))
+    radius.copy_(torch.where(state.found, middle, (RADIUS_GROWTH * radius).clamp(max=max_step_size(radius.dtype))))
     displacement = state.points - state.origin
     inside = state.origin + displacement * (radius / state.distance)[:, None]
     return torch.where(state.found[:, None], inside, current)

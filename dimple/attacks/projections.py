@@ -8,9 +8,12 @@ from dimple.tensors import Box, flatten, vector_norm
 # A coordinate counts as at its bound when it is nearer than this fraction of the step's largest coordinate: searches
 # stop slightly before the bounds.
 ACTIVE_BOUND_TOLERANCE = 0.02
-# A limit of multipliers and steps: larger than any box, and its products do not overflow.
-MAX_STEP_SIZE = 1e12
 NEWTON_STEPS = 20
+
+
+def max_step_size(dtype: torch.dtype) -> float:
+    """Return a limit of multipliers and steps whose squares do not overflow: 1e100 in double precision, else 1e17."""
+    return 1e100 if dtype == torch.float64 else 1e17
 
 
 def dual_norm(rows: Tensor, norm: str) -> Tensor:
@@ -141,6 +144,7 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
         tensor([[0.1000, 0.3000]])
     """
     tiny = torch.finfo(gradient.dtype).tiny
+    limit = max_step_size(gradient.dtype)
     # In units of the steepest coordinate, so that no scale of the scores can cause an overflow below.
     scale = gradient.abs().amax(1, keepdim=True).clamp(min=tiny)
     if bounds is None and norm != "l1":
@@ -148,13 +152,13 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
         scaled_change = change[:, None] / scale
         rate = scaled_gradient if norm == "l2" else scaled_gradient.sign()
         return rate * (scaled_change / (scaled_gradient * rate).sum(1, keepdim=True).clamp(min=tiny)).clamp(
-            -MAX_STEP_SIZE, MAX_STEP_SIZE
+            -limit, limit
         )
     slope = gradient.abs() / scale
     scaled_change = change.abs()[:, None] / scale
     direction = gradient.sign() * change.sign()[:, None]
     max_step = (
-        torch.full_like(slope, MAX_STEP_SIZE)
+        torch.full_like(slope, limit)
         if bounds is None
         else torch.where(direction > 0, bounds.high - origin, origin - bounds.low)
     ).clamp(min=0)
@@ -173,7 +177,7 @@ def smallest_step(origin: Tensor, gradient: Tensor, change: Tensor, norm: str, b
         previous = multiplier
         derivative = (moving * change_per_multiplier).sum(1, keepdim=True).clamp(min=tiny)
         remaining = scaled_change - total_max_change + (moving * max_change).sum(1, keepdim=True)
-        multiplier = torch.maximum(previous, (remaining / derivative).clamp(max=MAX_STEP_SIZE))
+        multiplier = torch.maximum(previous, (remaining / derivative).clamp(max=limit))
         # Checked at every fourth step only, because each check synchronizes a GPU.
         if step % 4 == 3 and torch.equal(multiplier, previous):
             break

@@ -336,7 +336,9 @@ class SearchState:
     def record(self, rows: Tensor, points: Tensor, logit_margin: Tensor, slope: Tensor | None = None) -> None:
         """Keep the points `(R, n)` that are adversarial and nearer than all before."""
         distance = norm_of(points - self.origin[rows], self.problem.norm)
-        is_adversarial = (logit_margin < 0) | ((logit_margin == 0) & torch.isinf(self.distance[rows]))
+        # A tie counts where there is nothing better: along an open set of ties, up to its edge.
+        has_better = self.found[rows] & (self.logit_margin[rows] != 0)
+        is_adversarial = (logit_margin < 0) | ((logit_margin == 0) & ~has_better)
         nearer = is_adversarial & (distance < self.distance[rows])
         self.points[rows] = torch.where(nearer[:, None], points, self.points[rows])
         slope = torch.zeros_like(logit_margin) if slope is None else slope
@@ -368,10 +370,11 @@ class SearchState:
         ray = self.points[rows] - origin
         slope = self.slope[rows]
         tiny = torch.finfo(slope.dtype).tiny
+        side_of_ties = torch.where(self.logit_margin[rows] == 0, -tiny, tiny).to(slope)
 
         def logit_margin(r: Tensor, t: Tensor) -> Tensor:
             value = self.query(rows[r], origin[r] + t[:, None] * ray[r], t * slope[r])
-            return torch.where(value == 0, tiny, value)
+            return torch.where(value == 0, side_of_ties[r], value)
 
         near = self.initial_logit_margin[rows]
         tolerance = max(tolerance, ROOT_TOLERANCE.get(ray.dtype, 1e-5))

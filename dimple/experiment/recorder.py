@@ -1,5 +1,6 @@
 """A recorder for anybody's training loop: copies of the weights along it, measured when the training ends."""
 
+import contextlib
 import operator
 import time
 import warnings
@@ -21,6 +22,7 @@ from dimple.experiment.trackers import build_tracker, tracked_numbers
 from dimple.locations import require_free_folder, run_path
 from dimple.progress import announce, show_progress
 from dimple.protocols import Progress
+from dimple.runs.lock import is_locked_here, lock_folder, unlock_folder
 
 # The factor between the steps that are recorded with `every="log"`.
 LOG_FACTOR = 1.2
@@ -150,6 +152,26 @@ class Recorder:
                 "replace it"
             )
 
+    def _reserve_folder(self) -> None:
+        """Lock the folder until the end of the block, so that a second training is refused before it begins."""
+        path = run_path(self._out)
+        if is_locked_here(path):
+            raise RunError(f"{path}: is being recorded by another block of this process; choose another out=")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock_folder(path)
+        except RunError:
+            raise
+        except OSError as error:
+            raise RunError(f"{path}: cannot be made ({error.strerror or error}); choose another out=") from None
+
+    def _release_folder(self) -> None:
+        path = run_path(self._out)
+        unlock_folder(path)
+        # Where nothing was written, nothing is left.
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
     def _begin(self) -> None:
         """Forget what was recorded before."""
         self._networks: RecordedNetworks | None = None
@@ -175,6 +197,7 @@ class Recorder:
         self._begin()
         if self._is_first:
             self._require_free_folder()
+            self._reserve_folder()
         self.is_open = True
         if self._is_live and _is_first_process():
             self._live = LiveMeasurement(self._arguments)
@@ -330,6 +353,7 @@ class Recorder:
             warnings.warn(f"the record could not be measured: {_sentence(problem)}", stacklevel=2)
         finally:
             self._stop_live()
+            self._release_folder()
 
     def _write(self) -> None:
         assert self._networks is not None

@@ -1,5 +1,7 @@
 """Base class of the algorithms that extract level sets, and the level function that they evaluate."""
 
+import contextlib
+import copy
 import functools
 import math
 import warnings
@@ -15,13 +17,16 @@ from torch import Tensor
 from dimple.boundary.boundary import Boundary, compute_logit_margin
 from dimple.errors import SceneError
 from dimple.levelsets.mesh import Mesh
+from dimple.protocols import Classifier
 from dimple.tensors import apply_in_chunks
 from dimple.tracing.fast_eval import ROWS_PER_CHUNK, make_fast_logit_margin
 
 LevelFunction = Callable[[Tensor], Tensor]
 # An infinite margin, by which a class with the score -inf loses, counts as this number: its sign is an answer.
 LARGEST_MARGIN = 1e30
-# A grid point may be off by this fraction of a cell when it is rounded to float32.
+# A grid point may be off by this fraction of a cell when it is rounded to float32, else it is evaluated in float64; and
+# by this fraction at most where there is no other precision.
+FLOAT32_ROUNDING = 2e-4
 MAX_ROUNDING = 0.25
 # Zeros of a level around which it is evaluated again, at most.
 MAX_CHECKED_ZEROS = 512
@@ -158,8 +163,8 @@ def level_function(boundary: Boundary, label: int) -> CheckedLevel:
     """Return the logit margin of one class as a function of points `(N, n)`, positive where the class wins.
 
     A network of two classes that `make_fast_logit_margin` can read is evaluated by it on the CPU, every other network
-    as it is, in chunks. A class with the score -inf loses by `LARGEST_MARGIN`. The margin is nan where a score is nan
-    or inf, and where all scores are -inf.
+    as it is, in chunks; at points in float64 a copy of the network in this precision. A class with the score -inf loses
+    by `LARGEST_MARGIN`. The margin is nan where a score is nan or inf, and where all scores are -inf.
 
     Example:
         >>> level = level_function(Boundary(lambda x: torch.cat([-x, x], dim=1)), 1)
@@ -168,18 +173,24 @@ def level_function(boundary: Boundary, label: int) -> CheckedLevel:
     """
 
     @functools.cache
-    def fast_margin(shape: torch.Size) -> LevelFunction | None:
-        return make_fast_logit_margin(boundary.model, torch.zeros(shape), label)
+    def fast_margin(shape: torch.Size, dtype: torch.dtype) -> LevelFunction | None:
+        return make_fast_logit_margin(boundary.model, torch.zeros(shape), label, dtype)
+
+    @functools.cache
+    def double_model() -> Classifier:
+        model = boundary.model
+        return copy.deepcopy(model).double() if isinstance(model, torch.nn.Module) else model
 
     def margin(x: Tensor) -> Tensor:
-        scores = boundary.scores(x)
+        scores = _double_scores(double_model(), x) if x.dtype == torch.float64 else boundary.scores(x)
         # Differences of scores in half precision may overflow.
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         found = compute_logit_margin(scores, torch.full((len(x),), label, device=x.device))
         return torch.where(has_answer(scores), found.clamp(-LARGEST_MARGIN, LARGEST_MARGIN), torch.nan)
 
     def level(x: Tensor) -> Tensor:
-        fast = fast_margin(x.shape[1:]) if x.device.type == "cpu" else None
+        precision = torch.float64 if x.dtype == torch.float64 else torch.float32
+        fast = fast_margin(x.shape[1:], precision) if x.device.type == "cpu" else None
         if fast is None:
             return apply_in_chunks(margin, x, ROWS_PER_CHUNK)
         boundary.forwards += len(x)
@@ -187,6 +198,23 @@ def level_function(boundary: Boundary, label: int) -> CheckedLevel:
         return torch.where(found.isfinite(), found, torch.nan)
 
     return CheckedLevel(level)
+
+
+def _double_scores(model: Classifier, x: Tensor) -> Tensor:
+    """Return the scores of points `(N, n)` in float64.
+
+    Raises:
+        SceneError: if the classifier does not compute in float64.
+    """
+    scores = None
+    with contextlib.suppress(RuntimeError, TypeError):
+        scores = Boundary(model).scores(x)
+    if scores is None or scores.dtype != torch.float64:
+        raise SceneError(
+            f"levelset: near {format_point(x[0])} the cells of the grid are lost in the rounding of float32, and the "
+            "classifier does not compute in float64; move the problem to the origin, or use fewer cells"
+        )
+    return scores
 
 
 def has_answer(scores: Tensor) -> Tensor:
@@ -199,20 +227,46 @@ def has_answer(scores: Tensor) -> Tensor:
     return (scores < torch.inf).all(1) & (scores > -torch.inf).any(1)
 
 
-def require_resolvable(low: Sequence[float], high: Sequence[float], resolution: int) -> None:
-    """Require that float32, in which grids are evaluated, distinguishes the points of a grid.
+def grid_precision(low: Sequence[float], high: Sequence[float], resolution: int) -> torch.dtype:
+    """Return the precision that places the corners of a grid: float32 near the origin, in units of cells, or float64.
+
+    Raises:
+        SceneError: if the cells are as small as the rounding errors of their corners in float64.
+
+    Example:
+        >>> grid_precision((-1, -1), (1, 1), 128), grid_precision((1e6, 1e6), (1e6 + 2, 1e6 + 2), 128)
+        (torch.float32, torch.float64)
+    """
+    if all(_rounding(a, b, resolution, np.float32) <= FLOAT32_ROUNDING for a, b in zip(low, high, strict=True)):
+        return torch.float32
+    require_resolvable(low, high, resolution, np.float64)
+    return torch.float64
+
+
+def require_resolvable(
+    low: Sequence[float], high: Sequence[float], resolution: int, precision: type[np.floating] = np.float32
+) -> None:
+    """Require that a precision distinguishes the points of a grid.
 
     Raises:
         SceneError: if the cells are as small as the rounding errors of their corners.
     """
     for a, b in zip(low, high, strict=True):
-        largest = max(abs(a), abs(b))
-        error = float(np.spacing(np.float32(largest))) / 2 if largest < np.finfo(np.float32).max else math.inf
-        if error > MAX_ROUNDING * (b - a) / resolution:
+        rounding = _rounding(a, b, resolution, precision)
+        if rounding > MAX_ROUNDING:
+            cell = (b - a) / resolution
             raise SceneError(
-                f"levelset: cells of {(b - a) / resolution:.2g} near the coordinate {largest:.4g} are lost in the "
-                f"rounding of float32, {error:.2g}; move the problem to the origin, or use fewer cells"
+                f"levelset: cells of {cell:.2g} near the coordinate {max(abs(a), abs(b)):.4g} are lost in the rounding "
+                f"of {np.dtype(precision)}, {rounding * cell:.2g}; move the problem to the origin, or use fewer cells"
             )
+
+
+def _rounding(low: float, high: float, resolution: int, precision: type[np.floating]) -> float:
+    """Return the largest rounding error of the corners between two coordinates, in cells."""
+    largest = max(abs(low), abs(high))
+    if largest >= float(np.finfo(precision).max):
+        return math.inf
+    return float(np.spacing(precision(largest))) / 2 * resolution / (high - low)
 
 
 def require_drawable(low: Sequence[float]) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dimple.boundary.boundary import Boundary
 from dimple.errors import SceneError
-from dimple.levelsets.base import level_function
+from dimple.levelsets.base import level_function, require_resolvable
 from dimple.levelsets.mesh import Mesh
 from dimple.tensors import chunks
 from dimple.tracing.affine_graph import AffineGraph, trace_affine_graph
@@ -103,7 +103,7 @@ def check_completeness(
 
     Raises:
         ModelError: if the network has no bounds.
-        SceneError: if the resolution is not such a power of two.
+        SceneError: if the resolution is not such a power of two, or float32 does not distinguish the cells.
 
     Example:
         >>> plane = Boundary(lambda x: torch.stack([-x[:, 0], x[:, 0]], dim=1))
@@ -115,6 +115,7 @@ def check_completeness(
         raise SceneError(
             f"check_completeness: resolution is {resolution}; give a power of two from {INITIAL_CELLS_PER_AXIS} on"
         )
+    require_resolvable(low, high, resolution)
     device = device or torch.device("cpu")
     graph = trace_affine_graph(boundary.model, torch.zeros(len(low), device=device))
     subdivision = _BoxSubdivision(graph, boundary, label, low, high, resolution, device)

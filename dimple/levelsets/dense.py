@@ -13,9 +13,9 @@ from dimple.levelsets.base import (
     LevelFunction,
     LevelSet,
     empty_mesh,
+    grid_precision,
     level_function,
     require_drawable,
-    require_resolvable,
 )
 from dimple.levelsets.mesh import Mesh
 from dimple.settings import Cells, Finite, Positive, settings
@@ -70,16 +70,19 @@ class Dense(LevelSet):
                 f"levelset.resolution is {self.resolution}: a dense grid takes {size:.2g} GiB, "
                 f"more than levelset.memory, {self.memory:g}; use fewer cells, or kind: adaptive"
             )
-        require_resolvable(low, high, self.resolution)
+        precision = grid_precision(low, high, self.resolution)
         axes = [np.linspace(a, b, self.resolution + 1) for a, b in zip(low, high, strict=True)]
         level = level_function(boundary, label)
-        values = corner_values(level, axes, device)
+        values = corner_values(level, axes, device, precision)
         level.warn(low, high, self.resolution)
         return contour_curve(values, axes) if len(axes) == 2 else contour_surface(values, axes)
 
 
 def corner_values(
-    level: LevelFunction, axes: Sequence[NDArray[np.float64]], device: torch.device
+    level: LevelFunction,
+    axes: Sequence[NDArray[np.float64]],
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
 ) -> NDArray[np.float32]:
     """Return the level at every corner of a grid, `(y, x)` or `(z, y, x)`, in the order in which VTK stores images.
 
@@ -87,9 +90,10 @@ def corner_values(
         level: the level function.
         axes: the coordinates of the corners along x, y and, in space, z.
         device: the device on which the level is evaluated.
+        precision: that of the corners.
     """
     values = np.empty([len(axis) for axis in reversed(axes)], dtype=np.float32)
-    last, *others = [torch.tensor(axis, dtype=torch.float32) for axis in reversed(axes)]
+    last, *others = [torch.tensor(axis, dtype=precision) for axis in reversed(axes)]
     thickness = max(1, POINTS_PER_SLAB // values[0].size)
     with torch.no_grad():
         for slab in chunks(len(last), thickness):

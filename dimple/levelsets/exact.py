@@ -14,6 +14,7 @@ from dimple.levelsets.base import (
     CheckedLevel,
     LevelSet,
     empty_mesh,
+    grid_precision,
     is_positive,
     is_sign_change,
     require_drawable,
@@ -194,7 +195,8 @@ class Exact(LevelSet):
             seeds = _find_plane_seed_points(network, level, low[:2], high[:2], resolution)
             level.warn(low[:2].tolist(), high[:2].tolist(), resolution)
             return _embed_points_in_3d(seeds, high)
-        level = CheckedLevel(network.to(cpu, torch.float32).logit_margin)
+        precision = grid_precision(low.tolist(), high.tolist(), resolution)
+        level = CheckedLevel(network.to(cpu, precision).logit_margin)
         grid = EvaluationGrid(level, low.tolist(), high.tolist(), resolution, cpu)
         edges = bisect_edges(grid, find_seed_edges(grid, self.resolution))
         level.warn(low.tolist(), high.tolist(), resolution)

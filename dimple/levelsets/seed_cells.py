@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dimple.levelsets.base import LevelFunction, is_positive, is_sign_change, require_resolvable
+from dimple.levelsets.base import LevelFunction, grid_precision, is_positive, is_sign_change
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,14 +24,15 @@ class EvaluationGrid:
     """Corners of `resolution`^n cells of a box, indexed by n integers, with a level function to evaluate there.
 
     Attributes:
+        precision: the precision of the points that are evaluated.
         evaluations: number of points evaluated so far.
     """
 
     def __init__(
         self, level: LevelFunction, low: Sequence[float], high: Sequence[float], resolution: int, device: torch.device
     ) -> None:
-        require_resolvable(low, high, resolution)
         self.level = level
+        self.precision = grid_precision(low, high, resolution)
         self.low = np.array(low, dtype=np.float64)
         self.spacing = (np.array(high, dtype=np.float64) - self.low) / resolution
         self.resolution = resolution
@@ -58,12 +59,12 @@ class EvaluationGrid:
         return self.evaluate(self.to_points(corners))
 
     def evaluate(self, points: Floats) -> Floats:
-        """Return the level at points `(N, n)`, which are rounded to float32, as are those of a dense grid.
+        """Return the level at points `(N, n)`, which are rounded to the precision that the grid needs.
 
         The level is nan where it has no answer.
         """
         self.evaluations += len(points)
-        x = torch.from_numpy(points.astype(np.float32)).to(self.device)
+        x = torch.from_numpy(points).to(self.device, self.precision)
         with torch.no_grad():
             found: Floats = self.level(x).double().cpu().numpy()
         return found

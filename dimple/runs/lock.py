@@ -39,8 +39,7 @@ def lock_folder(folder: Path, patience: float = 0.0) -> None:
         OSError: if the lock file cannot be written.
     """
     path = folder.absolute() / LOCK
-    held = _held.get(path)
-    if held is not None and _is_same_file(held, path):
+    if is_locked_here(folder):
         return
     deadline = time.monotonic() + patience
     while True:
@@ -62,6 +61,13 @@ def lock_folder(folder: Path, patience: float = 0.0) -> None:
         os.close(descriptor)
         if not is_locked:
             time.sleep(0.05)
+
+
+def is_locked_here(folder: Path) -> bool:
+    """Return whether this process has locked a folder."""
+    path = folder.absolute() / LOCK
+    held = _held.get(path)
+    return held is not None and _is_same_file(held, path)
 
 
 def unlock_folder(folder: Path) -> None:

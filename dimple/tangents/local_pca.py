@@ -12,12 +12,13 @@ from dimple.errors import ShapeError
 from dimple.linalg.symmetric import symmetric_eigen
 from dimple.tangents.base import (
     TangentEstimate,
-    eigengap_dimension,
     expected_angle,
     leading_eigenvectors,
     orthonormalize,
     residual_variance_fraction,
 )
+from dimple.tangents.cubic_slope import cubic_slope_angle
+from dimple.tangents.eigengap import Eigengap, find_eigengap
 from dimple.tangents.neighbors import NearestNeighbors, limit_to_one_thread
 from dimple.tangents.quadratic_fit import fit_quadratic, quadratic_coefficient_count
 from dimple.tangents.unresolved import Roughness, measure_roughness, unresolved_angle
@@ -43,15 +44,18 @@ class LocalPCA:
     Each estimate has an expected angle error, computed from its own spectrum: sqrt(sum l_i l_j / (k (l_i - l_j)^2))
     over tangent i and normal j. Curvature, noise and a wrong dimension all enter through the variances l_j, which are
     zero for a flat neighborhood without noise. To it is added the angle of slopes that the neighborhood is too wide to
-    resolve, where the heights of close neighbors above the plane are too similar for noise (`unresolved_angle`). Waves
-    with fewer than three points a length cannot be told from noise. An estimate is reliable where this error is at most
+    resolve: where the heights of close neighbors above the plane are too similar for noise (`unresolved_angle`), or
+    where cubic fits have another slope at their centers than the planes on average over the cloud
+    (`cubic_slope_angle`). Waves with fewer than three points a length, or lower than the noise, cannot be told from it.
+    An estimate is reliable where this error is at most
     `tolerance`, more than d neighbors have a weight, and the distance of the sample from their mean is at most twice
     their root mean square distance from it.
 
     Args:
         cloud: `(N, *shape)` points of the data manifold, for example training images.
         dim: d, the dimension of the estimate; None takes the number of directions before the widest eigengap of the
-            mean spectrum over the cloud.
+            mean spectrum over the cloud, in comparison with equally many points of the same spread in all directions.
+            Where the gap leaves a doubt, no estimate is reliable.
         neighbors: k > d, the number of neighbors of each estimate. A point that equals the sample is not counted.
         radius: the largest distance of a neighbor, in input units; k is then the maximum number of neighbors. None for
             no limit.
@@ -107,17 +111,18 @@ class LocalPCA:
                 f"ask for more than {quadratic_coefficient_count(self.dim)}, or for order 1"
             )
 
-    @cached_property
+    @property
     def dim(self) -> int:
         """The dimension d as given, or from the widest eigengap of the mean spectrum at evenly chosen cloud points."""
-        if self._requested_dim is not None:
-            return self._requested_dim
+        return self._eigengap.dim if self._requested_dim is None else self._requested_dim
+
+    @cached_property
+    def _eigengap(self) -> Eigengap:
         spectra = [
             _principal_directions(differences, weight, 1)[1][:, : self.neighbors]
             for differences, weight, _, _ in self._neighborhoods(self._selected_points)
         ]
-        n = self._selected_points.shape[1]
-        return eigengap_dimension(torch.cat(spectra), n, (self.neighbors - 1) // 2)
+        return find_eigengap(torch.cat(spectra), self._selected_points.shape[1], self.neighbors)
 
     @property
     def _selected_points(self) -> Tensor:
@@ -130,6 +135,17 @@ class LocalPCA:
         return measure_roughness(
             (differences, weight, _leading_directions(differences, weight, self.dim))
             for differences, weight, _, _ in self._neighborhoods(self._selected_points)
+        )
+
+    @cached_property
+    def _cubic_slope_angle(self) -> float:
+        return cubic_slope_angle(
+            (
+                (differences, weight, _leading_directions(differences, weight, self.dim), radius)
+                for differences, weight, _, radius in self._neighborhoods(self._selected_points)
+            ),
+            self.neighbors,
+            len(self.neighbor_search.points),
         )
 
     def tangent_basis(self, x: Tensor) -> Tensor:
@@ -186,9 +202,11 @@ class LocalPCA:
         unresolved = unresolved_angle(differences, weight, basis, self._roughness)
         if self.order == 2:
             basis, error = fit_quadratic(differences, weight, basis, radius, error)
-        error = torch.hypot(error, unresolved).clamp(max=math.pi / 2)
+        error = torch.hypot(error, unresolved).clamp(min=self._cubic_slope_angle, max=math.pi / 2)
         error = torch.where(counts > self.dim, error, math.pi / 2)
         reliable = (error <= self.tolerance) & (offset <= 2 * spectrum.sum(1).sqrt())
+        if self._requested_dim is None and self._eigengap.is_doubtful:
+            reliable = torch.zeros_like(reliable)
         residual = residual_variance_fraction(spectrum, self.dim)
         plane_distance = spectrum[:, self.dim :].sum(1).sqrt()
         return TangentEstimate(basis, spectrum, residual, radius, plane_distance, error, reliable)

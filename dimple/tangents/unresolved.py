@@ -43,7 +43,9 @@ def measure_roughness(neighborhoods: Iterable[tuple[Tensor, Tensor, Tensor]]) ->
     sums = torch.zeros(5, dtype=torch.float64)
     tilts = []
     slopes = []
+    dim = 0
     for differences, weight, basis in neighborhoods:
+        dim = basis.shape[2]
         inside, heights = _split(differences, basis)
         center = (heights * weight[:, :, None]).sum(1, keepdim=True) / weight.sum(1)[:, None, None].clamp(min=1e-30)
         pairs = [_near_pairs(inside, heights, weight, lag) for lag in LAGS]
@@ -58,10 +60,12 @@ def measure_roughness(neighborhoods: Iterable[tuple[Tensor, Tensor, Tensor]]) ->
         return Roughness(0.0, 0.0, 0.0)
     slope = max((far - near) / (far_length - near_length), 0.0) if far_length > near_length else 0.0
     noise = max(near - slope * near_length, 0.0)
-    tilt, by_noise = torch.cat(tilts).double().mean(0).tolist()
+    rise, spread = torch.cat(tilts).double().mean(0).tolist()
     difference, length = torch.cat(slopes).unbind(1)
     around = float(_slope(difference, length, noise).mean())
-    tilt_fraction = (tilt - by_noise * noise / 2) / around if around > 0 else 0.0
+    # Noise raises each of the d columns of the plane by half of the difference of two heights.
+    tilt = (rise - dim * noise / 2) / spread if spread > 0 else 0.0
+    tilt_fraction = tilt / around if around > 0 else 0.0
     tilt_fraction = (tilt_fraction - CURVATURE_TILT) / (1 - CURVATURE_TILT)
     return Roughness(noise, max(1 - noise / (2 * variance), 0.0), min(max(tilt_fraction, 0.0), 1.0))
 
@@ -89,7 +93,10 @@ def _slope(difference: Tensor, length: Tensor, noise: float) -> Tensor:
 
 
 def _tilt(inside: Tensor, heights: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean squared slope in a direction of the plane through the nearest neighbors, and that by unit noise.
+    """Return the squared rise that a plane through the nearest neighbors explains, and their squared spread in it.
+
+    Their sums over many samples give the mean squared slope; a mean of slopes would be that of points which lie almost
+    on top of each other.
 
     Returns:
         `(B, 2)`.
@@ -102,9 +109,8 @@ def _tilt(inside: Tensor, heights: Tensor, weight: Tensor) -> Tensor:
     rises = heights.gather(1, index.expand(-1, -1, heights.shape[2]))
     columns = columns - columns.mean(1, keepdim=True)
     rises = rises - rises.mean(1, keepdim=True)
-    inverse = torch.linalg.pinv(columns.mT @ columns, hermitian=True)
-    slopes = inverse @ (columns.mT @ rises)
-    return torch.stack([slopes.square().sum((1, 2)), inverse.diagonal(dim1=1, dim2=2).sum(1)], 1) / d
+    frame = torch.linalg.svd(columns, full_matrices=False).U
+    return torch.stack([(frame.mT @ rises).square().sum((1, 2)), columns.square().sum((1, 2))], 1)
 
 
 def _split(differences: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,24 +18,25 @@ ROWS_PER_CHUNK = 1024
 class FastLogitMargin:
     """Logit margin of a network in which every affine map follows the activation before it.
 
-    It is computed in float32 on the CPU, in chunks that reuse the same arrays, so that these stay in the cache, and
+    It is computed on the CPU, in chunks that reuse the same arrays, so that these stay in the cache, and
     with one readout instead of two. The values differ from those of the network by rounding.
     """
 
-    def __init__(self, graph: AffineGraph) -> None:
+    def __init__(self, graph: AffineGraph, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         # Stored transposed, because a product with a transposed weight is slower.
         self.transposed_weights = [
-            matrix.T.float().contiguous() for affine_map in graph.affine_maps for matrix in affine_map.matrices or ()
+            matrix.T.to(dtype).contiguous() for affine_map in graph.affine_maps for matrix in affine_map.matrices or ()
         ]
-        self.biases = [affine_map.bias.float() for affine_map in graph.affine_maps]
+        self.biases = [affine_map.bias.to(dtype) for affine_map in graph.affine_maps]
         self.activations = graph.activations
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logit margins `(N,)` of points `(N, n)`."""
-        margins = torch.empty(len(x), dtype=torch.float32)
-        buffers = [torch.empty(min(ROWS_PER_CHUNK, len(x)), len(bias), dtype=torch.float32) for bias in self.biases]
+        margins = torch.empty(len(x), dtype=self.dtype)
+        buffers = [torch.empty(min(ROWS_PER_CHUNK, len(x)), len(bias), dtype=self.dtype) for bias in self.biases]
         for chunk in chunks(len(x), ROWS_PER_CHUNK):
-            rows = x[chunk].float()
+            rows = x[chunk].to(self.dtype)
             for weight, bias, activation, buffer in zip(
                 self.transposed_weights, self.biases, self.activations, buffers, strict=False
             ):
@@ -44,8 +45,10 @@ class FastLogitMargin:
         return margins
 
 
-def make_fast_logit_margin(classifier: Classifier, sample: Tensor, label: int) -> FastLogitMargin | None:
-    """Return the fast logit margin of a classifier of points on the CPU.
+def make_fast_logit_margin(
+    classifier: Classifier, sample: Tensor, label: int, dtype: torch.dtype = torch.float32
+) -> FastLogitMargin | None:
+    """Return the fast logit margin of a classifier of points on the CPU, computed in a precision.
 
     The result is None if nothing is proven about an operation of the network, if it has convolutions or shortcuts, or
     more than two classes.
@@ -64,4 +67,4 @@ def make_fast_logit_margin(classifier: Classifier, sample: Tensor, label: int) -
         return None
     maps = enumerate(graph.affine_maps)
     is_chain = all(affine_map.sources == (number,) and affine_map.uses_matrices for number, affine_map in maps)
-    return FastLogitMargin(graph) if is_chain and sample.dim() == 1 else None
+    return FastLogitMargin(graph, dtype) if is_chain and sample.dim() == 1 else None

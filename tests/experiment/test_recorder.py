@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -166,7 +168,6 @@ def test_what_goes_wrong_while_measuring_is_a_warning(tmp_path: Path) -> None:
     def train_and_fill_the_folder() -> None:
         with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
             train(make_network(), 3, record)
-            (tmp_path / "run").mkdir()
             (tmp_path / "run" / "mine.txt").write_text("of somebody else")
 
     with pytest.warns(UserWarning, match="could not be measured: .*is not empty and holds no run"):
@@ -250,6 +251,25 @@ def test_a_folder_with_a_run_is_refused_before_the_training(tmp_path: Path, stat
     with Recorder(tmp_path / "run", x, y, PROBES, bounds=None, force=True) as record:
         train(make_network(), 5, record)
     assert Run.open(tmp_path / "run").steps[-1] == 5
+
+
+def test_a_second_training_into_a_folder_is_refused_before_it_begins(tmp_path: Path) -> None:
+    x, y = make_data()
+    second = Recorder(tmp_path / "run", x, y, PROBES, bounds=None)
+    with Recorder(tmp_path / "run", x, y, PROBES, bounds=None) as record:
+        with pytest.raises(RunError, match="is being recorded by another block of this process"), second:
+            pass
+        code = "import pathlib, sys, dimple.runs.lock as lock; lock.lock_folder(pathlib.Path(sys.argv[1]))"
+        ended = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True, check=False
+        )
+        assert "is being written by process" in ended.stderr
+        train(make_network(), 3, record)
+    assert Run.open(tmp_path / "run").steps[-1] == 3
+    # Its lock goes with the block, also where nothing is recorded.
+    with pytest.warns(UserWarning, match="nothing was recorded"), Recorder(tmp_path / "other", x, y, bounds=None):
+        assert (tmp_path / "other").exists()
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_last_snapshot_has_the_weights_of_its_step(tmp_path: Path) -> None:

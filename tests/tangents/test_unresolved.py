@@ -68,6 +68,38 @@ def test_noise_and_curvature_keep_their_planes(scale: float) -> None:
         assert estimate.reliable.all()
 
 
+@pytest.mark.parametrize(("count", "neighbors", "height"), [(3000, 50, 0.05), (8000, 50, 0.02), (1000, 20, 0.02)])
+def test_gentle_waves_in_little_noise_raise_the_error(count: int, neighbors: int, height: float) -> None:
+    x = uniform(count)
+    phase = x[:, :1] * (1 / height)
+    noise = 0.003 * torch.randn(count, 3, generator=generator(0, "noise"))
+    points = torch.cat([x, height * phase.sin()], 1) + noise
+    slope = torch.cat([torch.ones_like(phase), torch.zeros_like(phase), phase.cos()], 1)
+    across = torch.tensor([0.0, 1.0, 0.0]).expand_as(slope)
+    estimate = LocalPCA(points, 2, neighbors).estimate(points)
+    true = principal_angles(estimate.basis, torch.linalg.qr(torch.stack([slope, across], 2)).Q)[:, -1]
+    # By the spectrum and the differences of neighbors alone, the error is a quarter of the true one.
+    assert 0.6 < float(estimate.error.square().mean().sqrt() / true.square().mean().sqrt()) < 1.5
+
+
+@pytest.mark.parametrize("sigma", [0.003, 0.01, 0.03])
+@pytest.mark.parametrize("neighbors", [20, 50])
+def test_cubic_fits_find_no_slope_in_noise(sigma: float, neighbors: int) -> None:
+    flat = torch.cat([uniform(1000), torch.zeros(1000, 1)], 1)
+    noisy = flat + sigma * torch.randn(1000, 3, generator=generator(0, "noise"))
+    assert LocalPCA(noisy, 2, neighbors)._cubic_slope_angle == 0
+    assert LocalPCA(Sphere().sample(1000, generator(0, "ball")), 2, neighbors)._cubic_slope_angle < 0.05
+
+
+def test_noise_on_a_circle_is_not_taken_for_waves() -> None:
+    circle = Sphere(1).sample(1000, generator(0, "sphere"))
+    points = circle + 0.003 * torch.randn(1000, 2, generator=generator(0, "noise"))
+    estimate = LocalPCA(points, 1, 50).estimate(points)
+    true = principal_angles(estimate.basis, Sphere(1).tangent_basis(circle))[:, -1]
+    assert estimate.reliable.all()
+    assert 0.7 < float(estimate.error.square().mean().sqrt() / true.square().mean().sqrt()) < 1.3
+
+
 def test_the_noise_of_a_plane_is_its_variance() -> None:
     sigma = 0.01
     x = torch.cat([uniform(4000), sigma * torch.randn(4000, 3, generator=generator(0, "noise"))], 1)

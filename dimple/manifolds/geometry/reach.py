@@ -1,6 +1,7 @@
 """Searches for quantities without a formula: the reach of a manifold and the separation of two manifolds."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import torch
@@ -21,10 +22,14 @@ SEARCH_ROUNDS = 40
 # Factor of the length of random steps from round to round.
 STEP_DECAY = 0.75
 SHRINKING_ROUNDS = 12
-# Pairs nearer than this fraction of the size only measure the curvature, with a large rounding error.
+# Points from which balls are shrunk.
+BALL_COUNT = 64
+# Pairs nearer than this fraction of the size lie on one sheet and only measure its curvature, with a large rounding
+# error, unless this part of their difference is normal: then they lie on facing sheets.
 MIN_RELATIVE_DISTANCE = 1e-3
-# Sheets must be apart by this number of these distances, else nearer ones may have been missed.
-RESOLVED_DISTANCES = 1.5
+FACING_FRACTION = 0.5
+# Sheets nearer than this fraction of the size are lost in rounding.
+ROUNDING_DISTANCE = 1e-7
 
 
 def estimate_reach(source: Manifold, chart: ChartMap) -> float:
@@ -34,7 +39,7 @@ def estimate_reach(source: Manifold, chart: ChartMap) -> float:
     tangent space, or its inward half if p lies on an edge. In the limit of near pairs the quotient is the radius of
     curvature, which is minimized separately. Both minimizations evaluate all grid points, then improve the best of them
     by random steps of decreasing length; a partner on another sheet is found by balls that shrink until they are empty.
-    Sheets within a thousandth of the manifold's size of each other are not told from one.
+    Sheets within 1e-7 of the manifold's size of each other are not told from one.
 
     Reference: Federer 1959, Curvature measures, theorem 4.18; Aamari et al. 2019, theorem 3.4.
     """
@@ -51,7 +56,7 @@ def require_resolved_reach(manifold: Manifold, x: Tensor) -> None:
     Raises:
         SceneError: if it is not.
     """
-    limit = RESOLVED_DISTANCES * MIN_RELATIVE_DISTANCE * bounding_box_diagonal(x) / 2
+    limit = ROUNDING_DISTANCE * bounding_box_diagonal(x)
     if not manifold.reach_is_exact and manifold.reach < limit:
         raise SceneError(
             f"manifold: the search for the reach finds {manifold.reach:.3g}, and below {limit:.3g} it may take facing "
@@ -88,9 +93,11 @@ def estimate_separation(a: Manifold, b: Manifold) -> float:
 def _min_federer_quotient(source: Manifold, chart: ChartMap, grid_points: Tensor, spacing: float) -> float:
     """Return the least of Federer's quotients over pairs of points."""
     values, partner = _best_partners(source, chart, grid_points)
-    order = values.argsort()[:MAX_CANDIDATES]
-    pairs = torch.cat([grid_points[order], grid_points[partner[order]]], dim=1)
+    order = values.argsort()
     size = bounding_box_diagonal(chart(grid_points))
+
+    def pair_up(rows: Tensor) -> Tensor:
+        return torch.cat([grid_points[rows], grid_points[partner[rows]]], dim=1)
 
     def federer_quotient(pairs: Tensor) -> Tensor:
         p, q = pairs.chunk(2, dim=1)
@@ -101,16 +108,26 @@ def _min_federer_quotient(source: Manifold, chart: ChartMap, grid_points: Tensor
         normal = (difference - torch.einsum("bni,bi->bn", jacobian, coefficients)).square().sum(1)
         outward = _squared_distance_to_cone(source, p, coefficients[:, None], inverse)[:, 0]
         square = difference.square().sum(1)
-        return torch.where(
-            square < (MIN_RELATIVE_DISTANCE * size) ** 2, float("inf"), square / (2 * (normal + outward).sqrt())
-        )
+        normal = normal + outward
+        return torch.where(_is_one_sheet(square, normal, size), float("inf"), square / (2 * normal.sqrt()))
 
     def propose(pairs: Tensor, scale: float, stream: torch.Generator) -> Tensor:
         return torch.cat([_perturb(source, half, scale, stream) for half in pairs.chunk(2, dim=1)], dim=1)
 
-    # The partner on the grid may lie on another sheet than the nearest one, and the search moves along sheets only.
-    pairs = torch.cat([pairs, _shrink_balls(source, chart, pairs, size)])
-    return _random_search(federer_quotient, propose, pairs, spacing)
+    # The partner on the grid may lie on another sheet than the nearest one, and the search moves along sheets only. On
+    # a grid that is coarser than the sheets, the best pairs may be anywhere.
+    everywhere = order[:: max(1, len(order) // BALL_COUNT)]
+    shrunk = _shrink_balls(source, chart, pair_up(torch.cat([order[:MAX_CANDIDATES], everywhere])), size)
+    best = federer_quotient(shrunk).argsort()[:MAX_CANDIDATES]
+    return _random_search(
+        federer_quotient, propose, torch.cat([pair_up(order[:MAX_CANDIDATES]), shrunk[best]]), spacing
+    )
+
+
+def _is_one_sheet(square: Tensor, normal: Tensor, size: float) -> Tensor:
+    """Return which pairs say nothing but the curvature, by their squared distance and the squared normal part of it."""
+    is_facing = (normal > FACING_FRACTION**2 * square) & (square > (ROUNDING_DISTANCE * size) ** 2)
+    return (square < (MIN_RELATIVE_DISTANCE * size) ** 2) & ~is_facing
 
 
 def _shrink_balls(source: Manifold, chart: ChartMap, pairs: Tensor, size: float) -> Tensor:
@@ -127,7 +144,7 @@ def _shrink_balls(source: Manifold, chart: ChartMap, pairs: Tensor, size: float)
         radius = difference.square().sum(1) / (2 * length)
         closest = closest_source_points(source, chart, start_points, x + (radius / length)[:, None] * normal)
         # The first point itself is the closest one of a ball that is empty.
-        other = norm(chart(closest) - x) > MIN_RELATIVE_DISTANCE * size
+        other = norm(chart(closest) - x) > ROUNDING_DISTANCE * size
         q = torch.where(other[:, None], closest, q)
     return torch.cat([p, q], dim=1)
 
@@ -151,7 +168,7 @@ def _best_partners(source: Manifold, chart: ChartMap, grid_points: Tensor) -> tu
         tangential = torch.einsum("pqi,pij,pqj->pq", coefficients, metric[rows], coefficients)
         outward = _squared_distance_to_cone(source, grid_points[rows], coefficients, inverse[rows])
         normal = (square - tangential).clamp(min=1e-12 * float(square.max())) + outward
-        near = square < MIN_RELATIVE_DISTANCE**2 * float(square.max())
+        near = _is_one_sheet(square, normal, math.sqrt(float(square.max())))
         value, index = (square / (2 * normal.sqrt())).masked_fill(near, float("inf")).min(dim=1)
         values.append(value)
         partners.append(index)

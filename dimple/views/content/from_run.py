@@ -29,13 +29,16 @@ from dimple.views.content.run_header import slice_note
 Columns = dict[str, NDArray[Any]]
 # Columns in the caption of a frame.
 CAPTION_COLUMNS = ("train_accuracy", "boundary_distance", "dimple_depth", "gradient_off_manifold_fraction")
+# What stands for them in a run without the distance along normals.
+CAPTION_COLUMNS_WITHOUT_OFFSET = ("train_accuracy", "margin")
 # Further columns in the caption if the run is drawn in an affine slice.
 SLICE_CAPTION_COLUMNS = ("margin", "margin_in_slice", "gradient_slice_fraction")
 # The charts of a film: title, columns, and limits of the axis or None.
-FILM_CHARTS = (
+FILM_CHARTS: tuple[tuple[str, tuple[str, ...], tuple[float, float] | None], ...] = (
     ("distance from manifold and points to the boundary", ("boundary_distance", "dimple_depth"), None),
     ("fractions", ("gradient_off_manifold_fraction", "train_accuracy"), (0.0, 1.04)),
 )
+MARGIN_CHART = ("distance from points to the boundary", ("margin",), None)
 # What is so in the phases of a run, for captions; those of a fall are short and are left to the curves.
 INTERVAL_NAMES = {"near": "near the manifold", "correct": "training points right"}
 # Lengths as fractions of the longest side of the box.
@@ -93,7 +96,7 @@ def build_timeline(run: RunFolder) -> Timeline:
     metrics = run.columns("metrics")
     units = run.units("metrics")
     charts = []
-    for title, columns, limits in FILM_CHARTS:
+    for title, columns, limits in FILM_CHARTS if _has_offset(metrics) else (MARGIN_CHART, *FILM_CHARTS):
         present = [column for column in columns if column in metrics]
         if present:
             curves = tuple(make_curve(metrics, column) for column in present)
@@ -145,8 +148,15 @@ def build_facts(metrics: Columns, index: int) -> tuple[Fact, ...]:
         metrics: the columns of metrics.parquet.
         index: the row of the snapshot.
     """
-    columns = CAPTION_COLUMNS + SLICE_CAPTION_COLUMNS if "gradient_slice_fraction" in metrics else CAPTION_COLUMNS
+    columns: tuple[str, ...] = CAPTION_COLUMNS if _has_offset(metrics) else CAPTION_COLUMNS_WITHOUT_OFFSET
+    if "gradient_slice_fraction" in metrics:
+        columns = tuple(dict.fromkeys(columns + SLICE_CAPTION_COLUMNS))
     return tuple(_make_fact(metrics, column, index) for column in columns if column in metrics)
+
+
+def _has_offset(metrics: Columns) -> bool:
+    """Return whether the boundary was measured along the normals."""
+    return "boundary_distance" in metrics or "dimple_depth" in metrics
 
 
 def _make_fact(metrics: Columns, column: str, index: int) -> Fact:

@@ -27,7 +27,7 @@ FACT_COLUMNS = (26, (330, 410), (530, 610))
 PLANE_PADDING = (24, 4, 24, 4)
 CHART = (660, 516, 1270, 714)
 # The curves of the charts, the first of them that both runs have.
-CURVES = ("dimple depth", "manifold to boundary", "training accuracy")
+CURVES = ("dimple depth", "manifold to boundary", "margin", "training accuracy")
 
 
 @final

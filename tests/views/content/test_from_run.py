@@ -57,6 +57,21 @@ def test_charts_show_the_measured_columns_and_leave_out_missing_values(tmp_path:
     assert fractions.curves[0].baseline == pytest.approx(np.full(4, 1 / 3))
 
 
+def test_a_run_without_the_distance_along_normals_shows_the_margin(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    metrics = {"step": run.columns("metrics")["step"], "train_accuracy": np.array([0.5, 0.5, 0.75, 1.0])}
+    metrics |= {"margin": np.array([-0.1, 0.1, 0.2, 0.3]), "margin_test": np.array([-0.1, 0.05, 0.1, 0.2])}
+    assert [(fact.name, fact.value) for fact in build_facts(metrics, 2)] == [
+        ("training accuracy", "0.750"), ("margin", "0.200")
+    ]  # fmt: skip
+    units = dict.fromkeys(metrics, "") | {"margin": "l2, input units"}
+    run.write_table("metrics", metrics, units)
+    margins, fractions = build_timeline(run).charts
+    assert [curve.name for curve in margins.curves] == ["margin"]
+    assert margins.unit == "l2, input units"
+    assert [curve.name for curve in fractions.curves] == ["training accuracy"]
+
+
 def test_a_run_without_boundaries_is_an_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     arrays = {name: values for name, values in run.geometry().items() if not name.startswith("boundary/")}
