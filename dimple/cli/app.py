@@ -33,7 +33,7 @@ from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.train import train
 from dimple.cli.commands.view import view
 from dimple.cli.examples import format_examples
-from dimple.errors import DimpleError, RunError, UsageError, user_code_error
+from dimple.errors import DimpleError, UsageError, file_error, user_code_error
 from dimple.memory import configure_memory
 from dimple.progress import write_progress_lines
 from dimple.workers import STOP_SIGNALS
@@ -144,8 +144,8 @@ def _exit_with_other_error(error: Exception) -> NoReturn:
     """Print one line about an error of the user's code or the file system, or an internal error, and exit."""
     if (failure := user_code_error(error)) is not None:
         console.exit_with_error(failure)
-    if isinstance(error, OSError) and error.filename is not None:
-        console.exit_with_error(RunError(f"{error.filename}: {error.strerror}; choose another path"))
+    if (failed := file_error(error)) is not None:
+        console.exit_with_error(failed)
     console.print_note(
         f"dimple: internal error, {type(error).__name__}: {error}; --debug shows the traceback, please report it"
     )
