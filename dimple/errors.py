@@ -1,18 +1,21 @@
 """The errors that a user can meet, each with its exit code on the command line."""
 
 import contextlib
+import functools
 import inspect
 import sysconfig
 import traceback
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import final
+from typing import ParamSpec, TypeVar, final
 
 # Of a message: a file of a stranger may hold a hundred thousand mistakes, or a word of a million letters.
 MAX_SENTENCES = 20
 MAX_LETTERS = 1900
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class DimpleError(Exception):
@@ -191,6 +194,29 @@ def user_code_error(error: BaseException) -> ModelError | None:
     if find_user_code(error) is None:
         return None
     return ModelError(f"the model fails: {describe_cause(error)}; --debug shows the traceback")
+
+
+def file_error(error: BaseException) -> RunError | None:
+    """Return a failure of the file system in words, with the name of the file; None for any other error."""
+    if not isinstance(error, OSError) or isinstance(error, DimpleError | BrokenPipeError) or error.errno is None:
+        return None
+    return RunError(f"{error.filename or 'a file'}: cannot be used ({error.strerror}); choose another path")
+
+
+def convert_file_errors(verb: Callable[P, R]) -> Callable[P, R]:
+    """Make a verb raise a `RunError` where the file system fails; errors of the user's own code stay as they are."""
+
+    @functools.wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return verb(*args, **kwargs)
+        except OSError as error:
+            failure = file_error(error)
+            if failure is None or find_user_code(error) is not None:
+                raise
+            raise failure from error
+
+    return call
 
 
 def describe_cause(error: BaseException) -> str:

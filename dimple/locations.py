@@ -384,15 +384,18 @@ def run_path(path: Path | str) -> Path:
     """Return the path of a run with the home folder for a leading tilde.
 
     Raises:
-        RunError: if a name in the path is too long for the file system, or holds a null character.
+        RunError: if a name in the path is too long for the file system, holds a null character, or is not in UTF-8,
+            which the writers of tables need.
     """
     path = expand_home(path)
     try:
+        str(path).encode()
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
+        is_encoding = isinstance(error, UnicodeEncodeError)
+        cause = error.strerror if isinstance(error, OSError) else "is not in UTF-8" if is_encoding else error
         raise RunError(f"{format_value(str(path))}: cannot be used ({cause}); choose another path") from None
     return path
 

@@ -33,7 +33,7 @@ from dimple.cli.commands.slice import slice_network
 from dimple.cli.commands.train import train
 from dimple.cli.commands.view import view
 from dimple.cli.examples import format_examples
-from dimple.errors import DimpleError, RunError, UsageError, user_code_error
+from dimple.errors import DimpleError, UsageError, file_error, user_code_error
 from dimple.memory import configure_memory
 from dimple.progress import write_progress_lines
 from dimple.workers import STOP_SIGNALS
@@ -140,12 +140,22 @@ def _expand_home(word: str) -> str:
     return flag + equals + (os.path.expanduser(value) if value.startswith("~") else value)  # noqa: PTH111 (see images)
 
 
-def _exit_with_other_error(error: Exception) -> NoReturn:
+def _exit_as_stopped(received: list[int]) -> NoReturn:
+    """Print which signal stopped the program, and exit with the code for it."""
+    name = signal.Signals(received[0]).name
+    console.print_note(f"dimple: stopped by {name}; the same command continues an unfinished run")
+    raise SystemExit(STOPPED_EXIT_CODE) from None
+
+
+def _exit_with_other_error(error: Exception, received: list[int]) -> NoReturn:
     """Print one line about an error of the user's code or the file system, or an internal error, and exit."""
+    if received:
+        # A signal in the middle of an import leaves half a module, whose next use may fail in any way.
+        _exit_as_stopped(received)
     if (failure := user_code_error(error)) is not None:
         console.exit_with_error(failure)
-    if isinstance(error, OSError) and error.filename is not None:
-        console.exit_with_error(RunError(f"{error.filename}: {error.strerror}; choose another path"))
+    if (failed := file_error(error)) is not None:
+        console.exit_with_error(failed)
     console.print_note(
         f"dimple: internal error, {type(error).__name__}: {error}; --debug shows the traceback, please report it"
     )
@@ -181,9 +191,7 @@ def main() -> None:
     except SystemExit as stop:
         # The command-line library turns an interrupt into this exit code without a message.
         if stop.code == INTERRUPT_EXIT_CODE and received:
-            name = signal.Signals(received[0]).name
-            console.print_note(f"dimple: stopped by {name}; the same command continues an unfinished run")
-            raise SystemExit(STOPPED_EXIT_CODE) from None
+            _exit_as_stopped(received)
         if stop.code == INTERRUPT_EXIT_CODE:
             console.print_note("dimple: interrupted; the same command continues an unfinished run")
         raise
@@ -199,4 +207,4 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        _exit_with_other_error(error)
+        _exit_with_other_error(error, received)

@@ -9,10 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
-from dimple.errors import RunError
+from dimple.errors import RunError, convert_file_errors
 from dimple.runs.atomic_io import TEMPORARY_PREFIX, remove_file, write_bytes
 from dimple.runs.lock import LOCK, remove_abandoned
-from dimple.runs.manifest import MANIFEST, SHARDS_FOLDER, WAY_OUT, Checksum, Manifest, is_manifest, manifest_text
+from dimple.runs.manifest import (
+    MANIFEST,
+    SHARDS_FOLDER,
+    WAY_OUT,
+    Checksum,
+    Manifest,
+    is_manifest,
+    list_files,
+    manifest_text,
+)
 from dimple.runs.shards import ShardFolder
 
 # The folder of the slice in a run.
@@ -31,9 +40,9 @@ TEMPORARY_PATTERN = re.compile(r"cache|shards|parts|\.dimple-.*")
 
 def iter_run_files(folder: Path) -> Iterator[Path]:
     """Yield the finished files of a run, with those of a run inside it, in the order of their paths."""
-    for file in sorted(folder.rglob("*")):
+    for file in list_files(folder):
         first = file.relative_to(folder).parts[0]
-        if file.is_file() and RUN_FILES_PATTERN.fullmatch(first) and not file.name.startswith(".dimple-"):
+        if RUN_FILES_PATTERN.fullmatch(first) and not file.name.startswith(".dimple-"):
             yield file
 
 
@@ -162,6 +171,7 @@ def is_started(folder: Path) -> bool:
     return names <= {MANIFEST, "scene.yaml", "config.yaml"} or Manifest(folder).is_removed("run.json")
 
 
+@convert_file_errors
 def clear_folder(folder: Path) -> None:
     """Remove all files of a run from its folder, except for the lock.
 
@@ -175,12 +185,10 @@ def clear_folder(folder: Path) -> None:
         raise RunError(f"{folder}: {reason}, so it is not replaced; choose another out=")
     # A process that is killed here leaves a folder that is taken for a start.
     remove_file(folder / "run.json")
-    for name in sorted(names, key=lambda name: name == MANIFEST):
-        if name == "run.json":
-            continue
+    for name in sorted(set(names) - {"run.json", LOCK}, key=lambda name: name == MANIFEST):
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)
-        elif name != LOCK:
+        else:
             (folder / name).unlink()
 
 

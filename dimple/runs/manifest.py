@@ -5,10 +5,11 @@ A process that is killed at any moment therefore leaves a file that agrees with 
 become. A line without a check sum says that the file is removed.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, final
 
@@ -30,7 +31,7 @@ class Checksum(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> "Checksum":
         """Return the check sum of a file."""
-        with path.open("rb") as file:
+        with naming_file(path), path.open("rb") as file:
             return cls(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
@@ -51,12 +52,48 @@ def find_manifest(path: Path) -> Path | None:
 
 
 def is_manifest(path: Path) -> bool:
-    """Return whether a file is a manifest of dimple; other programs use the name too."""
+    """Return whether a file is a manifest of dimple; other programs use the name too.
+
+    Raises:
+        OSError: if the file cannot be read; a run whose manifest was taken for missing would get files without lines.
+    """
     try:
-        with path.open("rb") as file:
+        with naming_file(path), path.open("rb") as file:
             return file.readline(len(HEADER) + 1).decode().rstrip("\n") == HEADER
-    except (OSError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnicodeDecodeError):
         return False
+
+
+@contextlib.contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Name a file in the OSError of a failed read, which does not say of which file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Return all files below a folder, in the order of their paths; none where it is missing.
+
+    Raises:
+        OSError: if a folder cannot be read, which `Path.glob` takes for an empty one.
+    """
+    return sorted(_iter_files(folder))
+
+
+def _iter_files(folder: Path) -> Iterator[Path]:
+    try:
+        entries = list(folder.iterdir())
+    except FileNotFoundError:
+        # Another process may have removed it meanwhile.
+        return
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _iter_files(entry)
+        elif entry.is_file():
+            yield entry
 
 
 def append_checksum(manifest: Path, path: Path, checksum: Checksum | None) -> None:
@@ -95,7 +132,10 @@ class Manifest:
     def _read(self) -> dict[str, list[Checksum | None]]:
         """Return the check sums by path, without lines that are torn."""
         found: dict[str, list[Checksum | None]] = {}
-        for line in (self.folder / MANIFEST).read_bytes().splitlines()[1:]:
+        path = self.folder / MANIFEST
+        with naming_file(path):
+            content = path.read_bytes()
+        for line in content.splitlines()[1:]:
             try:
                 entry = json.loads(line)
                 checksum = Checksum(int(entry["bytes"]), str(entry["sha256"])) if "sha256" in entry else None
@@ -111,7 +151,8 @@ class Manifest:
             RunError: if the run has a manifest, and the content agrees with none of its lines.
             OSError: if the file cannot be read.
         """
-        content = path.read_bytes()
+        with naming_file(path):
+            content = path.read_bytes()
         checksum = Checksum(len(content), hashlib.sha256(content).hexdigest())
         name = path.relative_to(self.folder).as_posix()
         if self._lines is None or checksum not in self._lines.get(name, []):

@@ -32,7 +32,7 @@ from dimple.runs.files import (
     renew_manifest,
 )
 from dimple.runs.lock import lock_folder, unlock_folder
-from dimple.runs.manifest import MANIFEST, Manifest, is_manifest, manifest_text
+from dimple.runs.manifest import MANIFEST, Manifest, is_manifest, list_files, manifest_text
 from dimple.runs.mesh_arrays import Arrays, mesh_from_arrays
 from dimple.runs.old_format import upgrade_settings, upgrade_table
 from dimple.runs.safetensors_io import pack_entry, to_safetensors, unpack_entry
@@ -274,7 +274,7 @@ class RunFolder:
     @property
     def steps(self) -> list[int]:
         """The steps of the snapshots, or of a measurement of checkpoints, which keeps none, in increasing order."""
-        names = [file.stem for file in (self.path / "snapshots").glob("*.safetensors")]
+        names = [file.stem for file in list_files(self.path / "snapshots") if file.suffix == ".safetensors"]
         if wrong := [name for name in names if not re.fullmatch(r"[0-9]{8,18}", name)]:
             raise RunError(f"{self.path}: has a snapshot {format_value(wrong[0])}, which is no step; {MAKE_AGAIN}")
         rows = (self.info.get("summary") or {}).get("rows", [])

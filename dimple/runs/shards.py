@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from dimple.errors import RunError
 from dimple.runs.atomic_io import make_folder, remove_file, write_bytes
-from dimple.runs.manifest import SHARDS_FOLDER
+from dimple.runs.manifest import SHARDS_FOLDER, list_files
 from dimple.runs.safetensors_io import pack_entry, read_metadata, unpack_entry
 
 Arrays = dict[str, NDArray[Any]]
@@ -240,7 +240,9 @@ class ShardFolder:
         """Return a problem for each file that is torn or changed, by its path in the run."""
         problems: dict[str, str] = {}
         # A file that a killed process had not finished is no shard.
-        for file in sorted([*self.path.glob("*/[!.]*.shard"), *self.path.glob(PLAN_FILE)]):
+        for file in list_files(self.path):
+            if file.name.startswith(".") or (file.suffix != ".shard" and file.name != PLAN_FILE):
+                continue
             try:
                 _unseal(file.read_bytes())
             except (OSError, ValueError) as error:

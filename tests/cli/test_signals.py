@@ -31,3 +31,26 @@ def test_a_batch_system_stops_a_run_that_is_to_be_continued(tmp_path: Path) -> N
         assert (process.returncode, stderr.splitlines()[-1]) == (75, sentence)
         assert json.loads((out / "run.json").read_text())["status"] == "interrupted"
         assert check(out).problems == {} and not (out / ".dimple-lock").exists()
+
+
+STOPPED_IN_AN_IMPORT = """
+import os, signal, sys
+from dimple.cli import app
+
+def run():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise RecursionError("a module that was half imported") from None
+
+app.app = run
+sys.argv = ["dimple"]
+app.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
+def test_what_a_signal_breaks_counts_as_stopped() -> None:
+    answer = subprocess.run([sys.executable, "-c", STOPPED_IN_AN_IMPORT], capture_output=True, text=True, check=False)
+    sentence = "dimple: stopped by SIGTERM; the same command continues an unfinished run\n"
+    assert (answer.returncode, answer.stderr) == (75, sentence)

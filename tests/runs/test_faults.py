@@ -39,6 +39,10 @@ def test_a_fault_leaves_the_old_or_the_new_state(library: Path, job: str, tmp_pa
     assert walk(library, job, tmp_path, "calls", 1, STRIDES[job]) == []
 
 
+def test_a_failed_read_is_not_taken_for_a_missing_file(library: Path, tmp_path: Path) -> None:
+    assert walk(library, "pack", tmp_path, "reads", 1, 11) == []
+
+
 def test_a_simulation_killed_at_a_random_moment_continues_to_the_same_bytes(library: Path, tmp_path: Path) -> None:
     assert walk(library, "simulate", tmp_path, "moments", 5, 0) == []
 
@@ -47,6 +51,12 @@ def test_a_simulation_killed_at_a_random_moment_continues_to_the_same_bytes(libr
 @pytest.mark.parametrize("job", STRIDES)
 def test_every_fault_leaves_the_old_or_the_new_state(library: Path, job: str, tmp_path: Path) -> None:
     assert walk(library, job, tmp_path, "calls", 1, 1) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", STRIDES)
+def test_no_failed_read_is_taken_for_a_missing_file(library: Path, job: str, tmp_path: Path) -> None:
+    assert walk(library, job, tmp_path, "reads", 1, 5) == []
 
 
 @pytest.mark.slow

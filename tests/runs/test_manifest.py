@@ -1,5 +1,6 @@
 """The manifest of a run: every change of a file is noticed, by its readers and by `dimple check`."""
 
+import errno
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from dimple.errors import RunError
 from dimple.experiment import check, pack
 from dimple.runs import RunFolder
 from dimple.runs.atomic_io import TEMPORARY_PREFIX, remove_file, write_bytes
-from dimple.runs.files import RUN_FILES_PATTERN
+from dimple.runs.files import RUN_FILES_PATTERN, check_files
 from dimple.runs.lock import owner_mark
 from dimple.runs.manifest import HEADER, MANIFEST
 
@@ -211,3 +212,55 @@ def test_a_manifest_that_a_killed_process_left_beside_a_finished_run_goes(
         file.write_text("")
     command(run.path)
     assert not of_a_dead.exists() and of_a_living.exists()
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let the file system refuse to read a file, or to list a folder, as it does for another user or on a bad disk."""
+
+    def refuse_path(refused: Path) -> None:
+        def make(method: Callable[..., object]) -> Callable[..., object]:
+            def call(path: Path, *args: object, **kwargs: object) -> object:
+                if path == refused:
+                    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+                return method(path, *args, **kwargs)
+
+            return call
+
+        for name in ("open", "iterdir", "_scandir"):
+            if hasattr(Path, name):
+                monkeypatch.setattr(Path, name, make(getattr(Path, name)))
+
+    return refuse_path
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(
+    run: RunFolder, refuse: Callable[[Path], None], tmp_path: Path
+) -> None:
+    run = RunFolder.open(run.path)
+    refuse(run.path / "snapshots")
+    for use in (lambda: run.pack(tmp_path / "run.dimple"), lambda: check_files(run.path)):
+        with pytest.raises(PermissionError, match="snapshots"):
+            use()
+    assert not (tmp_path / "run.dimple").exists()
+    with pytest.raises(PermissionError, match="snapshots"):
+        run.steps  # noqa: B018
+
+
+def test_a_manifest_that_cannot_be_read_is_not_taken_for_missing(
+    run: RunFolder, refuse: Callable[[Path], None]
+) -> None:
+    before = (run.path / "scene.yaml").read_bytes()
+    refuse(run.path / MANIFEST)
+    with pytest.raises(RunError, match=r"scene\.yaml: cannot be written"):
+        write_bytes(run.path / "scene.yaml", b"seed: 1\n")
+    assert (run.path / "scene.yaml").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that can be opened, and not be read")
+def test_a_read_that_fails_names_the_file(run: RunFolder) -> None:
+    file = run.path / "geometry.safetensors"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+    with pytest.raises(RunError, match=r"geometry\.safetensors: cannot be used \(Input/output error\)"):
+        check(run.path)

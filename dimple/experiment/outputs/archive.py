@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from dimple.errors import RunError, UsageError
+from dimple.errors import RunError, UsageError, convert_file_errors
 from dimple.experiment.run import Run
 from dimple.runs.archive import ARCHIVE_SUFFIX, unpack
 from dimple.runs.files import FilesCheck, check_files, remove_abandoned_files
 from dimple.settings import expand_home
 
 
+@convert_file_errors
 def pack(path: Path | str, out: Path | str | None = None, images: bool = True) -> Path:
     """Write a run, simulated or measured, into one file, for sending or for opening with napari.
 
@@ -36,6 +37,7 @@ def pack(path: Path | str, out: Path | str | None = None, images: bool = True) -
     return run.pack(target, images)
 
 
+@convert_file_errors
 def check(path: Path | str) -> FilesCheck:
     """Compare the files of a run with the check sums in its manifest.
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dimple.errors import RunError, UsageError
+from dimple.errors import RunError, UsageError, convert_file_errors
 from dimple.experiment.outputs.paraview import build_paraview_snapshots
 from dimple.experiment.outputs.view import require_drawable
 from dimple.experiment.run import Run
@@ -29,6 +29,7 @@ SUFFIX_DESCRIPTIONS = (
 )
 
 
+@convert_file_errors
 def export_run(
     path: Path | str,
     outputs: Sequence[Path | str] = (),

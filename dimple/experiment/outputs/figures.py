@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dimple.errors import UsageError
+from dimple.errors import UsageError, convert_file_errors
 from dimple.experiment.run import Run
 from dimple.runs.atomic_io import make_folder
 from dimple.settings import expand_home
@@ -14,6 +14,7 @@ from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.from_run import completed_phases
 
 
+@convert_file_errors
 def write_figures(path: Path | str, out: Path | str, columns: Sequence[str] = (), width: int = 1) -> list[Path]:
     """Write charts of a run as .pdf, .svg or .png, each with its data as .csv beside it.
 

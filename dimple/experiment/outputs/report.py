@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from dimple.errors import RunError, UsageError
+from dimple.errors import RunError, UsageError, convert_file_errors
 from dimple.experiment.probing.config import ProbeConfig, read_config
 from dimple.experiment.probing.measure_shards import ShardRunner
 from dimple.experiment.probing.measured_run import (
@@ -29,6 +29,7 @@ from dimple.views.report.simulation import write_simulation_report
 from dimple.views.report.slice_report import write_slice_report
 
 
+@convert_file_errors
 def report(path: Path | str, out: Path | str | None = None, progress: Progress = show_progress) -> Path:
     """Write the page of a simulated scene, of a slice or of a measurement, from its run folder.
 
@@ -63,6 +64,7 @@ def report(path: Path | str, out: Path | str | None = None, progress: Progress =
     return target
 
 
+@convert_file_errors
 def compare(runs: Sequence[Path | str | Run | Measurement], out: Path | str) -> Path:
     """Write one page about several runs, simulated or measured: their differences, and all statistics side by side.
 

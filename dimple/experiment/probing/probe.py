@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dimple.errors import IncompleteError, UsageError
+from dimple.errors import IncompleteError, UsageError, convert_file_errors
 from dimple.experiment.probing.boundary_speed import SPEED_UNITS, measure_speeds
 from dimple.experiment.probing.build_probes import MAX_CHECKED_SAMPLES
 from dimple.experiment.probing.check_inputs import check_inputs, check_names
@@ -66,6 +66,7 @@ MAX_COMPARED_SAMPLES = 64
 PATIENCE = 120.0
 
 
+@convert_file_errors
 def probe(
     config: ProbeConfig,
     out: Path | str,
@@ -107,6 +108,7 @@ def probe(
     return run
 
 
+@convert_file_errors
 def probe_part(
     config: ProbeConfig,
     out: Path | str,
@@ -137,6 +139,7 @@ def probe_part(
         _measure(run, runner, plan, plan.part(part), engine, progress)
 
 
+@convert_file_errors
 def gather(out: Path | str, *, device: str = "auto", progress: Progress = show_progress) -> Run:
     """Make the tables, the summary and the page of a probe whose parts were measured by `probe_part`.
 

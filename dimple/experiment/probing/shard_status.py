@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import final
 
-from dimple.errors import RunError, UsageError
+from dimple.errors import RunError, UsageError, convert_file_errors
 from dimple.locations import require_run
 from dimple.object_reference import parse_reference
 from dimple.runs.schema import MAX_SETTINGS_BYTES, parse_settings, read_text
@@ -50,6 +50,7 @@ class ShardStatus:
     seconds_left: float | None
 
 
+@convert_file_errors
 def status(out: Path | str) -> ShardStatus:
     """Return the state of a probe; the contents of shards are not checked, which `gather` does.
 
@@ -98,6 +99,7 @@ def gather_command(out: Path | str) -> str:
     return shlex.join(["dimple", "gather", str(out), *(["--allow-code", code] if code else [])])
 
 
+@convert_file_errors
 def missing_parts(out: Path | str) -> list[int]:
     """Return the numbers of the parts of `--shard` that hold shards that are missing, torn or changed.
 

@@ -23,6 +23,7 @@ from dimple.manifolds import Manifold
 from dimple.probes import Margin
 from dimple.protocols import Progress, TangentField
 from dimple.runs import Checkpoints
+from dimple.runs.manifest import list_files
 from dimple.scene import load_run_scene
 from dimple.settings import expand_home
 from dimple.tangents.estimators import TangentEstimator
@@ -257,7 +258,7 @@ def _load_run_sources(folder: str) -> Sources:
         "train": LabeledPoints(splits.train, splits.train_labels),
         "test": LabeledPoints(splits.test, splits.test_labels),
     }
-    files = sorted((run.path / "snapshots").glob("*.safetensors"))
+    files = [file for file in list_files(run.path / "snapshots") if file.suffix == ".safetensors"]
     checksums = {file.name: _sha256(run.read_bytes(file)) for file in files}
     checksums["scene.yaml"] = _sha256(run.read_bytes(run.settings_path))
     facts = [("scene", scene.name), ("run", folder), ("snapshots", str(len(files)))]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from dimple.boundary import Boundary, restrict_to_slice
-from dimple.errors import SceneError, UsageError
+from dimple.errors import SceneError, UsageError, convert_file_errors
 from dimple.experiment.provenance import add_costs, describe_device, own_meanings, versions
 from dimple.experiment.run import Run
 from dimple.experiment.simulation.check_inputs import default_folder
@@ -57,6 +57,7 @@ from dimple.views.web.page import write_web_page
 from dimple.workers import Advance, Task, Workers
 
 
+@convert_file_errors
 def simulate(
     scene: Scene,
     out: Path | str | None = None,
@@ -96,6 +97,7 @@ def simulate(
     return simulation.run_stages(functools.partial(simulation.simulate, film, controls), "complete")
 
 
+@convert_file_errors
 def train(
     scene: Scene,
     out: Path | str | None = None,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dimple.boundary import AffineSlice, Boundary, restrict_to_slice
 from dimple.boundary.root_finding import refine_to_boundary
 from dimple.boundary.valid_region import valid_fraction, valid_region_vertices
+from dimple.errors import convert_file_errors
 from dimple.experiment.probing.check_inputs import check_inputs
 from dimple.experiment.probing.sources import Sources, load_sources
 from dimple.experiment.provenance import describe_device, versions
@@ -68,6 +69,7 @@ SEARCH_PASSES = 60.0
 SEARCH_RESTARTS = 4
 
 
+@convert_file_errors
 def slice_network(
     config: SliceConfig,
     out: Path | str,

@@ -214,6 +214,7 @@ BAD: list[tuple[dict[str, object], type[DimpleError], str]] = [
     ({"model": lambda x: x.to_sparse()}, ModelError, "a torch.sparse_coo tensor of scores; return a dense one"),
     ({"out": "a\0b"}, RunError, "cannot be used .embedded null byte"),
     ({"out": "a" * 300}, RunError, "cannot be used .File name too long"),
+    ({"out": "a\udcff"}, RunError, "cannot be used .is not in UTF-8"),
 ]
 
 

@@ -1,7 +1,8 @@
 """A walk over all faults of one job: each call that changes a file fails, or ends the process; then the job continues.
 
 Run as a program, with faults.so loaded before the library of C: `walk.py JOB FOLDER calls FIRST STRIDE` for calls that
-fail, and `walk.py JOB FOLDER moments COUNT SEED` for kills at random moments. It forks a process for each fault, so
+change files, `reads` instead of `calls` for those that read them, the files of the measured run too, and
+`walk.py JOB FOLDER moments COUNT SEED` for kills at random moments. It forks a process for each fault, so
 that nothing has to be imported again, and prints one line for each fault that fell, and a last line with their numbers.
 """
 
@@ -25,10 +26,10 @@ from dimple.progress import silent_progress
 from dimple.runs.lock import LOCK
 from dimple.scene import load_scene
 from dimple.tensors import generator
-from dimple.views.report import simulation
 from dimple.workers import Workers, is_running
 
 KINDS = {"full": errno.ENOSPC, "error": errno.EIO, "kill": 0}
+KINDS_OF_READS = {"unread": errno.EIO, "refused": errno.EACCES, "vanished": errno.ESTALE}
 # Files whose bytes do not depend on wall time.
 FIXED = ("metrics.parquet", "points.parquet", "measurements.parquet", "quantiles.parquet", "geometry.safetensors")
 SCENE = ["training.steps=3", "snapshots.count=3", "data.test_points=4", "data.heldout_points=4", "probes=[]"]
@@ -78,12 +79,14 @@ JOBS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def run_apart(job: Callable[[Path], None], folder: Path, number: int = 0, error: int = 0) -> tuple[str, int]:
+def run_apart(
+    job: Callable[[Path], None], folder: Path, number: int = 0, error: int = 0, reads: bool = False
+) -> tuple[str, int]:
     """Run a job in a process of its own with a fault; return how it ended, and the number of calls."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        library.fault_arm(str(folder).encode(), ctypes.c_long(number), error)
+        library.fault_arm(str(folder.parent if reads else folder).encode(), ctypes.c_long(number), error, reads)
         try:
             job(folder)
             ended = "done"
@@ -92,7 +95,7 @@ def run_apart(job: Callable[[Path], None], folder: Path, number: int = 0, error:
         except BaseException as problem:
             ended = f"{type(problem).__name__} {problem}"
         calls = library.fault_calls()
-        library.fault_arm(b"", ctypes.c_long(0), 0)
+        library.fault_arm(b"", ctypes.c_long(0), 0, False)
         os.write(writer, f"{calls} {ended}".encode())
         os._exit(0)
     os.close(writer)
@@ -143,15 +146,17 @@ def kill_at(job: Callable[[Path], None], folder: Path, delay: float) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
 
 
-def walk_over_calls(job: str, root: Path, expected: dict[str, bytes], first: int, stride: int) -> Iterator[str | None]:
+def walk_over_calls(
+    job: str, root: Path, expected: dict[str, bytes], first: int, stride: int, reads: bool
+) -> Iterator[str | None]:
     """Yield what is wrong after each fault, None if nothing is: of the calls from the first on, in steps."""
     (root / "count").mkdir()
-    _, calls = run_apart(JOBS[job], root / "count")
-    for offset, (kind, error) in enumerate(KINDS.items()):
+    _, calls = run_apart(JOBS[job], root / "count", reads=reads)
+    for offset, (kind, error) in enumerate((KINDS_OF_READS if reads else KINDS).items()):
         for number in range((first + offset - 1) % stride + 1, calls + 1, stride):
             folder = root / f"{kind}-{number}"
             folder.mkdir()
-            ended, _ = run_apart(JOBS[job], folder, number, error)
+            ended, _ = run_apart(JOBS[job], folder, number, error, reads)
             problem = find_problem(job, folder, ended, kind, expected)
             yield f"{kind} at call {number}: {problem}" if problem else None
             shutil.rmtree(folder)
@@ -191,8 +196,8 @@ def main() -> None:
     started = time.monotonic()
     assert run_apart(JOBS[job], again)[0] == "done"
     seconds = time.monotonic() - started
-    if way == "calls":
-        problems = walk_over_calls(job, root, expected, *map(int, numbers))
+    if way in ("calls", "reads"):
+        problems = walk_over_calls(job, root, expected, *map(int, numbers), way == "reads")
     else:
         problems = walk_over_moments(job, root, expected, seconds, *map(int, numbers))
     tried = fell = 0
@@ -205,6 +210,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    from matplotlib.figure import Figure
+
     # Charts take most of the time of a report. Only this program leaves them out, not a test that imports the file.
-    simulation.report_charts = lambda run: []
+    Figure.savefig = lambda self, target, **settings: target.write('<svg viewBox="0 0 1 1"></svg>')
     main()
