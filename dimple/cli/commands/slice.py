@@ -76,7 +76,7 @@ def slice_network(
         typer.Option(
             metavar="A,B,C",
             help="In place of --axes, a direction for each axis: boundary (to the nearest boundary point), tangent "
-            "(along the data manifold, with --run) or normal (steepest direction off it).",
+            "(along the data manifold, with --run) or normal (steepest direction off it).  [default: none]",
         ),
     ] = None,
     dim: Annotated[int, typer.Option(metavar="NUMBER", help="Dimension of the slice: 2 or 3.")] = 2,
