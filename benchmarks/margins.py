@@ -33,7 +33,7 @@ import torch
 from peers import PEERS, Attack, Method
 from torch import Tensor, nn
 
-from dimple.attacks.closest import FIRST_DESCENT_PASSES, FURTHER_PASSES
+from dimple.attacks.closest import FIRST_DESCENT_PASSES, REFERENCE_PASSES
 from dimple.attacks.projections import dual_norm
 from dimple.attacks.search import SearchProblem
 from dimple.boundary import Boundary
@@ -105,7 +105,7 @@ def dimple_methods(
 
     for max_passes in pass_limits:
         yield f"closest({max_passes})", attack("closest", max_passes)
-        if max_passes > FIRST_DESCENT_PASSES + FURTHER_PASSES:
+        if max_passes > FIRST_DESCENT_PASSES + REFERENCE_PASSES:
             yield f"closest({max_passes}, reference)", attack("closest", max_passes, reference)
     if kind == "l0":
         return

@@ -69,8 +69,10 @@ REFERENCES_PER_ROUND = 8
 REFERENCE_DESCENTS = 2
 # All descents of a round; the others start from points around the nearest one of all.
 DESCENTS_PER_ROUND = 4
-# The passes of each of these descents, and of the one from the nearest point of all after them.
-FURTHER_PASSES = 30.0
+# The passes of a descent from a reference sample, of one from around the nearest point, and of the one from the nearest
+# point of all after them.
+REFERENCE_PASSES = 20.0
+PERTURBED_PASSES = 30.0
 POLISHING_PASSES = 20.0
 # The distance of these points from the nearest one, as a multiple of its displacement.
 PERTURBATION = 2.0
@@ -79,7 +81,7 @@ CROSSINGS_COST = REFERENCES_PER_ROUND * CROSSING_FORWARDS * FORWARD_COST
 
 def takes_references(n: int, max_passes: float) -> bool:
     """Return whether a search in n dimensions has passes for reference samples after its first descent."""
-    cost = FIRST_DESCENT_PASSES + CHECK_PASSES + CROSSINGS_COST + FURTHER_PASSES
+    cost = FIRST_DESCENT_PASSES + CHECK_PASSES + CROSSINGS_COST + REFERENCE_PASSES
     return n > MAX_RESTART_DIMENSION and max_passes >= cost
 
 
@@ -178,17 +180,26 @@ def _search_in_rounds(state: SearchState) -> None:
         for place in range(DESCENTS_PER_ROUND):
             start = _perturb(state, number * DESCENTS_PER_ROUND + place)
             if place < len(crossings):
-                start = torch.where(crossings[place].any(1, keepdim=True), crossings[place], start)
-            rows = state.affordable(torch.nonzero(state.is_open & start.any(1)).squeeze(1), FURTHER_PASSES)
-            limit = torch.full_like(state.distance[rows], FURTHER_PASSES)
-            _descend_from_candidates(
-                state, rows, start[rows, None], limit, is_first=True, is_free=True, starts_in_linf=True
-            )
+                is_reference = crossings[place].any(1)
+                _descend_freely(state, is_reference, crossings[place], REFERENCE_PASSES)
+                start[is_reference] = 0.0
+            _descend_freely(state, start.any(1), start, PERTURBED_PASSES, starts_in_linf=True)
         rows = state.affordable(torch.nonzero(state.distance < polished).squeeze(1), POLISHING_PASSES)
         limit = torch.full_like(state.distance[rows], POLISHING_PASSES)
         _descend_from_candidates(state, rows, (state.points - state.origin)[rows, None], limit)
         if torch.equal(spent, state.passes):
             return
+
+
+def _descend_freely(
+    state: SearchState, mask: Tensor, start: Tensor, passes: float, starts_in_linf: bool = False
+) -> None:
+    """Descend from displacements `(B, n)` of the samples in a mask that can pay all passes."""
+    rows = state.affordable(torch.nonzero(mask & state.is_open).squeeze(1), passes)
+    limit = torch.full_like(state.distance[rows], passes)
+    _descend_from_candidates(
+        state, rows, start[rows, None], limit, is_first=True, is_free=True, starts_in_linf=starts_in_linf
+    )
 
 
 def _starts_from_references(state: SearchState, offsets: Tensor | None) -> list[Tensor]:
@@ -199,7 +210,7 @@ def _starts_from_references(state: SearchState, offsets: Tensor | None) -> list[
     if offsets is None:
         return []
     rows = torch.nonzero(state.is_open & offsets.any(2).any(1)).squeeze(1)
-    rows = state.affordable(rows, CROSSINGS_COST + FURTHER_PASSES)
+    rows = state.affordable(rows, CROSSINGS_COST + REFERENCE_PASSES)
     if len(rows) == 0:
         return []
     crossings = torch.stack([_find_crossing(state, rows, offset) for offset in offsets[rows].unbind(1)], 1)
