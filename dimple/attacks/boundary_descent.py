@@ -108,7 +108,6 @@ class BoundaryDescent:
             weight_factor: the factor of the weights of the projection.
         """
         self.weight_factor = weight_factor
-        self.starts_in_linf = False
         state = self.state
         lowest_rank = torch.full_like(state.distance, torch.inf)
         for number, offset in enumerate(offsets.unbind(1)):

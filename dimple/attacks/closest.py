@@ -56,17 +56,26 @@ WIDE_DESCENT_PASSES = 15.0
 # `SearchState.length_scale`.
 WIDE_POWERS = ((-1, 2), (-2, 5), (-10, 20))
 
-# The passes of the first descent of a search that has references: what a probe of 40 passes leaves to its search.
+# The passes of the first descent where further searches are from reference samples: what a probe of 40 passes leaves.
 FIRST_DESCENT_PASSES = 38.6 - CHECK_PASSES
+# The same without reference samples. On ordinary networks a longer first descent gains most, and in l1 on all.
+LONE_DESCENT_PASSES = {"l1": math.inf, "l2": 100.0 - CHECK_PASSES, "linf": 100.0 - CHECK_PASSES}
 # Reference samples of other classes from which a sample is searched, at most.
 MAX_REFERENCES = 128
 # The forwards that find the crossing on the way to a reference sample.
 CROSSING_FORWARDS = 5
 # Reference samples of a round, of which the crossings are found, and the descents from the nearest of these.
 REFERENCES_PER_ROUND = 8
+REFERENCE_DESCENTS = 2
+# All descents of a round; the others start from points around the nearest one of all.
 DESCENTS_PER_ROUND = 4
-# The passes of each of these descents, and of the one from the nearest point of all after them.
+# The passes of a descent from a reference sample, of one from around the nearest point, and of the one from the nearest
+# point of all after them.
 REFERENCE_PASSES = 20.0
+PERTURBED_PASSES = 30.0
+POLISHING_PASSES = 20.0
+# The distance of these points from the nearest one, as a multiple of its displacement.
+PERTURBATION = 2.0
 CROSSINGS_COST = REFERENCES_PER_ROUND * CROSSING_FORWARDS * FORWARD_COST
 
 
@@ -86,9 +95,9 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
     Args:
         problem: the question.
         max_passes: the maximum number of passes for one sample, all descents and the refinement included.
-        restarts: the number of descents, the first included, which share the passes; by default one above 64
-            dimensions, where reference samples of the boundary give further starts, and below as many as can have 40
-            passes each, or the passes that the first one leaves.
+        restarts: the number of descents, the first included, which share the passes; by default as many as can have
+            40 passes each. Above 64 dimensions, by default, the first one takes up to 100 passes (all in l1), or 40
+            with reference samples of the boundary; the others start from these and around the nearest point known.
 
     Example:
         >>> from dimple.boundary import Boundary
@@ -102,9 +111,10 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
     n = problem.origin.shape[1]
     state = start_search(problem, max_passes, refinement_forwards=0)
     total = float(state.limit[0])
-    share = total if n > MAX_RESTART_DIMENSION else min(total, DESCENT_PASSES)
-    if n > MAX_RESTART_DIMENSION and problem.boundary.reference is not None:
-        share = min(total, FIRST_DESCENT_PASSES)
+    share = min(total, DESCENT_PASSES)
+    if n > MAX_RESTART_DIMENSION:
+        is_lone = problem.boundary.reference is None
+        share = min(total, LONE_DESCENT_PASSES[problem.norm] if is_lone else FIRST_DESCENT_PASSES)
     if restarts is not None:
         share = total / restarts
     if share < STEP_COST:
@@ -122,7 +132,7 @@ def closest_point(problem: SearchProblem, max_passes: float = 40.0, restarts: in
         search_vertices(state, torch.nonzero(~state.found & state.has_scores).squeeze(1), MAX_VERTEX_STEPS)
     _search_widely(state)
     if n > MAX_RESTART_DIMENSION and restarts is None:
-        _search_from_references(state)
+        _search_in_rounds(state)
     if n <= MAX_RESTART_DIMENSION or restarts is not None:
         _search_further(state, share, restarts)
     has_restarted = (state.passes > first.passes) & (first.distance > 0)
@@ -155,33 +165,71 @@ def _search_widely(state: SearchState) -> None:
     )
 
 
-def _search_from_references(state: SearchState) -> None:
-    """Descend from crossings on the way to reference samples of other classes, the nearest samples first.
+def _search_in_rounds(state: SearchState) -> None:
+    """Descend from reference samples of other classes and from around the nearest point, in rounds.
 
-    A round finds the crossings of some samples, descends from the nearest of these, and then from the nearest point of
-    all. No descent is cut short: a search with more passes repeats one with fewer, and goes on, so that it is never
-    farther.
+    A round finds the crossings on the way to some reference samples, the nearest first, and descends from the nearest
+    of these crossings, from random points around the nearest point of all, and in the end from that point itself. No
+    descent is cut short: a search with more passes repeats one with fewer, and goes on, so that it is never farther.
     """
-    if len(state.affordable(state.problem.all_rows, CROSSINGS_COST + REFERENCE_PASSES)) == 0:
-        return
-    for offsets in state.problem.reference_offsets(MAX_REFERENCES, REFERENCES_PER_ROUND):
-        rows = state.affordable(torch.nonzero(state.is_open & offsets.any(2).any(1)).squeeze(1), CROSSINGS_COST)
-        if len(rows) == 0:
-            return
+    references = state.problem.reference_offsets(MAX_REFERENCES, REFERENCES_PER_ROUND)
+    for number in itertools.count():
+        spent = state.passes.clone()
         polished = state.distance.clone()
-        crossings = torch.stack([_find_crossing(state, rows, offset) for offset in offsets[rows].unbind(1)], 1)
-        length = norm(crossings.flatten(0, 1), state.problem.norm).reshape(crossings.shape[:2])
-        # Rows with fewer reference samples have none in some places.
-        order = length.masked_fill(~crossings.any(2), torch.inf).argsort(1)
-        for place in order.unbind(1)[:DESCENTS_PER_ROUND]:
-            crossing = crossings[torch.arange(len(rows), device=rows.device), place]
-            can_pay = torch.isin(rows, state.affordable(rows, REFERENCE_PASSES))
-            goes = can_pay & state.is_open[rows] & crossing.any(1)
-            limit = torch.full_like(length[goes, 0], REFERENCE_PASSES)
-            _descend_from_candidates(state, rows[goes], crossing[goes, None], limit, is_first=True, is_free=True)
-        rows = state.affordable(torch.nonzero(state.distance < polished).squeeze(1), REFERENCE_PASSES)
-        limit = torch.full_like(state.distance[rows], REFERENCE_PASSES)
+        crossings = _starts_from_references(state, next(references, None))
+        for place in range(DESCENTS_PER_ROUND):
+            start = _perturb(state, number * DESCENTS_PER_ROUND + place)
+            if place < len(crossings):
+                is_reference = crossings[place].any(1)
+                _descend_freely(state, is_reference, crossings[place], REFERENCE_PASSES)
+                start[is_reference] = 0.0
+            _descend_freely(state, start.any(1), start, PERTURBED_PASSES, starts_in_linf=True)
+        rows = state.affordable(torch.nonzero(state.distance < polished).squeeze(1), POLISHING_PASSES)
+        limit = torch.full_like(state.distance[rows], POLISHING_PASSES)
         _descend_from_candidates(state, rows, (state.points - state.origin)[rows, None], limit)
+        if torch.equal(spent, state.passes):
+            return
+
+
+def _descend_freely(
+    state: SearchState, mask: Tensor, start: Tensor, passes: float, starts_in_linf: bool = False
+) -> None:
+    """Descend from displacements `(B, n)` of the samples in a mask that can pay all passes."""
+    rows = state.affordable(torch.nonzero(mask & state.is_open).squeeze(1), passes)
+    limit = torch.full_like(state.distance[rows], passes)
+    _descend_from_candidates(
+        state, rows, start[rows, None], limit, is_first=True, is_free=True, starts_in_linf=starts_in_linf
+    )
+
+
+def _starts_from_references(state: SearchState, offsets: Tensor | None) -> list[Tensor]:
+    """Return displacements `(B, n)` to crossings on the way to some reference samples, the nearest ones.
+
+    They are zero for a sample without a reference or the passes.
+    """
+    if offsets is None:
+        return []
+    rows = torch.nonzero(state.is_open & offsets.any(2).any(1)).squeeze(1)
+    rows = state.affordable(rows, CROSSINGS_COST + REFERENCE_PASSES)
+    if len(rows) == 0:
+        return []
+    crossings = torch.stack([_find_crossing(state, rows, offset) for offset in offsets[rows].unbind(1)], 1)
+    length = norm(crossings.flatten(0, 1), state.problem.norm).reshape(crossings.shape[:2])
+    # Rows with fewer reference samples have none in some places.
+    order = length.masked_fill(~crossings.any(2), torch.inf).argsort(1)[:, :REFERENCE_DESCENTS]
+    starts = torch.zeros_like(state.origin)[None].repeat(order.shape[1], 1, 1)
+    starts[:, rows] = crossings.take_along_dim(order[:, :, None], 1).transpose(0, 1)
+    return list(starts)
+
+
+def _perturb(state: SearchState, number: int) -> Tensor:
+    """Return displacements `(B, n)` to random points around the nearest ones, zero for samples without one."""
+    n = state.origin.shape[1]
+    noise = torch.randn(n, generator=generator(0, "closest", "perturbation", n, number), dtype=torch.float64)
+    best = state.points - state.origin
+    rows = state.problem.all_rows
+    direction = normalize(state.problem.allow(rows, noise.to(best).expand(len(best), -1)), dim=1)
+    return best + PERTURBATION * best.norm(dim=1, keepdim=True) * direction
 
 
 def _find_crossing(state: SearchState, rows: Tensor, offset: Tensor) -> Tensor:
@@ -234,11 +282,19 @@ def _search_further(state: SearchState, share: float, restarts: int | None) -> N
 
 
 def _descend_from_candidates(
-    state: SearchState, rows: Tensor, candidates: Tensor, limit: Tensor, is_first: bool = False, is_free: bool = False
+    state: SearchState,
+    rows: Tensor,
+    candidates: Tensor,
+    limit: Tensor,
+    *,
+    is_first: bool = False,
+    is_free: bool = False,
+    starts_in_linf: bool = False,
 ) -> None:
     """Descend from the best of M candidate displacements `(R, M, n)` of each of some samples, within a limit `(R,)`.
 
-    A descent without a crossing to start with queries all candidates; a free one moves as one from the sample.
+    A descent without a crossing to start with queries all candidates; a free one moves as one from the sample, and may
+    start with l-infinity steps as that one does.
     """
     if len(rows) == 0:
         return
@@ -246,6 +302,7 @@ def _descend_from_candidates(
     restart.initial_logit_margin = state.initial_logit_margin[rows]
     descent = BoundaryDescent(restart)
     max_forwards = torch.full_like(limit, torch.inf) if is_first else (limit / PASSES_PER_CANDIDATE).clamp(min=1)
+    descent.starts_in_linf &= starts_in_linf
     descent.start_from_candidates(candidates, max_forwards, 1.0 if is_free else RESTART_WEIGHT_FACTOR)
     descent.run()
     state.absorb(rows, restart)

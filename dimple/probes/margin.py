@@ -76,8 +76,9 @@ class Margin(Probe):
         max_passes: the largest number of passes spent on one sample, all restarts, the refinement and the check of the
             boundary point included. With fewer than two nothing is found.
         restarts: the number of descents of `closest`, the first included, which share the passes; None takes as many
-            as can have 40 passes each; in more than 64 dimensions one, and with reference samples of the boundary
-            further ones from those of other classes, for passes beyond 40.
+            as can have 40 passes each; in more than 64 dimensions one of up to 100 passes (all of them in l1), or of 40
+            with reference samples of the boundary, and further ones from those of other classes and from around the
+            nearest point known.
         radius: the radius of `pgd`; None takes the smallest one in which it succeeds, by bisection.
         adversarial_class: `any` searches for the closest input of any other class, a class number for the closest input
             of that class, and `each` for the closest input of every class, with `max_passes` for each of them.

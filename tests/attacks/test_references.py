@@ -46,7 +46,7 @@ def test_a_boundary_that_the_gradient_hides_is_found_from_a_reference_sample(kin
     x = torch.zeros(4, DIM)
     reference = torch.zeros(3, DIM)
     reference[0, 0], reference[1, 1], reference[2, 2] = 2.0, 4.0, 9.0
-    alone = search(Boundary(misleading), x, 100.0, kind)
+    alone = search(Boundary(misleading), x, 25.0, kind)
     helped = search(Boundary(misleading, reference=reference), x, 100.0, kind)
     assert alone.distance.tolist() == pytest.approx([3.0] * 4, rel=1e-4)
     assert helped.distance.tolist() == pytest.approx([0.9 + 5 / 30] * 4, rel=1e-4)
@@ -89,9 +89,11 @@ def test_a_search_with_too_few_passes_says_that_masking_was_not_checked() -> Non
     )
 
 
-def test_more_passes_never_find_a_farther_point_and_stay_within_the_limit() -> None:
+@pytest.mark.parametrize("has_reference", [True, False])
+def test_more_passes_never_find_a_farther_point_and_stay_within_the_limit(has_reference: bool) -> None:
     network = MLP(widths=(64, 64), first_layer_weight_scale=2.0).build(DIM, generator(3, "network")).double()
-    boundary = Boundary(network.requires_grad_(False), (-3.0, 3.0), gaussian(200, DIM, seed=7).clamp(-3, 3))
+    reference = gaussian(200, DIM, seed=7).clamp(-3, 3) if has_reference else None
+    boundary = Boundary(network.requires_grad_(False), (-3.0, 3.0), reference)
     x = gaussian(24, DIM).clamp(-3, 3)
     before = torch.full((24,), torch.inf)
     for max_passes in (38.6, 60.0, 100.0, 250.0):
@@ -107,7 +109,8 @@ def test_the_reference_of_a_measurement_serves_its_margins_and_belongs_to_its_ru
     x = torch.zeros(2, DIM)
     reference = 2 * torch.eye(DIM)[:2]
     probe = Margin(max_passes=100.0)
-    alone, helped = (measure(misleading, x, probes=[probe], bounds=None, reference=one) for one in (None, reference))
+    alone = measure(misleading, x, probes=[Margin(max_passes=25.0)], bounds=None)
+    helped = measure(misleading, x, probes=[probe], bounds=None, reference=reference)
     assert alone["margin"].values.tolist() == pytest.approx([3.0, 3.0], rel=1e-3)
     assert helped["margin"].values.tolist() == pytest.approx([1.0667, 1.0667], rel=1e-3)
     for folder, one in (("alone", None), ("helped", reference)):
@@ -119,15 +122,21 @@ def test_the_reference_of_a_measurement_serves_its_margins_and_belongs_to_its_ru
 
 @pytest.mark.parametrize("weights", ["mnist_fgsm.pth", "mnist_cnn_a_adv.pth"])
 def test_margins_of_networks_that_hide_their_gradients_shrink(shared_data: Path, weights: str) -> None:
-    """Seven long searches of 128 images of mnist_fgsm.pth have the median 1.11, one descent of any length 1.3."""
+    """Seven long searches of 128 images of mnist_fgsm.pth have the median 1.11, one descent of any length 1.3.
+
+    Without reference samples further starts are around the nearest point.
+    """
     images = load_images(f"mnist:{shared_data}/mnist", "test")
     network = load_model("mnist_convnet", shared_data / "checkpoints" / weights).float()
     x, y = images.batch(torch.arange(32))
     reference = load_images(f"mnist:{shared_data}/mnist", "train").batch(torch.arange(2000))[0]
-    alone, helped = (
-        Margin(max_passes=200.0)(Boundary(network, images.bounds, one), x, y).columns for one in (None, reference)
+    one_descent, alone, helped = (
+        Margin(max_passes=200.0, restarts=restarts)(Boundary(network, images.bounds, one), x, y).columns
+        for one, restarts in ((None, 1), (None, None), (reference, None))
     )
-    assert float(helped["margin"].abs().mean()) < 0.95 * float(alone["margin"].abs().mean())
+    longest = float(one_descent["margin"].abs().mean())
+    assert float(alone["margin"].abs().mean()) < 0.97 * longest
+    assert float(helped["margin"].abs().mean()) < 0.95 * longest
     assert float(helped["margin_multiple_minima"].float().mean()) > 0.25
 
 
