@@ -24,7 +24,7 @@ MAX_DOUBLINGS = 60
 MAX_STEPS = 40
 # First factor by which a radius is enlarged with optimized bounds, and the smallest one: a trial takes seconds.
 FIRST_ENLARGEMENT = 1.5
-SMALLEST_ENLARGEMENT = 0.02
+SMALLEST_ENLARGEMENT = 0.03
 # Stands for a bound of 0 that is on the side of the radii that are not certified.
 TINY = 1e-300
 # Allowance for rounding of the scores, in units of the sample's precision times the largest score.

@@ -86,9 +86,9 @@ def relax_activation(
     """Compute lines that enclose an activation on each interval `[low, high]`, `(B, w)`.
 
     Where the activation is convex on the interval, the lower line is the tangent at a point of the interval, by default
-    its midpoint, and the upper line the chord; where it is concave, the reverse. On an interval that contains an inflection point both lines are parallel to
-    the chord, at the extreme deviations of samples from it, widened by the largest deviation that the second derivative
-    allows between samples.
+    its midpoint, and the upper line the chord; where it is concave, the reverse. On an interval that contains an
+    inflection point both lines are parallel to the chord, at the extreme deviations of samples from it, widened by the
+    largest deviation that the second derivative allows between samples.
 
     Reference: Zhang et al. 2018, Efficient neural network robustness certification, section 3.2, for the two lines.
 

@@ -73,12 +73,12 @@ class InputRegion:
         max_abs = torch.maximum(self.low.abs(), self.high.abs())
         return lowest - ROUNDING_TOLERANCE * _batched_dot(rows.abs(), max_abs)
 
-
     def lowest_change(self, rows: Tensor, curvature: Tensor | None = None) -> Tensor:
         """Return a lower bound of `rows . d - curvature . d^2 / 2` for the steps d from the centers of balls in l2.
 
-        With the largest curvature t and any `eta > 0`, it is at least the minimum over the box of
-        `rows . d + (eta + t - curvature) . d^2 / 2`, minus `(eta + t) radius^2 / 2`; each coordinate is minimized alone.
+        With the largest curvature t and any `eta > 0`, the minimum is at least that of
+        `rows . d + (eta + t - curvature) . d^2 / 2` over the box, less `(eta + t) radius^2 / 2`; there each coordinate
+        is minimized alone.
 
         Args:
             rows: `(B | 1, R, n)`.
@@ -108,7 +108,7 @@ class InputRegion:
 
     @staticmethod
     def _multiplier(rows: Tensor, low: Tensor, high: Tensor, squared_radius: Tensor) -> Tensor:
-        """Return eta with which the step `-rows / eta`, clipped to the box, is about as long as the radius, `(B, R)`."""
+        """Return eta `(B, R)`: the step `-rows / eta`, clipped to the box, is about as long as the radius."""
         tiny = torch.finfo(rows.dtype).tiny
         eta = rows.norm(dim=2) / squared_radius.sqrt().clamp(min=tiny) + tiny
         for _ in range(MULTIPLIER_STEPS):
@@ -190,7 +190,6 @@ def compute_linear_bounds(
     unit_signs: tuple[Tensor, ...] | None = None,
     use_crown: bool = True,
     tangent_points: Sequence[Tensor] | None = None,
-    known_bounds: Intervals | None = None,
     sharpen: Callable[[LinearBounds, int, Interval], Interval] | None = None,
 ) -> LinearBounds:
     """Compute the linear relaxation of every activation on the region, from the first to the last.
@@ -204,7 +203,6 @@ def compute_linear_bounds(
             that grows with the square of the widths; if false, by interval arithmetic from the layer before alone.
         tangent_points: for every activation `(B, w)`, inputs at which the tangents touch it; None for the midpoints of
             the intervals.
-        known_bounds: bounds of every activation's input that are known already.
         sharpen: a function that returns better bounds of the inputs of an activation, from the relaxations of those
             before it, its number, and the bounds known so far.
 
@@ -227,9 +225,6 @@ def compute_linear_bounds(
         if unit_signs is not None:
             low = torch.where(unit_signs[number] > 0, low.clamp(min=0), low)
             high = torch.where(unit_signs[number] < 0, high.clamp(max=0), high)
-        if known_bounds is not None:
-            low = torch.maximum(low, known_bounds[number][0])
-            high = torch.minimum(high, known_bounds[number][1])
         if sharpen is not None:
             low, high = sharpen(LinearBounds(graph, region, preactivation_bounds, relaxations), number, (low, high))
         preactivation_bounds.append((low, high))
