@@ -89,6 +89,8 @@ class OptimizedBounds:
             for source, part in zip(affine_map.sources, affine_map.propagate_backward(rows), strict=True)
         }
         best = self._bound(start, constants).detach()
+        if not any(slopes.numel() for slopes in self.slopes.values()):
+            return best
         optimizer = torch.optim.Adam(
             [
                 {"params": list(self.slopes.values()), "lr": SLOPE_STEP},
@@ -209,7 +211,8 @@ class OptimizedBounds:
     def _can_change(self, source: int) -> Tensor:
         """Return 1 for the values of a source that can differ from those of the center, 0 for others, `(B, w)`."""
         if source == 0:
-            return (self.region.high > self.region.low).double()
+            assert self.region.center is not None
+            return ((self.region.high > self.region.center) | (self.region.low < self.region.center)).double()
         low, high = self.intervals[source - 1]
         activation = self.graph.activations[source - 1]
         if not _is_rectifier(activation) or _rectifier_slopes(activation)[0] != 0:
