@@ -200,11 +200,9 @@ class OptimizedBounds:
         else:
             pairs = list(zip(affine_map.sparse_magnitudes, live, strict=True))
             # By Cauchy and Schwarz, with the absolute values as weights.
-            reach = sum(_Product.apply(mask[:, None], transposed, matrix) for (matrix, transposed), mask in pairs)
+            reach = sum(_multiply(mask[:, None], transposed, matrix) for (matrix, transposed), mask in pairs)
             weighted = curvature * reach * (1 + ROUNDING_TOLERANCE)
-            parts = [
-                _Product.apply(weighted, matrix, transposed) * mask[:, None] for (matrix, transposed), mask in pairs
-            ]
+            parts = [_multiply(weighted, *pair) * mask[:, None] for pair, mask in pairs]
         for source, part in zip(affine_map.sources, parts, strict=True):
             curvatures[source] = curvatures[source] + part if source in curvatures else part
 
@@ -233,6 +231,12 @@ class _Product(torch.autograd.Function):
         matrix, _ = ctx.pair
         flat = gradient.reshape(-1, gradient.shape[-1])
         return (matrix @ flat.T).T.reshape(*gradient.shape[:-1], -1), None, None
+
+
+def _multiply(rows: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
+    """Return `rows M` `(B, R, w)` for a sparse matrix, given with its transpose."""
+    product: Tensor = _Product.apply(rows, matrix, transposed)  # type: ignore[no-untyped-call]
+    return product
 
 
 def compute_optimized_bounds(graph: AffineGraph, region: InputRegion) -> LinearBounds:
