@@ -51,7 +51,7 @@ class CertifiedRadius(Probe):
         method: the bounds of the inputs of hidden units: `crown` propagates linear bounds back to the sample, which is
             tighter and takes seconds for an image; `ibp` uses interval bounds of the previous layer, which are looser
             and a hundred times cheaper; `optimized` goes on from the radius of `crown` with relaxations that are
-            optimized by gradient ascent, and that couple the units of a layer in `l2`. It takes about ten times as long
+            optimized by gradient ascent, and that couple the units of a layer in `l2`. It takes several times as long
             as `crown`, and its radius is never smaller.
         tolerance: the relative distance to a larger radius that was tried and not certified.
 
