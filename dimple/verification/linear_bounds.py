@@ -110,7 +110,7 @@ class InputRegion:
     def _multiplier(rows: Tensor, low: Tensor, high: Tensor, squared_radius: Tensor) -> Tensor:
         """Return eta `(B, R)`: the step `-rows / eta`, clipped to the box, is about as long as the radius."""
         tiny = torch.finfo(rows.dtype).tiny
-        eta = rows.norm(dim=2) / squared_radius.sqrt().clamp(min=tiny) + tiny
+        eta: Tensor = rows.norm(dim=2) / squared_radius.sqrt().clamp(min=tiny) + tiny
         for _ in range(MULTIPLIER_STEPS):
             step = -rows / eta[..., None]
             is_free = (step > low) & (step < high)

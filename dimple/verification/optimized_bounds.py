@@ -106,7 +106,7 @@ class OptimizedBounds:
                 if target is not None and bool((best.amin(1) > target).all()):
                     break
                 optimizer.zero_grad()
-                (-value.sum()).backward()  # type: ignore[no-untyped-call]
+                (-value.sum()).backward()
             optimizer.step()
             schedule.step()
         return best
@@ -235,7 +235,7 @@ class _Product(torch.autograd.Function):
 
 def _multiply(rows: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
     """Return `rows M` `(B, R, w)` for a sparse matrix, given with its transpose."""
-    product: Tensor = _Product.apply(rows, matrix, transposed)  # type: ignore[no-untyped-call]
+    product: Tensor = _Product.apply(rows, matrix, transposed)
     return product
 
 
