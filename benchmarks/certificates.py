@@ -1,6 +1,6 @@
 """Certified radii and margins of networks trained for verification: no radius may exceed the margin.
 
-    python benchmarks/certificates.py [--samples N] [--hidden carried] [--tolerance FRACTION]
+    python benchmarks/certificates.py [--samples N] [--hidden carried | optimized] [--tolerance FRACTION]
 
 Reads the published networks in $DIMPLE_DATA or ../shared/data, and the first N test images of each. The default bound
 is interval propagation, which is loose but cheap enough for every image. A violation is an image whose certified radius
@@ -23,7 +23,7 @@ from dimple.tensors import chunks
 # Images in a batch.
 BATCH = 256
 # Method by value of the option --hidden.
-METHODS = {"interval": "ibp", "carried": "crown"}
+METHODS = {"interval": "ibp", "carried": "crown", "optimized": "optimized"}
 CASES = (
     ("mnist_convnet", "mnist_certified_linf01.pth", None, "mnist", "linf"),
     ("cifar_convnet", "cifar10_small_certified_l2.pth", "state_dict[0]", "cifar10", "l2"),
@@ -34,7 +34,7 @@ def main() -> None:
     """Measure and print batch by batch, so that an interrupted run has printed its first batches."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--hidden", choices=("interval", "carried"), default="interval")
+    parser.add_argument("--hidden", choices=tuple(METHODS), default="interval")
     parser.add_argument("--tolerance", type=float, default=0.05)
     parser.add_argument("--only", help="mnist or cifar10")
     options = parser.parse_args()

@@ -80,13 +80,15 @@ class LinearRelaxation:
         return lower, upper
 
 
-def relax_activation(activation: Activation, low: Tensor, high: Tensor) -> LinearRelaxation:
+def relax_activation(
+    activation: Activation, low: Tensor, high: Tensor, tangent_point: Tensor | None = None
+) -> LinearRelaxation:
     """Compute lines that enclose an activation on each interval `[low, high]`, `(B, w)`.
 
-    Where the activation is convex on the interval, the lower line is the tangent at the midpoint and the upper line the
-    chord; where it is concave, the reverse. On an interval that contains an inflection point both lines are parallel to
-    the chord, at the extreme deviations of samples from it, widened by the largest deviation that the second derivative
-    allows between samples.
+    Where the activation is convex on the interval, the lower line is the tangent at a point of the interval, by default
+    its midpoint, and the upper line the chord; where it is concave, the reverse. On an interval that contains an
+    inflection point both lines are parallel to the chord, at the extreme deviations of samples from it, widened by the
+    largest deviation that the second derivative allows between samples.
 
     Reference: Zhang et al. 2018, Efficient neural network robustness certification, section 3.2, for the two lines.
 
@@ -100,13 +102,14 @@ def relax_activation(activation: Activation, low: Tensor, high: Tensor) -> Linea
     width = high - low
     at_low = activation.value(low)
     at_high = activation.value(high)
-    at_midpoint = activation.value(midpoint)
-    tangent = activation.derivative(midpoint, at_midpoint)
+    point = midpoint if tangent_point is None else torch.minimum(torch.maximum(tangent_point, low), high)
+    at_point = activation.value(point)
+    tangent = activation.derivative(point, at_point)
     chord = torch.where(width > 0, (at_high - at_low) / width, tangent)
     # The intercepts of the chord from both ends differ by rounding.
     chord_at_low = at_low - chord * low
     chord_at_high = at_high - chord * high
-    tangent_intercept = at_midpoint - tangent * midpoint
+    tangent_intercept = at_point - tangent * point
     concave = activation.is_concave_at(midpoint)
     lines = LinearRelaxation(
         torch.where(concave, chord, tangent),
@@ -114,8 +117,8 @@ def relax_activation(activation: Activation, low: Tensor, high: Tensor) -> Linea
         torch.where(concave, tangent, chord),
         torch.where(concave, tangent_intercept, torch.maximum(chord_at_low, chord_at_high)),
     )
-    for point in activation.inflection_points:
-        _relax_with_parallel_lines(activation, (low < point) & (high > point), low, high, chord, lines)
+    for inflection in activation.inflection_points:
+        _relax_with_parallel_lines(activation, (low < inflection) & (high > inflection), low, high, chord, lines)
     return lines
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable
 from typing import final
 
@@ -58,6 +59,13 @@ class AffineMap:
     def magnitudes(self) -> list[Tensor]:
         """The absolute values of the matrices."""
         return [matrix.abs() for matrix in self.matrices or ()]
+
+    @functools.cached_property
+    def sparse_magnitudes(self) -> list[tuple[Tensor, Tensor]]:
+        """The absolute values of the matrices and their transposes, in compressed rows."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse")
+            return [(matrix.to_sparse_csr(), matrix.T.to_sparse_csr()) for matrix in self.magnitudes]
 
     def matrix_rows(self, indices: Tensor) -> list[Tensor]:
         """Return the rows of M_s with the given indices `(R,)`, for every source, `(R, w_s)`."""
@@ -132,11 +140,17 @@ class AffineGraph:
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the scores `(B, K)` of flattened samples `(B, n)`, in double precision."""
+        return self.evaluate_maps(x)[-1]
+
+    def evaluate_maps(self, x: Tensor) -> list[Tensor]:
+        """Return the outputs of every affine map, `(B, w)` each, at flattened samples `(B, n)`: the scores last."""
         values = [x.double()]
-        for affine_map, activation in zip(self.affine_maps, self.activations, strict=False):
-            values.append(activation.value(affine_map.evaluate([values[source] for source in affine_map.sources])))
-        last = self.affine_maps[-1]
-        return last.evaluate([values[source] for source in last.sources])
+        outputs = []
+        for number, affine_map in enumerate(self.affine_maps):
+            outputs.append(affine_map.evaluate([values[source] for source in affine_map.sources]))
+            if number < len(self.activations):
+                values.append(self.activations[number].value(outputs[-1]))
+        return outputs
 
 
 @final

@@ -5,6 +5,7 @@ published library that can be installed with a current torch dates from 2022.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -17,6 +18,9 @@ from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, AffineMa
 # The bounds hold in real arithmetic. Rounding in double precision is far below this fraction of the summed terms, by
 # which every bound is loosened.
 ROUNDING_TOLERANCE = 1e-9
+
+# Steps of the iteration for the multiplier of a ball that a box cuts. The bound holds with any multiplier.
+MULTIPLIER_STEPS = 4
 
 # Lower and upper bounds of the same shape.
 Interval = tuple[Tensor, Tensor]
@@ -55,7 +59,8 @@ class InputRegion:
     def lower_bound(self, rows: Tensor) -> Tensor:
         """Return a lower bound of `rows . x` on each region, `(B | 1, R, n)` to `(B, R)`.
 
-        It is exact for a box or a ball, up to the allowance for rounding.
+        It is exact for a box, a ball, or up to a few steps of an iteration for the intersection of a box with a ball in
+        l2, up to the allowance for rounding.
         """
         center = (self.low + self.high) / 2
         half_width = (self.high - self.low) / 2
@@ -63,8 +68,58 @@ class InputRegion:
         if self.center is not None and self.radius is not None:
             dual = rows.abs().amax(2) if self.norm == "l1" else rows.norm(dim=2)
             lowest = torch.maximum(lowest, _batched_dot(rows, self.center) - self.radius[:, None] * dual)
+            if self.norm == "l2" and self._is_cut():
+                lowest = torch.maximum(lowest, _batched_dot(rows, self.center) + self.lowest_change(rows))
         max_abs = torch.maximum(self.low.abs(), self.high.abs())
         return lowest - ROUNDING_TOLERANCE * _batched_dot(rows.abs(), max_abs)
+
+    def lowest_change(self, rows: Tensor, curvature: Tensor | None = None) -> Tensor:
+        """Return a lower bound of `rows . d - curvature . d^2 / 2` for the steps d from the centers of balls in l2.
+
+        With the largest curvature t and any `eta > 0`, the minimum is at least that of
+        `rows . d + (eta + t - curvature) . d^2 / 2` over the box, less `(eta + t) radius^2 / 2`; there each coordinate
+        is minimized alone.
+
+        Args:
+            rows: `(B | 1, R, n)`.
+            curvature: `(B, R, n)`, not negative; None for 0.
+
+        Returns:
+            `(B, R)`.
+        """
+        assert self.center is not None and self.radius is not None
+        low = (self.low - self.center)[:, None]
+        high = (self.high - self.center)[:, None]
+        squared_radius = self.radius.square()[:, None]
+        eta = self._multiplier(rows.detach(), low, high, squared_radius)[..., None]
+        weight = eta
+        if curvature is not None:
+            top = curvature.amax(2, keepdim=True)
+            weight = eta + (top - curvature)
+            eta = eta + top
+        step = (-rows / weight).clamp(low, high)
+        return (step * (rows + weight / 2 * step)).sum(2) - eta[..., 0] * squared_radius / 2
+
+    def _is_cut(self) -> bool:
+        """Return whether the box cuts a ball."""
+        assert self.center is not None and self.radius is not None
+        reach = torch.minimum(self.center - self.low, self.high - self.center)
+        return bool((reach < self.radius[:, None] * (1 - ROUNDING_TOLERANCE)).any())
+
+    @staticmethod
+    def _multiplier(rows: Tensor, low: Tensor, high: Tensor, squared_radius: Tensor) -> Tensor:
+        """Return eta `(B, R)`: the step `-rows / eta`, clipped to the box, is about as long as the radius."""
+        tiny = torch.finfo(rows.dtype).tiny
+        eta: Tensor = rows.norm(dim=2) / squared_radius.sqrt().clamp(min=tiny) + tiny
+        for _ in range(MULTIPLIER_STEPS):
+            step = -rows / eta[..., None]
+            is_free = (step > low) & (step < high)
+            clipped = torch.where(is_free, 0.0, step.clamp(low, high)).square().sum(2)
+            free = torch.where(is_free, rows, 0.0).square().sum(2)
+            # The free coordinates share what is left of the radius; without any, a smaller multiplier changes nothing.
+            eta = torch.where(free > 0, (free / (squared_radius - clipped).clamp(min=tiny)).sqrt(), eta)
+            eta = eta.clamp(min=tiny, max=1 / tiny)
+        return eta
 
 
 @final
@@ -130,7 +185,12 @@ class LinearBounds:
 
 
 def compute_linear_bounds(
-    graph: AffineGraph, region: InputRegion, unit_signs: tuple[Tensor, ...] | None = None, use_crown: bool = True
+    graph: AffineGraph,
+    region: InputRegion,
+    unit_signs: tuple[Tensor, ...] | None = None,
+    use_crown: bool = True,
+    tangent_points: Sequence[Tensor] | None = None,
+    sharpen: Callable[[LinearBounds, int, Interval], Interval] | None = None,
 ) -> LinearBounds:
     """Compute the linear relaxation of every activation on the region, from the first to the last.
 
@@ -141,6 +201,10 @@ def compute_linear_bounds(
             bounds then hold for those samples of the region that satisfy the assumptions.
         use_crown: whether the input of every activation is bounded by backward propagation to the sample, at a cost
             that grows with the square of the widths; if false, by interval arithmetic from the layer before alone.
+        tangent_points: for every activation `(B, w)`, inputs at which the tangents touch it; None for the midpoints of
+            the intervals.
+        sharpen: a function that returns better bounds of the inputs of an activation, from the relaxations of those
+            before it, its number, and the bounds known so far.
 
     Example:
         >>> from dimple.tracing.affine_graph import trace_affine_graph
@@ -161,9 +225,12 @@ def compute_linear_bounds(
         if unit_signs is not None:
             low = torch.where(unit_signs[number] > 0, low.clamp(min=0), low)
             high = torch.where(unit_signs[number] < 0, high.clamp(max=0), high)
+        if sharpen is not None:
+            low, high = sharpen(LinearBounds(graph, region, preactivation_bounds, relaxations), number, (low, high))
         preactivation_bounds.append((low, high))
         high = torch.maximum(low, high)
-        relaxations = (*relaxations, relax_activation(activation, low, high))
+        point = None if tangent_points is None else tangent_points[number]
+        relaxations = (*relaxations, relax_activation(activation, low, high, point))
         activation_bounds.append(relaxations[-1].output_bounds(low, high))
     return LinearBounds(graph, region, preactivation_bounds, relaxations)
 

@@ -26,10 +26,13 @@ def check(seed: int, dim: int, widths: list[int], classes: int, norm: Literal["l
     y = boundary.predict(x)
     exact = ExactMargin(norm=norm, nodes=NODES)(boundary, x, y).columns
     found = Margin(norm=norm)(boundary, x, y).columns["margin"]
-    for method in ("crown", "ibp"):
+    radii = {}
+    for method in ("crown", "ibp", "optimized"):
         radius = CertifiedRadius(norm=norm, method=method)(boundary, x, y).columns["certified_radius"]  # type: ignore[arg-type]
+        radii[method] = radius
         assert bool((radius <= exact["margin_exact_upper"] * (1 + ROUNDING)).all())
         assert bool((radius <= found * (1 + ROUNDING)).all())
+    assert bool((radii["optimized"] >= radii["crown"]).all())
     assert bool((exact["margin_exact_lower"] <= found * (1 + ROUNDING)).all())
 
 

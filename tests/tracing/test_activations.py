@@ -47,6 +47,20 @@ def test_every_activation_lies_between_its_lines(activation: Activation, width: 
 
 
 @every_activation
+@pytest.mark.parametrize("fraction", [-0.5, 0.0, 0.2, 1.0])
+def test_every_activation_lies_between_its_lines_wherever_a_tangent_touches_it(
+    activation: Activation, fraction: float
+) -> None:
+    low = 3 * torch.randn(200, 1, generator=generator(0, "intervals")) - 1
+    high = low + 2
+    lines = relax_activation(activation, low, high, low + 2 * fraction)
+    u = low + (high - low) * torch.linspace(0, 1, 1001)
+    value = activation.value(u)
+    assert bool((lines.lower_slope * u + lines.lower_intercept <= value + 1e-12 * (1 + u.abs())).all())
+    assert bool((lines.upper_slope * u + lines.upper_intercept >= value - 1e-12 * (1 + u.abs())).all())
+
+
+@every_activation
 def test_the_distance_of_the_lines_is_quadratic_in_the_length_of_the_interval(activation: Activation) -> None:
     center = torch.tensor([[0.3], [1.7], [-2.1]])
     distances = []
