@@ -229,7 +229,8 @@ def _perturb(state: SearchState, number: int) -> Tensor:
     best = state.points - state.origin
     rows = state.problem.all_rows
     direction = normalize(state.problem.allow(rows, noise.to(best).expand(len(best), -1)), dim=1)
-    return best + PERTURBATION * best.norm(dim=1, keepdim=True) * direction
+    perturbed: Tensor = best + PERTURBATION * best.norm(dim=1, keepdim=True) * direction
+    return perturbed
 
 
 def _find_crossing(state: SearchState, rows: Tensor, offset: Tensor) -> Tensor:

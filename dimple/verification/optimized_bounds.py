@@ -227,7 +227,7 @@ class _Product(torch.autograd.Function):
         return (transposed @ rows.reshape(-1, rows.shape[-1]).T).T.reshape(*rows.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         matrix, _ = ctx.pair
         flat = gradient.reshape(-1, gradient.shape[-1])
         return (matrix @ flat.T).T.reshape(*gradient.shape[:-1], -1), None, None
@@ -235,7 +235,7 @@ class _Product(torch.autograd.Function):
 
 def _multiply(rows: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
     """Return `rows M` `(B, R, w)` for a sparse matrix, given with its transpose."""
-    product: Tensor = _Product.apply(rows, matrix, transposed)
+    product: Tensor = _Product.apply(rows, matrix, transposed)  # type: ignore[no-untyped-call]
     return product
 
 
