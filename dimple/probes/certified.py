@@ -53,7 +53,8 @@ class CertifiedRadius(Probe):
             and a hundred times cheaper; `optimized` goes on from the radius of `crown` with relaxations that are
             optimized by gradient ascent, and that couple the units of a layer in `l2`. It takes several times as long
             as `crown`, and its radius is never smaller.
-        tolerance: the relative distance to a larger radius that was tried and not certified.
+        tolerance: the relative distance to a larger radius that was tried and not certified; with `optimized` at least
+            .03, because a trial takes seconds.
 
     Reference: Zhang et al. 2018, Efficient neural network robustness certification with general activation functions;
     for `optimized`, see `dimple.verification.optimized_bounds`.
