@@ -121,7 +121,7 @@ def _query_around(
     problem = state.problem
     stream = generator(0, "bisection", "start", state.origin.shape[1], number)
     radii = unit[rows, None] * 2.0 ** torch.linspace(*powers, START_POINTS).to(state.origin)
-    points = state.origin[rows, None] + radii[:, :, None] * _random_directions(state, rows, START_POINTS, stream)
+    points = state.origin[rows, None] + radii[:, :, None] * problem.random_directions(rows, START_POINTS, stream)
     state.query_many(rows, points if problem.bounds is None else problem.bounds.clamp(points))
 
 
@@ -140,7 +140,7 @@ def _find_free_crossings(state: SearchState) -> None:
             continue
         # Both rays of one direction after another.
         stream = generator(0, "bisection", "ray", state.origin.shape[1], attempt)
-        ray = (-1) ** part * _random_directions(state, rows, 1, stream)[:, 0]
+        ray = (-1) ** part * state.problem.random_directions(rows, 1, stream)[:, 0]
         steps = 2.0 ** torch.linspace(*FREE_START_POWERS[attempt % len(FREE_START_POWERS)], RAY_POINTS)
         rows, ray = _bisect_nearest_of(state, rows, ray, steps.to(ray))
         _bisect_nearest_of(state, rows, ray, torch.linspace(0, 1, RAY_POINTS + 1)[1:-1].to(ray))
@@ -169,16 +169,10 @@ def _bisect_nearest_of(state: SearchState, rows: Tensor, ray: Tensor, distances:
     return rows, state.points[rows] - state.origin[rows]
 
 
-def _random_directions(state: SearchState, rows: Tensor, count: int, stream: torch.Generator) -> Tensor:
-    """Return the allowed parts of random directions, of unit length, `(R, count, n)`."""
-    directions = torch.randn(count, state.origin.shape[1], generator=stream, dtype=torch.float64).to(state.origin)
-    return unit_vectors(state.problem.allow(rows, directions.expand(len(rows), -1, -1)))
-
-
 def _estimate_normals(state: SearchState, rows: Tensor, count: int, number: int) -> Tensor:
     """Return unit vectors `(R, n)` towards the far side, from the decisions at random points around the crossings."""
     stream = generator(0, "bisection", "normal", state.origin.shape[1], number)
-    allowed = _random_directions(state, rows, count, stream)
+    allowed = state.problem.random_directions(rows, count, stream)
     radius = PROBE_RADIUS * (state.points[rows] - state.origin[rows]).norm(dim=1)
     points = state.points[rows, None] + radius[:, None, None] * allowed
     bounds = state.problem.bounds

@@ -74,7 +74,7 @@ DESCENTS_PER_ROUND = 4
 REFERENCE_PASSES = 20.0
 PERTURBED_PASSES = 30.0
 POLISHING_PASSES = 20.0
-# The distance of these points from the nearest one, as a multiple of its displacement.
+# The distance of a perturbed start from the nearest point, as a multiple of the l2 length of its displacement.
 PERTURBATION = 2.0
 CROSSINGS_COST = REFERENCES_PER_ROUND * CROSSING_FORWARDS * FORWARD_COST
 
@@ -149,8 +149,7 @@ def _search_widely(state: SearchState) -> None:
         if len(rows) == 0:
             break
         stream = generator(0, "closest", "wide", n, attempt)
-        directions = torch.randn(CANDIDATES_PER_RESTART, n, generator=stream, dtype=torch.float64).to(state.origin)
-        allowed = normalize(state.problem.allow(rows, directions.expand(len(rows), -1, -1)), dim=2)
+        allowed = state.problem.random_directions(rows, CANDIDATES_PER_RESTART, stream)
         low, high = WIDE_POWERS[attempt % len(WIDE_POWERS)]
         radii = 2.0 ** torch.linspace(low, high, CANDIDATES_PER_RESTART, dtype=torch.float64).to(state.origin)
         candidates = state.length_scale[rows, None, None] * radii[:, None] * allowed
@@ -224,11 +223,9 @@ def _starts_from_references(state: SearchState, offsets: Tensor | None) -> list[
 
 def _perturb(state: SearchState, number: int) -> Tensor:
     """Return displacements `(B, n)` to random points around the nearest ones, zero for samples without one."""
-    n = state.origin.shape[1]
-    noise = torch.randn(n, generator=generator(0, "closest", "perturbation", n, number), dtype=torch.float64)
+    stream = generator(0, "closest", "perturbation", state.origin.shape[1], number)
+    direction = state.problem.random_directions(state.problem.all_rows, 1, stream)[:, 0]
     best = state.points - state.origin
-    rows = state.problem.all_rows
-    direction = normalize(state.problem.allow(rows, noise.to(best).expand(len(best), -1)), dim=1)
     perturbed: Tensor = best + PERTURBATION * best.norm(dim=1, keepdim=True) * direction
     return perturbed
 

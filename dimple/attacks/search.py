@@ -13,7 +13,7 @@ from dimple.attacks.subspace_constraint import SubspaceConstraint
 from dimple.boundary.boundary import BACKWARD_COST, FORWARD_COST, Boundary, compute_logit_margin
 from dimple.boundary.root_finding import ROOT_TOLERANCE, find_roots
 from dimple.errors import SceneError
-from dimple.tensors import Box, flatten, vector_norm
+from dimple.tensors import Box, flatten, unit_vectors, vector_norm
 from dimple.tensors import norm as norm_of
 
 # Values of `SearchState.status`.
@@ -119,6 +119,11 @@ class SearchProblem:
         rounding = ROUNDING_ULPS * torch.finfo(gradients.dtype).eps
         is_zero = vector_norm(allowed, keepdim=True) <= rounding * vector_norm(gradients, keepdim=True)
         return torch.where(is_zero, 0.0, allowed)
+
+    def random_directions(self, rows: Tensor, count: int, stream: torch.Generator) -> Tensor:
+        """Return the allowed parts of random directions, the same for all rows, of unit length, `(R, count, n)`."""
+        directions = torch.randn(count, self.origin.shape[1], generator=stream, dtype=torch.float64).to(self.origin)
+        return unit_vectors(self.allow(rows, directions.expand(len(rows), -1, -1)))
 
     def logit_margin(self, rows: Tensor, points: Tensor) -> Tensor:
         """Return the logit margins of points `(R, n)`, positive on the near side, nan without scores."""

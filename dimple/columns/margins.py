@@ -17,7 +17,7 @@ MARGIN_COLUMNS: dict[str, ColumnMeaning] = {
         "margin_test", "test points",
     ),
     "margin_unbounded": ColumnMeaning(
-        "margin, outside the range of the inputs too", L2,
+        "margin without bounds", L2,
         "The l2 distance to the nearest input of another class that was found, also outside the range of the inputs.",
         "At most the margin, because it may leave the range; the margins along and off the manifold are compared with "
         "it.",

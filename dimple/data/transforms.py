@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dimple.data.corruptions import corrupt
 from dimple.data.cues import contours, cue_conflict, silhouettes, stylize
+from dimple.errors import SceneError
 
 # What shows the shape or the texture alone, and the corruptions.
 Transform: TypeAlias = Literal[
@@ -25,6 +26,9 @@ def transform_images(x: Tensor, y: Tensor, name: Transform, severity: int, gener
         name: the transform.
         severity: of a corruption, from 1 to 5.
         generator: of all random numbers, on the CPU.
+
+    Raises:
+        SceneError: if `cue_conflict` gets images of one class only.
 
     Example:
         >>> x = torch.zeros(2, 1, 8, 8)
@@ -48,6 +52,10 @@ def _other_class_rows(y: Tensor, generator: torch.Generator) -> Tensor:
     rows = torch.empty_like(y)
     for number in y.unique():
         others = torch.nonzero(y != number)[:, 0]
+        if len(others) == 0:
+            raise SceneError(
+                f"data.transform is cue_conflict, and all {len(y)} images of a split have one class; take more images"
+            )
         here = torch.nonzero(y == number)[:, 0]
         rows[here] = others[torch.randint(len(others), (len(here),), generator=generator)]
     return rows

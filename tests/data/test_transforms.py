@@ -9,6 +9,7 @@ from dimple.data import Digits
 from dimple.data.corruptions import CORRUPTIONS, corrupt
 from dimple.data.cues import contours, silhouettes
 from dimple.data.transforms import Transform, transform_images
+from dimple.errors import SceneError
 from dimple.tensors import generator
 
 
@@ -53,3 +54,8 @@ def test_the_texture_of_conflicting_cues_is_that_of_another_class() -> None:
     given = (gray / 0.3).round().long() - 1
     assert torch.allclose(gray, 0.3 * (given + 1), atol=1e-5)
     assert bool((given != y).all()) and set(given.tolist()) == {0, 1, 2}
+
+
+def test_the_texture_of_another_class_needs_another_class() -> None:
+    with pytest.raises(SceneError, match="all 3 images of a split have one class"):
+        transform_images(torch.zeros(3, 1, 8, 8), torch.ones(3).long(), "cue_conflict", 1, generator(0, "one"))

@@ -163,7 +163,7 @@ def test_the_notebook_table_explains_each_row(onoff: Measurement) -> None:
 def test_the_chart_draws_each_distance_beside_its_null(onoff: Measurement) -> None:
     figure = onoff.plot()
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels[:2] == ["margin", "margin, outside the range of the inputs too"] and "dashed: comparison" in labels
+    assert labels[:2] == ["margin", "margin without bounds"] and "dashed: comparison" in labels
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert len(onoff.plot(["margin"]).axes) == 1
 
