@@ -3,6 +3,7 @@
 import abc
 import collections
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ from dimple.memory import configure_memory
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
+
+    from loky import ProcessPoolExecutor
 
 # loky starts a process again that has grown by 300 MB, such as by the data it holds; no result depends on it.
 warnings.filterwarnings("ignore", message="A worker was restarted while some jobs were given")
@@ -286,7 +289,14 @@ class _LokyProcess:
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline and not all(one.running() or one.done() for one in self._submitted):
             time.sleep(0.001)
-        self._pool.shutdown(kill_workers=True)
+        end_pool(self._pool)
+
+
+def end_pool(pool: "ProcessPoolExecutor") -> None:
+    """Kill the processes of a pool of loky, and release what they hold."""
+    pool.shutdown(kill_workers=True)
+    # loky joins no process that was killed from outside; this does, and so removes its semaphore.
+    multiprocessing.active_children()
 
 
 # The queue through which a worker process reports its progress; set in worker processes only.

@@ -1,6 +1,7 @@
 """Tasks give the same results in one process and in several processes."""
 
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -128,6 +129,15 @@ def test_a_killed_process_is_reported_with_a_sentence() -> None:
     die: Task[None] = functools.partial(die_elsewhere, os.getpid())
     with Workers(2) as workers, pytest.raises(DeviceError, match=r"one of 2 processes was killed .*fewer jobs="):
         list(workers.run_unordered([rest, *[die, rest] * 200]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="semaphores are files on Linux only")
+def test_a_killed_process_leaves_no_semaphore() -> None:
+    die: Task[None] = functools.partial(die_elsewhere, os.getpid())
+    with Workers(2, isolated=True) as workers, pytest.raises(DeviceError):
+        list(workers.run_unordered([die]))
+    gc.collect()
+    assert not list(Path("/dev/shm").glob(f"sem.loky-{os.getpid()}-*"))
 
 
 def die_once(home: int, flag: Path, advance: Advance) -> int:

@@ -15,7 +15,7 @@ from dimple.experiment.probing.measured_run import measure_task
 from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.recorded_run import RecordedNetworks
 from dimple.progress import silent_progress
-from dimple.workers import THREAD_COUNT_VARIABLES, do_nothing, exit_with_parent
+from dimple.workers import THREAD_COUNT_VARIABLES, do_nothing, end_pool, exit_with_parent
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -75,7 +75,7 @@ class LiveMeasurement:
 
     def stop(self) -> None:
         """End the worker, whatever it is doing."""
-        self._pool.shutdown(kill_workers=True)
+        end_pool(self._pool)
 
 
 # What the worker measures; set in the worker process only.
