@@ -145,9 +145,18 @@ def null_band(row: Mapping[str, Any], name: str) -> tuple[Any, Any] | None:
         (1.0, 2.0)
     """
     comparison = comparison_column(name)
-    if comparison + LOW_SUFFIX not in row or comparison in SAMPLE_COMPARISONS:
-        return None
-    return row[comparison + LOW_SUFFIX], row[comparison + HIGH_SUFFIX]
+    return None if comparison in SAMPLE_COMPARISONS else interval_ends(row, comparison)
+
+
+def interval_ends(row: Mapping[str, Any], column: str) -> tuple[Any, Any] | None:
+    """Return the ends of the interval of a column; None if one of them is missing.
+
+    Example:
+        >>> interval_ends({"x": 1.0, "x_low": 0.5, "x_high": 2.0}, "x"), interval_ends({"x": 1.0, "x_low": 0.5}, "x")
+        ((0.5, 2.0), None)
+    """
+    names = column + LOW_SUFFIX, column + HIGH_SUFFIX
+    return (row[names[0]], row[names[1]]) if row.keys() >= {*names} else None
 
 
 def median_statistic(name: str, values: NDArray[Any]) -> dict[str, float]:

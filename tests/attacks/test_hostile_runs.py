@@ -228,6 +228,20 @@ def test_whether_predictions_are_correct_is_yes_or_no(originals: dict[str, Path]
         assert describe(report, path).startswith(message)
 
 
+@pytest.mark.parametrize("kind", ["simulation", "measurement"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_report_bears_the_lack_of_any_column(kind: str, originals: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(originals[kind], path)
+    for file in sorted(path.rglob("*.parquet")):
+        columns = read_columns(file)
+        for name in columns:
+            write_columns(file, {key: values for key, values in columns.items() if key != name})
+            answer = describe(COMMANDS["report"], path)
+            assert answer.startswith(("refused: ", "read")), (file.name, name, answer)
+        write_columns(file, columns)
+
+
 def test_code_that_a_measurement_names_is_not_imported(
     originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

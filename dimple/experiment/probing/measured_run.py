@@ -16,7 +16,7 @@ from dimple.boundary import Boundary
 from dimple.boundary.classifier import PreparedClassifier
 from dimple.errors import RunError
 from dimple.experiment.probing.measurement import Measurement
-from dimple.experiment.probing.report_images import select_extreme_rows
+from dimple.experiment.probing.report_images import free_margin_name, select_extreme_rows
 from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, select_image_rows
 from dimple.experiment.probing.tables import SUMMARY_UNITS, quantile_table, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, own_meanings, probe_names, versions
@@ -235,14 +235,14 @@ def _bounds(run: Run) -> Box | None:
 
 def _stored_images(run: Run, table: Arrays) -> list[PerturbedImage]:
     """Return the stored images of smallest and of largest margins, with their values scaled to [0, 1]."""
-    if not run.has_images:
+    name = free_margin_name(table)
+    if name is None or not run.has_images:
         return []
     stored = run.images()
     images = Record({name.removeprefix(f"{SPLIT}/"): values for name, values in stored.items()}, stored.place)
     bounds = _bounds(run)
     low, high = (images["image"].min(), images["image"].max()) if bounds is None else bounds.range
     span = float(high - low) or 1.0
-    margin = table["margin" if "margin" in table else "margin_unbounded"]
     place = {int(index): row for row, index in enumerate(images["index"].tolist())}
 
     def scaled(name: str, row: int) -> Any:
@@ -253,7 +253,7 @@ def _stored_images(run: Run, table: Arrays) -> list[PerturbedImage]:
             index=row,
             label=int(table["label"][row]),
             prediction=int(table["prediction"][row]),
-            margin=float(margin[row]),
+            margin=float(table[name][row]),
             image=(images["image"][place[row]] - low) / span,
             perturbation=scaled("perturbation", row),
             on_manifold=scaled("on_part", row),

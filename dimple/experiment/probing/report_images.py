@@ -1,5 +1,6 @@
 """Report page of a measurement, with the images of the smallest and of the largest margins and their perturbations."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,17 @@ def _report_images(
 
 def select_extreme_rows(table: dict[str, NDArray[Any]]) -> list[int]:
     """Return the rows of the correctly classified images with the smallest and with the largest margins, rising."""
-    name = "margin" if "margin" in table else "margin_unbounded"
-    if name not in table or "correct" not in table:
+    name = free_margin_name(table)
+    if name is None or "correct" not in table:
         return []
     candidates = np.flatnonzero(table["correct"] & np.isfinite(table[name]))
     ordered = candidates[np.argsort(table[name][candidates], kind="stable")]
     return [int(row) for row in dict.fromkeys([*ordered[:EXTREMES_PER_END], *ordered[-EXTREMES_PER_END:]])]
+
+
+def free_margin_name(columns: Container[str]) -> str | None:
+    """Return the column of the margins in all directions, within bounds where these are measured; None without one."""
+    return next((name for name in ("margin", "margin_unbounded") if name in columns), None)
 
 
 def build_perturbed_images(images: Images, indices: Tensor, x: Tensor, result: ProbeResult) -> list[PerturbedImage]:
@@ -95,7 +101,9 @@ def build_perturbed_images(images: Images, indices: Tensor, x: Tensor, result: P
     off_part = details.get("off_part")
     parts = [part for part in (on_part, off_part) if part is not None]
     perturbation = torch.stack(parts).sum(0) if parts else details["boundary_point"] - x
-    margin = columns["margin" if "margin" in columns else "margin_unbounded"]
+    name = free_margin_name(columns)
+    assert name is not None
+    margin = columns[name]
     return [
         PerturbedImage(
             index=int(indices[row]),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dimple.stats.aggregate import HIGH_SUFFIX, LOW_SUFFIX, comparison_column, null_band
+from dimple.stats.aggregate import comparison_column, interval_ends, null_band
 from dimple.views.content.frame import ChartCurve
 from dimple.views.content.labels import finite_or_nan, short_column_label
 
@@ -46,15 +46,13 @@ def make_curve(columns: Mapping[str, NDArray[Any]], column: str) -> ChartCurve:
     """Return a column as a curve with its short label, interval, comparison as the baseline, and band of its null."""
     baseline = columns.get(comparison_column(column))
     values = finite_or_nan(columns[column])
-    interval = None
-    if column + LOW_SUFFIX in columns:
-        interval = (finite_or_nan(columns[column + LOW_SUFFIX]), finite_or_nan(columns[column + HIGH_SUFFIX]))
+    interval = interval_ends(columns, column)
     band = null_band(columns, column)
     return ChartCurve(
         short_column_label(column),
         values,
         None if baseline is None else finite_or_nan(baseline),
-        interval,
+        None if interval is None else (finite_or_nan(interval[0]), finite_or_nan(interval[1])),
         None if band is None else (finite_or_nan(band[0]), finite_or_nan(band[1])),
     )
 

@@ -9,7 +9,7 @@ from dimple.columns import describe_column
 from dimple.errors import RunError
 from dimple.levelsets.mesh import Mesh
 from dimple.runs.run import RunFolder
-from dimple.stats.aggregate import LOW_SUFFIX, NULL_SUFFIX, comparison_column, found_column
+from dimple.stats.aggregate import NULL_SUFFIX, comparison_column, found_column, interval_ends
 from dimple.views.content.color_scale import round_up
 from dimple.views.content.columns import make_curve
 from dimple.views.content.cross_section import build_cross_section, choose_plane
@@ -166,7 +166,8 @@ def _make_fact(metrics: Columns, column: str, index: int) -> Fact:
     name = ", ".join(
         filter(None, (short_column_label(column), format_found_fraction(row, column).replace(" of ", "/")))
     )
-    interval = f"{format_interval(row, column)}, n {format_samples(row, column)}" if column + LOW_SUFFIX in row else ""
+    has_interval = interval_ends(row, column) is not None
+    interval = f"{format_interval(row, column)}, n {format_samples(row, column)}" if has_interval else ""
     return Fact(name, format_statistic(row, column), baseline, interval, describe_column(column).text)
 
 

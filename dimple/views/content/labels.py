@@ -13,14 +13,13 @@ from dimple.stats.aggregate import (
     DISTANCE_UNIT,
     DRAWS_SUFFIX,
     FOUND_SUFFIX,
-    HIGH_SUFFIX,
-    LOW_SUFFIX,
     NULL_SUFFIX,
     SAMPLE_COMPARISONS,
     SAMPLES_SUFFIX,
     annotation,
     comparison_column,
     found_column,
+    interval_ends,
     verdict,
 )
 from dimple.stats.null_bands import COVERAGE, interval_coverage
@@ -120,9 +119,9 @@ def format_interval(row: Mapping[str, Any], column: str) -> str:
         >>> format_interval({"search_limit": 1.0}, "search_limit"), format_interval({"x": 1.0}, "x")
         ('–', 'not recorded')
     """
-    if column + LOW_SUFFIX not in row:
+    ends = interval_ends(row, column)
+    if ends is None:
         return NO_ENTRY if describe_column(column).is_exact else "not recorded"
-    ends = [row[column + LOW_SUFFIX], row[column + HIGH_SUFFIX]]
     if is_lower_bound(row, column):
         return AT_LEAST + format_number(ends[0])
     if all(end is None or not math.isfinite(end) for end in ends):
@@ -202,12 +201,13 @@ def format_comparison(row: Mapping[str, Any], column: str) -> str:
         return ""
     label = describe_column(column).comparison_label or NULL_LABEL
     text = f"{label} {format_statistic(row, column, NULL_SUFFIX)}"
-    if null + LOW_SUFFIX in row and null + HIGH_SUFFIX in row:
+    ends = interval_ends(row, null)
+    if ends is not None:
         draws = row.get(null + DRAWS_SUFFIX)
         coverage = COVERAGE if draws is None else interval_coverage(int(draws))
         note = f", a {coverage:.0%} band".replace("%", " %") if coverage < COVERAGE else ""
         note = ", 95 % interval" if null in SAMPLE_COMPARISONS else note
-        text += f" ({format_range(row[null + LOW_SUFFIX], row[null + HIGH_SUFFIX])}{note})"
+        text += f" ({format_range(*ends)}{note})"
     if column + ANALYTIC_SUFFIX in row:
         text += f", isotropic {format_number(row[column + ANALYTIC_SUFFIX])}"
     return ", ".join(filter(None, (text, format_found_fraction(row, column, NULL_SUFFIX))))
