@@ -85,6 +85,37 @@ def foolbox_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> It
             yield f"fmn({steps})", attack(fmn(steps=steps))
 
 
+def _adv_lib_searches(
+    kind: str, steps: int, scale: float
+) -> Iterator[tuple[str, Callable[..., Tensor], dict[str, Any]]]:
+    """Yield name, function and settings of the searches of adv-lib that take a number of passes."""
+    from adv_lib import attacks
+    from adv_lib.attacks.auto_pgd import minimal_apgd
+
+    norm = {"norm": ORDERS[kind]}
+    yield f"fmn({steps})", attacks.fmn, {**norm, "steps": steps}
+    if kind == "l2":
+        yield f"ddn({steps})", attacks.ddn, {"steps": steps, "init_norm": scale, "levels": None}
+    if kind != "linf":
+        alma = {"num_steps": steps, "distance": kind, "init_lr_distance": 0.5, "α": 0.5}
+        yield f"alma({steps})", attacks.alma, alma
+    if steps >= 100:
+        if kind != "l2":
+            yield f"pdpgd({steps})", attacks.pdpgd, {**norm, "num_steps": steps}
+        # A step costs one pass, and the point and its check one forward each.
+        n = steps // APGD_RADII - 2
+        apgd = {**norm, "binary_search_steps": APGD_RADII, "max_eps": APGD_FACTOR * scale, "n_iter": n}
+        for loss in ("ce", "dlr"):
+            yield f"apgd({n}, {loss})", minimal_apgd, {**apgd, "loss_function": loss}
+    # A step over all nine other classes costs 6.2 passes, towards one class 1.4.
+    if steps >= 10:
+        yield f"fab({int(steps / 6.2)})", attacks.fab, {**norm, "n_iter": int(steps / 6.2)}
+    for classes in (1, 3) if steps >= 15 else (1,):
+        n = int((steps - 0.4) / (1.4 * classes) - 0.3)
+        targeted = {**norm, "n_iter": n, "targeted_restarts": True, "restarts": classes}
+        yield f"fab({n}, rivals={classes})", attacks.fab, targeted
+
+
 def adv_lib_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> Iterator[Method]:
     """Yield FMN, DDN, ALMA, PDPGD, trust region, DeepFool, Auto-PGD, and FAB over all, one or three other classes.
 
@@ -92,7 +123,6 @@ def adv_lib_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> It
     """
     install_stand_ins(("visdom", "torchvision", "distutils", "tqdm"))
     from adv_lib import attacks
-    from adv_lib.attacks.auto_pgd import minimal_apgd
 
     def attack(search: Callable[..., Tensor], **settings: Any) -> Attack:
         return lambda m, x, y: search(m, x, y, **settings)
@@ -103,29 +133,9 @@ def adv_lib_methods(kind: str, pass_limits: tuple[int, ...], scale: float) -> It
             yield f"fmn({steps})", attack(attacks.fmn, norm=0, steps=steps)
         return
     order = ORDERS[kind]
-    fab = {"norm": order}
     for steps in pass_limits:
-        yield f"fmn({steps})", attack(attacks.fmn, norm=order, steps=steps)
-        if kind == "l2":
-            yield f"ddn({steps})", attack(attacks.ddn, steps=steps, init_norm=scale, levels=None)
-        if kind != "linf":
-            alma = {"num_steps": steps, "distance": kind, "init_lr_distance": 0.5, "α": 0.5}
-            yield f"alma({steps})", attack(attacks.alma, **alma)
-        if kind != "l2" and steps >= 100:
-            yield f"pdpgd({steps})", attack(attacks.pdpgd, norm=order, num_steps=steps)
-        if steps >= 100:
-            # A step costs one pass, and the point and its check one forward each.
-            apgd = {"binary_search_steps": APGD_RADII, "max_eps": APGD_FACTOR * scale, "norm": order}
-            iterations = steps // APGD_RADII - 2
-            for loss in ("ce", "dlr"):
-                yield f"apgd({iterations}, {loss})", attack(minimal_apgd, n_iter=iterations, loss_function=loss, **apgd)
-        # A step over all nine other classes costs 6.2 passes, towards one class 1.4.
-        if steps >= 10:
-            yield f"fab({int(steps / 6.2)})", attack(attacks.fab, **fab, n_iter=int(steps / 6.2))
-        for classes in (1, 3) if steps >= 15 else (1,):
-            iterations = int((steps - 0.4) / (1.4 * classes) - 0.3)
-            targeted = {"n_iter": iterations, "targeted_restarts": True, "restarts": classes}
-            yield f"fab({iterations}, rivals={classes})", attack(attacks.fab, **fab, **targeted)
+        for name, search, settings in _adv_lib_searches(kind, steps, scale):
+            yield name, attack(search, **settings)
     if kind == "l1":
         return
     yield "trust region", attack(attacks.tr, adaptive=True, p=order)

@@ -112,7 +112,9 @@ def _move_mass(change: Tensor, limit: Tensor, side: int, stream: torch.Generator
     mass = (change * taken).square().sum((2, 3), keepdim=True)
     unused = (limit.square() - _length(change).square()).clamp(min=0) / channels
     window = change[target]
-    bumps = _two_bumps(*window.shape[2:], stream).to(change) * _draw_signs((channels, 1, 1), stream).to(change)
+    bumps = _two_bumps(window.shape[2], window.shape[3], stream).to(change) * _draw_signs((channels, 1, 1), stream).to(
+        change
+    )
     mixed = bumps + window / _norms(window)
     changed = change.clone()
     changed[source] = 0.0
@@ -126,7 +128,7 @@ def _draw_tiles(shape: torch.Size, stream: torch.Generator) -> Tensor:
     sides = [max(size // TILES, 1) for size in shape[1:]]
     for top in range(0, shape[1] - sides[0] + 1, sides[0]):
         for left in range(0, shape[2] - sides[1] + 1, sides[1]):
-            bumps = _two_bumps(*sides, stream) * _draw_signs((shape[0], 1, 1), stream)
+            bumps = _two_bumps(sides[0], sides[1], stream) * _draw_signs((shape[0], 1, 1), stream)
             change[:, top : top + sides[0], left : left + sides[1]] = bumps
     return change
 
@@ -136,7 +138,7 @@ def _two_bumps(height: int, width: int, stream: torch.Generator) -> Tensor:
     is_turned = height == width and bool(torch.randint(2, (1,), generator=stream))
     half = height // 2
     bumps = torch.cat([_bump(half, width), -_bump(height - half, width)])
-    bumps = bumps / torch.linalg.vector_norm(bumps)
+    bumps /= torch.linalg.vector_norm(bumps)
     return bumps.T if is_turned else bumps
 
 
@@ -150,8 +152,9 @@ def _bump(height: int, width: int) -> Tensor:
     from_center = [(torch.arange(size) - size // 2).abs() for size in (height, width)]
     distance = torch.maximum(from_center[0][:, None], from_center[1][None])
     terms = 1 / torch.arange(1, int(distance.max()) + 2, dtype=torch.float64).square()
-    bump = terms.flip(0).cumsum(0).flip(0)[distance]
-    return bump / torch.linalg.vector_norm(bump)
+    bump: Tensor = terms.flip(0).cumsum(0).flip(0)[distance]
+    bump /= torch.linalg.vector_norm(bump)
+    return bump
 
 
 def _norms(change: Tensor) -> Tensor:
@@ -162,4 +165,5 @@ def _norms(change: Tensor) -> Tensor:
 
 def _length(change: Tensor) -> Tensor:
     """Return the lengths of all channels together `(R, 1, 1, 1)`, at least the smallest positive number."""
-    return change.flatten(1).norm(dim=1).clamp(min=torch.finfo(change.dtype).tiny)[:, None, None, None]
+    lengths: Tensor = change.flatten(1).norm(dim=1)[:, None, None, None]
+    return lengths.clamp(min=torch.finfo(change.dtype).tiny)

@@ -137,8 +137,8 @@ class RobustnessCurve(Probe):
 
     The robust accuracy at a radius is the fraction of all samples that are classified correctly and have no adversarial
     example within it. That of the certified radii is a lower bound at every radius, and that of the distances found by
-    the minimum-norm search along the boundary (`Margin`) an upper one. With `eps` the standard ensemble of attacks gives
-    another upper bound at some radii.
+    the minimum-norm search along the boundary (`Margin`) an upper one. With `eps` the standard ensemble of attacks
+    gives another upper bound at some radii.
 
     Columns: `certified_radius`, `robust_radius_upper` (the distance found; both are 0 where the sample is
     misclassified), and with `eps` those of `Robust` with the attacks of the standard ensemble: `robust_at_EPS`.

@@ -96,7 +96,8 @@ def probe(
             "--probe",
             metavar="NAME",
             help="Probe: margin, onoff, offset, curvature, certified, curve, exact, robust, subspace, confidence, "
-            "spectra, speed, transfer, or your own as my_file.py:NAME, which is run; repeatable.  [default: margin, onoff]",
+            "spectra, speed, transfer, or your own as my_file.py:NAME, which is run; repeatable.  [default: margin, "
+            "onoff]",
         ),
     ] = None,
     list_probes: Annotated[
@@ -283,8 +284,8 @@ def probe(
                 state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
                 label=label, channels=channels, scores=choose_scores(logits, probabilities, log_probabilities),
                 norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
-                along=tuple(along or ()), certificate=certificate, subspaces=subspaces, samples=samples, seed=seed, tangents=tangents,
-                neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
+                along=tuple(along or ()), certificate=certificate, subspaces=subspaces, samples=samples, seed=seed,
+                tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
             )
             for name, folder in (folders or {"": out}).items()
         ]  # fmt: skip

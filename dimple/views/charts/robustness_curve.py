@@ -30,8 +30,8 @@ def summarize_robustness_curve(columns: Columns, unit: str) -> dict[str, Any] | 
     """Return the picture and the table of a robustness curve, or None without both its columns.
 
     Args:
-        columns: `(B,)` each, of all samples, with `certified_radius` and `robust_radius_upper`; and `robust_at_EPS` where
-            the standard attacks were run.
+        columns: `(B,)` each, of all samples, with `certified_radius` and `robust_radius_upper`; and `robust_at_EPS`
+            where the standard attacks were run.
         unit: of the radii.
 
     Returns:
