@@ -20,7 +20,7 @@ HEADING = (
 SEARCH_PREFIX = "closest("
 # A method counts within a limit that it exceeds by this number of passes at most.
 PASSES_TOLERANCE = 0.05
-MARKERS = {"dimple": "o", "foolbox": "^", "adv-lib": "s", "torchattacks": "D"}
+MARKERS = {"dimple": "o", "foolbox": "^", "adv-lib": "s", "torchattacks": "D", "autoattack": "v", "art": "P"}
 # Percent: the axis is linear up to the first and ends at the second, where all larger values are plotted.
 LINEAR_LIMIT = 0.1
 MAX_EXCESS = 200.0

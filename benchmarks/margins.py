@@ -45,7 +45,7 @@ from dimple.tensors import Box, generator, norm
 
 Row = dict[str, Any]
 Case = tuple[str, str, str | None, str]
-NORMS = ("l2", "linf", "l0")
+NORMS = ("l2", "linf", "l1", "l0")
 PASS_LIMITS = (5, 10, 15, 25, 40, 100)
 QUICK_PASS_LIMITS = (5, 15, 40)
 # L-BFGS works image by image, so it is measured on this number of images.

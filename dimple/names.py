@@ -42,7 +42,7 @@ DIGITS_MODEL = "digits_convnet"
 DIGITS = "digits"
 DIGITS_SHAPE = (1, 8, 8)
 # The probes that a scene file can name too, and those of `dimple probe` alone.
-SAMPLE_PROBES = ("certified", "curvature", "exact", "margin", "offset", "onoff", "robust")
+SAMPLE_PROBES = ("certified", "curvature", "curve", "exact", "margin", "offset", "onoff", "robust")
 # The group of entry points by which installed packages add probes.
 PROBE_PLUGINS = "dimple.probes"
 # The search methods of the margin.

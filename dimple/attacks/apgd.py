@@ -78,13 +78,26 @@ def apgd_targeted(
     return state
 
 
-def _start(problem: SearchProblem) -> SearchState:
-    if problem.norm == "l1" or problem.constraint is not None or problem.targets is not None:
+def require_ball(problem: SearchProblem, attack: str) -> None:
+    """Raise a SceneError unless the problem is one in a ball of l2 or l-infinity, without subspace and targets."""
+    if problem.norm not in ("l2", "linf") or problem.constraint is not None or problem.targets is not None:
         raise SceneError(
-            f"apgd searches in l2 or linf for a change of the prediction, and norm is {problem.norm}"
+            f"{attack} searches in l2 or linf for a change of the prediction, and norm is {problem.norm}"
             f"{'' if problem.constraint is None else ', within a subspace'}"
             f"{'' if problem.targets is None else ', with targets'}; choose the method closest of Margin"
         )
+
+
+def shrink_radius(start: Tensor, radius: float, norm: str) -> Tensor:
+    """Return radii `(R, 1)` within which the distance of rounded points from `start` `(R, n)` is at most `radius`."""
+    precision = torch.finfo(start.dtype).eps
+    rounding = precision * start.abs().amax(1, keepdim=True)
+    rounding = rounding * start.shape[1] ** 0.5 if norm == "l2" else rounding
+    return (radius * (1 - 4 * precision) - rounding).clamp(min=0)
+
+
+def _start(problem: SearchProblem) -> SearchState:
+    require_ball(problem, "apgd")
     return SearchState(problem, torch.inf)
 
 
@@ -137,10 +150,7 @@ class _Ascent:
         self.start = state.origin[rows]
         n = self.start.shape[1]
         is_l2 = state.problem.norm == "l2"
-        # The distance of a point is that of its rounded coordinates, and must not exceed the radius.
-        rounding = torch.finfo(self.start.dtype).eps * self.start.abs().amax(1, keepdim=True)
-        rounding = rounding * n**0.5 if is_l2 else rounding
-        self.radius = (radius * (1 - 4 * torch.finfo(self.start.dtype).eps) - rounding).clamp(min=0)
+        self.radius = shrink_radius(self.start, radius, state.problem.norm)
         draw = torch.randn(n, generator=stream, dtype=torch.float64)
         if not is_l2:
             draw = 2 * torch.rand(n, generator=stream, dtype=torch.float64) - 1

@@ -91,8 +91,8 @@ SAMPLE_COLUMNS: dict[str, ColumnMeaning] = {
     ),
     "robust_attack": ColumnMeaning(
         "attack that came nearest", "number of the attack", "The attack that found the nearest adversarial example.",
-        "1 a search along the boundary, 2 Auto-PGD on the cross-entropy, 3 Auto-PGD towards each class; 0 where the "
-        "prediction is wrong, -1 where none was found.",
+        "1 a search along the boundary, 2 Auto-PGD on the cross-entropy, 3 Auto-PGD towards each class, 4 FAB towards "
+        "each class, 5 the square attack; 0 where the prediction is wrong, -1 where none was found.",
         ROBUST, is_exact=True,
     ),
     "calibration_error": ColumnMeaning(

@@ -9,7 +9,7 @@ from dimple.probes.function_probe import function_probe
 from dimple.probes.margin import Margin
 from dimple.probes.offset import Offset
 from dimple.probes.on_off import OnOff
-from dimple.probes.robust import Robust
+from dimple.probes.robust import Robust, RobustnessCurve
 from dimple.probes.run_probes import run_probes
 from dimple.probes.spectra import Spectra, spectra
 from dimple.probes.speed import Speed, speed_sign_fractions
@@ -28,6 +28,7 @@ from dimple.renamed import missing_attribute
 PROBES: dict[str, type[Probe]] = {
     "certified": CertifiedRadius,
     "curvature": Curvature,
+    "curve": RobustnessCurve,
     "exact": ExactMargin,
     "margin": Margin,
     "offset": Offset,
@@ -47,6 +48,7 @@ __all__ = [
     "Probe",
     "ProbeResult",
     "Robust",
+    "RobustnessCurve",
     "Spectra",
     "Speed",
     "SubspaceMargin",

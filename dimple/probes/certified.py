@@ -18,6 +18,8 @@ from dimple.tracing.affine_graph import MAX_CHUNK_ENTRIES, AffineGraph, trace_af
 from dimple.verification.linear_bounds import InputRegion, compute_linear_bounds
 from dimple.verification.optimized_bounds import compute_optimized_bounds, optimized_lower_bound
 
+# The bounds of the inputs of hidden units.
+Certificate = Literal["crown", "ibp", "optimized"]
 # Largest number of times that a radius is doubled or halved, until one is certified and another is not.
 MAX_DOUBLINGS = 60
 # Largest number of radii that are tried between the two.
@@ -71,7 +73,7 @@ class CertifiedRadius(Probe):
         return False
 
     norm: Literal["l1", "l2", "linf"] = "l2"
-    method: Literal["crown", "ibp", "optimized"] = "crown"
+    method: Certificate = "crown"
     tolerance: Positive = 1e-3
 
     def run(self, boundary: Boundary, x: Tensor, y: Tensor, tangents: TangentField | None) -> ProbeResult:

@@ -123,7 +123,7 @@ def test_unlabeled_samples_are_those_of_the_predicted_class() -> None:
         ({"eps": (0.1, 0.1)}, "name each radius once"),
         ({"eps": (-0.1,)}, "greater than 0"),
         ({"norm": "l1"}, "norm is 'l1'"),
-        ({"attacks": ("square",)}, "attacks"),
+        ({"attacks": ("spsa",)}, "attacks"),
     ],
 )
 def test_unusable_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -53,7 +53,8 @@ PROBE_MEANINGS = {
     "onoff": "The margins along and off the data manifold, and how the perturbation and the gradient split.",
     "offset": "The distance to the boundary along the normal of a manifold, and the angle to it; with --run.",
     "curvature": "The principal curvatures of the boundary at its nearest point.",
-    "certified": "The radius within which it is proven that no other class lies.",
+    "certified": "The radius within which it is proven that no other class lies, by bounds of --certificate.",
+    "curve": "The robust accuracy at every radius, between certified radii and the examples found.",
     "exact": "The margin with a proven lower bound, by branch and bound; small networks of ReLU type.",
     "robust": "Clean and robust accuracy over the radii --eps, by the strongest of several attacks.",
     "subspace": "The margins within frequency bands (--subspaces dct) or principal directions (pca).",
@@ -94,8 +95,9 @@ def probe(
         typer.Option(
             "--probe",
             metavar="NAME",
-            help="Probe: margin, onoff, offset, curvature, certified, exact, robust, subspace, confidence, spectra, "
-            "speed, transfer, or your own as my_file.py:NAME, which is run; repeatable.  [default: margin, onoff]",
+            help="Probe: margin, onoff, offset, curvature, certified, curve, exact, robust, subspace, confidence, "
+            "spectra, speed, transfer, or your own as my_file.py:NAME, which is run; repeatable.  [default: margin, "
+            "onoff]",
         ),
     ] = None,
     list_probes: Annotated[
@@ -139,10 +141,17 @@ def probe(
         str | None,
         typer.Option(
             metavar="E,E",
-            help="Radii of --probe robust, or the training radius of --along, in input units, such as 0.1,0.2,0.3.  "
-            "[default: those of robust]",
+            help="Radii of --probe robust, those at which --probe curve runs the standard attacks, or the training "
+            "radius of --along, in input units, such as 0.1,0.2,0.3.  [default: those of robust]",
         ),
     ] = None,
+    certificate: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Bounds of --probe certified and curve: crown, ibp (loose, fast) or optimized (tight, slow).",
+        ),
+    ] = "crown",
     subspaces: Annotated[
         str, typer.Option(metavar="NAME", help="Kind of subspaces that --probe subspace measures: dct or pca.")
     ] = "dct",
@@ -275,8 +284,8 @@ def probe(
                 state_dict_key=state_dict_key, run=run, split=split, probes=tuple(probes or ("margin", "onoff")),
                 label=label, channels=channels, scores=choose_scores(logits, probabilities, log_probabilities),
                 norm=norm, method=method, max_passes=max_passes, nodes=nodes, seconds=seconds,
-                along=tuple(along or ()), subspaces=subspaces, samples=samples, seed=seed, tangents=tangents,
-                neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
+                along=tuple(along or ()), certificate=certificate, subspaces=subspaces, samples=samples, seed=seed,
+                tangents=tangents, neighbors=neighbors, null_draws=null_draws, only=only, per_class=per_class,
             )
             for name, folder in (folders or {"": out}).items()
         ]  # fmt: skip

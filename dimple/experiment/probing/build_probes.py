@@ -143,10 +143,11 @@ class ProbeBuilder:
         values: dict[str, Any] = {"norm": config.norm, "null_draws": config.null_draws, "seed": config.seed}
         values |= {
             name: value
-            for name in ("max_passes", "eps", "nodes", "seconds")
+            for name in ("max_passes", "eps", "nodes", "seconds", "certificate")
             if (value := getattr(config, name)) is not None
         }
-        values |= {"method": config.method} if kind == "margin" else {}
+        methods = {"margin": config.method, "certified": config.certificate}
+        values |= {"method": methods[kind]} if kind in methods else {}
         cls, own = find_probe(kind)
         fields = [field.name for field in dataclasses.fields(cls)]
         unknown = [name for name in own if name not in fields]

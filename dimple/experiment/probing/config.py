@@ -50,7 +50,7 @@ QUICK: dict[str, Any] = {"samples": 10, "null_draws": 5, "max_passes": 15.0}
 # The objectives along whose gradients the speed is measured.
 ALONG = ("clean", "adversarial", "trades", "boundary_aware")
 # What has no meaning where distances are numbers of coordinates.
-NO_L0_PROBES = ("certified", "curvature", "exact", "robust", SPEED)
+NO_L0_PROBES = ("certified", "curvature", "curve", "exact", "robust", SPEED)
 NETWORK_PROBES = (CONFIDENCE, SPECTRA, SPEED, TRANSFER)
 PROBE_KINDS = (*SAMPLE_PROBES, SUBSPACE, *NETWORK_PROBES)
 # Settings that are flags of their own on the command line, `--logits`.
@@ -104,8 +104,11 @@ class ProbeConfig:
         dim: the dimension of the tangent spaces; `auto` for the estimate of TwoNN, rounded.
         neighbors: the number of training images of local PCA.
         null_draws: the number of random subspaces of each null.
-        eps: the radii of the probe `robust`, or the one radius of the objectives of `along`, in units of which margins
-            are then grouped; None for the default of `robust`.
+        eps: the radii of the probe `robust`, those at which the probe `curve` runs the standard attacks, or the one
+            radius of the objectives of `along`, in units of which margins are then grouped; None for the default of
+            `robust`, and no attacks of `curve`.
+        certificate: the bounds of the probes `certified` and `curve`: `crown`, `ibp`, which is looser and a hundred
+            times cheaper, or `optimized`, which is tighter and takes several times as long.
 
     Raises:
         UsageError: if a choice is unknown or two settings contradict each other.
@@ -143,6 +146,7 @@ class ProbeConfig:
     dim: Dimension | Literal["auto"] = 16
     null_draws: Repeats = 39
     eps: tuple[Positive, ...] | None = None
+    certificate: Literal["crown", "ibp", "optimized"] = "crown"
 
     def __post_init__(self) -> None:
         problems = [*self._unknown_names(), *self._contradictions(), *self._norm_problems(), *self._along_problems()]
@@ -212,10 +216,13 @@ class ProbeConfig:
             yield "--norm is l1, and --probe exact proves l2 and linf distances; choose one of these"
         if "exact" not in self.probes and not (self.nodes is None and self.seconds is None):
             yield "--nodes and --seconds limit --probe exact; add it, or leave them out"
-        if "robust" in self.probes and self.norm == "l1":
-            yield "--norm is l1, and --probe robust attacks in l2 and linf; choose one of these"
-        if self.eps is not None and "robust" not in self.probes and not self.along:
-            yield "--eps gives the radii of --probe robust, or that of --along; add one, or leave out --eps"
+        attacks = [kind for kind in ("robust", "curve") if kind in self.probes]
+        if attacks and self.norm == "l1":
+            yield f"--norm is l1, and --probe {attacks[0]} attacks in l2 and linf; choose one of these"
+        if self.eps is not None and not attacks and not self.along:
+            yield "--eps gives the radii of --probe robust or curve, or that of --along; add one, or leave out --eps"
+        if self.certificate != "crown" and not {"certified", "curve"} & set(self.probes):
+            yield "--certificate chooses the bounds of --probe certified and curve; add one, or leave it out"
 
     def _l0_problems(self) -> Iterator[str]:
         """Yield what cannot be measured where distances are numbers of coordinates."""

@@ -13,6 +13,7 @@ from dimple.stats.cautions import cautions
 from dimple.views.charts.charts_by_unit import charts_by_unit, render_charts
 from dimple.views.charts.distributions import distribution_charts
 from dimple.views.charts.quantile_fans import quantile_fan_charts
+from dimple.views.charts.robustness_curve import CERTIFIED, summarize_robustness_curve
 from dimple.views.content.columns import rows_to_columns
 from dimple.views.content.frame import Timeline
 from dimple.views.content.from_slice import to_rgb_bytes
@@ -128,11 +129,13 @@ def _split_content(
 ) -> dict[str, Any]:
     """Return the content of one split: its last aggregates, their distributions, and their curves."""
     mine = columns["split"] == name if "split" in columns else slice(None)
+    own = {column: values[mine] for column, values in columns.items()}
     return {
         "name": name,
         "rows": statistic_rows(rows[-1], units, levels),
         "cautions": cautions(rows[-1]),
-        "distributions": distribution_charts({column: values[mine] for column, values in columns.items()}, units),
+        "curve": summarize_robustness_curve(own, units.get(CERTIFIED, "")),
+        "distributions": distribution_charts(own, units),
         "charts": series_charts(rows, units),
     }
 
