@@ -12,7 +12,7 @@ from torch import Tensor
 from dimple.attacks.projections import dual_norm, max_step_size, project_onto_ball
 from dimple.attacks.search import SearchProblem, SearchState, require_l2_constraint, start_search
 from dimple.boundary.boundary import FORWARD_COST
-from dimple.tensors import Box, unit_vectors
+from dimple.tensors import Box, unit_vectors, vector_norm
 
 # The minimum number of steps for one radius.
 MIN_STEPS_PER_RADIUS = 10
@@ -27,6 +27,8 @@ INITIAL_RADIUS_FACTOR = 2.0
 RADIUS_GROWTH = 2.0
 # The search ends when the largest failed radius is within this fraction of the distance found.
 BRACKET_TOLERANCE = 0.01
+# Distances are equal if they differ by no more than this number of units of rounding of the sample and the radius.
+TIE_ULPS = 4
 # An l1 step changes this fraction of all coordinates, the steepest ones.
 L1_COORDINATE_FRACTION = 0.01
 
@@ -72,6 +74,7 @@ def pgd(problem: SearchProblem, max_passes: float, radius: float | None = None) 
                     INITIAL_RADIUS_FACTOR * margins[rows, 0].abs() / dual_norm(gradient, problem.norm).clamp(min=tiny)
                 )
                 radii = radii.clamp(max=max_step_size(radii.dtype))
+            _set_tie_distance(state, radii)
         else:
             if radius is None and step % steps_per_radius == 0:
                 current = _update_radius(state, current, failed_radii, radii)
@@ -93,6 +96,8 @@ def pgd(problem: SearchProblem, max_passes: float, radius: float | None = None) 
     rows = state.affordable(rows, FORWARD_COST)
     if len(rows) > 0:
         state.query(rows, current[rows])
+    # The refinement moves along one ray, where the nearest point is wanted.
+    state.tie_distance = torch.zeros_like(state.distance)
     return state.finish(max_passes)
 
 
@@ -102,13 +107,21 @@ def _update_radius(state: SearchState, current: Tensor, failed_radius: Tensor, r
     Returns:
         The points `(B, n)` from which the next radius starts.
     """
-    failed_radius.copy_(torch.where(state.distance > radius, radius, failed_radius))
+    # A point on the sphere of the radius is a success, whatever its distance is rounded to.
+    failed_radius.copy_(torch.where(state.distance > radius + state.tie_distance, radius, failed_radius))
     state.converged |= state.found & (state.distance - failed_radius <= BRACKET_TOLERANCE * state.distance)
     middle = (failed_radius + state.distance) / 2
     radius.copy_(torch.where(state.found, middle, (RADIUS_GROWTH * radius).clamp(max=max_step_size(radius.dtype))))
+    _set_tie_distance(state, radius)
     displacement = state.points - state.origin
     inside = state.origin + displacement * (radius / state.distance)[:, None]
     return torch.where(state.found[:, None], inside, current)
+
+
+def _set_tie_distance(state: SearchState, radius: Tensor) -> None:
+    """Make points equally far whose distances differ by rounding only, as do those on the sphere of a radius."""
+    eps = torch.finfo(radius.dtype).eps
+    state.tie_distance = TIE_ULPS * eps * (vector_norm(state.origin, state.problem.norm) + radius)
 
 
 def _steepest_direction(current: Tensor, gradient: Tensor, norm: str, bounds: Box | None) -> Tensor:

@@ -200,6 +200,8 @@ class SearchState:
         has_scores: `(B,)`, false where the scores of the sample are nan.
         restart_ratio: `(B,)`, the distance over that of the first descent; nan where no other start was tried.
         decisions_only: true for a search without gradients.
+        tie_distance: `(B,)`, points whose distances differ by no more are equally near, and the one of lowest logit
+            margin is kept; 0 where the nearest one is.
     """
 
     FIELDS = (
@@ -222,6 +224,7 @@ class SearchState:
         self.has_scores = torch.ones_like(self.converged)
         self.restart_ratio = torch.full_like(self.distance, torch.nan)
         self.decisions_only = False
+        self.tie_distance = torch.zeros_like(self.distance)
 
     @property
     def found(self) -> Tensor:
@@ -339,12 +342,14 @@ class SearchState:
         self.converged |= self.distance == 0
 
     def record(self, rows: Tensor, points: Tensor, logit_margin: Tensor, slope: Tensor | None = None) -> None:
-        """Keep the points `(R, n)` that are adversarial and nearer than all before."""
+        """Keep the points `(R, n)` that are adversarial and nearer than all before, or equally near and deeper."""
         distance = norm_of(points - self.origin[rows], self.problem.norm)
         # A tie counts where there is nothing better: along an open set of ties, up to its edge.
         has_better = self.found[rows] & (self.logit_margin[rows] != 0)
         is_adversarial = (logit_margin < 0) | ((logit_margin == 0) & ~has_better)
-        nearer = is_adversarial & (distance < self.distance[rows])
+        tie = self.tie_distance[rows]
+        is_deeper = (tie > 0) & (distance <= self.distance[rows] + tie) & (logit_margin < self.logit_margin[rows])
+        nearer = is_adversarial & ((distance < self.distance[rows] - tie) | is_deeper)
         self.points[rows] = torch.where(nearer[:, None], points, self.points[rows])
         slope = torch.zeros_like(logit_margin) if slope is None else slope
         for best, new in ((self.distance, distance), (self.logit_margin, logit_margin), (self.slope, slope)):

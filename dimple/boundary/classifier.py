@@ -19,6 +19,12 @@ from dimple.tensors import broadcast_per_sample, flatten, is_out_of_memory, run_
 TRIAL_SAMPLES = 8
 # The largest difference of scores, relative to their size, that counts as rounding: a batch is summed in another order.
 SCORE_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+# Two steps at which the slope of the scores is compared with their gradient, as fractions of the way to another sample.
+SLOPE_STEPS = (1e-3, 4e-3)
+# The difference of the slopes, relative to the larger one, up to which the scores are linear there; and that from which
+# on the gradient is another function's.
+SLOPE_CURVATURE = 0.1
+SLOPE_DIFFERENCE = 0.3
 
 # Mean and standard deviation: numbers, or one for each channel.
 Normalization = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
@@ -235,15 +241,16 @@ def _try_classifier(
             "terminal give --probabilities, or --logits if it is none"
         )
     if gradient_users:
-        _warn_of_zero_gradients(classifier, trial)
+        _warn_of_gradients(classifier, trial, precision.tolerance)
 
 
-def _warn_of_zero_gradients(classifier: PreparedClassifier, trial: Tensor) -> None:
-    """Warn where scores that vary have a zero gradient at half of the samples or more, which no search can follow."""
+def _warn_of_gradients(classifier: PreparedClassifier, trial: Tensor, tolerance: float) -> None:
+    """Warn where half of the samples or more have a gradient that no search can follow: zero, or no slope."""
     with torch.enable_grad():
         leaf = trial.clone().requires_grad_(True)
         scores = classifier(leaf)
-        logit_margin = compute_logit_margin(scores, scores.argmax(1))
+        predicted = scores.argmax(1)
+        logit_margin = compute_logit_margin(scores, predicted)
         (gradient,) = torch.autograd.grad(logit_margin.sum(), leaf)
     count = int((flatten(gradient) == 0).all(1).sum())
     is_constant = bool((scores == scores[:1]).all())
@@ -253,6 +260,41 @@ def _warn_of_zero_gradients(classifier: PreparedClassifier, trial: Tensor) -> No
             "probabilities that have rounded to 0 and 1: their margins may be severalfold too large; return the "
             "logits, or measure with the method bisection, which needs decisions only"
         )
+        return
+    rounding = tolerance * scores.detach().abs().amax(1)
+    count = _count_other_slopes(classifier, trial, predicted, logit_margin.detach(), gradient, rounding)
+    if 2 * count >= len(trial):
+        warn(
+            f"the gradient of the scores is not their slope at {count} of {len(trial)} tried samples, as behind hooks, "
+            "detached parts and functions with a backward pass of their own: the margins may be severalfold too large; "
+            "remove them, or measure with the method bisection, which needs decisions only"
+        )
+
+
+def _count_other_slopes(
+    classifier: PreparedClassifier,
+    trial: Tensor,
+    predicted: Tensor,
+    logit_margin: Tensor,
+    gradient: Tensor,
+    rounding: Tensor,
+) -> int:
+    """Return at how many samples the logit margin changes in proportion to short steps, and otherwise than it should.
+
+    The steps lead towards other samples, so that they stay within the bounds.
+    """
+    directions = [trial.roll(shift, 0) - trial for shift in (1, 2)]
+    expected = torch.stack([flatten(gradient * direction).sum(1) for direction in directions], 1)
+    slopes = []
+    for step in SLOPE_STEPS:
+        with torch.no_grad():
+            found = [compute_logit_margin(classifier(trial + step * one), predicted) for one in directions]
+        slopes.append((torch.stack(found, 1) - logit_margin[:, None]) / step)
+    larger = torch.maximum(slopes[0].norm(dim=1), expected.norm(dim=1))
+    is_seen = larger * SLOPE_STEPS[0] > rounding
+    is_linear = (slopes[0] - slopes[1]).norm(dim=1) <= SLOPE_CURVATURE * larger
+    differs = (slopes[0] - expected).norm(dim=1) > SLOPE_DIFFERENCE * larger
+    return int((is_seen & is_linear & differs).sum())
 
 
 def _is_sigmoid(scores: Tensor) -> bool:

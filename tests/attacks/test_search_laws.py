@@ -123,7 +123,7 @@ def test_the_answer_moves_with_the_problem(method: str, shift: float) -> None:
 @each_gradient_method
 @pytest.mark.parametrize("scale", [1e-3, 0.1, 1e3])
 def test_the_answer_scales_with_the_problem(method: str, scale: float) -> None:
-    network = make_network(3) if method in ("closest", "deepfool") else ball(2.0).model
+    network = make_network(3) if method in ("closest", "deepfool", "pgd") else ball(2.0).model
     x = gaussian(10, 3)
     margin = Margin(method=method, max_passes=60.0)  # type: ignore[arg-type]
     plain = margin(Boundary(network), x, torch.zeros(10, dtype=torch.long)).columns["margin"]

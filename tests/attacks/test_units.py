@@ -21,13 +21,22 @@ def curved_classifier(unit: float, shift: float) -> tuple[Callable[[Tensor], Ten
     return lambda z: torch.tanh((z - shift) / unit @ first + bias) @ last, unit * x + shift
 
 
-@pytest.mark.parametrize(("method", "passes"), [("closest", 40.0), ("bisection", 400.0)])
-def test_the_distance_moves_with_the_unit_and_the_origin(double: None, method: str, passes: float) -> None:
+@pytest.mark.parametrize(
+    ("method", "norm", "passes"),
+    [
+        ("closest", "l2", 40.0),
+        ("pgd", "l1", 100.0),
+        ("pgd", "l2", 100.0),
+        ("pgd", "linf", 100.0),
+        ("bisection", "l2", 400.0),
+    ],
+)
+def test_the_distance_moves_with_the_unit_and_the_origin(double: None, method: str, norm: str, passes: float) -> None:
     distances = []
     for unit, shift in [(1.0, 0.0), *UNITS]:
         model, x = curved_classifier(unit, shift)
         boundary = Boundary(model)
-        distances.append(METHODS[method](SearchProblem(boundary, x, boundary.predict(x)), passes).distance / unit)
+        distances.append(METHODS[method](SearchProblem(boundary, x, boundary.predict(x), norm), passes).distance / unit)
     # How many forwards a bisection takes to rounding depends on the unit, and so do those that are left to decisions.
     for found in distances[1:]:
         assert torch.allclose(found, distances[0], rtol=1e-3 if method == "bisection" else 1e-6)

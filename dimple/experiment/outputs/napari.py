@@ -12,6 +12,7 @@ from torch import Tensor
 from dimple.boundary import Boundary
 from dimple.errors import RunError
 from dimple.experiment.outputs.view import RunEvaluator
+from dimple.experiment.probing.saved_images import pixel_range
 from dimple.experiment.run import Run
 from dimple.levelsets.base import level_function
 from dimple.levelsets.dense import corner_values
@@ -110,7 +111,7 @@ def _build_image_layout(run: Run) -> NapariLayout:
     images = {name: np.concatenate([saved[name] for saved in arrays_by_split])[order] for name in arrays_by_split[0]}
     classes = run.info["classes"]
     captions = [_caption({n: values[rows[k]] for n, values in table.items()}, classes, column, units) for k in order]
-    return make_image_layout(images, captions)
+    return make_image_layout(images, captions, *pixel_range(run.settings.get("bounds", "data"), images["image"]))
 
 
 def _caption(row: dict[str, Any], classes: list[str], column: str, units: dict[str, str]) -> str:

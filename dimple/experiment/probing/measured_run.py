@@ -17,7 +17,7 @@ from dimple.boundary.classifier import PreparedClassifier
 from dimple.errors import RunError
 from dimple.experiment.probing.measurement import Measurement
 from dimple.experiment.probing.report_images import free_margin_name, select_extreme_rows
-from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, select_image_rows
+from dimple.experiment.probing.saved_images import Arrays, collect_image_arrays, pixel_range, select_image_rows
 from dimple.experiment.probing.tables import SUMMARY_UNITS, quantile_table, summarize_steps
 from dimple.experiment.provenance import add_costs, describe_device, own_meanings, probe_names, versions
 from dimple.experiment.run import Run
@@ -240,9 +240,8 @@ def _stored_images(run: Run, table: Arrays) -> list[PerturbedImage]:
         return []
     stored = run.images()
     images = Record({name.removeprefix(f"{SPLIT}/"): values for name, values in stored.items()}, stored.place)
-    bounds = _bounds(run)
-    low, high = (images["image"].min(), images["image"].max()) if bounds is None else bounds.range
-    span = float(high - low) or 1.0
+    low, high = pixel_range(run.settings["bounds"], images["image"])
+    span = high - low or 1.0
     place = {int(index): row for row, index in enumerate(images["index"].tolist())}
 
     def scaled(name: str, row: int) -> Any:

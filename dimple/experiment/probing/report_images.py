@@ -13,6 +13,7 @@ from dimple.boundary import Boundary
 from dimple.data import Images
 from dimple.experiment.probing.build_probes import ProbeBuilder
 from dimple.experiment.probing.network_level import layer_table, transfer_tables
+from dimple.experiment.probing.saved_images import pixel_range
 from dimple.experiment.probing.sources import Sources
 from dimple.experiment.run import Run
 from dimple.probes import ProbeResult, run_probes
@@ -75,7 +76,8 @@ def _report_images(
         probe_builder.image_probes,
         probe_builder.tangents,
     )
-    return build_perturbed_images(images, indices, x, result)
+    low, high = pixel_range(probe_builder.config.bounds, x.numpy())
+    return build_perturbed_images(images, indices, x, result, low, high)
 
 
 def select_extreme_rows(table: dict[str, NDArray[Any]]) -> list[int]:
@@ -93,8 +95,14 @@ def free_margin_name(columns: Container[str]) -> str | None:
     return next((name for name in ("margin", "margin_unbounded") if name in columns), None)
 
 
-def build_perturbed_images(images: Images, indices: Tensor, x: Tensor, result: ProbeResult) -> list[PerturbedImage]:
-    """Return each image with its shortest perturbation and, where the tangents are known, the two parts of it."""
+def build_perturbed_images(
+    images: Images, indices: Tensor, x: Tensor, result: ProbeResult, low: float, high: float
+) -> list[PerturbedImage]:
+    """Return each image with its shortest perturbation and, where the tangents are known, the two parts of it.
+
+    Pixels are shown from black at `low` to white at `high`.
+    """
+    span = high - low or 1.0
     columns = {name: values.cpu() for name, values in result.columns.items()}
     details = {name: values.cpu() for name, values in result.details.items()}
     on_part = details.get("on_part")
@@ -110,10 +118,11 @@ def build_perturbed_images(images: Images, indices: Tensor, x: Tensor, result: P
             label=images.classes[int(columns["label"][row])],
             prediction=images.classes[int(columns["prediction"][row])],
             margin=float(margin[row]),
-            image=x[row].numpy(),
-            perturbation=perturbation[row].numpy(),
-            on_manifold=None if on_part is None else on_part[row].numpy(),
-            off_manifold=None if off_part is None else off_part[row].numpy(),
+            image=(x[row].numpy() - low) / span,
+            perturbation=perturbation[row].numpy() / span,
+            on_manifold=None if on_part is None else on_part[row].numpy() / span,
+            off_manifold=None if off_part is None else off_part[row].numpy() / span,
+            length_unit=span,
         )
         for row in range(len(indices))
     ]

@@ -6,7 +6,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dimple.errors import RunError
 from dimple.probes import ProbeResult
+from dimple.tensors import Box
 
 Arrays = dict[str, NDArray[Any]]
 # The largest number of images of a split, and of numbers in one array of them.
@@ -28,6 +30,31 @@ def select_image_rows(total: int, chunk_rows: slice, x: Tensor) -> Tensor:
     max_saved = max(1, min(MAX_IMAGES, MAX_ELEMENTS // x[0].numel()))
     stride = -(-total // max_saved)
     return torch.tensor([row for row in range(len(x)) if (chunk_rows.start + row) % stride == 0], dtype=torch.long)
+
+
+def pixel_range(bounds: Any, pixels: NDArray[Any]) -> tuple[float, float]:
+    """Return the values of a run's images that are shown black and white.
+
+    Args:
+        bounds: of the settings of the run: a pair, or two nested lists; a word for images from 0 to 1; or None, where
+            the range is that of the images.
+        pixels: the images.
+
+    Raises:
+        RunError: if the bounds are none of these.
+
+    Example:
+        >>> import numpy as np
+        >>> pixel_range([0.0, 255.0], np.zeros(1)), pixel_range("data", np.zeros(1)), pixel_range(None, np.arange(3))
+        ((0.0, 255.0), (0.0, 1.0), (0.0, 2.0))
+    """
+    if isinstance(bounds, str):
+        return 0.0, 1.0
+    try:
+        low, high = (pixels.min(), pixels.max()) if bounds is None else Box(*bounds).range
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RunError(f"bounds of the run is no pair of low and high ({error})") from None
+    return float(low), float(high)
 
 
 def collect_image_arrays(indices: Tensor, x: Tensor, result: ProbeResult, rows: Tensor) -> Arrays:

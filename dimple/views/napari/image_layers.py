@@ -17,23 +17,28 @@ PERTURBATION_NAMES = {"perturbation": "perturbation", "on_part": "on the manifol
 COLOR_RANGE_QUANTILE = 0.9
 
 
-def make_image_layout(images: Mapping[str, PixelArray], captions: Sequence[str]) -> NapariLayout:
+def make_image_layout(
+    images: Mapping[str, PixelArray], captions: Sequence[str], low: float = 0.0, high: float = 1.0
+) -> NapariLayout:
     """Return layers for the image, the image at the boundary, and the perturbation with its two parts.
 
     All perturbations have one color scale, which is centered at zero and the same for every sample, so that strong
     colors indicate a robust image. With three color channels gray stands for zero.
 
     Args:
-        images: `image` with pixels in [0, 1] and `perturbation`, both `(S, C, H, W)` with C = 1 or 3; with known
+        images: `image` with pixels in [low, high] and `perturbation`, both `(S, C, H, W)` with C = 1 or 3; with known
             tangents also `on_part` and `off_part`, the parts of the perturbation along and off the manifold.
         captions: one for each sample.
+        low, high: the values of a black and of a white pixel.
     """
     image = images["image"]
+    span = high - low or 1.0
     perturbation = images["perturbation"]
     largest = np.abs(perturbation).reshape(len(perturbation), -1).max(1)
     limit = float(np.quantile(largest, COLOR_RANGE_QUANTILE)) or 1.0
     differences = {name: images[key] for key, name in PERTURBATION_NAMES.items() if key in images}
-    layers = [_image_layer("image", image), _image_layer("at the boundary", image + perturbation)]
+    shown = {"image": image, "at the boundary": image + perturbation}
+    layers = [_image_layer(name, (pixels - low) / span) for name, pixels in shown.items()]
     layers += [_difference_layer(name, difference, limit) for name, difference in differences.items()]
     scale_note = f"full color: a pixel changes by {limit:.2g}"
     return NapariLayout(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dimple import measure
 from dimple.boundary import Boundary
 from dimple.data import load_images
 from dimple.errors import RunError
@@ -14,6 +15,7 @@ from dimple.experiment.outputs.napari import build_napari_layout, get_reader
 from dimple.experiment.run import Run
 from dimple.runs.atomic_io import read_table
 from dimple.scene import load_scene
+from dimple.tensors import generator
 from dimple.views.napari.layout import LayerData, NapariLayout
 from tests.experiment.simulation.test_simulate_scene import SHORT
 
@@ -74,6 +76,17 @@ def test_the_perturbation_of_a_margin_ends_at_its_boundary_point(tmp_path: Path)
     table, _ = read_table(run.path / "measurements.parquet")
     lengths = np.linalg.norm(found["perturbation"][0].reshape(6, -1).astype(float), axis=1)
     assert np.allclose(lengths, np.sort(np.abs(table["margin"])), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
+def test_images_of_any_range_are_shown_from_black_to_white(low: float, high: float, tmp_path: Path) -> None:
+    x, y = load_images("digits", "test").batch(range(4))
+    scaled = low + (high - low) * x
+    means = torch.rand(10, 64, generator=generator(0, "means")) * (high - low) + low
+    measure(lambda z: -torch.cdist(z.flatten(1), means), scaled, y, bounds=(low, high), out=tmp_path / "run")
+    found = layers_by_name(build_napari_layout(Run.open(tmp_path / "run")))["image"][0]
+    expected = np.rint(255 * x[:, 0].numpy())
+    assert np.abs(np.sort(found.reshape(4, -1), 0) - np.sort(expected.reshape(4, -1), 0)).max() <= 1
 
 
 def test_at_most_max_images_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Measurement of networks in memory: known margins from any kind of input, and one sentence for every mistake."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,31 @@ def test_a_data_set_of_torch_brings_samples_and_labels() -> None:
         measure(half_space(), Rows([torch.zeros(2), torch.zeros(3)], [0, 1]), bounds=(-1, 1))
     with pytest.raises(ShapeError, match="no pairs of a sample and its label"):
         measure(half_space(), torch.utils.data.TensorDataset(torch.tensor(POINTS)), bounds=(-1, 1))
+
+
+@pytest.mark.parametrize("change", [lambda g: -g, lambda g: g * (torch.arange(8) < 4), lambda g: g.clamp(-1e-3, 1e-3)])
+@pytest.mark.parametrize(("unit", "shift"), [(1.0, 0.0), (255.0, 100.0), (1e-4, 0.0)])
+def test_a_gradient_that_a_hook_changes_gets_a_warning(
+    change: Callable[[torch.Tensor], torch.Tensor], unit: float, shift: float
+) -> None:
+    stream = generator(0, "hooked")
+    first, last = torch.randn(5, 8, generator=stream), torch.randn(8, 3, generator=stream)
+    x = unit * torch.rand(8, 5, generator=stream) + shift
+
+    def plain(z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh((z - shift) / unit @ first) @ last
+
+    def hooked(z: torch.Tensor) -> torch.Tensor:
+        hidden = (z - shift) / unit @ first
+        if hidden.requires_grad:
+            hidden.register_hook(change)
+        return torch.tanh(hidden) @ last
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(plain, x, bounds=None)
+    with pytest.warns(UserWarning, match=r"is not their slope at \d of 8 tried samples.*method bisection"):
+        measure(hooked, x, bounds=None)
 
 
 def test_a_model_that_rounds_its_input_gets_a_warning_and_bisection_finds_the_known_margin() -> None:

@@ -46,3 +46,15 @@ def test_without_tangents_there_is_only_the_total_perturbation() -> None:
     images = {name: values for name, values in make_images(1).items() if not name.endswith("part")}
     names = [options["name"] for _, options, _ in make_image_layout(images, ["", ""]).layers]
     assert names == ["image", "at the boundary", "perturbation"]
+
+
+def test_pixels_are_shown_from_the_lowest_to_the_highest_value() -> None:
+    plain = make_image_layout(make_images(1), ["", ""]).layers
+    scaled = {name: 255 * values + (name == "image") * -10 for name, values in make_images(1).items()}
+    for (data, _, _), (expected, options, _) in zip(
+        make_image_layout(scaled, ["", ""], -10, 245).layers, plain, strict=True
+    ):
+        is_pixels = options["name"] in ("image", "at the boundary")
+        known = expected.astype(float) if is_pixels else 255.0 * expected
+        # One level of 255 is rounding.
+        assert np.allclose(data.astype(float), known, rtol=0, atol=1.0 if is_pixels else 1e-4)
