@@ -269,6 +269,9 @@ def smallest_l2_step(
     if bool(((sizes == 0) & (offsets > 0)).any()):
         return np.zeros(rows.shape[1]), math.inf
     is_nonzero = sizes > 0
+    if not bool(is_nonzero.any()):
+        # The step of length 0; scipy 1.17 ends the process for a system without columns.
+        return np.zeros(rows.shape[1]), 0.0
     normals = normals[is_nonzero] / sizes[is_nonzero, None]
     offsets = offsets[is_nonzero] / (sizes[is_nonzero] * scale)
     target = np.zeros(rows.shape[1] + 1)

@@ -152,6 +152,16 @@ def highest(z: Any) -> Any:
 
 
 @pytest.mark.parametrize("solve", [smallest_l2_step, smallest_linf_step])
+def test_a_step_that_nothing_limits_is_zero(solve: Any) -> None:
+    free = np.full(3, np.inf)
+    for rows in (np.zeros((0, 3)), np.zeros((2, 3))):
+        step, length = solve(rows, np.ones(len(rows)), -free, free, 2.0)
+        assert length == 0 and not step.any()
+    _, length = solve(np.zeros((1, 3)), -np.ones(1), -free, free, 2.0)
+    assert length == np.inf
+
+
+@pytest.mark.parametrize("solve", [smallest_l2_step, smallest_linf_step])
 def test_smallest_steps_against_a_general_solver(solve: Any) -> None:
     from scipy.optimize import LinearConstraint, minimize
 

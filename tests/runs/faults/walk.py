@@ -33,6 +33,8 @@ KINDS_OF_READS = {"unread": errno.EIO, "refused": errno.EACCES, "vanished": errn
 # Files whose bytes do not depend on wall time.
 FIXED = ("metrics.parquet", "points.parquet", "measurements.parquet", "quantiles.parquet", "geometry.safetensors")
 SCENE = ["training.steps=3", "snapshots.count=3", "data.test_points=4", "data.heldout_points=4", "probes=[]"]
+# What a killed job may need to end its tracker of semaphores.
+SECONDS_TO_END = 10.0
 library = ctypes.CDLL(None)
 
 
@@ -172,12 +174,19 @@ def walk_over_moments(
         folder.mkdir()
         ended = "killed" if kill_at(JOBS[job], folder, moment * seconds) else "done"
         problem = find_problem(job, folder, ended, "kill", expected)
-        left = [
-            file.name for file in Path("/dev/shm").glob("sem.loky-*") if not is_running(int(file.name.split("-")[1]))
-        ]
+        # The tracker of a killed pool removes its semaphores within seconds.
+        deadline = time.monotonic() + SECONDS_TO_END
+        while (left := list_abandoned_semaphores()) and "pool" in job and time.monotonic() < deadline:
+            time.sleep(0.1)
         problem = problem or (f"leaves {left}" if left and "pool" in job else "")
         yield f"kill after {moment * seconds:.3f} s: {problem}" if problem else None
         shutil.rmtree(folder)
+
+
+def list_abandoned_semaphores() -> list[str]:
+    """Return the semaphores of processes that have ended."""
+    files = Path("/dev/shm").glob("sem.loky-*")
+    return [file.name for file in files if not is_running(int(file.name.split("-")[1]))]
 
 
 def main() -> None:
