@@ -65,7 +65,7 @@ class PassCounter:
 @pytest.mark.parametrize("n", [2, 12])
 @pytest.mark.parametrize(("method", "norm"), METHODS_AND_NORMS)
 def test_no_sample_costs_more_than_its_passes(method: str, norm: str, n: int) -> None:
-    x = 2 * gaussian(4, n)
+    x = 2 * gaussian(2, n)
     constraints = [None, SubspaceConstraint(torch.eye(n)[:, : max(1, n // 2)])] if norm == "l2" else [None]
     restarts = [None, 1, 4] if method == "closest" else [None]
     for max_passes, bounds, constraint, count in itertools.product(
